@@ -1,0 +1,62 @@
+"""What can go wrong, one class for each situation that a caller can act on."""
+
+from typing import Any
+
+
+class AtlasError(Exception):
+    """Something went wrong in the gateway."""
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        return (self.__doc__ or "").strip().format_map(self.fields)
+
+
+class CaseNotFound(AtlasError):
+    """There is no case {case_id}."""
+
+
+class CaseFinished(AtlasError):
+    """Case {case_id} is finished ({status}); nothing more can be decided on it."""
+
+
+class ContraryDecision(AtlasError):
+    """Case {case_id} was {decision} before; a decision is not taken back."""
+
+
+class ReviewExpired(AtlasError):
+    """The time to decide on case {case_id} ended at {expires_at}."""
+
+
+class TransitionRefused(AtlasError):
+    """Case {case_id} is {status} and cannot become {to}."""
+
+
+class ExecutionRefused(AtlasError):
+    """Case {case_id} may not be executed: {reason}."""
+
+
+class NotAuthenticated(AtlasError):
+    """This endpoint wants the reviewer's key as a bearer token."""
+
+
+class NotPermitted(AtlasError):
+    """{reason}"""
+
+
+class StaleRequest(AtlasError):
+    """The signature of this request is missing, unreadable or older than {seconds} seconds."""
+
+
+class PolicyInvalid(AtlasError):
+    """The policy {path} cannot be used: {reason}"""
+
+
+class DataDirectoryInUse(AtlasError):
+    """Another gateway works on the data directory {path}; one directory serves one gateway."""
+
+
+class LedgerBroken(AtlasError):
+    """Ledger entry {seq} does not verify: {reason}"""

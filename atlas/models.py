@@ -1,0 +1,112 @@
+"""The data of one call in the order of its path: ToolCall, Assessment, Decision, Outcome, Case."""
+
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Frozen(BaseModel):
+    """A record that is made once and never changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Status(str, Enum):
+    """Where a case stands, with the transitions out of it."""
+
+    QUEUED = "QUEUED"  # -> PENDING_REVIEW, AUTHORIZED, REJECTED
+    PENDING_REVIEW = "PENDING_REVIEW"  # -> AUTHORIZED, REJECTED, EXPIRED
+    AUTHORIZED = "AUTHORIZED"  # -> EXECUTING, PENDING_REVIEW, REJECTED, FAILED
+    EXECUTING = "EXECUTING"  # -> EXECUTED, OUTCOME_UNKNOWN
+    EXECUTED = "EXECUTED"  # final: the tool answered, with a result or an error of its own
+    REJECTED = "REJECTED"  # final: a person refused
+    EXPIRED = "EXPIRED"  # final: nobody decided in time, which is a refusal
+    FAILED = "FAILED"  # final: approved but never executed, because the gateway itself could not
+    OUTCOME_UNKNOWN = (
+        "OUTCOME_UNKNOWN"  # final: begun, and the process died before the tool's answer was kept
+    )
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can follow."""
+        return self not in TRANSITIONS
+
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.PENDING_REVIEW, Status.AUTHORIZED, Status.REJECTED}),
+    Status.PENDING_REVIEW: frozenset({Status.AUTHORIZED, Status.REJECTED, Status.EXPIRED}),
+    Status.AUTHORIZED: frozenset({Status.EXECUTING, Status.PENDING_REVIEW, Status.REJECTED, Status.FAILED}),
+    Status.EXECUTING: frozenset({Status.EXECUTED, Status.OUTCOME_UNKNOWN}),
+}
+
+
+class Verdict(str, Enum):
+    """The only two decisions a person can take."""
+
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+
+
+class ToolCall(Frozen):
+    """One tool call as the agent made it."""
+
+    principal: str
+    tool_name: str
+    arguments: dict[str, Any]
+    arguments_sha256: str  # 64 hex digits, of the RFC 8785 form
+
+
+class Assessment(Frozen):
+    """How risky a call was judged, by what, and against which threshold (all scores 0-100)."""
+
+    risk_score: int = Field(ge=0, le=100)
+    classification: str
+    action: str
+    rationale: str
+    assessor: str
+    threshold: int
+    assessed_at: datetime
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether a person decides on the call."""
+        return self.risk_score >= self.threshold
+
+
+class Decision(Frozen):
+    """What a person decided."""
+
+    decision: Verdict
+    reviewer: str
+    reason: str | None
+    decided_at: datetime
+
+
+class Outcome(Frozen):
+    """What the tool answered: an MCP CallToolResult as JSON, or None where no answer was kept."""
+
+    result: dict[str, Any] | None
+    detail: str | None
+    finished_at: datetime
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the tool itself answered with an error."""
+        return self.result is not None and bool(self.result.get("isError"))
+
+
+class Case(Frozen):
+    """One governed call with all that is known of it."""
+
+    case_id: str  # evt_ and 16 lowercase hex digits
+    call: ToolCall
+    status: Status
+    opened_at: datetime
+    expires_at: datetime | None = None
+    claimed_by: str | None = None
+    reported_at: datetime | None = None
+    assessment: Assessment | None = None
+    decision: Decision | None = None
+    outcome: Outcome | None = None
