@@ -67,6 +67,7 @@ class Assessment(Frozen):
     rationale: str
     assessor: str
     threshold: int
+    arguments_sha256: str  # of the arguments that were judged
     assessed_at: datetime
 
     @property
@@ -81,6 +82,7 @@ class Decision(Frozen):
     decision: Verdict
     reviewer: str
     reason: str | None
+    arguments_sha256: str  # of the arguments that were decided on
     decided_at: datetime
 
 

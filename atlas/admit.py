@@ -1,0 +1,124 @@
+"""Stage 1: every tool call, on every transport, becomes a case and an event, and waits for its answer."""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastmcp.exceptions import NotFoundError, ToolError, ValidationError
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from fastmcp.tools import Tool, ToolResult
+from fastmcp.tools.function_tool import FunctionTool
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from mcp.types import CallToolRequestParams, ListToolsRequest
+from referencing import Registry
+from sqlalchemy.exc import SQLAlchemyError
+
+from atlas import ledger
+from atlas.auth import current_principal
+from atlas.canonical import NotCanonical, digest
+from atlas.cases import CaseStore, insert_case
+from atlas.models import Case, ToolCall
+from atlas.report import GET_OUTCOME, answer, is_settled
+from atlas.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class Admission(Middleware):
+    """The gate on the root server. Only the gateway's own get_outcome passes without a case."""
+
+    def __init__(self, *, store: CaseStore, announce: Callable[[Case], None], settings: Settings) -> None:
+        self._store = store
+        self._announce = announce
+        self._grace_seconds = settings.atlas_grace_seconds
+
+    async def on_list_tools(
+        self,
+        context: MiddlewareContext[ListToolsRequest],
+        call_next: CallNext[ListToolsRequest, Sequence[Tool]],
+    ) -> Sequence[Tool]:
+        """List the tools without output schemas: a pending notice fits none, and clients would raise."""
+        return [tool.model_copy(update={"output_schema": None}) for tool in await call_next(context)]
+
+    async def on_call_tool(
+        self,
+        context: MiddlewareContext[CallToolRequestParams],
+        call_next: CallNext[CallToolRequestParams, ToolResult],
+    ) -> ToolResult:
+        """Hold the call, and answer with its result or with its reference."""
+        if context.message.name == GET_OUTCOME:
+            return await call_next(context)
+        call = await self._checked_call(context)
+        # Shielded: an agent that hangs up must not stop a case half way.
+        case = await asyncio.shield(asyncio.create_task(self._open_case(call)))
+        case = await self._store.wait(case.case_id, is_settled, seconds=self._grace_seconds)
+        return answer(case)
+
+    async def _checked_call(self, context: MiddlewareContext[CallToolRequestParams]) -> ToolCall:
+        name, arguments = context.message.name, context.message.arguments or {}
+        assert context.fastmcp_context is not None  # noqa: S101  (FastMCP sets it for every tools/call)
+        tool = await context.fastmcp_context.fastmcp.get_tool(name)
+        if tool is None:
+            # Raised here and not by call_next, which would run a tool that appears in the meantime.
+            raise NotFoundError(f"Unknown tool: {name!r}")
+        await check_arguments(tool, arguments)
+        try:
+            return ToolCall(
+                principal=current_principal(),
+                tool_name=name,
+                arguments=arguments,
+                arguments_sha256=digest(arguments),
+            )
+        except NotCanonical as error:
+            raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
+
+    async def _open_case(self, call: ToolCall) -> Case:
+        try:
+            async with self._store.database.write() as connection:
+                case, is_new = await insert_case(connection, call)
+                if is_new:
+                    await ledger.append(
+                        connection,
+                        case.case_id,
+                        ledger.Action.ADMITTED,
+                        actor=call.principal,
+                        detail={"tool_name": call.tool_name, "arguments_sha256": call.arguments_sha256},
+                        at=case.opened_at,
+                    )
+        except SQLAlchemyError as error:
+            logger.exception("A call was refused because it cannot be recorded")
+            raise ToolError(
+                "This call was refused: the gateway cannot record it. Nothing was done."
+            ) from error
+        if is_new:
+            self._announce(case)
+        return case
+
+
+async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
+    """Raise the error that an invalid call of the tool gets without the gateway."""
+    if isinstance(tool, FunctionTool):
+        await tool.model_copy(update={"fn": _without_body(tool.fn)}).run(arguments)
+        return
+    # An empty registry: a schema must not make the gateway fetch what it refers to.
+    validator = Draft202012Validator(tool.parameters, registry=Registry())
+    mistake = best_match(validator.iter_errors(arguments))
+    if mistake is not None:
+        raise ValidationError(f"Invalid arguments for tool {tool.name!r}: {mistake.message}")
+
+
+def _without_body(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function with the same name and parameters that does nothing, for FastMCP to check arguments on."""
+
+    async def nothing(*args: Any, **kwargs: Any) -> None:
+        return None
+
+    nothing.__name__ = getattr(function, "__name__", "tool")
+    nothing.__qualname__ = getattr(function, "__qualname__", nothing.__name__)
+    nothing.__module__ = function.__module__
+    nothing.__annotations__ = inspect.get_annotations(function) | {"return": Any}
+    nothing.__signature__ = inspect.signature(function).replace(return_annotation=Any)  # type: ignore[attr-defined]
+    return nothing

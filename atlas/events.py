@@ -1,0 +1,151 @@
+"""What the workflow is told, and the courier that tells it again until the case store shows it was heard."""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import inngest
+import sqlalchemy as sa
+
+from atlas.cases import CaseStore, cases
+from atlas.database import now
+from atlas.models import Case, Status
+
+EXECUTION_REQUESTED = "atlas/tool.execution_requested"
+SARAH_DECISION = "atlas/sarah.decision"
+
+ROUND_SECONDS = 1.0
+REMIND_SECONDS = (1.0, 2.0)  # between the reminders of a decision; then another run takes the case up
+LATER_SECONDS = 30.0  # between the further attempts
+SILENCE_SECONDS = 120.0  # a run of which so long nothing shows may be lost: another one takes the case up
+BATCH = 200
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Delivery:
+    """How often the events of a case went out in its present state, and when they go out again."""
+
+    due_at: float
+    sent: int = 0
+
+
+def execution_requested(case: Case, *, again: bool = False) -> inngest.Event:
+    """The event that starts the run of a case; the engine drops a second one unless asked again."""
+    return inngest.Event(
+        name=EXECUTION_REQUESTED,
+        id=f"{case.case_id}.{time.time_ns()}" if again else case.case_id,
+        data={
+            "event_id": case.case_id,
+            "tool_name": case.call.tool_name,
+            "arguments_sha256": case.call.arguments_sha256,
+            "principal": case.call.principal,
+        },
+    )
+
+
+def sarah_decision(case: Case) -> inngest.Event:
+    """The event that wakes the run of a case; it has no authority, the decision is the row in the store."""
+    decision = case.decision.decision.value if case.decision else None
+    return inngest.Event(name=SARAH_DECISION, data={"event_id": case.case_id, "decision": decision})
+
+
+class Courier:
+    """Sends events to Inngest as long as the case store shows that they are needed."""
+
+    def __init__(self, client: inngest.Inngest, store: CaseStore) -> None:
+        self._client = client
+        self._store = store
+        self._urgent: dict[str, Case] = {}
+        self._deliveries: dict[tuple[str, Status], Delivery] = {}
+        self._wake = asyncio.Event()
+        self._next_round = 0.0
+        self.problem: str | None = None  # why the last send failed, in one line
+
+    def announce(self, case: Case) -> None:
+        """Tell the workflow about a case at once; from then on the rounds see to it."""
+        self._urgent[case.case_id] = case
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            try:
+                await self._round()
+            except Exception:
+                # The cases are on disk, so the next round finds them again.
+                logger.exception("A round of the courier failed")
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS)
+
+    async def _round(self) -> None:
+        urgent, self._urgent = self._urgent, {}
+        self._wake.clear()
+        if time.monotonic() >= self._next_round:
+            urgent |= {case.case_id: case for case in await self._unheard_cases()}
+            self._next_round = time.monotonic() + ROUND_SECONDS
+        moment = time.monotonic()
+        due = [case for case in urgent.values() if self._delivery(case, moment=moment).due_at <= moment]
+        for start in range(0, len(due), BATCH):
+            await self._deliver(due[start : start + BATCH], moment=moment)
+
+    async def _unheard_cases(self) -> list[Case]:
+        """Every unreported case whose next move is the workflow's."""
+        overdue = sa.and_(
+            cases.c.status == Status.PENDING_REVIEW.value, cases.c.expires_at < now() - timedelta(seconds=1)
+        )
+        abandoned = sa.and_(
+            cases.c.status == Status.EXECUTING.value, cases.c.claimed_by != self._store.process_id
+        )
+        moving = [Status.QUEUED.value, Status.AUTHORIZED.value, Status.REJECTED.value]
+        needed = sa.or_(cases.c.status.in_(moving), overdue, abandoned)
+        unheard = await self._store.select(cases.c.reported_at.is_(None), needed)
+        known = {(case.case_id, case.status) for case in unheard}
+        self._deliveries = {key: value for key, value in self._deliveries.items() if key in known}
+        return unheard
+
+    def _delivery(self, case: Case, *, moment: float) -> Delivery:
+        waits_for_event = case.status is Status.QUEUED or case.decision is not None
+        first = Delivery(due_at=moment if waits_for_event else moment + SILENCE_SECONDS)
+        return self._deliveries.setdefault((case.case_id, case.status), first)
+
+    async def _deliver(self, due: list[Case], *, moment: float) -> None:
+        try:
+            await self._client.send([event for case in due for event in self._events(case)])
+        except Exception as error:
+            self._note(problem=f"{type(error).__name__}: {error}")
+            return
+        self._note(problem=None)
+        for case in due:
+            self._schedule(case, moment=moment)
+
+    def _events(self, case: Case) -> list[inngest.Event]:
+        sent = self._deliveries[case.case_id, case.status].sent
+        if case.decision is None:
+            return [execution_requested(case, again=sent > 0 or case.status is not Status.QUEUED)]
+        if sent == 0:
+            # The request too: it may never have reached the engine, and a second one with its id is dropped.
+            return [execution_requested(case), sarah_decision(case)]
+        if sent < len(REMIND_SECONDS):
+            return [sarah_decision(case)]
+        return [execution_requested(case, again=True)]
+
+    def _schedule(self, case: Case, *, moment: float) -> None:
+        delivery = self._deliveries[case.case_id, case.status]
+        if case.decision is None:
+            pause = SILENCE_SECONDS
+        else:
+            pause = REMIND_SECONDS[delivery.sent] if delivery.sent < len(REMIND_SECONDS) else LATER_SECONDS
+        delivery.sent += 1
+        delivery.due_at = moment + pause
+
+    def _note(self, *, problem: str | None) -> None:
+        if problem and problem != self.problem:
+            logger.warning("Inngest does not take events; they are kept and sent again: %s", problem)
+        if self.problem and not problem:
+            logger.info("Inngest takes events again")
+        self.problem = problem

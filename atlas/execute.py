@@ -1,0 +1,212 @@
+"""Stage 4: the approved call, exactly as approved, at most once."""
+
+import asyncio
+import logging
+from typing import Any
+
+from fastmcp import FastMCP
+from mcp.types import CallToolResult, TextContent
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from atlas import ledger
+from atlas.assess import tool_facts
+from atlas.canonical import digest
+from atlas.cases import CaseStore, cases, insert_outcome, read_case, transition
+from atlas.database import now
+from atlas.errors import ExecutionRefused
+from atlas.models import Case, Outcome, Status, Verdict
+from atlas.notifications import Notifier
+from atlas.settings import Settings
+
+SHUTDOWN_SECONDS = 1.5
+
+logger = logging.getLogger(__name__)
+
+
+class Executor:
+    """Executes authorized cases; the gate is the transaction in which it claims one."""
+
+    def __init__(self, *, store: CaseStore, server: FastMCP, notifier: Notifier, settings: Settings) -> None:
+        self._store = store
+        self._server = server
+        self._notifier = notifier
+        self._seconds = settings.atlas_execute_seconds
+        self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._unrecorded: dict[str, Outcome] = {}
+
+    async def execute(self, case_id: str) -> dict[str, Any]:
+        """Execute a case if it may be; {"status", "risk_score"}; a repeated request joins the first."""
+        task = self._running.get(case_id)
+        if task is None:
+            task = asyncio.create_task(self._execute(case_id))
+            self._running[case_id] = task
+            task.add_done_callback(lambda _: self._running.pop(case_id, None))
+        return await asyncio.shield(task)
+
+    async def recover(self) -> None:
+        """Give up, at start, what a dead process had begun and nobody may repeat."""
+        begun = cases.c.status == Status.EXECUTING.value
+        for case in await self._store.select(begun, cases.c.claimed_by != self._store.process_id):
+            if not await self._may_repeat(case):
+                await self._abandon(case.case_id, "The gateway stopped while the tool was running.")
+
+    async def close(self) -> None:
+        """Let running tools end for a moment; what does not is of unknown outcome at the next start."""
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=SHUTDOWN_SECONDS)
+
+    async def _execute(self, case_id: str) -> dict[str, Any]:
+        if case_id not in self._unrecorded:
+            case = await self._claim(case_id)
+            if case is None:
+                return _ending(await self._store.read(case_id))
+            outcome = await self._call_tool(case)
+            if outcome is None:
+                await self._abandon(case_id, f"The tool did not answer within {self._seconds:g} seconds.")
+                return _ending(await self._store.read(case_id))
+            self._unrecorded[case_id] = outcome
+        await self._record(case_id, self._unrecorded[case_id])
+        del self._unrecorded[case_id]
+        return _ending(await self._store.read(case_id))
+
+    async def _claim(self, case_id: str) -> Case | None:
+        """Take a case for execution, in one transaction with all checks; None if it may not be executed."""
+        can_repeat = await self._may_repeat(await self._store.read(case_id))
+        async with self._store.change(case_id) as connection:
+            case = await read_case(connection, case_id)
+            try:
+                if case.status is Status.EXECUTING:
+                    await self._claim_again(connection, case, can_repeat=can_repeat)
+                else:
+                    await self._claim_first(connection, case)
+            except ExecutionRefused as refusal:
+                await self._refuse(connection, case, str(refusal.fields["reason"]))
+                return None
+            return case
+        return None
+
+    async def _claim_first(self, connection: AsyncConnection, case: Case) -> None:
+        check_authority(case)
+        await transition(connection, case, Status.EXECUTING, claimed_by=self._store.process_id)
+        await ledger.append(
+            connection,
+            case.case_id,
+            ledger.Action.EXECUTING,
+            actor="gateway",
+            detail={"arguments_sha256": case.call.arguments_sha256},
+        )
+
+    async def _claim_again(self, connection: AsyncConnection, case: Case, *, can_repeat: bool) -> None:
+        check_grounds(case)
+        if not can_repeat:
+            raise ExecutionRefused(case_id=case.case_id, reason="it was begun before")
+        mine = cases.update().where(cases.c.case_id == case.case_id)
+        await connection.execute(mine.values(claimed_by=self._store.process_id))
+        detail = {"arguments_sha256": case.call.arguments_sha256, "repeated": True}
+        await ledger.append(connection, case.case_id, ledger.Action.EXECUTING, actor="gateway", detail=detail)
+
+    async def _refuse(self, connection: AsyncConnection, case: Case, reason: str) -> None:
+        if case.status is Status.EXECUTING:
+            await self._end_unknown(connection, case, "It was begun, and its answer was not kept.")
+            return
+        if case.status.is_final:
+            return  # a repeated step: the ending is on record
+        logger.error("An execution was refused: %s", case.case_id)
+        detail = {"status": case.status.value, "reason": reason}
+        await ledger.append(
+            connection, case.case_id, ledger.Action.EXECUTION_REFUSED, actor="gateway", detail=detail
+        )
+        if case.status is Status.AUTHORIZED:
+            await transition(connection, case, Status.FAILED, reported_at=now())
+            outcome = Outcome(result=None, detail=f"Not executed: {reason}.", finished_at=now())
+            await insert_outcome(connection, case.case_id, outcome)
+
+    async def _call_tool(self, case: Case) -> Outcome | None:
+        """The tool's answer, an error of its own included; None if it did not answer in time."""
+        call = self._server.call_tool(case.call.tool_name, case.call.arguments, run_middleware=False)
+        try:
+            result = _wire_result((await asyncio.wait_for(call, self._seconds)).to_mcp_result())
+        except asyncio.TimeoutError:
+            return None
+        except Exception as error:
+            # As FastMCP tells the agent when it calls the tool itself: an error is an answer.
+            result = CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
+        dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        return Outcome(result=dumped, detail=None, finished_at=now())
+
+    async def _record(self, case_id: str, outcome: Outcome) -> None:
+        async with self._store.change(case_id) as connection:
+            case = await read_case(connection, case_id)
+            await transition(connection, case, Status.EXECUTED, reported_at=now())
+            await insert_outcome(connection, case_id, outcome)
+            detail = {"is_error": outcome.is_error, "result_sha256": digest_of_result(outcome)}
+            await ledger.append(
+                connection,
+                case_id,
+                ledger.Action.EXECUTED,
+                actor="gateway",
+                detail=detail,
+                at=outcome.finished_at,
+            )
+
+    async def _abandon(self, case_id: str, detail: str) -> None:
+        async with self._store.change(case_id) as connection:
+            case = await read_case(connection, case_id)
+            if case.status is Status.EXECUTING:
+                await self._end_unknown(connection, case, detail)
+
+    async def _end_unknown(self, connection: AsyncConnection, case: Case, detail: str) -> None:
+        await transition(connection, case, Status.OUTCOME_UNKNOWN, reported_at=now())
+        await insert_outcome(connection, case.case_id, Outcome(result=None, detail=detail, finished_at=now()))
+        await ledger.append(
+            connection,
+            case.case_id,
+            ledger.Action.OUTCOME_UNKNOWN,
+            actor="gateway",
+            detail={"reason": detail},
+        )
+        self._notifier.outcome_unknown(case)
+
+    async def _may_repeat(self, case: Case) -> bool:
+        return bool((await tool_facts(self._server, case.call.tool_name)).is_idempotent)
+
+
+def check_authority(case: Case) -> None:
+    """Raise ExecutionRefused unless the case stands approved, on grounds that hold."""
+    if case.status is not Status.AUTHORIZED:
+        raise ExecutionRefused(case_id=case.case_id, reason="it is not authorized")
+    check_grounds(case)
+
+
+def check_grounds(case: Case) -> None:
+    """Raise ExecutionRefused unless a person or the score approved the very arguments that are stored."""
+    if case.decision is not None:
+        if case.decision.decision is not Verdict.APPROVED:
+            raise ExecutionRefused(case_id=case.case_id, reason="a person rejected it")
+        approved = case.decision.arguments_sha256
+    elif case.assessment is not None and not case.assessment.needs_person:
+        approved = case.assessment.arguments_sha256
+    else:
+        raise ExecutionRefused(case_id=case.case_id, reason="nobody approved it")
+    if not approved == case.call.arguments_sha256 == digest(case.call.arguments):
+        raise ExecutionRefused(case_id=case.case_id, reason="its arguments are not those that were approved")
+
+
+def digest_of_result(outcome: Outcome) -> str | None:
+    """The SHA-256 of a result, or None where it has no canonical form."""
+    try:
+        return digest(outcome.result)
+    except ValueError:
+        return None
+
+
+def _wire_result(result: Any) -> CallToolResult:
+    if isinstance(result, CallToolResult):
+        return result
+    content, structured = result if isinstance(result, tuple) else (result, None)
+    return CallToolResult(content=content, structured_content=structured)
+
+
+def _ending(case: Case) -> dict[str, Any]:
+    score = case.assessment.risk_score if case.assessment else None
+    return {"status": case.status.value, "risk_score": score}

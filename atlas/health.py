@@ -1,0 +1,91 @@
+"""What an operator asks: what is this, is it alive, can it work."""
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+
+from atlas import __version__
+from atlas.assessors import Assessor
+from atlas.database import Database
+from atlas.events import Courier
+from atlas.inngest_server import SERVE_PATH, InngestServer
+from atlas.settings import Settings
+from atlas.transports import PREFIX
+
+OPEN_MODE = "OPEN MODE: no keys are set; anybody on this machine can call tools and approve calls"
+
+
+def add_health(
+    app: FastAPI,
+    *,
+    settings: Settings,
+    database: Database,
+    server: InngestServer,
+    courier: Courier,
+    assessor: Assessor,
+) -> None:
+    """Serve /, /healthz and /readyz."""
+
+    @app.get("/")
+    async def index() -> dict[str, str]:
+        """Where things are."""
+        places = {
+            "status": "ATLAS Governance Gateway Running",
+            "mcp_endpoint": f"{PREFIX}/sse",
+            "inngest_endpoint": SERVE_PATH,
+            "approval_endpoint": "/webhook/approval",
+            "version": __version__,
+        }
+        return places | ({"mode": OPEN_MODE} if settings.is_open else {})
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "alive"}
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:
+        """Each part that was chosen, and whether it answers; 503 where one does not."""
+        parts = {
+            "engine": _part(server.name, server.health() or courier.problem),
+            "assessor": _part(assessor.name, None),
+            "database": _part("sqlite", await _database_problem(database)),
+        }
+        is_ready = all(part["ok"] for part in parts.values())
+        return JSONResponse({"ready": is_ready} | parts, status_code=200 if is_ready else 503)
+
+
+def _part(name: str, problem: str | None) -> dict[str, Any]:
+    return {"name": name, "ok": problem is None} | ({"problem": problem} if problem else {})
+
+
+async def _database_problem(database: Database) -> str | None:
+    try:
+        async with database.read() as connection:
+            await connection.execute(sa.text("SELECT 1 FROM cases LIMIT 1"))
+    except SQLAlchemyError as error:
+        return type(error).__name__
+    return None
+
+
+def banner(settings: Settings, *, server: InngestServer, assessor: Assessor) -> Callable[[str], str]:
+    """What start-up prints, made from the gateway's URL: where things are, and how to approve."""
+
+    def text(url: str) -> str:
+        key = "" if settings.is_open else ' -H "Authorization: Bearer $ATLAS_REVIEWER_KEY"'
+        lines = [
+            f"ATLAS Governance Gateway {__version__}",
+            f"  MCP        {url}{PREFIX}/sse (SSE) and {url}{PREFIX} (streamable HTTP)",
+            f"  engine     {server.name}",
+            f"  assessor   {assessor.name}, a person decides from {settings.atlas_risk_threshold}",
+            f"  database   {settings.atlas_data_dir / 'atlas.db'}",
+            f"  approve    curl {url}/webhook/approval{key} -H 'Content-Type: application/json' \\",
+            """               -d '{"decision": "APPROVED", "event_id": "evt_…"}'""",
+        ]
+        return "\n".join([*lines, f"  {OPEN_MODE}"] if settings.is_open else lines)
+
+    return text

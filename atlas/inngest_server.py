@@ -1,0 +1,145 @@
+"""The Inngest server that runs the workflow: the embedded engine, a Dev Server, or Inngest itself."""
+
+import asyncio
+import hmac
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+import inngest
+import jcs
+from inngest._internal.net import ThreadAwareAsyncHTTPClient
+from starlette.types import ASGIApp
+
+from atlas.auth import SIGNATURE_HEADER
+from atlas.engine import Engine, EngineKeys
+from atlas.settings import EngineKind, Settings
+
+APP_ID = "atlas-governance-gateway"
+SERVE_PATH = "/api/inngest"
+REQUEST_TIMEOUT_MS = 5000
+SYNC_AGAIN_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+def engine_keys_path(settings: Settings) -> Path:
+    """Where the embedded engine's keys are kept."""
+    return settings.atlas_data_dir / "engine.keys"
+
+
+def create_client(settings: Settings) -> inngest.Inngest:
+    """The client of the Inngest server that the settings ask for; opens no connection."""
+    if settings.engine_kind is EngineKind.EMBEDDED:
+        keys = EngineKeys.load_or_draw(engine_keys_path(settings))
+        return inngest.Inngest(
+            app_id=APP_ID,
+            is_production=True,
+            event_key=keys.event_key,
+            signing_key=keys.signing_key,
+            api_base_url="http://127.0.0.1:1",  # never dialled: see attach_in_process
+            event_api_base_url="http://127.0.0.1:1",
+            request_timeout=REQUEST_TIMEOUT_MS,
+        )
+    return inngest.Inngest(
+        app_id=APP_ID,
+        is_production=settings.engine_kind is EngineKind.INNGEST,
+        event_key=_secret(settings.inngest_event_key),
+        signing_key=_secret(settings.inngest_signing_key),
+        api_base_url=settings.inngest_url,
+        event_api_base_url=settings.inngest_url,
+        request_timeout=REQUEST_TIMEOUT_MS,
+    )
+
+
+class InngestServer:
+    """Starts the server if it is ours, and keeps this gateway's functions registered with it."""
+
+    def __init__(self, settings: Settings, client: inngest.Inngest) -> None:
+        self._settings = settings
+        self._client = client
+        self._engine: Engine | None = None
+        self.problem: str | None = "not registered yet"
+
+    @property
+    def name(self) -> str:
+        """Which server it is, in words for start-up and /readyz."""
+        if self._settings.engine_kind is EngineKind.EMBEDDED:
+            return "embedded"
+        return f"{self._settings.engine_kind.value} at {self._client.event_api_origin}"
+
+    @asynccontextmanager
+    async def run(self, app: ASGIApp, *, url: str) -> AsyncIterator[None]:
+        """Run or reach the server while the gateway is served; `url` is where it finds SERVE_PATH."""
+        if self._settings.engine_kind is EngineKind.EMBEDDED:
+            async with self._embedded(app) as engine:
+                await engine.sync(url + SERVE_PATH)
+                self.problem = None
+                yield
+            return
+        task = asyncio.create_task(self._stay_registered(app, url))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def health(self) -> str | None:
+        """Why the workflow does not run at the moment, or None."""
+        if self._engine is not None and not self._engine.is_running:
+            return "the embedded engine has stopped"
+        return self.problem
+
+    @asynccontextmanager
+    async def _embedded(self, app: ASGIApp) -> AsyncIterator[Engine]:
+        keys = EngineKeys(event_key=str(self._client.event_key), signing_key=str(self._client.signing_key))
+        keys.save(engine_keys_path(self._settings))
+        path = self._settings.atlas_data_dir / "engine.db"
+        self._engine = Engine(path, keys=keys, transport=httpx.ASGITransport(app=app))
+        async with self._engine as engine:
+            attach_in_process(self._client, engine.app)
+            yield engine
+
+    async def _stay_registered(self, app: ASGIApp, url: str) -> None:
+        """Ask our own endpoint to register with the server until the server has accepted it."""
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url=url, timeout=40) as client:
+            while self.problem is not None:
+                self.problem = await self._register(client)
+                if self.problem is not None:
+                    await asyncio.sleep(SYNC_AGAIN_SECONDS)
+        logger.info("Registered with the Inngest server")
+
+    async def _register(self, client: httpx.AsyncClient) -> str | None:
+        body = jcs.canonicalize({"url": str(client.base_url).rstrip("/") + SERVE_PATH})
+        key = _secret(self._settings.inngest_signing_key)
+        headers = {"content-type": "application/json"}
+        if key is not None and self._settings.engine_kind is EngineKind.INNGEST:
+            headers[SIGNATURE_HEADER] = sign(body, key)
+        try:
+            response = await client.put(SERVE_PATH, content=body, headers=headers)
+        except Exception as error:
+            return f"registration failed: {type(error).__name__}"
+        return None if response.is_success else f"registration was refused: {response.text[:200]}"
+
+
+def attach_in_process(client: inngest.Inngest, app: ASGIApp) -> None:
+    """Let a client reach an engine of this process by call: no socket that another process could find."""
+    transport = httpx.ASGITransport(app=app)
+    client._http_client._http_client = ThreadAwareAsyncHTTPClient(transport=transport).initialize()
+
+
+def sign(body: bytes, signing_key: str) -> str:
+    """The signature of a canonical body as Inngest makes it (SDK specification, section 4.1.3)."""
+    key = signing_key.split("-", 2)[-1] if signing_key.startswith("signkey-") else signing_key
+    moment = str(int(time.time()))
+    return f"t={moment}&s={hmac.new(key.encode(), body + moment.encode(), sha256).hexdigest()}"
+
+
+def _secret(value: object) -> str | None:
+    return value.get_secret_value() if hasattr(value, "get_secret_value") else None

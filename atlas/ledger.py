@@ -1,0 +1,161 @@
+"""The append-only, hash-chained record of every change of state.
+
+An entry's hash is the SHA-256 of the bytes `atlas-ledger-v1`, a line feed, and the RFC 8785 form of the
+object {seq, at, case_id, action, actor, detail, previous_hash}; the first previous_hash is 64 zeros.
+`python -m atlas.ledger verify|export [--data-dir DIR]` reads a ledger, also while the gateway runs.
+"""
+
+import argparse
+import hashlib
+import json
+import sqlite3
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from atlas.canonical import canonical_json
+from atlas.database import instant_text, metadata, now
+from atlas.errors import LedgerBroken
+from atlas.settings import Settings
+
+VERSION = b"atlas-ledger-v1\n"
+FIRST_PREVIOUS_HASH = "0" * 64
+FIELDS = ("seq", "at", "case_id", "action", "actor", "detail", "previous_hash", "entry_hash")
+
+entries = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("at", sa.String(27), nullable=False),
+    sa.Column("case_id", sa.String(20), nullable=False, index=True),
+    sa.Column("action", sa.String(40), nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("previous_hash", sa.String(64), nullable=False),
+    sa.Column("entry_hash", sa.String(64), nullable=False),
+)
+
+
+class Action(str, Enum):
+    """Every act that is recorded, named after the stage that does it."""
+
+    ADMITTED = "admit.queued"
+    ASSESSED = "assess.scored"
+    AUTO_APPROVED = "decide.auto_approved"
+    REVIEW_REQUESTED = "decide.review_requested"
+    APPROVED = "decide.approved"
+    REJECTED = "decide.rejected"
+    EXPIRED = "decide.expired"
+    UNSUPPORTED_DECISION = "decide.event_without_decision"
+    EXECUTING = "execute.started"
+    EXECUTED = "execute.finished"
+    EXECUTION_REFUSED = "execute.refused"
+    OUTCOME_UNKNOWN = "execute.outcome_unknown"
+    FAILED = "report.failed"
+
+
+async def append(
+    connection: AsyncConnection,
+    case_id: str,
+    action: Action,
+    *,
+    actor: str,
+    detail: dict[str, Any],
+    at: datetime | None = None,
+) -> None:
+    """Write one entry in the transaction of the change that it describes."""
+    newest = sa.select(entries.c.seq, entries.c.entry_hash).order_by(entries.c.seq.desc()).limit(1)
+    last = (await connection.execute(newest)).first()
+    entry = {
+        "seq": last.seq + 1 if last else 1,
+        "at": instant_text(at or now()),
+        "case_id": case_id,
+        "action": action.value,
+        "actor": actor,
+        "detail": detail,
+        "previous_hash": last.entry_hash if last else FIRST_PREVIOUS_HASH,
+    }
+    row = entry | {"detail": canonical_json(detail).decode(), "entry_hash": entry_hash(entry)}
+    await connection.execute(entries.insert().values(row))
+
+
+def entry_hash(entry: dict[str, Any]) -> str:
+    """The hash of an entry without its own entry_hash, as 64 hex digits."""
+    return hashlib.sha256(VERSION + canonical_json(entry)).hexdigest()
+
+
+def verify(rows: Iterable[dict[str, Any]]) -> int:
+    """Check the chain from the first entry on and return the number of entries.
+
+    Raises LedgerBroken at the first entry that is missing, out of order, or not what was hashed.
+    """
+    seq, previous_hash = 0, FIRST_PREVIOUS_HASH
+    for row in rows:
+        seq += 1
+        entry = {field: row[field] for field in FIELDS[:-1]}
+        if entry["seq"] != seq:
+            raise LedgerBroken(seq=seq, reason=f"it is missing; the next one there is {entry['seq']}")
+        if entry["previous_hash"] != previous_hash:
+            raise LedgerBroken(seq=seq, reason="it does not follow the entry before it")
+        if entry_hash(entry) != row["entry_hash"]:
+            raise LedgerBroken(seq=seq, reason="its content is not what was hashed")
+        previous_hash = row["entry_hash"]
+    return seq
+
+
+def read(path: Path) -> Iterator[dict[str, Any]]:
+    """The entries of a database file in order, detail decoded; the file is opened for reading only."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        for row in connection.execute(f"SELECT {', '.join(FIELDS)} FROM ledger ORDER BY seq"):  # noqa: S608
+            entry = dict(zip(FIELDS, row, strict=True))
+            yield entry | {"detail": _decoded(entry["detail"])}
+    finally:
+        connection.close()
+
+
+def _decoded(detail: str) -> Any:
+    try:
+        return json.loads(detail)
+    except ValueError:
+        return detail  # what cannot be read cannot have been hashed: verify names the entry
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `verify` or `export`; the exit status is 0, 1 for a broken ledger, 2 for a missing one."""
+    parser = argparse.ArgumentParser(prog="python -m atlas.ledger", description=__doc__)
+    parser.add_argument("command", choices=("verify", "export"))
+    parser.add_argument("--data-dir", type=Path, default=None, help="default: ATLAS_DATA_DIR, or data")
+    options = parser.parse_args(arguments)
+    path = (options.data_dir or Settings.read().atlas_data_dir) / "atlas.db"
+    try:
+        return _export(path) if options.command == "export" else _verify(path)
+    except sqlite3.Error as error:
+        sys.stderr.write(f"There is no readable ledger at {path}: {error}\n")
+        return 2
+
+
+def _verify(path: Path) -> int:
+    try:
+        count = verify(read(path))
+    except LedgerBroken as error:
+        sys.stdout.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{count} entries, each as it was written and in its place.\n")
+    return 0
+
+
+def _export(path: Path) -> int:
+    for entry in read(path):
+        sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

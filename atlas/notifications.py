@@ -1,0 +1,75 @@
+"""Tells the reviewer: a log line always, and a POST to ATLAS_NOTIFY_URL where one is set."""
+
+import asyncio
+import logging
+from typing import Any
+
+import httpx
+
+from atlas.database import instant_text
+from atlas.models import Case
+from atlas.settings import Settings
+
+ATTEMPTS = 3
+TIMEOUT_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Notifier:
+    """Says that a case needs a person, or that one should know of it; never with the call's arguments."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = str(settings.atlas_notify_url) if settings.atlas_notify_url else None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def review_requested(self, case: Case) -> None:
+        """A person has to decide on the case."""
+        score = case.assessment.risk_score if case.assessment else None
+        logger.warning(
+            "A call waits for a person: %s %s by %s, risk score %s",
+            case.case_id,
+            case.call.tool_name,
+            case.call.principal,
+            score,
+        )
+        self._post("review_requested", case)
+
+    def outcome_unknown(self, case: Case) -> None:
+        """The case was begun and may or may not have happened: somebody has to look."""
+        logger.error("The outcome of a call is unknown: %s %s", case.case_id, case.call.tool_name)
+        self._post("outcome_unknown", case)
+
+    async def close(self) -> None:
+        """Stop what is still being sent."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _post(self, kind: str, case: Case) -> None:
+        if self._url is None:
+            return
+        task = asyncio.create_task(self._deliver(self._url, _message(kind, case)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, url: str, message: dict[str, Any]) -> None:
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+            for attempt in range(ATTEMPTS):
+                try:
+                    (await client.post(url, json=message)).raise_for_status()
+                    return
+                except httpx.HTTPError as error:
+                    logger.warning("The reviewer's URL did not take a notice: %s", type(error).__name__)
+                    await asyncio.sleep(2**attempt)
+
+
+def _message(kind: str, case: Case) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "event_id": case.case_id,
+        "tool_name": case.call.tool_name,
+        "principal": case.call.principal,
+        "risk_score": case.assessment.risk_score if case.assessment else None,
+        "expires_at": instant_text(case.expires_at) if case.expires_at else None,
+    }

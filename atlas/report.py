@@ -1,0 +1,147 @@
+"""Stage 5: what the agent reads, be it pending, a result or a refusal; and what becomes of a failed run."""
+
+from typing import Annotated, Any
+
+from fastmcp import FastMCP
+from fastmcp.exceptions import ToolError
+from fastmcp.tools import ToolResult
+from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from pydantic import Field
+
+from atlas import ledger
+from atlas.auth import current_principal
+from atlas.cases import CaseStore, insert_outcome, read_case, transition
+from atlas.database import now
+from atlas.decide import request_review
+from atlas.errors import CaseNotFound
+from atlas.models import Case, Outcome, Status
+from atlas.notifications import Notifier
+from atlas.settings import Settings
+
+GET_OUTCOME = "get_outcome"
+LONGEST_WAIT_SECONDS = 25  # clients give up on a call after about a minute
+
+
+def is_settled(case: Case) -> bool:
+    """Whether an agent's waiting call is answered now: there is an ending, or a person must decide."""
+    return case.status.is_final or case.status is Status.PENDING_REVIEW
+
+
+def answer(case: Case) -> ToolResult:
+    """What the agent's call returns: the tool's own result, the pending notice, or why there is no result."""
+    if case.status is Status.EXECUTED and case.outcome is not None and case.outcome.result is not None:
+        return ToolResult.from_mcp_result(CallToolResult.model_validate(case.outcome.result))
+    if not case.status.is_final:
+        return ToolResult(content=pending_text(case), structured_content=standing(case))
+    return ToolResult(content=ending_text(case), structured_content=standing(case), is_error=True)
+
+
+def pending_text(case: Case) -> str:
+    """The notice of a call that is held."""
+    return (
+        f"PENDING REVIEW (Ref: {case.case_id}). Action queued subject to governance checks.\n"
+        f'Nothing has failed and nothing has to be repeated: call {GET_OUTCOME}(ref="{case.case_id}") later.'
+    )
+
+
+def ending_text(case: Case) -> str:
+    """One line on how a case ended."""
+    reference = f"(Ref: {case.case_id})"
+    if case.status is Status.EXECUTED:
+        ending = "The tool answered with an error" if case.outcome and case.outcome.is_error else "Done"
+        return f"EXECUTED {reference}. {ending}."
+    if case.status is Status.REJECTED and case.decision is not None:
+        reason = f" Reason: {case.decision.reason}" if case.decision.reason else ""
+        return f"REJECTED {reference}. A person refused this call; it was not executed.{reason}"
+    if case.status is Status.EXPIRED:
+        return f"EXPIRED {reference}. Nobody decided in time; the call was not executed."
+    detail = case.outcome.detail if case.outcome and case.outcome.detail else ""
+    if case.status is Status.OUTCOME_UNKNOWN:
+        return (
+            f"OUTCOME UNKNOWN {reference}. The call was begun and may or may not have taken effect; "
+            f"it is not repeated, and a person was told. {detail}"
+        )
+    return f"{case.status.value} {reference}. {detail}"
+
+
+def standing(case: Case) -> dict[str, Any]:
+    """Where a case stands, for machines: {"case_id", "status", "risk_score"}, and the reviewer's words."""
+    facts: dict[str, Any] = {
+        "case_id": case.case_id,
+        "status": case.status.value,
+        "risk_score": case.assessment.risk_score if case.assessment else None,
+    }
+    if case.decision is not None:
+        facts |= {"decision": case.decision.decision.value, "reason": case.decision.reason}
+    return facts
+
+
+def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
+    """Offer the one tool that is not governed: it only reads, and only the caller's own cases."""
+
+    @server.tool(
+        name=GET_OUTCOME,
+        title="Get the outcome of a held call",
+        output_schema=None,
+        annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
+    )
+    async def get_outcome(
+        ref: Annotated[str, Field(description="The reference from the pending notice: evt_…")],
+        wait_seconds: Annotated[
+            int, Field(description="How long to wait for an outcome", ge=0, le=LONGEST_WAIT_SECONDS)
+        ] = 0,
+    ) -> ToolResult:
+        """Tell what became of a call that was answered PENDING REVIEW: its result, refusal, or that it waits."""
+        case = await _own_case(store, ref)
+        if not case.status.is_final and wait_seconds:
+            case = await store.wait(ref, lambda case: case.status.is_final, seconds=wait_seconds)
+        return outcome_answer(case)
+
+
+def outcome_answer(case: Case) -> ToolResult:
+    """What get_outcome says: the state in the first line, then the tool's own content if there is any."""
+    if not case.status.is_final:
+        return answer(case)
+    facts, content = standing(case), [TextContent(type="text", text=ending_text(case))]
+    result = case.outcome.result if case.outcome else None
+    if result is None:
+        return ToolResult(content=content, structured_content=facts, is_error=True)
+    parsed = CallToolResult.model_validate(result)
+    return ToolResult(
+        content=[*content, *parsed.content],
+        structured_content=facts | {"result": result},
+        is_error=bool(parsed.is_error),
+    )
+
+
+async def _own_case(store: CaseStore, ref: str) -> Case:
+    try:
+        case = await store.read(ref)
+    except CaseNotFound:
+        case = None
+    if case is None or case.call.principal != current_principal():
+        # Somebody else's reference is answered like one that never was.
+        raise ToolError(f"You have no call with the reference {ref}.")
+    return case
+
+
+async def report_failure(
+    case_id: str, error: str, *, store: CaseStore, notifier: Notifier, settings: Settings
+) -> dict[str, Any]:
+    """Bring the case of a failed run to an end that the agent can read, or before a person."""
+    async with store.change(case_id) as connection:
+        case = await read_case(connection, case_id)
+        reason = f"The workflow failed: {error}"
+        if case.status is Status.QUEUED or (case.status is Status.AUTHORIZED and case.decision is None):
+            await request_review(connection, case, settings.atlas_review_timeout, reason=reason)
+        elif case.status is Status.AUTHORIZED:
+            await transition(connection, case, Status.FAILED, reported_at=now())
+            outcome = Outcome(result=None, detail=f"Not executed. {reason}", finished_at=now())
+            await insert_outcome(connection, case_id, outcome)
+            await ledger.append(
+                connection, case_id, ledger.Action.FAILED, actor="gateway", detail={"reason": reason}
+            )
+        case = await read_case(connection, case_id)
+    if case.status is Status.PENDING_REVIEW:
+        notifier.review_requested(case)
+    return standing(case)

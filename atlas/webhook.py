@@ -1,0 +1,105 @@
+"""The edge for people: POST /webhook/approval, and the one shape in which errors are told over HTTP."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import Field
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from atlas.cases import CaseStore
+from atlas.decide import record_decision
+from atlas.errors import (
+    AtlasError,
+    CaseFinished,
+    CaseNotFound,
+    ContraryDecision,
+    NotAuthenticated,
+    NotPermitted,
+    ReviewExpired,
+    TransitionRefused,
+)
+from atlas.models import Case, Frozen, Verdict
+
+HTTP_STATUS: dict[type[AtlasError], int] = {
+    NotAuthenticated: 401,
+    NotPermitted: 403,
+    CaseNotFound: 404,
+    CaseFinished: 409,
+    ContraryDecision: 409,
+    ReviewExpired: 409,
+    TransitionRefused: 409,
+}
+
+
+class DecisionRequest(Frozen):
+    """What a reviewer posts."""
+
+    decision: Verdict
+    event_id: Annotated[str, Field(min_length=1, max_length=40)]
+    reviewer: Annotated[str, Field(min_length=1, max_length=200)] = "Sarah"
+    reason: Annotated[str, Field(max_length=4000)] | None = None
+
+
+class DecisionReceipt(Frozen):
+    """What the reviewer gets back: the decision is on disk."""
+
+    status: str = "Signal Sent"
+    decision: Verdict
+    event_id: str
+
+
+def add_webhook(
+    app: FastAPI,
+    *,
+    gate: Callable[[Request], Awaitable[None]],
+    store: CaseStore,
+    announce: Callable[[Case], None],
+) -> None:
+    """Serve the human decision."""
+
+    @app.post("/webhook/approval", dependencies=[Depends(gate)])
+    async def approval(request: DecisionRequest) -> DecisionReceipt:
+        """Record a decision and wake the workflow."""
+        case = await record_decision(
+            request.event_id, request.decision, reviewer=request.reviewer, reason=request.reason, store=store
+        )
+        if case.reported_at is None:
+            announce(case)
+        return DecisionReceipt(decision=request.decision, event_id=request.event_id)
+
+
+def add_error_shape(app: FastAPI) -> None:
+    """Answer every error as {"error", "detail"}."""
+
+    @app.exception_handler(AtlasError)
+    async def known(request: Request, error: AtlasError) -> JSONResponse:
+        return _told(HTTP_STATUS.get(type(error), 500), type(error).__name__, str(error))
+
+    @app.exception_handler(SQLAlchemyError)
+    async def unrecorded(request: Request, error: SQLAlchemyError) -> JSONResponse:
+        return _told(
+            503, "StoreUnavailable", "The case store cannot be read or written; nothing was changed."
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        mistakes = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}"
+            for item in error.errors()
+        )
+        return _told(422, "RequestInvalid", mistakes)
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> JSONResponse:
+        return _told(error.status_code, "HTTPError", str(error.detail), headers=error.headers)
+
+
+def _told(status: int, name: str, detail: str, *, headers: object = None) -> JSONResponse:
+    extra = dict(headers) if isinstance(headers, dict) else {}
+    if status == 401:
+        extra["WWW-Authenticate"] = "Bearer"
+    return JSONResponse({"error": name, "detail": detail}, status_code=status, headers=extra)

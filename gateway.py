@@ -1,0 +1,97 @@
+"""Builds the gateway from its parts: one FastAPI app with MCP, Inngest and the reviewer's webhook."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import inngest
+import inngest.fast_api
+from fastapi import FastAPI
+from fastmcp import FastMCP
+from fastmcp.server.http import HostOriginGuardMiddleware
+
+from atlas import __version__
+from atlas.admit import Admission
+from atlas.assess import assess
+from atlas.assessors.policy import Policy
+from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate
+from atlas.cases import CaseStore
+from atlas.database import Database
+from atlas.decide import conclude, decide
+from atlas.events import Courier
+from atlas.execute import Executor
+from atlas.health import add_health, banner
+from atlas.inngest_server import SERVE_PATH, InngestServer
+from atlas.notifications import Notifier
+from atlas.report import add_get_outcome, report_failure
+from atlas.serve import serve
+from atlas.settings import EngineKind, Settings
+from atlas.tools import WelfareOffice, add_welfare_tools
+from atlas.transports import add_transports
+from atlas.webhook import add_error_shape, add_webhook
+from workflows import BindStages, Stages, handle_governance, inngest_client
+
+
+def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> FastAPI:
+    """Build the app; its lifespan opens and closes everything that it needs."""
+    database = Database(settings.atlas_data_dir)
+    store, notifier, assessor = CaseStore(database), Notifier(settings), Policy(settings.atlas_policy)
+    courier, engine = Courier(client, store), InngestServer(settings, client)
+    agents, office = AgentKeys(settings), WelfareOffice(database)
+
+    gate = Admission(store=store, announce=courier.announce, settings=settings)
+    server = FastMCP(
+        "ATLAS", version=__version__, middleware=[gate], auth=None if settings.is_open else agents
+    )
+    add_welfare_tools(server, office)
+    add_get_outcome(server, store)
+    executor = Executor(store=store, server=server, notifier=notifier, settings=settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(database.close)
+            await database.open()
+            await office.seed()
+            stack.push_async_callback(notifier.close)
+            stack.push_async_callback(executor.close)
+            await executor.recover()
+            await stack.enter_async_context(mcp_lifespan())
+            await stack.enter_async_context(engine.run(app, url=app.state.url))
+            deliveries = asyncio.create_task(courier.run())
+            stack.callback(deliveries.cancel)
+            yield
+
+    app = FastAPI(title="ATLAS Governance Gateway", version=__version__, lifespan=lifespan)
+    app.state.url = f"http://127.0.0.1:{settings.atlas_port}"
+    app.state.banner = banner(settings, server=engine, assessor=assessor)
+    stages = Stages(
+        assess=partial(assess, store=store, server=server, assessor=assessor, settings=settings),
+        decide=partial(decide, store=store, notifier=notifier, settings=settings),
+        conclude=partial(conclude, store=store),
+        execute=executor.execute,
+        report_failure=partial(report_failure, store=store, notifier=notifier, settings=settings),
+    )
+    add_health(app, settings=settings, database=database, server=engine, courier=courier, assessor=assessor)
+    add_webhook(app, gate=ReviewerGate(settings, agents), store=store, announce=courier.announce)
+    add_error_shape(app)
+    inngest.fast_api.serve(app, client, [handle_governance], enable_unauthed_sync=False)
+    mcp_lifespan = add_transports(app, server)
+    add_middleware(app, settings, stages)
+    return app
+
+
+def add_middleware(app: FastAPI, settings: Settings, stages: Stages) -> None:
+    """Guard every route: who it is addressed to first, then how old it is."""
+    app.add_middleware(BindStages, bound=stages)
+    if settings.engine_kind is not EngineKind.INNGEST_DEV:  # a Dev Server signs nothing
+        app.add_middleware(FreshnessGuard, path=SERVE_PATH)
+    app.add_middleware(HostOriginGuardMiddleware, mode="strict", allowed_hosts=settings.allowed_hosts or None)
+
+
+settings = Settings.read()
+app = create_app(settings)
+
+if __name__ == "__main__":
+    serve(app, settings, app.state.banner)
