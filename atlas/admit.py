@@ -4,15 +4,20 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from fastmcp.exceptions import NotFoundError, ToolError, ValidationError
+from fastmcp.server.dependencies import without_injected_parameters
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools import Tool, ToolResult
 from fastmcp.tools.function_tool import FunctionTool
+from fastmcp.utilities.types import get_cached_typeadapter
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 from mcp.types import CallToolRequestParams, ListToolsRequest
+from pydantic import TypeAdapter
+from pydantic import ValidationError as PydanticValidationError
 from referencing import Registry
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -101,7 +106,10 @@ class Admission(Middleware):
 async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
     """Raise the error that an invalid call of the tool gets without the gateway."""
     if isinstance(tool, FunctionTool):
-        await tool.model_copy(update={"fn": _without_body(tool.fn)}).run(arguments)
+        try:
+            _signature_check(tool.fn).validate_python(arguments)
+        except PydanticValidationError as error:
+            raise ValidationError(str(error)) from error
         return
     # An empty registry: a schema must not make the gateway fetch what it refers to.
     validator = Draft202012Validator(tool.parameters, registry=Registry())
@@ -110,15 +118,17 @@ async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
         raise ValidationError(f"Invalid arguments for tool {tool.name!r}: {mistake.message}")
 
 
-def _without_body(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function with the same name and parameters that does nothing, for FastMCP to check arguments on."""
+@lru_cache(maxsize=1024)
+def _signature_check(function: Callable[..., Any]) -> TypeAdapter[Any]:
+    """Checks arguments as FastMCP does, on a function of the same name and parameters that does nothing."""
+    called = without_injected_parameters(function)
 
-    async def nothing(*args: Any, **kwargs: Any) -> None:
+    def nothing(*args: Any, **kwargs: Any) -> None:
         return None
 
-    nothing.__name__ = getattr(function, "__name__", "tool")
-    nothing.__qualname__ = getattr(function, "__qualname__", nothing.__name__)
-    nothing.__module__ = function.__module__
-    nothing.__annotations__ = inspect.get_annotations(function) | {"return": Any}
-    nothing.__signature__ = inspect.signature(function).replace(return_annotation=Any)  # type: ignore[attr-defined]
-    return nothing
+    nothing.__name__ = called.__name__
+    nothing.__qualname__ = called.__qualname__
+    nothing.__module__ = called.__module__
+    nothing.__annotations__ = inspect.get_annotations(called) | {"return": Any}
+    nothing.__signature__ = inspect.signature(called).replace(return_annotation=Any)  # type: ignore[attr-defined]
+    return get_cached_typeadapter(nothing)

@@ -91,7 +91,7 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
             int, Field(description="How long to wait for an outcome", ge=0, le=LONGEST_WAIT_SECONDS)
         ] = 0,
     ) -> ToolResult:
-        """Tell what became of a call that was answered PENDING REVIEW: its result, refusal, or that it waits."""
+        """Tell what became of a call that was answered PENDING REVIEW: result, refusal, or still waiting."""
         case = await _own_case(store, ref)
         if not case.status.is_final and wait_seconds:
             case = await store.wait(ref, lambda case: case.status.is_final, seconds=wait_seconds)

@@ -1,0 +1,144 @@
+"""A real gateway in a process of its own, on a port of its own, with a data directory that outlives it."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastmcp import Client
+from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+
+ROOT = Path(__file__).parent.parent
+AGENT_KEY = "agent-key-of-the-tests"
+OTHER_AGENT_KEY = "other-agent-key-of-the-tests"
+REVIEWER_KEY = "reviewer-key-of-the-tests"
+START_SECONDS = 40.0
+WAIT_SECONDS = 30.0
+REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
+
+
+class GatewayProcess:
+    """Starts, kills and restarts `python gateway.py`, or another script that serves the gateway's app."""
+
+    def __init__(self, directory: Path, script: Path = ROOT / "gateway.py", **environment: str) -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self.log = directory / "gateway.log"
+        self.url = ""
+        self._script = script
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "PYTHONPATH": str(ROOT),
+            "ATLAS_PORT": "0",
+            "ATLAS_DATA_DIR": str(self.data),
+            "ATLAS_AGENT_KEY": f"agent:{AGENT_KEY},other:{OTHER_AGENT_KEY}",
+            "ATLAS_REVIEWER_KEY": REVIEWER_KEY,
+            "ATLAS_GRACE_SECONDS": "3",
+        } | environment
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, **environment: str) -> None:
+        """Start it, and return when it answers."""
+        with self.log.open("ab") as log:
+            log.write(b"--- start ---\n")
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(self._script),
+                cwd=self.directory,
+                env=self._environment | environment,
+                stdout=log,
+                stderr=log,
+            )
+        await eventually(self._answers, seconds=START_SECONDS)
+
+    async def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.returncode is None, f"the gateway ended:\n{self.newest_log()}"
+        found = re.search(r"MCP +(http://\S+)/mcp/sse", self.newest_log())
+        if found is None:
+            return False
+        self.url = found[1]
+        async with httpx.AsyncClient() as client:
+            with contextlib.suppress(httpx.TransportError):
+                return (await client.get(f"{self.url}/healthz")).is_success
+        return False
+
+    def newest_log(self) -> str:
+        """What it printed since it was started last."""
+        return self.log.read_text().rpartition("--- start ---\n")[2]
+
+    async def kill(self) -> None:
+        """End it with SIGKILL, as a power failure would."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self, signal_number: int = signal.SIGINT) -> int:
+        """End it as Ctrl-C would and return its exit status."""
+        return await self._end(signal_number)
+
+    async def ended(self) -> int:
+        """Wait until it ends by itself and return its exit status."""
+        assert self._process is not None
+        return await asyncio.wait_for(self._process.wait(), WAIT_SECONDS)
+
+    async def _end(self, signal_number: int) -> int:
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal_number)
+        return await asyncio.wait_for(self._process.wait(), WAIT_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def agent(self, key: str | None = AGENT_KEY, *, sse: bool = False) -> AsyncIterator[Client[Any]]:
+        """An MCP client that holds an agent's key."""
+        transport = SSETransport if sse else StreamableHttpTransport
+        path = "/mcp/sse" if sse else "/mcp"
+        async with Client(transport(self.url + path, auth=key), timeout=WAIT_SECONDS) as client:
+            yield client
+
+    async def decide(
+        self, case_id: str, decision: str = "APPROVED", *, key: str | None = REVIEWER_KEY, **fields: Any
+    ) -> httpx.Response:
+        """Post a decision to the webhook."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        body = {"decision": decision, "event_id": case_id} | fields
+        async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+            return await client.post(f"{self.url}/webhook/approval", json=body, headers=headers)
+
+
+async def eventually(condition: Any, *, seconds: float = WAIT_SECONDS) -> Any:
+    """Wait until an async condition is true and return what it returned; fails after so many seconds."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not (result := await condition()):
+        assert asyncio.get_running_loop().time() < deadline, f"{condition} did not become true"
+        await asyncio.sleep(0.02)
+    return result
+
+
+def text_of(result: Any) -> str:
+    """The text of a tool's answer."""
+    return "\n".join(block.text for block in result.content)
+
+
+def reference_in(result: Any) -> str:
+    """The reference in a pending notice."""
+    text = text_of(result)
+    assert text.startswith("PENDING REVIEW (Ref: evt_"), text
+    found = REFERENCE.search(text)
+    assert found is not None
+    return found[0]
+
+
+async def call(client: Client[Any], tool: str, **arguments: Any) -> Any:
+    """Call a tool without raising for an error answer."""
+    return await client.call_tool(tool, arguments, raise_on_error=False)
+
+
+async def outcome(client: Client[Any], case_id: str, *, wait_seconds: int = 20) -> Any:
+    """Ask for the outcome of a case."""
+    return await call(client, "get_outcome", ref=case_id, wait_seconds=wait_seconds)
