@@ -1,0 +1,26 @@
+"""A small Inngest server over SQLite, so that durable runs work where no Inngest is configured.
+
+It speaks Inngest's wire protocol to the unchanged SDK and knows nothing of what the functions do. Where it
+differs from Inngest's own server, it does so on purpose:
+
+| what | here | Inngest's server |
+|---|---|---|
+| wait before a retry | 1 s, 2 s, 5 s, 15 s, 30 s, 1 m ... 20 m, up to 20 % longer | 15 s, 30 s, 1 m ... 2 h |
+| batchEvents, debounce, rateLimit, throttle, singleton | refused at sync | supported |
+| priority, timeouts, cron triggers | refused at sync | supported |
+| concurrency | one limit per function, by key or not, scope `fn` | several, three scopes |
+| Connect, realtime, `step.ai` | a run that uses them fails with a sentence | supported |
+| answers of an app when keys are set | must be signed, else lost; streamed ones never are | not checked |
+| NaN, lone surrogates | refused: they have no canonical form to sign | replaced |
+| a comparison with a missing field | never matches | depends on the expression |
+| `inngest/function.*` events | made only when a function or a wait listens | always kept |
+| a sleep | ends when it is due | rounded to seconds |
+| runs of a killed process | go on: every acknowledged event and step is on disk | depends on the storage |
+| what has ended | forgotten after 30 days | depends on the plan |
+"""
+
+from atlas.engine.engine import Engine
+from atlas.engine.errors import EngineError
+from atlas.engine.keys import EngineKeys
+
+__all__ = ["Engine", "EngineError", "EngineKeys"]

@@ -1,0 +1,140 @@
+"""The HTTP API for apps and their SDKs: events, registration, and states too large for a call."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from atlas.engine.errors import ConfigurationRefused, EngineError, EventRefused, NotJson, StoreFailed
+from atlas.engine.events import Event, parse_events, receive_events, transact
+from atlas.engine.functions import Function
+from atlas.engine.json_text import parse_json
+from atlas.engine.keys import EngineKeys
+from atlas.engine.store import Store
+from atlas.engine.ulids import seeded_ulids
+
+LARGEST_REQUEST = 16 * 2**20
+
+
+class Served(Protocol):
+    """What the API needs of the engine."""
+
+    keys: EngineKeys | None
+    store: Store
+    functions: Mapping[str, Function]
+    is_running: bool
+
+    @property
+    def kind(self) -> str:
+        """The server kind."""
+
+    async def register(self, body: dict[str, Any]) -> bool:
+        """Replaces the functions of an app."""
+
+
+def build_app(engine: Served) -> Starlette:
+    """Returns the ASGI app of an engine."""
+    api = _Api(engine)
+    routes = [
+        Route("/e/{event_key}", api.receive_events, methods=["POST"]),
+        Route("/fn/register", api.register, methods=["POST", "PUT"]),
+        Route("/v0/runs/{run_id}/batch", api.read_batch),
+        Route("/v0/runs/{run_id}/actions", api.read_actions),
+        Route("/health", api.report_health),
+    ]
+    handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+        EngineError: api.report_error,
+        StoreFailed: api.report_error,
+    }
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+class _Api:
+    def __init__(self, engine: Served) -> None:
+        self._engine = engine
+
+    async def receive_events(self, request: Request) -> Response:
+        keys = self._engine.keys
+        if keys is not None and not keys.is_event_key(request.path_params["event_key"]):
+            return self._respond(401, {"status": 401, "message": "", "error": "Event key not found"})
+        try:
+            events = await self._read_events(request)
+        except EventRefused as error:
+            return self._respond(400, {"ids": [""], "status": 400, "error": str(error)})
+        work = transact(lambda tx: receive_events(tx, events), self._engine.functions)
+        await self._engine.store.write(work)
+        return self._respond(200, {"ids": [event.event_id for event in events], "status": 200})
+
+    async def _read_events(self, request: Request) -> list[Event]:
+        seed = request.headers.get("x-inngest-event-id-seed")
+        return parse_events(await _read_body(request), lambda count: seeded_ulids(seed, count))
+
+    async def register(self, request: Request) -> Response:
+        if not self._is_authorised(request):
+            return self._respond(401, {"error": "Authentication failed"})
+        expected = request.headers.get("x-inngest-expected-server-kind", self._engine.kind)
+        if expected != self._engine.kind:
+            return self._respond(
+                400, {"error": f"This engine is of kind {self._engine.kind}, not {expected}."}
+            )
+        try:
+            body = parse_json(await _read_body(request))
+            is_modified = await self._engine.register(body if isinstance(body, dict) else {})
+        except (ConfigurationRefused, NotJson, EventRefused) as error:
+            return self._respond(400, {"error": str(error)})
+        return self._respond(200, {"ok": True, "modified": is_modified})
+
+    async def read_batch(self, request: Request) -> Response:
+        rows = self._read(request, "SELECT body FROM runs JOIN events USING (event_id) WHERE run_id = ?")
+        return self._respond_text(rows, lambda bodies: "[" + ",".join(body for (body,) in bodies) + "]")
+
+    async def read_actions(self, request: Request) -> Response:
+        found = self._read(request, "SELECT run_id FROM runs WHERE run_id = ?")
+        memos = self._read(request, "SELECT step_id, memo FROM memos WHERE run_id = ? ORDER BY position")
+        write = ",".join(f"{json.dumps(step_id)}:{memo}" for step_id, memo in memos or [])
+        return self._respond_text(found, lambda _: "{" + write + "}")
+
+    async def report_health(self, request: Request) -> Response:
+        status = 200 if self._engine.is_running else 503
+        return self._respond(status, {"status": status, "message": "OK" if status == 200 else "stopped"})
+
+    async def report_error(self, request: Request, error: Exception) -> Response:
+        return self._respond(500, {"ids": [], "status": 500, "error": str(error)})
+
+    def _read(self, request: Request, statement: str) -> list[tuple[str, ...]] | None:
+        if not self._is_authorised(request):
+            return None
+        rows = self._engine.store.reader.execute(statement, (request.path_params["run_id"],))
+        return rows.fetchall()
+
+    def _is_authorised(self, request: Request) -> bool:
+        keys = self._engine.keys
+        return keys is None or keys.is_bearer(request.headers.get("authorization", ""))
+
+    def _respond_text(
+        self, rows: list[tuple[str, ...]] | None, write: Callable[[list[tuple[str, ...]]], str]
+    ) -> Response:
+        if rows is None:
+            return self._respond(401, {"error": "Authentication failed"})
+        if not rows:
+            return self._respond(404, {"error": "There is no such run."})
+        return Response(write(rows), media_type="application/json", headers=self._headers())
+
+    def _respond(self, status: int, body: dict[str, Any]) -> Response:
+        return JSONResponse(body, status_code=status, headers=self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        return {"x-inngest-server-kind": self._engine.kind}
+
+
+async def _read_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST_REQUEST:
+            raise EventRefused(f"request body is larger than {LARGEST_REQUEST} bytes")
+    return bytes(body)

@@ -1,0 +1,217 @@
+"""Call requests: what an app is asked to run, and what its answer means."""
+
+import asyncio
+import dataclasses
+import json
+import sqlite3
+import uuid
+from typing import Any
+
+import httpx
+import jcs
+
+from atlas.engine.errors import NotJson
+from atlas.engine.functions import Function
+from atlas.engine.json_text import parse_json, write_json
+from atlas.engine.keys import EngineKeys
+from atlas.engine.runs import DISCOVERY
+from atlas.engine.times import parse_retry_after
+from atlas.engine.ulids import new_ulid
+
+LARGEST_INLINE_STATE = 4 * 2**20
+LARGEST_ANSWER = 8 * 2**20
+CALL_TIMEOUT = 2 * 3600
+_TIMEOUTS = {"connect": 10.0, "read": float(CALL_TIMEOUT), "write": 60.0, "pool": 60.0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A queued call with the state of its run; memo_count tells which memos the app was given."""
+
+    item_id: int
+    run_id: str
+    step_id: str
+    attempt: int
+    is_race: bool
+    function_id: str
+    memo_count: int
+    event: str
+    step_ids: tuple[str, ...]
+    memos: tuple[str, ...]
+    use_api: bool
+    has_pending: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """The app ran or planned steps."""
+
+    opcodes: list[dict[str, Any]]
+    is_final: bool  # what failed must not be tried again
+
+
+@dataclasses.dataclass(frozen=True)
+class Completed:
+    """The function returned."""
+
+    output: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Errored:
+    """The function raised, or the call or its answer was lost."""
+
+    error: str
+    is_final: bool = False
+    retry_at: int | None = None
+
+
+Answer = Steps | Completed | Errored
+
+
+def load_call(reader: sqlite3.Connection, item_id: int) -> Call | None:
+    """Returns the call of a queue item, or None if it is no longer queued."""
+    found = reader.execute(
+        "SELECT run_id, step_id, attempt, is_race, function_id, memo_count, state_size, body"
+        " FROM queue JOIN runs USING (run_id) JOIN events USING (event_id) WHERE item_id = ?",
+        (item_id,),
+    ).fetchone()
+    if found is None:
+        return None
+    run_id, step_id, attempt, is_race, function_id, _, size, event = found
+    use_api = size > LARGEST_INLINE_STATE
+    columns = "step_id, ''" if use_api else "step_id, memo"
+    memos = reader.execute(
+        f"SELECT {columns} FROM memos WHERE run_id = ? ORDER BY position",  # noqa: S608 - one of two constants
+        (run_id,),
+    ).fetchall()
+    return Call(
+        item_id=item_id,
+        run_id=run_id,
+        step_id=step_id,
+        attempt=attempt,
+        is_race=bool(is_race),
+        function_id=function_id,
+        memo_count=len(memos),
+        event=event,
+        step_ids=tuple(step for step, _ in memos),
+        memos=() if use_api else tuple(memo for _, memo in memos),
+        use_api=use_api,
+        has_pending=_has_pending(reader, run_id),
+    )
+
+
+def build_request(call: Call, function: Function, keys: EngineKeys | None) -> httpx.Request:
+    """Returns the request that has the app run the next part of the function."""
+    url = httpx.URL(function.url).copy_set_param("stepId", call.step_id)
+    body = _build_body(call, function).encode()
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "Inngest",
+        "x-run-id": call.run_id,
+        "x-request-id": new_ulid(),
+        "x-inngest-job-id": _job_id(call),
+        "x-inngest-step-id": call.step_id,
+        "x-inngest-req-version": "2",
+    }
+    if keys is not None:
+        headers["x-inngest-signature"] = keys.sign(jcs.canonicalize(json.loads(body)))
+    return httpx.Request("POST", url, headers=headers, content=body, extensions={"timeout": _TIMEOUTS})
+
+
+async def send_call(
+    transport: httpx.AsyncBaseTransport, request: httpx.Request, keys: EngineKeys | None
+) -> Answer:
+    """Returns the app's answer; one that does not come, or can't be trusted, is an error to retry."""
+    try:
+        status, headers, body = await asyncio.wait_for(send(transport, request), CALL_TIMEOUT)
+    except AnswerTooLarge as error:
+        return Errored(_error("AnswerTooLarge", str(error)), is_final=True)
+    except Exception as error:  # an app in this process raises whatever it likes: the call is lost
+        return Errored(_error("CallFailed", f"The app could not be called: {type(error).__name__}: {error}"))
+    if keys is not None and not keys.is_signature(headers.get("x-inngest-signature", ""), body):
+        return Errored(_error("AnswerUnsigned", f"The app answered {status} without our signature."))
+    try:
+        return parse_answer(status, headers, body)
+    except (NotJson, KeyError, TypeError, AttributeError) as error:
+        return Errored(_error("AnswerMalformed", f"The app's answer can't be read: {error}"))
+
+
+class AnswerTooLarge(Exception):
+    """The answer of an app exceeds the limit."""
+
+
+async def send(
+    transport: httpx.AsyncBaseTransport, request: httpx.Request
+) -> tuple[int, httpx.Headers, bytes]:
+    """Returns status, headers and body of an answer of bounded size."""
+    response = await transport.handle_async_request(request)
+    try:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > LARGEST_ANSWER:
+                raise AnswerTooLarge(f"The app's answer is larger than {LARGEST_ANSWER} bytes.")
+        return response.status_code, response.headers, bytes(body)
+    finally:
+        await response.aclose()
+
+
+def parse_answer(status: int, headers: httpx.Headers, body: bytes) -> Answer:
+    """Returns what an answer means (https://github.com/inngest/inngest/blob/main/docs/SDK_SPEC.md)."""
+    if status == 201:  # streamed: keep-alive spaces, then the answer in an envelope
+        envelope = parse_json(body)
+        return parse_answer(envelope["status"], httpx.Headers(envelope["headers"]), envelope["body"].encode())
+    is_final = headers.get("x-inngest-no-retry") == "true"
+    if status == 206:
+        return Steps(opcodes=[dict(opcode) for opcode in parse_json(body)], is_final=is_final)
+    if status == 200:
+        return Completed(output=write_json(parse_json(body)))
+    if headers.get("x-inngest-sdk-handled") != "true":
+        return Errored(_error("CallFailed", f"The app answered {status} before its SDK saw the call."))
+    retry_after = headers.get("retry-after")
+    return Errored(
+        error=write_json(parse_json(body)),
+        is_final=is_final,
+        retry_at=parse_retry_after(retry_after) if retry_after else None,
+    )
+
+
+def _build_body(call: Call, function: Function) -> str:
+    # Event and memos are stored as JSON: parsing them only to write them again would cost the most.
+    is_planned = call.step_id != DISCOVERY
+    context = {
+        "attempt": call.attempt,
+        "disable_immediate_execution": is_planned or call.has_pending,
+        "env": "",
+        "fn_id": str(uuid.uuid5(uuid.NAMESPACE_URL, function.function_id)),
+        "job_id": _job_id(call),
+        "max_attempts": function.max_attempts,
+        "run_id": call.run_id,
+        "stack": {"current": len(call.step_ids), "stack": list(call.step_ids)},
+        "step_id": call.step_id,
+        "use_api": call.use_api,
+    }
+    steps = ",".join(f'"{step_id}":{memo}' for step_id, memo in zip(call.step_ids, call.memos, strict=False))
+    return (
+        f'{{"ctx":{write_json(context)},"event":{call.event},"events":[{call.event}],"steps":{{{steps}}},'
+        f'"use_api":{"true" if call.use_api else "false"},"version":2}}'
+    )
+
+
+def _job_id(call: Call) -> str:
+    position = call.memo_count if call.step_id == DISCOVERY else 0
+    return f"{call.run_id}-{call.step_id[:12]}-{position}"
+
+
+def _has_pending(reader: sqlite3.Connection, run_id: str) -> bool:
+    found = reader.execute(
+        "SELECT EXISTS (SELECT 1 FROM queue WHERE run_id = ? AND step_id != 'step')"
+        " OR EXISTS (SELECT 1 FROM pauses WHERE run_id = ? AND kind != 'cancel')",
+        (run_id, run_id),
+    ).fetchone()
+    return bool(found[0])
+
+
+def _error(name: str, message: str) -> str:
+    return write_json({"name": name, "message": message, "stack": message})

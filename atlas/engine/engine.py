@@ -1,0 +1,119 @@
+"""The engine: store, executor and ASGI app, built and ended together."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import httpx
+import jcs
+
+from atlas.engine.api import build_app
+from atlas.engine.calls import AnswerTooLarge, send
+from atlas.engine.errors import SyncRefused
+from atlas.engine.executor import Executor
+from atlas.engine.functions import Function
+from atlas.engine.keys import EngineKeys
+from atlas.engine.registration import load_functions, register
+from atlas.engine.store import Store
+
+_SYNC_TIMEOUTS = {"connect": 5.0, "read": 30.0, "write": 30.0, "pool": 30.0}
+
+
+class Engine:
+    """Receives events and runs the functions of apps synced with it; without keys, for development."""
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        *,
+        keys: EngineKeys | None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.keys = keys
+        self.functions: Mapping[str, Function] = {}
+        self.is_running = False
+        self._registrations = 0
+        self._transport = transport or httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=None))
+        self.store = Store(path, on_commit=self._wake)
+        self._executor: Executor | None = None
+        self.app = build_app(self)
+
+    @property
+    def kind(self) -> str:
+        """The server kind apps are told: `dev` without keys, else `cloud`."""
+        return "dev" if self.keys is None else "cloud"
+
+    async def __aenter__(self) -> "Engine":
+        await self.store.open()
+        try:
+            self.functions = load_functions(self.store.reader)
+        except BaseException:
+            await self.store.close()
+            raise
+        self._executor = Executor(
+            self.store, functions=lambda: self.functions, transport=self._transport, keys=self.keys
+        )
+        self._executor.start()
+        self.is_running = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.is_running = False
+        if self._executor is not None:
+            await self._executor.stop()
+        await self.store.close()
+        if isinstance(self._transport, httpx.AsyncHTTPTransport):
+            await self._transport.aclose()
+
+    async def sync(self, url: str) -> None:
+        """Has the app at the URL register its functions; raises SyncRefused if that doesn't come about."""
+        before = self._registrations
+        try:
+            status, _, body = await send(self._transport, self._sync_request(url))
+        except AnswerTooLarge as error:
+            raise SyncRefused(f"The app at {url} gave an answer that is too large.") from error
+        except Exception as error:  # an app in this process raises whatever it likes
+            raise SyncRefused(
+                f"The app at {url} can't be reached: {type(error).__name__}: {error}."
+            ) from error
+        if status != 200:
+            raise SyncRefused(f"The app at {url} refused to sync ({status}): {_reason(body)}")
+        if self._registrations == before:
+            raise SyncRefused(f"The app at {url} has registered with another server than this engine.")
+
+    async def register(self, body: dict[str, Any]) -> bool:
+        """Replaces the functions of an app; tells whether that changed anything."""
+        is_modified = await self.store.write(lambda connection: register(connection, body))
+        self.functions = load_functions(self.store.reader)
+        self._registrations += 1
+        self._wake()
+        return is_modified
+
+    def _sync_request(self, url: str) -> httpx.Request:
+        body = jcs.canonicalize({"url": url})
+        headers = {
+            "content-type": "application/json",
+            "x-inngest-server-kind": self.kind,
+            "user-agent": "Inngest",
+        }
+        if self.keys is not None:
+            headers["x-inngest-signature"] = self.keys.sign(body)
+        return httpx.Request(
+            "PUT", url, headers=headers, content=body, extensions={"timeout": _SYNC_TIMEOUTS}
+        )
+
+    def _wake(self) -> None:
+        if self._executor is not None:
+            self._executor.wake()
+
+
+def _reason(body: bytes) -> str:
+    try:
+        answer = json.loads(body)
+        return str(answer.get("error") or answer.get("message") or answer)
+    except (ValueError, AttributeError):
+        return body[:200].decode("utf-8", "replace")

@@ -1,0 +1,170 @@
+"""The executor: sleeps until work is due, then calls the apps, many at once, and applies their answers."""
+
+import asyncio
+import collections
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from atlas.engine.calls import Answer, Call, build_request, load_call, send_call
+from atlas.engine.errors import StoreFailed
+from atlas.engine.events import fire_due, transact
+from atlas.engine.functions import Function
+from atlas.engine.keys import EngineKeys
+from atlas.engine.opcodes import apply_answer
+from atlas.engine.runs import fail_run
+from atlas.engine.store import Store
+from atlas.engine.times import now
+from atlas.engine.transaction import Transaction
+
+logger = logging.getLogger(__name__)
+
+_MOST_CALLS = 64
+_AHEAD = 64
+_LONGEST_NAP = 30.0  # seconds; a clock set forward or a laptop that slept is noticed by then
+_STORE_PAUSE = 1.0  # seconds before a store that failed is tried again
+
+
+class Executor:
+    """Runs what is queued, woken by commits and the clock; the queue on disk is its only memory."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        functions: Callable[[], Mapping[str, Function]],
+        transport: httpx.AsyncBaseTransport,
+        keys: EngineKeys | None,
+    ) -> None:
+        self._store = store
+        self._functions = functions
+        self._transport = transport
+        self._keys = keys
+        self._woken = asyncio.Event()
+        self._lanes: dict[int, str] = {}  # of the calls in flight, by queue item
+        self._calls: set[asyncio.Task[None]] = set()
+        self._loop_task: asyncio.Task[None] | None = None
+        self._fired: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Has the executor look for work."""
+        self._woken.set()
+
+    def start(self) -> None:
+        """Starts looking for work, first for what was left when the engine last stopped."""
+        self._loop_task = asyncio.create_task(self._run(), name="atlas-engine-executor")
+        self.wake()
+
+    async def stop(self) -> None:
+        """Abandons the calls in flight: they are repeated when the engine starts again."""
+        tasks = [task for task in (self._loop_task, self._fired, *self._calls) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.5)
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            try:
+                self._start_calls()
+                nap = self._fire_due()
+            except (sqlite3.Error, StoreFailed):
+                logger.exception("The store can't be read; trying again.")
+                nap = _STORE_PAUSE
+            try:
+                await asyncio.wait_for(self._woken.wait(), nap)
+            except asyncio.TimeoutError:
+                continue
+
+    def _start_calls(self) -> None:
+        free = _MOST_CALLS - len(self._calls)
+        if free <= 0:
+            return
+        for item_id, lane, function_id in self._due_items():
+            if free and item_id not in self._lanes and not self._is_full(lane, function_id):
+                self._lanes[item_id] = lane
+                task = asyncio.create_task(self._call(item_id))
+                self._calls.add(task)
+                task.add_done_callback(self._calls.discard)
+                free -= 1
+
+    def _due_items(self) -> list[tuple[int, str, str]]:
+        busy = list(self._full_lanes())
+        statement = (  # only question marks are put in
+            "SELECT item_id, queue.lane, function_id FROM queue JOIN runs USING (run_id)"  # noqa: S608
+            f" WHERE {{due}} AND queue.lane NOT IN ({','.join('?' * len(busy))})"
+            " ORDER BY due_at, item_id LIMIT ?"
+        )
+        found: list[tuple[int, str, str]] = []
+        for due, values in (("due_at > 0 AND due_at <= ?", [now()]), ("due_at = 0", [])):
+            rows = self._store.reader.execute(
+                statement.format(due=due), [*values, *busy, len(self._lanes) + _AHEAD]
+            )
+            found += rows.fetchall()
+        return found
+
+    def _full_lanes(self) -> set[str]:
+        return {lane for lane in self._lanes.values() if self._is_full(lane, lane.partition(" ")[0])}
+
+    def _is_full(self, lane: str, function_id: str) -> bool:
+        function = self._functions().get(function_id)
+        if function is None or function.concurrency_limit is None:
+            return False
+        return collections.Counter(self._lanes.values())[lane] >= function.concurrency_limit
+
+    def _fire_due(self) -> float:
+        """Ends due pauses; returns the seconds until something else falls due."""
+        moment = now()
+        (pause_at,) = self._store.reader.execute("SELECT min(due_at) FROM pauses").fetchone()
+        (item_at,) = self._store.reader.execute(
+            "SELECT min(due_at) FROM queue WHERE due_at > ?", (moment,)
+        ).fetchone()
+        if pause_at is not None and pause_at <= moment:
+            if self._fired is None or self._fired.done():
+                self._fired = asyncio.create_task(self._fire())
+            pause_at = None
+        nearest = min((at for at in (pause_at, item_at) if at is not None), default=None)
+        return _LONGEST_NAP if nearest is None else min(_LONGEST_NAP, max(0.0, (nearest - moment) / 1000))
+
+    async def _fire(self) -> None:
+        try:
+            await self._store.write(transact(fire_due, self._functions()))
+        except StoreFailed:
+            logger.exception("Pauses that are due could not be ended; trying again.")
+            await asyncio.sleep(_STORE_PAUSE)
+            self.wake()
+
+    async def _call(self, item_id: int) -> None:
+        try:
+            call = load_call(self._store.reader, item_id)
+            if call is not None:
+                await self._carry_out(call)
+        except sqlite3.Error:
+            logger.exception("A call could not be read from the store; trying again.")
+            await asyncio.sleep(_STORE_PAUSE)
+        finally:
+            del self._lanes[item_id]
+            self.wake()
+
+    async def _carry_out(self, call: Call) -> None:
+        function = self._functions().get(call.function_id)
+        if function is None:
+            message = f"Function {call.function_id} is not registered."
+            await self._write(lambda tx: fail_run(tx, call.run_id, "FunctionNotFound", message))
+            return
+        answer: Answer = await send_call(
+            self._transport, build_request(call, function, self._keys), self._keys
+        )
+        await self._write(lambda tx: apply_answer(tx, call, function, answer))
+
+    async def _write(self, work: Callable[[Transaction], None]) -> None:
+        # What an app did is done: its answer is held until the disk takes it, not asked for twice.
+        while True:
+            try:
+                return await self._store.write(transact(work, self._functions()))
+            except StoreFailed:
+                logger.exception("An answer could not be stored; trying again.")
+                await asyncio.sleep(_STORE_PAUSE)

@@ -1,0 +1,173 @@
+"""CEL expressions over events: equalities are compared (and indexed) directly, only the rest runs in CEL.
+
+A comparison with a missing field never matches, so a run can't be resumed by an event that lacks the field.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import celpy
+import celpy.adapter
+import celpy.celparser
+import celpy.celtypes
+import celpy.evaluation
+
+from atlas.engine.errors import ExpressionInvalid
+
+Scope = dict[
+    str, Any
+]  # the events an expression speaks of: "event", and "async" for the one that just arrived
+
+_PATH = r"(?:event|async)(?:\.[A-Za-z_]\w*)+"
+_OPERAND = rf"""{_PATH}|"[^"\\]*"|'[^'\\]*'|-?\d+(?:\.\d+)?|true|false|null"""
+_EQUALITY = re.compile(rf"\s*({_OPERAND})\s*==\s*({_OPERAND})\s*")
+_UNSPLITTABLE = re.compile(r"""\|\||\?|//|\"\"\"|'''|\\|\b[rRbB]{1,2}['"]""")
+_MISSING = object()
+_LONGEST_KEY = 200
+_ERRORS = (celpy.evaluation.CELEvalError, ValueError, TypeError, KeyError)
+
+
+@dataclasses.dataclass(frozen=True)
+class Expression:
+    """A conjunction: pairs of operands that must be equal, and CEL for what is left."""
+
+    equalities: tuple[tuple[str, str], ...]
+    rest: str
+
+    def is_match(self, scope: Scope) -> bool:
+        """Tells whether the events in scope satisfy the whole expression."""
+        return all(_is_equal(left, right, scope) for left, right in self.equalities) and (
+            not self.rest or evaluate(self.rest, scope) is True
+        )
+
+    def split_index(self) -> tuple[str, str, str]:
+        """Returns the path to look up in the arriving event, the operand it must equal, and the rest."""
+        for position, (left, right) in enumerate(self.equalities):
+            for path, other in ((left, right), (right, left)):
+                if path.startswith("async.") and not other.startswith("async."):
+                    others = self.equalities[:position] + self.equalities[position + 1 :]
+                    return path.removeprefix("async."), other, _to_text(others, self.rest)
+        return "", "", _to_text(self.equalities, self.rest)
+
+
+@functools.lru_cache(maxsize=1024)
+def parse_expression(text: str) -> Expression:
+    """Returns the expression; raises ExpressionInvalid if a part of it is not CEL."""
+    equalities, rest = [], []
+    for conjunct in _split_conjuncts(text):
+        found = _EQUALITY.fullmatch(conjunct)
+        if found:
+            equalities.append((found[1], found[2]))
+        elif conjunct.strip():
+            rest.append(conjunct.strip())
+    expression = Expression(tuple(equalities), " && ".join(rest))
+    if expression.rest:
+        _compile(expression.rest)
+    return expression
+
+
+def evaluate(text: str, scope: Scope) -> Any:
+    """Returns the value of an expression as JSON data, or None if it has none (a missing field, say)."""
+    if re.fullmatch(_PATH, text.strip()):
+        value = _resolve(text.strip(), scope)
+        return None if value is _MISSING else value
+    try:
+        activation = {name: celpy.adapter.json_to_cel(event) for name, event in scope.items()}
+        result = _compile(text).evaluate(activation)
+        return json.loads(json.dumps(result, cls=celpy.adapter.CELJSONEncoder))
+    except _ERRORS:
+        return None
+
+
+def index_key(operand: str, scope: Scope) -> str | None:
+    """Returns the key of an operand's value, or None if it is missing: then nothing equals it."""
+    value = _resolve(operand, scope)
+    return None if value is _MISSING else value_key(value)
+
+
+def value_key(value: Any) -> str:
+    """Returns one text per value, the same for values that CEL calls equal."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    key = json.dumps(value, sort_keys=True)
+    return key if len(key) <= _LONGEST_KEY else "sha256:" + hashlib.sha256(key.encode()).hexdigest()
+
+
+def _split_conjuncts(text: str) -> list[str]:
+    # Anything exotic leaves the whole text to CEL: splitting is only an optimisation.
+    if _UNSPLITTABLE.search(text):
+        return [text]
+    parts, start, depth, quote = [], 0, 0, ""
+    for position, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "\"'":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif depth == 0 and text.startswith("&&", position):
+            parts.append(text[start:position])
+            start = position + 2
+    parts.append(text[start:])
+    if len(parts) > 1 and not all(part.strip() for part in parts):
+        raise ExpressionInvalid(f"{text!r} is not a CEL expression.")
+    return parts
+
+
+def _to_text(equalities: tuple[tuple[str, str], ...], rest: str) -> str:
+    parts = [f"{left} == {right}" for left, right in equalities]
+    return " && ".join([*parts, rest] if rest else parts)
+
+
+def _is_equal(left: str, right: str, scope: Scope) -> bool:
+    key = index_key(left, scope)
+    return key is not None and key == index_key(right, scope)
+
+
+def _resolve(operand: str, scope: Scope) -> Any:
+    if not operand.startswith(("event.", "async.")):
+        return operand[1:-1] if operand[0] in "\"'" else json.loads(operand)
+    first, *names = operand.split(".")
+    value = scope.get(first, _MISSING)
+    for name in names:
+        value = value.get(name, _MISSING) if isinstance(value, dict) else _MISSING
+    return value
+
+
+_NUMBERS = (celpy.celtypes.IntType, celpy.celtypes.UintType, celpy.celtypes.DoubleType)
+
+
+def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    # JSON has one kind of number, celpy three that don't compare with each other.
+    def compared(left: Any, right: Any) -> Any:
+        if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS) and type(left) is not type(right):
+            left, right = celpy.celtypes.DoubleType(left), celpy.celtypes.DoubleType(right)
+        return compare(left, right)
+
+    return compared
+
+
+_COMPARISONS = {
+    "_<_": _comparison(celpy.evaluation.bool_lt),
+    "_<=_": _comparison(celpy.evaluation.bool_le),
+    "_>_": _comparison(celpy.evaluation.bool_gt),
+    "_>=_": _comparison(celpy.evaluation.bool_ge),
+    "_==_": _comparison(celpy.evaluation.bool_eq),
+    "_!=_": _comparison(celpy.evaluation.bool_ne),
+}
+
+
+@functools.lru_cache(maxsize=256)
+def _compile(text: str) -> Any:
+    environment = celpy.Environment()
+    try:
+        return environment.program(environment.compile(text), functions=_COMPARISONS)
+    except celpy.celparser.CELParseError as error:
+        raise ExpressionInvalid(f"{text!r} is not a CEL expression.") from error

@@ -1,0 +1,28 @@
+"""JSON as it is stored and signed: only what has a canonical form (RFC 8785) is let in."""
+
+import json
+from typing import Any, NoReturn
+
+from atlas.engine.errors import NotJson
+
+
+def parse_json(text: bytes | str) -> Any:
+    """Returns the value of a JSON text; raises NotJson for NaN, infinities and what is nested too deeply."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise NotJson(f"The body is not JSON: {error}.") from error
+
+
+def write_json(value: Any) -> str:
+    """Returns the compact JSON text of a value; raises NotJson for text that is not Unicode."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        raise NotJson(f"The value can't be written as JSON: {error}.") from error
+    return text
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,0 +1,133 @@
+"""The SQLite file and its one writer thread: changes that wait together are committed together."""
+
+import asyncio
+import dataclasses
+import os
+import pathlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from atlas.engine.errors import StoreFailed
+from atlas.engine.schema import connect_reader, connect_store, lock_store
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+_LARGEST_BATCH = 256
+
+
+@dataclasses.dataclass
+class _Job:
+    work: Work[Any]
+    future: "asyncio.Future[Any]"
+    result: Any = None
+    error: Exception | None = None
+
+
+class Store:
+    """Does each piece of work in a transaction; what `write` has returned is on disk."""
+
+    def __init__(self, path: pathlib.Path, *, on_commit: Callable[[], None]) -> None:
+        self._path = path
+        self._on_commit = on_commit
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Locks and opens the file and starts the writer."""
+        self._loop = asyncio.get_running_loop()
+        self._lock = lock_store(self._path)
+        opened: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(
+            target=self._serve, args=(opened,), name="atlas-engine-store", daemon=True
+        )
+        self._thread.start()
+        try:
+            await opened
+            self.reader = connect_reader(self._path)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Commits what was handed in, then closes the file."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._jobs.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+        self.reader.close()
+        os.close(self._lock)
+
+    async def write(self, work: Work[T]) -> T:
+        """Returns what the work returned, once it is on disk; raises StoreFailed if it could not be kept."""
+        if not self._is_open:
+            raise StoreFailed("The engine is stopped.")
+        job = _Job(work, self._loop.create_future())
+        self._jobs.put(job)
+        result: T = await job.future
+        return result
+
+    def _serve(self, opened: "asyncio.Future[None]") -> None:
+        try:
+            connection = connect_store(self._path)
+        except Exception as error:  # handed to the caller of open, whatever it is
+            self._loop.call_soon_threadsafe(opened.set_exception, error)
+            return
+        self._loop.call_soon_threadsafe(opened.set_result, None)
+        while jobs := self._next_batch():
+            _commit(connection, jobs)
+            self._loop.call_soon_threadsafe(self._resolve, jobs)
+        connection.close()
+
+    def _next_batch(self) -> list[_Job]:
+        jobs: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == _LARGEST_BATCH or self._jobs.empty():
+                return jobs
+            job = self._jobs.get_nowait()
+        if jobs:
+            self._jobs.put(None)
+        return jobs
+
+    def _resolve(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            if job.future.cancelled():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+        self._on_commit()
+
+
+def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for job in jobs:
+            _run(connection, job)
+        connection.execute("COMMIT")
+    except Exception as error:  # handed to every caller of the batch: none of it is on disk
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        for job in jobs:
+            job.error = StoreFailed(f"The store can't be written: {error}.")
+            job.error.__cause__ = error
+
+
+def _run(connection: sqlite3.Connection, job: _Job) -> None:
+    connection.execute("SAVEPOINT job")
+    try:
+        job.result = job.work(connection)
+    except Exception as error:  # handed to the caller of write; the rest of the batch stands
+        if not connection.in_transaction:  # a full disk has rolled back all of them
+            raise
+        job.error = error
+        connection.execute("ROLLBACK TO job")
+    connection.execute("RELEASE job")
