@@ -19,6 +19,7 @@ from mcp.types import CallToolRequestParams, ListToolsRequest
 from pydantic import TypeAdapter
 from pydantic import ValidationError as PydanticValidationError
 from referencing import Registry
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
@@ -57,7 +58,7 @@ class Admission(Middleware):
         if context.message.name == GET_OUTCOME:
             return await call_next(context)
         call = await self._checked_call(context)
-        # Shielded: an agent that hangs up must not stop a case half way.
+        # Shielded: once it is recorded it is announced, also when the agent has hung up.
         case = await asyncio.shield(asyncio.create_task(self._open_case(call)))
         case = await self._store.wait(case.case_id, is_settled, seconds=self._grace_seconds)
         return answer(case)
@@ -81,18 +82,22 @@ class Admission(Middleware):
             raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
 
     async def _open_case(self, call: ToolCall) -> Case:
+        def open_case(connection: Connection) -> tuple[Case, bool]:
+            case, is_new = insert_case(connection, call)
+            if is_new:
+                detail = {"tool_name": call.tool_name, "arguments_sha256": call.arguments_sha256}
+                ledger.append(
+                    connection,
+                    case.case_id,
+                    ledger.Action.ADMITTED,
+                    actor=call.principal,
+                    detail=detail,
+                    at=case.opened_at,
+                )
+            return case, is_new
+
         try:
-            async with self._store.database.write() as connection:
-                case, is_new = await insert_case(connection, call)
-                if is_new:
-                    await ledger.append(
-                        connection,
-                        case.case_id,
-                        ledger.Action.ADMITTED,
-                        actor=call.principal,
-                        detail={"tool_name": call.tool_name, "arguments_sha256": call.arguments_sha256},
-                        at=case.opened_at,
-                    )
+            case, is_new = await self._store.database.write(open_case)
         except SQLAlchemyError as error:
             logger.exception("A call was refused because it cannot be recorded")
             raise ToolError(

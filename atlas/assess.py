@@ -6,6 +6,7 @@ from typing import Any
 
 from fastmcp import FastMCP
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.assessors import Assessor, ToolFacts
@@ -95,18 +96,20 @@ async def _record(case: Case, answer: Answer, judge: str, *, store: CaseStore, s
         arguments_sha256=case.call.arguments_sha256,
         assessed_at=now(),
     )
-    async with store.change(case.case_id) as connection:
-        case = await read_case(connection, case.case_id)
-        if case.assessment is not None:  # a repeated call of the step was quicker
-            return case
-        await insert_assessment(connection, case.case_id, assessment)
-        detail = assessment.model_dump(exclude={"assessed_at"})
-        await ledger.append(
+
+    def record(connection: Connection) -> Case:
+        current = read_case(connection, case.case_id)
+        if current.assessment is not None:  # a repeated call of the step was quicker
+            return current
+        insert_assessment(connection, case.case_id, assessment)
+        ledger.append(
             connection,
             case.case_id,
             ledger.Action.ASSESSED,
             actor=judge,
-            detail=detail,
+            detail=assessment.model_dump(exclude={"assessed_at"}),
             at=assessment.assessed_at,
         )
-    return case.model_copy(update={"assessment": assessment})
+        return current.model_copy(update={"assessment": assessment})
+
+    return await store.change(case.case_id, record)
