@@ -1,6 +1,5 @@
 """Stage 1: every tool call, on every transport, becomes a case and an event, and waits for its answer."""
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Sequence
@@ -58,10 +57,11 @@ class Admission(Middleware):
         if context.message.name == GET_OUTCOME:
             return await call_next(context)
         call = await self._checked_call(context)
-        # Shielded: once it is recorded it is announced, also when the agent has hung up.
-        case = await asyncio.shield(asyncio.create_task(self._open_case(call)))
-        case = await self._store.wait(case.case_id, is_settled, seconds=self._grace_seconds)
-        return answer(case)
+        case, is_new = await self._open_case(call)
+        with self._store.watch(case) as watch:
+            if is_new:
+                self._announce(case)
+            return answer(await watch.until(is_settled, seconds=self._grace_seconds))
 
     async def _checked_call(self, context: MiddlewareContext[CallToolRequestParams]) -> ToolCall:
         name, arguments = context.message.name, context.message.arguments or {}
@@ -81,7 +81,7 @@ class Admission(Middleware):
         except NotCanonical as error:
             raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
 
-    async def _open_case(self, call: ToolCall) -> Case:
+    async def _open_case(self, call: ToolCall) -> tuple[Case, bool]:
         def open_case(connection: Connection) -> tuple[Case, bool]:
             case, is_new = insert_case(connection, call)
             if is_new:
@@ -97,15 +97,12 @@ class Admission(Middleware):
             return case, is_new
 
         try:
-            case, is_new = await self._store.database.write(open_case)
+            return await self._store.database.write(open_case)
         except SQLAlchemyError as error:
             logger.exception("A call was refused because it cannot be recorded")
             raise ToolError(
                 "This call was refused: the gateway cannot record it. Nothing was done."
             ) from error
-        if is_new:
-            self._announce(case)
-        return case
 
 
 async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:

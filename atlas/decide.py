@@ -1,37 +1,22 @@
 """Stage 3: below the threshold a call is approved by itself; from there a person decides, or time does."""
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.cases import CaseStore, insert_decision, mark_reported, read_case, transition
+from atlas.cases import CaseStore, add_decision, mark_reported, read_case, transition
 from atlas.database import instant_text, now
 from atlas.errors import CaseFinished, ContraryDecision, ReviewExpired
 from atlas.models import Case, Decision, Status, Verdict
-from atlas.notifications import Notifier
-from atlas.settings import Settings
 
 
-async def decide(case_id: str, *, store: CaseStore, notifier: Notifier, settings: Settings) -> dict[str, Any]:
-    """Approve a case by its score, or ask a person; returns {"status", "risk_score", "wait_seconds"}."""
-
-    def by_score(connection: Connection) -> Case:
-        case = read_case(connection, case_id)
-        if case.status is Status.QUEUED:
-            return _decide_by_score(connection, case, settings.atlas_review_timeout)
-        if case.status is Status.REJECTED:
-            mark_reported(connection, case_id)
+def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
+    """Approve a queued case whose score is below the threshold, or put it before a person."""
+    if case.status is Status.REJECTED:
+        return mark_reported(connection, case)
+    if case.status is not Status.QUEUED:
         return case
-
-    case = await store.change(case_id, by_score)
-    if case.status is Status.PENDING_REVIEW:
-        notifier.review_requested(case)
-    return _standing(case)
-
-
-def _decide_by_score(connection: Connection, case: Case, timeout: timedelta) -> Case:
     assessment = case.assessment
     if assessment is None:
         return request_review(connection, case, timeout, reason="The call was not assessed.")
@@ -57,7 +42,7 @@ def request_review(connection: Connection, case: Case, timeout: timedelta, *, re
     return transition(connection, case, Status.PENDING_REVIEW, expires_at=expires_at)
 
 
-async def conclude(case_id: str, *, store: CaseStore, is_woken: bool) -> dict[str, Any]:
+async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -> Case:
     """See what the case store says after the wait; an event alone decides nothing."""
 
     def look(connection: Connection) -> Case:
@@ -69,11 +54,9 @@ async def conclude(case_id: str, *, store: CaseStore, is_woken: bool) -> dict[st
             ledger.append(
                 connection, case_id, ledger.Action.UNSUPPORTED_DECISION, actor="workflow", detail=detail
             )
-        if case.status is Status.REJECTED:
-            mark_reported(connection, case_id)
-        return case
+        return mark_reported(connection, case) if case.status is Status.REJECTED else case
 
-    return _standing(await store.change(case_id, look))
+    return await store.change(case_id, look)
 
 
 def _expire(connection: Connection, case: Case) -> Case:
@@ -120,7 +103,7 @@ def _decide_by_person(
         arguments_sha256=case.call.arguments_sha256,
         decided_at=now(),
     )
-    insert_decision(connection, case.case_id, decision)
+    case = add_decision(connection, case, decision)
     ledger.append(
         connection,
         case.case_id,
@@ -129,7 +112,6 @@ def _decide_by_person(
         detail={"reason": reason, "arguments_sha256": decision.arguments_sha256},
         at=decision.decided_at,
     )
-    case = case.model_copy(update={"decision": decision})
     to = Status.AUTHORIZED if verdict is Verdict.APPROVED else Status.REJECTED
     # Approving what the score has approved already adds a decision, but no transition.
     return case if case.status is to else transition(connection, case, to)
@@ -137,16 +119,3 @@ def _decide_by_person(
 
 def _is_overdue(case: Case) -> bool:
     return case.expires_at is not None and now() >= case.expires_at
-
-
-def _standing(case: Case) -> dict[str, Any]:
-    return {
-        "status": case.status.value,
-        "risk_score": case.assessment.risk_score if case.assessment else None,
-        "wait_seconds": _seconds_until(case.expires_at),
-    }
-
-
-def _seconds_until(moment: datetime | None) -> int:
-    """Whole seconds, at least one, that lead past a moment."""
-    return max(1, int((moment - now()).total_seconds()) + 1) if moment else 1

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.assess import tool_facts
 from atlas.canonical import digest
-from atlas.cases import CaseStore, cases, insert_outcome, read_case, transition
+from atlas.cases import CaseStore, add_outcome, cases, claim_again, read_case, transition
 from atlas.database import now
 from atlas.errors import ExecutionRefused
 from atlas.models import Case, Outcome, Status, Verdict
@@ -31,11 +31,12 @@ class Executor:
         self._server = server
         self._notifier = notifier
         self._seconds = settings.atlas_execute_seconds
-        self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._running: dict[str, asyncio.Task[Case]] = {}
         self._unrecorded: dict[str, Outcome] = {}
+        self._repeatable: set[str] = set()  # begun by a process that died, by tools that say it does no harm
 
-    async def execute(self, case_id: str) -> dict[str, Any]:
-        """Execute a case if it may be; {"status", "risk_score"}; a repeated request joins the first."""
+    async def execute(self, case_id: str) -> Case:
+        """Execute a case if it may be, and return it; a repeated request joins the first."""
         task = self._running.get(case_id)
         if task is None:
             task = asyncio.create_task(self._execute(case_id))
@@ -47,7 +48,9 @@ class Executor:
         """Give up, at start, what a dead process had begun and nobody may repeat."""
         begun = cases.c.status == Status.EXECUTING.value
         for case in await self._store.select(begun, cases.c.claimed_by != self._store.process_id):
-            if not await self._may_repeat(case):
+            if (await tool_facts(self._server, case.call.tool_name)).is_idempotent:
+                self._repeatable.add(case.case_id)
+            else:
                 await self._abandon(case.case_id, "The gateway stopped while the tool was running.")
 
     async def close(self) -> None:
@@ -55,29 +58,28 @@ class Executor:
         if self._running:
             await asyncio.wait(self._running.values(), timeout=SHUTDOWN_SECONDS)
 
-    async def _execute(self, case_id: str) -> dict[str, Any]:
+    async def _execute(self, case_id: str) -> Case:
         if case_id not in self._unrecorded:
             case = await self._claim(case_id)
             if case.status is not Status.EXECUTING:
-                return _ending(case)
+                return case
             outcome = await self._call_tool(case)
             if outcome is None:
                 detail = f"The tool did not answer within {self._seconds:g} seconds."
-                return _ending(await self._abandon(case_id, detail))
+                return await self._abandon(case_id, detail)
             self._unrecorded[case_id] = outcome
         case = await self._record(case_id, self._unrecorded[case_id])
         del self._unrecorded[case_id]
-        return _ending(case)
+        return case
 
     async def _claim(self, case_id: str) -> Case:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""
-        can_repeat = await self._may_repeat(await self._store.read(case_id))
 
         def claim(connection: Connection) -> Case:
             case = read_case(connection, case_id)
             try:
-                if case.status is Status.EXECUTING:
-                    check_grounds(case, can_repeat=can_repeat)
+                if case.status is Status.EXECUTING and case_id in self._repeatable:
+                    check_grounds(case)
                     return _take_again(connection, case, self._store.process_id)
                 check_authority(case)
                 return _take(connection, case, self._store.process_id)
@@ -106,7 +108,7 @@ class Executor:
 
         def record(connection: Connection) -> Case:
             case = read_case(connection, case_id)
-            insert_outcome(connection, case_id, outcome)
+            case = add_outcome(connection, case, outcome)
             ledger.append(
                 connection,
                 case_id,
@@ -132,9 +134,6 @@ class Executor:
         if case.status is Status.OUTCOME_UNKNOWN:
             self._notifier.outcome_unknown(case)
 
-    async def _may_repeat(self, case: Case) -> bool:
-        return bool((await tool_facts(self._server, case.call.tool_name)).is_idempotent)
-
 
 def check_authority(case: Case) -> None:
     """Raise ExecutionRefused unless the case stands approved, on grounds that hold."""
@@ -143,10 +142,8 @@ def check_authority(case: Case) -> None:
     check_grounds(case)
 
 
-def check_grounds(case: Case, *, can_repeat: bool = True) -> None:
+def check_grounds(case: Case) -> None:
     """Raise ExecutionRefused unless a person or the score approved the very arguments that are stored."""
-    if not can_repeat:
-        raise ExecutionRefused(case_id=case.case_id, reason="it was begun before")
     if case.decision is not None:
         if case.decision.decision is not Verdict.APPROVED:
             raise ExecutionRefused(case_id=case.case_id, reason="a person rejected it")
@@ -167,9 +164,7 @@ def _take(connection: Connection, case: Case, process_id: str) -> Case:
 def _take_again(connection: Connection, case: Case, process_id: str) -> Case:
     arguments_sha256 = case.call.arguments_sha256
     _append(connection, case, ledger.Action.EXECUTING, arguments_sha256=arguments_sha256, repeated=True)
-    mine = cases.update().where(cases.c.case_id == case.case_id).values(claimed_by=process_id)
-    connection.execute(mine)
-    return case
+    return claim_again(connection, case, process_id)
 
 
 def _refuse(connection: Connection, case: Case, reason: str) -> Case:
@@ -181,14 +176,13 @@ def _refuse(connection: Connection, case: Case, reason: str) -> Case:
     _append(connection, case, ledger.Action.EXECUTION_REFUSED, status=case.status.value, reason=reason)
     if case.status is not Status.AUTHORIZED:
         return case
-    insert_outcome(
-        connection, case.case_id, Outcome(result=None, detail=f"Not executed: {reason}.", finished_at=now())
-    )
+    outcome = Outcome(result=None, detail=f"Not executed: {reason}.", finished_at=now())
+    case = add_outcome(connection, case, outcome)
     return transition(connection, case, Status.FAILED, reported_at=now())
 
 
 def _end_unknown(connection: Connection, case: Case, detail: str) -> Case:
-    insert_outcome(connection, case.case_id, Outcome(result=None, detail=detail, finished_at=now()))
+    case = add_outcome(connection, case, Outcome(result=None, detail=detail, finished_at=now()))
     _append(connection, case, ledger.Action.OUTCOME_UNKNOWN, reason=detail)
     return transition(connection, case, Status.OUTCOME_UNKNOWN, reported_at=now())
 
@@ -210,8 +204,3 @@ def _wire_result(result: Any) -> CallToolResult:
         return result
     content, structured = result if isinstance(result, tuple) else (result, None)
     return CallToolResult(content=content, structured_content=structured)
-
-
-def _ending(case: Case) -> dict[str, Any]:
-    score = case.assessment.risk_score if case.assessment else None
-    return {"status": case.status.value, "risk_score": score}

@@ -41,6 +41,7 @@ entries = sa.Table(
     sa.Column("entry_hash", sa.String(64), nullable=False),
 )
 
+_INSERT = entries.insert()
 _NEWEST = sa.select(entries.c.seq, entries.c.entry_hash).order_by(entries.c.seq.desc()).limit(1)
 
 
@@ -82,8 +83,8 @@ def append(
         "detail": detail,
         "previous_hash": last.entry_hash if last else FIRST_PREVIOUS_HASH,
     }
-    row = entry | {"detail": canonical_json(detail).decode(), "entry_hash": entry_hash(entry)}
-    connection.execute(entries.insert(), row)
+    row = entry | {"detail": json.dumps(detail), "entry_hash": entry_hash(entry)}
+    connection.execute(_INSERT, row)
 
 
 def entry_hash(entry: dict[str, Any]) -> str:
