@@ -80,8 +80,9 @@ class Engine:
             raise SyncRefused(
                 f"The app at {url} can't be reached: {type(error).__name__}: {error}."
             ) from error
-        if status != 200:
-            raise SyncRefused(f"The app at {url} refused to sync ({status}): {_reason(body)}")
+        reason = _reason(body)
+        if status != 200 or reason:  # the SDK answers 200 even when this engine has refused the registration
+            raise SyncRefused(f"The app at {url} could not be synced ({status}): {reason}")
         if self._registrations == before:
             raise SyncRefused(f"The app at {url} has registered with another server than this engine.")
 
@@ -114,6 +115,6 @@ class Engine:
 def _reason(body: bytes) -> str:
     try:
         answer = json.loads(body)
-        return str(answer.get("error") or answer.get("message") or answer)
+        return str(answer.get("error") or answer.get("message") or "")
     except (ValueError, AttributeError):
         return body[:200].decode("utf-8", "replace")

@@ -142,8 +142,8 @@ class Executor:
             call = load_call(self._store.reader, item_id)
             if call is not None:
                 await self._carry_out(call)
-        except sqlite3.Error:
-            logger.exception("A call could not be read from the store; trying again.")
+        except Exception:  # the item is still queued; without a pause it would be tried in a tight loop
+            logger.exception("A call could not be carried out; trying again.")
             await asyncio.sleep(_STORE_PAUSE)
         finally:
             del self._lanes[item_id]
