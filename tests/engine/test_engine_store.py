@@ -84,3 +84,28 @@ async def test_one_refused_change_does_not_undo_the_others_of_its_commit(dev_lab
         assert [answer.status_code for answer in answers] == [200] * 20 + [400] * 5
         await dev_lab.until_ended(20)
     assert sorted(dev_lab.log) == list(range(20))
+
+
+async def test_what_ended_long_ago_is_forgotten_and_what_waits_is_kept(dev_lab, until):
+    @dev_lab.function()
+    async def run(ctx):
+        await ctx.step.run("step", dev_lab.step(ctx.event.data["n"]))
+        if ctx.event.data["n"] == 2:
+            await ctx.step.wait_for_event("wait", event=dev_lab.event("never"), timeout=10_000_000)
+
+    async with dev_lab.running():
+        await dev_lab.send(data={"n": 1})
+        await dev_lab.send(data={"n": 2})
+        await until(lambda: dev_lab.rows("SELECT 1 FROM pauses") and "COMPLETED" in dev_lab.statuses())
+        await dev_lab.engine.store.write(_age)
+    async with dev_lab.running():
+        await until(lambda: dev_lab.statuses() == ["RUNNING"])
+        assert len(dev_lab.rows("SELECT 1 FROM events")) == 1
+        assert len(dev_lab.rows("SELECT 1 FROM memos")) == 1
+
+
+def _age(connection):
+    connection.execute("UPDATE runs SET ended_at = 1, event_id = '0' || event_id WHERE ended_at IS NOT NULL")
+    connection.execute(
+        "UPDATE events SET event_id = '0' || event_id WHERE event_id NOT IN (SELECT event_id FROM runs)"
+    )
