@@ -125,7 +125,15 @@ class InngestServer:
             response = await client.put(SERVE_PATH, content=body, headers=headers)
         except Exception as error:
             return f"registration failed: {type(error).__name__}"
-        return None if response.is_success else f"registration was refused: {response.text[:200]}"
+        return None if _is_accepted(response) else f"registration was refused: {response.text[:200]}"
+
+
+def _is_accepted(response: httpx.Response) -> bool:
+    # The SDK answers 200 also when the server refused: only the body that it passes on tells.
+    try:
+        return response.is_success and response.json().get("ok") is True
+    except ValueError:
+        return False
 
 
 def attach_in_process(client: inngest.Inngest, app: ASGIApp) -> None:
@@ -134,10 +142,10 @@ def attach_in_process(client: inngest.Inngest, app: ASGIApp) -> None:
     client._http_client._http_client = ThreadAwareAsyncHTTPClient(transport=transport).initialize()
 
 
-def sign(body: bytes, signing_key: str) -> str:
-    """The signature of a canonical body as Inngest makes it (SDK specification, section 4.1.3)."""
+def sign(body: bytes, signing_key: str, *, at: int | None = None) -> str:
+    """The signature of a canonical body as Inngest makes it, at a Unix time in seconds (default now)."""
     key = signing_key.split("-", 2)[-1] if signing_key.startswith("signkey-") else signing_key
-    moment = str(int(time.time()))
+    moment = str(int(time.time()) if at is None else at)
     return f"t={moment}&s={hmac.new(key.encode(), body + moment.encode(), sha256).hexdigest()}"
 
 

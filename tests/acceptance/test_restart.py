@@ -122,7 +122,11 @@ AROUND_THE_EXECUTION = [
     ("before atlas.execute Executor.execute", "EXECUTED", 1),  # approved, not begun
     ("before atlas.execute Executor._claim", "EXECUTED", 1),
     ("before atlas.execute Executor._call_tool", "OUTCOME UNKNOWN", 0),  # begun, and the tool was not reached
-    ("after atlas.execute Executor._call_tool", "OUTCOME UNKNOWN", 1),  # the tool ran, its answer was not kept
+    (
+        "after atlas.execute Executor._call_tool",
+        "OUTCOME UNKNOWN",
+        1,
+    ),  # the tool ran, its answer was not kept
     ("after atlas.execute Executor._record", "EXECUTED", 1),  # kept, and the engine does not know
 ]
 
