@@ -13,7 +13,8 @@ ASKED=(
     MODAL_TOKEN_ID MODAL_TOKEN_SECRET ATLAS_AGENT_KEY ATLAS_REVIEWER_KEY
 )
 LINE_OF_ENV='^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)[[:space:]]*=(.*)$'
-DRAFT=
+DRAFT=    # the new .env while it is written
+ECHO_OFF= # set while the terminal hides what is typed
 
 usage() {
     cat <<'END'
@@ -108,11 +109,10 @@ env_text() {
 
 write_env() {
     DRAFT=$(mktemp .env.XXXXXX)
-    trap 'rm -f -- "$DRAFT"' EXIT
     env_text >"$DRAFT"
     chmod 600 "$DRAFT"
     mv -f -- "$DRAFT" .env
-    trap - EXIT
+    DRAFT=
     say "Settings are in .env (readable by you alone)."
 }
 
@@ -172,26 +172,35 @@ complain() {
     say "$2"
 }
 
-read_shown() { read -r REPLY; }
-
-# A secret is not echoed, nor is the end of its line.
-read_hidden() {
-    read -r -s REPLY && say
-}
-
-# listen PROMPT READER: leaves what was typed in REPLY; empty means that the default is kept.
-listen() {
+hear() {
     printf '%s: ' "$1"
-    "$2" || die $'\nStopped: nothing was written.'
+    read -r "${@:2}" REPLY || die $'\nStopped: nothing was written.'
 }
 
-# ask NAME CHECK PROMPT READER: the answer, or what the variable NAME holds already, goes into NAME.
+# listen PROMPT leaves what was typed in REPLY; empty means that the default is kept.
+listen() { hear "$1"; }
+
+# The echo goes off before the prompt shows, so that a secret pasted early is not seen either.
+listen_hidden() {
+    ECHO_OFF=1
+    stty -echo
+    hear "$1" -s
+    restore_echo
+    say
+}
+
+restore_echo() {
+    [[ -z $ECHO_OFF ]] || stty echo
+    ECHO_OFF=
+}
+
+# ask NAME CHECK PROMPT LISTENER: the answer, or what the variable NAME holds already, goes into NAME.
 ask() {
-    local name=$1 check=$2 prompt=$3 reader=$4 answer problem
+    local name=$1 check=$2 prompt=$3 listener=$4 answer problem
     while :; do
         answer=${!name}
         if [[ -t 0 ]]; then
-            listen "$prompt" "$reader"
+            "$listener" "$prompt"
             answer=${REPLY:-$answer}
             [[ $answer != - ]] || answer=
         fi
@@ -204,16 +213,16 @@ ask() {
 ask_secret() {
     local name=$1 check=$2 prompt=$3
     if [[ -n ${!name} ]]; then
-        prompt+=' [Enter keeps the one in .env, - removes it]'
+        prompt+=' [Enter keeps the one there is, - removes it]'
     else
         prompt+=' [none]'
     fi
-    ask "$name" "$check" "$prompt" read_hidden
+    ask "$name" "$check" "$prompt" listen_hidden
 }
 
 ask_modal_function() {
     : "${MODAL_FUNCTION_NAME:=nislam-mics/ATLAS-NIST-Measure}"
-    ask MODAL_FUNCTION_NAME check_function "Modal function [$MODAL_FUNCTION_NAME]" read_shown
+    ask MODAL_FUNCTION_NAME check_function "Modal function [$MODAL_FUNCTION_NAME]" listen
 }
 
 ask_backend() {
@@ -222,12 +231,12 @@ ask_backend() {
     [[ -z $OPENAI_API_KEY ]] || current=1
     backend=$current
     [[ ! -t 0 ]] || say 'AI backend that assesses calls: 1 OpenAI, 2 Ollama, 3 none (the policy file decides)'
-    ask backend check_backend "AI backend [$current]" read_shown
+    ask backend check_backend "AI backend [$current]" listen
     case $backend in
         1) ask_secret OPENAI_API_KEY check_required 'OpenAI API key' ;;
         2)
             : "${OLLAMA_HOST:=http://127.0.0.1:11434}"
-            ask OLLAMA_HOST check_url "Ollama host [$OLLAMA_HOST]" read_shown
+            ask OLLAMA_HOST check_url "Ollama host [$OLLAMA_HOST]" listen
             ;;
     esac
     [[ $backend == "$current" ]] || forget_other_backends "$backend"
@@ -495,7 +504,7 @@ start_process() {
 }
 
 start_in_venv() {
-    local port=$1 address data log
+    local port=$1 address data log url try='.venv/bin/python test_handshake.py'
     address=$(gateway_address)
     data=$(stored ATLAS_DATA_DIR)
     data=${data:-data}
@@ -511,7 +520,9 @@ start_in_venv() {
         stop_process >/dev/null || true
         die "The gateway did not come up; the last lines of $log are above."
     }
-    print_welcome "$(url_of "$address" "$port")" '.venv/bin/python test_handshake.py' "$log"
+    url=$(url_of "$address" "$port")
+    [[ $address == 127.0.0.1 ]] || try+=" $url"
+    print_welcome "$url" "$try" "$log"
 }
 
 # ── Commands ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -550,8 +561,14 @@ run_tests() {
     exec .venv/bin/python -m pytest "$@"
 }
 
+tidy() {
+    restore_echo
+    [[ -z $DRAFT ]] || rm -f -- "$DRAFT"
+}
+
 main() {
     cd "$ROOT"
+    trap tidy EXIT
     case ${1:-}/$# in
         /0) forget_environment; start ;;
         configure/1 | stop/1) forget_environment; "$1" ;;
