@@ -83,27 +83,29 @@ class Agent:
         return result
 
     async def read_record(self) -> dict[str, Any]:
-        """The beneficiary's record, by a call that needs no person."""
+        """The beneficiary's record, by a call that needs no person; a busy gateway may answer it later."""
         result = await self.call("check_status", beneficiary_id=BENEFICIARY)
-        record = result.structured_content
-        expect(record is not None and "history" in record, "check_status gave no record", text_of(result))
-        return record or {}
+        record = result.structured_content or {}
+        if text_of(result).startswith(PENDING):
+            outcome = await self.wait_for_outcome(reference_in(result))
+            record = (outcome.structured_content or {}).get("result", {}).get("structuredContent") or {}
+        expect("history" in record, "check_status gave no record", text_of(result))
+        return record
 
     async def ask_for_payment_extension(self, reason: str) -> str:
         """Make the risky call; returns the reference under which it waits for a person."""
         result = await self.call("request_payment_extension", beneficiary_id=BENEFICIARY, reason=reason)
-        text = text_of(result)
-        expect(text.startswith(PENDING), "The risky call was not held for a person", text)
-        return text.removeprefix("PENDING REVIEW (Ref: ").partition(")")[0]
+        held = text_of(result).startswith(PENDING)
+        expect(held, "The risky call was not held for a person", text_of(result))
+        return reference_in(result)
 
-    async def wait_for_outcome(self, reference: str) -> tuple[str, str]:
-        """The final state of a call and what the agent reads about it."""
+    async def wait_for_outcome(self, reference: str) -> CallToolResult:
+        """What the agent reads about a call once it has ended."""
         end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while asyncio.get_running_loop().time() < end:
             result = await self.call("get_outcome", ref=reference, wait_seconds=10)
-            status = str((result.structured_content or {}).get("status"))
-            if status in FINAL:
-                return status, text_of(result)
+            if status_in(result) in FINAL:
+                return result
         raise HandshakeError(f"No outcome of {reference} within {PATIENCE_SECONDS:.0f} seconds.")
 
 
@@ -111,6 +113,16 @@ def expect(condition: bool, problem: str, evidence: str) -> None:
     """Stop the handshake with a sentence when a step did not end as it should."""
     if not condition:
         raise HandshakeError(f"{problem}: {evidence}")
+
+
+def reference_in(result: CallToolResult) -> str:
+    """The reference in a pending notice."""
+    return text_of(result).partition("(Ref: ")[2].partition(")")[0]
+
+
+def status_in(result: CallToolResult) -> str:
+    """The state of a call as get_outcome tells it to machines."""
+    return str((result.structured_content or {}).get("status"))
 
 
 def text_of(result: CallToolResult) -> str:
@@ -127,8 +139,8 @@ async def play_approval(agent: Agent, reviewer: Reviewer) -> None:
     expect(await agent.read_record() == before, "The record changed before anybody approved", reference)
     step(f"The reviewer approves {reference}.")
     answer(await reviewer.decide("APPROVED", reference, "The file supports it"))
-    status, text = await agent.wait_for_outcome(reference)
-    expect(status == "EXECUTED", f"The approved call ended {status}", text)
+    outcome = await agent.wait_for_outcome(reference)
+    expect(status_in(outcome) == "EXECUTED", "The approved call did not run", text_of(outcome))
     after = await agent.read_record()
     times = sum(reason in entry for entry in after["history"])
     expect(times == 1, f"The approved call is in the record {times} times instead of once", reference)
@@ -143,9 +155,9 @@ async def play_rejection(agent: Agent, reviewer: Reviewer) -> None:
     why = f"Nothing in the file supports it ({secrets.token_hex(4)})"
     step(f"The reviewer rejects {reference}: {why}.")
     answer(await reviewer.decide("REJECTED", reference, why))
-    status, text = await agent.wait_for_outcome(reference)
-    expect(status == "REJECTED", f"The rejected call ended {status}", text)
-    expect(why in text, "The agent does not read the reviewer's reason", text)
+    outcome = await agent.wait_for_outcome(reference)
+    expect(status_in(outcome) == "REJECTED", "The rejected call was not refused", text_of(outcome))
+    expect(why in text_of(outcome), "The agent does not read the reviewer's reason", text_of(outcome))
     expect(await agent.read_record() == before, "The rejected call changed the record", reference)
     answer("The record is as it was.")
 

@@ -9,7 +9,9 @@ EXTENSION = {"beneficiary_id": "BEN-123", "reason": "hospital stay"}
 
 
 @pytest.mark.parametrize("sse", [True, False], ids=["sse", "http"])
-async def test_a_low_risk_call_is_answered_with_the_tools_own_result(gateway: GatewayProcess, sse: bool) -> None:
+async def test_a_low_risk_call_is_answered_with_the_tools_own_result(
+    gateway: GatewayProcess, sse: bool
+) -> None:
     """Reading a record needs nobody."""
     async with gateway.agent(sse=sse) as agent:
         result = await call(agent, "check_status", beneficiary_id="BEN-123")
@@ -32,7 +34,9 @@ async def test_an_approved_call_changes_the_record_and_the_agent_reads_the_resul
     assert status.structured_content["repayment_due"] == "2027-03-03"
 
 
-async def test_a_rejected_call_changes_nothing_and_the_agent_reads_the_reason(gateway: GatewayProcess) -> None:
+async def test_a_rejected_call_changes_nothing_and_the_agent_reads_the_reason(
+    gateway: GatewayProcess,
+) -> None:
     """The reviewer's words reach the agent."""
     async with gateway.agent() as agent:
         case_id = reference_in(await call(agent, "request_payment_extension", **EXTENSION))
@@ -50,7 +54,12 @@ async def test_a_decision_in_the_moment_after_the_reference_is_never_lost(gatewa
     async with gateway.agent() as agent:
         for number in range(200):
             case_id = reference_in(
-                await call(agent, "modify_welfare_record", beneficiary_id="BEN-123", changes={"monthly_amount_eur": number})
+                await call(
+                    agent,
+                    "modify_welfare_record",
+                    beneficiary_id="BEN-123",
+                    changes={"monthly_amount_eur": number},
+                )
             )
             assert (await gateway.decide(case_id)).status_code == 200
             result = await outcome(agent, case_id, wait_seconds=5)
@@ -64,7 +73,12 @@ async def test_approving_one_of_fifty_runs_one_and_leaves_forty_nine(gateway: Ga
     async with gateway.agent() as agent:
         results = await asyncio.gather(
             *(
-                call(agent, "modify_welfare_record", beneficiary_id="BEN-124", changes={"monthly_amount_eur": number})
+                call(
+                    agent,
+                    "modify_welfare_record",
+                    beneficiary_id="BEN-124",
+                    changes={"monthly_amount_eur": number},
+                )
                 for number in range(50)
             )
         )
@@ -72,7 +86,11 @@ async def test_approving_one_of_fifty_runs_one_and_leaves_forty_nine(gateway: Ga
         assert len(set(references)) == 50
         await gateway.decide(references[17])
         assert "EXECUTED" in text_of(await outcome(agent, references[17]))
-        others = [text_of(await outcome(agent, case_id, wait_seconds=0)) for case_id in references if case_id != references[17]]
+        others = [
+            text_of(await outcome(agent, case_id, wait_seconds=0))
+            for case_id in references
+            if case_id != references[17]
+        ]
         status = await call(agent, "check_status", beneficiary_id="BEN-124")
     assert all(text.startswith("PENDING REVIEW") for text in others) and len(others) == 49
     assert status.structured_content["monthly_amount_eur"] == 17
