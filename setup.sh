@@ -163,7 +163,7 @@ check_url() {
 
 check_signing_key() {
     matches "$1" '^((signkey-[A-Za-z0-9_]+-)?([0-9a-fA-F][0-9a-fA-F])+)?$' ||
-        refuse 'A signing key is an even number of hexadecimal digits, with signkey-prod- or the like before them or not.'
+        refuse 'A signing key is an even number of hexadecimal digits, behind signkey-prod- or the like or alone.'
 }
 
 # complain NAME SENTENCE: at a terminal the question comes again; without one nobody could answer.
@@ -307,6 +307,12 @@ gateway_address() {
     printf '%s' "$host"
 }
 
+gateway_data() {
+    local data
+    data=$(stored ATLAS_DATA_DIR)
+    printf '%s' "${data:-data}"
+}
+
 url_of() {
     case $1 in
         *:*) printf 'http://[%s]:%s' "$1" "$2" ;;
@@ -372,7 +378,7 @@ point_to_host() {
         [[ $name != INNGEST_DEV || $value != 1 ]] || value=http://127.0.0.1:8288
         [[ $value =~ ^(https?://)(localhost|127\.0\.0\.1)([:/].*)?$ ]] || continue
         export "$name=${BASH_REMATCH[1]}host.docker.internal${BASH_REMATCH[3]:-}"
-        DOCKER_OPTIONS+=(-e "$name")
+        DOCKER_OPTIONS+=(-e "$name" --add-host host.docker.internal:host-gateway)
         say "In the container $name points to this machine as host.docker.internal."
     done
 }
@@ -389,12 +395,12 @@ bring_policy() {
 container_runs() { [[ $(docker inspect -f '{{.State.Running}}' "$NAME" 2>/dev/null) == true ]]; }
 
 start_in_docker() {
-    local port=$1
+    local port=$1 data
+    data=$(gateway_data)
     DOCKER_OPTIONS=(
         --detach --name "$NAME" --restart unless-stopped --env-file .env
         -e ATLAS_HOST=0.0.0.0 -e ATLAS_PORT=8000 -e ATLAS_DATA_DIR=/data
         --publish "127.0.0.1:$port:8000" --volume "$NAME-data:/data"
-        --add-host host.docker.internal:host-gateway
     )
     point_to_host
     bring_policy
@@ -409,6 +415,8 @@ start_in_docker() {
         die 'The gateway did not come up in its container; its last lines are above.'
     }
     print_welcome "$(url_of 127.0.0.1 "$port")" './setup.sh try' "docker logs $NAME"
+    [[ ! -e $data/atlas.db ]] ||
+        say "The container keeps its cases in the volume $NAME-data; those in $data stay there, unused."
 }
 
 stop_container() {
@@ -506,8 +514,7 @@ start_process() {
 start_in_venv() {
     local port=$1 address data log url try='.venv/bin/python test_handshake.py'
     address=$(gateway_address)
-    data=$(stored ATLAS_DATA_DIR)
-    data=${data:-data}
+    data=$(gateway_data)
     log=$data/gateway.log
     make_venv
     install requirements.txt

@@ -464,7 +464,8 @@ def test_a_python_that_is_too_old_or_missing_is_a_sentence(checkout: Path) -> No
 
 # ── In Docker ────────────────────────────────────────────────────────────────────────────────────────────
 
-# A docker that writes down what it is asked, and on `run` answers /healthz where the container would.
+# A docker that writes down what it is asked, and on `run` answers /healthz where the container would, unless
+# a file `broken` lies beside it.
 RECORDING_DOCKER = """#!{python}
 import os, subprocess, sys
 from pathlib import Path
@@ -474,13 +475,15 @@ with (here / "calls").open("a") as calls:
     print(*sys.argv[1:], sep="\\t", file=calls)
 with (here / "environment").open("a") as environment:
     print(os.environ, file=environment)
-if sys.argv[1] == "run":
+if sys.argv[1] == "run" and not (here / "broken").exists():
     port = next(word for word in sys.argv if word.startswith("127.0.0.1:")).split(":")[1]
     (here / "healthz").write_text("ok")
     server = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(here), port]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(server, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
     (here / "pid").write_text(str(process.pid))
+if sys.argv[1] == "logs":
+    print("the last words of the container")
 if sys.argv[1] == "inspect":
     print(str((here / "pid").exists()).lower())
 """
@@ -551,6 +554,30 @@ def test_in_a_container_the_servers_of_this_machine_are_found(
     assert "host.docker.internal:host-gateway" in command
     assert "'OLLAMA_HOST': 'http://host.docker.internal:11434'" in (docker / "environment").read_text()
     assert settings_in(checkout)["OLLAMA_HOST"] == "http://127.0.0.1:11434"
+
+
+def test_a_container_that_ends_at_once_is_a_failure_with_its_last_words(
+    checkout: Path, docker: Path, free_port: int
+) -> None:
+    """It is stopped too, so that Docker does not start it over and over."""
+    (docker / "broken").touch()
+    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n")
+    done = run(checkout, first_on_path=docker)
+    assert done.returncode == 1
+    assert "the last words of the container" in done.stderr
+    assert "The gateway did not come up in its container" in done.stderr
+    assert calls_of(docker)[-1] == ["stop", "atlas-gateway"]
+
+
+def test_a_container_does_not_silently_forget_the_cases_of_before(
+    checkout: Path, docker: Path, free_port: int
+) -> None:
+    """Who installs Docker later learns that the volume is not the folder used until then."""
+    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n")
+    (checkout / "data").mkdir()
+    (checkout / "data" / "atlas.db").touch()
+    done = run(checkout, first_on_path=docker)
+    assert "those in data stay there, unused" in done.stdout
 
 
 # ── The image and CI ─────────────────────────────────────────────────────────────────────────────────────
