@@ -476,18 +476,22 @@ install() {
     done
 }
 
+command_of() {
+    if [[ -r /proc/$1/cmdline ]]; then
+        { tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null || true
+    else
+        ps -o args= -p "$1" || true
+    fi
+}
+
+is_alive() { matches "$1" '^[1-9][0-9]*$' && kill -0 "$1" 2>/dev/null; }
+
 # Whether the process of the pid file is the gateway of this checkout, and not one that got its number later.
 process_runs() {
-    local pid command
+    local pid
     [[ -f $PID_FILE ]] || return 1
     pid=$(<"$PID_FILE")
-    matches "$pid" '^[1-9][0-9]*$' && kill -0 "$pid" 2>/dev/null || return 1
-    if [[ -r /proc/$pid/cmdline ]]; then
-        command=$(tr '\0' ' ' <"/proc/$pid/cmdline")
-    else
-        command=$(ps -o args= -p "$pid")
-    fi
-    [[ $command == "$ROOT/.venv/bin/python "*gateway.py* ]]
+    is_alive "$pid" && [[ $(command_of "$pid") == "$ROOT/.venv/bin/python "*gateway.py* ]]
 }
 
 stop_process() {
@@ -522,7 +526,8 @@ start_in_venv() {
     stop_process || true
     refuse_taken_port "$address" "$port"
     start_process "$log"
-    wait_for_health "$address" "$port" process_runs || {
+    # Not process_runs: for a moment the new process still has the name of this script.
+    wait_for_health "$address" "$port" is_alive "$(<"$PID_FILE")" || {
         tail -n 30 "$log" >&2
         stop_process >/dev/null || true
         die "The gateway did not come up; the last lines of $log are above."

@@ -97,14 +97,26 @@ def bare_environment(*first_on_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy of what is in the repository, in a folder whose name has blanks."""
+def no_docker(tmp_path: Path) -> Path:
+    """A folder for the path with a docker whose engine does not answer, so that a real one is left alone."""
+    folder = tmp_path / "no docker"
+    folder.mkdir()
+    (folder / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (folder / "docker").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, no_docker: Path) -> Iterator[Path]:
+    """A copy of the repository in a folder whose name has blanks; its gateway ends with the test."""
     folder = tmp_path / "a checkout of mine"
     folder.mkdir()
     for name in ("setup.sh", ".env.example", "requirements.txt", "Dockerfile", "gateway.py", "workflows.py"):
         shutil.copy2(ROOT / name, folder)
     shutil.copytree(ROOT / "atlas", folder / "atlas", ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
+    yield folder
+    if (folder / ".gateway.pid").exists():
+        run(folder, "stop", first_on_path=no_docker)
 
 
 @pytest.fixture
@@ -350,8 +362,8 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def installed(checkout: Path, free_port: int, tmp_path: Path) -> Iterator[Path]:
-    """A checkout with its packages installed and no Docker engine; its gateway ends with the test."""
+def installed(checkout: Path, free_port: int) -> Path:
+    """A checkout with its packages installed, so that starting takes seconds."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)
     packages = next((checkout / ".venv").glob("lib/python*/site-packages"))
     (packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
@@ -360,16 +372,7 @@ def installed(checkout: Path, free_port: int, tmp_path: Path) -> Iterator[Path]:
     ).stdout
     (checkout / ".venv" / "installed-requirements.txt").write_bytes(stamp)
     (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_DATA_DIR=the data\n")
-    offline_docker(tmp_path / "bin")
-    yield checkout
-    run(checkout, "stop", first_on_path=tmp_path / "bin")
-
-
-def offline_docker(folder: Path) -> None:
-    """Put a docker on the path whose engine does not answer, so that a real one is left alone."""
-    folder.mkdir()
-    (folder / "docker").write_text("#!/bin/sh\nexit 1\n")
-    (folder / "docker").chmod(0o755)
+    return checkout
 
 
 def is_alive(port: int) -> bool:
@@ -380,33 +383,32 @@ def is_alive(port: int) -> bool:
 
 
 def test_without_docker_the_gateway_answers_when_the_command_returns(
-    installed: Path, free_port: int, tmp_path: Path
+    installed: Path, free_port: int, no_docker: Path
 ) -> None:
     """It runs on by itself, is replaced by the next start, and ends with stop."""
-    bin_folder = tmp_path / "bin"
-    started = run(installed, first_on_path=bin_folder)
+    started = run(installed, first_on_path=no_docker)
     assert started.returncode == 0, started.stderr
     assert "No Docker engine answers here" in started.stdout
     assert f"The gateway answers at http://127.0.0.1:{free_port}\n" in started.stdout
     assert is_alive(free_port)
     first = (installed / ".gateway.pid").read_text()
 
-    again = run(installed, first_on_path=bin_folder)
+    again = run(installed, first_on_path=no_docker)
     assert again.returncode == 0, again.stderr
     assert is_alive(free_port)
     assert (installed / ".gateway.pid").read_text() != first
 
-    assert "Stopped the gateway in .venv." in run(installed, "stop", first_on_path=bin_folder).stdout
+    assert "Stopped the gateway in .venv." in run(installed, "stop", first_on_path=no_docker).stdout
     assert not is_alive(free_port)
-    assert "No gateway runs here." in run(installed, "stop", first_on_path=bin_folder).stdout
+    assert "No gateway runs here." in run(installed, "stop", first_on_path=no_docker).stdout
 
 
 def test_the_handshake_passes_against_the_gateway_that_was_started(
-    installed: Path, free_port: int, tmp_path: Path
+    installed: Path, free_port: int, no_docker: Path
 ) -> None:
     """The first thing a newcomer is told to try works, twice, and a wrong key is one sentence."""
     shutil.copy2(ROOT / "test_handshake.py", installed)
-    assert run(installed, first_on_path=tmp_path / "bin").returncode == 0
+    assert run(installed, first_on_path=no_docker).returncode == 0
     for _ in range(2):
         tried = run(installed, "try")
         assert tried.returncode == 0, tried.stdout + tried.stderr
@@ -418,18 +420,18 @@ def test_the_handshake_passes_against_the_gateway_that_was_started(
         refused.stderr.strip()
         == "FAILED. The gateway refuses the agent's key: is ATLAS_AGENT_KEY the gateway's?"
     )
-    run(installed, "stop", first_on_path=tmp_path / "bin")
+    run(installed, "stop", first_on_path=no_docker)
     nobody = run(installed, "try")
     assert (nobody.returncode, nobody.stdout) == (1, "")
     assert f"FAILED. No gateway answers at http://127.0.0.1:{free_port}" in nobody.stderr
 
 
 def test_a_gateway_that_ends_at_once_is_a_failure_with_its_last_words(
-    installed: Path, tmp_path: Path
+    installed: Path, no_docker: Path
 ) -> None:
     """Nobody has to look for the log to learn why."""
     (installed / "gateway.py").write_text("raise SystemExit('the policy file has no rule')\n")
-    done = run(installed, first_on_path=tmp_path / "bin")
+    done = run(installed, first_on_path=no_docker)
     assert done.returncode == 1
     assert "the policy file has no rule" in done.stderr
     assert "The gateway did not come up; the last lines of the data/gateway.log are above." in done.stderr
@@ -437,21 +439,24 @@ def test_a_gateway_that_ends_at_once_is_a_failure_with_its_last_words(
 
 
 def test_a_port_that_is_held_by_another_program_is_a_sentence(
-    installed: Path, free_port: int, tmp_path: Path
+    installed: Path, free_port: int, no_docker: Path
 ) -> None:
     """Somebody else's server is not taken for the gateway."""
     with socket.create_server(("127.0.0.1", free_port)):
-        done = run(installed, first_on_path=tmp_path / "bin")
+        done = run(installed, first_on_path=no_docker)
     assert done.returncode == 1
     assert f"Port {free_port} is held by another program" in done.stderr
 
 
 def test_a_process_that_got_the_number_of_the_old_gateway_is_left_alone(
-    installed: Path, tmp_path: Path
+    installed: Path, no_docker: Path
 ) -> None:
     """After a restart of the machine the number in the pid file may be anybody's."""
-    (installed / ".gateway.pid").write_text(f"{os.getpid()}\n")
-    assert "No gateway runs here." in run(installed, "stop", first_on_path=tmp_path / "bin").stdout
+    with subprocess.Popen(["sleep", "60"]) as other:
+        (installed / ".gateway.pid").write_text(f"{other.pid}\n")
+        assert "No gateway runs here." in run(installed, "stop", first_on_path=no_docker).stdout
+        assert other.poll() is None
+        other.kill()
 
 
 def test_a_python_that_is_too_old_or_missing_is_a_sentence(checkout: Path) -> None:
@@ -466,7 +471,7 @@ def test_a_python_that_is_too_old_or_missing_is_a_sentence(checkout: Path) -> No
 
 # A docker that writes down what it is asked, and on `run` answers /healthz where the container would, unless
 # a file `broken` lies beside it.
-RECORDING_DOCKER = """#!{python}
+RECORDING_DOCKER = """
 import os, subprocess, sys
 from pathlib import Path
 
@@ -494,7 +499,8 @@ def docker(tmp_path: Path) -> Iterator[Path]:
     """A folder for the path with a docker that records its calls; what it started ends with the test."""
     folder = tmp_path / "docker"
     folder.mkdir()
-    (folder / "docker").write_text(RECORDING_DOCKER.format(python=sys.executable))
+    (folder / "docker.py").write_text(RECORDING_DOCKER)
+    (folder / "docker").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder}/docker.py" "$@"\n')
     (folder / "docker").chmod(0o755)
     yield folder
     if (folder / "pid").exists():
