@@ -13,12 +13,12 @@ from fastmcp.server.http import HostOriginGuardMiddleware
 
 from atlas import __version__
 from atlas.admit import Admission
-from atlas.assess import assess
+from atlas.assess import Assessments
 from atlas.assessors.policy import Policy
 from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate
 from atlas.cases import CaseStore
 from atlas.database import Database
-from atlas.decide import conclude, decide
+from atlas.decide import decide_after_wait, decide_by_score
 from atlas.events import Courier
 from atlas.execute import Executor
 from atlas.health import add_health, banner
@@ -66,10 +66,17 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     app = FastAPI(title="ATLAS Governance Gateway", version=__version__, lifespan=lifespan)
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"
     app.state.banner = banner(settings, server=engine, assessor=assessor)
+    assessments = Assessments(
+        store=store,
+        server=server,
+        assessor=assessor,
+        settings=settings,
+        notifier=notifier,
+        decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
+    )
     stages = Stages(
-        assess=partial(assess, store=store, server=server, assessor=assessor, settings=settings),
-        decide=partial(decide, store=store, notifier=notifier, settings=settings),
-        conclude=partial(conclude, store=store),
+        assess=assessments.assess,
+        decide=partial(decide_after_wait, store=store),
         execute=executor.execute,
         report_failure=partial(report_failure, store=store, notifier=notifier, settings=settings),
     )

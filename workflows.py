@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import inngest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from atlas.database import now
 from atlas.events import EXECUTION_REQUESTED, SARAH_DECISION
 from atlas.inngest_server import create_client
-from atlas.models import Status
+from atlas.models import Case, Status
 from atlas.settings import Settings
 
 Standing = dict[str, Any]
@@ -29,11 +29,10 @@ Standing = dict[str, Any]
 class Stages:
     """The stages of the gateway that serves the request, each called with the case's reference."""
 
-    assess: Callable[[str], Awaitable[Standing]]
-    decide: Callable[[str], Awaitable[Standing]]
-    conclude: Callable[..., Awaitable[Standing]]
-    execute: Callable[[str], Awaitable[Standing]]
-    report_failure: Callable[[str, str], Awaitable[Standing]]
+    assess: Callable[[str], Awaitable[Case]]  # and decide by the score
+    decide: Callable[..., Awaitable[Case]]  # after the wait; is_woken: by an event, not by the time-out
+    execute: Callable[[str], Awaitable[Case]]
+    report_failure: Callable[[str, str], Awaitable[Case]]
 
 
 stages: ContextVar[Stages] = ContextVar("stages")  # set by the gateway for each request of Inngest
@@ -45,7 +44,11 @@ async def report_failure(ctx: inngest.Context) -> Standing:
     """Runs when a run of handle_governance has failed for good: no agent waits for ever."""
     data: Any = ctx.event.data
     case_id, error = str(data["event"]["data"]["event_id"]), str(data["error"].get("message", ""))
-    return await ctx.step.run("report", stages.get().report_failure, case_id, error)
+
+    async def report() -> Standing:
+        return _standing(await stages.get().report_failure(case_id, error))
+
+    return await ctx.step.run("report", report)
 
 
 @inngest_client.create_function(
@@ -57,13 +60,19 @@ async def report_failure(ctx: inngest.Context) -> Standing:
 async def handle_governance(ctx: inngest.Context) -> Standing:
     """Bring one call from its admission to its ending."""
     stage, case_id = stages.get(), str(ctx.event.data["event_id"])
-    assessed = await ctx.step.run("assess", stage.assess, case_id)
-    standing = await ctx.step.run("decide", stage.decide, case_id)
+
+    async def assess() -> Standing:
+        return _standing(await stage.assess(case_id))
+
+    async def execute() -> Standing:
+        return _standing(await stage.execute(case_id))
+
+    standing = await ctx.step.run("assess", assess)
     while standing["status"] == Status.PENDING_REVIEW.value:
         standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
     if standing["status"] in (Status.AUTHORIZED.value, Status.EXECUTING.value):
-        standing = await ctx.step.run("execute", stage.execute, case_id)
-    return _report(standing) | {"risk_score": assessed["risk_score"], "case_id": case_id}
+        standing = await ctx.step.run("execute", execute)
+    return _report(standing) | {"case_id": case_id}
 
 
 async def _wait_for_sarah(ctx: inngest.Context, case_id: str, *, seconds: int) -> Standing:
@@ -74,14 +83,28 @@ async def _wait_for_sarah(ctx: inngest.Context, case_id: str, *, seconds: int) -
         if_exp="async.data.event_id == event.data.event_id",
         timeout=timedelta(seconds=seconds),
     )
-    return await ctx.step.run("conclude", partial(stages.get().conclude, case_id, is_woken=event is not None))
+
+    async def decide() -> Standing:
+        return _standing(await stages.get().decide(case_id, is_woken=event is not None))
+
+    return await ctx.step.run("decide", decide)
+
+
+def _standing(case: Case) -> Standing:
+    """What a step says of a case: states and numbers, nothing of what was asked or answered."""
+    left = (case.expires_at - now()).total_seconds() if case.expires_at else 0
+    return {
+        "status": case.status.value,
+        "risk_score": case.assessment.risk_score if case.assessment else None,
+        "wait_seconds": max(1, int(left) + 1),  # whole seconds that lead past the end of the review
+    }
 
 
 def _report(standing: Standing) -> Standing:
-    """What the workflow says of an ending: AUTHORIZED for what ran, with the case's own status beside it."""
+    """What the run returns: AUTHORIZED for what was executed, with the case's own status beside it."""
     ran = standing["status"] in (Status.EXECUTED.value, Status.OUTCOME_UNKNOWN.value)
     status = "AUTHORIZED" if ran else standing["status"]
-    return {"status": status, "case_status": standing["status"]}
+    return {"status": status, "case_status": standing["status"], "risk_score": standing["risk_score"]}
 
 
 class BindStages:

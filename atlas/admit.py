@@ -1,6 +1,5 @@
 """Stage 1: every tool call, on every transport, becomes a case and an event, and waits for its answer."""
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from mcp.types import CallToolRequestParams, ListToolsRequest
 from pydantic import TypeAdapter
 from pydantic import ValidationError as PydanticValidationError
 from referencing import Registry
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
@@ -57,10 +57,11 @@ class Admission(Middleware):
         if context.message.name == GET_OUTCOME:
             return await call_next(context)
         call = await self._checked_call(context)
-        # Shielded: an agent that hangs up must not stop a case half way.
-        case = await asyncio.shield(asyncio.create_task(self._open_case(call)))
-        case = await self._store.wait(case.case_id, is_settled, seconds=self._grace_seconds)
-        return answer(case)
+        case, is_new = await self._open_case(call)
+        with self._store.watch(case) as watch:
+            if is_new:
+                self._announce(case)
+            return answer(await watch.until(is_settled, seconds=self._grace_seconds))
 
     async def _checked_call(self, context: MiddlewareContext[CallToolRequestParams]) -> ToolCall:
         name, arguments = context.message.name, context.message.arguments or {}
@@ -80,27 +81,28 @@ class Admission(Middleware):
         except NotCanonical as error:
             raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
 
-    async def _open_case(self, call: ToolCall) -> Case:
+    async def _open_case(self, call: ToolCall) -> tuple[Case, bool]:
+        def open_case(connection: Connection) -> tuple[Case, bool]:
+            case, is_new = insert_case(connection, call)
+            if is_new:
+                detail = {"tool_name": call.tool_name, "arguments_sha256": call.arguments_sha256}
+                ledger.append(
+                    connection,
+                    case.case_id,
+                    ledger.Action.ADMITTED,
+                    actor=call.principal,
+                    detail=detail,
+                    at=case.opened_at,
+                )
+            return case, is_new
+
         try:
-            async with self._store.database.write() as connection:
-                case, is_new = await insert_case(connection, call)
-                if is_new:
-                    await ledger.append(
-                        connection,
-                        case.case_id,
-                        ledger.Action.ADMITTED,
-                        actor=call.principal,
-                        detail={"tool_name": call.tool_name, "arguments_sha256": call.arguments_sha256},
-                        at=case.opened_at,
-                    )
+            return await self._store.database.write(open_case)
         except SQLAlchemyError as error:
             logger.exception("A call was refused because it cannot be recorded")
             raise ToolError(
                 "This call was refused: the gateway cannot record it. Nothing was done."
             ) from error
-        if is_new:
-            self._announce(case)
-        return case
 
 
 async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:

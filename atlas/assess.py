@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Callable
 
 from fastmcp import FastMCP
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.assessors import Assessor, ToolFacts
-from atlas.cases import CaseStore, insert_assessment, read_case
+from atlas.cases import CaseStore, add_assessment, read_case
 from atlas.database import now
-from atlas.models import Assessment, Case, ToolCall
+from atlas.models import Assessment, Case, Status, ToolCall
+from atlas.notifications import Notifier
 from atlas.settings import Settings
 
 WORST_SCORE = 100
@@ -30,33 +32,69 @@ class Answer(BaseModel):
     rationale: StrictStr = Field(max_length=4000)
 
 
-async def assess(
-    case_id: str, *, store: CaseStore, server: FastMCP, assessor: Assessor, settings: Settings
-) -> dict[str, Any]:
-    """Have a case judged, once, and record the score; returns {"risk_score"}."""
-    case = await store.read(case_id)
-    if case.assessment is None and not case.status.is_final:
-        answer, judge = await _ask(case.call, server=server, assessor=assessor, settings=settings)
-        case = await _record(case, answer, judge, store=store, settings=settings)
-    return {"risk_score": case.assessment.risk_score if case.assessment else None}
+class Assessments:
+    """Has cases judged, records each score once, and lets `decide` act on it in the same transaction."""
 
+    def __init__(
+        self,
+        *,
+        store: CaseStore,
+        server: FastMCP,
+        assessor: Assessor,
+        settings: Settings,
+        notifier: Notifier,
+        decide: Callable[[Connection, Case], Case],
+    ) -> None:
+        self._store = store
+        self._server = server
+        self._assessor = assessor
+        self._settings = settings
+        self._notifier = notifier
+        self._decide = decide
 
-async def _ask(
-    call: ToolCall, *, server: FastMCP, assessor: Assessor, settings: Settings
-) -> tuple[Answer, str]:
-    seconds = settings.atlas_assess_seconds
-    try:
-        tool = await tool_facts(server, call.tool_name)
-        answer = await asyncio.wait_for(assessor.judge(call, tool), seconds)
-        return Answer.model_validate(answer), assessor.name
-    except asyncio.TimeoutError:
-        reason = f"The assessor did not answer within {seconds:g} seconds."
-    except ValidationError as error:
-        reason = f"The assessor's answer cannot be used: {_mistakes(error)}."
-    except Exception as error:
-        reason = f"The assessor failed: {type(error).__name__}."
-        logger.warning("The assessor failed: %s", type(error).__name__)
-    return _worst(call, reason), f"{assessor.name} (failed)"
+    async def assess(self, case_id: str) -> Case:
+        """Judge a case unless it was judged before, and tell the reviewer if it waits for a person now."""
+        case = await self._store.read(case_id)
+        assessment = None
+        if case.assessment is None and not case.status.is_final:
+            assessment = await self._judge(case.call)
+
+        def record(connection: Connection) -> Case:
+            current = read_case(connection, case_id)
+            if assessment is not None and current.assessment is None:
+                current = _record(connection, current, assessment)
+            return self._decide(connection, current)
+
+        case = await self._store.change(case_id, record)
+        if case.status is Status.PENDING_REVIEW:
+            self._notifier.review_requested(case)
+        return case
+
+    async def _judge(self, call: ToolCall) -> Assessment:
+        answer, judge = await self._ask(call)
+        return Assessment(
+            **answer.model_dump(),
+            assessor=judge,
+            threshold=self._settings.atlas_risk_threshold,
+            arguments_sha256=call.arguments_sha256,
+            assessed_at=now(),
+        )
+
+    async def _ask(self, call: ToolCall) -> tuple[Answer, str]:
+        """The assessor's answer and its name; on any failure the worst score, with the reason."""
+        seconds, name = self._settings.atlas_assess_seconds, self._assessor.name
+        try:
+            tool = await tool_facts(self._server, call.tool_name)
+            answer = await asyncio.wait_for(self._assessor.judge(call, tool), seconds)
+            return Answer.model_validate(answer), name
+        except asyncio.TimeoutError:
+            reason = f"The assessor did not answer within {seconds:g} seconds."
+        except ValidationError as error:
+            reason = f"The assessor's answer cannot be used: {_mistakes(error)}."
+        except Exception as error:
+            reason = f"The assessor failed: {type(error).__name__}."
+        logger.warning("A person decides, because there is no assessment: %s", reason)
+        return _worst(call, reason), f"{name} (failed)"
 
 
 async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:
@@ -87,26 +125,13 @@ def _mistakes(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'it'}: {item['msg']}" for item in error.errors())
 
 
-async def _record(case: Case, answer: Answer, judge: str, *, store: CaseStore, settings: Settings) -> Case:
-    assessment = Assessment(
-        **answer.model_dump(),
-        assessor=judge,
-        threshold=settings.atlas_risk_threshold,
-        arguments_sha256=case.call.arguments_sha256,
-        assessed_at=now(),
+def _record(connection: Connection, case: Case, assessment: Assessment) -> Case:
+    ledger.append(
+        connection,
+        case.case_id,
+        ledger.Action.ASSESSED,
+        actor=assessment.assessor,
+        detail=assessment.model_dump(exclude={"assessed_at"}),
+        at=assessment.assessed_at,
     )
-    async with store.change(case.case_id) as connection:
-        case = await read_case(connection, case.case_id)
-        if case.assessment is not None:  # a repeated call of the step was quicker
-            return case
-        await insert_assessment(connection, case.case_id, assessment)
-        detail = assessment.model_dump(exclude={"assessed_at"})
-        await ledger.append(
-            connection,
-            case.case_id,
-            ledger.Action.ASSESSED,
-            actor=judge,
-            detail=detail,
-            at=assessment.assessed_at,
-        )
-    return case.model_copy(update={"assessment": assessment})
+    return add_assessment(connection, case, assessment)

@@ -3,18 +3,20 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from atlas.database import Database, Instant, metadata, now
 from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.models import TRANSITIONS, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
 
-UNFINISHED = tuple(status.value for status in TRANSITIONS)
+# As text: SQLite uses a partial index only for the very condition it was made with.
+UNFINISHED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW', 'AUTHORIZED', 'EXECUTING')")
 POLL_SECONDS = 1.0  # a change made by another process is seen after this long
 
 cases = sa.Table(
@@ -38,15 +40,10 @@ sa.Index(
     cases.c.tool_name,
     cases.c.arguments_sha256,
     unique=True,
-    sqlite_where=cases.c.status.in_(UNFINISHED),
-    postgresql_where=cases.c.status.in_(UNFINISHED),
+    sqlite_where=sa.text(UNFINISHED.text.replace("cases.", "")),
 )
 sa.Index(
-    "ix_cases_unreported",
-    cases.c.status,
-    cases.c.opened_at,
-    sqlite_where=cases.c.reported_at.is_(None),
-    postgresql_where=cases.c.reported_at.is_(None),
+    "ix_cases_unreported", cases.c.status, cases.c.expires_at, sqlite_where=cases.c.reported_at.is_(None)
 )
 
 assessments = sa.Table(
@@ -97,133 +94,151 @@ _EVERYTHING = sa.select(
     .outerjoin(decisions, decisions.c.case_id == cases.c.case_id)
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
 )
+_INSERT = {table: table.insert() for table in (cases, *_DETAILS)}
+_CHANGING = ("expires_at", "claimed_by", "reported_at")
+_MOVE = (
+    cases.update()
+    .where(cases.c.case_id == sa.bindparam("this"), cases.c.status == sa.bindparam("before"))
+    .values({name: sa.bindparam(name) for name in ("status", *_CHANGING)})
+)
+_SAME_CALL = ("principal", "tool_name", "arguments_sha256")
+_SAME = _EVERYTHING.where(*(cases.c[name] == sa.bindparam(name) for name in _SAME_CALL), UNFINISHED)
 _ONE = _EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id"))
 
 
 class CaseStore:
-    """Reads cases, changes them one transaction at a time, and wakes whoever waits for a change."""
+    """Reads cases, changes them one transaction at a time, and tells whoever watches a case."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.process_id = secrets.token_hex(8)  # marks what this process has begun, and no other
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._watches: dict[str, set[Watch]] = {}
 
     async def read(self, case_id: str) -> Case:
         """The case as it is on disk; raises CaseNotFound."""
-        async with self.database.read() as connection:
-            return await read_case(connection, case_id)
+        return await self.database.read(partial(read_case, case_id=case_id))
 
     async def select(self, *conditions: sa.ColumnElement[bool], limit: int = 500) -> list[Case]:
-        """The oldest cases that fulfil all conditions on the tables of this module."""
-        query = _EVERYTHING.where(*conditions).order_by(cases.c.opened_at).limit(limit)
-        async with self.database.read() as connection:
-            return [_case(row) for row in (await connection.execute(query)).mappings()]
+        """Cases that fulfil all conditions on the tables of this module."""
+        query = _EVERYTHING.where(*conditions).limit(limit)
 
-    @asynccontextmanager
-    async def change(self, case_id: str) -> AsyncIterator[AsyncConnection]:
-        """One write transaction about a case; whoever waits for the case is woken after it is on disk."""
-        async with self.database.write() as connection:
-            yield connection
-        for event in self._waiting.get(case_id, ()):
-            event.set()
+        def rows(connection: Connection) -> list[Case]:
+            return [_case(row) for row in connection.execute(query).mappings()]
 
-    async def wait(self, case_id: str, until: Callable[[Case], bool], *, seconds: float) -> Case:
-        """The case as soon as the condition holds, or as it is after so many seconds."""
-        event = asyncio.Event()
-        self._waiting.setdefault(case_id, set()).add(event)
-        deadline = asyncio.get_running_loop().time() + seconds
+        return await self.database.read(rows)
+
+    async def change(self, case_id: str, work: Callable[[Connection], Case]) -> Case:
+        """One write transaction about a case; whoever watches it is told after it is on disk."""
+        case = await self.database.write(work)
+        for watch in self._watches.get(case_id, ()):
+            watch.tell(case)
+        return case
+
+    @contextmanager
+    def watch(self, case: Case) -> Iterator["Watch"]:
+        """Watch a case from here on."""
+        watch = Watch(self, case)
+        self._watches.setdefault(case.case_id, set()).add(watch)
         try:
-            while True:
-                case = await self.read(case_id)
-                left = deadline - asyncio.get_running_loop().time()
-                if until(case) or left <= 0:
-                    return case
-                await _wait_for(event, seconds=min(left, POLL_SECONDS))
+            yield watch
         finally:
-            self._forget(case_id, event)
-
-    def _forget(self, case_id: str, event: asyncio.Event) -> None:
-        self._waiting[case_id].discard(event)
-        if not self._waiting[case_id]:
-            del self._waiting[case_id]
+            self._watches[case.case_id].discard(watch)
+            if not self._watches[case.case_id]:
+                del self._watches[case.case_id]
 
 
-async def _wait_for(event: asyncio.Event, *, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except asyncio.TimeoutError:
-        return  # the caller looks again and knows its own deadline
-    event.clear()
+class Watch:
+    """Sees the changes of one case as they are made, and once a second those made by another process."""
+
+    def __init__(self, store: CaseStore, case: Case) -> None:
+        self._store = store
+        self._case = case
+        self._told = asyncio.Event()
+
+    def tell(self, case: Case) -> None:
+        """The case has changed."""
+        self._case = case
+        self._told.set()
+
+    async def until(self, condition: Callable[[Case], bool], *, seconds: float) -> Case:
+        """The case as soon as the condition holds, or as it is after so many seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not condition(self._case) and (left := deadline - loop.time()) > 0:
+            await self._next(seconds=min(left, POLL_SECONDS))
+        return self._case
+
+    async def _next(self, *, seconds: float) -> None:
+        self._told.clear()
+        try:
+            await asyncio.wait_for(self._told.wait(), seconds)
+        except asyncio.TimeoutError:
+            self._case = await self._store.read(self._case.case_id)
 
 
-async def insert_case(connection: AsyncConnection, call: ToolCall) -> tuple[Case, bool]:
+def insert_case(connection: Connection, call: ToolCall) -> tuple[Case, bool]:
     """Open a case for a call, or find the unfinished case of the same call; says whether it was opened."""
-    same = _EVERYTHING.where(
-        cases.c.principal == call.principal,
-        cases.c.tool_name == call.tool_name,
-        cases.c.arguments_sha256 == call.arguments_sha256,
-        cases.c.status.in_(UNFINISHED),
-    )
-    row = (await connection.execute(same)).mappings().first()
+    same = call.model_dump(include=set(_SAME_CALL))
+    row = connection.execute(_SAME, same).mappings().first()
     if row is not None:
         return _case(row), False
     case = Case(case_id=f"evt_{secrets.token_hex(8)}", call=call, status=Status.QUEUED, opened_at=now())
-    await connection.execute(
-        cases.insert().values(
-            case_id=case.case_id,
-            principal=call.principal,
-            tool_name=call.tool_name,
-            arguments=json.dumps(call.arguments),
-            arguments_sha256=call.arguments_sha256,
-            status=case.status.value,
-            opened_at=case.opened_at,
-        )
-    )
+    opened = {"case_id": case.case_id, "status": case.status.value, "opened_at": case.opened_at}
+    connection.execute(_INSERT[cases], same | opened | {"arguments": json.dumps(call.arguments)})
     return case, True
 
 
-async def read_case(connection: AsyncConnection, case_id: str) -> Case:
+def read_case(connection: Connection, case_id: str) -> Case:
     """The case as a transaction sees it; raises CaseNotFound."""
-    row = (await connection.execute(_ONE, {"case_id": case_id})).mappings().first()
+    row = connection.execute(_ONE, {"case_id": case_id}).mappings().first()
     if row is None:
         raise CaseNotFound(case_id=case_id)
     return _case(row)
 
 
-async def transition(connection: AsyncConnection, case: Case, to: Status, **columns: Any) -> None:
-    """Move a case on, if it still stands where it was read; raises TransitionRefused."""
+def transition(connection: Connection, case: Case, to: Status, **columns: Any) -> Case:
+    """Move a case on, if it still stands where it was read, and return it; raises TransitionRefused."""
     if to not in TRANSITIONS.get(case.status, ()):
         raise TransitionRefused(case_id=case.case_id, status=case.status.value, to=to.value)
-    update = (
-        cases.update()
-        .where(cases.c.case_id == case.case_id, cases.c.status == case.status.value)
-        .values(status=to.value, **columns)
-    )
-    if (await connection.execute(update)).rowcount != 1:
+    moved = case.model_copy(update={"status": to} | columns)
+    values = {name: getattr(moved, name) for name in _CHANGING}
+    where = {"this": case.case_id, "before": case.status.value, "status": to.value}
+    if connection.execute(_MOVE, values | where).rowcount != 1:
         raise TransitionRefused(case_id=case.case_id, status="no longer " + case.status.value, to=to.value)
+    return moved
 
 
-async def mark_reported(connection: AsyncConnection, case_id: str) -> None:
+def mark_reported(connection: Connection, case: Case) -> Case:
     """Note that the workflow has heard how the case ended and needs no more reminders."""
-    await connection.execute(cases.update().where(cases.c.case_id == case_id).values(reported_at=now()))
+    reported_at = now()
+    connection.execute(cases.update().where(cases.c.case_id == case.case_id).values(reported_at=reported_at))
+    return case.model_copy(update={"reported_at": reported_at})
 
 
-async def insert_assessment(connection: AsyncConnection, case_id: str, assessment: Assessment) -> None:
+def claim_again(connection: Connection, case: Case, process_id: str) -> Case:
+    """Let this process go on with what another one began."""
+    connection.execute(cases.update().where(cases.c.case_id == case.case_id).values(claimed_by=process_id))
+    return case.model_copy(update={"claimed_by": process_id})
+
+
+def add_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:
     """Record the one assessment of a case."""
-    await connection.execute(assessments.insert().values(case_id=case_id, **assessment.model_dump()))
+    connection.execute(_INSERT[assessments], assessment.model_dump() | {"case_id": case.case_id})
+    return case.model_copy(update={"assessment": assessment})
 
 
-async def insert_decision(connection: AsyncConnection, case_id: str, decision: Decision) -> None:
+def add_decision(connection: Connection, case: Case, decision: Decision) -> Case:
     """Record the one decision of a person on a case."""
-    values = decision.model_dump() | {"decision": decision.decision.value}
-    await connection.execute(decisions.insert().values(case_id=case_id, **values))
+    values = {"case_id": case.case_id, "decision": decision.decision.value}
+    connection.execute(_INSERT[decisions], decision.model_dump() | values)
+    return case.model_copy(update={"decision": decision})
 
 
-async def insert_outcome(connection: AsyncConnection, case_id: str, outcome: Outcome) -> None:
+def add_outcome(connection: Connection, case: Case, outcome: Outcome) -> Case:
     """Record how the execution of a case ended."""
     result = None if outcome.result is None else json.dumps(outcome.result, ensure_ascii=False)
-    values = outcome.model_dump() | {"result": result}
-    await connection.execute(outcomes.insert().values(case_id=case_id, **values))
+    connection.execute(_INSERT[outcomes], outcome.model_dump() | {"case_id": case.case_id, "result": result})
+    return case.model_copy(update={"outcome": outcome})
 
 
 def _case(row: Any) -> Case:

@@ -3,22 +3,24 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.errors import DataDirectoryInUse
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+READERS = 2
+
+Result = TypeVar("Result")
 
 metadata = sa.MetaData(
     naming_convention={
@@ -56,14 +58,15 @@ def now() -> datetime:
 
 
 class Database:
-    """One file, one writer at a time; every write is on disk before it counts."""
+    """One file, one writer at a time; every write is on disk before it counts.
+
+    Work is a plain function of a connection and runs as a whole in a thread: handing each statement to a
+    thread, as an async driver does, cost ten times the CPU of the statements (benchmarks/governed_call.py).
+    """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.path = directory / "atlas.db"
-        self._writer_turn = asyncio.Lock()
-        self._writer: AsyncEngine
-        self._reader: AsyncEngine
         self._lock_file: int | None = None
 
     async def open(self) -> None:
@@ -74,33 +77,45 @@ class Database:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_file = lock_directory(self.directory)
         await asyncio.to_thread(migrate, self.path)
-        url = f"sqlite+aiosqlite:///{self.path}"
-        self._writer = create_async_engine(url, pool_size=1, max_overflow=0)
-        self._reader = create_async_engine(url, pool_size=4, isolation_level="AUTOCOMMIT")
-        sa.event.listen(self._writer.sync_engine, "connect", _prepare_writer)
-        sa.event.listen(self._writer.sync_engine, "begin", _begin_immediate)
-        sa.event.listen(self._reader.sync_engine, "connect", _prepare_reader)
+        self._writer = sa.create_engine(f"sqlite:///{self.path}")
+        self._reader = sa.create_engine(f"sqlite:///{self.path}", isolation_level="AUTOCOMMIT")
+        self._write_thread = ThreadPoolExecutor(1, "database-writer")
+        self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
+        sa.event.listen(self._writer, "connect", _prepare_writer)
+        sa.event.listen(self._writer, "begin", _begin_immediate)
+        sa.event.listen(self._reader, "connect", _prepare_reader)
 
     async def close(self) -> None:
-        """Disconnect and give the directory back."""
+        """Finish what was begun, disconnect, and give the directory back."""
         if self._lock_file is None:
             return
-        await self._writer.dispose()
-        await self._reader.dispose()
+        for threads in (self._write_thread, self._read_threads):
+            await asyncio.to_thread(threads.shutdown)
+        self._writer.dispose()
+        self._reader.dispose()
         os.close(self._lock_file)
         self._lock_file = None
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction that sees and makes all of its changes at once, or none."""
-        async with self._writer_turn, self._writer.begin() as connection:
-            yield connection
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work in one transaction, which sees and makes all of its changes at once, or none.
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that sees what is committed."""
-        async with self._reader.connect() as connection:
-            yield connection
+        Once handed over it is carried to its end, also when the caller is cancelled.
+        """
+
+        def transaction() -> Result:
+            with self._writer.begin() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._write_thread, transaction)
+
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work on a connection that sees what is committed."""
+
+        def reading() -> Result:
+            with self._reader.connect() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._read_threads, reading)
 
 
 def lock_directory(directory: Path) -> int:

@@ -6,12 +6,12 @@ from typing import Any
 
 from fastmcp import FastMCP
 from mcp.types import CallToolResult, TextContent
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.assess import tool_facts
 from atlas.canonical import digest
-from atlas.cases import CaseStore, cases, insert_outcome, read_case, transition
+from atlas.cases import CaseStore, add_outcome, cases, claim_again, read_case, transition
 from atlas.database import now
 from atlas.errors import ExecutionRefused
 from atlas.models import Case, Outcome, Status, Verdict
@@ -31,11 +31,12 @@ class Executor:
         self._server = server
         self._notifier = notifier
         self._seconds = settings.atlas_execute_seconds
-        self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
+        self._running: dict[str, asyncio.Task[Case]] = {}
         self._unrecorded: dict[str, Outcome] = {}
+        self._repeatable: set[str] = set()  # begun by a process that died, by tools that say it does no harm
 
-    async def execute(self, case_id: str) -> dict[str, Any]:
-        """Execute a case if it may be; {"status", "risk_score"}; a repeated request joins the first."""
+    async def execute(self, case_id: str) -> Case:
+        """Execute a case if it may be, and return it; a repeated request joins the first."""
         task = self._running.get(case_id)
         if task is None:
             task = asyncio.create_task(self._execute(case_id))
@@ -47,7 +48,9 @@ class Executor:
         """Give up, at start, what a dead process had begun and nobody may repeat."""
         begun = cases.c.status == Status.EXECUTING.value
         for case in await self._store.select(begun, cases.c.claimed_by != self._store.process_id):
-            if not await self._may_repeat(case):
+            if (await tool_facts(self._server, case.call.tool_name)).is_idempotent:
+                self._repeatable.add(case.case_id)
+            else:
                 await self._abandon(case.case_id, "The gateway stopped while the tool was running.")
 
     async def close(self) -> None:
@@ -55,71 +58,37 @@ class Executor:
         if self._running:
             await asyncio.wait(self._running.values(), timeout=SHUTDOWN_SECONDS)
 
-    async def _execute(self, case_id: str) -> dict[str, Any]:
+    async def _execute(self, case_id: str) -> Case:
         if case_id not in self._unrecorded:
             case = await self._claim(case_id)
-            if case is None:
-                return _ending(await self._store.read(case_id))
+            if case.status is not Status.EXECUTING:
+                return case
             outcome = await self._call_tool(case)
             if outcome is None:
-                await self._abandon(case_id, f"The tool did not answer within {self._seconds:g} seconds.")
-                return _ending(await self._store.read(case_id))
+                detail = f"The tool did not answer within {self._seconds:g} seconds."
+                return await self._abandon(case_id, detail)
             self._unrecorded[case_id] = outcome
-        await self._record(case_id, self._unrecorded[case_id])
+        case = await self._record(case_id, self._unrecorded[case_id])
         del self._unrecorded[case_id]
-        return _ending(await self._store.read(case_id))
+        return case
 
-    async def _claim(self, case_id: str) -> Case | None:
-        """Take a case for execution, in one transaction with all checks; None if it may not be executed."""
-        can_repeat = await self._may_repeat(await self._store.read(case_id))
-        async with self._store.change(case_id) as connection:
-            case = await read_case(connection, case_id)
+    async def _claim(self, case_id: str) -> Case:
+        """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""
+
+        def claim(connection: Connection) -> Case:
+            case = read_case(connection, case_id)
             try:
-                if case.status is Status.EXECUTING:
-                    await self._claim_again(connection, case, can_repeat=can_repeat)
-                else:
-                    await self._claim_first(connection, case)
+                if case.status is Status.EXECUTING and case_id in self._repeatable:
+                    check_grounds(case)
+                    return _take_again(connection, case, self._store.process_id)
+                check_authority(case)
+                return _take(connection, case, self._store.process_id)
             except ExecutionRefused as refusal:
-                await self._refuse(connection, case, str(refusal.fields["reason"]))
-                return None
-            return case
-        return None
+                return _refuse(connection, case, str(refusal.fields["reason"]))
 
-    async def _claim_first(self, connection: AsyncConnection, case: Case) -> None:
-        check_authority(case)
-        await transition(connection, case, Status.EXECUTING, claimed_by=self._store.process_id)
-        await ledger.append(
-            connection,
-            case.case_id,
-            ledger.Action.EXECUTING,
-            actor="gateway",
-            detail={"arguments_sha256": case.call.arguments_sha256},
-        )
-
-    async def _claim_again(self, connection: AsyncConnection, case: Case, *, can_repeat: bool) -> None:
-        check_grounds(case)
-        if not can_repeat:
-            raise ExecutionRefused(case_id=case.case_id, reason="it was begun before")
-        mine = cases.update().where(cases.c.case_id == case.case_id)
-        await connection.execute(mine.values(claimed_by=self._store.process_id))
-        detail = {"arguments_sha256": case.call.arguments_sha256, "repeated": True}
-        await ledger.append(connection, case.case_id, ledger.Action.EXECUTING, actor="gateway", detail=detail)
-
-    async def _refuse(self, connection: AsyncConnection, case: Case, reason: str) -> None:
-        if case.status is Status.EXECUTING:
-            await self._end_unknown(connection, case, "It was begun, and its answer was not kept.")
-            return
-        if case.status.is_final:
-            return  # a repeated step: the ending is on record
-        logger.error("An execution was refused: %s", case.case_id)
-        detail = {"status": case.status.value, "reason": reason}
-        await ledger.append(
-            connection, case.case_id, ledger.Action.EXECUTION_REFUSED, actor="gateway", detail=detail
-        )
-        if case.status is Status.AUTHORIZED:
-            await transition(connection, case, Status.FAILED, reported_at=now())
-            outcome = Outcome(result=None, detail=f"Not executed: {reason}.", finished_at=now())
-            await insert_outcome(connection, case.case_id, outcome)
+        case = await self._store.change(case_id, claim)
+        self._tell_if_unknown(case)
+        return case
 
     async def _call_tool(self, case: Case) -> Outcome | None:
         """The tool's answer, an error of its own included; None if it did not answer in time."""
@@ -134,13 +103,13 @@ class Executor:
         dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True)
         return Outcome(result=dumped, detail=None, finished_at=now())
 
-    async def _record(self, case_id: str, outcome: Outcome) -> None:
-        async with self._store.change(case_id) as connection:
-            case = await read_case(connection, case_id)
-            await transition(connection, case, Status.EXECUTED, reported_at=now())
-            await insert_outcome(connection, case_id, outcome)
-            detail = {"is_error": outcome.is_error, "result_sha256": digest_of_result(outcome)}
-            await ledger.append(
+    async def _record(self, case_id: str, outcome: Outcome) -> Case:
+        detail = {"is_error": outcome.is_error, "result_sha256": digest_of_result(outcome)}
+
+        def record(connection: Connection) -> Case:
+            case = read_case(connection, case_id)
+            case = add_outcome(connection, case, outcome)
+            ledger.append(
                 connection,
                 case_id,
                 ledger.Action.EXECUTED,
@@ -148,27 +117,22 @@ class Executor:
                 detail=detail,
                 at=outcome.finished_at,
             )
+            return transition(connection, case, Status.EXECUTED, reported_at=now())
 
-    async def _abandon(self, case_id: str, detail: str) -> None:
-        async with self._store.change(case_id) as connection:
-            case = await read_case(connection, case_id)
-            if case.status is Status.EXECUTING:
-                await self._end_unknown(connection, case, detail)
+        return await self._store.change(case_id, record)
 
-    async def _end_unknown(self, connection: AsyncConnection, case: Case, detail: str) -> None:
-        await transition(connection, case, Status.OUTCOME_UNKNOWN, reported_at=now())
-        await insert_outcome(connection, case.case_id, Outcome(result=None, detail=detail, finished_at=now()))
-        await ledger.append(
-            connection,
-            case.case_id,
-            ledger.Action.OUTCOME_UNKNOWN,
-            actor="gateway",
-            detail={"reason": detail},
-        )
-        self._notifier.outcome_unknown(case)
+    async def _abandon(self, case_id: str, detail: str) -> Case:
+        def abandon(connection: Connection) -> Case:
+            case = read_case(connection, case_id)
+            return _end_unknown(connection, case, detail) if case.status is Status.EXECUTING else case
 
-    async def _may_repeat(self, case: Case) -> bool:
-        return bool((await tool_facts(self._server, case.call.tool_name)).is_idempotent)
+        case = await self._store.change(case_id, abandon)
+        self._tell_if_unknown(case)
+        return case
+
+    def _tell_if_unknown(self, case: Case) -> None:
+        if case.status is Status.OUTCOME_UNKNOWN:
+            self._notifier.outcome_unknown(case)
 
 
 def check_authority(case: Case) -> None:
@@ -192,6 +156,41 @@ def check_grounds(case: Case) -> None:
         raise ExecutionRefused(case_id=case.case_id, reason="its arguments are not those that were approved")
 
 
+def _take(connection: Connection, case: Case, process_id: str) -> Case:
+    _append(connection, case, ledger.Action.EXECUTING, arguments_sha256=case.call.arguments_sha256)
+    return transition(connection, case, Status.EXECUTING, claimed_by=process_id)
+
+
+def _take_again(connection: Connection, case: Case, process_id: str) -> Case:
+    arguments_sha256 = case.call.arguments_sha256
+    _append(connection, case, ledger.Action.EXECUTING, arguments_sha256=arguments_sha256, repeated=True)
+    return claim_again(connection, case, process_id)
+
+
+def _refuse(connection: Connection, case: Case, reason: str) -> Case:
+    if case.status is Status.EXECUTING:
+        return _end_unknown(connection, case, "It was begun, and its answer was not kept.")
+    if case.status.is_final:
+        return case  # a repeated step: the ending is on record
+    logger.error("An execution was refused: %s", case.case_id)
+    _append(connection, case, ledger.Action.EXECUTION_REFUSED, status=case.status.value, reason=reason)
+    if case.status is not Status.AUTHORIZED:
+        return case
+    outcome = Outcome(result=None, detail=f"Not executed: {reason}.", finished_at=now())
+    case = add_outcome(connection, case, outcome)
+    return transition(connection, case, Status.FAILED, reported_at=now())
+
+
+def _end_unknown(connection: Connection, case: Case, detail: str) -> Case:
+    case = add_outcome(connection, case, Outcome(result=None, detail=detail, finished_at=now()))
+    _append(connection, case, ledger.Action.OUTCOME_UNKNOWN, reason=detail)
+    return transition(connection, case, Status.OUTCOME_UNKNOWN, reported_at=now())
+
+
+def _append(connection: Connection, case: Case, action: ledger.Action, **detail: Any) -> None:
+    ledger.append(connection, case.case_id, action, actor="gateway", detail=detail)
+
+
 def digest_of_result(outcome: Outcome) -> str | None:
     """The SHA-256 of a result, or None where it has no canonical form."""
     try:
@@ -205,8 +204,3 @@ def _wire_result(result: Any) -> CallToolResult:
         return result
     content, structured = result if isinstance(result, tuple) else (result, None)
     return CallToolResult(content=content, structured_content=structured)
-
-
-def _ending(case: Case) -> dict[str, Any]:
-    score = case.assessment.risk_score if case.assessment else None
-    return {"status": case.status.value, "risk_score": score}

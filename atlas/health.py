@@ -65,8 +65,9 @@ def _part(name: str, problem: str | None) -> dict[str, Any]:
 
 async def _database_problem(database: Database) -> str | None:
     try:
-        async with database.read() as connection:
-            await connection.execute(sa.text("SELECT 1 FROM cases LIMIT 1"))
+        await database.read(
+            lambda connection: connection.execute(sa.text("SELECT 1 FROM cases LIMIT 1")).first()
+        )
     except SQLAlchemyError as error:
         return type(error).__name__
     return None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from atlas.canonical import canonical_json
 from atlas.database import instant_text, metadata, now
@@ -41,6 +41,9 @@ entries = sa.Table(
     sa.Column("entry_hash", sa.String(64), nullable=False),
 )
 
+_INSERT = entries.insert()
+_NEWEST = sa.select(entries.c.seq, entries.c.entry_hash).order_by(entries.c.seq.desc()).limit(1)
+
 
 class Action(str, Enum):
     """Every act that is recorded, named after the stage that does it."""
@@ -60,8 +63,8 @@ class Action(str, Enum):
     FAILED = "report.failed"
 
 
-async def append(
-    connection: AsyncConnection,
+def append(
+    connection: Connection,
     case_id: str,
     action: Action,
     *,
@@ -70,8 +73,7 @@ async def append(
     at: datetime | None = None,
 ) -> None:
     """Write one entry in the transaction of the change that it describes."""
-    newest = sa.select(entries.c.seq, entries.c.entry_hash).order_by(entries.c.seq.desc()).limit(1)
-    last = (await connection.execute(newest)).first()
+    last = connection.execute(_NEWEST).first()
     entry = {
         "seq": last.seq + 1 if last else 1,
         "at": instant_text(at or now()),
@@ -81,8 +83,8 @@ async def append(
         "detail": detail,
         "previous_hash": last.entry_hash if last else FIRST_PREVIOUS_HASH,
     }
-    row = entry | {"detail": canonical_json(detail).decode(), "entry_hash": entry_hash(entry)}
-    await connection.execute(entries.insert().values(row))
+    row = entry | {"detail": json.dumps(detail), "entry_hash": entry_hash(entry)}
+    connection.execute(_INSERT, row)
 
 
 def entry_hash(entry: dict[str, Any]) -> str:

@@ -7,10 +7,11 @@ from fastmcp.exceptions import ToolError
 from fastmcp.tools import ToolResult
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field
+from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.auth import current_principal
-from atlas.cases import CaseStore, insert_outcome, read_case, transition
+from atlas.cases import CaseStore, add_outcome, read_case, transition
 from atlas.database import now
 from atlas.decide import request_review
 from atlas.errors import CaseNotFound
@@ -94,7 +95,8 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
         """Tell what became of a call that was answered PENDING REVIEW: result, refusal, or still waiting."""
         case = await _own_case(store, ref)
         if not case.status.is_final and wait_seconds:
-            case = await store.wait(ref, lambda case: case.status.is_final, seconds=wait_seconds)
+            with store.watch(case) as watch:
+                case = await watch.until(lambda case: case.status.is_final, seconds=wait_seconds)
         return outcome_answer(case)
 
 
@@ -127,21 +129,24 @@ async def _own_case(store: CaseStore, ref: str) -> Case:
 
 async def report_failure(
     case_id: str, error: str, *, store: CaseStore, notifier: Notifier, settings: Settings
-) -> dict[str, Any]:
+) -> Case:
     """Bring the case of a failed run to an end that the agent can read, or before a person."""
-    async with store.change(case_id) as connection:
-        case = await read_case(connection, case_id)
-        reason = f"The workflow failed: {error}"
+    reason = f"The workflow failed: {error}"
+
+    def end(connection: Connection) -> Case:
+        case = read_case(connection, case_id)
         if case.status is Status.QUEUED or (case.status is Status.AUTHORIZED and case.decision is None):
-            await request_review(connection, case, settings.atlas_review_timeout, reason=reason)
-        elif case.status is Status.AUTHORIZED:
-            await transition(connection, case, Status.FAILED, reported_at=now())
-            outcome = Outcome(result=None, detail=f"Not executed. {reason}", finished_at=now())
-            await insert_outcome(connection, case_id, outcome)
-            await ledger.append(
-                connection, case_id, ledger.Action.FAILED, actor="gateway", detail={"reason": reason}
-            )
-        case = await read_case(connection, case_id)
+            return request_review(connection, case, settings.atlas_review_timeout, reason=reason)
+        return _fail(connection, case, reason) if case.status is Status.AUTHORIZED else case
+
+    case = await store.change(case_id, end)
     if case.status is Status.PENDING_REVIEW:
         notifier.review_requested(case)
-    return standing(case)
+    return case
+
+
+def _fail(connection: Connection, case: Case, reason: str) -> Case:
+    outcome = Outcome(result=None, detail=f"Not executed. {reason}", finished_at=now())
+    case = add_outcome(connection, case, outcome)
+    ledger.append(connection, case.case_id, ledger.Action.FAILED, actor="gateway", detail={"reason": reason})
+    return transition(connection, case, Status.FAILED, reported_at=now())

@@ -1,10 +1,10 @@
 """The built-in tools: a small welfare office, so that a newcomer has something real to govern."""
 
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -12,7 +12,7 @@ from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.engine import Connection
 
 from atlas.database import Database, instant_text, metadata, now
 
@@ -62,33 +62,38 @@ class WelfareOffice:
 
     async def seed(self) -> None:
         """Put the example records into an empty office."""
-        async with self.database.write() as connection:
-            if (await connection.execute(sa.select(beneficiaries).limit(1))).first() is None:
-                rows = [
-                    {"beneficiary_id": key, "record": json.dumps(record | {"history": []})}
-                    for key, record in SEED.items()
-                ]
-                await connection.execute(beneficiaries.insert(), rows)
+        rows = [
+            {"beneficiary_id": key, "record": json.dumps(record | {"history": []})}
+            for key, record in SEED.items()
+        ]
+
+        def insert(connection: Connection) -> None:
+            if connection.execute(sa.select(beneficiaries).limit(1)).first() is None:
+                connection.execute(beneficiaries.insert(), rows)
+
+        await self.database.write(insert)
 
     async def read(self, beneficiary_id: str) -> dict[str, Any]:
         """The record of a beneficiary; raises ToolError for an unknown one."""
-        async with self.database.read() as connection:
-            return await _record(connection, beneficiary_id)
+        return await self.database.read(partial(_record, beneficiary_id=beneficiary_id))
 
-    @asynccontextmanager
-    async def change(self, beneficiary_id: str, what: str) -> AsyncIterator[dict[str, Any]]:
-        """The record to be changed in place, written with a line of history when the block ends well."""
-        async with self.database.write() as connection:
-            record = await _record(connection, beneficiary_id)
-            yield record
+    async def change(self, beneficiary_id: str, what: str, edit: Callable[[dict[str, Any]], str]) -> str:
+        """Edit a record in place, with a line of history, and return what the edit said of it."""
+
+        def write(connection: Connection) -> str:
+            record = _record(connection, beneficiary_id)
+            said = edit(record)
             record["history"].append(f"{instant_text(now())} {what}")
             statement = beneficiaries.update().where(beneficiaries.c.beneficiary_id == beneficiary_id)
-            await connection.execute(statement.values(record=json.dumps(record, ensure_ascii=False)))
+            connection.execute(statement.values(record=json.dumps(record, ensure_ascii=False)))
+            return said
+
+        return await self.database.write(write)
 
 
-async def _record(connection: AsyncConnection, beneficiary_id: str) -> dict[str, Any]:
+def _record(connection: Connection, beneficiary_id: str) -> dict[str, Any]:
     query = sa.select(beneficiaries.c.record).where(beneficiaries.c.beneficiary_id == beneficiary_id)
-    text = (await connection.execute(query)).scalar()
+    text = connection.execute(query).scalar()
     if text is None:
         raise ToolError(f"There is no beneficiary {beneficiary_id}.")
     record: dict[str, Any] = json.loads(text)
@@ -158,16 +163,16 @@ def _add_extensions(server: FastMCP, office: WelfareOffice) -> None:
     ) -> str:
         """Give a beneficiary more days to hand in missing documents."""
         what = f"documents extended by {days} days: {reason} ({', '.join(documents) or 'no documents'})"
-        async with office.change(beneficiary_id, what) as record:
-            due = _move(record, "documents_due", days)
+        due = await office.change(beneficiary_id, what, lambda record: _move(record, "documents_due", days))
         return f"The documents of {beneficiary_id} are now due on {due}."
 
     @server.tool(title="Extend the repayment of an overpaid benefit", annotations=additive)
     async def request_payment_extension(beneficiary_id: BeneficiaryId, reason: Reason) -> str:
         """Put off by 30 days the date on which a beneficiary has to pay money back."""
         what = f"repayment extended by {PAYMENT_EXTENSION_DAYS} days: {reason}"
-        async with office.change(beneficiary_id, what) as record:
-            due = _move(record, "repayment_due", PAYMENT_EXTENSION_DAYS)
+        due = await office.change(
+            beneficiary_id, what, lambda record: _move(record, "repayment_due", PAYMENT_EXTENSION_DAYS)
+        )
         return f"The repayment of {beneficiary_id} is now due on {due}."
 
 
@@ -190,6 +195,10 @@ def _add_modification(server: FastMCP, office: WelfareOffice) -> None:
         if unknown:
             raise ToolError(f"These fields cannot be changed: {', '.join(unknown)}.")
         what = f"modified: {json.dumps(changes, ensure_ascii=False, sort_keys=True)}"
-        async with office.change(beneficiary_id, what) as record:
+
+        def edit(record: dict[str, Any]) -> str:
             record.update({field: CHANGEABLE[field](value) for field, value in changes.items()})
-        return f"The record of {beneficiary_id} was changed: {', '.join(sorted(changes))}."
+            return ", ".join(sorted(changes))
+
+        changed = await office.change(beneficiary_id, what, edit)
+        return f"The record of {beneficiary_id} was changed: {changed}."

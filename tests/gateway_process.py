@@ -82,6 +82,12 @@ class GatewayProcess:
         """End it as Ctrl-C would and return its exit status."""
         return await self._end(signal_number)
 
+    @property
+    def process_id(self) -> int:
+        """The operating system's number of the process."""
+        assert self._process is not None
+        return self._process.pid
+
     async def ended(self) -> int:
         """Wait until it ends by itself and return its exit status."""
         assert self._process is not None

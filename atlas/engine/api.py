@@ -1,39 +1,23 @@
 """The HTTP API for apps and their SDKs: events, registration, and states too large for a call."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from atlas.engine.errors import ConfigurationRefused, EngineError, EventRefused, NotJson, StoreFailed
+from atlas.engine.errors import ConfigurationRefused, EngineError, EventRefused, NotJson
 from atlas.engine.events import Event, parse_events, receive_events, transact
-from atlas.engine.functions import Function
 from atlas.engine.json_text import parse_json
-from atlas.engine.keys import EngineKeys
-from atlas.engine.store import Store
+from atlas.engine.served import Served, is_authorised
+from atlas.engine.status import status_routes
 from atlas.engine.ulids import seeded_ulids
 
 LARGEST_REQUEST = 16 * 2**20
-
-
-class Served(Protocol):
-    """What the API needs of the engine."""
-
-    keys: EngineKeys | None
-    store: Store
-    functions: Mapping[str, Function]
-    is_running: bool
-
-    @property
-    def kind(self) -> str:
-        """The server kind."""
-
-    async def register(self, body: dict[str, Any]) -> bool:
-        """Replaces the functions of an app."""
 
 
 def build_app(engine: Served) -> Starlette:
@@ -45,10 +29,11 @@ def build_app(engine: Served) -> Starlette:
         Route("/v0/runs/{run_id}/batch", api.read_batch),
         Route("/v0/runs/{run_id}/actions", api.read_actions),
         Route("/health", api.report_health),
+        *status_routes(engine),
     ]
     handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         EngineError: api.report_error,
-        StoreFailed: api.report_error,
+        sqlite3.Error: api.report_error,
     }
     return Starlette(routes=routes, exception_handlers=handlers)
 
@@ -74,7 +59,7 @@ class _Api:
         return parse_events(await _read_body(request), lambda count: seeded_ulids(seed, count))
 
     async def register(self, request: Request) -> Response:
-        if not self._is_authorised(request):
+        if not is_authorised(self._engine, request):
             return self._respond(401, {"error": "Authentication failed"})
         expected = request.headers.get("x-inngest-expected-server-kind", self._engine.kind)
         if expected != self._engine.kind:
@@ -106,14 +91,10 @@ class _Api:
         return self._respond(500, {"ids": [], "status": 500, "error": str(error)})
 
     def _read(self, request: Request, statement: str) -> list[tuple[str, ...]] | None:
-        if not self._is_authorised(request):
+        if not is_authorised(self._engine, request):
             return None
         rows = self._engine.store.reader.execute(statement, (request.path_params["run_id"],))
         return rows.fetchall()
-
-    def _is_authorised(self, request: Request) -> bool:
-        keys = self._engine.keys
-        return keys is None or keys.is_bearer(request.headers.get("authorization", ""))
 
     def _respond_text(
         self, rows: list[tuple[str, ...]] | None, write: Callable[[list[tuple[str, ...]]], str]

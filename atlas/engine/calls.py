@@ -2,17 +2,15 @@
 
 import asyncio
 import dataclasses
-import json
 import sqlite3
 import uuid
 from typing import Any
 
 import httpx
-import jcs
 
 from atlas.engine.errors import NotJson
 from atlas.engine.functions import Function
-from atlas.engine.json_text import parse_json, write_json
+from atlas.engine.json_text import canonicalise, parse_json, write_json
 from atlas.engine.keys import EngineKeys
 from atlas.engine.runs import DISCOVERY
 from atlas.engine.times import parse_retry_after
@@ -104,7 +102,7 @@ def load_call(reader: sqlite3.Connection, item_id: int) -> Call | None:
 def build_request(call: Call, function: Function, keys: EngineKeys | None) -> httpx.Request:
     """Returns the request that has the app run the next part of the function."""
     url = httpx.URL(function.url).copy_set_param("stepId", call.step_id)
-    body = _build_body(call, function).encode()
+    body = _build_body(call, function)
     headers = {
         "content-type": "application/json",
         "user-agent": "Inngest",
@@ -115,8 +113,10 @@ def build_request(call: Call, function: Function, keys: EngineKeys | None) -> ht
         "x-inngest-req-version": "2",
     }
     if keys is not None:
-        headers["x-inngest-signature"] = keys.sign(jcs.canonicalize(json.loads(body)))
-    return httpx.Request("POST", url, headers=headers, content=body, extensions={"timeout": _TIMEOUTS})
+        headers["x-inngest-signature"] = keys.sign(canonicalise(body))
+    return httpx.Request(
+        "POST", url, headers=headers, content=body.encode(), extensions={"timeout": _TIMEOUTS}
+    )
 
 
 async def send_call(

@@ -15,6 +15,7 @@ from atlas.engine.errors import SyncRefused
 from atlas.engine.executor import Executor
 from atlas.engine.functions import Function
 from atlas.engine.keys import EngineKeys
+from atlas.engine.network import PooledTransport
 from atlas.engine.registration import load_functions, register
 from atlas.engine.store import Store
 
@@ -35,7 +36,7 @@ class Engine:
         self.functions: Mapping[str, Function] = {}
         self.is_running = False
         self._registrations = 0
-        self._transport = transport or httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=None))
+        self._transport = transport or PooledTransport()
         self.store = Store(path, on_commit=self._wake)
         self._executor: Executor | None = None
         self.app = build_app(self)
@@ -66,7 +67,7 @@ class Engine:
         if self._executor is not None:
             await self._executor.stop()
         await self.store.close()
-        if isinstance(self._transport, httpx.AsyncHTTPTransport):
+        if isinstance(self._transport, PooledTransport):
             await self._transport.aclose()
 
     async def sync(self, url: str) -> None:
@@ -80,8 +81,9 @@ class Engine:
             raise SyncRefused(
                 f"The app at {url} can't be reached: {type(error).__name__}: {error}."
             ) from error
-        if status != 200:
-            raise SyncRefused(f"The app at {url} refused to sync ({status}): {_reason(body)}")
+        reason = _reason(body)
+        if status != 200 or reason:  # the SDK answers 200 even when this engine has refused the registration
+            raise SyncRefused(f"The app at {url} could not be synced ({status}): {reason}")
         if self._registrations == before:
             raise SyncRefused(f"The app at {url} has registered with another server than this engine.")
 
@@ -114,6 +116,6 @@ class Engine:
 def _reason(body: bytes) -> str:
     try:
         answer = json.loads(body)
-        return str(answer.get("error") or answer.get("message") or answer)
+        return str(answer.get("error") or answer.get("message") or "")
     except (ValueError, AttributeError):
         return body[:200].decode("utf-8", "replace")

@@ -12,6 +12,7 @@ from atlas.engine.calls import Answer, Call, build_request, load_call, send_call
 from atlas.engine.errors import StoreFailed
 from atlas.engine.events import fire_due, transact
 from atlas.engine.functions import Function
+from atlas.engine.history import forget_ended
 from atlas.engine.keys import EngineKeys
 from atlas.engine.opcodes import apply_answer
 from atlas.engine.runs import fail_run
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 _MOST_CALLS = 64
 _AHEAD = 64
 _LONGEST_NAP = 30.0  # seconds; a clock set forward or a laptop that slept is noticed by then
+_FORGET_EVERY = 3600.0  # seconds
 _STORE_PAUSE = 1.0  # seconds before a store that failed is tried again
 
 
@@ -47,6 +49,7 @@ class Executor:
         self._calls: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._fired: asyncio.Task[None] | None = None
+        self._forgetting: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Has the executor look for work."""
@@ -55,11 +58,16 @@ class Executor:
     def start(self) -> None:
         """Starts looking for work, first for what was left when the engine last stopped."""
         self._loop_task = asyncio.create_task(self._run(), name="atlas-engine-executor")
+        self._forgetting = asyncio.create_task(self._forget(), name="atlas-engine-history")
         self.wake()
 
     async def stop(self) -> None:
         """Abandons the calls in flight: they are repeated when the engine starts again."""
-        tasks = [task for task in (self._loop_task, self._fired, *self._calls) if task is not None]
+        tasks = [
+            task
+            for task in (self._loop_task, self._fired, self._forgetting, *self._calls)
+            if task is not None
+        ]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -137,13 +145,22 @@ class Executor:
             await asyncio.sleep(_STORE_PAUSE)
             self.wake()
 
+    async def _forget(self) -> None:
+        while True:
+            try:
+                has_more = await self._store.write(forget_ended)
+            except StoreFailed:
+                logger.exception("What ended long ago could not be forgotten; trying again later.")
+                has_more = False
+            await asyncio.sleep(_STORE_PAUSE if has_more else _FORGET_EVERY)
+
     async def _call(self, item_id: int) -> None:
         try:
             call = load_call(self._store.reader, item_id)
             if call is not None:
                 await self._carry_out(call)
-        except sqlite3.Error:
-            logger.exception("A call could not be read from the store; trying again.")
+        except Exception:  # the item is still queued; without a pause it would be tried in a tight loop
+            logger.exception("A call could not be carried out; trying again.")
             await asyncio.sleep(_STORE_PAUSE)
         finally:
             del self._lanes[item_id]

@@ -1,9 +1,24 @@
 """JSON as it is stored and signed: only what has a canonical form (RFC 8785) is let in."""
 
 import json
+import re
 from typing import Any, NoReturn
 
+import jcs
+
 from atlas.engine.errors import NotJson
+
+# Fractions, exponents, long integers and keys that UTF-16 sorts otherwise than code points do.
+_EXOTIC = re.compile(r"[\[:,]-?(?:\d{16}|\d+[.eE])|[\ue000-\U0010ffff]")
+
+
+def canonicalise(text: str) -> bytes:
+    """Returns the canonical form (RFC 8785) of a JSON text."""
+    value = json.loads(text)
+    # The standard library writes most values in that form, ten times as fast as the library for it.
+    written = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    canonical: bytes = jcs.canonicalize(value) if _EXOTIC.search(written) else written.encode()
+    return canonical
 
 
 def parse_json(text: bytes | str) -> Any:

@@ -16,6 +16,7 @@ from atlas.engine.runs import (
     end_run,
     enqueue,
     fail_run,
+    has_memo,
     has_pending,
     memoise,
     start_run,
@@ -77,7 +78,8 @@ def _apply_opcodes(answered: _Answered, opcodes: list[dict[str, Any]]) -> None:
             if handle is None:
                 fail_run(tx, call.run_id, "OpcodeUnsupported", f"The engine does not support {opcode['op']}.")
                 return
-            if handle(answered, opcode):
+            # In a race another part of the run may have ended this step since this call was given its memos.
+            if not has_memo(tx, call.run_id, opcode["id"]) and handle(answered, opcode):
                 return
     except (KeyError, TypeError, ValueError, AttributeError, NotJson, ExpressionInvalid) as error:
         fail_run(tx, call.run_id, "StepInvalid", f"A step can't be carried out: {error}")

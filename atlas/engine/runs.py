@@ -80,6 +80,12 @@ def memoise(tx: Transaction, run_id: str, step_id: str, name: str, memo: str) ->
         fail_run(tx, run_id, "StateTooLarge", f"The state of the run is larger than {LARGEST_STATE} bytes.")
 
 
+def has_memo(tx: Transaction, run_id: str, step_id: str) -> bool:
+    """Tells whether the step has ended."""
+    found = tx.execute("SELECT 1 FROM memos WHERE run_id = ? AND step_id = ?", run_id, step_id)
+    return found.fetchone() is not None
+
+
 def continue_run(tx: Transaction, run_id: str, *, is_race: bool) -> None:
     """Queues a discovery call, in a race at once, else when no other part of the run is pending."""
     if is_race or not has_pending(tx, run_id):

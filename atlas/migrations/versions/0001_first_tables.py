@@ -34,14 +34,12 @@ def upgrade() -> None:
         ["principal", "tool_name", "arguments_sha256"],
         unique=True,
         sqlite_where=sa.text(OPEN),
-        postgresql_where=sa.text(OPEN),
     )
     op.create_index(
         "ix_cases_unreported",
         "cases",
-        ["status", "opened_at"],
+        ["status", "expires_at"],
         sqlite_where=sa.text("reported_at IS NULL"),
-        postgresql_where=sa.text("reported_at IS NULL"),
     )
     op.create_table(
         "assessments",

@@ -1,0 +1,93 @@
+"""The status API: what became of events and runs, and cancelling a run by hand."""
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from atlas.engine.events import transact
+from atlas.engine.runs import Status, end_run
+from atlas.engine.served import Served, is_authorised
+from atlas.engine.times import to_iso
+
+_RUN = "SELECT run_id, function_id, event_id, status, output, started_at, ended_at FROM runs"
+_EVENT = "SELECT body FROM events"
+_MOST_LISTED = 100
+
+
+def status_routes(engine: Served) -> list[Route]:
+    """Returns the routes of the status API."""
+    api = _StatusApi(engine)
+    return [
+        Route("/v1/events", api.list_events),
+        Route("/v1/events/{event_id}", api.read_event),
+        Route("/v1/events/{event_id}/runs", api.list_runs),
+        Route("/v1/runs/{run_id}", api.read_run, methods=["GET"]),
+        Route("/v1/runs/{run_id}", api.cancel_run, methods=["DELETE"]),
+    ]
+
+
+class _StatusApi:
+    def __init__(self, engine: Served) -> None:
+        self._engine = engine
+
+    async def list_events(self, request: Request) -> Response:
+        limit = request.query_params.get("limit", "20")
+        most = min(int(limit), _MOST_LISTED) if limit.isdecimal() else _MOST_LISTED
+        return self._respond(
+            request,
+            "SELECT body FROM events ORDER BY received_at DESC, event_id DESC LIMIT ?",
+            most,
+            is_list=True,
+        )
+
+    async def read_event(self, request: Request) -> Response:
+        return self._respond(request, f"{_EVENT} WHERE event_id = ?", self._id(request, "event_id"))
+
+    async def list_runs(self, request: Request) -> Response:
+        event_id = self._id(request, "event_id")
+        return self._respond(request, f"{_RUN} WHERE event_id = ?", event_id, is_list=True)
+
+    async def read_run(self, request: Request) -> Response:
+        return self._respond(request, f"{_RUN} WHERE run_id = ?", self._id(request, "run_id"))
+
+    async def cancel_run(self, request: Request) -> Response:
+        if not is_authorised(self._engine, request):
+            return _unauthorised()
+        run_id = self._id(request, "run_id")
+        work = transact(lambda tx: end_run(tx, run_id, Status.CANCELLED, "null"), self._engine.functions)
+        if await self._engine.store.write(work):
+            return Response(status_code=204)
+        return JSONResponse({"error": "There is no such run, or it has ended."}, status_code=404)
+
+    def _id(self, request: Request, name: str) -> str:
+        return str(request.path_params[name])
+
+    def _respond(self, request: Request, statement: str, value: object, *, is_list: bool = False) -> Response:
+        if not is_authorised(self._engine, request):
+            return _unauthorised()
+        rows = self._engine.store.reader.execute(statement, (value,)).fetchall()
+        if not rows and not is_list:
+            return JSONResponse({"error": "Not found"}, status_code=404)
+        found = [json.loads(row[0]) if len(row) == 1 else _describe_run(row) for row in rows]
+        return JSONResponse({"data": found if is_list else found[0]})
+
+
+def _describe_run(row: tuple[Any, ...]) -> dict[str, Any]:
+    run_id, function_id, event_id, status, output, started_at, ended_at = row
+    described = {
+        "run_id": run_id,
+        "run_started_at": to_iso(started_at),
+        "function_id": function_id,
+        "event_id": event_id,
+        "status": status.capitalize(),
+    }
+    if ended_at is not None:
+        described |= {"output": json.loads(output), "ended_at": to_iso(ended_at)}
+    return described
+
+
+def _unauthorised() -> Response:
+    return JSONResponse({"error": "Authentication failed"}, status_code=401)

@@ -1,0 +1,172 @@
+"""Both sides prove their keys, and what does not fit is refused before it leaves a trace."""
+
+import json
+import stat
+
+import httpx
+import inngest
+import pytest
+
+from atlas.engine import EngineError, EngineKeys
+
+
+def note(lab):
+    @lab.function()
+    async def run(ctx):
+        lab.log.append("called")
+
+
+async def test_an_event_with_a_wrong_key_leaves_no_trace(signed_lab):
+    note(signed_lab)
+    async with signed_lab.running(), signed_lab.http() as http:
+        answer = await http.post("/e/wrong-key", json={"name": signed_lab.event("go")})
+        assert (answer.status_code, answer.json()["error"]) == (401, "Event key not found")
+        assert signed_lab.rows("SELECT 1 FROM events") == []
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer ", "Bearer " + "0" * 64, "ä"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/fn/register"),
+        ("GET", "/v0/runs/x/batch"),
+        ("GET", "/v0/runs/x/actions"),
+        ("GET", "/v1/events"),
+        ("GET", "/v1/runs/x"),
+        ("DELETE", "/v1/runs/x"),
+    ],
+)
+async def test_without_the_signing_key_the_engine_tells_and_changes_nothing(
+    signed_lab, authorization, method, path
+):
+    note(signed_lab)
+    headers = {"authorization": authorization.encode("latin-1")} if authorization else {}
+    async with signed_lab.running(), signed_lab.http() as http:
+        before = signed_lab.rows("SELECT * FROM functions")
+        answer = await http.request(method, path, headers=headers)
+        assert answer.status_code == 401
+        assert signed_lab.rows("SELECT * FROM functions") == before
+
+
+async def test_the_signing_key_itself_is_no_bearer(signed_lab):
+    note(signed_lab)
+    headers = {"authorization": f"Bearer {signed_lab.keys.signing_key}"}
+    async with signed_lab.running(), signed_lab.http() as http:
+        assert (await http.get("/v1/events", headers=headers)).status_code == 401
+
+
+async def test_the_app_refuses_calls_that_are_not_signed_with_its_key(signed_lab, draw_keys):
+    note(signed_lab)
+    async with signed_lab.running():
+        transport = httpx.ASGITransport(app=signed_lab.app.web)
+        async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as http:
+            body = json.dumps({"ctx": {}, "event": {}, "steps": {}}).encode()
+            for headers in ({}, {"x-inngest-signature": draw_keys().sign(body)}):
+                answer = await http.post("/api/inngest?fnId=x&stepId=step", content=body, headers=headers)
+                assert answer.status_code == 401
+
+
+async def test_the_engine_ignores_answers_that_the_app_did_not_sign(signed_lab, until):
+    note(signed_lab)
+
+    @signed_lab.app.web.middleware("http")
+    async def forge(request, call_next):
+        answer = await call_next(request)
+        if request.method == "POST" and len(signed_lab.app.calls) == 1:
+            answer.headers["x-inngest-signature"] = signed_lab.keys.sign(b'"another answer"')
+        return answer
+
+    async with signed_lab.running():
+        await signed_lab.send()
+        await signed_lab.until_ended()
+        assert [call["ctx"]["attempt"] for _, call, _ in signed_lab.app.calls] == [0, 1]
+
+
+async def test_a_sync_with_an_engine_of_other_keys_is_refused(signed_lab, draw_keys):
+    note(signed_lab)
+    signed_lab.keys = draw_keys()
+    with pytest.raises(EngineError, match="Authentication failed"):
+        async with signed_lab.running():
+            pass
+
+
+@pytest.mark.parametrize(
+    ("field", "options"),
+    [
+        ("batchEvents", {"batch_events": inngest.Batch(max_size=2, timeout=1000)}),
+        ("debounce", {"debounce": inngest.Debounce(period=1000)}),
+        ("rateLimit", {"rate_limit": inngest.RateLimit(limit=1, period=1000)}),
+        ("throttle", {"throttle": inngest.Throttle(limit=1, period=1000)}),
+        ("singleton", {"singleton": inngest.Singleton(mode="skip")}),
+        ("priority", {"priority": inngest.Priority(run="event.data.p")}),
+        ("timeouts", {"timeouts": inngest.Timeouts(finish=1000)}),
+        ("cron", {"trigger": inngest.TriggerCron(cron="0 0 * * *")}),
+        ("concurrency", {"concurrency": [inngest.Concurrency(limit=1, scope="env")]}),
+        ("concurrency", {"concurrency": [inngest.Concurrency(limit=1), inngest.Concurrency(limit=2)]}),
+        ("not a CEL expression", {"idempotency": "event.data.=="}),
+        ("retries", {"retries": 21}),
+    ],
+)
+async def test_a_configuration_that_is_not_supported_is_refused_by_name(dev_lab, field, options):
+    @dev_lab.function("picky", **options)
+    async def run(ctx):
+        pass
+
+    with pytest.raises(EngineError, match=rf"picky.*{field}"):
+        async with dev_lab.running():
+            pass
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[[]]",
+        b'{"name":"a","data":{"n":NaN}}',
+        b'{"name":"a","data":{"t":"\\ud800"}}',
+        b'{"name":"a","ts":"now"}',
+        b'{"name":"a","ts":-1}',
+        b'{"name":"a","id":7}',
+        b'{"name":"' + b"n" * 513 + b'"}',
+        b'{"name":"a","data":{"t":"' + b"x" * 600_000 + b'"}}',
+        b'[{"name":"a"},{"name":""}]',
+        b"[" * 100_000,
+        b"[" + b'{"name":"a"},' * 5000 + b'{"name":"a"}]',
+        b" " * 17_000_000,
+    ],
+    ids=lambda body: body[:24].decode(),
+)
+async def test_events_that_do_not_fit_leave_no_trace(dev_lab, body):
+    note(dev_lab)
+    async with dev_lab.running(), dev_lab.http() as http:
+        answer = await http.post("/e/any", content=body)
+        assert (answer.status_code, answer.json()["status"]) == (400, 400)
+        assert answer.json()["error"]
+        assert dev_lab.rows("SELECT 1 FROM events") == []
+
+
+def test_keys_are_written_once_for_their_owner_only(tmp_path):
+    keys, path = EngineKeys.load_or_draw(tmp_path / "keys.json"), tmp_path / "keys.json"
+    assert not path.exists()
+    keys.save(path)
+    keys.save(path)
+    assert EngineKeys.load_or_draw(path) == keys
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [found.name for found in tmp_path.iterdir()] == ["keys.json"]
+    with pytest.raises(EngineError, match="other keys"):
+        EngineKeys.load_or_draw(tmp_path / "none.json").save(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"event_key":"short","signing_key":"00"}', "\x00"])
+def test_a_file_without_keys_is_refused(tmp_path, text):
+    path = tmp_path / "keys.json"
+    path.write_text(text)
+    with pytest.raises(EngineError):
+        EngineKeys.load_or_draw(path)
+
+
+def test_keys_do_not_show_themselves(draw_keys):
+    keys = draw_keys()
+    assert keys.event_key not in repr(keys)
+    assert keys.signing_key not in repr(keys)
