@@ -1,0 +1,235 @@
+"""An agent and a reviewer against a running gateway: a call is approved, another rejected, every step told.
+
+    python test_handshake.py [URL]
+
+Keys and port come from `.env` beside this file, or from the environment; without keys it is for OPEN MODE.
+"""
+
+import asyncio
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+from mcp import ClientSession
+from mcp.client.sse import sse_client
+from mcp.types import CallToolResult, TextContent
+
+from atlas.settings import Settings
+
+BENEFICIARY = "BEN-123"
+PENDING = "PENDING REVIEW (Ref: evt_"
+FINAL = {"EXECUTED", "REJECTED", "EXPIRED", "FAILED", "OUTCOME_UNKNOWN"}
+PATIENCE_SECONDS = 30.0
+STEPS = count(1)
+
+
+class HandshakeError(Exception):
+    """A step did not end as it should; the message is a sentence that says which."""
+
+
+def step(text: str) -> None:
+    """Print, with a number, what the agent or the reviewer does next."""
+    print(f"{next(STEPS):3}. {text}")
+
+
+def answer(text: str) -> None:
+    """Print what came back."""
+    print("     " + text.strip().replace("\n", "\n     "))
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    """The person who decides, at the webhook."""
+
+    url: str
+    headers: dict[str, str]
+
+    async def decide(self, decision: str, reference: str, reason: str) -> str:
+        """Post a decision; returns what the gateway answered."""
+        body = {"decision": decision, "event_id": reference, "reviewer": "Handshake", "reason": reason}
+        async with httpx.AsyncClient(timeout=10) as client:
+            response = await client.post(f"{self.url}/webhook/approval", json=body, headers=self.headers)
+        if response.status_code in (401, 403):
+            raise HandshakeError(
+                "The gateway refuses the reviewer's key: is ATLAS_REVIEWER_KEY the gateway's?"
+            )
+        expect(
+            response.status_code == 200,
+            f"The decision was answered with {response.status_code}",
+            response.text,
+        )
+        return response.text
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The agent, connected over SSE."""
+
+    session: ClientSession
+
+    async def call(self, tool: str, **arguments: Any) -> CallToolResult:
+        """Call a tool; the call and its answer are printed."""
+        shown = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        step(f"The agent calls {tool}({shown}).")
+        result = await self.session.call_tool(tool, arguments)
+        if not isinstance(result, CallToolResult):
+            raise HandshakeError(f"{tool} was answered with a {type(result).__name__} instead of a result.")
+        answer(text_of(result))
+        return result
+
+    async def read_record(self) -> dict[str, Any]:
+        """The beneficiary's record, by a call that needs no person; a busy gateway may answer it later."""
+        result = await self.call("check_status", beneficiary_id=BENEFICIARY)
+        record = result.structured_content or {}
+        if text_of(result).startswith(PENDING):
+            outcome = await self.wait_for_outcome(reference_in(result))
+            record = (outcome.structured_content or {}).get("result", {}).get("structuredContent") or {}
+        expect("history" in record, "check_status gave no record", text_of(result))
+        return record
+
+    async def ask_for_payment_extension(self, reason: str) -> str:
+        """Make the risky call; returns the reference under which it waits for a person."""
+        result = await self.call("request_payment_extension", beneficiary_id=BENEFICIARY, reason=reason)
+        held = text_of(result).startswith(PENDING)
+        expect(held, "The risky call was not held for a person", text_of(result))
+        return reference_in(result)
+
+    async def wait_for_outcome(self, reference: str) -> CallToolResult:
+        """What the agent reads about a call once it has ended."""
+        end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while asyncio.get_running_loop().time() < end:
+            result = await self.call("get_outcome", ref=reference, wait_seconds=10)
+            if status_in(result) in FINAL:
+                return result
+        raise HandshakeError(f"No outcome of {reference} within {PATIENCE_SECONDS:.0f} seconds.")
+
+
+def expect(condition: bool, problem: str, evidence: str) -> None:
+    """Stop the handshake with a sentence when a step did not end as it should."""
+    if not condition:
+        raise HandshakeError(f"{problem}: {evidence}")
+
+
+def reference_in(result: CallToolResult) -> str:
+    """The reference in a pending notice."""
+    return text_of(result).partition("(Ref: ")[2].partition(")")[0]
+
+
+def status_in(result: CallToolResult) -> str:
+    """The state of a call as get_outcome tells it to machines."""
+    return str((result.structured_content or {}).get("status"))
+
+
+def text_of(result: CallToolResult) -> str:
+    """The text an agent reads."""
+    return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+
+
+async def play_approval(agent: Agent, reviewer: Reviewer) -> None:
+    """A risky call waits, is approved, and changes the record."""
+    print("\nA risky call that a person approves")
+    before = await agent.read_record()
+    reason = f"hospital stay {secrets.token_hex(4)}"
+    reference = await agent.ask_for_payment_extension(reason)
+    expect(await agent.read_record() == before, "The record changed before anybody approved", reference)
+    step(f"The reviewer approves {reference}.")
+    answer(await reviewer.decide("APPROVED", reference, "The file supports it"))
+    outcome = await agent.wait_for_outcome(reference)
+    expect(status_in(outcome) == "EXECUTED", "The approved call did not run", text_of(outcome))
+    after = await agent.read_record()
+    times = sum(reason in entry for entry in after["history"])
+    expect(times == 1, f"The approved call is in the record {times} times instead of once", reference)
+    answer(f"Repayment was due {before['repayment_due']}, and is now due {after['repayment_due']}.")
+
+
+async def play_rejection(agent: Agent, reviewer: Reviewer) -> None:
+    """A risky call waits, is rejected, and changes nothing; the agent reads why."""
+    print("\nA risky call that a person rejects")
+    before = await agent.read_record()
+    reference = await agent.ask_for_payment_extension(f"no reason at all {secrets.token_hex(4)}")
+    why = f"Nothing in the file supports it ({secrets.token_hex(4)})"
+    step(f"The reviewer rejects {reference}: {why}.")
+    answer(await reviewer.decide("REJECTED", reference, why))
+    outcome = await agent.wait_for_outcome(reference)
+    expect(status_in(outcome) == "REJECTED", "The rejected call was not refused", text_of(outcome))
+    expect(why in text_of(outcome), "The agent does not read the reviewer's reason", text_of(outcome))
+    expect(await agent.read_record() == before, "The rejected call changed the record", reference)
+    answer("The record is as it was.")
+
+
+async def shake_hands(url: str, agent_headers: dict[str, str], reviewer: Reviewer) -> None:
+    """Connect over SSE and play both calls; raises HandshakeError at the first step that fails."""
+    await check_gateway(url, agent_headers)
+    async with (
+        sse_client(f"{url}/mcp/sse", headers=agent_headers) as (incoming, outgoing),
+        ClientSession(incoming, outgoing) as session,
+    ):
+        step(f"The agent connects to {url}/mcp/sse and lists the tools.")
+        await session.initialize()
+        answer(", ".join(tool.name for tool in (await session.list_tools()).tools))
+        agent = Agent(session=session)
+        await play_approval(agent, reviewer)
+        await play_rejection(agent, reviewer)
+
+
+async def check_gateway(url: str, agent_headers: dict[str, str]) -> None:
+    """Tell a missing gateway and a refused key apart before the agent connects."""
+    try:
+        async with httpx.AsyncClient(timeout=10) as client:
+            alive = await client.get(f"{url}/healthz")
+            knock = await client.post(f"{url}/mcp/messages/", headers=agent_headers)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise HandshakeError(
+            f"No gateway answers at {url} ({type(error).__name__}): start it with ./setup.sh."
+        ) from None
+    expect(
+        alive.status_code == 200,
+        f"What answers at {url} is no healthy gateway",
+        f"status {alive.status_code}",
+    )
+    if knock.status_code in (401, 403):
+        raise HandshakeError("The gateway refuses the agent's key: is ATLAS_AGENT_KEY the gateway's?")
+
+
+def bearer(key: str | None) -> dict[str, str]:
+    """The header that carries a key; none in OPEN MODE."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def sentence_of(error: BaseException) -> str:
+    """What went wrong, inside whatever groups of exceptions the clients' tasks have wrapped around it."""
+    leaves = leaves_of(error)
+    failed = [str(leaf) for leaf in leaves if isinstance(leaf, HandshakeError)]
+    broken = f"The connection to the gateway broke: {type(leaves[0]).__name__}: {leaves[0]}"
+    return failed[0] if failed else broken
+
+
+def leaves_of(error: BaseException) -> list[BaseException]:
+    """The exceptions in a group of groups; ExceptionGroup itself is new in Python 3.11."""
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return [leaf for each in inner for leaf in leaves_of(each)] or [error]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the handshake against a URL, by default this machine's gateway; returns the exit status."""
+    os.chdir(Path(__file__).parent)  # where .env is
+    settings = Settings.read()
+    url = arguments[0].rstrip("/") if arguments else f"http://127.0.0.1:{settings.atlas_port}"
+    reviewer_key = settings.atlas_reviewer_key.get_secret_value() if settings.atlas_reviewer_key else None
+    reviewer = Reviewer(url=url, headers=bearer(reviewer_key))
+    try:
+        asyncio.run(shake_hands(url, bearer(next(iter(settings.agent_keys), None)), reviewer))
+    except Exception as error:
+        print(f"\nFAILED. {sentence_of(error)}", file=sys.stderr)
+        return 1
+    print("\nPASSED. The approved call ran once, the rejected one never.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,607 @@
+"""What an operator types and reads: the questions of ./setup.sh, and how it starts the gateway."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import sysconfig
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 20.0
+SIGNING_KEY = "signkey-prod-0123456789abcdef"
+QUESTIONS = (
+    "Modal function",
+    "AI backend",
+    "Inngest event key",
+    "Inngest signing key",
+    "Modal token id",
+    "Modal token secret",
+)
+
+
+class Terminal:
+    """A program at a pseudo-terminal, and a person who reads the screen and types."""
+
+    def __init__(self, *command: str, cwd: Path) -> None:
+        self.screen = ""
+        self._keyboard, program_side = pty.openpty()
+        fcntl.ioctl(program_side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+        self.program = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=bare_environment(),
+            stdin=program_side,
+            stdout=program_side,
+            stderr=program_side,
+            start_new_session=True,
+        )
+        os.close(program_side)
+
+    def wait_for(self, pattern: str) -> None:
+        """Read until the screen ends with a pattern."""
+        end = time.monotonic() + SECONDS
+        while not re.search(pattern + r"\Z", self.screen):
+            assert self._read(end), f"it ended without {pattern!r}:\n{self.screen}"
+
+    def answer(self, question: str, text: str) -> None:
+        """Wait until a question is asked, then type a line."""
+        self.wait_for(re.escape(question) + r"[^\n]*: ")
+        self.screen += "<typed>"
+        os.write(self._keyboard, f"{text}\n".encode())
+
+    def finish(self) -> int:
+        """Read what is still printed; returns the exit status."""
+        end = time.monotonic() + SECONDS
+        while self._read(end):
+            pass
+        return self.program.wait(SECONDS)
+
+    def close(self) -> None:
+        """End the program if it still runs."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.program.pid, signal.SIGKILL)
+        self.program.wait(SECONDS)
+        os.close(self._keyboard)
+
+    def _read(self, end: float) -> bool:
+        ready, _, _ = select.select([self._keyboard], [], [], max(0.0, end - time.monotonic()))
+        assert ready, f"nothing more came; on the screen is:\n{self.screen}"
+        try:
+            text = os.read(self._keyboard, 4096)
+        except OSError:  # how Linux tells that the program has closed its side
+            return False
+        self.screen += text.decode().replace("\r\n", "\n")
+        return bool(text)
+
+
+def bare_environment(*first_on_path: Path) -> dict[str, str]:
+    """What a new account has: PATH and HOME."""
+    path = os.pathsep.join([*map(str, first_on_path), os.environ["PATH"]])
+    return {"PATH": path, "HOME": os.environ["HOME"]}
+
+
+@pytest.fixture
+def no_docker(tmp_path: Path) -> Path:
+    """A folder for the path with a docker whose engine does not answer, so that a real one is left alone."""
+    folder = tmp_path / "no docker"
+    folder.mkdir()
+    (folder / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (folder / "docker").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, no_docker: Path) -> Iterator[Path]:
+    """A copy of the repository in a folder whose name has blanks; its gateway ends with the test."""
+    folder = tmp_path / "a checkout of mine"
+    folder.mkdir()
+    for name in ("setup.sh", ".env.example", "requirements.txt", "Dockerfile", "gateway.py", "workflows.py"):
+        shutil.copy2(ROOT / name, folder)
+    shutil.copytree(ROOT / "atlas", folder / "atlas", ignore=shutil.ignore_patterns("__pycache__"))
+    yield folder
+    if (folder / ".gateway.pid").exists():
+        run(folder, "stop", first_on_path=no_docker)
+
+
+@pytest.fixture
+def open_questions(checkout: Path) -> Iterator[Callable[[], Terminal]]:
+    """Have the questions asked at a terminal, as often as the test likes."""
+    terminals: list[Terminal] = []
+
+    def open_terminal() -> Terminal:
+        terminals.append(Terminal("./setup.sh", "configure", cwd=checkout))
+        return terminals[-1]
+
+    yield open_terminal
+    for terminal in terminals:
+        terminal.close()
+
+
+@pytest.fixture
+def terminal(open_questions: Callable[[], Terminal]) -> Terminal:
+    """A terminal at which the questions are being asked."""
+    return open_questions()
+
+
+def press_enter(terminal: Terminal, *, since: str = QUESTIONS[0]) -> None:
+    """Keep the default of each question from one on, to the end."""
+    for question in QUESTIONS[QUESTIONS.index(since) :]:
+        terminal.answer(question, "")
+    assert terminal.finish() == 0
+
+
+def run(
+    checkout: Path, *arguments: str, first_on_path: Path | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ./setup.sh from another folder, without a terminal."""
+    path = [first_on_path] if first_on_path else []
+    return subprocess.run(
+        [checkout / "setup.sh", *arguments],
+        cwd="/",
+        env=bare_environment(*path) | more,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+
+
+def settings_in(checkout: Path) -> dict[str, str]:
+    """What the gateway will read in .env."""
+    lines = (checkout / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+# ── Questions ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_enter_at_every_question_needs_no_account_anywhere(checkout: Path, terminal: Terminal) -> None:
+    """The defaults are the named Modal function, no backend, no Inngest and no token."""
+    press_enter(terminal)
+    settings = settings_in(checkout)
+    assert settings["MODAL_FUNCTION_NAME"] == "nislam-mics/ATLAS-NIST-Measure"
+    accounts = ("OPENAI_API_KEY", "OLLAMA_HOST", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY", "MODAL_TOKEN_ID")
+    assert [settings[name] for name in accounts] == [""] * 5
+
+
+def test_what_was_typed_is_set_and_no_secret_was_shown(checkout: Path, terminal: Terminal) -> None:
+    """Each answer arrives in .env; of the secrets nothing is on the screen."""
+    answers = {
+        "Modal function": "office/assess",
+        "AI backend": "1",
+        "OpenAI API key": "sk-secret-openai",
+        "Inngest event key": "secret-event-key",
+        "Inngest signing key": SIGNING_KEY,
+        "Modal token id": "ak-secret-id",
+        "Modal token secret": "as-secret-token",
+    }
+    for question, text in answers.items():
+        terminal.answer(question, text)
+    assert terminal.finish() == 0
+    settings = settings_in(checkout)
+    names = ("MODAL_FUNCTION_NAME", "OPENAI_API_KEY", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY")
+    assert [settings[name] for name in names] == [
+        "office/assess",
+        "sk-secret-openai",
+        "secret-event-key",
+        SIGNING_KEY,
+    ]
+    assert (settings["MODAL_TOKEN_ID"], settings["MODAL_TOKEN_SECRET"]) == ("ak-secret-id", "as-secret-token")
+    assert "office/assess" in terminal.screen
+    assert not re.search(r"secret-|0123456789abcdef", terminal.screen)
+    assert settings["ATLAS_AGENT_KEY"] not in terminal.screen
+
+
+@pytest.mark.parametrize(
+    ("question", "wrong", "sentence"),
+    [
+        ("Modal function", "assess", "written app/function"),  # no app
+        ("Modal function", "office/as sess", "written app/function"),  # a blank
+        ("AI backend", "4", "answer 1, 2 or 3"),
+        ("AI backend", "openai", "answer 1, 2 or 3"),
+        ("Inngest event key", "two words", "no blanks, no quotes"),
+        ("Inngest event key", '"quoted"', "no blanks, no quotes"),
+        ("Inngest signing key", "signkey-prod-xyz", "hexadecimal"),
+        ("Inngest signing key", "abc", "even number"),  # half a byte
+        ("Modal token secret", "a$b", "no blanks, no quotes"),  # .env readers would expand it
+    ],
+)
+def test_a_wrong_answer_gets_a_sentence_and_the_question_again(
+    checkout: Path, terminal: Terminal, question: str, wrong: str, sentence: str
+) -> None:
+    """The wrong answer is not kept, and the right one is asked for until it comes."""
+    for earlier in QUESTIONS[: QUESTIONS.index(question)]:
+        terminal.answer(earlier, "")
+    terminal.answer(question, wrong)
+    terminal.wait_for(re.escape(sentence) + r"[^\n]*\n" + re.escape(question) + r"[^\n]*: ")
+    press_enter(terminal, since=question)
+    assert wrong not in settings_in(checkout).values()
+
+
+def test_ollama_is_asked_for_its_url(checkout: Path, terminal: Terminal) -> None:
+    """A host without a scheme is asked for again; the default is where Ollama listens."""
+    terminal.answer("Modal function", "")
+    terminal.answer("AI backend", "2")
+    terminal.answer("Ollama host", "gpu-box:11434")
+    terminal.wait_for(r"written as a URL[^\n]*\nOllama host [^\n]*: ")
+    terminal.answer("Ollama host", "")
+    press_enter(terminal, since="Inngest event key")
+    assert settings_in(checkout)["OLLAMA_HOST"] == "http://127.0.0.1:11434"
+
+
+def test_half_of_a_pair_of_keys_is_asked_for_again(checkout: Path, terminal: Terminal) -> None:
+    """An Inngest event key alone would start a gateway that anybody could command."""
+    terminal.answer("Modal function", "")
+    terminal.answer("AI backend", "")
+    terminal.answer("Inngest event key", "event-key")
+    terminal.answer("Inngest signing key", "")
+    terminal.wait_for(r"belong together[^\n]*\nInngest event key [^\n]*: ")
+    terminal.answer("Inngest event key", "")
+    terminal.answer("Inngest signing key", SIGNING_KEY)
+    press_enter(terminal, since="Modal token id")
+    settings = settings_in(checkout)
+    assert (settings["INNGEST_EVENT_KEY"], settings["INNGEST_SIGNING_KEY"]) == ("event-key", SIGNING_KEY)
+
+
+def test_what_is_set_already_is_kept_with_every_line_around_it(
+    checkout: Path, open_questions: Callable[[], Terminal]
+) -> None:
+    """Asking a second time changes nothing that was not answered anew, whoever wrote the file."""
+    mine = (
+        "# our office\nATLAS_PORT=9000\nMODAL_FUNCTION_NAME=office/assess\nINNGEST_EVENT_KEY='event-key'\n"
+        f"INNGEST_SIGNING_KEY={SIGNING_KEY}\nATLAS_AGENT_KEY=office:{'a' * 32}\nOUR_OWN=kept as it is"
+    )
+    (checkout / ".env").write_text(mine)
+    (checkout / ".env").chmod(0o644)
+    press_enter(open_questions())
+    first = (checkout / ".env").read_text()
+    press_enter(open_questions())
+    assert (checkout / ".env").read_text() == first
+    assert first.startswith(mine.replace("'event-key'", "event-key") + "\n")
+    assert len(settings_in(checkout)["ATLAS_REVIEWER_KEY"]) == 64
+    assert stat.S_IMODE((checkout / ".env").stat().st_mode) == 0o600
+
+
+def test_a_kept_secret_is_removed_by_a_dash(checkout: Path, open_questions: Callable[[], Terminal]) -> None:
+    """There is a way back to the embedded engine that needs no editor."""
+    (checkout / ".env").write_text(f"INNGEST_EVENT_KEY=event-key\nINNGEST_SIGNING_KEY={SIGNING_KEY}\n")
+    terminal = open_questions()
+    for question, text in zip(QUESTIONS, ("", "", "-", "-", "", ""), strict=True):
+        terminal.answer(question, text)
+    assert terminal.finish() == 0
+    assert (settings_in(checkout)["INNGEST_EVENT_KEY"], settings_in(checkout)["INNGEST_SIGNING_KEY"]) == (
+        "",
+        "",
+    )
+
+
+def test_another_backend_replaces_the_one_before(
+    checkout: Path, open_questions: Callable[[], Terminal]
+) -> None:
+    """The gateway uses what it finds, so a backend that is no longer wanted must be gone."""
+    (checkout / ".env").write_text("OPENAI_API_KEY=sk-one\n")
+    terminal = open_questions()
+    terminal.answer("Modal function", "")
+    terminal.answer("AI backend [1]", "3")
+    press_enter(terminal, since="Inngest event key")
+    assert settings_in(checkout)["OPENAI_API_KEY"] == ""
+
+
+def test_the_end_of_input_leaves_nothing_behind(checkout: Path, terminal: Terminal) -> None:
+    """Who stops in the middle has the files of before, and is told so."""
+    terminal.answer("Modal function", "office/assess")
+    terminal.answer("AI backend", "\x04")  # Ctrl-D
+    assert terminal.finish() == 1
+    assert "Stopped: nothing was written." in terminal.screen
+    assert [path.name for path in checkout.glob(".env*")] == [".env.example"]
+
+
+def test_without_a_terminal_every_default_is_taken(checkout: Path) -> None:
+    """An unattended installation gets two different keys that nobody else knows, and says nothing of them."""
+    done = run(checkout, "configure")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "No terminal: every default is taken." in done.stdout
+    settings = settings_in(checkout)
+    keys = {settings["ATLAS_AGENT_KEY"], settings["ATLAS_REVIEWER_KEY"]}
+    assert [bool(re.fullmatch("[0-9a-f]{64}", key)) for key in keys] == [True, True]
+    assert not any(key in done.stdout for key in keys)
+    assert stat.S_IMODE((checkout / ".env").stat().st_mode) == 0o600
+
+
+def test_without_a_terminal_a_wrong_setting_stops_with_its_name(checkout: Path) -> None:
+    """Where nobody can answer, a wrong value is neither used nor replaced."""
+    (checkout / ".env").write_text("INNGEST_EVENT_KEY=event-key\n")
+    done = run(checkout, "configure")
+    assert done.returncode == 1
+    assert "INNGEST_EVENT_KEY in .env: The Inngest event key and signing key belong together" in done.stderr
+    assert (checkout / ".env").read_text() == "INNGEST_EVENT_KEY=event-key\n"
+
+
+def test_the_environment_is_named_and_not_taken(checkout: Path) -> None:
+    """A key that happens to be exported neither ends in .env nor in the gateway."""
+    done = run(checkout, "configure", OPENAI_API_KEY="sk-from-elsewhere")
+    assert "Not taken from the environment: OPENAI_API_KEY." in done.stdout
+    assert settings_in(checkout)["OPENAI_API_KEY"] == ""
+
+
+@pytest.mark.parametrize("arguments", [("strat",), ("stop", "now"), ("--help", "me")])
+def test_an_unknown_argument_gets_the_usage(checkout: Path, arguments: tuple[str, ...]) -> None:
+    """A slip of the finger starts nothing."""
+    done = run(checkout, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: ./setup.sh")
+    assert not (checkout / ".env").exists()
+    assert run(checkout, "help").stdout == done.stderr
+
+
+# ── In .venv ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def installed(checkout: Path, free_port: int) -> Path:
+    """A checkout with its packages installed, so that starting takes seconds."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)
+    packages = next((checkout / ".venv").glob("lib/python*/site-packages"))
+    (packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
+    stamp = subprocess.run(
+        ["cksum", "requirements.txt", "requirements.txt"], cwd=checkout, capture_output=True, check=True
+    ).stdout
+    (checkout / ".venv" / "installed-requirements.txt").write_bytes(stamp)
+    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_DATA_DIR=the data\n")
+    return checkout
+
+
+def is_alive(port: int) -> bool:
+    """Whether a gateway answers."""
+    with suppress(httpx.TransportError):
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+    return False
+
+
+def test_without_docker_the_gateway_answers_when_the_command_returns(
+    installed: Path, free_port: int, no_docker: Path
+) -> None:
+    """It runs on by itself, is replaced by the next start, and ends with stop."""
+    started = run(installed, first_on_path=no_docker)
+    assert started.returncode == 0, started.stderr
+    assert "No Docker engine answers here" in started.stdout
+    assert f"The gateway answers at http://127.0.0.1:{free_port}\n" in started.stdout
+    assert is_alive(free_port)
+    first = (installed / ".gateway.pid").read_text()
+
+    again = run(installed, first_on_path=no_docker)
+    assert again.returncode == 0, again.stderr
+    assert is_alive(free_port)
+    assert (installed / ".gateway.pid").read_text() != first
+
+    assert "Stopped the gateway in .venv." in run(installed, "stop", first_on_path=no_docker).stdout
+    assert not is_alive(free_port)
+    assert "No gateway runs here." in run(installed, "stop", first_on_path=no_docker).stdout
+
+
+def test_the_handshake_passes_against_the_gateway_that_was_started(
+    installed: Path, free_port: int, no_docker: Path
+) -> None:
+    """The first thing a newcomer is told to try works, twice, and a wrong key is one sentence."""
+    shutil.copy2(ROOT / "test_handshake.py", installed)
+    assert run(installed, first_on_path=no_docker).returncode == 0
+    for _ in range(2):
+        tried = run(installed, "try")
+        assert tried.returncode == 0, tried.stdout + tried.stderr
+        assert "PASSED. The approved call ran once, the rejected one never." in tried.stdout
+        assert not any(key in tried.stdout for key in settings_in(installed).values() if len(key) == 64)
+    refused = run(installed, "try", ATLAS_AGENT_KEY="k" * 32)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert (
+        refused.stderr.strip()
+        == "FAILED. The gateway refuses the agent's key: is ATLAS_AGENT_KEY the gateway's?"
+    )
+    run(installed, "stop", first_on_path=no_docker)
+    nobody = run(installed, "try")
+    assert (nobody.returncode, nobody.stdout) == (1, "")
+    assert f"FAILED. No gateway answers at http://127.0.0.1:{free_port}" in nobody.stderr
+
+
+def test_a_gateway_that_ends_at_once_is_a_failure_with_its_last_words(
+    installed: Path, no_docker: Path
+) -> None:
+    """Nobody has to look for the log to learn why."""
+    (installed / "gateway.py").write_text("raise SystemExit('the policy file has no rule')\n")
+    done = run(installed, first_on_path=no_docker)
+    assert done.returncode == 1
+    assert "the policy file has no rule" in done.stderr
+    assert "The gateway did not come up; the last lines of the data/gateway.log are above." in done.stderr
+    assert not (installed / ".gateway.pid").exists()
+
+
+def test_a_port_that_is_held_by_another_program_is_a_sentence(
+    installed: Path, free_port: int, no_docker: Path
+) -> None:
+    """Somebody else's server is not taken for the gateway."""
+    with socket.create_server(("127.0.0.1", free_port)):
+        done = run(installed, first_on_path=no_docker)
+    assert done.returncode == 1
+    assert f"Port {free_port} is held by another program" in done.stderr
+
+
+def test_a_process_that_got_the_number_of_the_old_gateway_is_left_alone(
+    installed: Path, no_docker: Path
+) -> None:
+    """After a restart of the machine the number in the pid file may be anybody's."""
+    with subprocess.Popen(["sleep", "60"]) as other:
+        (installed / ".gateway.pid").write_text(f"{other.pid}\n")
+        assert "No gateway runs here." in run(installed, "stop", first_on_path=no_docker).stdout
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_python_that_is_too_old_or_missing_is_a_sentence(checkout: Path) -> None:
+    """PYTHON names the interpreter; what it names is looked at before anything is made."""
+    done = run(checkout, "test", PYTHON="/nowhere/python")
+    assert done.returncode == 1
+    assert done.stderr == "PYTHON=/nowhere/python is no Python 3.10 or newer with venv and pip.\n"
+    assert not (checkout / ".venv").exists()
+
+
+# ── In Docker ────────────────────────────────────────────────────────────────────────────────────────────
+
+# A docker that writes down what it is asked, and on `run` answers /healthz where the container would, unless
+# a file `broken` lies beside it.
+RECORDING_DOCKER = """
+import os, subprocess, sys
+from pathlib import Path
+
+here = Path(__file__).parent
+with (here / "calls").open("a") as calls:
+    print(*sys.argv[1:], sep="\\t", file=calls)
+with (here / "environment").open("a") as environment:
+    print(os.environ, file=environment)
+if sys.argv[1] == "run" and not (here / "broken").exists():
+    port = next(word for word in sys.argv if word.startswith("127.0.0.1:")).split(":")[1]
+    (here / "healthz").write_text("ok")
+    server = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(here), port]
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(server, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+    (here / "pid").write_text(str(process.pid))
+if sys.argv[1] == "logs":
+    print("the last words of the container")
+if sys.argv[1] == "inspect":
+    print(str((here / "pid").exists()).lower())
+"""
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Iterator[Path]:
+    """A folder for the path with a docker that records its calls; what it started ends with the test."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    (folder / "docker.py").write_text(RECORDING_DOCKER)
+    (folder / "docker").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder}/docker.py" "$@"\n')
+    (folder / "docker").chmod(0o755)
+    yield folder
+    if (folder / "pid").exists():
+        os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+
+
+def calls_of(docker: Path) -> list[list[str]]:
+    """The arguments of each call so far."""
+    return [line.split("\t") for line in (docker / "calls").read_text().splitlines()]
+
+
+def test_with_docker_the_container_is_replaced_and_reached_from_this_machine_only(
+    checkout: Path, docker: Path, free_port: int
+) -> None:
+    """Build, remove the old one, run: published on loopback, data in a volume, settings from .env."""
+    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_HOST=127.0.0.1\nATLAS_DATA_DIR=data\n")
+    done = run(checkout, first_on_path=docker)
+    assert done.returncode == 0, done.stderr
+    assert f"The gateway answers at http://127.0.0.1:{free_port}\n" in done.stdout
+    calls = [call for call in calls_of(docker) if call[0] in ("build", "rm", "run")]
+    assert [call[0] for call in calls] == ["build", "rm", "run"]
+    assert calls[0] == ["build", "--tag", "atlas-gateway", "."]
+    command = " ".join(calls[2])
+    for words in (
+        "--name atlas-gateway --restart unless-stopped --env-file .env",
+        "-e ATLAS_HOST=0.0.0.0 -e ATLAS_PORT=8000 -e ATLAS_DATA_DIR=/data",
+        f"--publish 127.0.0.1:{free_port}:8000",
+        "--volume atlas-gateway-data:/data",
+    ):
+        assert words in command
+    assert command.count("--publish") == 1
+    assert command.endswith(" atlas-gateway")
+    assert not (checkout / ".venv").exists()
+
+
+def test_no_secret_is_given_to_docker_but_in_the_file(checkout: Path, docker: Path, free_port: int) -> None:
+    """Arguments are seen by every user of the machine, and the environment by some."""
+    (checkout / ".env").write_text(
+        f"ATLAS_PORT={free_port}\nMODAL_TOKEN_ID=ak-secret\nMODAL_TOKEN_SECRET=as-secret\nOPENAI_API_KEY=sk-secret\n"
+    )
+    done = run(checkout, first_on_path=docker, MODAL_TOKEN_SECRET="another-secret")
+    assert done.returncode == 0, done.stderr
+    told = done.stdout + done.stderr + (docker / "calls").read_text() + (docker / "environment").read_text()
+    assert "-secret" not in told
+    assert settings_in(checkout)["ATLAS_AGENT_KEY"] not in told
+
+
+def test_in_a_container_the_servers_of_this_machine_are_found(
+    checkout: Path, docker: Path, free_port: int
+) -> None:
+    """127.0.0.1 in .env means this machine also when the gateway runs in a container."""
+    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nOLLAMA_HOST=http://127.0.0.1:11434\n")
+    done = run(checkout, first_on_path=docker)
+    assert done.returncode == 0, done.stderr
+    command = next(call for call in calls_of(docker) if call[0] == "run")
+    assert "OLLAMA_HOST" in command
+    assert "host.docker.internal:host-gateway" in command
+    assert "'OLLAMA_HOST': 'http://host.docker.internal:11434'" in (docker / "environment").read_text()
+    assert settings_in(checkout)["OLLAMA_HOST"] == "http://127.0.0.1:11434"
+
+
+def test_a_container_that_ends_at_once_is_a_failure_with_its_last_words(
+    checkout: Path, docker: Path, free_port: int
+) -> None:
+    """It is stopped too, so that Docker does not start it over and over."""
+    (docker / "broken").touch()
+    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n")
+    done = run(checkout, first_on_path=docker)
+    assert done.returncode == 1
+    assert "the last words of the container" in done.stderr
+    assert "The gateway did not come up in its container" in done.stderr
+    assert calls_of(docker)[-1] == ["stop", "atlas-gateway"]
+
+
+def test_a_container_does_not_silently_forget_the_cases_of_before(
+    checkout: Path, docker: Path, free_port: int
+) -> None:
+    """Who installs Docker later learns that the volume is not the folder used until then."""
+    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n")
+    (checkout / "data").mkdir()
+    (checkout / "data" / "atlas.db").touch()
+    done = run(checkout, first_on_path=docker)
+    assert "those in data stay there, unused" in done.stdout
+
+
+# ── The image and CI ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_image_gets_what_runs_and_nothing_else() -> None:
+    """Settings, data and tests of a checkout cannot get into an image, nor can a file nobody thought of."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert let_in == {"requirements.txt", "gateway.py", "workflows.py", "atlas"}
+    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {name for names in copied for name in names.split()} == let_in
+
+
+def test_ci_runs_the_command_of_the_developers() -> None:
+    """What is green there is green for everybody, from a fresh clone."""
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().rstrip().endswith("exec ./setup.sh test </dev/null")
