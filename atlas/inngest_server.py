@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from atlas.auth import SIGNATURE_HEADER
 from atlas.engine import Engine, EngineKeys
+from atlas.in_process import InProcessTransport
 from atlas.settings import EngineKind, Settings
 
 APP_ID = "atlas-governance-gateway"
@@ -74,7 +75,7 @@ class InngestServer:
 
     @asynccontextmanager
     async def run(self, app: ASGIApp, *, url: str) -> AsyncIterator[None]:
-        """Run or reach the server while the gateway is served; `url` is where it finds SERVE_PATH."""
+        """Run or reach the server while `app` serves SERVE_PATH to us, and to others at `url`."""
         if self._settings.engine_kind is EngineKind.EMBEDDED:
             async with self._embedded(app) as engine:
                 await engine.sync(url + SERVE_PATH)
@@ -100,15 +101,14 @@ class InngestServer:
         keys = EngineKeys(event_key=str(self._client.event_key), signing_key=str(self._client.signing_key))
         keys.save(engine_keys_path(self._settings))
         path = self._settings.atlas_data_dir / "engine.db"
-        self._engine = Engine(path, keys=keys, transport=httpx.ASGITransport(app=app))
+        self._engine = Engine(path, keys=keys, transport=InProcessTransport(app))
         async with self._engine as engine:
             attach_in_process(self._client, engine.app)
             yield engine
 
     async def _stay_registered(self, app: ASGIApp, url: str) -> None:
         """Ask our own endpoint to register with the server until the server has accepted it."""
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url=url, timeout=40) as client:
+        async with httpx.AsyncClient(transport=InProcessTransport(app), base_url=url, timeout=40) as client:
             while self.problem is not None:
                 self.problem = await self._register(client)
                 if self.problem is not None:
@@ -137,8 +137,8 @@ def _is_accepted(response: httpx.Response) -> bool:
 
 
 def attach_in_process(client: inngest.Inngest, app: ASGIApp) -> None:
-    """Let a client reach an engine of this process by call: no socket that another process could find."""
-    transport = httpx.ASGITransport(app=app)
+    """Let a client reach an engine of this process by call."""
+    transport = InProcessTransport(app)
     client._http_client._http_client = ThreadAwareAsyncHTTPClient(transport=transport).initialize()
 
 
