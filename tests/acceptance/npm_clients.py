@@ -10,7 +10,12 @@ from typing import Any
 
 from gateway_process import AGENT_KEY, ROOT
 
-PACKAGES = ("node@22", "@modelcontextprotocol/inspector@2.12.0", "@modelcontextprotocol/sdk@1.32.2")
+PACKAGES = (
+    "node@22",  # the Inspector wants 22.19 or newer
+    "@modelcontextprotocol/inspector@2.12.0",
+    "@modelcontextprotocol/sdk@1.32.2",
+    "mcp-remote@0.15.1",
+)
 INSTALL_SECONDS = 300
 RUN_SECONDS = 60
 SCRIPT = Path(__file__).parent / "typescript_client.mjs"
@@ -25,10 +30,10 @@ class NpmClients:
 
     @classmethod
     def install(cls) -> "NpmClients":
-        """Install them, or find them installed, in ATLAS_TEST_NPM or the checkout's .npm-tests."""
+        """Install them, or find them installed, in ATLAS_TEST_NPM or else in .npm-tests of the checkout."""
         npm = shutil.which("npm")
         assert npm, "These tests run clients from npm, and there is no npm here: install Node.js with npm."
-        directory = Path(os.environ.get("ATLAS_TEST_NPM") or ROOT / ".npm-tests")
+        directory = cls.directory()
         directory.mkdir(parents=True, exist_ok=True)
         command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(directory), *PACKAGES]
         done = subprocess.run(
@@ -37,6 +42,11 @@ class NpmClients:
         assert done.returncode == 0, f"npm could not install {' '.join(PACKAGES)}:\n{done.stderr}"
         shutil.copy(SCRIPT, directory)  # Node looks for modules beside the script
         return cls(directory)
+
+    @staticmethod
+    def directory() -> Path:
+        """Where they are installed."""
+        return Path(os.environ.get("ATLAS_TEST_NPM") or ROOT / ".npm-tests")
 
     async def inspect(self, url: str, *arguments: str) -> Any:
         """What the Inspector's command line prints as JSON."""
