@@ -77,8 +77,11 @@ class Database:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_file = lock_directory(self.directory)
         await asyncio.to_thread(migrate, self.path)
-        self._writer = sa.create_engine(f"sqlite:///{self.path}")
-        self._reader = sa.create_engine(f"sqlite:///{self.path}", isolation_level="AUTOCOMMIT")
+        # Errors without the values: they are logged, and a failed step tells its error to Inngest.
+        self._writer = sa.create_engine(f"sqlite:///{self.path}", hide_parameters=True)
+        self._reader = sa.create_engine(
+            f"sqlite:///{self.path}", hide_parameters=True, isolation_level="AUTOCOMMIT"
+        )
         self._write_thread = ThreadPoolExecutor(1, "database-writer")
         self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
         sa.event.listen(self._writer, "connect", _prepare_writer)
