@@ -89,7 +89,13 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     add_health(app, settings=settings, database=database, server=engine, courier=courier, assessor=assessor)
     add_webhook(app, gate=ReviewerGate(settings, agents), store=store, announce=courier.announce)
     add_error_shape(app)
-    inngest.fast_api.serve(app, client, [handle_governance], enable_unauthed_sync=False)
+    inngest.fast_api.serve(
+        app,
+        client,
+        [handle_governance],
+        serve_origin=settings.inngest_serve_origin,
+        enable_unauthed_sync=False,
+    )
     mcp_lifespan = add_transports(app, server)
     add_middleware(app, settings, stages)
     return app

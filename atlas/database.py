@@ -3,19 +3,18 @@
 import asyncio
 import fcntl
 import os
-import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from atlas.errors import DataDirectoryInUse
 
@@ -60,28 +59,31 @@ def now() -> datetime:
 
 
 class Prepared:
-    """A statement compiled once, for the few that every call runs: it goes to the driver as text.
+    """A statement compiled once for each dialect, for the few that every call runs: it is executed as text.
 
-    On a statement's way through SQLAlchemy more is spent than in SQLite (benchmarks/governed_call.py). Values
-    are taken as they are, instants among them; rows come as the driver gives them, instants as text.
+    Compiling, or even finding the compiled form again, took longer than SQLite itself. Instants are converted
+    on the way in; rows come as the driver gives them, instants as text.
     """
 
     def __init__(self, statement: sa.ClauseElement) -> None:
-        compiled = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
-        self._text, self._values = str(compiled), compiled.params
+        self.statement = statement
+        self._compiled: dict[str, SQLCompiler] = {}
 
-    def execute(self, connection: Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
-        """Run it in the transaction of a connection; raises DBAPIError, without the values."""
-        driver: Any = connection.connection.driver_connection
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
+        """Run it in the transaction of a connection, with a value for each parameter by name."""
+        dialect = connection.dialect
+        compiled = self._compiled.get(dialect.name)
+        if compiled is None:
+            compiled = cast(SQLCompiler, self.statement.compile(dialect=dialect))
+            self._compiled[dialect.name] = compiled
         texts = {
             name: instant_text(value) if isinstance(value, datetime) else value
-            for name, value in values.items()
+            for name, value in {**compiled.params, **values}.items()
         }
-        try:
-            cursor: sqlite3.Cursor = driver.execute(self._text, self._values | texts)
-        except sqlite3.Error as error:
-            raise sa.exc.DBAPIError(self._text, None, error) from error
-        return cursor
+        order = compiled.positiontup
+        return connection.exec_driver_sql(
+            compiled.string, texts if order is None else tuple(texts[name] for name in order)
+        )
 
 
 class Database:
@@ -104,8 +106,11 @@ class Database:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_file = lock_directory(self.directory)
         await asyncio.to_thread(migrate, self.path)
-        self._writer = sa.create_engine(f"sqlite:///{self.path}")
-        self._reader = sa.create_engine(f"sqlite:///{self.path}", isolation_level="AUTOCOMMIT")
+        # Errors without the values: they are logged, and a failed step tells its error to Inngest.
+        self._writer = sa.create_engine(f"sqlite:///{self.path}", hide_parameters=True)
+        self._reader = sa.create_engine(
+            f"sqlite:///{self.path}", hide_parameters=True, isolation_level="AUTOCOMMIT"
+        )
         self._write_thread = ThreadPoolExecutor(1, "database-writer")
         self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
         sa.event.listen(self._writer, "connect", _prepare_writer)

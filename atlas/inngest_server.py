@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -46,6 +47,8 @@ def create_client(settings: Settings) -> inngest.Inngest:
             event_api_base_url="http://127.0.0.1:1",
             request_timeout=REQUEST_TIMEOUT_MS,
         )
+    if fallback := _secret(settings.inngest_signing_key_fallback):
+        os.environ["INNGEST_SIGNING_KEY_FALLBACK"] = fallback  # where alone the SDK looks; .env is not there
     return inngest.Inngest(
         app_id=APP_ID,
         is_production=settings.engine_kind is EngineKind.INNGEST,

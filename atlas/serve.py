@@ -4,6 +4,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
@@ -28,7 +29,8 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     app.state.url = _url(settings.atlas_host, listener.getsockname()[1])
     sys.stdout.write(banner(app.state.url) + "\n")
     sys.stdout.flush()
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def bind(host: str, port: int) -> socket.socket:

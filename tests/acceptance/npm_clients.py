@@ -1,0 +1,75 @@
+"""MCP clients from npm, installed by the tests that use them."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from gateway_process import AGENT_KEY, ROOT
+
+PACKAGES = (
+    "node@22",  # the Inspector wants 22.19 or newer
+    "@modelcontextprotocol/inspector@2.12.0",
+    "@modelcontextprotocol/sdk@1.32.2",
+    "mcp-remote@0.15.1",
+)
+INSTALL_SECONDS = 300
+RUN_SECONDS = 60
+SCRIPT = Path(__file__).parent / "typescript_client.mjs"
+
+
+class NpmClients:
+    """The Inspector's command line and an agent on the TypeScript SDK, under a Node of their own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._modules = directory / "node_modules"
+        self._script = directory / SCRIPT.name
+
+    @classmethod
+    def install(cls) -> "NpmClients":
+        """Install them, or find them installed, in ATLAS_TEST_NPM or else in .npm-tests of the checkout."""
+        npm = shutil.which("npm")
+        assert npm, "These tests run clients from npm, and there is no npm here: install Node.js with npm."
+        directory = cls.directory()
+        directory.mkdir(parents=True, exist_ok=True)
+        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(directory), *PACKAGES]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=INSTALL_SECONDS, cwd=directory
+        )
+        assert done.returncode == 0, f"npm could not install {' '.join(PACKAGES)}:\n{done.stderr}"
+        shutil.copy(SCRIPT, directory)  # Node looks for modules beside the script
+        return cls(directory)
+
+    @staticmethod
+    def directory() -> Path:
+        """Where they are installed."""
+        return Path(os.environ.get("ATLAS_TEST_NPM") or ROOT / ".npm-tests")
+
+    async def inspect(self, url: str, *arguments: str) -> Any:
+        """What the Inspector's command line prints as JSON."""
+        program = self._modules / ".bin" / "mcp-inspector"
+        header = f"Authorization: Bearer {AGENT_KEY}"
+        return await self._run(program, "--cli", url, "--format", "json", "--header", header, *arguments)
+
+    async def typescript(self, kind: str, url: str, *calls: tuple[str, dict[str, Any]]) -> Any:
+        """The {"tools", "results"} of an agent that lists the tools and then makes the calls."""
+        return await self._run(self._script, kind, url, json.dumps(calls))
+
+    async def _run(self, *command: str | Path) -> Any:
+        process = await asyncio.create_subprocess_exec(
+            self._modules / ".bin" / "node",
+            *command,
+            env={"PATH": os.environ["PATH"], "HOME": str(self._script.parent), "AGENT_KEY": AGENT_KEY},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            output, errors = await asyncio.wait_for(process.communicate(), RUN_SECONDS)
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert process.returncode == 0, f"{command[0]} ended with {process.returncode}:\n{errors.decode()}"
+        return json.loads(output)

@@ -1,0 +1,70 @@
+"""A gateway that uses an Inngest server elsewhere: here the engine, in a process of its own."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from gateway_process import ROOT, WAIT_SECONDS, GatewayProcess, call, outcome, reference_in, text_of
+
+EVENT_KEY = "event-key-of-the-tests"
+OLD_KEY, NEW_KEY = "0a" * 32, "0b" * 32
+
+
+@contextlib.asynccontextmanager
+async def engine(directory: Path) -> AsyncIterator[str]:
+    """An engine with the old signing key; gives its URL."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "atlas.engine", "--port", "0", "--data-dir", str(directory)),
+        *("--event-key", EVENT_KEY, "--signing-key", OLD_KEY),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), WAIT_SECONDS)
+        yield line.decode().removeprefix("listening on ").strip()
+    finally:
+        process.kill()
+        await asyncio.wait_for(process.wait(), WAIT_SECONDS)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+async def test_while_a_signing_key_is_rotated_calls_are_governed_by_an_engine_elsewhere(
+    tmp_path: Path,
+) -> None:
+    """All settings of Inngest count in .env too: the keys, the key before the rotation, and both URLs."""
+    port = free_port()
+    async with engine(tmp_path / "engine") as engine_url:
+        settings = {
+            "INNGEST_BASE_URL": engine_url,
+            "INNGEST_EVENT_KEY": EVENT_KEY,
+            "INNGEST_SIGNING_KEY": NEW_KEY,
+            "INNGEST_SIGNING_KEY_FALLBACK": OLD_KEY,
+            "INNGEST_SERVE_ORIGIN": f"http://localhost:{port}",
+        }
+        (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        gateway = GatewayProcess(tmp_path, ATLAS_PORT=str(port))
+        await gateway.start()
+        try:
+            async with gateway.agent() as agent:
+                held = await call(
+                    agent, "request_payment_extension", beneficiary_id="BEN-123", reason="hospital stay"
+                )
+                await gateway.decide(reference_in(held))
+                assert "now due on" in text_of(await outcome(agent, reference_in(held)))
+        finally:
+            await gateway.kill()
+    with contextlib.closing(sqlite3.connect(tmp_path / "engine" / "engine.db")) as database:
+        registered = [text for (text,) in database.execute("SELECT configuration FROM functions")]
+    assert registered and all(f"http://localhost:{port}/api/inngest?" in text for text in registered)
