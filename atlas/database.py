@@ -111,6 +111,7 @@ class Database:
         sa.event.listen(self._writer, "connect", _prepare_writer)
         sa.event.listen(self._writer, "begin", _begin_immediate)
         sa.event.listen(self._reader, "connect", _prepare_reader)
+        self._connection = self._writer.connect()
 
     async def close(self) -> None:
         """Finish what was begun, disconnect, and give the directory back."""
@@ -118,6 +119,7 @@ class Database:
             return
         for threads in (self._write_thread, self._read_threads):
             await asyncio.to_thread(threads.shutdown)
+        self._connection.close()
         self._writer.dispose()
         self._reader.dispose()
         os.close(self._lock_file)
@@ -130,8 +132,8 @@ class Database:
         """
 
         def transaction() -> Result:
-            with self._writer.begin() as connection:
-                return work(connection)
+            with self._connection.begin():
+                return work(self._connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, transaction)
 
