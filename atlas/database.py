@@ -111,7 +111,6 @@ class Database:
         sa.event.listen(self._writer, "connect", _prepare_writer)
         sa.event.listen(self._writer, "begin", _begin_immediate)
         sa.event.listen(self._reader, "connect", _prepare_reader)
-        self._connection = self._writer.connect()
 
     async def close(self) -> None:
         """Finish what was begun, disconnect, and give the directory back."""
@@ -119,7 +118,6 @@ class Database:
             return
         for threads in (self._write_thread, self._read_threads):
             await asyncio.to_thread(threads.shutdown)
-        self._connection.close()
         self._writer.dispose()
         self._reader.dispose()
         os.close(self._lock_file)
@@ -132,8 +130,9 @@ class Database:
         """
 
         def transaction() -> Result:
-            with self._connection.begin():
-                return work(self._connection)
+            # A connection from the pool each time: giving it back undoes what a failed COMMIT leaves open.
+            with self._writer.begin() as connection:
+                return work(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, transaction)
 
