@@ -54,7 +54,7 @@ class Assessments:
 
     async def assess(self, case_id: str) -> Case:
         """Judge a case unless it was judged before, and tell the reviewer if it waits for a person now."""
-        case = await self._store.read(case_id)
+        case = await self._store.read_call(case_id)
         assessment = None
         if case.assessment is None and case.status is Status.QUEUED:  # else a person was quicker
             assessment = await self._judge(case.call)

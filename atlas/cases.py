@@ -117,6 +117,11 @@ class CaseStore:
         self.process_id = secrets.token_hex(8)  # marks what this process has begun, and no other
         self._watches: dict[str, set[Watch]] = {}
 
+    async def read_call(self, case_id: str) -> Case:
+        """The case with its call, which never changes; its state may have moved on. Raises CaseNotFound."""
+        watch = next(iter(self._watches.get(case_id, ())), None)
+        return await self.read(case_id) if watch is None else watch.case
+
     async def read(self, case_id: str) -> Case:
         """The case as it is on disk; raises CaseNotFound."""
         return await self.database.read(partial(read_case, case_id=case_id))
@@ -155,28 +160,28 @@ class Watch:
 
     def __init__(self, store: CaseStore, case: Case) -> None:
         self._store = store
-        self._case = case
+        self.case = case
         self._told = asyncio.Event()
 
     def tell(self, case: Case) -> None:
         """The case has changed."""
-        self._case = case
+        self.case = case
         self._told.set()
 
     async def until(self, condition: Callable[[Case], bool], *, seconds: float) -> Case:
         """The case as soon as the condition holds, or as it is after so many seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while not condition(self._case) and (left := deadline - loop.time()) > 0:
+        while not condition(self.case) and (left := deadline - loop.time()) > 0:
             await self._next(seconds=min(left, POLL_SECONDS))
-        return self._case
+        return self.case
 
     async def _next(self, *, seconds: float) -> None:
         self._told.clear()
         try:
             await asyncio.wait_for(self._told.wait(), seconds)
         except asyncio.TimeoutError:
-            self._case = await self._store.read(self._case.case_id)
+            self.case = await self._store.read(self.case.case_id)
 
 
 def insert_case(connection: Connection, call: ToolCall) -> tuple[Case, bool]:

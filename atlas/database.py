@@ -135,6 +135,7 @@ class Database:
         """
 
         def transaction() -> Result:
+            # A connection from the pool each time: giving it back undoes what a failed COMMIT leaves open.
             with self._writer.begin() as connection:
                 return work(connection)
 

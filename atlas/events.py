@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -79,8 +78,9 @@ class Courier:
             except Exception:
                 # The cases are on disk, so the next round finds them again.
                 logger.exception("A round of the courier failed")
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), ROUND_SECONDS)
+            alarm = asyncio.get_running_loop().call_later(ROUND_SECONDS, self._wake.set)
+            await self._wake.wait()
+            alarm.cancel()
 
     async def _round(self) -> None:
         urgent, self._urgent = self._urgent, {}

@@ -7,6 +7,7 @@ from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -111,7 +112,10 @@ class Settings(BaseSettings):
     @property
     def allowed_hosts(self) -> list[str]:
         """Host names, besides loopback and the bound address, under which clients reach the gateway."""
-        return [host.strip() for host in self.atlas_allowed_hosts.split(",") if host.strip()]
+        named = [host.strip() for host in self.atlas_allowed_hosts.split(",") if host.strip()]
+        # Where the Inngest server is told to find the gateway it must be let in.
+        origin = urlsplit(self.inngest_serve_origin or "").hostname
+        return [*named, origin] if origin else named
 
     @property
     def _is_dev(self) -> bool:

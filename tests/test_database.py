@@ -1,5 +1,6 @@
 """The database file: migrations, the lock on its directory, what its errors say, queries that stay quick."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from store import open_case, open_store
+from store import open_case, open_store, tool_call
 
 import atlas.tools  # noqa: F401  (describes its table)
-from atlas.cases import _SAME, cases
-from atlas.database import Database, metadata, migrate
+from atlas.cases import _SAME, add_outcome, cases, insert_case, read_case
+from atlas.database import Database, metadata, migrate, now
 from atlas.errors import DataDirectoryInUse
+from atlas.models import Outcome
 
 
 def test_the_migrations_make_the_tables_that_the_code_describes(tmp_path: Path) -> None:
@@ -89,3 +91,42 @@ async def test_an_error_does_not_repeat_the_values_of_a_statement(tmp_path: Path
     finally:
         await database.close()
     assert "no_such_column" in str(caught.value) and "a diagnosis" not in str(caught.value)
+
+
+def insert_and_fail_at_commit(connection: Connection) -> None:
+    """A foreign key that is only checked at the end does not hold."""
+    connection.execute(sa.text("PRAGMA defer_foreign_keys = ON"))
+    stranger = insert_case(connection, tool_call())[0].model_copy(update={"case_id": "evt_of_no_case"})
+    add_outcome(connection, stranger, Outcome(result=None, detail=None, finished_at=now()))
+
+
+def insert_and_fail_at_once(connection: Connection) -> None:
+    """A second outcome of one case is refused."""
+    case, _ = insert_case(connection, tool_call())
+    for _ in range(2):
+        add_outcome(connection, case, Outcome(result=None, detail="a diagnosis", finished_at=now()))
+
+
+@pytest.mark.parametrize("work", [insert_and_fail_at_commit, insert_and_fail_at_once])
+async def test_after_a_transaction_that_failed_nothing_is_left_and_the_next_one_is_kept(
+    tmp_path: Path, work: Callable[[Connection], None]
+) -> None:
+    """There is one writer, and a failure does not stand in its way; nor are the values in the error."""
+    async with open_store(tmp_path) as store:
+        with pytest.raises(SQLAlchemyError) as caught:
+            await store.database.write(work)
+        assert "a diagnosis" not in str(caught.value)
+        assert await store.select() == []
+        case = await open_case(store)
+        assert await store.read(case.case_id) == case
+
+
+async def test_a_case_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    """By reference, by a query, and within a transaction."""
+    async with open_store(tmp_path) as store:
+        case = await open_case(store)
+        outcome = Outcome(result={"content": []}, detail=None, finished_at=now())
+        written = await store.database.write(lambda connection: add_outcome(connection, case, outcome))
+        assert await store.read(case.case_id) == written
+        assert await store.select() == [written]
+        assert await store.database.read(lambda connection: read_case(connection, case.case_id)) == written

@@ -82,10 +82,9 @@ class Executor:
             except (sqlite3.Error, StoreFailed):
                 logger.exception("The store can't be read; trying again.")
                 nap = _STORE_PAUSE
-            try:
-                await asyncio.wait_for(self._woken.wait(), nap)
-            except asyncio.TimeoutError:
-                continue
+            alarm = asyncio.get_running_loop().call_later(nap, self._woken.set)
+            await self._woken.wait()
+            alarm.cancel()
 
     def _start_calls(self) -> None:
         free = _MOST_CALLS - len(self._calls)
