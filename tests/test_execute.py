@@ -209,6 +209,21 @@ async def test_what_a_dead_process_had_begun_is_repeated_only_where_the_tool_say
         assert endings == [Status.OUTCOME_UNKNOWN, Status.EXECUTED] and shop.calls == ["a"]
 
 
+async def test_what_is_being_executed_is_not_begun_again_even_if_nobody_has_cleared_up(
+    tmp_path: Path,
+) -> None:
+    """The claim itself refuses: the second line behind the clearing up at start."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.approved("note")
+
+        def begin(connection: Connection) -> Case:
+            return transition(connection, case, Status.EXECUTING, claimed_by="another process")
+
+        await shop.store.change(case.case_id, begin)
+        assert (await shop.executor.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
+        assert shop.calls == []
+
+
 async def test_an_answer_that_could_not_be_recorded_is_recorded_by_the_next_attempt(tmp_path: Path) -> None:
     """A disk that is full for a moment does not make a known outcome unknown."""
     async with workshop(tmp_path) as shop:
