@@ -8,8 +8,11 @@ from functools import partial
 import inngest
 import inngest.fast_api
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from fastmcp import FastMCP
 from fastmcp.server.http import HostOriginGuardMiddleware
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
 
 from atlas import __version__
 from atlas.admit import Admission
@@ -58,7 +61,9 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             stack.push_async_callback(executor.close)
             await executor.recover()
             await stack.enter_async_context(mcp_lifespan())
-            await stack.enter_async_context(engine.run(app, url=app.state.url))
+            await stack.enter_async_context(
+                engine.run(inngest_alone(app, settings, stages), url=app.state.url)
+            )
             deliveries = asyncio.create_task(courier.run())
             stack.callback(deliveries.cancel)
             yield
@@ -101,6 +106,17 @@ def add_middleware(app: FastAPI, settings: Settings, stages: Stages) -> None:
     if settings.engine_kind is not EngineKind.INNGEST_DEV:  # a Dev Server signs nothing
         app.add_middleware(FreshnessGuard, path=SERVE_PATH)
     app.add_middleware(HostOriginGuardMiddleware, mode="strict", allowed_hosts=settings.allowed_hosts or None)
+
+
+def inngest_alone(app: FastAPI, settings: Settings, stages: Stages) -> ASGIApp:
+    """The endpoint of Inngest as this process calls it: guarded alike, not looked for among all routes."""
+    routes = [
+        Route(route.path, route.endpoint, methods=list(route.methods or ()))
+        for route in app.routes
+        if isinstance(route, APIRoute) and route.path == SERVE_PATH
+    ]
+    bound = BindStages(Router(routes), stages)
+    return bound if settings.engine_kind is EngineKind.INNGEST_DEV else FreshnessGuard(bound, SERVE_PATH)
 
 
 settings = Settings.read()

@@ -17,6 +17,7 @@ import inngest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from atlas.database import now
+from atlas.errors import CaseNotFound
 from atlas.events import EXECUTION_REQUESTED, SARAH_DECISION
 from atlas.inngest_server import create_client
 from atlas.models import Case, Status
@@ -46,7 +47,10 @@ async def report_failure(ctx: inngest.Context) -> Standing:
     case_id, error = str(data["event"]["data"]["event_id"]), str(data["error"].get("message", ""))
 
     async def report() -> Standing:
-        return _standing(await stages.get().report_failure(case_id, error))
+        try:
+            return _standing(await stages.get().report_failure(case_id, error))
+        except CaseNotFound:
+            return {"status": None}  # there is nobody to report to
 
     return await ctx.step.run("report", report)
 
@@ -62,7 +66,12 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
     stage, case_id = stages.get(), str(ctx.event.data["event_id"])
 
     async def assess() -> Standing:
-        return _standing(await stage.assess(case_id))
+        try:
+            return _standing(await stage.assess(case_id))
+        except (
+            CaseNotFound
+        ) as error:  # somebody with the event key invented it, or the data directory changed
+            raise inngest.NonRetriableError(str(error)) from error
 
     async def execute() -> Standing:
         return _standing(await stage.execute(case_id))

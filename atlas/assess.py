@@ -56,7 +56,7 @@ class Assessments:
         """Judge a case unless it was judged before, and tell the reviewer if it waits for a person now."""
         case = await self._store.read(case_id)
         assessment = None
-        if case.assessment is None and not case.status.is_final:
+        if case.assessment is None and case.status is Status.QUEUED:  # else a person was quicker
             assessment = await self._judge(case.call)
 
         def record(connection: Connection) -> Case:

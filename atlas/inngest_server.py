@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from atlas.auth import SIGNATURE_HEADER
 from atlas.engine import Engine, EngineKeys
+from atlas.in_process import InProcessTransport
 from atlas.settings import EngineKind, Settings
 
 APP_ID = "atlas-governance-gateway"
@@ -77,7 +78,7 @@ class InngestServer:
 
     @asynccontextmanager
     async def run(self, app: ASGIApp, *, url: str) -> AsyncIterator[None]:
-        """Run or reach the server while the gateway is served; `url` is where it finds SERVE_PATH."""
+        """Run or reach the server while `app` serves SERVE_PATH to us, and to others at `url`."""
         if self._settings.engine_kind is EngineKind.EMBEDDED:
             async with self._embedded(app) as engine:
                 await engine.sync(url + SERVE_PATH)
@@ -103,15 +104,14 @@ class InngestServer:
         keys = EngineKeys(event_key=str(self._client.event_key), signing_key=str(self._client.signing_key))
         keys.save(engine_keys_path(self._settings))
         path = self._settings.atlas_data_dir / "engine.db"
-        self._engine = Engine(path, keys=keys, transport=httpx.ASGITransport(app=app))
+        self._engine = Engine(path, keys=keys, transport=InProcessTransport(app))
         async with self._engine as engine:
             attach_in_process(self._client, engine.app)
             yield engine
 
     async def _stay_registered(self, app: ASGIApp, url: str) -> None:
         """Ask our own endpoint to register with the server until the server has accepted it."""
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url=url, timeout=40) as client:
+        async with httpx.AsyncClient(transport=InProcessTransport(app), base_url=url, timeout=40) as client:
             while self.problem is not None:
                 self.problem = await self._register(client)
                 if self.problem is not None:
@@ -128,19 +128,27 @@ class InngestServer:
             response = await client.put(SERVE_PATH, content=body, headers=headers)
         except Exception as error:
             return f"registration failed: {type(error).__name__}"
-        return None if response.is_success else f"registration was refused: {response.text[:200]}"
+        return None if _is_accepted(response) else f"registration was refused: {response.text[:200]}"
+
+
+def _is_accepted(response: httpx.Response) -> bool:
+    # The SDK answers 200 also when the server refused: only the body that it passes on tells.
+    try:
+        return response.is_success and response.json().get("ok") is True
+    except ValueError:
+        return False
 
 
 def attach_in_process(client: inngest.Inngest, app: ASGIApp) -> None:
-    """Let a client reach an engine of this process by call: no socket that another process could find."""
-    transport = httpx.ASGITransport(app=app)
+    """Let a client reach an engine of this process by call."""
+    transport = InProcessTransport(app)
     client._http_client._http_client = ThreadAwareAsyncHTTPClient(transport=transport).initialize()
 
 
-def sign(body: bytes, signing_key: str) -> str:
-    """The signature of a canonical body as Inngest makes it (SDK specification, section 4.1.3)."""
+def sign(body: bytes, signing_key: str, *, at: int | None = None) -> str:
+    """The signature of a canonical body as Inngest makes it, at a Unix time in seconds (default now)."""
     key = signing_key.split("-", 2)[-1] if signing_key.startswith("signkey-") else signing_key
-    moment = str(int(time.time()))
+    moment = str(int(time.time()) if at is None else at)
     return f"t={moment}&s={hmac.new(key.encode(), body + moment.encode(), sha256).hexdigest()}"
 
 

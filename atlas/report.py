@@ -45,6 +45,20 @@ def pending_text(case: Case) -> str:
     )
 
 
+PROGRESS = {
+    Status.QUEUED: "The call is recorded and waits to be assessed.",
+    Status.AUTHORIZED: "The call is approved and about to be executed.",
+    Status.EXECUTING: "The call is being executed.",
+}
+
+
+def progress_text(case: Case) -> str:
+    """One line on where an unfinished case stands; the pending notice while it waits for a person."""
+    if case.status is Status.PENDING_REVIEW:
+        return pending_text(case)
+    return f"{case.status.value} (Ref: {case.case_id}). {PROGRESS[case.status]} Ask again for its outcome."
+
+
 def ending_text(case: Case) -> str:
     """One line on how a case ended."""
     reference = f"(Ref: {case.case_id})"
@@ -103,7 +117,7 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
 def outcome_answer(case: Case) -> ToolResult:
     """What get_outcome says: the state in the first line, then the tool's own content if there is any."""
     if not case.status.is_final:
-        return answer(case)
+        return ToolResult(content=progress_text(case), structured_content=standing(case))
     facts, content = standing(case), [TextContent(type="text", text=ending_text(case))]
     result = case.outcome.result if case.outcome else None
     if result is None:

@@ -50,6 +50,7 @@ async def request_extension(beneficiary_id: str, days: int, reason: str, documen
     return "done"
 
 listener = bind("127.0.0.1", 0)
+listener.listen()
 print(listener.getsockname()[1], flush=True)
 config = uvicorn.Config(create_sse_app(server, "/mcp/messages/", "/mcp/sse"), log_level="warning")
 uvicorn.Server(config).run(sockets=[listener])

@@ -31,7 +31,7 @@ class GatewayProcess:
         self.data = directory / "data"
         self.log = directory / "gateway.log"
         self.url = ""
-        self._script = script
+        self.script = script
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(directory),
@@ -50,7 +50,7 @@ class GatewayProcess:
             log.write(b"--- start ---\n")
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                str(self._script),
+                str(self.script),
                 cwd=self.directory,
                 env=self._environment | environment,
                 stdout=log,

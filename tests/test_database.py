@@ -1,30 +1,86 @@
-"""The SQLite file and what its errors say."""
+"""The database file: migrations, the lock on its directory, and queries that stay quick."""
 
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy.exc import SQLAlchemyError
+from store import open_case, open_store
 
-from atlas.cases import cases
-from atlas.database import Database
+import atlas.tools  # noqa: F401  (describes its table)
+from atlas.cases import _SAME
+from atlas.database import Database, metadata, migrate
+from atlas.errors import DataDirectoryInUse
+
+
+def test_the_migrations_make_the_tables_that_the_code_describes(tmp_path: Path) -> None:
+    """A changed table without a migration is found here."""
+    path = tmp_path / "atlas.db"
+    migrate(path)
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
+    """Every start migrates."""
+    migrate(tmp_path / "atlas.db")
+    migrate(tmp_path / "atlas.db")
+
+
+async def test_one_directory_serves_one_gateway(tmp_path: Path) -> None:
+    """The second is told, and the first goes on."""
+    async with open_store(tmp_path) as store:
+        with pytest.raises(DataDirectoryInUse):
+            await Database(tmp_path).open()
+        await open_case(store)
+    async with open_store(tmp_path):
+        pass
+
+
+async def test_only_its_owner_can_read_the_data(tmp_path: Path) -> None:
+    """Arguments and results are in there."""
+    async with open_store(tmp_path / "data"):
+        assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+        assert (tmp_path / "data" / "atlas.db").stat().st_mode & 0o077 == 0
+
+
+async def test_finding_the_unfinished_case_of_a_call_uses_its_index(tmp_path: Path) -> None:
+    """A hundred thousand waiting cases must not slow down a new call."""
+    async with open_store(tmp_path) as store:
+        text = str(_SAME.compile(dialect=sa.create_engine("sqlite://").dialect))
+
+        def plan(connection: sa.Connection) -> str:
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("a", "b", "c"))
+            return " ".join(str(row[-1]) for row in rows)
+
+        assert "uq_cases_unfinished" in await store.database.read(plan)
+
+
+async def test_a_write_is_on_disk_before_it_counts(tmp_path: Path) -> None:
+    """WAL with synchronous FULL: a power failure does not take the last commits away."""
+    async with open_store(tmp_path) as store:
+
+        def pragmas(connection: sa.Connection) -> tuple[object, object]:
+            return tuple(
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "synchronous")
+            )  # type: ignore[return-value]
+
+        assert await store.database.write(pragmas) == ("wal", 2)
 
 
 @pytest.mark.parametrize("act", ["write", "read"])
 async def test_an_error_does_not_repeat_the_values_of_a_statement(tmp_path: Path, act: str) -> None:
     """Errors are logged, and those of a step go to Inngest: arguments of a call must not be in them."""
-    database = Database(tmp_path)
-    await database.open()
 
-    def fail(connection: Connection) -> None:
-        connection.execute(
-            sa.select(cases).where(sa.text("no_such_column = :value")), {"value": "a diagnosis"}
-        )
+    def fail(connection: sa.Connection) -> None:
+        connection.execute(sa.select(sa.text(":value FROM nowhere")), {"value": "a diagnosis"})
 
-    try:
+    async with open_store(tmp_path) as store:
         with pytest.raises(SQLAlchemyError) as caught:
-            await getattr(database, act)(fail)
-    finally:
-        await database.close()
-    assert "no_such_column" in str(caught.value) and "a diagnosis" not in str(caught.value)
+            await getattr(store.database, act)(fail)
+    assert "nowhere" in str(caught.value) and "a diagnosis" not in str(caught.value)

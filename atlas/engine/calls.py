@@ -2,8 +2,8 @@
 
 import asyncio
 import dataclasses
+import functools
 import sqlite3
-import uuid
 from typing import Any
 
 import httpx
@@ -101,7 +101,7 @@ def load_call(reader: sqlite3.Connection, item_id: int) -> Call | None:
 
 def build_request(call: Call, function: Function, keys: EngineKeys | None) -> httpx.Request:
     """Returns the request that has the app run the next part of the function."""
-    url = httpx.URL(function.url).copy_set_param("stepId", call.step_id)
+    url = _call_url(function.url, call.step_id)
     body = _build_body(call, function)
     headers = {
         "content-type": "application/json",
@@ -177,25 +177,26 @@ def parse_answer(status: int, headers: httpx.Headers, body: bytes) -> Answer:
     )
 
 
+@functools.lru_cache(maxsize=1024)
+def _call_url(url: str, step_id: str) -> httpx.URL:
+    return httpx.URL(url).copy_set_param("stepId", step_id)
+
+
 def _build_body(call: Call, function: Function) -> str:
+    # Only what the SDK reads (its server_lib/execution_request.py): it canonicalises all of it in Python.
     # Event and memos are stored as JSON: parsing them only to write them again would cost the most.
     is_planned = call.step_id != DISCOVERY
     context = {
         "attempt": call.attempt,
         "disable_immediate_execution": is_planned or call.has_pending,
-        "env": "",
-        "fn_id": str(uuid.uuid5(uuid.NAMESPACE_URL, function.function_id)),
-        "job_id": _job_id(call),
         "max_attempts": function.max_attempts,
         "run_id": call.run_id,
         "stack": {"current": len(call.step_ids), "stack": list(call.step_ids)},
-        "step_id": call.step_id,
-        "use_api": call.use_api,
     }
     steps = ",".join(f'"{step_id}":{memo}' for step_id, memo in zip(call.step_ids, call.memos, strict=False))
     return (
         f'{{"ctx":{write_json(context)},"event":{call.event},"events":[{call.event}],"steps":{{{steps}}},'
-        f'"use_api":{"true" if call.use_api else "false"},"version":2}}'
+        f'"use_api":{"true" if call.use_api else "false"}}}'
     )
 
 

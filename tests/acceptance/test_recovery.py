@@ -1,0 +1,104 @@
+"""What the gateway does when others fail: the engine forgets, the workflow fails, the disk is full."""
+
+import sqlite3
+from contextlib import closing
+
+import httpx
+from gateway_process import AGENT_KEY, GatewayProcess, call, eventually, outcome, reference_in, text_of
+
+CHANGE = {"beneficiary_id": "BEN-124", "changes": {"status": "suspended"}}
+
+
+def fill_disk(gateway: GatewayProcess, *tables: str) -> None:
+    """Let every insertion into the tables fail, in the gateway's process too."""
+    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+        for table in tables:
+            fail = f"BEGIN SELECT RAISE(ABORT, '{table} is full'); END"
+            connection.execute(f"CREATE TRIGGER {table}_full BEFORE INSERT ON {table} {fail}")
+
+
+async def test_a_case_whose_run_the_engine_has_lost_is_taken_up_by_another_run(
+    gateway: GatewayProcess,
+) -> None:
+    """The engine's file is gone; the decision still takes effect, once."""
+    async with gateway.agent() as agent:
+        case_id = reference_in(await call(agent, "modify_welfare_record", **CHANGE))
+    await gateway.kill()
+    for path in gateway.data.glob("engine.db*"):
+        path.unlink()
+    await gateway.start()
+    await gateway.decide(case_id)
+    async with gateway.agent() as agent:
+        assert "EXECUTED" in text_of(await outcome(agent, case_id))
+        status = await call(agent, "check_status", beneficiary_id="BEN-124")
+    assert len(status.structured_content["history"]) == 1
+
+
+async def test_two_gateways_do_not_share_a_data_directory(gateway: GatewayProcess) -> None:
+    """The second one ends and says why; the first goes on."""
+    second = GatewayProcess(gateway.directory)
+    second.log = gateway.directory / "second.log"
+    try:
+        await second.start()
+    except AssertionError as error:
+        assert "Another gateway works on the data directory" in str(error)
+    else:
+        raise AssertionError("a second gateway started")
+    async with gateway.agent() as agent:
+        assert not (await call(agent, "check_status", beneficiary_id="BEN-124")).is_error
+
+
+async def test_every_error_over_http_has_the_same_shape(gateway: GatewayProcess) -> None:
+    """{"error", "detail"}, with the status that fits."""
+    key = {"Authorization": "Bearer reviewer-key-of-the-tests"}
+    decision = {"decision": "APPROVED", "event_id": "evt_48f1fb4b"}
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        answers = [
+            (404, await client.get("/nothing")),
+            (405, await client.get("/webhook/approval")),
+            (401, await client.post("/webhook/approval", json=decision)),
+            (
+                403,
+                await client.post(
+                    "/webhook/approval", json=decision, headers={"Authorization": f"Bearer {AGENT_KEY}"}
+                ),
+            ),
+            (404, await client.post("/webhook/approval", json=decision, headers=key)),
+            (422, await client.post("/webhook/approval", json=[], headers=key)),
+            (422, await client.post("/webhook/approval", content=b"{", headers=key)),
+            (401, await client.post("/api/inngest", json={})),
+        ]
+    for status, response in answers:
+        assert response.status_code == status, response.text
+        assert set(response.json()) == {"error", "detail"}, response.text
+
+
+async def test_a_database_that_cannot_be_written_refuses_calls_and_decisions(gateway: GatewayProcess) -> None:
+    """Nothing runs that is not recorded, and the reviewer is told that the decision was not taken."""
+    async with gateway.agent() as agent:
+        case_id = reference_in(await call(agent, "modify_welfare_record", **CHANGE))
+        fill_disk(gateway, "cases", "ledger")
+        refused = await call(agent, "check_status", beneficiary_id="BEN-124")
+        assert refused.is_error and "cannot record it" in text_of(refused)
+        answer = await gateway.decide(case_id)
+        assert (answer.status_code, answer.json()["error"]) == (503, "StoreUnavailable")
+        with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+            for table in ("cases", "ledger"):
+                connection.execute(f"DROP TRIGGER {table}_full")
+        assert (await gateway.decide(case_id)).status_code == 200
+        assert "EXECUTED" in text_of(await outcome(agent, case_id))
+
+
+async def test_a_run_that_fails_brings_its_case_before_a_person(gateway: GatewayProcess) -> None:
+    """The assessment cannot be kept, five times: a person decides, and no agent waits for ever."""
+    fill_disk(gateway, "assessments")
+    async with gateway.agent() as agent:
+        case_id = reference_in(await call(agent, "check_status", beneficiary_id="BEN-124"))
+
+        async def waits_for_a_person() -> bool:
+            result = await outcome(agent, case_id, wait_seconds=0)
+            return bool(result.structured_content["status"] == "PENDING_REVIEW")
+
+        await eventually(waits_for_a_person, seconds=100)
+        await gateway.decide(case_id)
+        assert "EXECUTED" in text_of(await outcome(agent, case_id))

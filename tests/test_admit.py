@@ -1,0 +1,167 @@
+"""Admission: what becomes a case, what does not, and what the agent is told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastmcp import Client, FastMCP
+from fastmcp.exceptions import ToolError
+from store import open_store, settings_of_test
+
+from atlas.admit import Admission
+from atlas.cases import CaseStore, cases
+from atlas.models import Case
+from atlas.report import add_get_outcome
+from atlas.tools import WelfareOffice, add_welfare_tools
+
+
+class Admitted:
+    """A server with the gate in front of the welfare tools, where nothing is ever executed."""
+
+    def __init__(self, store: CaseStore, directory: Path) -> None:
+        self.store = store
+        self.announced: list[Case] = []
+        settings = settings_of_test(directory, atlas_grace_seconds=0)
+        gate = Admission(store=store, announce=self.announced.append, settings=settings)
+        self.server = FastMCP("gated", middleware=[gate])
+        self.plain = FastMCP("plain")
+        for server in (self.server, self.plain):
+            add_welfare_tools(server, WelfareOffice(store.database))
+        add_get_outcome(self.server, store)
+
+    async def count(self) -> int:
+        """How many cases there are."""
+        query = sa.select(sa.func.count()).select_from(cases)
+        return int(await self.store.database.read(lambda connection: connection.execute(query).scalar_one()))
+
+
+@asynccontextmanager
+async def admitted(directory: Path) -> AsyncIterator[Admitted]:
+    """The server, and its store closed afterwards."""
+    async with open_store(directory) as store:
+        await WelfareOffice(store.database).seed()
+        yield Admitted(store, directory)
+
+
+async def answer(server: FastMCP, tool: str, arguments: dict[str, Any]) -> Any:
+    """What a client gets."""
+    async with Client(server) as client:
+        return await client.call_tool(tool, arguments, raise_on_error=False)
+
+
+INVALID = [
+    ("request_extension", {}),
+    ("request_extension", {"beneficiary_id": "BEN-123", "days": "soon", "reason": "illness"}),
+    ("request_extension", {"beneficiary_id": "BEN-123", "days": 0, "reason": "illness"}),
+    ("request_extension", {"beneficiary_id": "BEN-123", "days": 1, "reason": "illness", "more": 1}),
+    ("check_status", {"beneficiary_id": 7}),
+    ("modify_welfare_record", {"beneficiary_id": "BEN-123", "changes": []}),
+    ("no_such_tool", {}),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments"), INVALID)
+async def test_an_invalid_call_gets_the_error_it_gets_without_the_gateway_and_opens_no_case(
+    tmp_path: Path, tool: str, arguments: dict[str, Any]
+) -> None:
+    """People are not asked about calls that could never run."""
+    async with admitted(tmp_path) as gated:
+        with_gateway = await answer(gated.server, tool, arguments)
+        without = await answer(gated.plain, tool, arguments)
+        assert with_gateway.is_error and with_gateway.content == without.content
+        assert await gated.count() == 0
+
+
+@pytest.mark.parametrize("number", [2**53, -(2**53), 10**30])
+async def test_a_number_without_a_canonical_form_is_refused(tmp_path: Path, number: int) -> None:
+    """Two numbers that differ must not have one digest."""
+    async with admitted(tmp_path) as gated:
+        arguments = {"beneficiary_id": "BEN-123", "changes": {"monthly_amount_eur": number}}
+        result = await answer(gated.server, "modify_welfare_record", arguments)
+        assert result.is_error and "canonical form" in result.content[0].text
+        assert await gated.count() == 0
+
+
+async def test_a_valid_call_is_recorded_and_announced_and_the_agent_gets_its_reference(
+    tmp_path: Path,
+) -> None:
+    """The text starts exactly as agents are taught to read it."""
+    async with admitted(tmp_path) as gated:
+        result = await answer(gated.server, "check_status", {"beneficiary_id": "BEN-123"})
+        (case,) = gated.announced
+        notice = f"PENDING REVIEW (Ref: {case.case_id}). Action queued subject to governance checks.\n"
+        assert result.content[0].text.startswith(notice) and "get_outcome" in result.content[0].text
+        assert not result.is_error
+        assert await gated.store.read(case.case_id) == case
+
+
+async def test_the_same_call_while_the_first_is_unfinished_gets_the_same_reference(tmp_path: Path) -> None:
+    """An agent that retries asks nobody twice; key order and number spelling make no difference."""
+    async with admitted(tmp_path) as gated:
+        first = {"beneficiary_id": "BEN-123", "changes": {"status": "ended", "monthly_amount_eur": 1}}
+        again = {"changes": {"monthly_amount_eur": 1.0, "status": "ended"}, "beneficiary_id": "BEN-123"}
+        other = {"beneficiary_id": "BEN-124", "changes": first["changes"]}
+        texts = await asyncio.gather(
+            *(
+                answer(gated.server, "modify_welfare_record", arguments)
+                for arguments in (first, again, first, other)
+            )
+        )
+        references = [result.content[0].text for result in texts]
+        assert references[0] == references[1] == references[2] != references[3]
+        assert await gated.count() == 2 and len(gated.announced) == 2
+
+
+async def test_tools_are_listed_without_output_schemas(tmp_path: Path) -> None:
+    """A pending notice fits none, and clients raise on a misfit."""
+    async with admitted(tmp_path) as gated, Client(gated.server) as client, Client(gated.plain) as plain:
+        assert any(tool.output_schema for tool in await plain.list_tools())
+        tools = {tool.name: tool for tool in await client.list_tools()}
+    assert set(tools) == {
+        "check_status",
+        "request_extension",
+        "request_payment_extension",
+        "modify_welfare_record",
+        "get_outcome",
+    }
+    assert not any(tool.output_schema for tool in tools.values())
+    assert all(tool.title and tool.description and tool.annotations for tool in tools.values())
+
+
+async def test_a_call_that_cannot_be_recorded_is_refused(tmp_path: Path) -> None:
+    """A full or read-only disk stops the call, not the recording."""
+    async with admitted(tmp_path) as gated:
+
+        def forbid(connection: sa.Connection) -> None:
+            connection.execute(
+                sa.text(
+                    "CREATE TRIGGER full BEFORE INSERT ON cases BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+                )
+            )
+
+        await gated.store.database.write(forbid)
+        result = await answer(gated.server, "check_status", {"beneficiary_id": "BEN-123"})
+        assert result.is_error and "cannot record it" in result.content[0].text
+        assert gated.announced == []
+
+
+async def test_an_agent_that_hangs_up_leaves_a_case_behind_that_is_complete(tmp_path: Path) -> None:
+    """Recorded is recorded, whoever is still listening."""
+    async with open_store(tmp_path) as store:
+        await WelfareOffice(store.database).seed()
+        gated = Admitted(store, tmp_path)
+        gated.server.middleware.clear()
+        patient = settings_of_test(tmp_path, atlas_grace_seconds=30)
+        gated.server.add_middleware(Admission(store=store, announce=gated.announced.append, settings=patient))
+        async with Client(gated.server) as client:
+            call = asyncio.create_task(client.call_tool("check_status", {"beneficiary_id": "BEN-123"}))
+            while not gated.announced:
+                await asyncio.wait({call}, timeout=0.01)
+            call.cancel()
+            with pytest.raises((asyncio.CancelledError, ToolError)):
+                await call
+        assert await gated.count() == 1

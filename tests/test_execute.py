@@ -1,0 +1,233 @@
+"""Execution: the gate, and what becomes of tools that fail, hang, or die half way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp import FastMCP
+from fastmcp.exceptions import ToolError
+from mcp.types import ToolAnnotations
+from sqlalchemy.engine import Connection
+from store import open_case, open_store, settings_of_test, tool_call
+
+from atlas import ledger
+from atlas.cases import CaseStore, add_assessment, transition
+from atlas.database import now
+from atlas.decide import decide_by_score, record_decision
+from atlas.execute import Executor
+from atlas.models import Assessment, Case, Status, ToolCall, Verdict
+from atlas.notifications import Notifier
+
+
+class Workshop:
+    """An executor with a few tools, and a note of every call that reached one."""
+
+    def __init__(self, store: CaseStore, directory: Path) -> None:
+        self.store = store
+        self.directory = directory
+        self.calls: list[str] = []
+        self.release = asyncio.Event()
+        self.server = FastMCP("workshop")
+        settings = settings_of_test(directory, atlas_execute_seconds=0.3)
+        self.executor = Executor(
+            store=store, server=self.server, notifier=Notifier(settings), settings=settings
+        )
+        self._add_tools()
+
+    def _add_tools(self) -> None:
+        @self.server.tool
+        async def note(text: str) -> dict[str, str]:
+            """Note a text."""
+            self.calls.append(text)
+            return {"noted": text}
+
+        @self.server.tool
+        async def hang(text: str) -> str:
+            """Never answer in time."""
+            self.calls.append(text)
+            await asyncio.sleep(60)
+            return text
+
+        @self.server.tool
+        async def wait_for_release(text: str) -> str:
+            """Answer when released."""
+            self.calls.append(text)
+            await self.release.wait()
+            return text
+
+        @self.server.tool(annotations=ToolAnnotations(idempotent_hint=True))
+        async def set_text(text: str) -> str:
+            """Set a text, any number of times."""
+            self.calls.append(text)
+            return text
+
+        @self.server.tool
+        async def refuse(text: str) -> str:
+            """Answer with an error."""
+            self.calls.append(text)
+            raise ToolError(f"{text} is not possible")
+
+    async def approved(self, tool: str, text: str = "a") -> Case:
+        """A case that a person has approved."""
+        case = await open_case(self.store, tool_call(tool, text=text))
+        return await record_decision(
+            case.case_id, Verdict.APPROVED, reviewer="r", reason=None, store=self.store
+        )
+
+    def actions(self) -> list[str]:
+        """What the ledger has."""
+        return [entry["action"] for entry in ledger.read(self.directory / "atlas.db")]
+
+
+@asynccontextmanager
+async def workshop(directory: Path) -> AsyncIterator[Workshop]:
+    """A workshop, and its store closed afterwards."""
+    async with open_store(directory) as store:
+        yield Workshop(store, directory)
+
+
+def assessment_of(call: ToolCall, risk_score: int) -> Assessment:
+    """An assessment as our own step writes it."""
+    return Assessment(
+        risk_score=risk_score,
+        classification="test",
+        action=call.tool_name,
+        rationale="test",
+        assessor="test",
+        threshold=70,
+        arguments_sha256=call.arguments_sha256,
+        assessed_at=now(),
+    )
+
+
+async def test_an_approved_call_is_executed_with_its_arguments_and_its_result_kept(tmp_path: Path) -> None:
+    """The result is the tool's own, structured content included."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.executor.execute((await shop.approved("note", "hello")).case_id)
+        assert case.status is Status.EXECUTED and shop.calls == ["hello"]
+        assert case == await shop.store.read(case.case_id)
+        assert case.outcome is not None and case.outcome.result is not None
+        assert case.outcome.result["structuredContent"] == {"noted": "hello"}
+
+
+async def test_a_call_whose_score_was_low_is_executed_without_a_person(tmp_path: Path) -> None:
+    """The assessment on record is the ground."""
+    async with workshop(tmp_path) as shop:
+        case = await open_case(shop.store, tool_call("note", text="a"))
+
+        def judge(connection: Connection) -> Case:
+            judged = add_assessment(connection, case, assessment_of(case.call, 5))
+            return decide_by_score(connection, judged, timeout=timedelta(days=1))
+
+        await shop.store.change(case.case_id, judge)
+        assert (await shop.executor.execute(case.case_id)).status is Status.EXECUTED
+
+
+@pytest.mark.parametrize("score", [None, 70, 100])
+async def test_a_case_that_is_marked_authorized_without_grounds_is_not_executed(
+    tmp_path: Path, score: int | None
+) -> None:
+    """The state alone does not open the gate: a decision, or a low score, must be on record."""
+    async with workshop(tmp_path) as shop:
+        case = await open_case(shop.store, tool_call("note", text="a"))
+
+        def mark(connection: Connection) -> Case:
+            if score is not None:
+                add_assessment(connection, case, assessment_of(case.call, score))
+            return transition(connection, case, Status.AUTHORIZED)
+
+        await shop.store.change(case.case_id, mark)
+        assert (await shop.executor.execute(case.case_id)).status is Status.FAILED
+        assert shop.calls == [] and "execute.refused" in shop.actions()
+
+
+async def test_an_assessment_of_other_arguments_is_no_ground(tmp_path: Path) -> None:
+    """What was judged is what may run."""
+    async with workshop(tmp_path) as shop:
+        case = await open_case(shop.store, tool_call("note", text="a"))
+
+        def mark(connection: Connection) -> Case:
+            add_assessment(connection, case, assessment_of(tool_call("note", text="b"), 5))
+            return transition(connection, case, Status.AUTHORIZED)
+
+        await shop.store.change(case.case_id, mark)
+        assert (await shop.executor.execute(case.case_id)).status is Status.FAILED
+        assert shop.calls == []
+
+
+async def test_a_repeated_request_joins_the_first_and_runs_nothing_again(tmp_path: Path) -> None:
+    """Duplicate delivery is normal for a workflow engine."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.approved("wait_for_release")
+        requests = [asyncio.create_task(shop.executor.execute(case.case_id)) for _ in range(5)]
+        while not shop.calls:
+            await asyncio.wait(requests, timeout=0.01)
+        requests[0].cancel()
+        shop.release.set()
+        endings = await asyncio.gather(*requests[1:])
+        later = await shop.executor.execute(case.case_id)
+        assert {ending.status for ending in [*endings, later]} == {Status.EXECUTED}
+        assert shop.calls == ["a"] and shop.actions().count("execute.started") == 1
+
+
+async def test_a_tool_that_answers_with_an_error_has_answered(tmp_path: Path) -> None:
+    """An error of the tool is an outcome, not a crash, and is not tried again."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.executor.execute((await shop.approved("refuse")).case_id)
+        assert case.status is Status.EXECUTED and case.outcome is not None and case.outcome.is_error
+        assert case.outcome.result is not None and "a is not possible" in str(case.outcome.result["content"])
+        assert shop.calls == ["a"]
+
+
+async def test_a_tool_that_hangs_leaves_an_unknown_outcome(tmp_path: Path) -> None:
+    """It was begun, so it is not repeated."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.executor.execute((await shop.approved("hang")).case_id)
+        assert case.status is Status.OUTCOME_UNKNOWN
+        assert (await shop.executor.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
+        assert shop.calls == ["a"]
+
+
+async def test_what_a_dead_process_had_begun_is_repeated_only_where_the_tool_says_that_it_may(
+    tmp_path: Path,
+) -> None:
+    """Only idempotentHint allows a second attempt."""
+    async with workshop(tmp_path) as shop:
+        cases = [await shop.approved("note"), await shop.approved("set_text")]
+        for case in cases:
+
+            def begin(connection: Connection, case: Case = case) -> Case:
+                return transition(connection, case, Status.EXECUTING, claimed_by="a process that died")
+
+            await shop.store.change(case.case_id, begin)
+        await shop.executor.recover()
+        endings = [(await shop.executor.execute(case.case_id)).status for case in cases]
+        assert endings == [Status.OUTCOME_UNKNOWN, Status.EXECUTED] and shop.calls == ["a"]
+
+
+async def test_an_answer_that_could_not_be_recorded_is_recorded_by_the_next_attempt(tmp_path: Path) -> None:
+    """A disk that is full for a moment does not make a known outcome unknown."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.approved("note")
+        full = "CREATE TRIGGER full BEFORE INSERT ON outcomes BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        await shop.store.database.write(lambda connection: connection.exec_driver_sql(full))
+        with pytest.raises(Exception, match="disk full"):
+            await shop.executor.execute(case.case_id)
+        await shop.store.database.write(lambda connection: connection.exec_driver_sql("DROP TRIGGER full"))
+        assert (await shop.executor.execute(case.case_id)).status is Status.EXECUTED
+        assert shop.calls == ["a"]
+
+
+async def test_unfinished_business_is_waited_for_at_the_end_but_not_for_long(tmp_path: Path) -> None:
+    """Closing returns although a tool hangs."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.approved("wait_for_release")
+        request: asyncio.Task[Any] = asyncio.create_task(shop.executor.execute(case.case_id))
+        while not shop.calls:
+            await asyncio.wait({request}, timeout=0.01)
+        await asyncio.wait_for(shop.executor.close(), 10)
+        await request

@@ -1,0 +1,124 @@
+"""The ledger: what it refuses, and what its verification finds."""
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from store import open_case, open_store, tool_call
+
+from atlas import ledger
+from atlas.errors import LedgerBroken
+
+CHANGES = [
+    ("UPDATE ledger SET actor = 'somebody else' WHERE seq = 2", 2, "not what was hashed"),
+    ("UPDATE ledger SET detail = '{\"a\": 1}' WHERE seq = 3", 3, "not what was hashed"),
+    ("UPDATE ledger SET detail = 'no JSON' WHERE seq = 3", 3, "not what was hashed"),
+    ("UPDATE ledger SET entry_hash = '00' WHERE seq = 1", 1, "not what was hashed"),
+    ("UPDATE ledger SET previous_hash = '00' WHERE seq = 2", 2, "does not follow"),
+    ("DELETE FROM ledger WHERE seq = 2", 2, "missing"),
+    ("DELETE FROM ledger WHERE seq = 1", 1, "missing"),
+]
+
+
+async def make_ledger(directory: Path, entries: int = 4) -> Path:
+    """A data directory with so many entries, one a case."""
+    async with open_store(directory) as store:
+        for number in range(entries):
+            await open_case(store, tool_call(number=number))
+    return directory / "atlas.db"
+
+
+def change(path: Path, statement: str) -> None:
+    """Alter the file as its owner could, who takes the triggers away first."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table in ("ledger",):
+            connection.execute(f"DROP TRIGGER {table}_no_update")
+            connection.execute(f"DROP TRIGGER {table}_no_delete")
+        connection.execute(statement)
+
+
+async def test_an_untouched_ledger_verifies(tmp_path: Path) -> None:
+    """Every entry is hashed as specified and follows the one before."""
+    path = await make_ledger(tmp_path)
+    assert ledger.verify(ledger.read(path)) == 4
+
+
+@pytest.mark.parametrize(("statement", "seq", "reason"), CHANGES)
+async def test_verification_names_the_first_entry_that_was_touched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], statement: str, seq: int, reason: str
+) -> None:
+    """The command says which, and exits with 1."""
+    change(await make_ledger(tmp_path), statement)
+    with pytest.raises(LedgerBroken, match=f"Ledger entry {seq} does not verify: .*{reason}"):
+        ledger.verify(ledger.read(tmp_path / "atlas.db"))
+    assert ledger.main(["verify", "--data-dir", str(tmp_path)]) == 1
+    assert f"entry {seq} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("act", ["UPDATE ledger SET actor = 'x'", "DELETE FROM ledger"])
+async def test_the_database_itself_refuses_to_change_an_entry(tmp_path: Path, act: str) -> None:
+    """The table is append-only for everything that goes through the gateway."""
+    async with open_store(tmp_path) as store:
+        await open_case(store)
+        with pytest.raises(sa.exc.DatabaseError, match="append-only"):
+            await store.database.write(lambda connection: connection.execute(sa.text(act)))
+
+
+async def test_an_entry_is_written_with_its_change_or_not_at_all(tmp_path: Path) -> None:
+    """A transaction that fails leaves neither."""
+
+    def fail(connection: Connection) -> None:
+        ledger.append(connection, "evt_x", ledger.Action.ADMITTED, actor="agent", detail={})
+        raise ZeroDivisionError
+
+    async with open_store(tmp_path) as store:
+        await open_case(store)
+        with pytest.raises(ZeroDivisionError):
+            await store.database.write(fail)
+        await open_case(store)
+    entries = list(ledger.read(tmp_path / "atlas.db"))
+    assert ledger.verify(entries) == 2
+    assert "evt_x" not in {entry["case_id"] for entry in entries}
+
+
+async def test_the_export_can_be_verified_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One JSON object a line, with all that the hash covers."""
+    await make_ledger(tmp_path)
+    capsys.readouterr()
+    assert ledger.main(["export", "--data-dir", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert ledger.verify(json.loads(line) for line in lines) == 4
+
+
+def test_a_ledger_that_is_not_there_is_told_apart_from_a_broken_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit status 2 and a sentence."""
+    assert ledger.main(["verify", "--data-dir", str(tmp_path)]) == 2
+    assert "no readable ledger" in capsys.readouterr().err
+
+
+def test_the_hash_is_the_one_that_the_documentation_specifies() -> None:
+    """SHA-256 of the version line and the RFC 8785 form, written out by hand."""
+
+    entry = {
+        "seq": 1,
+        "at": "2026-01-01T00:00:00.000000Z",
+        "case_id": "evt_1",
+        "action": "admit.queued",
+        "actor": "agent",
+        "detail": {},
+        "previous_hash": "0" * 64,
+    }
+    text = (
+        'atlas-ledger-v1\n{"action":"admit.queued","actor":"agent","at":"2026-01-01T00:00:00.000000Z",'
+        f'"case_id":"evt_1","detail":{{}},"previous_hash":"{"0" * 64}","seq":1}}'
+    )
+    assert ledger.entry_hash(entry) == hashlib.sha256(text.encode()).hexdigest()

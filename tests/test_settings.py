@@ -1,0 +1,107 @@
+"""Settings: what is refused, and how values are read."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from atlas.settings import EngineKind, Settings, is_loopback
+
+AGENT, REVIEWER = "a" * 32, "r" * 32
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine's own environment counts."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def read(**fields: Any) -> Settings:
+    """Settings without a .env file."""
+    return Settings(_env_file=None, **fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"atlas_agent_key": AGENT, "atlas_reviewer_key": AGENT}, "an agent could approve itself"),
+        ({"atlas_agent_key": f"x:{REVIEWER},y:{AGENT}", "atlas_reviewer_key": AGENT}, "could approve itself"),
+        ({"atlas_agent_key": AGENT}, "belong together"),
+        ({"atlas_reviewer_key": REVIEWER}, "belong together"),
+        ({"atlas_agent_key": "short", "atlas_reviewer_key": REVIEWER}, "at least 16 characters"),
+        ({"atlas_host": "0.0.0.0"}, "listens on 127.0.0.1 only"),  # noqa: S104
+        ({"atlas_host": "gateway.example"}, "listens on 127.0.0.1 only"),
+        ({"inngest_event_key": "k"}, "without INNGEST_SIGNING_KEY"),
+        ({"inngest_base_url": "http://127.0.0.1:8288"}, "without INNGEST_SIGNING_KEY"),
+        ({"inngest_signing_key": "5e1f"}, "without INNGEST_EVENT_KEY"),
+        ({"atlas_risk_threshold": 101}, "less than or equal to 100"),
+        ({"atlas_review_timeout": "soon"}, "Input should be"),
+        ({"atlas_review_timeout": "0s"}, "greater than"),
+    ],
+)
+def test_a_combination_that_would_open_the_gate_is_refused(fields: dict[str, Any], sentence: str) -> None:
+    """The gateway does not start, and says why."""
+    with pytest.raises(ValidationError, match=sentence):
+        read(**fields)
+
+
+def test_a_wrong_setting_ends_the_process_with_a_sentence_and_without_the_value(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """No traceback, and no secret in the message."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATLAS_AGENT_KEY", AGENT)
+    monkeypatch.setenv("ATLAS_REVIEWER_KEY", AGENT)
+    monkeypatch.setenv("ATLAS_PORT", "eighty")
+    with pytest.raises(SystemExit) as refusal:
+        Settings.read()
+    assert "ATLAS_PORT: " in str(refusal.value) and AGENT not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({}, EngineKind.EMBEDDED),
+        ({"inngest_dev": "0"}, EngineKind.EMBEDDED),
+        ({"inngest_dev": "1"}, EngineKind.INNGEST_DEV),
+        ({"inngest_dev": "http://127.0.0.1:8288"}, EngineKind.INNGEST_DEV),
+        ({"inngest_event_key": "k", "inngest_signing_key": "5e1f"}, EngineKind.INNGEST),
+        ({"inngest_event_key": "k", "inngest_dev": "1"}, EngineKind.INNGEST_DEV),
+    ],
+)
+def test_the_engine_is_chosen_by_the_inngest_variables(fields: dict[str, Any], kind: EngineKind) -> None:
+    """None of them means the embedded engine."""
+    assert read(**fields).engine_kind is kind
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [("90", 90), ("90s", 90), ("30m", 1800), ("24h", 86400), ("3d", 259200), ("1.5h", 5400)],
+)
+def test_durations_are_read_with_their_unit(text: str, duration: int) -> None:
+    """Seconds, minutes, hours, days."""
+    assert read(atlas_review_timeout=text).atlas_review_timeout == timedelta(seconds=duration)
+
+
+def test_several_agents_have_a_name_each() -> None:
+    """A key without a name belongs to `agent`."""
+    settings = read(atlas_agent_key=f"desk:{AGENT}, {AGENT}2", atlas_reviewer_key=REVIEWER)
+    assert settings.agent_keys == {AGENT: "desk", f"{AGENT}2": "agent"}
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("10.0.0.1", False),
+        ("atlas", False),
+    ],
+)
+def test_only_addresses_of_this_machine_are_loopback(host: str, expected: bool) -> None:
+    """A name is taken as reachable unless it is localhost."""
+    assert is_loopback(host) is expected
