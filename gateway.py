@@ -18,7 +18,7 @@ from atlas import __version__
 from atlas.admit import Admission
 from atlas.assess import Assessments
 from atlas.assessors.policy import Policy
-from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate
+from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate, ThisMachineOnly
 from atlas.cases import CaseStore
 from atlas.database import Database
 from atlas.decide import decide_after_wait, decide_by_score
@@ -68,7 +68,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             stack.callback(deliveries.cancel)
             yield
 
-    app = FastAPI(title="ATLAS Governance Gateway", version=__version__, lifespan=lifespan)
+    # Without FastAPI's pages, whose scripts come from somebody else's host.
+    app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"
     app.state.banner = banner(settings, server=engine, assessor=assessor)
     assessments = Assessments(
@@ -105,6 +106,8 @@ def add_middleware(app: FastAPI, settings: Settings, stages: Stages) -> None:
     app.add_middleware(BindStages, bound=stages)
     if settings.engine_kind is not EngineKind.INNGEST_DEV:  # a Dev Server signs nothing
         app.add_middleware(FreshnessGuard, path=SERVE_PATH)
+    if settings.is_open:
+        app.add_middleware(ThisMachineOnly)
     app.add_middleware(HostOriginGuardMiddleware, mode="strict", allowed_hosts=settings.allowed_hosts or None)
 
 

@@ -12,8 +12,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from atlas.errors import NotAuthenticated, NotPermitted, StaleRequest
-from atlas.settings import Settings
+from atlas.errors import AtlasError, NotAuthenticated, NotPermitted, StaleRequest
+from atlas.settings import Settings, is_loopback
 
 ANYBODY = "anybody"  # the principal of every agent in open mode
 FRESH_SECONDS = 300
@@ -64,6 +64,21 @@ class ReviewerGate:
         raise NotAuthenticated
 
 
+class ThisMachineOnly:
+    """Serves nobody but this machine, on whatever address the process listens: open mode's last line."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what comes from loopback."""
+        if scope["type"] == "http" and not is_loopback((scope.get("client") or [""])[0]):
+            refusal = NotPermitted(reason="In open mode, without keys, only this machine is served.")
+            await _refused(refusal, status=403)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
 class FreshnessGuard:
     """Refuses signed requests of Inngest that are older than five minutes; the SDK itself accepts any age.
 
@@ -81,8 +96,7 @@ class FreshnessGuard:
             signatures = Headers(scope=scope).getlist(SIGNATURE_HEADER)
             if len(signatures) != 1 or not is_fresh(signatures[0], now=time.time()):
                 refusal = StaleRequest(seconds=FRESH_SECONDS)
-                body = {"error": type(refusal).__name__, "detail": str(refusal)}
-                await JSONResponse(body, status_code=401)(scope, receive, send)
+                await _refused(refusal, status=401)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -94,6 +108,10 @@ def is_fresh(signature: str, *, now: float) -> bool:
     except (KeyError, ValueError):
         return False
     return abs(now - signed_at) <= FRESH_SECONDS
+
+
+def _refused(error: AtlasError, *, status: int) -> JSONResponse:
+    return JSONResponse({"error": type(error).__name__, "detail": str(error)}, status_code=status)
 
 
 def _digest(text: str) -> bytes:

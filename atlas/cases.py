@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from atlas.database import Database, Instant, metadata, now
+from atlas.database import Database, Instant, Prepared, metadata, now
 from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.models import TRANSITIONS, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
 
@@ -94,16 +94,19 @@ _EVERYTHING = sa.select(
     .outerjoin(decisions, decisions.c.case_id == cases.c.case_id)
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
 )
-_INSERT = {table: table.insert() for table in (cases, *_DETAILS)}
+_NAMES = tuple(_EVERYTHING.selected_columns.keys())
+_OPENED = ("case_id", "principal", "tool_name", "arguments", "arguments_sha256", "status", "opened_at")
+_OPEN = Prepared(cases.insert().values({name: sa.bindparam(name) for name in _OPENED}))
+_INSERT = {table: Prepared(table.insert()) for table in _DETAILS}
 _CHANGING = ("expires_at", "claimed_by", "reported_at")
-_MOVE = (
+_MOVE = Prepared(
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"), cases.c.status == sa.bindparam("before"))
     .values({name: sa.bindparam(name) for name in ("status", *_CHANGING)})
 )
 _SAME_CALL = ("principal", "tool_name", "arguments_sha256")
-_SAME = _EVERYTHING.where(*(cases.c[name] == sa.bindparam(name) for name in _SAME_CALL), UNFINISHED)
-_ONE = _EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id"))
+_SAME = Prepared(_EVERYTHING.where(*(cases.c[name] == sa.bindparam(name) for name in _SAME_CALL), UNFINISHED))
+_ONE = Prepared(_EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id")))
 
 
 class CaseStore:
@@ -179,21 +182,21 @@ class Watch:
 def insert_case(connection: Connection, call: ToolCall) -> tuple[Case, bool]:
     """Open a case for a call, or find the unfinished case of the same call; says whether it was opened."""
     same = call.model_dump(include=set(_SAME_CALL))
-    row = connection.execute(_SAME, same).mappings().first()
+    row = _SAME.execute(connection, same).fetchone()
     if row is not None:
-        return _case(row), False
+        return _case(dict(zip(_NAMES, row, strict=True))), False
     case = Case(case_id=f"evt_{secrets.token_hex(8)}", call=call, status=Status.QUEUED, opened_at=now())
     opened = {"case_id": case.case_id, "status": case.status.value, "opened_at": case.opened_at}
-    connection.execute(_INSERT[cases], same | opened | {"arguments": json.dumps(call.arguments)})
+    _OPEN.execute(connection, same | opened | {"arguments": json.dumps(call.arguments)})
     return case, True
 
 
 def read_case(connection: Connection, case_id: str) -> Case:
     """The case as a transaction sees it; raises CaseNotFound."""
-    row = connection.execute(_ONE, {"case_id": case_id}).mappings().first()
+    row = _ONE.execute(connection, {"case_id": case_id}).fetchone()
     if row is None:
         raise CaseNotFound(case_id=case_id)
-    return _case(row)
+    return _case(dict(zip(_NAMES, row, strict=True)))
 
 
 def transition(connection: Connection, case: Case, to: Status, **columns: Any) -> Case:
@@ -203,7 +206,7 @@ def transition(connection: Connection, case: Case, to: Status, **columns: Any) -
     moved = case.model_copy(update={"status": to} | columns)
     values = {name: getattr(moved, name) for name in _CHANGING}
     where = {"this": case.case_id, "before": case.status.value, "status": to.value}
-    if connection.execute(_MOVE, values | where).rowcount != 1:
+    if _MOVE.execute(connection, values | where).rowcount != 1:
         raise TransitionRefused(case_id=case.case_id, status="no longer " + case.status.value, to=to.value)
     return moved
 
@@ -223,21 +226,21 @@ def claim_again(connection: Connection, case: Case, process_id: str) -> Case:
 
 def add_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:
     """Record the one assessment of a case."""
-    connection.execute(_INSERT[assessments], assessment.model_dump() | {"case_id": case.case_id})
+    _INSERT[assessments].execute(connection, assessment.model_dump() | {"case_id": case.case_id})
     return case.model_copy(update={"assessment": assessment})
 
 
 def add_decision(connection: Connection, case: Case, decision: Decision) -> Case:
     """Record the one decision of a person on a case."""
     values = {"case_id": case.case_id, "decision": decision.decision.value}
-    connection.execute(_INSERT[decisions], decision.model_dump() | values)
+    _INSERT[decisions].execute(connection, decision.model_dump() | values)
     return case.model_copy(update={"decision": decision})
 
 
 def add_outcome(connection: Connection, case: Case, outcome: Outcome) -> Case:
     """Record how the execution of a case ended."""
     result = None if outcome.result is None else json.dumps(outcome.result, ensure_ascii=False)
-    connection.execute(_INSERT[outcomes], outcome.model_dump() | {"case_id": case.case_id, "result": result})
+    _INSERT[outcomes].execute(connection, outcome.model_dump() | {"case_id": case.case_id, "result": result})
     return case.model_copy(update={"outcome": outcome})
 
 

@@ -19,6 +19,11 @@ from atlas.transports import PREFIX
 OPEN_MODE = "OPEN MODE: no keys are set; anybody on this machine can call tools and approve calls"
 
 
+NO_MODEL = (
+    "A model is configured (MODAL_…, OPENAI_… or OLLAMA_…), but this version judges by the policy alone"
+)
+
+
 def add_health(
     app: FastAPI,
     *,
@@ -87,6 +92,7 @@ def banner(settings: Settings, *, server: InngestServer, assessor: Assessor) -> 
             f"  approve    curl {url}/webhook/approval{key} -H 'Content-Type: application/json' \\",
             """               -d '{"decision": "APPROVED", "event_id": "evt_…"}'""",
         ]
-        return "\n".join([*lines, f"  {OPEN_MODE}"] if settings.is_open else lines)
+        notes = [(settings.is_open, OPEN_MODE), (settings.has_model, NO_MODEL)]
+        return "\n".join([*lines, *(f"  {text}" for applies, text in notes if applies)])
 
     return text

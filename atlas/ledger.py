@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.canonical import canonical_json
-from atlas.database import instant_text, metadata, now
+from atlas.database import Prepared, instant_text, metadata, now
 from atlas.errors import LedgerBroken
 from atlas.settings import Settings
 
@@ -41,8 +41,8 @@ entries = sa.Table(
     sa.Column("entry_hash", sa.String(64), nullable=False),
 )
 
-_INSERT = entries.insert()
-_NEWEST = sa.select(entries.c.seq, entries.c.entry_hash).order_by(entries.c.seq.desc()).limit(1)
+_INSERT = Prepared(entries.insert())
+_NEWEST = Prepared(sa.select(entries.c.seq, entries.c.entry_hash).order_by(entries.c.seq.desc()).limit(1))
 
 
 class Action(str, Enum):
@@ -73,18 +73,18 @@ def append(
     at: datetime | None = None,
 ) -> None:
     """Write one entry in the transaction of the change that it describes."""
-    last = connection.execute(_NEWEST).first()
+    last_seq, last_hash = _NEWEST.execute(connection, {}).fetchone() or (0, FIRST_PREVIOUS_HASH)
     entry = {
-        "seq": last.seq + 1 if last else 1,
+        "seq": last_seq + 1,
         "at": instant_text(at or now()),
         "case_id": case_id,
         "action": action.value,
         "actor": actor,
         "detail": detail,
-        "previous_hash": last.entry_hash if last else FIRST_PREVIOUS_HASH,
+        "previous_hash": last_hash,
     }
     row = entry | {"detail": json.dumps(detail), "entry_hash": entry_hash(entry)}
-    connection.execute(_INSERT, row)
+    _INSERT.execute(connection, row)
 
 
 def entry_hash(entry: dict[str, Any]) -> str:

@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         """Whether no key is set, so that anybody on this machine is agent and reviewer."""
         return self.atlas_agent_key is None
 
+    @property
+    def has_model(self) -> bool:
+        """Whether a model that could judge is configured."""
+        return any((self.modal_token_id, self.openai_api_key, self.ollama_host))
+
     @cached_property
     def agent_keys(self) -> dict[str, str]:
         """Principal by bearer key: ATLAS_AGENT_KEY is one key, or `name:key` pairs with commas between."""

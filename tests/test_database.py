@@ -1,4 +1,4 @@
-"""The database file: migrations, the lock on its directory, and queries that stay quick."""
+"""The database file: migrations, the lock on its directory, what its errors say, queries that stay quick."""
 
 from pathlib import Path
 
@@ -6,11 +6,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from store import open_case, open_store
 
 import atlas.tools  # noqa: F401  (describes its table)
-from atlas.cases import _SAME
+from atlas.cases import _SAME, cases
 from atlas.database import Database, metadata, migrate
 from atlas.errors import DataDirectoryInUse
 
@@ -51,9 +52,9 @@ async def test_only_its_owner_can_read_the_data(tmp_path: Path) -> None:
 async def test_finding_the_unfinished_case_of_a_call_uses_its_index(tmp_path: Path) -> None:
     """A hundred thousand waiting cases must not slow down a new call."""
     async with open_store(tmp_path) as store:
-        text = str(_SAME.compile(dialect=sa.create_engine("sqlite://").dialect))
 
         def plan(connection: sa.Connection) -> str:
+            text = str(_SAME.statement.compile(dialect=connection.dialect))
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("a", "b", "c"))
             return " ".join(str(row[-1]) for row in rows)
 
@@ -64,23 +65,27 @@ async def test_a_write_is_on_disk_before_it_counts(tmp_path: Path) -> None:
     """WAL with synchronous FULL: a power failure does not take the last commits away."""
     async with open_store(tmp_path) as store:
 
-        def pragmas(connection: sa.Connection) -> tuple[object, object]:
-            return tuple(
-                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-                for name in ("journal_mode", "synchronous")
-            )  # type: ignore[return-value]
+        def pragmas(connection: sa.Connection) -> list[object]:
+            names = ("journal_mode", "synchronous")
+            return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
 
-        assert await store.database.write(pragmas) == ("wal", 2)
+        assert await store.database.write(pragmas) == ["wal", 2]
 
 
 @pytest.mark.parametrize("act", ["write", "read"])
 async def test_an_error_does_not_repeat_the_values_of_a_statement(tmp_path: Path, act: str) -> None:
     """Errors are logged, and those of a step go to Inngest: arguments of a call must not be in them."""
+    database = Database(tmp_path)
+    await database.open()
 
-    def fail(connection: sa.Connection) -> None:
-        connection.execute(sa.select(sa.text(":value FROM nowhere")), {"value": "a diagnosis"})
+    def fail(connection: Connection) -> None:
+        connection.execute(
+            sa.select(cases).where(sa.text("no_such_column = :value")), {"value": "a diagnosis"}
+        )
 
-    async with open_store(tmp_path) as store:
+    try:
         with pytest.raises(SQLAlchemyError) as caught:
-            await getattr(store.database, act)(fail)
-    assert "nowhere" in str(caught.value) and "a diagnosis" not in str(caught.value)
+            await getattr(database, act)(fail)
+    finally:
+        await database.close()
+    assert "no_such_column" in str(caught.value) and "a diagnosis" not in str(caught.value)

@@ -1,0 +1,53 @@
+"""Authentication: freshness of signatures, and open mode."""
+
+import asyncio
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from atlas.auth import ThisMachineOnly, is_fresh
+
+NOW = 1_800_000_000
+
+
+@pytest.mark.parametrize(
+    ("signature", "expected"),
+    [
+        (f"t={NOW}&s=00", True),
+        (f"t={NOW - 300}&s=00", True),
+        (f"t={NOW - 301}&s=00", False),
+        (f"t={NOW + 301}&s=00", False),  # made for later use
+        (f"s=00&t={NOW}", True),
+        ("s=00", False),
+        ("t=&s=00", False),
+        ("t=soon&s=00", False),
+        (f"t={NOW - 301}&t={NOW}&s=00", False),  # the first one counts, as it does for the SDK
+        ("", False),
+    ],
+)
+def test_a_signature_is_fresh_for_five_minutes(signature: str, expected: bool) -> None:
+    """And never without a time."""
+    assert is_fresh(signature, now=NOW) is expected
+
+
+@pytest.mark.parametrize(
+    ("address", "status"), [("127.0.0.1", 200), ("::1", 200), ("192.0.2.7", 403), ("", 403)]
+)
+def test_open_mode_serves_this_machine_only_whatever_address_is_bound(address: str, status: int) -> None:
+    """Somebody may start the app with another server than ours."""
+
+    async def hello(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    app = ThisMachineOnly(Starlette(routes=[Route("/", hello)]))
+
+    async def get() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get("/")
+
+    assert asyncio.run(get()).status_code == status

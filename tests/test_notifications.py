@@ -1,0 +1,47 @@
+"""Notifications: what the reviewer's URL gets, and what it never gets."""
+
+import asyncio
+import itertools
+import json
+from pathlib import Path
+
+from sqlalchemy.engine import Connection
+from store import open_case, open_store, settings_of_test, tool_call
+
+from atlas.cases import transition
+from atlas.models import Case, Status
+from atlas.notifications import Notifier
+
+
+async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
+    tmp_path: Path,
+) -> None:
+    """The URL answers 500 once, then takes it."""
+    answers = itertools.count(1)
+    requests: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+
+    async def reviewer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        status = b"500 Not yet" if next(answers) == 1 else b"204 Taken"
+        requests.put_nowait(json.loads(await reader.readexactly(length)))
+        writer.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(reviewer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    notifier = Notifier(settings_of_test(tmp_path, atlas_notify_url=f"http://127.0.0.1:{port}/notices"))
+    async with server, open_store(tmp_path) as store:
+        case = await open_case(store, tool_call("modify_welfare_record", secret="of a person"))
+
+        def wait(connection: Connection) -> Case:
+            return transition(connection, case, Status.PENDING_REVIEW)
+
+        notifier.review_requested(await store.change(case.case_id, wait))
+
+        first, second = [await asyncio.wait_for(requests.get(), 20) for _ in range(2)]
+        await notifier.close()
+    assert first == second
+    assert first["kind"] == "review_requested" and first["event_id"] == case.case_id
+    assert "of a person" not in json.dumps(first)
