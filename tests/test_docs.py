@@ -43,7 +43,7 @@ README = (ROOT / "README.md").read_text()
 URL = "http://127.0.0.1:8000"
 RUN_SECONDS = 100
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "data", ".npm-tests", "node_modules", ".*_cache")
-FASTAPIS_OWN = {"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+FASTAPIS_OWN = {"/openapi.json"}
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 # Blocks that are no program: each is checked by the test that asks for it by its name.

@@ -306,6 +306,28 @@ async def test_a_host_that_the_operator_names_is_let_in(tmp_path: Path) -> None:
     assert (named.status_code, other.status_code) == (200, 421)
 
 
+async def test_without_keys_everybody_here_is_let_in_and_is_told_so(tmp_path: Path) -> None:
+    """OPEN MODE: no client needs a key, the index and the log say so, and foreign pages stay out."""
+    gateway = GatewayProcess(tmp_path, ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
+    await gateway.start()
+    try:
+        async with gateway.agent(None) as agent:
+            case_id = reference_in(await call(agent, "request_payment_extension", **risky()))
+            assert (await gateway.decide(case_id, key=None)).status_code == 200
+            assert "now due on" in text_of(await outcome(agent, case_id))
+        async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+            index = (await client.get(gateway.url)).json()
+            foreign = await client.post(
+                f"{gateway.url}/webhook/approval",
+                json={"decision": "REJECTED", "event_id": case_id},
+                headers={"Origin": "https://example.com"},
+            )
+    finally:
+        await gateway.kill()
+    assert index["mode"].startswith("OPEN MODE") and "OPEN MODE" in gateway.newest_log()
+    assert foreign.status_code == 403
+
+
 # The endpoints that are not MCP
 
 
