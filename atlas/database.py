@@ -70,18 +70,28 @@ class Prepared:
         compiled = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
         self._text, self._values = str(compiled), compiled.params
 
-    def execute(self, connection: Connection, values: Mapping[str, Any]) -> sqlite3.Cursor:
-        """Run it in the transaction of a connection; raises DBAPIError, without the values."""
+    def first(self, connection: Connection, values: Mapping[str, Any]) -> Any:
+        """Run it in the transaction of a connection and return the first row as a tuple, or None."""
+        return self._run(connection, values)[0]
+
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """Run it in the transaction of a connection and return how many rows it changed."""
+        return self._run(connection, values)[1]
+
+    def _run(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Any, int]:
         driver: Any = connection.connection.driver_connection
         texts = {
             name: instant_text(value) if isinstance(value, datetime) else value
             for name, value in values.items()
         }
         try:
-            cursor: sqlite3.Cursor = driver.execute(self._text, self._values | texts)
+            cursor = driver.execute(self._text, self._values | texts)
+            return cursor.fetchone(), cursor.rowcount
         except sqlite3.Error as error:
-            raise sa.exc.DBAPIError(self._text, None, error) from error
-        return cursor
+            raise sa.exc.DBAPIError(self._text, None, error) from error  # without the values
+
+
+_BEGIN = Prepared(sa.text("BEGIN IMMEDIATE"))
 
 
 class Database:
@@ -192,4 +202,4 @@ def _pragma(connection: Any, *settings: str) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later could otherwise find the file changed in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    _BEGIN.execute(connection, {})
