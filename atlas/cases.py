@@ -187,7 +187,7 @@ class Watch:
 def insert_case(connection: Connection, call: ToolCall) -> tuple[Case, bool]:
     """Open a case for a call, or find the unfinished case of the same call; says whether it was opened."""
     same = call.model_dump(include=set(_SAME_CALL))
-    row = _SAME.execute(connection, same).fetchone()
+    row = _SAME.first(connection, same)
     if row is not None:
         return _case(dict(zip(_NAMES, row, strict=True))), False
     case = Case(case_id=f"evt_{secrets.token_hex(8)}", call=call, status=Status.QUEUED, opened_at=now())
@@ -198,7 +198,7 @@ def insert_case(connection: Connection, call: ToolCall) -> tuple[Case, bool]:
 
 def read_case(connection: Connection, case_id: str) -> Case:
     """The case as a transaction sees it; raises CaseNotFound."""
-    row = _ONE.execute(connection, {"case_id": case_id}).fetchone()
+    row = _ONE.first(connection, {"case_id": case_id})
     if row is None:
         raise CaseNotFound(case_id=case_id)
     return _case(dict(zip(_NAMES, row, strict=True)))
@@ -211,7 +211,7 @@ def transition(connection: Connection, case: Case, to: Status, **columns: Any) -
     moved = case.model_copy(update={"status": to} | columns)
     values = {name: getattr(moved, name) for name in _CHANGING}
     where = {"this": case.case_id, "before": case.status.value, "status": to.value}
-    if _MOVE.execute(connection, values | where).rowcount != 1:
+    if _MOVE.execute(connection, values | where) != 1:
         raise TransitionRefused(case_id=case.case_id, status="no longer " + case.status.value, to=to.value)
     return moved
 

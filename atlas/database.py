@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
@@ -12,9 +13,9 @@ from typing import Any, TypeVar, cast
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from atlas.errors import DataDirectoryInUse
 
@@ -59,31 +60,42 @@ def now() -> datetime:
 
 
 class Prepared:
-    """A statement compiled once for each dialect, for the few that every call runs: it is executed as text.
+    """A statement for the few that every call runs: on SQLite it goes to the driver as text, compiled once.
 
-    Compiling, or even finding the compiled form again, took longer than SQLite itself. Instants are converted
-    on the way in; rows come as the driver gives them, instants as text.
+    There more time is spent on a statement's way through SQLAlchemy than in SQLite. Values are taken as they
+    are, instants among them; a row from SQLite has its instants as text.
     """
 
-    def __init__(self, statement: sa.ClauseElement) -> None:
+    def __init__(self, statement: sa.Executable) -> None:
         self.statement = statement
-        self._compiled: dict[str, SQLCompiler] = {}
+        compiled = cast(sa.ClauseElement, statement).compile(dialect=sqlite.dialect(paramstyle="named"))
+        self._text, self._values = str(compiled), compiled.params
 
-    def execute(self, connection: Connection, values: Mapping[str, Any]) -> sa.CursorResult[Any]:
-        """Run it in the transaction of a connection, with a value for each parameter by name."""
-        dialect = connection.dialect
-        compiled = self._compiled.get(dialect.name)
-        if compiled is None:
-            compiled = cast(SQLCompiler, self.statement.compile(dialect=dialect))
-            self._compiled[dialect.name] = compiled
+    def first(self, connection: Connection, values: Mapping[str, Any]) -> Any:
+        """Run it in the transaction of a connection and return the first row as a tuple, or None."""
+        return self._run(connection, values)[0]
+
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> int:
+        """Run it in the transaction of a connection and return how many rows it changed."""
+        return self._run(connection, values)[1]
+
+    def _run(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Any, int]:
+        if connection.dialect.name != "sqlite":
+            result = connection.execute(self.statement, dict(values))
+            return result.first() if result.returns_rows else None, result.rowcount
+        driver: Any = connection.connection.driver_connection
         texts = {
             name: instant_text(value) if isinstance(value, datetime) else value
-            for name, value in {**compiled.params, **values}.items()
+            for name, value in values.items()
         }
-        order = compiled.positiontup
-        return connection.exec_driver_sql(
-            compiled.string, texts if order is None else tuple(texts[name] for name in order)
-        )
+        try:
+            cursor = driver.execute(self._text, self._values | texts)
+            return cursor.fetchone(), cursor.rowcount
+        except sqlite3.Error as error:
+            raise sa.exc.DBAPIError(self._text, None, error) from error  # without the values
+
+
+_BEGIN = Prepared(sa.text("BEGIN IMMEDIATE"))
 
 
 class Database:
@@ -197,4 +209,4 @@ def _pragma(connection: Any, *settings: str) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later could otherwise find the file changed in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    _BEGIN.execute(connection, {})

@@ -73,7 +73,7 @@ def append(
     at: datetime | None = None,
 ) -> None:
     """Write one entry in the transaction of the change that it describes."""
-    last_seq, last_hash = _NEWEST.execute(connection, {}).fetchone() or (0, FIRST_PREVIOUS_HASH)
+    last_seq, last_hash = _NEWEST.first(connection, {}) or (0, FIRST_PREVIOUS_HASH)
     entry = {
         "seq": last_seq + 1,
         "at": instant_text(at or now()),

@@ -125,9 +125,9 @@ class Executor:
     def _fire_due(self) -> float:
         """Ends due pauses; returns the seconds until something else falls due."""
         moment = now()
-        (pause_at,) = self._store.reader.execute("SELECT min(due_at) FROM pauses").fetchone()
-        (item_at,) = self._store.reader.execute(
-            "SELECT min(due_at) FROM queue WHERE due_at > ?", (moment,)
+        pause_at, item_at = self._store.reader.execute(
+            "SELECT (SELECT min(due_at) FROM pauses), (SELECT min(due_at) FROM queue WHERE due_at > ?)",
+            (moment,),
         ).fetchone()
         if pause_at is not None and pause_at <= moment:
             if self._fired is None or self._fired.done():
