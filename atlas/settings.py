@@ -107,7 +107,7 @@ class Settings(BaseSettings):
         """Principal by bearer key: ATLAS_AGENT_KEY is one key, or `name:key` pairs with commas between."""
         text = self.atlas_agent_key.get_secret_value() if self.atlas_agent_key else ""
         pairs = [entry.strip().rpartition(":") for entry in text.split(",") if entry.strip()]
-        return {key: name or "agent" for name, _, key in pairs}
+        return {key.strip(): name.strip() or "agent" for name, _, key in pairs}
 
     @property
     def allowed_hosts(self) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from acceptance.npm_clients import NpmClients
+from acceptance.npm_clients import NODE, NPX, PATH, NpmClients
 from fastmcp import Client
 from gateway_process import (
     AGENT_KEY,
@@ -347,7 +347,10 @@ async def test_the_configuration_with_mcp_remote_connects(guide: GatewayProcess)
     """What the README gives to Claude Desktop starts mcp-remote, which reaches the gateway with the key."""
     configured = configuration("claude-desktop", guide)
     NpmClients.install()
-    configured["mcpServers"]["atlas"]["cwd"] = str(NpmClients.directory())
+    server = configured["mcpServers"]["atlas"]
+    assert server["command"] == "npx"
+    server |= {"command": str(NODE), "args": [str(NPX), *server["args"]], "cwd": str(NpmClients.directory())}
+    server["env"]["PATH"] = PATH
     assert "get_outcome" in await tools_by(configured)
 
 

