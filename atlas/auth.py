@@ -92,13 +92,17 @@ class FreshnessGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what is fresh, or is not for this path."""
-        if scope["type"] == "http" and scope["path"].rstrip("/") == self._path and scope["method"] != "GET":
+        if scope["type"] == "http" and self._is_guarded(scope):
             signatures = Headers(scope=scope).getlist(SIGNATURE_HEADER)
             if len(signatures) != 1 or not is_fresh(signatures[0], now=time.time()):
                 refusal = StaleRequest(seconds=FRESH_SECONDS)
                 await _refused(refusal, status=401)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _is_guarded(self, scope: Scope) -> bool:
+        # By the end of the path: a proxy's root_path may stand before it.
+        return bool(scope["path"].rstrip("/").endswith(self._path)) and scope["method"] != "GET"
 
 
 def is_fresh(signature: str, *, now: float) -> bool:

@@ -161,26 +161,32 @@ class Watch:
     def __init__(self, store: CaseStore, case: Case) -> None:
         self._store = store
         self.case = case
-        self._told = asyncio.Event()
+        self._is_told = False
+        self._woken = asyncio.Event()
 
     def tell(self, case: Case) -> None:
         """The case has changed."""
         self.case = case
-        self._told.set()
+        self._is_told = True
+        self._woken.set()
 
     async def until(self, condition: Callable[[Case], bool], *, seconds: float) -> Case:
         """The case as soon as the condition holds, or as it is after so many seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while not condition(self.case) and (left := deadline - loop.time()) > 0:
-            await self._next(seconds=min(left, POLL_SECONDS))
+            await self._next(loop, seconds=min(left, POLL_SECONDS))
         return self.case
 
-    async def _next(self, *, seconds: float) -> None:
-        self._told.clear()
+    async def _next(self, loop: asyncio.AbstractEventLoop, *, seconds: float) -> None:
+        self._is_told = False
+        self._woken.clear()
+        alarm = loop.call_later(seconds, self._woken.set)  # wait_for would start a task for every wait
         try:
-            await asyncio.wait_for(self._told.wait(), seconds)
-        except asyncio.TimeoutError:
+            await self._woken.wait()
+        finally:
+            alarm.cancel()
+        if not self._is_told:
             self.case = await self._store.read(self.case.case_id)
 
 

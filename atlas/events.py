@@ -115,7 +115,8 @@ class Courier:
 
     async def _deliver(self, due: list[Case], *, moment: float) -> None:
         try:
-            await self._client.send([event for case in due for event in self._events(case)])
+            events = [event for case in due for event in self._events(case)]
+            await self._client.send(events, skip_middleware=True)  # there is none
         except Exception as error:
             self._note(problem=f"{type(error).__name__}: {error}")
             return

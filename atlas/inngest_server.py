@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 import inngest
@@ -139,10 +140,19 @@ def _is_accepted(response: httpx.Response) -> bool:
         return False
 
 
+class InProcessClient(ThreadAwareAsyncHTTPClient):
+    """The SDK's HTTP client without what only a network needs: redirects, cookies, authentication flows."""
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """Hand the request to the transport."""
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        return response
+
+
 def attach_in_process(client: inngest.Inngest, app: ASGIApp) -> None:
     """Let a client reach an engine of this process by call."""
-    transport = InProcessTransport(app)
-    client._http_client._http_client = ThreadAwareAsyncHTTPClient(transport=transport).initialize()
+    client._http_client._http_client = InProcessClient(transport=InProcessTransport(app)).initialize()
 
 
 def sign(body: bytes, signing_key: str, *, at: int | None = None) -> str:

@@ -23,6 +23,7 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         app,
         log_config=None,
         log_level="warning",
+        access_log=False,  # it would be put together for every request before it is dropped
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     listener = bind(settings.atlas_host, settings.atlas_port)

@@ -2,9 +2,11 @@
 
     python benchmarks/governed_call.py [--calls 200] [--throughput-calls 320] [--rounds 3]
 
-Both servers are processes of their own and are asked in turns by the same client, so that a noisy machine is
-noisy for both. Printed are p50 and p95 in milliseconds, their ratio, the CPU time of each server process per
-call, and calls a second at concurrency 16. The governed call is assessed, recorded, executed and reported.
+The same tool, which reads a record from SQLite, is called on a bare FastMCP server and through the gateway,
+where the call is assessed, recorded, executed and reported; beside them stands a tool that does nothing on
+the bare server. Both servers are processes of their own and are asked in turns by one client process, so that
+a noisy machine is noisy for all. Printed are p50 and p95 in milliseconds, the CPU time of the server process
+per call, the ratios of the medians, and calls a second at concurrency 16 of a tool that writes.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,30 +33,41 @@ CONCURRENCY = 16
 ARGUMENTS = {"beneficiary_id": "BEN-123"}
 
 BARE_SERVER = """
+import asyncio
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
+
 import uvicorn
 from fastmcp import FastMCP
 from fastmcp.server.http import create_sse_app
+
+from atlas.database import Database
 from atlas.serve import bind
+from atlas.tools import WelfareOffice, add_welfare_tools
 
-server = FastMCP("bare")
+async def main(directory):
+    server = FastMCP("bare")
+    database = Database(directory)
+    await database.open()
+    office = WelfareOffice(database)
+    await office.seed()
+    add_welfare_tools(server, office)
 
-@server.tool
-async def check_status(beneficiary_id: str) -> dict[str, Any]:
-    '''Read the record of one beneficiary.'''
-    return {"beneficiary_id": beneficiary_id, "status": "active", "history": []}
+    @server.tool
+    async def nothing(beneficiary_id: str) -> dict[str, Any]:
+        '''Do nothing.'''
+        return {"beneficiary_id": beneficiary_id}
 
-@server.tool
-async def request_extension(beneficiary_id: str, days: int, reason: str, documents: list[str]) -> str:
-    '''Give a beneficiary more days.'''
-    return "done"
+    listener = bind("127.0.0.1", 0)
+    listener.listen()
+    print(listener.getsockname()[1], flush=True)
+    config = uvicorn.Config(create_sse_app(server, "/mcp/messages/", "/mcp/sse"), log_level="warning")
+    await uvicorn.Server(config).serve(sockets=[listener])
 
-listener = bind("127.0.0.1", 0)
-listener.listen()
-print(listener.getsockname()[1], flush=True)
-config = uvicorn.Config(create_sse_app(server, "/mcp/messages/", "/mcp/sse"), log_level="warning")
-uvicorn.Server(config).run(sockets=[listener])
+with tempfile.TemporaryDirectory() as directory:
+    asyncio.run(main(Path(directory)))
 """
 
 
@@ -84,15 +98,40 @@ async def governed_server() -> AsyncIterator[tuple[str, int]]:
             await gateway.kill()
 
 
-async def timed_calls(client: Client[Any], count: int) -> list[float]:
-    """Milliseconds of calls one after the other."""
-    times = []
-    for _ in range(count):
-        begun = time.perf_counter()
-        result = await client.call_tool("check_status", ARGUMENTS)
-        times.append((time.perf_counter() - begun) * 1000)
-        assert result.structured_content["beneficiary_id"] == "BEN-123"
-    return times
+@dataclass
+class Subject:
+    """What is measured: calls of a tool by a client of a server process."""
+
+    name: str
+    client: Client[Any]
+    process_id: int
+    tool: str
+    times: list[float] = field(default_factory=list)  # milliseconds
+    cpu: float = 0.0  # seconds
+    rates: list[float] = field(default_factory=list)  # calls a second
+
+    async def call(self, count: int) -> list[float]:
+        """Milliseconds of calls one after the other."""
+        times = []
+        for _ in range(count):
+            begun = time.perf_counter()
+            result = await self.client.call_tool(self.tool, ARGUMENTS)
+            times.append((time.perf_counter() - begun) * 1000)
+            assert result.structured_content["beneficiary_id"] == "BEN-123"
+        return times
+
+    async def take_turn(self, count: int) -> None:
+        """Measure some calls more."""
+        used = cpu_seconds(self.process_id)
+        self.times += await self.call(count)
+        self.cpu += cpu_seconds(self.process_id) - used
+
+    def row(self) -> str:
+        """The figures, in columns."""
+        p50, p95 = statistics.median(self.times), statistics.quantiles(self.times, n=20)[-1]
+        rate = f"{statistics.median(self.rates):.0f}" if self.rates else ""
+        per_call = self.cpu * 1000 / len(self.times)
+        return f"{self.name:24}{p50:10.1f}{p95:10.1f}{per_call:14.1f}{rate:>16}"
 
 
 async def throughput(client: Client[Any], count: int) -> float:
@@ -126,38 +165,41 @@ async def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     async with (
-        bare_server() as bare,
-        governed_server() as governed,
-        Client(SSETransport(f"{bare[0]}/mcp/sse")) as bare_client,
-        Client(SSETransport(f"{governed[0]}/mcp/sse", auth=AGENT_KEY)) as governed_client,
+        bare_server() as (bare_url, bare_id),
+        governed_server() as (governed_url, governed_id),
+        Client(SSETransport(f"{bare_url}/mcp/sse")) as bare,
+        Client(SSETransport(f"{governed_url}/mcp/sse", auth=AGENT_KEY)) as governed,
     ):
-        await measure({"bare": (bare_client, bare[1]), "governed": (governed_client, governed[1])}, options)
+        subjects = [
+            Subject("bare, doing nothing", bare, bare_id, "nothing"),
+            Subject("bare, the same tool", bare, bare_id, "check_status"),
+            Subject("governed", governed, governed_id, "check_status"),
+        ]
+        await measure(subjects, options)
+    report(subjects)
 
 
-async def measure(servers: dict[str, tuple[Client[Any], int]], options: argparse.Namespace) -> None:
-    """Take turns between the servers and print a row for each."""
-    times: dict[str, list[float]] = {name: [] for name in servers}
-    rates: dict[str, list[float]] = {name: [] for name in servers}
-    cpu: dict[str, float] = {}
-    for client, _ in servers.values():
-        await timed_calls(client, 20)
-    for name, (_, process_id) in servers.items():
-        cpu[name] = -cpu_seconds(process_id)
+async def measure(subjects: list[Subject], options: argparse.Namespace) -> None:
+    """Take turns."""
+    for subject in subjects:
+        await subject.call(20)
     for _ in range(options.rounds):
-        for name, (client, _) in servers.items():
-            times[name] += await timed_calls(client, options.calls // options.rounds)
-    for name, (_, process_id) in servers.items():
-        cpu[name] += cpu_seconds(process_id)
+        for subject in subjects:
+            await subject.take_turn(options.calls // options.rounds)
     for _ in range(options.rounds):
-        for name, (client, _) in servers.items():
-            rates[name].append(await throughput(client, options.throughput_calls // options.rounds))
-    print(f"{'':10}{'p50 ms':>10}{'p95 ms':>10}{'CPU ms/call':>14}{f'calls/s at {CONCURRENCY}':>16}")
-    for name in servers:
-        p50, p95 = statistics.median(times[name]), statistics.quantiles(times[name], n=20)[-1]
-        per_call = cpu[name] * 1000 / len(times[name])
-        print(f"{name:10}{p50:10.1f}{p95:10.1f}{per_call:14.1f}{statistics.median(rates[name]):16.0f}")
-    ratio = statistics.median(times["governed"]) / statistics.median(times["bare"])
-    print(f"ratio of the medians: {ratio:.2f}")
+        for subject in subjects[1:]:
+            count = options.throughput_calls // options.rounds
+            subject.rates.append(await throughput(subject.client, count))
+
+
+def report(subjects: list[Subject]) -> None:
+    """Print a row for each, and the ratios."""
+    print(f"{'':24}{'p50 ms':>10}{'p95 ms':>10}{'CPU ms/call':>14}{f'calls/s at {CONCURRENCY}':>16}")
+    for subject in subjects:
+        print(subject.row())
+    governed = statistics.median(subjects[-1].times)
+    for subject in subjects[:-1]:
+        print(f"governed / {subject.name}: {governed / statistics.median(subject.times):.2f}")
 
 
 if __name__ == "__main__":
