@@ -230,7 +230,7 @@ ask_backend() {
     [[ -z $OLLAMA_HOST ]] || current=2
     [[ -z $OPENAI_API_KEY ]] || current=1
     backend=$current
-    [[ ! -t 0 ]] || say 'AI backend that assesses calls: 1 OpenAI, 2 Ollama, 3 none (the policy file decides)'
+    [[ ! -t 0 ]] || say 'AI backend for the assessment (kept in .env; this version judges by the policy file alone): 1 OpenAI, 2 Ollama, 3 none'
     ask backend check_backend "AI backend [$current]" listen
     case $backend in
         1) ask_secret OPENAI_API_KEY check_required 'OpenAI API key' ;;
