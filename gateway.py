@@ -17,11 +17,13 @@ from starlette.types import ASGIApp
 from atlas import __version__
 from atlas.admit import Admission
 from atlas.assess import Assessments
+from atlas.assessors import Assessor
 from atlas.assessors.policy import Policy
 from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate, ThisMachineOnly
 from atlas.cases import CaseStore
 from atlas.database import Database
 from atlas.decide import decide_after_wait, decide_by_score
+from atlas.errors import AtlasError
 from atlas.events import Courier
 from atlas.execute import Executor
 from atlas.health import add_health, banner
@@ -42,14 +44,9 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     store, notifier, assessor = CaseStore(database), Notifier(settings), Policy(settings.atlas_policy)
     courier, engine = Courier(client, store), InngestServer(settings, client)
     agents, office = AgentKeys(settings), WelfareOffice(database)
-
-    gate = Admission(store=store, announce=courier.announce, settings=settings)
-    server = FastMCP(
-        "ATLAS", version=__version__, middleware=[gate], auth=None if settings.is_open else agents
-    )
-    add_welfare_tools(server, office)
-    add_get_outcome(server, store)
+    server = build_server(settings, agents, office, store, courier)
     executor = Executor(store=store, server=server, notifier=notifier, settings=settings)
+    stages = build_stages(settings, store, server, assessor, notifier, executor)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -61,9 +58,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             stack.push_async_callback(executor.close)
             await executor.recover()
             await stack.enter_async_context(mcp_lifespan())
-            await stack.enter_async_context(
-                engine.run(inngest_alone(app, settings, stages), url=app.state.url)
-            )
+            inngest_endpoint = inngest_alone(app, settings, stages)
+            await stack.enter_async_context(engine.run(inngest_endpoint, url=app.state.url))
             deliveries = asyncio.create_task(courier.run())
             stack.callback(deliveries.cancel)
             yield
@@ -72,6 +68,37 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"
     app.state.banner = banner(settings, server=engine, assessor=assessor)
+    add_health(app, settings=settings, database=database, server=engine, courier=courier, assessor=assessor)
+    add_webhook(app, gate=ReviewerGate(settings, agents), store=store, announce=courier.announce)
+    add_error_shape(app)
+    origin = settings.inngest_serve_origin
+    inngest.fast_api.serve(app, client, [handle_governance], serve_origin=origin, enable_unauthed_sync=False)
+    mcp_lifespan = add_transports(app, server)
+    add_middleware(app, settings, stages)
+    return app
+
+
+def build_server(
+    settings: Settings, agents: AgentKeys, office: WelfareOffice, store: CaseStore, courier: Courier
+) -> FastMCP:
+    """The MCP server: the gate in front of the tools, and get_outcome."""
+    gate = Admission(store=store, announce=courier.announce, settings=settings)
+    auth = None if settings.is_open else agents
+    server = FastMCP("ATLAS", version=__version__, middleware=[gate], auth=auth)
+    add_welfare_tools(server, office)
+    add_get_outcome(server, store)
+    return server
+
+
+def build_stages(
+    settings: Settings,
+    store: CaseStore,
+    server: FastMCP,
+    assessor: Assessor,
+    notifier: Notifier,
+    executor: Executor,
+) -> Stages:
+    """What the workflow calls, in the order of the path."""
     assessments = Assessments(
         store=store,
         server=server,
@@ -80,25 +107,12 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         notifier=notifier,
         decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
     )
-    stages = Stages(
+    return Stages(
         assess=assessments.assess,
         decide=partial(decide_after_wait, store=store),
         execute=executor.execute,
         report_failure=partial(report_failure, store=store, notifier=notifier, settings=settings),
     )
-    add_health(app, settings=settings, database=database, server=engine, courier=courier, assessor=assessor)
-    add_webhook(app, gate=ReviewerGate(settings, agents), store=store, announce=courier.announce)
-    add_error_shape(app)
-    inngest.fast_api.serve(
-        app,
-        client,
-        [handle_governance],
-        serve_origin=settings.inngest_serve_origin,
-        enable_unauthed_sync=False,
-    )
-    mcp_lifespan = add_transports(app, server)
-    add_middleware(app, settings, stages)
-    return app
 
 
 def add_middleware(app: FastAPI, settings: Settings, stages: Stages) -> None:
@@ -123,7 +137,10 @@ def inngest_alone(app: FastAPI, settings: Settings, stages: Stages) -> ASGIApp:
 
 
 settings = Settings.read()
-app = create_app(settings)
+try:
+    app = create_app(settings)
+except AtlasError as error:
+    raise SystemExit(str(error)) from None
 
 if __name__ == "__main__":
     serve(app, settings, app.state.banner)

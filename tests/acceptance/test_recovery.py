@@ -2,8 +2,10 @@
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import httpx
+import pytest
 from gateway_process import AGENT_KEY, GatewayProcess, call, eventually, outcome, reference_in, text_of
 
 CHANGE = {"beneficiary_id": "BEN-124", "changes": {"status": "suspended"}}
@@ -46,6 +48,17 @@ async def test_two_gateways_do_not_share_a_data_directory(gateway: GatewayProces
         raise AssertionError("a second gateway started")
     async with gateway.agent() as agent:
         assert not (await call(agent, "check_status", beneficiary_id="BEN-124")).is_error
+
+
+async def test_a_policy_with_a_mistake_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
+    """It names the file and the mistake, without a traceback."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[annotations]\nread_only = 101\ndestructive = 1\nunknown = 1\n")
+    gateway = GatewayProcess(tmp_path, ATLAS_POLICY=str(policy))
+    with pytest.raises(AssertionError, match="the gateway ended"):
+        await gateway.start()
+    assert f"The policy {policy} cannot be used: annotations.read_only" in gateway.newest_log()
+    assert "Traceback" not in gateway.newest_log()
 
 
 async def test_every_error_over_http_has_the_same_shape(gateway: GatewayProcess) -> None:
