@@ -38,7 +38,9 @@ class NpmClients:
         """Install them, or find them installed, in ATLAS_TEST_NPM or else in .npm-tests of the checkout."""
         directory = cls.directory()
         directory.mkdir(parents=True, exist_ok=True)
-        command = [NODE, NPM, "install", "--no-audit", "--no-fund", "--prefix", directory, *PACKAGES]
+        found = shutil.which("npm")  # it knows this machine's proxy and certificates
+        npm, path = ([found], os.environ["PATH"]) if found else ([NODE, NPM], PATH)
+        command = [*npm, "install", "--no-audit", "--no-fund", "--prefix", directory, *PACKAGES]
         done = subprocess.run(
             command,
             check=False,
@@ -46,7 +48,7 @@ class NpmClients:
             text=True,
             timeout=INSTALL_SECONDS,
             cwd=directory,
-            env=os.environ | {"PATH": PATH},
+            env=os.environ | {"PATH": path},
         )
         assert done.returncode == 0, f"npm could not install {' '.join(PACKAGES)}:\n{done.stderr}"
         shutil.copy(SCRIPT, directory)  # Node looks for modules beside the script
