@@ -30,7 +30,7 @@ from atlas.health import add_health, banner
 from atlas.inngest_server import SERVE_PATH, InngestServer
 from atlas.notifications import Notifier
 from atlas.report import add_get_outcome, report_failure
-from atlas.serve import serve
+from atlas.serve import keep_values_out_of_logs, serve
 from atlas.settings import EngineKind, Settings
 from atlas.tools import WelfareOffice, add_welfare_tools
 from atlas.transports import add_transports
@@ -51,6 +51,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            keep_values_out_of_logs()
             stack.push_async_callback(database.close)
             await database.open()
             await office.seed()
@@ -64,8 +65,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             stack.callback(deliveries.cancel)
             yield
 
-    # Without FastAPI's pages, whose scripts come from somebody else's host.
-    app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    # Without FastAPI's pages, whose scripts come from somebody else's host, and what they describe.
+    app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"
     app.state.banner = banner(settings, server=engine, assessor=assessor)
     add_health(app, settings=settings, database=database, server=engine, courier=courier, assessor=assessor)
@@ -111,7 +112,9 @@ def build_stages(
         assess=assessments.assess,
         decide=partial(decide_after_wait, store=store),
         execute=executor.execute,
-        report_failure=partial(report_failure, store=store, notifier=notifier, settings=settings),
+        report_failure=partial(
+            report_failure, store=store, notifier=notifier, settings=settings, give_up=executor.give_up
+        ),
     )
 
 

@@ -47,8 +47,8 @@ class ReviewerGate:
     """Lets only the holder of the reviewer's key through; an agent's key is told that it is one."""
 
     def __init__(self, settings: Settings, agents: AgentKeys) -> None:
-        key = settings.atlas_reviewer_key
-        self._digest = _digest(key.get_secret_value()) if key else None
+        key = settings.reviewer_key
+        self._digest = _digest(key) if key else None
         self._agents = agents
 
     async def __call__(self, request: Request) -> None:

@@ -128,7 +128,7 @@ class CaseStore:
 
     async def select(self, *conditions: sa.ColumnElement[bool], limit: int = 500) -> list[Case]:
         """Cases that fulfil all conditions on the tables of this module."""
-        query = _EVERYTHING.where(*conditions).limit(limit)
+        query = _EVERYTHING.where(*conditions).order_by(cases.c.status).limit(limit)
 
         def rows(connection: Connection) -> list[Case]:
             return [_case(row) for row in connection.execute(query).mappings()]
@@ -250,7 +250,9 @@ def add_decision(connection: Connection, case: Case, decision: Decision) -> Case
 
 def add_outcome(connection: Connection, case: Case, outcome: Outcome) -> Case:
     """Record how the execution of a case ended."""
-    result = None if outcome.result is None else json.dumps(outcome.result, ensure_ascii=False)
+    result = None
+    if outcome.result is not None:  # a lone surrogate, which no UTF-8 can hold, becomes a question mark
+        result = json.dumps(outcome.result, ensure_ascii=False).encode("utf-8", "replace").decode()
     _INSERT[outcomes].execute(connection, outcome.model_dump() | {"case_id": case.case_id, "result": result})
     return case.model_copy(update={"outcome": outcome})
 

@@ -19,6 +19,7 @@ from atlas.notifications import Notifier
 from atlas.settings import Settings
 
 SHUTDOWN_SECONDS = 1.5
+ADMITTED = ("tool_name", "arguments_sha256")
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,12 @@ class Executor:
             self._running[case_id] = task
             task.add_done_callback(lambda _: self._running.pop(case_id, None))
         return await asyncio.shield(task)
+
+    async def give_up(self, case_id: str) -> Case:
+        """End what was begun and is not running any more, because its run has failed."""
+        if case_id in self._running:
+            return await self._store.read(case_id)
+        return await self._abandon(case_id, "It was begun, and its answer could not be kept.")
 
     async def recover(self) -> None:
         """Give up, at start, what a dead process had begun and nobody may repeat."""
@@ -82,6 +89,7 @@ class Executor:
                     check_grounds(case)
                     return _take_again(connection, case, self._store.process_id)
                 check_authority(case)
+                check_admission(connection, case)
                 return _take(connection, case, self._store.process_id)
             except ExecutionRefused as refusal:
                 return _refuse(connection, case, str(refusal.fields["reason"]))
@@ -97,7 +105,7 @@ class Executor:
             result = _wire_result((await asyncio.wait_for(call, self._seconds)).to_mcp_result())
         except asyncio.TimeoutError:
             return None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # As FastMCP tells the agent when it calls the tool itself: an error is an answer.
             result = CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
         dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -156,6 +164,14 @@ def check_grounds(case: Case) -> None:
         raise ExecutionRefused(case_id=case.case_id, reason="its arguments are not those that were approved")
 
 
+def check_admission(connection: Connection, case: Case) -> None:
+    """Raise ExecutionRefused unless tool, agent and arguments are those the ledger says were admitted."""
+    admitted = ledger.find(connection, case.case_id, ledger.Action.ADMITTED)
+    stored = (case.call.principal, case.call.tool_name, case.call.arguments_sha256)
+    if admitted is None or stored != (admitted[0], *(admitted[1].get(name) for name in ADMITTED)):
+        raise ExecutionRefused(case_id=case.case_id, reason="it is not the call that was admitted")
+
+
 def _take(connection: Connection, case: Case, process_id: str) -> Case:
     _append(connection, case, ledger.Action.EXECUTING, arguments_sha256=case.call.arguments_sha256)
     return transition(connection, case, Status.EXECUTING, claimed_by=process_id)
@@ -170,8 +186,8 @@ def _take_again(connection: Connection, case: Case, process_id: str) -> Case:
 def _refuse(connection: Connection, case: Case, reason: str) -> Case:
     if case.status is Status.EXECUTING:
         return _end_unknown(connection, case, "It was begun, and its answer was not kept.")
-    if case.status.is_final:
-        return case  # a repeated step: the ending is on record
+    if case.status in (Status.EXECUTED, Status.OUTCOME_UNKNOWN, Status.FAILED):
+        return case  # a repeated request: the ending is on record
     logger.error("An execution was refused: %s", case.case_id)
     _append(connection, case, ledger.Action.EXECUTION_REFUSED, status=case.status.value, reason=reason)
     if case.status is not Status.AUTHORIZED:

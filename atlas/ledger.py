@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from atlas.canonical import canonical_json
+from atlas.canonical import NotCanonical, canonical_json
 from atlas.database import Prepared, instant_text, metadata, now
 from atlas.errors import LedgerBroken
 from atlas.settings import Settings
@@ -43,6 +43,13 @@ entries = sa.Table(
 
 _INSERT = Prepared(entries.insert())
 _NEWEST = Prepared(sa.select(entries.c.seq, entries.c.entry_hash).order_by(entries.c.seq.desc()).limit(1))
+
+_FIRST_OF_KIND = Prepared(
+    sa.select(entries.c.actor, entries.c.detail)
+    .where(entries.c.case_id == sa.bindparam("case_id"), entries.c.action == sa.bindparam("action"))
+    .order_by(entries.c.seq)
+    .limit(sa.literal_column("1"))
+)
 
 
 class Action(str, Enum):
@@ -87,6 +94,12 @@ def append(
     _INSERT.execute(connection, row)
 
 
+def find(connection: Connection, case_id: str, action: Action) -> tuple[str, dict[str, Any]] | None:
+    """Actor and detail of a case's first entry of a kind."""
+    row = _FIRST_OF_KIND.first(connection, {"case_id": case_id, "action": action.value})
+    return None if row is None else (row[0], json.loads(row[1]))
+
+
 def entry_hash(entry: dict[str, Any]) -> str:
     """The hash of an entry without its own entry_hash, as 64 hex digits."""
     return hashlib.sha256(VERSION + canonical_json(entry)).hexdigest()
@@ -105,15 +118,23 @@ def verify(rows: Iterable[dict[str, Any]]) -> int:
             raise LedgerBroken(seq=seq, reason=f"it is missing; the next one there is {entry['seq']}")
         if entry["previous_hash"] != previous_hash:
             raise LedgerBroken(seq=seq, reason="it does not follow the entry before it")
-        if entry_hash(entry) != row["entry_hash"]:
+        if not _is_hash(row["entry_hash"], entry):
             raise LedgerBroken(seq=seq, reason="its content is not what was hashed")
         previous_hash = row["entry_hash"]
     return seq
 
 
+def _is_hash(given: Any, entry: dict[str, Any]) -> bool:
+    try:
+        return bool(entry_hash(entry) == given)
+    except (NotCanonical, RecursionError):
+        return False  # it cannot have been hashed
+
+
 def read(path: Path) -> Iterator[dict[str, Any]]:
     """The entries of a database file in order, detail decoded; the file is opened for reading only."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
     try:
         for row in connection.execute(f"SELECT {', '.join(FIELDS)} FROM ledger ORDER BY seq"):  # noqa: S608
             entry = dict(zip(FIELDS, row, strict=True))
@@ -122,11 +143,13 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         connection.close()
 
 
-def _decoded(detail: str) -> Any:
+def _decoded(detail: Any) -> Any:
     try:
-        return json.loads(detail)
-    except ValueError:
-        return detail  # what cannot be read cannot have been hashed: verify names the entry
+        value = json.loads(detail)
+        # Only as it was written: a second key of the same name would otherwise hide behind the first.
+        return value if json.dumps(value) == detail else detail
+    except (TypeError, ValueError, RecursionError):
+        return repr(detail)  # what cannot be read cannot have been hashed: verify names the entry
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,5 +1,7 @@
 """Stage 5: what the agent reads, be it pending, a result or a refusal; and what becomes of a failed run."""
 
+import re
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastmcp import FastMCP
@@ -19,6 +21,7 @@ from atlas.models import Case, Outcome, Status
 from atlas.notifications import Notifier
 from atlas.settings import Settings
 
+REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
 GET_OUTCOME = "get_outcome"
 LONGEST_WAIT_SECONDS = 25  # clients give up on a call after about a minute
 
@@ -132,7 +135,7 @@ def outcome_answer(case: Case) -> ToolResult:
 
 async def _own_case(store: CaseStore, ref: str) -> Case:
     try:
-        case = await store.read(ref)
+        case = await store.read(ref) if REFERENCE.fullmatch(ref) else None
     except CaseNotFound:
         case = None
     if case is None or case.call.principal != current_principal():
@@ -142,10 +145,16 @@ async def _own_case(store: CaseStore, ref: str) -> Case:
 
 
 async def report_failure(
-    case_id: str, error: str, *, store: CaseStore, notifier: Notifier, settings: Settings
+    case_id: str,
+    error: str,
+    *,
+    store: CaseStore,
+    notifier: Notifier,
+    settings: Settings,
+    give_up: Callable[[str], Awaitable[Case]],
 ) -> Case:
     """Bring the case of a failed run to an end that the agent can read, or before a person."""
-    reason = f"The workflow failed: {error}"
+    reason = f"The workflow failed: {error[:500]}"
 
     def end(connection: Connection) -> Case:
         case = read_case(connection, case_id)
@@ -156,11 +165,14 @@ async def report_failure(
     case = await store.change(case_id, end)
     if case.status is Status.PENDING_REVIEW:
         notifier.review_requested(case)
-    return case
+    return await give_up(case_id) if case.status is Status.EXECUTING else case
 
 
 def _fail(connection: Connection, case: Case, reason: str) -> Case:
-    outcome = Outcome(result=None, detail=f"Not executed. {reason}", finished_at=now())
+    # Without the reason: whoever can report a failure could otherwise talk to the agent.
+    outcome = Outcome(
+        result=None, detail="The workflow failed; the call was not executed.", finished_at=now()
+    )
     case = add_outcome(connection, case, outcome)
     ledger.append(connection, case.case_id, ledger.Action.FAILED, actor="gateway", detail={"reason": reason})
     return transition(connection, case, Status.FAILED, reported_at=now())

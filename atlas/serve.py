@@ -34,6 +34,28 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         uvicorn.Server(config).run(sockets=[listener])
 
 
+class WithoutTraceback(logging.Filter):
+    """Lets the MCP server's records through without the text of exceptions: a tool's may repeat arguments."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the exception's type only."""
+        is_of_tools = record.name.startswith(("fastmcp", "mcp"))
+        if is_of_tools and record.exc_info and record.exc_info[0] is not None:
+            record.msg = f"{record.getMessage()} ({record.exc_info[0].__name__})"
+            record.args, record.exc_info, record.exc_text = None, None, None
+        return True
+
+
+def keep_values_out_of_logs() -> None:
+    """FastMCP logs the errors of tools with all that is in them; this keeps their types."""
+    for name in ("fastmcp", None):
+        for handler in logging.getLogger(name).handlers:
+            handler.addFilter(ONLY_TYPES)
+
+
+ONLY_TYPES = WithoutTraceback()
+
+
 def bind(host: str, port: int) -> socket.socket:
     """A listening TCP socket; port 0 takes a free one. Leaves the process with a sentence if it cannot."""
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

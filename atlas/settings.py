@@ -13,18 +13,21 @@ from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 SECONDS_OF_UNIT = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_duration(value: Any) -> Any:
     """Read `90`, `90s`, `30m`, `24h` or `3d` as a timedelta; anything else is left for pydantic to refuse."""
     match = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
+    if match is None or len(match[1]) > 9:
         return value
     return timedelta(seconds=float(match[1]) * SECONDS_OF_UNIT[match[2]])
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), Field(gt=timedelta(0))]
+Duration = Annotated[
+    timedelta, BeforeValidator(parse_duration), Field(gt=timedelta(0), le=timedelta(days=365))
+]
 
 
 class EngineKind(str, Enum):
@@ -109,6 +112,11 @@ class Settings(BaseSettings):
         pairs = [entry.strip().rpartition(":") for entry in text.split(",") if entry.strip()]
         return {key.strip(): name.strip() or "agent" for name, _, key in pairs}
 
+    @cached_property
+    def _agent_entries(self) -> int:
+        text = self.atlas_agent_key.get_secret_value() if self.atlas_agent_key else ""
+        return sum(1 for entry in text.split(",") if entry.strip())
+
     @property
     def allowed_hosts(self) -> list[str]:
         """Host names, besides loopback and the bound address, under which clients reach the gateway."""
@@ -118,8 +126,13 @@ class Settings(BaseSettings):
         return [*named, origin] if origin else named
 
     @property
+    def reviewer_key(self) -> str | None:
+        """The reviewer's bearer key."""
+        return self.atlas_reviewer_key.get_secret_value().strip() if self.atlas_reviewer_key else None
+
+    @property
     def _is_dev(self) -> bool:
-        return (self.inngest_dev or "").strip().lower() not in ("", "0", "false")
+        return (self.inngest_dev or "").strip().lower() not in NO
 
     @model_validator(mode="after")
     def _check_access(self) -> "Settings":
@@ -133,21 +146,32 @@ class Settings(BaseSettings):
                 f"ATLAS_HOST is {self.atlas_host}, which other machines can reach; without ATLAS_AGENT_KEY "
                 "and ATLAS_REVIEWER_KEY the gateway listens on 127.0.0.1 only"
             )
-        if self.atlas_reviewer_key and self.atlas_reviewer_key.get_secret_value() in self.agent_keys:
+        if not self.is_open and len(self.agent_keys) != max(1, self._agent_entries):
+            raise ValueError("ATLAS_AGENT_KEY names no agent, or two agents with one key")
+        if self.reviewer_key and set(self.reviewer_key) & set(":, "):
+            raise ValueError("ATLAS_REVIEWER_KEY is one key: no colon, comma or blank can be in it")
+        if self.reviewer_key in self.agent_keys:
             raise ValueError(
                 "ATLAS_AGENT_KEY and ATLAS_REVIEWER_KEY are equal: an agent could approve itself"
             )
+        if "*" in self.atlas_allowed_hosts:
+            raise ValueError("ATLAS_ALLOWED_HOSTS names hosts: a wildcard would let every web page in")
         if any(len(key) < 16 for key in self._all_keys):
             raise ValueError("ATLAS_AGENT_KEY and ATLAS_REVIEWER_KEY need at least 16 characters each")
         return self
 
     @property
     def _all_keys(self) -> list[str]:
-        reviewer = [self.atlas_reviewer_key.get_secret_value()] if self.atlas_reviewer_key else []
-        return [*self.agent_keys, *reviewer]
+        return [*self.agent_keys, *([self.reviewer_key] if self.reviewer_key is not None else [])]
 
     @model_validator(mode="after")
     def _check_inngest(self) -> "Settings":
+        dev = (self.inngest_dev or "").strip().lower()
+        if dev not in (*YES, *NO) and not dev.startswith(("http://", "https://")):
+            raise ValueError("INNGEST_DEV is 1, 0, or the URL of a Dev Server")
+        for url in (self.inngest_base_url, self.inngest_dev, self.inngest_serve_origin):
+            if "@" in (url or ""):
+                raise ValueError("An INNGEST_ URL holds a user name or password, which would be shown")
         if self.engine_kind is not EngineKind.INNGEST:
             return self
         if self.inngest_signing_key is None:

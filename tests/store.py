@@ -38,7 +38,10 @@ async def open_case(store: CaseStore, call: ToolCall | None = None) -> Case:
 
     def work(connection: Connection) -> Case:
         case, _ = insert_case(connection, call or tool_call(beneficiary_id="BEN-123"))
-        ledger.append(connection, case.case_id, ledger.Action.ADMITTED, actor="agent", detail={})
+        detail = {"tool_name": case.call.tool_name, "arguments_sha256": case.call.arguments_sha256}
+        ledger.append(
+            connection, case.case_id, ledger.Action.ADMITTED, actor=case.call.principal, detail=detail
+        )
         return case
 
     return await store.database.write(work)

@@ -1,6 +1,7 @@
 """Assessment: the shipped policy, and every way in which an assessor can fail."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -63,6 +64,10 @@ FAILURES = [
     # what the assessor does, what the reviewer reads
     (fail, "The assessor failed: RuntimeError."),
     (lambda: asyncio.sleep(60), "did not answer within 0.2 seconds"),
+    (
+        lambda: (time.sleep(0.3), GOOD)[1],
+        "did not answer within 0.2 seconds",
+    ),  # late, and not to be interrupted
     (lambda: None, "cannot be used"),
     (lambda: "risk_score: 3", "cannot be used"),
     (list, "cannot be used"),
@@ -110,6 +115,7 @@ CALLS = [
     ("request_extension", {"days": 15, "documents": ["D-1"]}, True),
     ("request_extension", {"days": 3, "documents": []}, True),
     ("request_extension", {"days": 3}, True),
+    ("request_extension", {"days": 3, "documents": ["D-1", ""]}, True),
     ("request_payment_extension", {"reason": "illness"}, True),
     ("modify_welfare_record", {"changes": {}}, True),
     ("a_tool_that_no_rule_names", {}, True),
@@ -185,3 +191,22 @@ async def test_a_condition_that_cannot_be_evaluated_goes_to_a_person(tmp_path: P
     assert (await policy.judge(tool_call("pay", amount=9), facts))["risk_score"] == 1
     with pytest.raises(Exception, match="amount"):
         await policy.judge(tool_call("pay"), facts)
+
+
+async def test_a_condition_that_is_neither_true_nor_false_goes_to_a_person(tmp_path: Path) -> None:
+    """A text is no yes."""
+    path = tmp_path / "policy.toml"
+    path.write_text(
+        """
+        annotations = { read_only = 1, destructive = 1, unknown = 1 }
+        [[rule]]
+        tool = "*"
+        when = "args.reason"
+        score = 1
+        classification = "low"
+        rationale = "Small."
+        """
+    )
+    facts = ToolFacts(name="pay", description="", is_read_only=None, is_destructive=None, is_idempotent=None)
+    with pytest.raises(TypeError, match="neither true nor false"):
+        await Policy(path).judge(tool_call("pay", reason="false"), facts)

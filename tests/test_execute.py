@@ -69,7 +69,7 @@ class Workshop:
         async def refuse(text: str) -> str:
             """Answer with an error."""
             self.calls.append(text)
-            raise ToolError(f"{text} is not possible")
+            raise ToolError(f"{text} is not possible".replace("\\udcff", "\udcff"))
 
     async def approved(self, tool: str, text: str = "a") -> Case:
         """A case that a person has approved."""
@@ -157,6 +157,25 @@ async def test_an_assessment_of_other_arguments_is_no_ground(tmp_path: Path) -> 
         await shop.store.change(case.case_id, mark)
         assert (await shop.executor.execute(case.case_id)).status is Status.FAILED
         assert shop.calls == []
+
+
+@pytest.mark.parametrize("column", ["tool_name", "principal"])
+async def test_an_approval_does_not_carry_over_to_another_tool_or_agent(tmp_path: Path, column: str) -> None:
+    """The case must still be the call that the ledger says was admitted."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.approved("note")
+        alter = f"UPDATE cases SET {column} = 'set_text' WHERE case_id = '{case.case_id}'"
+        await shop.store.database.write(lambda connection: connection.exec_driver_sql(alter))
+        assert (await shop.executor.execute(case.case_id)).status is Status.FAILED
+        assert shop.calls == [] and "execute.refused" in shop.actions()
+
+
+async def test_an_answer_that_no_file_can_hold_is_kept_as_far_as_it_can_be(tmp_path: Path) -> None:
+    """A lone surrogate in a tool's error does not leave the call half way."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.executor.execute((await shop.approved("refuse", "caf\\udcff")).case_id)
+        assert case.status is Status.EXECUTED
+        assert await shop.store.read(case.case_id)
 
 
 async def test_a_repeated_request_joins_the_first_and_runs_nothing_again(tmp_path: Path) -> None:

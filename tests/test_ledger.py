@@ -18,6 +18,17 @@ CHANGES = [
     ("UPDATE ledger SET actor = 'somebody else' WHERE seq = 2", 2, "not what was hashed"),
     ("UPDATE ledger SET detail = '{\"a\": 1}' WHERE seq = 3", 3, "not what was hashed"),
     ("UPDATE ledger SET detail = 'no JSON' WHERE seq = 3", 3, "not what was hashed"),
+    ("UPDATE ledger SET detail = '{\"a\": NaN}' WHERE seq = 3", 3, "not what was hashed"),
+    ("UPDATE ledger SET detail = '{\"a\": 12345678901234567890}' WHERE seq = 3", 3, "not what was hashed"),
+    ("UPDATE ledger SET detail = x'ff' WHERE seq = 3", 3, "not what was hashed"),
+    ("UPDATE ledger SET detail = CAST(x'ff' AS TEXT) WHERE seq = 3", 3, "not what was hashed"),
+    (f"UPDATE ledger SET detail = '{'[' * 100_000}' WHERE seq = 3", 3, "not what was hashed"),
+    # A second key of the same name, hidden behind the first.
+    (
+        'UPDATE ledger SET detail = \'{"tool_name": "x", \' || substr(detail, 2) WHERE seq = 3',
+        3,
+        "not what was",
+    ),
     ("UPDATE ledger SET entry_hash = '00' WHERE seq = 1", 1, "not what was hashed"),
     ("UPDATE ledger SET previous_hash = '00' WHERE seq = 2", 2, "does not follow"),
     ("DELETE FROM ledger WHERE seq = 2", 2, "missing"),

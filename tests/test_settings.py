@@ -28,6 +28,18 @@ def read(**fields: Any) -> Settings:
     [
         ({"atlas_agent_key": AGENT, "atlas_reviewer_key": AGENT}, "an agent could approve itself"),
         ({"atlas_agent_key": f"x:{REVIEWER},y:{AGENT}", "atlas_reviewer_key": AGENT}, "could approve itself"),
+        ({"atlas_agent_key": f"bot:{AGENT}", "atlas_reviewer_key": f"bot:{AGENT}"}, "is one key"),
+        ({"atlas_agent_key": AGENT, "atlas_reviewer_key": f" {AGENT} "}, "could approve itself"),
+        (
+            {"atlas_agent_key": f"a:{AGENT},b:{AGENT}", "atlas_reviewer_key": REVIEWER},
+            "two agents with one key",
+        ),
+        ({"atlas_agent_key": ",", "atlas_reviewer_key": REVIEWER}, "names no agent"),
+        ({"atlas_allowed_hosts": "*"}, "wildcard"),
+        ({"inngest_dev": "perhaps"}, "INNGEST_DEV is 1, 0, or the URL"),
+        ({"inngest_dev": "http://user:word@127.0.0.1:8288"}, "user name or password"),
+        ({"atlas_review_timeout": "400d"}, "less than or equal"),
+        ({"atlas_review_timeout": "99999999999999d"}, "Input should be"),
         ({"atlas_agent_key": AGENT}, "belong together"),
         ({"atlas_reviewer_key": REVIEWER}, "belong together"),
         ({"atlas_agent_key": "short", "atlas_reviewer_key": REVIEWER}, "at least 16 characters"),
@@ -65,6 +77,8 @@ def test_a_wrong_setting_ends_the_process_with_a_sentence_and_without_the_value(
     [
         ({}, EngineKind.EMBEDDED),
         ({"inngest_dev": "0"}, EngineKind.EMBEDDED),
+        ({"inngest_dev": "no"}, EngineKind.EMBEDDED),
+        ({"inngest_dev": "off", "inngest_event_key": "k", "inngest_signing_key": "5e1f"}, EngineKind.INNGEST),
         ({"inngest_dev": "1"}, EngineKind.INNGEST_DEV),
         ({"inngest_dev": "http://127.0.0.1:8288"}, EngineKind.INNGEST_DEV),
         ({"inngest_event_key": "k", "inngest_signing_key": "5e1f"}, EngineKind.INNGEST),

@@ -1,5 +1,6 @@
 """The default assessor: scores from a policy file that people can read, by tool name and MCP annotations."""
 
+import asyncio
 import hashlib
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -9,7 +10,8 @@ import celpy
 import tomli
 from celpy.adapter import json_to_cel
 from celpy.celparser import CELParseError
-from pydantic import Field, ValidationError
+from celpy.celtypes import BoolType
+from pydantic import Field, StrictInt, ValidationError
 
 from atlas.assessors import ToolFacts
 from atlas.errors import PolicyInvalid
@@ -23,7 +25,7 @@ class Rule(Frozen):
 
     tool: str
     when: str | None = None
-    score: int = Score
+    score: StrictInt = Score
     classification: str
     rationale: str
 
@@ -31,9 +33,9 @@ class Rule(Frozen):
 class Annotated(Frozen):
     """What calls get that no rule names, by what their tool says of itself."""
 
-    read_only: int = Score
-    destructive: int = Score
-    unknown: int = Score
+    read_only: StrictInt = Score
+    destructive: StrictInt = Score
+    unknown: StrictInt = Score
 
 
 class PolicyFile(Frozen):
@@ -61,7 +63,11 @@ class Policy:
 
     async def judge(self, call: ToolCall, tool: ToolFacts) -> dict[str, Any]:
         """Score a call; an exception means that a condition could not be evaluated on its arguments."""
-        rule = self._matching(call, tool) or self._by_annotations(tool)
+        named = [rule for rule in self._file.rule if fnmatchcase(call.tool_name, rule.tool)]
+        if any(rule.when for rule in named):  # how long a condition takes depends on the arguments
+            rule = await asyncio.to_thread(self._first, named, call, tool)
+        else:
+            rule = self._first(named, call, tool)
         return {
             "risk_score": rule.score,
             "classification": rule.classification,
@@ -69,9 +75,9 @@ class Policy:
             "rationale": rule.rationale,
         }
 
-    def _matching(self, call: ToolCall, tool: ToolFacts) -> Rule | None:
-        named = [rule for rule in self._file.rule if fnmatchcase(call.tool_name, rule.tool)]
-        return next((rule for rule in named if rule.when is None or self._holds(rule.when, call, tool)), None)
+    def _first(self, named: list[Rule], call: ToolCall, tool: ToolFacts) -> Rule:
+        holding = (rule for rule in named if rule.when is None or self._holds(rule.when, call, tool))
+        return next(holding, None) or self._by_annotations(tool)
 
     def _holds(self, when: str, call: ToolCall, tool: ToolFacts) -> bool:
         known: dict[str, Any] = {
@@ -79,9 +85,10 @@ class Policy:
             "tool": tool.model_dump(),
             "principal": call.principal,
         }
-        return bool(
-            self._conditions[when].evaluate({key: json_to_cel(value) for key, value in known.items()})
-        )
+        holds = self._conditions[when].evaluate({key: json_to_cel(value) for key, value in known.items()})
+        if not isinstance(holds, BoolType):
+            raise TypeError(f"The condition {when!r} is neither true nor false.")
+        return bool(holds)
 
     def _by_annotations(self, tool: ToolFacts) -> Rule:
         if tool.is_destructive and not tool.is_read_only:
