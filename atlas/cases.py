@@ -250,9 +250,7 @@ def add_decision(connection: Connection, case: Case, decision: Decision) -> Case
 
 def add_outcome(connection: Connection, case: Case, outcome: Outcome) -> Case:
     """Record how the execution of a case ended."""
-    result = None
-    if outcome.result is not None:  # a lone surrogate, which no UTF-8 can hold, becomes a question mark
-        result = json.dumps(outcome.result, ensure_ascii=False).encode("utf-8", "replace").decode()
+    result = None if outcome.result is None else json.dumps(outcome.result, ensure_ascii=False)
     _INSERT[outcomes].execute(connection, outcome.model_dump() | {"case_id": case.case_id, "result": result})
     return case.model_copy(update={"outcome": outcome})
 

@@ -1,10 +1,12 @@
 """Stage 4: the approved call, exactly as approved, at most once."""
 
 import asyncio
+import json
 import logging
 from typing import Any
 
 from fastmcp import FastMCP
+from fastmcp.exceptions import ToolError
 from mcp.types import CallToolResult, TextContent
 from sqlalchemy.engine import Connection
 
@@ -14,7 +16,7 @@ from atlas.canonical import digest
 from atlas.cases import CaseStore, add_outcome, cases, claim_again, read_case, transition
 from atlas.database import now
 from atlas.errors import ExecutionRefused
-from atlas.models import Case, Outcome, Status, Verdict
+from atlas.models import Case, Outcome, Status, ToolCall, Verdict
 from atlas.notifications import Notifier
 from atlas.settings import Settings
 
@@ -100,16 +102,24 @@ class Executor:
 
     async def _call_tool(self, case: Case) -> Outcome | None:
         """The tool's answer, an error of its own included; None if it did not answer in time."""
-        call = self._server.call_tool(case.call.tool_name, case.call.arguments, run_middleware=False)
         try:
-            result = _wire_result((await asyncio.wait_for(call, self._seconds)).to_mcp_result())
+            result = _wire_result(await asyncio.wait_for(self._tool_result(case.call), self._seconds))
         except asyncio.TimeoutError:
             return None
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             # As FastMCP tells the agent when it calls the tool itself: an error is an answer.
             result = CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
         dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True)
-        return Outcome(result=dumped, detail=None, finished_at=now())
+        # A lone surrogate, which no UTF-8 holds and no client reads, becomes a question mark.
+        text = json.dumps(dumped, ensure_ascii=False).encode("utf-8", "replace")
+        return Outcome(result=json.loads(text), detail=None, finished_at=now())
+
+    async def _tool_result(self, call: ToolCall) -> Any:
+        try:
+            result = await self._server.call_tool(call.tool_name, call.arguments, run_middleware=False)
+        except SystemExit as error:  # which would end the gateway, and not only the tool
+            raise ToolError(f"The tool {call.tool_name} tried to end the process.") from error
+        return result.to_mcp_result()
 
     async def _record(self, case_id: str, outcome: Outcome) -> Case:
         detail = {"is_error": outcome.is_error, "result_sha256": digest_of_result(outcome)}

@@ -66,6 +66,11 @@ class Workshop:
             return text
 
         @self.server.tool
+        async def end_process(text: str) -> str:
+            """Try to take the gateway along."""
+            raise SystemExit(3)
+
+        @self.server.tool
         async def refuse(text: str) -> str:
             """Answer with an error."""
             self.calls.append(text)
@@ -200,6 +205,13 @@ async def test_a_tool_that_answers_with_an_error_has_answered(tmp_path: Path) ->
         assert case.status is Status.EXECUTED and case.outcome is not None and case.outcome.is_error
         assert case.outcome.result is not None and "a is not possible" in str(case.outcome.result["content"])
         assert shop.calls == ["a"]
+
+
+async def test_a_tool_that_tries_to_end_the_process_has_answered_with_an_error(tmp_path: Path) -> None:
+    """The other calls go on."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.executor.execute((await shop.approved("end_process")).case_id)
+        assert case.status is Status.EXECUTED and case.outcome is not None and case.outcome.is_error
 
 
 async def test_a_tool_that_hangs_leaves_an_unknown_outcome(tmp_path: Path) -> None:
