@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from acceptance.npm_clients import NODE, NPX, PATH, NpmClients
+from acceptance.npm_clients import NODE, NODE_ENVIRONMENT, NPX, NpmClients
 from fastmcp import Client
 from gateway_process import (
     AGENT_KEY,
@@ -350,7 +350,7 @@ async def test_the_configuration_with_mcp_remote_connects(guide: GatewayProcess)
     server = configured["mcpServers"]["atlas"]
     assert server["command"] == "npx"
     server |= {"command": str(NODE), "args": [str(NPX), *server["args"]], "cwd": str(NpmClients.directory())}
-    server["env"]["PATH"] = PATH
+    server["env"] |= NODE_ENVIRONMENT
     assert "get_outcome" in await tools_by(configured)
 
 

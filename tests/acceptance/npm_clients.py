@@ -21,6 +21,8 @@ PACKAGES = (
     "mcp-remote@0.15.1",
 )
 PATH = f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"  # what npm starts looks for node there
+MACHINES_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # Node has a list of its own, and takes more
+NODE_ENVIRONMENT = {"PATH": PATH, "NODE_EXTRA_CA_CERTS": MACHINES_CERTIFICATES}
 INSTALL_SECONDS = 300
 RUN_SECONDS = 60
 SCRIPT = Path(__file__).parent / "typescript_client.mjs"
@@ -38,9 +40,7 @@ class NpmClients:
         """Install them, or find them installed, in ATLAS_TEST_NPM or else in .npm-tests of the checkout."""
         directory = cls.directory()
         directory.mkdir(parents=True, exist_ok=True)
-        found = shutil.which("npm")  # it knows this machine's proxy and certificates
-        npm, path = ([found], os.environ["PATH"]) if found else ([NODE, NPM], PATH)
-        command = [*npm, "install", "--no-audit", "--no-fund", "--prefix", directory, *PACKAGES]
+        command = [NODE, NPM, "install", "--no-audit", "--no-fund", "--prefix", directory, *PACKAGES]
         done = subprocess.run(
             command,
             check=False,
@@ -48,7 +48,7 @@ class NpmClients:
             text=True,
             timeout=INSTALL_SECONDS,
             cwd=directory,
-            env=os.environ | {"PATH": path},
+            env=os.environ | NODE_ENVIRONMENT,
         )
         assert done.returncode == 0, f"npm could not install {' '.join(PACKAGES)}:\n{done.stderr}"
         shutil.copy(SCRIPT, directory)  # Node looks for modules beside the script
