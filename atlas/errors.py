@@ -54,6 +54,10 @@ class PolicyInvalid(AtlasError):
     """The policy {path} cannot be used: {reason}"""
 
 
+class AssessorFailed(AtlasError):
+    """{reason}"""
+
+
 class DataDirectoryInUse(AtlasError):
     """Another gateway works on the data directory {path}; one directory serves one gateway."""
 

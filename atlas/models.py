@@ -58,6 +58,22 @@ class ToolCall(Frozen):
     arguments_sha256: str  # 64 hex digits, of the RFC 8785 form
 
 
+class Ruling(Frozen):
+    """What the policy says of one call (scores 0-100); of several rules that match, the strictest holds."""
+
+    policy_sha256: str  # 64 hex digits, of the policy file
+    rules: tuple[str, ...]  # the rules that matched, as a person finds them in the file; none: an unnamed tool
+    score: int = Field(ge=0, le=100)  # what the call gets when no model is asked
+    floor: int = Field(ge=0, le=100)  # below which no model can take it
+    classification: str
+    rationale: str
+    legal_basis: str | None = None
+    is_denied: bool = False  # which no person can lift
+    reviewers: tuple[str, ...] = ()  # who may decide; none: every reviewer
+    approvals: int = Field(default=1, ge=1)  # of different reviewers
+    review_seconds: int | None = None  # how long they may take; None: ATLAS_REVIEW_TIMEOUT
+
+
 class Assessment(Frozen):
     """How risky a call was judged, by what, and against which threshold (all scores 0-100)."""
 

@@ -1,24 +1,74 @@
 """The judges of a call: a family of interchangeable parts that answer with a risk score from 0 to 100."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from atlas.models import Frozen, ToolCall
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+
+from atlas.models import Frozen
 
 
 class ToolFacts(Frozen):
-    """What a tool says of itself by its MCP annotations; None where it says nothing."""
+    """What a tool says of itself: description, MCP annotations (None where it says nothing), tags."""
 
     name: str
-    description: str
-    is_read_only: bool | None
-    is_destructive: bool | None
-    is_idempotent: bool | None
+    description: str = ""
+    is_read_only: bool | None = None
+    is_destructive: bool | None = None
+    is_idempotent: bool | None = None
+    is_open_world: bool | None = None
+    upstream: str | None = None  # the server behind the gateway that offers it; None for a built-in tool
+    tags: tuple[str, ...] = ()
+
+
+class Question(Frozen):
+    """What is judged: one call, and what the agent claims that it is for (claims can be false)."""
+
+    tool: ToolFacts
+    arguments: dict[str, Any]
+    principal: str
+    intent: str | None = None  # the agent's claim, from `_meta` of the call
+    user_request: str | None = None  # the agent's claim, from `_meta` of the call
+
+
+class Answer(BaseModel):
+    """What a model has to answer; nothing is converted, so that 70.5 or "70" is no score."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    risk_score: StrictInt = Field(ge=0, le=100)
+    classification: StrictStr = Field(max_length=200)
+    action: StrictStr = Field(max_length=200)
+    rationale: StrictStr = Field(max_length=4000)
+    model: StrictStr | None = Field(default=None, max_length=200)
+    version: StrictStr | None = Field(default=None, max_length=200)  # of prompt or weights, where they say it
 
 
 class Assessor(Protocol):
-    """Judges one call."""
+    """A model that judges calls. Whatever it raises, answers wrongly or answers late: a person decides."""
 
-    name: str
+    name: str  # for start-up, /readyz and the record, such as "modal nislam-mics/ATLAS-NIST-Measure"
+    model: str | None
+    prompt_version: str | None
 
-    async def judge(self, call: ToolCall, tool: ToolFacts) -> Any:
-        """Answer {"risk_score": 0-100, "classification", "action", "rationale"}; may raise anything."""
+    async def judge(self, question: Question) -> Any:
+        """Answer what `Answer` accepts; raises AssessorFailed with a sentence for the reviewer, or anything.
+
+        It sets no deadline of its own: whoever asks cancels it.
+        """
+
+    async def close(self) -> None:
+        """Give back connections."""
+
+
+@runtime_checkable
+class DurableAssessor(Assessor, Protocol):
+    """An assessor whose answer can be fetched by another process than the one that asked."""
+
+    async def ask(self, question: Question) -> str:
+        """Begin to judge, and say under which reference the answer can be fetched."""
+
+    async def fetch(self, reference: str) -> Any:
+        """Wait for the answer to a question that was asked; raises as `judge` does."""
+
+    async def cancel(self, reference: str) -> None:
+        """Stop the work on a question whose answer nobody waits for any more."""
