@@ -17,12 +17,13 @@ from starlette.types import ASGIApp
 from atlas import __version__
 from atlas.admit import Admission
 from atlas.assess import Assessments
-from atlas.assessors import Assessor
-from atlas.assessors.policy import Policy
+from atlas.assessors.choose import build_assessor
+from atlas.assessors.guard import Guard
+from atlas.assessors.policy import PolicyInForce
 from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate, ThisMachineOnly
 from atlas.cases import CaseStore
 from atlas.database import Database
-from atlas.decide import decide_after_wait, decide_by_score
+from atlas.decide import Decisions, decide_after_wait, decide_by_score
 from atlas.errors import AtlasError
 from atlas.events import Courier
 from atlas.execute import Executor
@@ -41,12 +42,22 @@ from workflows import BindStages, Stages, handle_governance, inngest_client
 def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> FastAPI:
     """Build the app; its lifespan opens and closes everything that it needs."""
     database = Database(settings.atlas_data_dir)
-    store, notifier, assessor = CaseStore(database), Notifier(settings), Policy(settings.atlas_policy)
+    store, notifier, policy, model = CaseStore(database), Notifier(settings), *build_judges(settings)
     courier, engine = Courier(client, store), InngestServer(settings, client)
     agents, office = AgentKeys(settings), WelfareOffice(database)
     server = build_server(settings, agents, office, store, courier)
     executor = Executor(store=store, server=server, notifier=notifier, settings=settings)
-    stages = build_stages(settings, store, server, assessor, notifier, executor)
+    assessments = Assessments(
+        store=store,
+        server=server,
+        policy=policy,
+        model=model,
+        settings=settings,
+        notifier=notifier,
+        decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
+    )
+    decisions = Decisions(store=store, rule=assessments.rule, timeout=settings.atlas_review_timeout)
+    stages = build_stages(settings, store, assessments, notifier, executor)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,6 +67,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             await database.open()
             await office.seed()
             stack.push_async_callback(notifier.close)
+            if model is not None:
+                stack.push_async_callback(model.close)
             stack.push_async_callback(executor.close)
             await executor.recover()
             await stack.enter_async_context(mcp_lifespan())
@@ -68,15 +81,33 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     # Without FastAPI's pages, whose scripts come from somebody else's host, and what they describe.
     app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"
-    app.state.banner = banner(settings, server=engine, assessor=assessor)
-    add_health(app, settings=settings, database=database, server=engine, courier=courier, assessor=assessor)
-    add_webhook(app, gate=ReviewerGate(settings, agents), store=store, announce=courier.announce)
+    app.state.reload_policy = policy.reload
+    app.state.banner = banner(settings, server=engine, policy=policy, model=model)
+    add_health(
+        app,
+        settings=settings,
+        database=database,
+        server=engine,
+        courier=courier,
+        policy=policy,
+        model=model,
+    )
+    add_webhook(app, gate=ReviewerGate(settings, agents), decisions=decisions, announce=courier.announce)
     add_error_shape(app)
     origin = settings.inngest_serve_origin
     inngest.fast_api.serve(app, client, [handle_governance], serve_origin=origin, enable_unauthed_sync=False)
     mcp_lifespan = add_transports(app, server)
     add_middleware(app, settings, stages)
     return app
+
+
+def build_judges(settings: Settings) -> tuple[PolicyInForce, Guard | None]:
+    """The policy, which rules on every call, and the model that is asked as well, if one is configured."""
+    assessor = build_assessor(settings)
+    policy = PolicyInForce(
+        settings.atlas_policy, threshold=settings.atlas_risk_threshold, reviewers=settings.reviewers
+    )
+    return policy, Guard(assessor, seconds=settings.atlas_assess_seconds) if assessor else None
 
 
 def build_server(
@@ -94,20 +125,11 @@ def build_server(
 def build_stages(
     settings: Settings,
     store: CaseStore,
-    server: FastMCP,
-    assessor: Assessor,
+    assessments: Assessments,
     notifier: Notifier,
     executor: Executor,
 ) -> Stages:
     """What the workflow calls, in the order of the path."""
-    assessments = Assessments(
-        store=store,
-        server=server,
-        assessor=assessor,
-        settings=settings,
-        notifier=notifier,
-        decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
-    )
     return Stages(
         assess=assessments.assess,
         decide=partial(decide_after_wait, store=store),

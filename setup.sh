@@ -8,9 +8,10 @@ ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 NAME=atlas-gateway
 PID_FILE=$ROOT/.gateway.pid
 HEALTH_SECONDS=90
+OPENAI_URL=https://api.openai.com/v1
 ASKED=(
-    MODAL_FUNCTION_NAME OPENAI_API_KEY OLLAMA_HOST INNGEST_EVENT_KEY INNGEST_SIGNING_KEY
-    MODAL_TOKEN_ID MODAL_TOKEN_SECRET ATLAS_AGENT_KEY ATLAS_REVIEWER_KEY
+    MODAL_FUNCTION_NAME OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL OLLAMA_HOST
+    INNGEST_EVENT_KEY INNGEST_SIGNING_KEY MODAL_TOKEN_ID MODAL_TOKEN_SECRET ATLAS_AGENT_KEY ATLAS_REVIEWER_KEY
 )
 LINE_OF_ENV='^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)[[:space:]]*=(.*)$'
 DRAFT=    # the new .env while it is written
@@ -143,13 +144,19 @@ check_plain() {
         refuse 'Only letters, digits and . _ ~ : / + = @ % , - can stand here: no blanks, no quotes.'
 }
 
-check_required() {
+# OpenAI itself wants a key; a server of one's own may not.
+check_openai_key() {
     check_plain "$1" || return 1
-    [[ -n $1 ]] || refuse 'This backend needs it.'
+    [[ -n $1 || $OPENAI_BASE_URL != "$OPENAI_URL" ]] || refuse 'OpenAI needs it.'
+}
+
+check_model() {
+    check_plain "$1" || return 1
+    [[ -n $1 ]] || refuse 'A model needs a name.'
 }
 
 check_function() {
-    matches "$1" '^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$' ||
+    matches "$1" '^([A-Za-z0-9._-]+/)?[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$' ||
         refuse 'A Modal function is written app/function, for example nislam-mics/ATLAS-NIST-Measure.'
 }
 
@@ -228,23 +235,34 @@ ask_modal_function() {
 ask_backend() {
     local current=3 backend
     [[ -z $OLLAMA_HOST ]] || current=2
-    [[ -z $OPENAI_API_KEY ]] || current=1
+    [[ -z $OPENAI_API_KEY$OPENAI_BASE_URL ]] || current=1
     backend=$current
-    [[ ! -t 0 ]] || say 'AI backend for the assessment (kept in .env; this version judges by the policy file alone): 1 OpenAI, 2 Ollama, 3 none'
+    [[ ! -t 0 ]] || say 'AI backend, which judges calls beside the policy: 1 OpenAI or a server like it, 2 Ollama, 3 none'
     ask backend check_backend "AI backend [$current]" listen
-    case $backend in
-        1) ask_secret OPENAI_API_KEY check_required 'OpenAI API key' ;;
-        2)
-            : "${OLLAMA_HOST:=http://127.0.0.1:11434}"
-            ask OLLAMA_HOST check_url "Ollama host [$OLLAMA_HOST]" listen
-            ;;
-    esac
     [[ $backend == "$current" ]] || forget_other_backends "$backend"
+    case $backend in
+        1) ask_openai ;;
+        2) ask_ollama ;;
+    esac
+}
+
+ask_openai() {
+    : "${OPENAI_BASE_URL:=$OPENAI_URL}" "${OPENAI_MODEL:=gpt-6-luna}"
+    ask OPENAI_BASE_URL check_url "Its URL [$OPENAI_BASE_URL]" listen
+    ask OPENAI_MODEL check_model "Model [$OPENAI_MODEL]" listen
+    ask_secret OPENAI_API_KEY check_openai_key 'OpenAI API key'
+}
+
+ask_ollama() {
+    : "${OLLAMA_HOST:=http://127.0.0.1:11434}" "${OPENAI_MODEL:=llama3.2}"
+    ask OLLAMA_HOST check_url "Ollama host [$OLLAMA_HOST]" listen
+    ask OPENAI_MODEL check_model "Model [$OPENAI_MODEL]" listen
 }
 
 # The gateway uses the backend it finds in .env, so the one that was not chosen leaves it.
 forget_other_backends() {
-    [[ $1 == 1 ]] || OPENAI_API_KEY=
+    OPENAI_MODEL=
+    [[ $1 == 1 ]] || OPENAI_API_KEY='' OPENAI_BASE_URL=
     [[ $1 == 2 ]] || OLLAMA_HOST=
 }
 
@@ -285,6 +303,20 @@ configure() {
     ask_modal_token
     make_keys
     write_env
+    say "$(judges)"
+}
+
+# As the gateway chooses, where ATLAS_ASSESSOR leaves it the choice.
+judges() {
+    local chosen
+    chosen=$(stored ATLAS_ASSESSOR)
+    case ${chosen:-auto}/${MODAL_TOKEN_ID:+modal}/$OPENAI_API_KEY$OPENAI_BASE_URL$OLLAMA_HOST in
+        auto/modal/?*) printf 'Calls are judged by the policy and Modal; ATLAS_ASSESSOR=openai in .env takes the AI backend instead.' ;;
+        auto/modal/) printf 'Calls are judged by the policy and Modal.' ;;
+        auto//?*) printf 'Calls are judged by the policy and the AI backend.' ;;
+        auto//) printf 'Calls are judged by the policy alone.' ;;
+        *) printf 'Calls are judged as ATLAS_ASSESSOR=%s in .env says.' "$chosen" ;;
+    esac
 }
 
 # ── Where it listens ─────────────────────────────────────────────────────────────────────────────────────
@@ -373,7 +405,7 @@ has_docker() {
 # the environment (`-e NAME`), because a URL may hold a password and arguments can be read by everybody.
 point_to_host() {
     local name value
-    for name in OLLAMA_HOST INNGEST_DEV INNGEST_BASE_URL ATLAS_NOTIFY_URL; do
+    for name in OLLAMA_HOST OPENAI_BASE_URL INNGEST_DEV INNGEST_BASE_URL ATLAS_NOTIFY_URL; do
         value=$(stored "$name")
         [[ $name != INNGEST_DEV || $value != 1 ]] || value=http://127.0.0.1:8288
         [[ $value =~ ^(https?://)(localhost|127\.0\.0\.1)([:/].*)?$ ]] || continue

@@ -23,8 +23,9 @@ from atlas.settings import Settings
 
 BENEFICIARY = "BEN-123"
 PENDING = "PENDING REVIEW (Ref: evt_"
-FINAL = {"EXECUTED", "REJECTED", "EXPIRED", "FAILED", "OUTCOME_UNKNOWN"}
-PATIENCE_SECONDS = 30.0
+WAITS = "PENDING_REVIEW"
+FINAL = {"EXECUTED", "REJECTED", "DENIED", "EXPIRED", "FAILED", "OUTCOME_UNKNOWN"}
+PATIENCE_SECONDS = 60.0  # a model may take half of it
 STEPS = count(1)
 
 
@@ -48,10 +49,11 @@ class Reviewer:
 
     url: str
     headers: dict[str, str]
+    name: str | None = "Handshake"  # None: the key has a name of its own
 
     async def decide(self, decision: str, reference: str, reason: str) -> str:
         """Post a decision; returns what the gateway answered."""
-        body = {"decision": decision, "event_id": reference, "reviewer": "Handshake", "reason": reason}
+        body = {"decision": decision, "event_id": reference, "reviewer": self.name, "reason": reason}
         async with httpx.AsyncClient(timeout=10) as client:
             response = await client.post(f"{self.url}/webhook/approval", json=body, headers=self.headers)
         if response.status_code in (401, 403):
@@ -67,10 +69,19 @@ class Reviewer:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A risky call that waits for a person, and the words by which it is found in the record's history."""
+
+    reference: str
+    trace: str
+
+
+@dataclass(frozen=True)
 class Agent:
-    """The agent, connected over SSE."""
+    """The agent, connected over SSE; its reviewer helps where even reading needs a person."""
 
     session: ClientSession
+    reviewer: Reviewer
 
     async def call(self, tool: str, **arguments: Any) -> CallToolResult:
         """Call a tool; the call and its answer are printed."""
@@ -83,30 +94,55 @@ class Agent:
         return result
 
     async def read_record(self) -> dict[str, Any]:
-        """The beneficiary's record, by a call that needs no person; a busy gateway may answer it later."""
+        """The beneficiary's record; a slow model answers later, and a cautious one wants a person."""
         result = await self.call("check_status", beneficiary_id=BENEFICIARY)
         record = result.structured_content or {}
-        if text_of(result).startswith(PENDING):
-            outcome = await self.wait_for_outcome(reference_in(result))
+        if is_held(result):
+            reference, outcome = reference_in(result), await self.judged(result)
+            if status_in(outcome) == WAITS:
+                step(f"The assessor wants a person for this as well; the reviewer approves {reference}.")
+                answer(await self.reviewer.decide("APPROVED", reference, "Reading harms nobody"))
+                outcome = await self.wait_for(reference, FINAL)
             record = (outcome.structured_content or {}).get("result", {}).get("structuredContent") or {}
         expect("history" in record, "check_status gave no record", text_of(result))
         return record
 
-    async def ask_for_payment_extension(self, reason: str) -> str:
-        """Make the risky call; returns the reference under which it waits for a person."""
+    async def ask_for_something_risky(self, reason: str) -> Held:
+        """Make a call that waits for a person, whatever assessor judges."""
         result = await self.call("request_payment_extension", beneficiary_id=BENEFICIARY, reason=reason)
-        held = text_of(result).startswith(PENDING)
-        expect(held, "The risky call was not held for a person", text_of(result))
-        return reference_in(result)
+        if await self.waits_for_person(result):
+            return Held(reference_in(result), reason)
+        step("The assessor's model has let this one pass. What the policy never leaves to a model:")
+        amount = 100 + secrets.randbelow(900)
+        changes = {"monthly_amount_eur": amount}
+        result = await self.call("modify_welfare_record", beneficiary_id=BENEFICIARY, changes=changes)
+        expect(await self.waits_for_person(result), "The risky call was not held", text_of(result))
+        return Held(reference_in(result), f'"monthly_amount_eur": {amount}')
 
-    async def wait_for_outcome(self, reference: str) -> CallToolResult:
-        """What the agent reads about a call once it has ended."""
+    async def waits_for_person(self, result: CallToolResult) -> bool:
+        """Whether a call that was made waits for a person, once it has been judged."""
+        return is_held(result) and status_in(await self.judged(result)) == WAITS
+
+    async def judged(self, result: CallToolResult) -> CallToolResult:
+        """The answer to a held call, or what get_outcome says of it as soon as it has been judged."""
+        if status_in(result) == WAITS:
+            return result
+        return await self.wait_for(reference_in(result), FINAL | {WAITS})
+
+    async def wait_for(self, reference: str, statuses: set[str]) -> CallToolResult:
+        """What the agent reads about a call once it stands where it is waited for."""
         end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while asyncio.get_running_loop().time() < end:
-            result = await self.call("get_outcome", ref=reference, wait_seconds=10)
-            if status_in(result) in FINAL:
+            seconds = 1 if WAITS in statuses else 10
+            result = await self.call("get_outcome", ref=reference, wait_seconds=seconds)
+            if status_in(result) in statuses:
                 return result
         raise HandshakeError(f"No outcome of {reference} within {PATIENCE_SECONDS:.0f} seconds.")
+
+
+def is_held(result: CallToolResult) -> bool:
+    """Whether a call was answered with its reference."""
+    return text_of(result).startswith(PENDING)
 
 
 def expect(condition: bool, problem: str, evidence: str) -> None:
@@ -135,27 +171,30 @@ async def play_approval(agent: Agent, reviewer: Reviewer) -> None:
     print("\nA risky call that a person approves")
     before = await agent.read_record()
     reason = f"hospital stay {secrets.token_hex(4)}"
-    reference = await agent.ask_for_payment_extension(reason)
-    expect(await agent.read_record() == before, "The record changed before anybody approved", reference)
+    held = await agent.ask_for_something_risky(reason)
+    reference, unchanged = held.reference, await agent.read_record()
+    times = sum(held.trace in entry for entry in unchanged["history"])
+    expect(times == 0, "The record changed before anybody approved", reference)
     step(f"The reviewer approves {reference}.")
     answer(await reviewer.decide("APPROVED", reference, "The file supports it"))
-    outcome = await agent.wait_for_outcome(reference)
+    outcome = await agent.wait_for(reference, FINAL)
     expect(status_in(outcome) == "EXECUTED", "The approved call did not run", text_of(outcome))
     after = await agent.read_record()
-    times = sum(reason in entry for entry in after["history"])
+    times = sum(held.trace in entry for entry in after["history"])
     expect(times == 1, f"The approved call is in the record {times} times instead of once", reference)
-    answer(f"Repayment was due {before['repayment_due']}, and is now due {after['repayment_due']}.")
+    changed = [name for name in after if name != "history" and after[name] != before.get(name)]
+    answer("; ".join(f"{name} was {before.get(name)} and is now {after[name]}" for name in changed) + ".")
 
 
 async def play_rejection(agent: Agent, reviewer: Reviewer) -> None:
     """A risky call waits, is rejected, and changes nothing; the agent reads why."""
     print("\nA risky call that a person rejects")
-    before = await agent.read_record()
-    reference = await agent.ask_for_payment_extension(f"no reason at all {secrets.token_hex(4)}")
+    held = await agent.ask_for_something_risky(f"no reason at all {secrets.token_hex(4)}")
+    reference, before = held.reference, await agent.read_record()
     why = f"Nothing in the file supports it ({secrets.token_hex(4)})"
     step(f"The reviewer rejects {reference}: {why}.")
     answer(await reviewer.decide("REJECTED", reference, why))
-    outcome = await agent.wait_for_outcome(reference)
+    outcome = await agent.wait_for(reference, FINAL)
     expect(status_in(outcome) == "REJECTED", "The rejected call was not refused", text_of(outcome))
     expect(why in text_of(outcome), "The agent does not read the reviewer's reason", text_of(outcome))
     expect(await agent.read_record() == before, "The rejected call changed the record", reference)
@@ -172,7 +211,7 @@ async def shake_hands(url: str, agent_headers: dict[str, str], reviewer: Reviewe
         step(f"The agent connects to {url}/mcp/sse and lists the tools.")
         await session.initialize()
         answer(", ".join(tool.name for tool in (await session.list_tools()).tools))
-        agent = Agent(session=session)
+        agent = Agent(session=session, reviewer=reviewer)
         await play_approval(agent, reviewer)
         await play_rejection(agent, reviewer)
 
@@ -220,8 +259,8 @@ def main(arguments: list[str]) -> int:
     os.chdir(Path(__file__).parent)  # where .env is
     settings = Settings.read()
     url = arguments[0].rstrip("/") if arguments else f"http://127.0.0.1:{settings.atlas_port}"
-    reviewer_key = settings.atlas_reviewer_key.get_secret_value() if settings.atlas_reviewer_key else None
-    reviewer = Reviewer(url=url, headers=bearer(reviewer_key))
+    key, name = next(iter(settings.reviewer_keys.items()), (None, None))
+    reviewer = Reviewer(url=url, headers=bearer(key), name=None if name else "Handshake")
     try:
         asyncio.run(shake_hands(url, bearer(next(iter(settings.agent_keys), None)), reviewer))
     except Exception as error:

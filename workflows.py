@@ -73,6 +73,9 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
             raise inngest.NonRetriableError(str(error)) from error
 
     standing = await ctx.step.run("assess", assess)
+    if standing.get("asked") and standing["status"] == Status.QUEUED.value:
+        # A model elsewhere is at work; its answer is fetched in a step of its own, after a restart too.
+        standing = await ctx.step.run("assess", assess)
     while standing["status"] == Status.PENDING_REVIEW.value:
         standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
     if standing["status"] in (Status.AUTHORIZED.value, Status.EXECUTING.value):
@@ -102,6 +105,7 @@ def _standing(case: Case) -> Standing:
     return {
         "status": case.status.value,
         "risk_score": case.assessment.risk_score if case.assessment else None,
+        "asked": case.inquiry.reference if case.inquiry else None,
         "wait_seconds": max(1, int(left) + 1),  # whole seconds that lead past the end of the review
     }
 

@@ -29,6 +29,9 @@ from atlas.models import Case, ToolCall
 from atlas.report import GET_OUTCOME, answer, is_settled
 from atlas.settings import Settings
 
+INTENT, USER_REQUEST = "io.atlas/intent", "io.atlas/user_request"  # in `_meta` of a call
+LONGEST_CLAIM = 4000  # characters
+
 logger = logging.getLogger(__name__)
 
 
@@ -77,6 +80,8 @@ class Admission(Middleware):
                 tool_name=name,
                 arguments=arguments,
                 arguments_sha256=digest(arguments),
+                intent=claim(context.message, INTENT),
+                user_request=claim(context.message, USER_REQUEST),
             )
         except NotCanonical as error:
             raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
@@ -103,6 +108,13 @@ class Admission(Middleware):
             raise ToolError(
                 "This call was refused: the gateway cannot record it. Nothing was done."
             ) from error
+
+
+def claim(message: CallToolRequestParams, name: str) -> str | None:
+    """What the agent says of its call in `_meta`, if it is a text; of a long one the beginning."""
+    said = (message.meta or {}).get(name)
+    # A lone surrogate, which no file can hold, becomes a question mark.
+    return said[:LONGEST_CLAIM].encode("utf-8", "replace").decode() if isinstance(said, str) else None
 
 
 async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:

@@ -1,36 +1,30 @@
-"""Stage 2: a call gets its risk score; whatever goes wrong on the way, a person decides."""
+"""Stage 2: a call gets its risk score; whatever goes wrong on the way, a person decides.
 
-import asyncio
+The policy rules first. A model, where one is configured, is asked as well; the score is the higher of the
+policy's floor and the model's score, so that a model can add to the policy but never go below it.
+"""
+
 import logging
-import time
 from collections.abc import Callable
+from functools import partial
 
 from fastmcp import FastMCP
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.assessors import Assessor, ToolFacts
-from atlas.cases import CaseStore, add_assessment, read_case
+from atlas.assessors import Answer, Assessor, Question, ToolFacts
+from atlas.assessors.guard import Guard
+from atlas.assessors.policy import PolicyInForce
+from atlas.cases import CaseStore, add_assessment, add_inquiry, read_case
 from atlas.database import now
-from atlas.models import Assessment, Case, Status, ToolCall
+from atlas.errors import AssessorFailed
+from atlas.models import Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.notifications import Notifier
 from atlas.settings import Settings
 
 WORST_SCORE = 100
 
 logger = logging.getLogger(__name__)
-
-
-class Answer(BaseModel):
-    """What an assessor has to answer; nothing is converted, so that 70.5 or "70" is no score."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    risk_score: StrictInt = Field(ge=0, le=100)
-    classification: StrictStr = Field(max_length=200)
-    action: StrictStr = Field(max_length=200)
-    rationale: StrictStr = Field(max_length=4000)
 
 
 class Assessments:
@@ -41,101 +35,167 @@ class Assessments:
         *,
         store: CaseStore,
         server: FastMCP,
-        assessor: Assessor,
+        policy: PolicyInForce,
+        model: Guard | None,
         settings: Settings,
         notifier: Notifier,
         decide: Callable[[Connection, Case], Case],
     ) -> None:
         self._store = store
         self._server = server
-        self._assessor = assessor
-        self._settings = settings
+        self._policy = policy
+        self._model = model
+        self._threshold = settings.atlas_risk_threshold
         self._notifier = notifier
         self._decide = decide
 
     async def assess(self, case_id: str) -> Case:
-        """Judge a case unless it was judged before, and tell the reviewer if it waits for a person now."""
+        """Judge a case unless it was judged before, and tell the reviewer if it waits for a person now.
+
+        A model elsewhere is only asked at first: the case comes back QUEUED, with an inquiry, and assessing
+        it again fetches the answer, in whatever process that is.
+        """
         case = await self._store.read_call(case_id)
-        assessment = None
+        judged = None
         if case.assessment is None and case.status is Status.QUEUED:  # else a person was quicker
-            assessment = await self._judge(case.call)
-
-        def record(connection: Connection) -> Case:
-            current = read_case(connection, case_id)
-            if assessment is not None and current.assessment is None:
-                current = _record(connection, current, assessment)
-            return self._decide(connection, current)
-
-        case = await self._store.change(case_id, record)
+            judged = await self._judge(case)
+        case = await self._store.change(case_id, partial(self._record, case_id=case_id, judged=judged))
         if case.status is Status.PENDING_REVIEW:
             self._notifier.review_requested(case)
         return case
 
-    async def _judge(self, call: ToolCall) -> Assessment:
-        answer, judge = await self._ask(call)
+    async def rule(self, call: ToolCall) -> Assessment:
+        """What the policy alone says of a call; if it cannot be applied, the worst score."""
+        return await self._rule(call, await self._question(call))
+
+    def _record(self, connection: Connection, *, case_id: str, judged: Assessment | Inquiry | None) -> Case:
+        case = read_case(connection, case_id)
+        if isinstance(judged, Inquiry):
+            # Two runs may have asked; the question that is on record first is the one that counts.
+            return case if case.inquiry or case.assessment else _record_inquiry(connection, case, judged)
+        if judged is not None and case.assessment is None:
+            case = record_assessment(connection, case, judged)
+        return self._decide(connection, case)
+
+    async def _judge(self, case: Case) -> Assessment | Inquiry:
+        question = await self._question(case.call)
+        ruled = await self._rule(case.call, question)
+        if self._model is None or ruled.ruling is None or ruled.is_denied:
+            return ruled
+        try:
+            if case.inquiry is None and self._model.is_durable:
+                return await self._model.ask(question)
+            answer = await self._answer(case, question, self._model)
+            return _with_answer(ruled, answer, self._model.assessor)
+        except AssessorFailed as failure:
+            logger.warning("A person decides, because there is no assessment: %s", failure)
+            return _worst(ruled, str(failure), assessor=self._model.assessor.name)
+
+    async def _answer(self, case: Case, question: Question, model: Guard) -> Answer:
+        if case.inquiry is not None and case.inquiry.assessor == model.assessor.name:
+            return await model.fetch(case.inquiry)
+        return await model.judge(question)
+
+    async def _rule(self, call: ToolCall, question: Question) -> Assessment:
+        try:
+            ruling = await self._policy.rule(question)
+        except Exception as error:
+            logger.warning("A person decides, because the policy failed: %s", type(error).__name__)
+            reason = f"The policy could not be applied: {type(error).__name__}."
+            return _worst(self._assessment(call, None), reason, assessor=self._policy.name)
+        return self._assessment(call, ruling)
+
+    def _assessment(self, call: ToolCall, ruling: Ruling | None) -> Assessment:
         return Assessment(
-            **answer.model_dump(),
-            assessor=judge,
-            threshold=self._settings.atlas_risk_threshold,
+            risk_score=max(ruling.score, ruling.floor) if ruling else WORST_SCORE,
+            classification=ruling.classification if ruling else "",
+            action=call.tool_name[:200],
+            rationale=ruling.rationale if ruling else "",
+            assessor=self._policy.name,
+            threshold=self._threshold,
             arguments_sha256=call.arguments_sha256,
             assessed_at=now(),
+            ruling=ruling,
         )
 
-    async def _ask(self, call: ToolCall) -> tuple[Answer, str]:
-        """The assessor's answer and its name; on any failure the worst score, with the reason."""
-        seconds, name = self._settings.atlas_assess_seconds, self._assessor.name
-        try:
-            tool = await tool_facts(self._server, call.tool_name)
-            begun = time.monotonic()
-            answer = await asyncio.wait_for(self._assessor.judge(call, tool), seconds)
-            if time.monotonic() - begun > seconds:  # an assessor that never waits cannot be interrupted
-                raise asyncio.TimeoutError
-            return Answer.model_validate(answer), name
-        except asyncio.TimeoutError:
-            reason = f"The assessor did not answer within {seconds:g} seconds."
-        except ValidationError as error:
-            reason = f"The assessor's answer cannot be used: {_mistakes(error)}."
-        except Exception as error:
-            reason = f"The assessor failed: {type(error).__name__}."
-        logger.warning("A person decides, because there is no assessment: %s", reason)
-        return _worst(call, reason), f"{name} (failed)"
+    async def _question(self, call: ToolCall) -> Question:
+        return Question(
+            tool=await tool_facts(self._server, call.tool_name),
+            arguments=call.arguments,
+            principal=call.principal,
+            intent=call.intent,
+            user_request=call.user_request,
+        )
 
 
 async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:
     """What a tool says of itself; a tool that is not there says nothing."""
     tool = await server.get_tool(tool_name)
-    hints = tool.annotations if tool else None
+    if tool is None:
+        return ToolFacts(name=tool_name)
+    hints = tool.annotations
     return ToolFacts(
         name=tool_name,
-        description=(tool.description or "") if tool else "",
+        description=tool.description or "",
         is_read_only=hints.read_only_hint if hints else None,
         is_destructive=hints.destructive_hint if hints else None,
         is_idempotent=hints.idempotent_hint if hints else None,
+        is_open_world=hints.open_world_hint if hints else None,
+        tags=tuple(sorted(tool.tags)),
     )
 
 
-def _worst(call: ToolCall, reason: str) -> Answer:
-    rationale = f"{reason} A person decides."
-    return Answer(
-        risk_score=WORST_SCORE,
-        classification="not assessed",
-        action=call.tool_name[:200],
-        rationale=rationale,
-    )
-
-
-def _mistakes(error: ValidationError) -> str:
-    # Without the values: an assessor's answer may repeat the arguments.
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'it'}: {item['msg']}" for item in error.errors())
-
-
-def _record(connection: Connection, case: Case, assessment: Assessment) -> Case:
+def record_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:
+    """Write the one assessment of a case, and its ledger entry."""
     ledger.append(
         connection,
         case.case_id,
         ledger.Action.ASSESSED,
         actor=assessment.assessor,
-        detail=assessment.model_dump(exclude={"assessed_at"}),
+        detail=assessment.model_dump(mode="json", exclude={"assessed_at"}),
         at=assessment.assessed_at,
     )
     return add_assessment(connection, case, assessment)
+
+
+def _record_inquiry(connection: Connection, case: Case, inquiry: Inquiry) -> Case:
+    ledger.append(
+        connection,
+        case.case_id,
+        ledger.Action.ASKED,
+        actor=inquiry.assessor,
+        detail={"reference": inquiry.reference},
+        at=inquiry.asked_at,
+    )
+    return add_inquiry(connection, case, inquiry)
+
+
+def _worst(ruled: Assessment, reason: str, *, assessor: str) -> Assessment:
+    """The assessment of a call that could not be judged: the worst score, with the reason."""
+    return ruled.model_copy(
+        update={
+            "risk_score": WORST_SCORE,
+            "classification": "not assessed",
+            "rationale": f"{reason} A person decides.",
+            "assessor": f"{assessor} (failed)",
+            "assessed_at": now(),
+        }
+    )
+
+
+def _with_answer(ruled: Assessment, answer: Answer, assessor: Assessor) -> Assessment:
+    """The higher of the policy's floor and the model's score, with the model's reasons."""
+    floor = ruled.ruling.floor if ruled.ruling else WORST_SCORE
+    return ruled.model_copy(
+        update={
+            "risk_score": max(floor, answer.risk_score),
+            "classification": answer.classification,
+            "action": answer.action,
+            "rationale": answer.rationale,
+            "assessor": assessor.name,
+            "assessed_at": now(),
+            "model_score": answer.risk_score,
+            "model": answer.model or assessor.model,
+            "prompt_version": answer.version or assessor.prompt_version,
+        }
+    )

@@ -1,6 +1,5 @@
 """Who may do what: agents at the MCP endpoints, reviewers at the webhook, Inngest at its own endpoint."""
 
-import hmac
 import time
 from hashlib import sha256
 from urllib.parse import parse_qs
@@ -44,21 +43,20 @@ def current_principal() -> str:
 
 
 class ReviewerGate:
-    """Lets only the holder of the reviewer's key through; an agent's key is told that it is one."""
+    """Lets only holders of a reviewer's key through; an agent's key is told that it is one."""
 
     def __init__(self, settings: Settings, agents: AgentKeys) -> None:
-        key = settings.reviewer_key
-        self._digest = _digest(key) if key else None
+        self._reviewers = {_digest(key): name for key, name in settings.reviewer_keys.items()}
         self._agents = agents
 
-    async def __call__(self, request: Request) -> None:
-        """Raise NotAuthenticated or NotPermitted, unless the request may decide."""
-        if self._digest is None:
-            return
+    async def __call__(self, request: Request) -> str | None:
+        """The name that the reviewer's key has, if any; raises NotAuthenticated or NotPermitted."""
+        if not self._reviewers:
+            return None
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
-        if scheme.lower() == "bearer" and hmac.compare_digest(_digest(token), self._digest):
-            return
+        if scheme.lower() == "bearer" and _digest(token) in self._reviewers:
+            return self._reviewers[_digest(token)]
         if scheme.lower() == "bearer" and self._agents.is_agent(token):
             raise NotPermitted(reason="An agent cannot decide on calls; this takes the reviewer's key.")
         raise NotAuthenticated

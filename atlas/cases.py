@@ -13,7 +13,19 @@ from sqlalchemy.engine import Connection
 
 from atlas.database import Database, Instant, Prepared, metadata, now
 from atlas.errors import CaseNotFound, TransitionRefused
-from atlas.models import TRANSITIONS, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
+from atlas.models import (
+    TRANSITIONS,
+    Approval,
+    Assessment,
+    Case,
+    Decision,
+    Inquiry,
+    Outcome,
+    Ruling,
+    Status,
+    ToolCall,
+    Verdict,
+)
 
 # As text: SQLite uses a partial index only for the very condition it was made with.
 UNFINISHED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW', 'AUTHORIZED', 'EXECUTING')")
@@ -32,6 +44,8 @@ cases = sa.Table(
     sa.Column("expires_at", Instant),
     sa.Column("claimed_by", sa.String(32)),
     sa.Column("reported_at", Instant),
+    sa.Column("intent", sa.Text),
+    sa.Column("user_request", sa.Text),
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(
@@ -46,6 +60,15 @@ sa.Index(
     "ix_cases_unreported", cases.c.status, cases.c.expires_at, sqlite_where=cases.c.reported_at.is_(None)
 )
 
+inquiries = sa.Table(
+    "inquiries",
+    metadata,
+    sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("assessor", sa.String(200), nullable=False),
+    sa.Column("reference", sa.String(200), nullable=False),
+    sa.Column("asked_at", Instant, nullable=False),
+)
+
 assessments = sa.Table(
     "assessments",
     metadata,
@@ -58,6 +81,20 @@ assessments = sa.Table(
     sa.Column("threshold", sa.Integer, nullable=False),
     sa.Column("arguments_sha256", sa.String(64), nullable=False),
     sa.Column("assessed_at", Instant, nullable=False),
+    sa.Column("ruling", sa.Text),
+    sa.Column("model_score", sa.Integer),
+    sa.Column("model", sa.String(200)),
+    sa.Column("prompt_version", sa.String(200)),
+)
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("reviewer", sa.String(200), primary_key=True),
+    sa.Column("reason", sa.Text),
+    sa.Column("arguments_sha256", sa.String(64), nullable=False),
+    sa.Column("decided_at", Instant, nullable=False),
 )
 
 decisions = sa.Table(
@@ -80,7 +117,7 @@ outcomes = sa.Table(
     sa.Column("finished_at", Instant, nullable=False),
 )
 
-_DETAILS = (assessments, decisions, outcomes)
+_DETAILS = (inquiries, assessments, decisions, outcomes)
 _EVERYTHING = sa.select(
     cases,
     *(
@@ -90,12 +127,14 @@ _EVERYTHING = sa.select(
         if column.name != "case_id"
     ),
 ).select_from(
-    cases.outerjoin(assessments, assessments.c.case_id == cases.c.case_id)
+    cases.outerjoin(inquiries, inquiries.c.case_id == cases.c.case_id)
+    .outerjoin(assessments, assessments.c.case_id == cases.c.case_id)
     .outerjoin(decisions, decisions.c.case_id == cases.c.case_id)
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
 )
 _NAMES = tuple(_EVERYTHING.selected_columns.keys())
-_OPENED = ("case_id", "principal", "tool_name", "arguments", "arguments_sha256", "status", "opened_at")
+_CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request")
+_OPENED = ("case_id", "arguments", "status", "opened_at", *_CALLED)
 _OPEN = Prepared(cases.insert().values({name: sa.bindparam(name) for name in _OPENED}))
 _INSERT = {table: Prepared(table.insert()) for table in _DETAILS}
 _CHANGING = ("expires_at", "claimed_by", "reported_at")
@@ -198,7 +237,8 @@ def insert_case(connection: Connection, call: ToolCall) -> tuple[Case, bool]:
         return _case(dict(zip(_NAMES, row, strict=True))), False
     case = Case(case_id=f"evt_{secrets.token_hex(8)}", call=call, status=Status.QUEUED, opened_at=now())
     opened = {"case_id": case.case_id, "status": case.status.value, "opened_at": case.opened_at}
-    _OPEN.execute(connection, same | opened | {"arguments": json.dumps(call.arguments)})
+    called = call.model_dump(include=set(_CALLED))
+    _OPEN.execute(connection, called | opened | {"arguments": json.dumps(call.arguments)})
     return case, True
 
 
@@ -235,9 +275,17 @@ def claim_again(connection: Connection, case: Case, process_id: str) -> Case:
     return case.model_copy(update={"claimed_by": process_id})
 
 
+def add_inquiry(connection: Connection, case: Case, inquiry: Inquiry) -> Case:
+    """Record that a model elsewhere was asked about a case."""
+    _INSERT[inquiries].execute(connection, inquiry.model_dump() | {"case_id": case.case_id})
+    return case.model_copy(update={"inquiry": inquiry})
+
+
 def add_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:
     """Record the one assessment of a case."""
-    _INSERT[assessments].execute(connection, assessment.model_dump() | {"case_id": case.case_id})
+    ruling = assessment.ruling.model_dump_json() if assessment.ruling else None
+    values = assessment.model_dump(exclude={"ruling"}) | {"case_id": case.case_id, "ruling": ruling}
+    _INSERT[assessments].execute(connection, values)
     return case.model_copy(update={"assessment": assessment})
 
 
@@ -246,6 +294,18 @@ def add_decision(connection: Connection, case: Case, decision: Decision) -> Case
     values = {"case_id": case.case_id, "decision": decision.decision.value}
     _INSERT[decisions].execute(connection, decision.model_dump() | values)
     return case.model_copy(update={"decision": decision})
+
+
+def add_approval(connection: Connection, case: Case, approval: Approval) -> None:
+    """Record one of several approvals of a case."""
+    connection.execute(approvals.insert().values(approval.model_dump() | {"case_id": case.case_id}))
+
+
+def read_approvals(connection: Connection, case: Case) -> tuple[Approval, ...]:
+    """The approvals of a case so far, the oldest first."""
+    query = approvals.select().where(approvals.c.case_id == case.case_id).order_by(approvals.c.decided_at)
+    rows = connection.execute(query).mappings()
+    return tuple(Approval(**{name: row[name] for name in Approval.model_fields}) for row in rows)
 
 
 def add_outcome(connection: Connection, case: Case, outcome: Outcome) -> Case:
@@ -263,22 +323,33 @@ def _case(row: Any) -> Case:
             tool_name=row["tool_name"],
             arguments=json.loads(row["arguments"]),
             arguments_sha256=row["arguments_sha256"],
+            intent=row["intent"],
+            user_request=row["user_request"],
         ),
         status=Status(row["status"]),
         opened_at=row["opened_at"],
         expires_at=row["expires_at"],
         claimed_by=row["claimed_by"],
         reported_at=row["reported_at"],
+        inquiry=_inquiry(row),
         assessment=_assessment(row),
         decision=_decision(row),
         outcome=_outcome(row),
     )
 
 
+def _inquiry(row: Any) -> Inquiry | None:
+    if row["inquiries_reference"] is None:
+        return None
+    return Inquiry(**{name: row[f"inquiries_{name}"] for name in Inquiry.model_fields})
+
+
 def _assessment(row: Any) -> Assessment | None:
     if row["assessments_risk_score"] is None:
         return None
-    return Assessment(**{name: row[f"assessments_{name}"] for name in Assessment.model_fields})
+    fields = {name: row[f"assessments_{name}"] for name in Assessment.model_fields}
+    ruling = Ruling.model_validate_json(fields["ruling"]) if fields["ruling"] else None
+    return Assessment(**(fields | {"ruling": ruling}))
 
 
 def _decision(row: Any) -> Decision | None:

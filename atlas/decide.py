@@ -1,14 +1,32 @@
-"""Stage 3: below the threshold a call is approved by itself; from there a person decides, or time does."""
+"""Stage 3: below the threshold a call is approved by itself; from there a person decides, or time does.
 
+What the policy denies, nobody can approve. Where it asks for several approvals, each counts for itself until
+the last one makes the decision.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.cases import CaseStore, add_decision, mark_reported, read_case, transition
+from atlas.assess import record_assessment
+from atlas.cases import (
+    CaseStore,
+    add_approval,
+    add_decision,
+    add_outcome,
+    mark_reported,
+    read_approvals,
+    read_case,
+    transition,
+)
 from atlas.database import instant_text, now
-from atlas.errors import CaseFinished, ContraryDecision, ReviewExpired
-from atlas.models import Case, Decision, Status, Verdict
+from atlas.errors import CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
+from atlas.models import Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
+
+UNASSESSED = (Status.QUEUED, Status.PENDING_REVIEW)  # the latter when a run failed before it could assess
 
 
 def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
@@ -20,6 +38,8 @@ def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -
     assessment = case.assessment
     if assessment is None:
         return request_review(connection, case, timeout, reason="The call was not assessed.")
+    if assessment.is_denied:
+        return _deny(connection, case, assessment)
     if assessment.needs_person:
         reason = f"Risk Score [{assessment.risk_score}] is not below {assessment.threshold}."
         return request_review(connection, case, timeout, reason=reason)
@@ -34,8 +54,18 @@ def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -
     return transition(connection, case, Status.AUTHORIZED)
 
 
+def _deny(connection: Connection, case: Case, assessment: Assessment) -> Case:
+    detail = {"reason": assessment.rationale, "arguments_sha256": assessment.arguments_sha256}
+    ledger.append(connection, case.case_id, ledger.Action.DENIED, actor=assessment.assessor, detail=detail)
+    case = add_outcome(connection, case, Outcome(result=None, detail=assessment.rationale, finished_at=now()))
+    return transition(connection, case, Status.DENIED, reported_at=now())
+
+
 def request_review(connection: Connection, case: Case, timeout: timedelta, *, reason: str) -> Case:
-    """Put a case before a person, who has until now + timeout."""
+    """Put a case before a person, who has until now + timeout, or as long as the policy gives."""
+    ruling = case.assessment.ruling if case.assessment else None
+    if ruling is not None and ruling.review_seconds is not None:
+        timeout = timedelta(seconds=ruling.review_seconds)
     expires_at = now() + timeout
     detail = {"reason": reason, "expires_at": instant_text(expires_at)}
     ledger.append(connection, case.case_id, ledger.Action.REVIEW_REQUESTED, actor="gateway", detail=detail)
@@ -65,25 +95,109 @@ def _expire(connection: Connection, case: Case) -> Case:
     return transition(connection, case, Status.EXPIRED, reported_at=now())
 
 
-async def record_decision(
-    case_id: str, decision: Verdict, *, reviewer: str, reason: str | None, store: CaseStore
-) -> Case:
-    """Write what a person decided; from the moment it is on disk it holds, whatever the workflow does.
+@dataclass(frozen=True)
+class Vote:
+    """What one reviewer says of a case."""
 
-    The same decision again changes nothing.
-    Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished.
-    """
+    verdict: Verdict
+    reviewer: str
+    reason: str | None
 
-    def record(connection: Connection) -> Case:
-        case = read_case(connection, case_id)
-        if case.decision is None:
-            _check_open(case)
-            return _decide_by_person(connection, case, decision, reviewer=reviewer, reason=reason)
-        if case.decision.decision is not decision:
-            raise ContraryDecision(case_id=case_id, decision=case.decision.decision.value)
+
+class Decisions:
+    """Writes what people decide; from the moment it is on disk it holds, whatever the workflow does."""
+
+    def __init__(
+        self,
+        *,
+        store: CaseStore,
+        rule: Callable[[ToolCall], Awaitable[Assessment]],
+        timeout: timedelta,
+    ) -> None:
+        self._store = store
+        self._rule = rule  # the policy alone
+        self._timeout = timeout
+
+    async def record(self, case_id: str, vote: Vote) -> Case:
+        """Record a decision, or one of the approvals that together are one.
+
+        The same again changes nothing.
+        Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished, NotPermitted.
+        """
+        case, ruled = await self._store.read(case_id), None
+        if case.assessment is None and vote.verdict is Verdict.APPROVED:
+            # Who may approve it, if anybody may, is for the policy to say; no model need be asked for that.
+            ruled = await self._rule(case.call)
+
+        def record(connection: Connection) -> Case:
+            case = read_case(connection, case_id)
+            if ruled is not None and case.assessment is None and case.status in UNASSESSED:
+                case = self._apply(connection, case, ruled)
+            return case if case.status is Status.DENIED else _record_vote(connection, case, vote)
+
+        case = await self._store.change(case_id, record)
+        if case.status is Status.DENIED:  # raised here, because it may have been denied just now
+            raise CaseFinished(case_id=case_id, status=case.status.value)
         return case
 
-    return await store.change(case_id, record)
+    def _apply(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
+        case = record_assessment(connection, case, ruled)
+        if ruled.is_denied:
+            return _deny(connection, case, ruled)
+        if case.status is Status.PENDING_REVIEW:
+            return case
+        reason = "A person decides before the call is assessed."
+        return request_review(connection, case, self._timeout, reason=reason)
+
+
+def _record_vote(connection: Connection, case: Case, vote: Vote) -> Case:
+    if case.decision is not None and case.decision.decision is not vote.verdict:
+        raise ContraryDecision(case_id=case.case_id, decision=case.decision.decision.value)
+    if vote.verdict is Verdict.APPROVED:  # to stop a call every reviewer is good enough
+        _check_reviewer(case, vote.reviewer)
+    if case.decision is not None:
+        return case
+    _check_open(case)
+    if vote.verdict is Verdict.APPROVED and not _is_last_approval(connection, case, vote):
+        return case
+    return _decide_by_person(connection, case, vote)
+
+
+def _check_reviewer(case: Case, reviewer: str) -> None:
+    ruling = case.assessment.ruling if case.assessment else None
+    if ruling is not None and ruling.reviewers and reviewer not in ruling.reviewers:
+        names = ", ".join(ruling.reviewers)
+        raise NotPermitted(reason=f"The policy lets {names} decide on case {case.case_id}, not {reviewer}.")
+
+
+def _is_last_approval(connection: Connection, case: Case, vote: Vote) -> bool:
+    """Count an approval where the policy asks for several, and say whether it completes them."""
+    needed = case.assessment.approvals if case.assessment else 1
+    if needed == 1:
+        return True
+    before = [approval.reviewer for approval in read_approvals(connection, case)]
+    if vote.reviewer not in before:
+        before.append(vote.reviewer)
+        _count(connection, case, vote, detail={"given": len(before), "needed": needed})
+    return len(before) >= needed
+
+
+def _count(connection: Connection, case: Case, vote: Vote, *, detail: dict[str, int]) -> None:
+    approval = Approval(
+        reviewer=vote.reviewer,
+        reason=vote.reason,
+        arguments_sha256=case.call.arguments_sha256,
+        decided_at=now(),
+    )
+    add_approval(connection, case, approval)
+    ledger.append(
+        connection,
+        case.case_id,
+        ledger.Action.APPROVAL_COUNTED,
+        actor=vote.reviewer,
+        detail=detail | {"reason": vote.reason, "arguments_sha256": approval.arguments_sha256},
+        at=approval.decided_at,
+    )
 
 
 def _check_open(case: Case) -> None:
@@ -93,13 +207,11 @@ def _check_open(case: Case) -> None:
         raise CaseFinished(case_id=case.case_id, status=case.status.value)
 
 
-def _decide_by_person(
-    connection: Connection, case: Case, verdict: Verdict, *, reviewer: str, reason: str | None
-) -> Case:
+def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
     decision = Decision(
-        decision=verdict,
-        reviewer=reviewer,
-        reason=reason,
+        decision=vote.verdict,
+        reviewer=vote.reviewer,
+        reason=vote.reason,
         arguments_sha256=case.call.arguments_sha256,
         decided_at=now(),
     )
@@ -107,12 +219,12 @@ def _decide_by_person(
     ledger.append(
         connection,
         case.case_id,
-        ledger.Action.APPROVED if verdict is Verdict.APPROVED else ledger.Action.REJECTED,
-        actor=reviewer,
-        detail={"reason": reason, "arguments_sha256": decision.arguments_sha256},
+        ledger.Action.APPROVED if vote.verdict is Verdict.APPROVED else ledger.Action.REJECTED,
+        actor=vote.reviewer,
+        detail={"reason": vote.reason, "arguments_sha256": decision.arguments_sha256},
         at=decision.decided_at,
     )
-    to = Status.AUTHORIZED if verdict is Verdict.APPROVED else Status.REJECTED
+    to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED
     # Approving what the score has approved already adds a decision, but no transition.
     return case if case.status is to else transition(connection, case, to)
 

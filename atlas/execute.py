@@ -13,7 +13,15 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.assess import tool_facts
 from atlas.canonical import digest
-from atlas.cases import CaseStore, add_outcome, cases, claim_again, read_case, transition
+from atlas.cases import (
+    CaseStore,
+    add_outcome,
+    cases,
+    claim_again,
+    read_approvals,
+    read_case,
+    transition,
+)
 from atlas.database import now
 from atlas.errors import ExecutionRefused
 from atlas.models import Case, Outcome, Status, ToolCall, Verdict
@@ -89,8 +97,10 @@ class Executor:
             try:
                 if case.status is Status.EXECUTING and case_id in self._repeatable:
                     check_grounds(case)
+                    check_approvals(connection, case)
                     return _take_again(connection, case, self._store.process_id)
                 check_authority(case)
+                check_approvals(connection, case)
                 check_admission(connection, case)
                 return _take(connection, case, self._store.process_id)
             except ExecutionRefused as refusal:
@@ -162,16 +172,30 @@ def check_authority(case: Case) -> None:
 
 def check_grounds(case: Case) -> None:
     """Raise ExecutionRefused unless a person or the score approved the very arguments that are stored."""
+    if case.assessment is None:
+        raise ExecutionRefused(case_id=case.case_id, reason="the policy was not asked about it")
+    if case.assessment.is_denied:
+        raise ExecutionRefused(case_id=case.case_id, reason="the policy denies it")
     if case.decision is not None:
         if case.decision.decision is not Verdict.APPROVED:
             raise ExecutionRefused(case_id=case.case_id, reason="a person rejected it")
         approved = case.decision.arguments_sha256
-    elif case.assessment is not None and not case.assessment.needs_person:
+    elif not case.assessment.needs_person:
         approved = case.assessment.arguments_sha256
     else:
         raise ExecutionRefused(case_id=case.case_id, reason="nobody approved it")
     if not approved == case.call.arguments_sha256 == digest(case.call.arguments):
         raise ExecutionRefused(case_id=case.case_id, reason="its arguments are not those that were approved")
+
+
+def check_approvals(connection: Connection, case: Case) -> None:
+    """Raise ExecutionRefused unless as many reviewers approved as the policy asked for."""
+    needed = case.assessment.approvals if case.assessment else 1
+    if case.decision is None or needed == 1:
+        return
+    given = read_approvals(connection, case)
+    if sum(approval.arguments_sha256 == case.call.arguments_sha256 for approval in given) < needed:
+        raise ExecutionRefused(case_id=case.case_id, reason="it has too few approvals")
 
 
 def check_admission(connection: Connection, case: Case) -> None:

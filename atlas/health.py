@@ -9,7 +9,8 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import __version__
-from atlas.assessors import Assessor
+from atlas.assessors.guard import Guard
+from atlas.assessors.policy import PolicyInForce
 from atlas.database import Database
 from atlas.events import Courier
 from atlas.inngest_server import SERVE_PATH, InngestServer
@@ -19,11 +20,6 @@ from atlas.transports import PREFIX
 OPEN_MODE = "OPEN MODE: no keys are set; anybody on this machine can call tools and approve calls"
 
 
-NO_MODEL = (
-    "A model is configured (MODAL_…, OPENAI_… or OLLAMA_…), but this version judges by the policy alone"
-)
-
-
 def add_health(
     app: FastAPI,
     *,
@@ -31,7 +27,8 @@ def add_health(
     database: Database,
     server: InngestServer,
     courier: Courier,
-    assessor: Assessor,
+    policy: PolicyInForce,
+    model: Guard | None,
 ) -> None:
     """Serve /, /healthz and /readyz."""
 
@@ -57,7 +54,8 @@ def add_health(
         """Each part that was chosen, and whether it answers; 503 where one does not."""
         parts = {
             "engine": _part(server.name, server.health() or courier.problem),
-            "assessor": _part(assessor.name, None),
+            "assessor": _part(_assessor_name(policy, model), model.problem if model else None),
+            "policy": _policy_part(policy),
             "database": _part("sqlite", await _database_problem(database)),
         }
         is_ready = all(part["ok"] for part in parts.values())
@@ -66,6 +64,16 @@ def add_health(
 
 def _part(name: str, problem: str | None) -> dict[str, Any]:
     return {"name": name, "ok": problem is None} | ({"problem": problem} if problem else {})
+
+
+def _policy_part(policy: PolicyInForce) -> dict[str, Any]:
+    # A reload that failed leaves the policy before it in force: worth saying, and no reason to stop serving.
+    problem = {"problem": policy.problem} if policy.problem else {}
+    return {"name": policy.name, "ok": True, "sha256": policy.sha256} | problem
+
+
+def _assessor_name(policy: PolicyInForce, model: Guard | None) -> str:
+    return model.assessor.name if model else policy.name
 
 
 async def _database_problem(database: Database) -> str | None:
@@ -78,7 +86,9 @@ async def _database_problem(database: Database) -> str | None:
     return None
 
 
-def banner(settings: Settings, *, server: InngestServer, assessor: Assessor) -> Callable[[str], str]:
+def banner(
+    settings: Settings, *, server: InngestServer, policy: PolicyInForce, model: Guard | None
+) -> Callable[[str], str]:
     """What start-up prints, made from the gateway's URL: where things are, and how to approve."""
 
     def text(url: str) -> str:
@@ -87,12 +97,12 @@ def banner(settings: Settings, *, server: InngestServer, assessor: Assessor) -> 
             f"ATLAS Governance Gateway {__version__}",
             f"  MCP        {url}{PREFIX}/sse (SSE) and {url}{PREFIX} (streamable HTTP)",
             f"  engine     {server.name}",
-            f"  assessor   {assessor.name}, a person decides from {settings.atlas_risk_threshold}",
+            f"  policy     {policy.name}, a person decides from {settings.atlas_risk_threshold}",
+            f"  assessor   {model.assessor.name if model else 'the policy alone'}",
             f"  database   {settings.atlas_data_dir / 'atlas.db'}",
             f"  approve    curl {url}/webhook/approval{key} -H 'Content-Type: application/json' \\",
             """               -d '{"decision": "APPROVED", "event_id": "evt_…"}'""",
         ]
-        notes = [(settings.is_open, OPEN_MODE), (settings.has_model, NO_MODEL)]
-        return "\n".join([*lines, *(f"  {text}" for applies, text in notes if applies)])
+        return "\n".join([*lines, *([f"  {OPEN_MODE}"] if settings.is_open else [])])
 
     return text

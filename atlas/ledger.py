@@ -56,9 +56,12 @@ class Action(str, Enum):
     """Every act that is recorded, named after the stage that does it."""
 
     ADMITTED = "admit.queued"
+    ASKED = "assess.asked"
     ASSESSED = "assess.scored"
     AUTO_APPROVED = "decide.auto_approved"
+    DENIED = "decide.denied"
     REVIEW_REQUESTED = "decide.review_requested"
+    APPROVAL_COUNTED = "decide.approval_counted"
     APPROVED = "decide.approved"
     REJECTED = "decide.rejected"
     EXPIRED = "decide.expired"

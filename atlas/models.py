@@ -16,12 +16,13 @@ class Frozen(BaseModel):
 class Status(str, Enum):
     """Where a case stands, with the transitions out of it."""
 
-    QUEUED = "QUEUED"  # -> PENDING_REVIEW, AUTHORIZED, REJECTED
-    PENDING_REVIEW = "PENDING_REVIEW"  # -> AUTHORIZED, REJECTED, EXPIRED
+    QUEUED = "QUEUED"  # -> PENDING_REVIEW, AUTHORIZED, REJECTED, DENIED
+    PENDING_REVIEW = "PENDING_REVIEW"  # -> AUTHORIZED, REJECTED, EXPIRED, DENIED
     AUTHORIZED = "AUTHORIZED"  # -> EXECUTING, PENDING_REVIEW, REJECTED, FAILED
     EXECUTING = "EXECUTING"  # -> EXECUTED, OUTCOME_UNKNOWN
     EXECUTED = "EXECUTED"  # final: the tool answered, with a result or an error of its own
     REJECTED = "REJECTED"  # final: a person refused
+    DENIED = "DENIED"  # final: the policy forbids it, and no person can lift that
     EXPIRED = "EXPIRED"  # final: nobody decided in time, which is a refusal
     FAILED = "FAILED"  # final: approved but never executed, because the gateway itself could not
     OUTCOME_UNKNOWN = (
@@ -35,8 +36,8 @@ class Status(str, Enum):
 
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.PENDING_REVIEW, Status.AUTHORIZED, Status.REJECTED}),
-    Status.PENDING_REVIEW: frozenset({Status.AUTHORIZED, Status.REJECTED, Status.EXPIRED}),
+    Status.QUEUED: frozenset({Status.PENDING_REVIEW, Status.AUTHORIZED, Status.REJECTED, Status.DENIED}),
+    Status.PENDING_REVIEW: frozenset({Status.AUTHORIZED, Status.REJECTED, Status.EXPIRED, Status.DENIED}),
     Status.AUTHORIZED: frozenset({Status.EXECUTING, Status.PENDING_REVIEW, Status.REJECTED, Status.FAILED}),
     Status.EXECUTING: frozenset({Status.EXECUTED, Status.OUTCOME_UNKNOWN}),
 }
@@ -56,13 +57,23 @@ class ToolCall(Frozen):
     tool_name: str
     arguments: dict[str, Any]
     arguments_sha256: str  # 64 hex digits, of the RFC 8785 form
+    intent: str | None = None  # what the agent says the call is for; a claim
+    user_request: str | None = None  # what the agent says its user asked for; a claim
+
+
+class Inquiry(Frozen):
+    """A question that a model elsewhere was asked, and under which reference its answer can be fetched."""
+
+    assessor: str
+    reference: str
+    asked_at: datetime
 
 
 class Ruling(Frozen):
     """What the policy says of one call (scores 0-100); of several rules that match, the strictest holds."""
 
     policy_sha256: str  # 64 hex digits, of the policy file
-    rules: tuple[str, ...]  # the rules that matched, as a person finds them in the file; none: an unnamed tool
+    rules: tuple[str, ...]  # those that matched, as a person finds them in the file; none: an unnamed tool
     score: int = Field(ge=0, le=100)  # what the call gets when no model is asked
     floor: int = Field(ge=0, le=100)  # below which no model can take it
     classification: str
@@ -85,11 +96,34 @@ class Assessment(Frozen):
     threshold: int
     arguments_sha256: str  # of the arguments that were judged
     assessed_at: datetime
+    ruling: Ruling | None = None  # None: the policy could not be applied, or the record is older than rulings
+    model_score: int | None = None  # None: no model was asked, or its answer could not be used
+    model: str | None = None
+    prompt_version: str | None = None
 
     @property
     def needs_person(self) -> bool:
         """Whether a person decides on the call."""
         return self.risk_score >= self.threshold
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether nobody can let the call through."""
+        return self.ruling is not None and self.ruling.is_denied
+
+    @property
+    def approvals(self) -> int:
+        """How many reviewers have to approve, where a person decides."""
+        return self.ruling.approvals if self.ruling else 1
+
+
+class Approval(Frozen):
+    """One of the approvals that together are a decision, where the policy asks for more than one."""
+
+    reviewer: str
+    reason: str | None
+    arguments_sha256: str
+    decided_at: datetime
 
 
 class Decision(Frozen):
@@ -125,6 +159,7 @@ class Case(Frozen):
     expires_at: datetime | None = None
     claimed_by: str | None = None
     reported_at: datetime | None = None
+    inquiry: Inquiry | None = None
     assessment: Assessment | None = None
     decision: Decision | None = None
     outcome: Outcome | None = None

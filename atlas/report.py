@@ -68,12 +68,14 @@ def ending_text(case: Case) -> str:
     if case.status is Status.EXECUTED:
         ending = "The tool answered with an error" if case.outcome and case.outcome.is_error else "Done"
         return f"EXECUTED {reference}. {ending}."
+    detail = case.outcome.detail if case.outcome and case.outcome.detail else ""
     if case.status is Status.REJECTED and case.decision is not None:
         reason = f" Reason: {case.decision.reason}" if case.decision.reason else ""
         return f"REJECTED {reference}. A person refused this call; it was not executed.{reason}"
+    if case.status is Status.DENIED:
+        return f"DENIED {reference}. The policy forbids this call, and no person can lift that. {detail}"
     if case.status is Status.EXPIRED:
         return f"EXPIRED {reference}. Nobody decided in time; the call was not executed."
-    detail = case.outcome.detail if case.outcome and case.outcome.detail else ""
     if case.status is Status.OUTCOME_UNKNOWN:
         return (
             f"OUTCOME UNKNOWN {reference}. The call was begun and may or may not have taken effect; "

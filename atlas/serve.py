@@ -1,6 +1,7 @@
 """Runs the app with uvicorn: binds first, so that what is printed is true, and ends promptly."""
 
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -15,7 +16,10 @@ GRACE_SECONDS = 1  # open SSE streams never end by themselves
 
 
 def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> None:
-    """Serve until SIGINT or SIGTERM; `banner` makes the start-up text from the gateway's URL."""
+    """Serve until SIGINT or SIGTERM; SIGHUP reads the policy again.
+
+    `banner` makes the start-up text from the gateway's URL.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "httpx2", "mcp", "alembic", "inngest"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -30,6 +34,7 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     app.state.url = _url(settings.atlas_host, listener.getsockname()[1])
     sys.stdout.write(banner(app.state.url) + "\n")
     sys.stdout.flush()
+    signal.signal(signal.SIGHUP, lambda *_: app.state.reload_policy())
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
         uvicorn.Server(config).run(sockets=[listener])
 

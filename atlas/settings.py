@@ -38,6 +38,15 @@ class EngineKind(str, Enum):
     INNGEST = "inngest"  # Inngest Cloud or a self-hosted server, with keys
 
 
+class AssessorKind(str, Enum):
+    """What judges calls beside the policy."""
+
+    AUTO = "auto"  # the first of those below that is configured
+    MODAL = "modal"
+    OPENAI = "openai"  # OpenAI, Ollama, or any server that speaks its chat completions
+    POLICY = "policy"  # nothing: the policy alone
+
+
 class Settings(BaseSettings):
     """What an operator can set, by environment variable or in the file `.env`."""
 
@@ -66,10 +75,14 @@ class Settings(BaseSettings):
     inngest_base_url: str | None = None
     inngest_serve_origin: str | None = None
 
+    atlas_assessor: AssessorKind = AssessorKind.AUTO
     modal_function_name: str = "nislam-mics/ATLAS-NIST-Measure"
     modal_token_id: SecretStr | None = None
     modal_token_secret: SecretStr | None = None
+    modal_environment: str | None = None
     openai_api_key: SecretStr | None = None
+    openai_base_url: str | None = None
+    openai_model: str | None = None
     ollama_host: str | None = None
 
     @classmethod
@@ -100,22 +113,33 @@ class Settings(BaseSettings):
         """Whether no key is set, so that anybody on this machine is agent and reviewer."""
         return self.atlas_agent_key is None
 
+    @cached_property
+    def assessor_kind(self) -> AssessorKind:
+        """Which assessor is used: what ATLAS_ASSESSOR says, or the first that is configured."""
+        if self.atlas_assessor is not AssessorKind.AUTO:
+            return self.atlas_assessor
+        if self.modal_token_id is not None:
+            return AssessorKind.MODAL
+        return AssessorKind.OPENAI if self._has_openai else AssessorKind.POLICY
+
     @property
-    def has_model(self) -> bool:
-        """Whether a model that could judge is configured."""
-        return any((self.modal_token_id, self.openai_api_key, self.ollama_host))
+    def _has_openai(self) -> bool:
+        return any((self.openai_api_key, self.openai_base_url, self.ollama_host))
 
     @cached_property
     def agent_keys(self) -> dict[str, str]:
         """Principal by bearer key: ATLAS_AGENT_KEY is one key, or `name:key` pairs with commas between."""
-        text = self.atlas_agent_key.get_secret_value() if self.atlas_agent_key else ""
-        pairs = [entry.strip().rpartition(":") for entry in text.split(",") if entry.strip()]
-        return {key.strip(): name.strip() or "agent" for name, _, key in pairs}
+        return {key: name or "agent" for name, key in _named_keys(self.atlas_agent_key)}
 
     @cached_property
-    def _agent_entries(self) -> int:
-        text = self.atlas_agent_key.get_secret_value() if self.atlas_agent_key else ""
-        return sum(1 for entry in text.split(",") if entry.strip())
+    def reviewer_keys(self) -> dict[str, str | None]:
+        """Reviewer by bearer key, as ATLAS_AGENT_KEY; a single key may have no name."""
+        return {key: name or None for name, key in _named_keys(self.atlas_reviewer_key)}
+
+    @property
+    def reviewers(self) -> frozenset[str]:
+        """The names of reviewers, where their keys have names."""
+        return frozenset(name for name in self.reviewer_keys.values() if name)
 
     @property
     def allowed_hosts(self) -> list[str]:
@@ -124,11 +148,6 @@ class Settings(BaseSettings):
         # Where the Inngest server is told to find the gateway it must be let in.
         origin = urlsplit(self.inngest_serve_origin or "").hostname
         return [*named, origin] if origin else named
-
-    @property
-    def reviewer_key(self) -> str | None:
-        """The reviewer's bearer key."""
-        return self.atlas_reviewer_key.get_secret_value().strip() if self.atlas_reviewer_key else None
 
     @property
     def _is_dev(self) -> bool:
@@ -146,23 +165,44 @@ class Settings(BaseSettings):
                 f"ATLAS_HOST is {self.atlas_host}, which other machines can reach; without ATLAS_AGENT_KEY "
                 "and ATLAS_REVIEWER_KEY the gateway listens on 127.0.0.1 only"
             )
-        if not self.is_open and len(self.agent_keys) != max(1, self._agent_entries):
+        if "*" in self.atlas_allowed_hosts:
+            raise ValueError("ATLAS_ALLOWED_HOSTS names hosts: a wildcard would let every web page in")
+        if self.is_open:
+            return self
+        if len(self.agent_keys) != max(1, len(_named_keys(self.atlas_agent_key))):
             raise ValueError("ATLAS_AGENT_KEY names no agent, or two agents with one key")
-        if self.reviewer_key and set(self.reviewer_key) & set(":, "):
-            raise ValueError("ATLAS_REVIEWER_KEY is one key: no colon, comma or blank can be in it")
-        if self.reviewer_key in self.agent_keys:
+        if len(self.reviewer_keys) != max(1, len(_named_keys(self.atlas_reviewer_key))):
+            raise ValueError("ATLAS_REVIEWER_KEY names no reviewer, or two reviewers with one key")
+        if len(self.reviewer_keys) > 1 and None in self.reviewer_keys.values():
+            raise ValueError("ATLAS_REVIEWER_KEY holds several keys: each needs its name, as name:key")
+        if set(self.reviewer_keys) & set(self.agent_keys):
             raise ValueError(
                 "ATLAS_AGENT_KEY and ATLAS_REVIEWER_KEY are equal: an agent could approve itself"
             )
-        if "*" in self.atlas_allowed_hosts:
-            raise ValueError("ATLAS_ALLOWED_HOSTS names hosts: a wildcard would let every web page in")
         if any(len(key) < 16 for key in self._all_keys):
             raise ValueError("ATLAS_AGENT_KEY and ATLAS_REVIEWER_KEY need at least 16 characters each")
         return self
 
     @property
     def _all_keys(self) -> list[str]:
-        return [*self.agent_keys, *([self.reviewer_key] if self.reviewer_key is not None else [])]
+        return [*self.agent_keys, *self.reviewer_keys]
+
+    @model_validator(mode="after")
+    def _check_assessor(self) -> "Settings":
+        if (self.modal_token_id is None) != (self.modal_token_secret is None):
+            raise ValueError("MODAL_TOKEN_ID and MODAL_TOKEN_SECRET belong together")
+        if self.assessor_kind is AssessorKind.MODAL and self.modal_token_id is None:
+            raise ValueError("ATLAS_ASSESSOR is modal, without MODAL_TOKEN_ID and MODAL_TOKEN_SECRET")
+        if self.assessor_kind is AssessorKind.OPENAI and not self._has_openai:
+            raise ValueError(
+                "ATLAS_ASSESSOR is openai, without OPENAI_API_KEY, OPENAI_BASE_URL or OLLAMA_HOST"
+            )
+        if self.openai_base_url and not self.openai_base_url.startswith(("http://", "https://")):
+            raise ValueError("OPENAI_BASE_URL begins with http:// or https://")
+        for url in (self.openai_base_url, self.ollama_host):
+            if "@" in (url or ""):
+                raise ValueError("OPENAI_BASE_URL or OLLAMA_HOST holds a user name or password")
+        return self
 
     @model_validator(mode="after")
     def _check_inngest(self) -> "Settings":
@@ -182,6 +222,13 @@ class Settings(BaseSettings):
         if self.inngest_event_key is None:
             raise ValueError("Inngest is configured without INNGEST_EVENT_KEY: no event could be sent")
         return self
+
+
+def _named_keys(secret: SecretStr | None) -> list[tuple[str, str]]:
+    """Name, empty where there is none, and key of each entry of `key` or `name:key,name:key`."""
+    text = secret.get_secret_value() if secret else ""
+    pairs = [entry.strip().rpartition(":") for entry in text.split(",") if entry.strip()]
+    return [(name.strip(), key.strip()) for name, _, key in pairs]
 
 
 def is_loopback(host: str) -> bool:

@@ -10,8 +10,7 @@ from pydantic import Field
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from atlas.cases import CaseStore
-from atlas.decide import record_decision
+from atlas.decide import Decisions, Vote
 from atlas.errors import (
     AtlasError,
     CaseFinished,
@@ -40,36 +39,53 @@ class DecisionRequest(Frozen):
 
     decision: Verdict
     event_id: Annotated[str, Field(min_length=1, max_length=40)]
-    reviewer: Annotated[str, Field(min_length=1, max_length=200)] = "Sarah"
+    reviewer: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     reason: Annotated[str, Field(max_length=4000)] | None = None
 
 
 class DecisionReceipt(Frozen):
-    """What the reviewer gets back: the decision is on disk."""
+    """What the reviewer gets back: the decision is on disk, or one of the approvals that make one."""
 
     status: str = "Signal Sent"
     decision: Verdict
     event_id: str
 
 
+WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
+
+
 def add_webhook(
     app: FastAPI,
     *,
-    gate: Callable[[Request], Awaitable[None]],
-    store: CaseStore,
+    gate: Callable[[Request], Awaitable[str | None]],
+    decisions: Decisions,
     announce: Callable[[Case], None],
 ) -> None:
     """Serve the human decision."""
 
-    @app.post("/webhook/approval", dependencies=[Depends(gate)])
-    async def approval(request: DecisionRequest) -> DecisionReceipt:
+    @app.post("/webhook/approval")
+    async def approval(
+        request: DecisionRequest, named: Annotated[str | None, Depends(gate)]
+    ) -> DecisionReceipt:
         """Record a decision and wake the workflow."""
-        case = await record_decision(
-            request.event_id, request.decision, reviewer=request.reviewer, reason=request.reason, store=store
-        )
+        vote = Vote(request.decision, reviewer=signature(named, request.reviewer), reason=request.reason)
+        case = await decisions.record(request.event_id, vote)
+        if case.decision is None:
+            return DecisionReceipt(
+                status=WAITS_FOR_MORE, decision=request.decision, event_id=request.event_id
+            )
         if case.reported_at is None:
             announce(case)
         return DecisionReceipt(decision=request.decision, event_id=request.event_id)
+
+
+def signature(named: str | None, claimed: str | None) -> str:
+    """Who decides: whom the key names; where it names nobody, whoever the request says."""
+    if named is None:
+        return claimed or "Sarah"
+    if claimed not in (None, named):
+        raise NotPermitted(reason=f"This is the key of {named}; it cannot sign for {claimed}.")
+    return named
 
 
 def add_error_shape(app: FastAPI) -> None:

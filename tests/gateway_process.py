@@ -58,6 +58,12 @@ class GatewayProcess:
             )
         await eventually(self._answers, seconds=START_SECONDS)
 
+    @property
+    def pid(self) -> int:
+        """The number of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     async def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.returncode is None, f"the gateway ended:\n{self.newest_log()}"

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.canonical import digest
 from atlas.cases import CaseStore, insert_case
-from atlas.database import Database
-from atlas.models import Case, ToolCall
+from atlas.database import Database, now
+from atlas.decide import Decisions, Vote
+from atlas.models import Assessment, Case, Ruling, ToolCall, Verdict
 from atlas.settings import Settings
 
 
@@ -45,6 +47,46 @@ async def open_case(store: CaseStore, call: ToolCall | None = None) -> Case:
         return case
 
     return await store.database.write(work)
+
+
+def ruling(**fields: Any) -> Ruling:
+    """What a policy might say: a person decides."""
+    usual = {"policy_sha256": "0" * 64, "rules": ("a rule",), "score": 80, "floor": 0}
+    return Ruling(**(usual | {"classification": "test", "rationale": "A test."} | fields))
+
+
+def assessment_of(call: ToolCall, risk_score: int = 80, **fields: Any) -> Assessment:
+    """An assessment as our own step writes it, by a ruling with such fields."""
+    return Assessment(
+        risk_score=risk_score,
+        classification="test",
+        action=call.tool_name,
+        rationale="A test.",
+        assessor="test",
+        threshold=70,
+        arguments_sha256=call.arguments_sha256,
+        assessed_at=now(),
+        ruling=ruling(score=risk_score, **fields),
+    )
+
+
+def decisions(store: CaseStore, **fields: Any) -> Decisions:
+    """Takes decisions of people, under a policy whose rulings have such fields."""
+
+    async def rule(call: ToolCall) -> Assessment:
+        return assessment_of(call, **fields)
+
+    return Decisions(store=store, rule=rule, timeout=timedelta(days=1))
+
+
+def approval(reviewer: str = "reviewer", reason: str | None = None) -> Vote:
+    """A reviewer says yes."""
+    return Vote(Verdict.APPROVED, reviewer=reviewer, reason=reason)
+
+
+def rejection(reviewer: str = "reviewer", reason: str | None = None) -> Vote:
+    """A reviewer says no."""
+    return Vote(Verdict.REJECTED, reviewer=reviewer, reason=reason)
 
 
 def settings_of_test(directory: Path, **fields: Any) -> Settings:

@@ -1,7 +1,6 @@
-"""Assessment: the shipped policy, and every way in which an assessor can fail."""
+"""Assessment: policy and model together, and that a person decides where either fails."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,202 +10,173 @@ import pytest
 from fastmcp import FastMCP
 from mcp.types import ToolAnnotations
 from store import open_case, open_store, settings_of_test, tool_call
+from test_guard import FAILURES, GOOD, Says, SaysLater
 
+from atlas import ledger
 from atlas.assess import Assessments, tool_facts
-from atlas.assessors import ToolFacts
-from atlas.assessors.policy import Policy
+from atlas.assessors.guard import Guard
+from atlas.assessors.policy import PolicyInForce
+from atlas.cases import CaseStore
 from atlas.decide import decide_by_score
-from atlas.errors import PolicyInvalid
-from atlas.models import Case, Status, ToolCall
+from atlas.models import Case, Status
 from atlas.notifications import Notifier
-from atlas.settings import Settings
 
-GOOD = {"risk_score": 12, "classification": "minimal", "action": "read", "rationale": "It only reads."}
-SHIPPED = Settings.model_fields["atlas_policy"].default
+LENIENT = 'unknown_tools = "person"\n[[rule]]\ntool = "check_status"\nscore = 12\n'
 
 
-class Says:
-    """An assessor that answers with whatever a function makes."""
-
-    name = "test assessor"
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-
-    async def judge(self, call: ToolCall, tool: ToolFacts) -> Any:
-        """Answer, raise, or wait for ever."""
-        answer = self._make()
-        return await answer if asyncio.iscoroutine(answer) else answer
-
-
-async def assessed(directory: Path, make: Callable[[], Any]) -> Case:
-    """The case after such an assessor was asked."""
+def assessments_of(
+    store: CaseStore, directory: Path, *, policy: str = LENIENT, model: Says | None = None
+) -> Assessments:
+    """The stage, with a policy of such text and such a model."""
     settings = settings_of_test(directory, atlas_assess_seconds=0.2)
+    path = directory / "policy.toml"
+    path.write_text(policy)
+    return Assessments(
+        store=store,
+        server=FastMCP("empty"),
+        policy=PolicyInForce(path, threshold=70, reviewers=None),
+        model=Guard(model, seconds=0.2) if model else None,
+        settings=settings,
+        notifier=Notifier(settings),
+        decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
+    )
+
+
+async def assessed(directory: Path, policy: str, model: Says | None, **arguments: Any) -> Case:
+    """The case after it was assessed, in as many steps as it takes."""
     async with open_store(directory) as store:
-        case = await open_case(store)
-        assessments = Assessments(
-            store=store,
-            server=FastMCP("empty"),
-            assessor=Says(make),
-            settings=settings,
-            notifier=Notifier(settings),
-            decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
-        )
-        await assessments.assess(case.case_id)
+        case = await open_case(store, tool_call("check_status", **arguments))
+        assessments = assessments_of(store, directory, policy=policy, model=model)
+        case = await assessments.assess(case.case_id)
+        if case.inquiry is not None and case.status is Status.QUEUED:
+            await assessments.assess(case.case_id)
         return await store.read(case.case_id)
 
 
-def fail() -> Any:
-    raise RuntimeError("secret: the model's key is 4711")
+def rule(**gives: int) -> str:
+    """A policy with one rule."""
+    return "\n".join(
+        ['[[rule]]\ntool = "check_status"', *(f"{key} = {value}" for key, value in gives.items())]
+    )
 
 
-FAILURES = [
-    # what the assessor does, what the reviewer reads
-    (fail, "The assessor failed: RuntimeError."),
-    (lambda: asyncio.sleep(60), "did not answer within 0.2 seconds"),
-    (
-        lambda: (time.sleep(0.3), GOOD)[1],
-        "did not answer within 0.2 seconds",
-    ),  # late, and not to be interrupted
-    (lambda: None, "cannot be used"),
-    (lambda: "risk_score: 3", "cannot be used"),
-    (list, "cannot be used"),
-    (dict, "risk_score: Field required"),
-    (lambda: GOOD | {"risk_score": None}, "risk_score"),
-    (lambda: GOOD | {"risk_score": "12"}, "risk_score"),
-    (lambda: GOOD | {"risk_score": 12.0}, "risk_score"),
-    (lambda: GOOD | {"risk_score": 70.5}, "risk_score"),
-    (lambda: GOOD | {"risk_score": float("nan")}, "risk_score"),
-    (lambda: GOOD | {"risk_score": True}, "risk_score"),
-    (lambda: GOOD | {"risk_score": -1}, "risk_score"),
-    (lambda: GOOD | {"risk_score": 101}, "risk_score"),
-    (lambda: {"risk_score": 3}, "classification: Field required"),
-    (lambda: GOOD | {"rationale": 5}, "rationale"),
-    (lambda: GOOD | {"rationale": "x" * 10_000_000}, "rationale"),
+SCORES = [
+    # what the rule gives, what the model says, the final score
+    ({"score": 12}, None, 12),
+    ({"score": 12, "floor": 40}, None, 40),
+    ({"score": 90, "floor": 40}, None, 90),
+    ({"score": 85}, 30, 30),  # without a floor the model may find a call harmless
+    ({"score": 12}, 95, 95),
+    ({"score": 85, "floor": 70}, 0, 70),  # with one it may not
+    ({"score": 85, "floor": 70}, 71, 71),
+    ({"score": 0, "floor": 0}, 0, 0),
 ]
 
 
+@pytest.mark.parametrize(("gives", "says", "score"), SCORES)
+@pytest.mark.parametrize("kind", [Says, SaysLater])
+async def test_the_score_is_the_higher_of_the_floor_and_the_models_or_the_policys_own(
+    tmp_path: Path, kind: type[Says], gives: dict[str, int], says: int | None, score: int
+) -> None:
+    """And every score is on record."""
+    model = None if says is None else kind(lambda: GOOD | {"risk_score": says})
+    case = await assessed(tmp_path, rule(**gives), model)
+    assessment = case.assessment
+    assert assessment is not None and assessment.ruling is not None
+    assert (assessment.risk_score, assessment.model_score) == (score, says)
+    assert (assessment.ruling.score, assessment.ruling.floor) == (gives["score"], gives.get("floor", 0))
+    assert assessment.ruling.rules and len(assessment.ruling.policy_sha256) == 64
+    assert case.status is (Status.PENDING_REVIEW if score >= 70 else Status.AUTHORIZED)
+    entry = next(e for e in ledger.read(tmp_path / "atlas.db") if e["action"] == "assess.scored")
+    assert entry["detail"]["ruling"]["policy_sha256"] == assessment.ruling.policy_sha256
+    assert entry["detail"]["model_score"] == says
+
+
+@pytest.mark.parametrize("kind", [Says, SaysLater])
 @pytest.mark.parametrize(("make", "reason"), FAILURES)
 async def test_whatever_goes_wrong_a_person_decides(
-    tmp_path: Path, make: Callable[[], Any], reason: str
+    tmp_path: Path, kind: type[Says], make: Callable[[], Any], reason: str
 ) -> None:
     """The score is 100, and the reason is on record without what the assessor said."""
-    case = await assessed(tmp_path, make)
+    case = await assessed(tmp_path, LENIENT, kind(make))
     assert case.status is Status.PENDING_REVIEW
     assert case.assessment is not None and case.assessment.risk_score == 100
     assert reason in case.assessment.rationale and "4711" not in case.assessment.rationale
-    assert len(case.assessment.rationale) < 1000
+    assert case.assessment.model_score is None and case.assessment.ruling is not None
 
 
-@pytest.mark.parametrize(
-    ("score", "status"),
-    [(0, "AUTHORIZED"), (69, "AUTHORIZED"), (70, "PENDING_REVIEW"), (100, "PENDING_REVIEW")],
-)
-async def test_the_threshold_divides_what_needs_a_person(tmp_path: Path, score: int, status: str) -> None:
-    """Below 70 it is approved by itself, from 70 a person decides."""
-    case = await assessed(tmp_path, lambda: GOOD | {"risk_score": score})
-    assert case.status.value == status
+async def test_what_the_policy_denies_is_over_without_asking_the_model(tmp_path: Path) -> None:
+    """No person is asked either."""
+    model = Says(lambda: GOOD)
+    case = await assessed(tmp_path, '[[rule]]\ntool = "check_*"\ndeny = true', model)
+    assert case.status is Status.DENIED and model.asked == 0
 
 
-CALLS = [
-    # tool, arguments, whether a person decides
-    ("check_status", {"beneficiary_id": "BEN-123"}, False),
-    ("request_extension", {"days": 14, "documents": ["D-1"]}, False),
-    ("request_extension", {"days": 15, "documents": ["D-1"]}, True),
-    ("request_extension", {"days": 3, "documents": []}, True),
-    ("request_extension", {"days": 3}, True),
-    ("request_extension", {"days": 3, "documents": ["D-1", ""]}, True),
-    ("request_payment_extension", {"reason": "illness"}, True),
-    ("modify_welfare_record", {"changes": {}}, True),
-    ("a_tool_that_no_rule_names", {}, True),
-]
+async def test_a_policy_that_cannot_be_applied_leaves_the_call_to_a_person(tmp_path: Path) -> None:
+    """The model is not asked: what it says could be below a floor that nobody knows."""
+    model = Says(lambda: GOOD)
+    policy = '[[rule]]\ntool = "check_status"\nwhen = "args.amount < 10"\nscore = 1'
+    case = await assessed(tmp_path, policy, model, beneficiary_id="BEN-123")
+    assert case.status is Status.PENDING_REVIEW and model.asked == 0
+    assert case.assessment is not None and case.assessment.risk_score == 100
 
 
-@pytest.mark.parametrize(("tool", "arguments", "needs_person"), CALLS)
-async def test_the_shipped_policy_asks_a_person_about_what_weighs_on_people(
-    tool: str, arguments: dict[str, Any], needs_person: bool
-) -> None:
-    """By tool name and arguments."""
-    facts = ToolFacts(name=tool, description="", is_read_only=None, is_destructive=None, is_idempotent=None)
-    answer = await Policy(SHIPPED).judge(tool_call(tool, **arguments), facts)
-    assert (answer["risk_score"] >= 70) is needs_person
+async def test_a_question_that_was_asked_is_not_asked_again(tmp_path: Path) -> None:
+    """By whichever process the answer is fetched."""
+    model = SaysLater(lambda: GOOD)
+    async with open_store(tmp_path) as store:
+        case = await open_case(store)
+        asked = await assessments_of(store, tmp_path, model=model).assess(case.case_id)
+        assert asked.status is Status.QUEUED and asked.inquiry is not None and model.asked == 0
+    async with open_store(tmp_path) as store:
+        later = SaysLater(lambda: GOOD)
+        case = await assessments_of(store, tmp_path, model=later).assess(case.case_id)
+        assert case.status is Status.AUTHORIZED and later.asked == 1
 
 
-@pytest.mark.parametrize(
-    ("hints", "score"),
-    [
-        (ToolAnnotations(read_only_hint=True), 20),
-        (ToolAnnotations(destructive_hint=True), 90),
-        (ToolAnnotations(read_only_hint=True, destructive_hint=True), 100),  # contradicts itself
-        (ToolAnnotations(destructive_hint=False), 100),
-        (None, 100),
-    ],
-)
-async def test_a_tool_that_no_rule_names_is_judged_by_its_annotations(
-    hints: ToolAnnotations | None, score: int
-) -> None:
-    """What says nothing of itself, or contradicts itself, goes to a person."""
+async def test_where_another_model_was_asked_the_present_one_judges(tmp_path: Path) -> None:
+    """The settings may change while the gateway is down."""
+    async with open_store(tmp_path) as store:
+        case = await open_case(store)
+        await assessments_of(store, tmp_path, model=SaysLater(lambda: GOOD)).assess(case.case_id)
+        other = Says(lambda: GOOD | {"risk_score": 99})
+        other.name = "another model"
+        case = await assessments_of(store, tmp_path, model=other).assess(case.case_id)
+        assert case.status is Status.PENDING_REVIEW and other.asked == 1
+
+
+async def test_a_slow_model_does_not_hold_up_other_calls(tmp_path: Path) -> None:
+    """They are judged while it thinks."""
+    async with open_store(tmp_path) as store:
+        slow, quick = await open_case(store), await open_case(store, tool_call("check_status", a=1))
+        waiting = asyncio.create_task(
+            assessments_of(store, tmp_path, model=Says(lambda: asyncio.sleep(60))).assess(slow.case_id)
+        )
+        await assessments_of(store, tmp_path, model=Says(lambda: GOOD)).assess(quick.case_id)
+        assert not waiting.done()
+        assert (await waiting).status is Status.PENDING_REVIEW
+
+
+async def test_a_person_who_is_quicker_than_the_model_wins(tmp_path: Path) -> None:
+    """The policy alone says who may decide; a late answer of the model changes nothing."""
+    async with open_store(tmp_path) as store:
+        case = await open_case(store)
+        assessments = assessments_of(store, tmp_path, model=SaysLater(lambda: GOOD | {"risk_score": 99}))
+        await assessments.assess(case.case_id)
+        assessment = await assessments.rule(case.call)
+        assert assessment.risk_score == 12 and assessment.model_score is None
+
+
+async def test_what_a_tool_says_of_itself_is_what_the_judges_see(tmp_path: Path) -> None:
+    """Description, annotations and tags; a tool that is not there says nothing."""
     server = FastMCP("tools")
 
-    @server.tool(annotations=hints)
-    def unnamed() -> str:
-        """Do something."""
+    @server.tool(annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False), tags={"b", "a"})
+    def look() -> str:
+        """Only look."""
         return ""
 
-    answer = await Policy(SHIPPED).judge(tool_call("unnamed"), await tool_facts(server, "unnamed"))
-    assert answer["risk_score"] == score
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("rule = 3", "rule"),
-        ("[annotations]\nread_only = 1", "annotations.destructive"),
-        ("[annotations]\nread_only = 101\ndestructive = 1\nunknown = 1", "annotations.read_only"),
-        ("not TOML", "Expected"),
-        (None, "No such file"),
-    ],
-)
-def test_a_policy_that_cannot_be_used_is_refused_with_the_reason(
-    tmp_path: Path, text: str | None, reason: str
-) -> None:
-    """At start, before any call."""
-    path = tmp_path / "policy.toml"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(PolicyInvalid, match=reason):
-        Policy(path)
-
-
-async def test_a_condition_that_cannot_be_evaluated_goes_to_a_person(tmp_path: Path) -> None:
-    """A rule about an argument that is not there must not let the call through."""
-    path = tmp_path / "policy.toml"
-    rule = ["[[rule]]", 'tool = "*"', 'when = "args.amount < 10"', "score = 1"]
-    words = ['classification = "low"', 'rationale = "Small."']
-    path.write_text(
-        "\n".join([*rule, *words, "[annotations]", "read_only = 1", "destructive = 1", "unknown = 1"])
-    )
-    facts = ToolFacts(name="pay", description="", is_read_only=None, is_destructive=None, is_idempotent=None)
-    policy = Policy(path)
-    assert (await policy.judge(tool_call("pay", amount=9), facts))["risk_score"] == 1
-    with pytest.raises(Exception, match="amount"):
-        await policy.judge(tool_call("pay"), facts)
-
-
-async def test_a_condition_that_is_neither_true_nor_false_goes_to_a_person(tmp_path: Path) -> None:
-    """A text is no yes."""
-    path = tmp_path / "policy.toml"
-    path.write_text(
-        """
-        annotations = { read_only = 1, destructive = 1, unknown = 1 }
-        [[rule]]
-        tool = "*"
-        when = "args.reason"
-        score = 1
-        classification = "low"
-        rationale = "Small."
-        """
-    )
-    facts = ToolFacts(name="pay", description="", is_read_only=None, is_destructive=None, is_idempotent=None)
-    with pytest.raises(TypeError, match="neither true nor false"):
-        await Policy(path).judge(tool_call("pay", reason="false"), facts)
+    facts = await tool_facts(server, "look")
+    assert (facts.description, facts.is_read_only, facts.is_open_world) == ("Only look.", True, False)
+    assert facts.tags == ("a", "b") and facts.is_destructive is None
+    assert (await tool_facts(server, "gone")).description == ""

@@ -2,15 +2,23 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import Connection
-from store import open_case, open_store
+from store import approval, assessment_of, decisions, open_case, open_store, rejection, tool_call
 
 from atlas import ledger
-from atlas.cases import CaseStore, read_case, transition
-from atlas.decide import decide_after_wait, decide_by_score, record_decision, request_review
-from atlas.errors import CaseFinished, CaseNotFound, ContraryDecision, ReviewExpired, TransitionRefused
+from atlas.cases import CaseStore, add_assessment, read_case, transition
+from atlas.decide import Vote, decide_after_wait, decide_by_score, request_review
+from atlas.errors import (
+    CaseFinished,
+    CaseNotFound,
+    ContraryDecision,
+    NotPermitted,
+    ReviewExpired,
+    TransitionRefused,
+)
 from atlas.models import Case, Status, Verdict
 
 DAY = timedelta(days=1)
@@ -26,7 +34,7 @@ async def pending(store: CaseStore, timeout: timedelta = DAY) -> Case:
 
 async def decided(store: CaseStore, case_id: str, verdict: Verdict) -> Case:
     """The case after a decision."""
-    return await record_decision(case_id, verdict, reviewer="reviewer", reason="because", store=store)
+    return await decisions(store).record(case_id, Vote(verdict, reviewer="reviewer", reason="because"))
 
 
 @pytest.mark.parametrize(
@@ -118,3 +126,75 @@ async def test_a_transition_from_a_state_that_is_no_longer_true_is_refused(tmp_p
         await store.change(case.case_id, lambda connection: transition(connection, case, Status.AUTHORIZED))
         with pytest.raises(TransitionRefused):
             await store.change(case.case_id, lambda connection: transition(connection, case, Status.REJECTED))
+
+
+async def ruled(store: CaseStore, **fields: Any) -> Case:
+    """A case after the policy alone has judged it, by a ruling with such fields."""
+    case = await open_case(store)
+
+    def judge(connection: Connection) -> Case:
+        judged = add_assessment(connection, case, assessment_of(case.call, **fields))
+        return decide_by_score(connection, judged, timeout=DAY)
+
+    return await store.change(case.case_id, judge)
+
+
+async def test_what_the_policy_denies_no_person_can_lift(tmp_path: Path) -> None:
+    """Neither after the assessment nor before it, nor when a run failed before it could assess."""
+    async with open_store(tmp_path) as store:
+        denied = await ruled(store, is_denied=True)
+        assert denied.status is Status.DENIED and denied.reported_at is not None
+        with pytest.raises(CaseFinished, match="DENIED"):
+            await decisions(store).record(denied.case_id, approval())
+        other = await open_case(store, tool_call(beneficiary_id="BEN-124"))
+        for unassessed in (other, await pending(store)):
+            with pytest.raises(CaseFinished, match="DENIED"):
+                await decisions(store, is_denied=True).record(unassessed.case_id, approval())
+            assert (await store.read(unassessed.case_id)).status is Status.DENIED
+    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    assert actions.count("decide.denied") == 3 and "decide.approved" not in actions
+
+
+@pytest.mark.parametrize("is_assessed", [True, False], ids=["pending", "queued"])
+async def test_as_many_reviewers_decide_as_the_policy_asks_for(tmp_path: Path, is_assessed: bool) -> None:
+    """One who approves twice counts once."""
+    async with open_store(tmp_path) as store:
+        case = await (ruled(store, approvals=2) if is_assessed else open_case(store))
+        votes = decisions(store, approvals=2)
+        for _ in range(2):
+            waiting = await votes.record(case.case_id, approval("sarah"))
+            assert waiting.status is Status.PENDING_REVIEW and waiting.decision is None
+        decided = await votes.record(case.case_id, approval("desk 4"))
+        assert decided.status is Status.AUTHORIZED
+        assert decided.decision is not None and decided.decision.reviewer == "desk 4"
+    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    assert actions.count("decide.approval_counted") == 2 and actions.count("decide.approved") == 1
+
+
+async def test_one_rejection_ends_what_another_reviewer_approved(tmp_path: Path) -> None:
+    """As long as approvals are missing."""
+    async with open_store(tmp_path) as store:
+        case = await ruled(store, approvals=2)
+        await decisions(store).record(case.case_id, approval("sarah"))
+        assert (await decisions(store).record(case.case_id, rejection("desk 4"))).status is Status.REJECTED
+
+
+async def test_only_the_reviewers_that_the_policy_names_can_approve_and_everybody_can_reject(
+    tmp_path: Path,
+) -> None:
+    """To stop a call every reviewer is good enough."""
+    async with open_store(tmp_path) as store:
+        case = await ruled(store, reviewers=("sarah",))
+        with pytest.raises(NotPermitted, match="lets sarah decide"):
+            await decisions(store).record(case.case_id, approval("desk 4"))
+        unassessed = await open_case(store)
+        with pytest.raises(NotPermitted, match="lets sarah decide"):
+            await decisions(store, reviewers=("sarah",)).record(unassessed.case_id, approval("desk 4"))
+        assert (await decisions(store).record(case.case_id, rejection("desk 4"))).status is Status.REJECTED
+
+
+async def test_the_policy_can_give_a_review_its_own_time(tmp_path: Path) -> None:
+    """Instead of ATLAS_REVIEW_TIMEOUT."""
+    async with open_store(tmp_path) as store:
+        case = await ruled(store, review_seconds=60)
+        assert case.expires_at is not None and case.expires_at - case.opened_at < timedelta(seconds=70)

@@ -12,14 +12,13 @@ from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from sqlalchemy.engine import Connection
-from store import open_case, open_store, settings_of_test, tool_call
+from store import approval, assessment_of, decisions, open_case, open_store, settings_of_test, tool_call
 
 from atlas import ledger
 from atlas.cases import CaseStore, add_assessment, transition
-from atlas.database import now
-from atlas.decide import decide_by_score, record_decision
+from atlas.decide import decide_by_score
 from atlas.execute import Executor
-from atlas.models import Assessment, Case, Status, ToolCall, Verdict
+from atlas.models import Case, Status
 from atlas.notifications import Notifier
 
 
@@ -79,9 +78,7 @@ class Workshop:
     async def approved(self, tool: str, text: str = "a") -> Case:
         """A case that a person has approved."""
         case = await open_case(self.store, tool_call(tool, text=text))
-        return await record_decision(
-            case.case_id, Verdict.APPROVED, reviewer="r", reason=None, store=self.store
-        )
+        return await decisions(self.store).record(case.case_id, approval())
 
     def actions(self) -> list[str]:
         """What the ledger has."""
@@ -93,20 +90,6 @@ async def workshop(directory: Path) -> AsyncIterator[Workshop]:
     """A workshop, and its store closed afterwards."""
     async with open_store(directory) as store:
         yield Workshop(store, directory)
-
-
-def assessment_of(call: ToolCall, risk_score: int) -> Assessment:
-    """An assessment as our own step writes it."""
-    return Assessment(
-        risk_score=risk_score,
-        classification="test",
-        action=call.tool_name,
-        rationale="test",
-        assessor="test",
-        threshold=70,
-        arguments_sha256=call.arguments_sha256,
-        assessed_at=now(),
-    )
 
 
 async def test_an_approved_call_is_executed_with_its_arguments_and_its_result_kept(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from atlas.settings import EngineKind, Settings, is_loopback
+from atlas.settings import AssessorKind, EngineKind, Settings, is_loopback
 
 AGENT, REVIEWER = "a" * 32, "r" * 32
 
@@ -28,7 +28,23 @@ def read(**fields: Any) -> Settings:
     [
         ({"atlas_agent_key": AGENT, "atlas_reviewer_key": AGENT}, "an agent could approve itself"),
         ({"atlas_agent_key": f"x:{REVIEWER},y:{AGENT}", "atlas_reviewer_key": AGENT}, "could approve itself"),
-        ({"atlas_agent_key": f"bot:{AGENT}", "atlas_reviewer_key": f"bot:{AGENT}"}, "is one key"),
+        ({"atlas_agent_key": f"bot:{AGENT}", "atlas_reviewer_key": f"bot:{AGENT}"}, "could approve itself"),
+        (
+            {"atlas_agent_key": AGENT, "atlas_reviewer_key": f"a:{REVIEWER},b:{REVIEWER}"},
+            "two reviewers with one key",
+        ),
+        (
+            {"atlas_agent_key": AGENT, "atlas_reviewer_key": f"a:{REVIEWER},{REVIEWER}2"},
+            "each needs its name",
+        ),
+        ({"atlas_agent_key": AGENT, "atlas_reviewer_key": f"{REVIEWER},{REVIEWER}2"}, "each needs its name"),
+        ({"atlas_agent_key": AGENT, "atlas_reviewer_key": ","}, "names no reviewer"),
+        ({"atlas_assessor": "modal"}, "without MODAL_TOKEN_ID"),
+        ({"atlas_assessor": "openai"}, "without OPENAI_API_KEY"),
+        ({"atlas_assessor": "gemini"}, "'auto', 'modal', 'openai'"),
+        ({"modal_token_id": "ak-1"}, "belong together"),
+        ({"openai_base_url": "api.openai.com/v1"}, "begins with http"),
+        ({"openai_base_url": "https://user:word@api.example/v1"}, "user name or password"),
         ({"atlas_agent_key": AGENT, "atlas_reviewer_key": f" {AGENT} "}, "could approve itself"),
         (
             {"atlas_agent_key": f"a:{AGENT},b:{AGENT}", "atlas_reviewer_key": REVIEWER},
@@ -119,3 +135,39 @@ def test_several_agents_have_a_name_each() -> None:
 def test_only_addresses_of_this_machine_are_loopback(host: str, expected: bool) -> None:
     """A name is taken as reachable unless it is localhost."""
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({}, "policy"),
+        ({"ollama_host": "127.0.0.1"}, "openai"),
+        ({"openai_api_key": "k"}, "openai"),
+        ({"openai_base_url": "http://127.0.0.1:1/v1"}, "openai"),
+        ({"openai_api_key": "k", "modal_token_id": "ak-1", "modal_token_secret": "as-1"}, "modal"),
+        ({"openai_api_key": "k", "atlas_assessor": "policy"}, "policy"),
+        (
+            {
+                "openai_api_key": "k",
+                "modal_token_id": "a",
+                "modal_token_secret": "b",
+                "atlas_assessor": "openai",
+            },
+            "openai",
+        ),
+    ],
+)
+def test_the_first_assessor_that_is_configured_is_used_unless_one_is_named(
+    fields: dict[str, Any], kind: str
+) -> None:
+    """And where none is configured the policy judges alone."""
+    assert read(**fields).assessor_kind is AssessorKind(kind)
+
+
+def test_reviewers_have_the_names_of_their_keys() -> None:
+    """A single key may have none."""
+    named = read(atlas_agent_key=AGENT, atlas_reviewer_key=f"sarah:{REVIEWER}, desk 4:{REVIEWER}2")
+    assert named.reviewer_keys == {REVIEWER: "sarah", f"{REVIEWER}2": "desk 4"}
+    assert named.reviewers == {"sarah", "desk 4"}
+    single = read(atlas_agent_key=AGENT, atlas_reviewer_key=REVIEWER)
+    assert single.reviewer_keys == {REVIEWER: None} and not single.reviewers

@@ -22,7 +22,7 @@ from atlas.engine.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
-_MOST_CALLS = 64
+_MOST_CALLS = 512  # at once: a call may wait for something slow, and the others must not wait for it
 _AHEAD = 64
 _LONGEST_NAP = 30.0  # seconds; a clock set forward or a laptop that slept is noticed by then
 _FORGET_EVERY = 3600.0  # seconds

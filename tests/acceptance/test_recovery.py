@@ -19,6 +19,13 @@ def fill_disk(gateway: GatewayProcess, *tables: str) -> None:
             connection.execute(f"CREATE TRIGGER {table}_full BEFORE INSERT ON {table} {fail}")
 
 
+def empty_disk(gateway: GatewayProcess, *tables: str) -> None:
+    """Let insertions succeed again."""
+    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+        for table in tables:
+            connection.execute(f"DROP TRIGGER {table}_full")
+
+
 async def test_a_case_whose_run_the_engine_has_lost_is_taken_up_by_another_run(
     gateway: GatewayProcess,
 ) -> None:
@@ -53,11 +60,12 @@ async def test_two_gateways_do_not_share_a_data_directory(gateway: GatewayProces
 async def test_a_policy_with_a_mistake_ends_the_start_with_a_sentence(tmp_path: Path) -> None:
     """It names the file and the mistake, without a traceback."""
     policy = tmp_path / "policy.toml"
-    policy.write_text("[annotations]\nread_only = 101\ndestructive = 1\nunknown = 1\n")
+    policy.write_text('[[rule]]\ntool = "check_status"\nscore = 101\n')
     gateway = GatewayProcess(tmp_path, ATLAS_POLICY=str(policy))
     with pytest.raises(AssertionError, match="the gateway ended"):
         await gateway.start()
-    assert f"The policy {policy} cannot be used: annotations.read_only" in gateway.newest_log()
+    assert f"The policy {policy} cannot be used: " in gateway.newest_log()
+    assert "line 3" in gateway.newest_log()
     assert "Traceback" not in gateway.newest_log()
 
 
@@ -113,5 +121,8 @@ async def test_a_run_that_fails_brings_its_case_before_a_person(gateway: Gateway
             return bool(result.structured_content["status"] == "PENDING_REVIEW")
 
         await eventually(waits_for_a_person, seconds=100)
-        await gateway.decide(case_id)
+        # What the policy says of the call must be on disk before a person's approval is.
+        assert (await gateway.decide(case_id)).status_code == 503
+        empty_disk(gateway, "assessments")
+        assert (await gateway.decide(case_id)).status_code == 200
         assert "EXECUTED" in text_of(await outcome(agent, case_id))

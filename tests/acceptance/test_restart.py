@@ -105,7 +105,7 @@ async def test_a_decision_that_was_written_before_the_kill_takes_effect_without_
     mortal: GatewayProcess,
 ) -> None:
     """The reviewer got no answer, but the decision was on disk."""
-    await mortal.start(ATLAS_TEST_DIE="after atlas.decide record_decision")
+    await mortal.start(ATLAS_TEST_DIE="after atlas.decide Decisions.record")
     async with mortal.agent() as agent:
         case_id = reference_in(await call(agent, "modify_welfare_record", **CHANGE))
     with pytest.raises(httpx.TransportError):

@@ -185,6 +185,8 @@ def test_what_was_typed_is_set_and_no_secret_was_shown(checkout: Path, terminal:
     answers = {
         "Modal function": "office/assess",
         "AI backend": "1",
+        "Its URL": "",
+        "Model": "gpt-6-sol",
         "OpenAI API key": "sk-secret-openai",
         "Inngest event key": "secret-event-key",
         "Inngest signing key": SIGNING_KEY,
@@ -195,15 +197,18 @@ def test_what_was_typed_is_set_and_no_secret_was_shown(checkout: Path, terminal:
         terminal.answer(question, text)
     assert terminal.finish() == 0
     settings = settings_in(checkout)
-    names = ("MODAL_FUNCTION_NAME", "OPENAI_API_KEY", "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY")
-    assert [settings[name] for name in names] == [
+    names = ("MODAL_FUNCTION_NAME", "OPENAI_BASE_URL", "OPENAI_MODEL", "OPENAI_API_KEY")
+    assert [settings[name] for name in (*names, "INNGEST_EVENT_KEY", "INNGEST_SIGNING_KEY")] == [
         "office/assess",
+        "https://api.openai.com/v1",
+        "gpt-6-sol",
         "sk-secret-openai",
         "secret-event-key",
         SIGNING_KEY,
     ]
     assert (settings["MODAL_TOKEN_ID"], settings["MODAL_TOKEN_SECRET"]) == ("ak-secret-id", "as-secret-token")
     assert "office/assess" in terminal.screen
+    assert "by the policy and Modal; ATLAS_ASSESSOR=openai in .env" in terminal.screen
     assert not re.search(r"secret-|0123456789abcdef", terminal.screen)
     assert settings["ATLAS_AGENT_KEY"] not in terminal.screen
 
@@ -241,8 +246,34 @@ def test_ollama_is_asked_for_its_url(checkout: Path, terminal: Terminal) -> None
     terminal.answer("Ollama host", "gpu-box:11434")
     terminal.wait_for(r"written as a URL[^\n]*\nOllama host [^\n]*: ")
     terminal.answer("Ollama host", "")
+    terminal.answer("Model", "")
     press_enter(terminal, since="Inngest event key")
-    assert settings_in(checkout)["OLLAMA_HOST"] == "http://127.0.0.1:11434"
+    settings = settings_in(checkout)
+    assert (settings["OLLAMA_HOST"], settings["OPENAI_MODEL"]) == ("http://127.0.0.1:11434", "llama3.2")
+    assert "Calls are judged by the policy and the AI backend." in terminal.screen
+
+
+def test_a_server_of_ones_own_needs_no_key_and_openai_does(checkout: Path, terminal: Terminal) -> None:
+    """vLLM, llama.cpp and the like speak OpenAI's chat completions without one."""
+    terminal.answer("Modal function", "")
+    terminal.answer("AI backend", "1")
+    terminal.answer("Its URL", "http://127.0.0.1:8080/v1")
+    terminal.answer("Model", "smollm2")
+    terminal.answer("OpenAI API key", "")
+    press_enter(terminal, since="Inngest event key")
+    settings = settings_in(checkout)
+    assert (settings["OPENAI_BASE_URL"], settings["OPENAI_API_KEY"]) == ("http://127.0.0.1:8080/v1", "")
+
+
+def test_openai_itself_is_not_configured_without_a_key(checkout: Path, terminal: Terminal) -> None:
+    """The question comes again."""
+    for question, text in {"Modal function": "", "AI backend": "1", "Its URL": "", "Model": ""}.items():
+        terminal.answer(question, text)
+    terminal.answer("OpenAI API key", "")
+    terminal.wait_for(r"OpenAI needs it[^\n]*\nOpenAI API key[^\n]*: ")
+    terminal.answer("OpenAI API key", "sk-secret-openai")
+    press_enter(terminal, since="Inngest event key")
+    assert settings_in(checkout)["OPENAI_API_KEY"] == "sk-secret-openai"
 
 
 def test_half_of_a_pair_of_keys_is_asked_for_again(checkout: Path, terminal: Terminal) -> None:

@@ -1,0 +1,43 @@
+"""Chooses, in one place, what judges calls beside the policy."""
+
+from atlas.assessors import Assessor
+from atlas.settings import AssessorKind, Settings
+
+OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_MODEL = "gpt-6-luna"
+OLLAMA_MODEL = "llama3.2"
+
+
+def build_assessor(settings: Settings) -> Assessor | None:
+    """The model that the settings ask for; None where the policy judges alone.
+
+    What an assessor needs is imported only where it is used: Modal's SDK alone costs half a second.
+    """
+    if settings.assessor_kind is AssessorKind.MODAL:
+        return _modal(settings)
+    return _openai(settings) if settings.assessor_kind is AssessorKind.OPENAI else None
+
+
+def _modal(settings: Settings) -> Assessor:
+    from atlas.assessors.modal_function import ModalFunction
+
+    assert settings.modal_token_id and settings.modal_token_secret  # noqa: S101  (checked by Settings)
+    return ModalFunction(
+        function_name=settings.modal_function_name,
+        token_id=settings.modal_token_id.get_secret_value(),
+        token_secret=settings.modal_token_secret.get_secret_value(),
+        environment=settings.modal_environment,
+    )
+
+
+def _openai(settings: Settings) -> Assessor:
+    from atlas.assessors.openai_compatible import OpenAICompatible, ollama_base_url
+
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else None
+    if settings.ollama_host and not key and not settings.openai_base_url:
+        model = settings.openai_model or OLLAMA_MODEL
+        url = ollama_base_url(settings.ollama_host)
+        return OpenAICompatible(base_url=url, api_key=None, model=model, name=f"ollama {model}")
+    model = settings.openai_model or OPENAI_MODEL
+    url = settings.openai_base_url or OPENAI_URL
+    return OpenAICompatible(base_url=url, api_key=key, model=model, name=f"openai {model}")

@@ -1,0 +1,184 @@
+"""The guard in front of a model: deadlines, strict reading, and the rest after five failures."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from atlas.assessors import Question, ToolFacts
+from atlas.assessors.guard import MOST_QUESTIONS, REST_SECONDS, Guard
+from atlas.database import now
+from atlas.errors import AssessorFailed
+from atlas.models import Inquiry
+
+GOOD = {"risk_score": 12, "classification": "minimal", "action": "read", "rationale": "It only reads."}
+QUESTION = Question(tool=ToolFacts(name="read"), arguments={}, principal="agent")
+
+
+class Says:
+    """An assessor that answers with whatever a function makes."""
+
+    name = "test model"
+    model = None
+    prompt_version = None
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+        self.asked = 0
+
+    async def judge(self, question: Question) -> Any:
+        """Answer, raise, or wait for ever."""
+        self.asked += 1
+        answer = self.make()
+        return await answer if asyncio.iscoroutine(answer) else answer
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+class SaysLater(Says):
+    """The same, asked in one step and answering in another."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        super().__init__(make)
+        self.cancelled: list[str] = []
+
+    async def ask(self, question: Question) -> str:
+        """Give a reference."""
+        return "fc-1"
+
+    async def fetch(self, reference: str) -> Any:
+        """Answer as `judge` does."""
+        return await self.judge(QUESTION)
+
+    async def cancel(self, reference: str) -> None:
+        """Note it."""
+        self.cancelled.append(reference)
+
+
+def fail() -> Any:
+    raise RuntimeError("secret: the model's key is 4711")
+
+
+def sulk() -> Any:
+    raise AssessorFailed(reason="Modal does not know the function a/b.")
+
+
+FAILURES = [
+    # what the assessor does, what the reviewer reads
+    (fail, "The assessor failed: RuntimeError."),
+    (sulk, "Modal does not know the function a/b."),
+    (lambda: asyncio.sleep(60), "did not answer within 0.2 seconds"),
+    (
+        lambda: (time.sleep(0.3), GOOD)[1],
+        "did not answer within 0.2 seconds",
+    ),  # late, and not to be interrupted
+    (lambda: None, "cannot be used"),
+    (lambda: "risk_score: 3", "cannot be used"),
+    (list, "cannot be used"),
+    (dict, "risk_score: Field required"),
+    (lambda: GOOD | {"risk_score": None}, "risk_score"),
+    (lambda: GOOD | {"risk_score": "12"}, "risk_score"),
+    (lambda: GOOD | {"risk_score": 12.0}, "risk_score"),
+    (lambda: GOOD | {"risk_score": 70.5}, "risk_score"),
+    (lambda: GOOD | {"risk_score": float("nan")}, "risk_score"),
+    (lambda: GOOD | {"risk_score": True}, "risk_score"),
+    (lambda: GOOD | {"risk_score": -1}, "risk_score"),
+    (lambda: GOOD | {"risk_score": 101}, "risk_score"),
+    (lambda: {"risk_score": 3}, "classification: Field required"),
+    (lambda: GOOD | {"rationale": 5}, "rationale"),
+    (lambda: GOOD | {"rationale": "x" * 10_000_000}, "rationale"),
+    (lambda: GOOD | {"secret 4711": 1}, "it: Extra inputs are not permitted"),
+]
+
+
+@pytest.mark.parametrize(("make", "reason"), FAILURES)
+async def test_whatever_goes_wrong_is_a_failure_with_a_reason(make: Callable[[], Any], reason: str) -> None:
+    """And without what the assessor said, which may repeat the arguments."""
+    for guard in (Guard(Says(make), seconds=0.2), Guard(SaysLater(make), seconds=0.2)):
+        with pytest.raises(AssessorFailed) as failure:
+            if guard.is_durable:
+                await guard.fetch(await guard.ask(QUESTION))
+            else:
+                await guard.judge(QUESTION)
+        assert reason in str(failure.value) and "4711" not in str(failure.value)
+        assert len(str(failure.value)) < 500
+
+
+async def test_after_five_failures_in_a_row_the_assessor_is_left_alone_for_a_minute() -> None:
+    """Then it is asked again: an answer ends the rest, a failure begins the next one."""
+    clock, model = [0.0], Says(fail)
+    guard = Guard(model, seconds=1, clock=lambda: clock[0])
+    for count in range(5):
+        assert guard.problem is None, count
+        with pytest.raises(AssessorFailed):
+            await guard.judge(QUESTION)
+    assert guard.problem is not None and "5 times in a row" in guard.problem
+    model.make = lambda: GOOD
+    with pytest.raises(AssessorFailed, match="was not asked"):
+        await guard.judge(QUESTION)
+    assert model.asked == 5
+    clock[0] += REST_SECONDS
+    model.make = fail
+    with pytest.raises(AssessorFailed, match="RuntimeError"):
+        await guard.judge(QUESTION)
+    assert guard.problem is not None
+    clock[0] += REST_SECONDS
+    model.make = lambda: GOOD
+    assert (await guard.judge(QUESTION)).risk_score == 12 and guard.problem is None
+
+
+async def test_four_failures_and_an_answer_begin_the_count_anew() -> None:
+    """Only failures in a row count."""
+    model = Says(fail)
+    guard = Guard(model, seconds=1)
+    for _ in range(3):
+        model.make = fail
+        for _ in range(4):
+            with pytest.raises(AssessorFailed):
+                await guard.judge(QUESTION)
+        model.make = lambda: GOOD
+        await guard.judge(QUESTION)
+    assert guard.problem is None and model.asked == 15
+
+
+async def test_questions_beyond_what_the_gateway_can_hold_go_to_a_person() -> None:
+    """And are no failure of the assessor: it was not asked."""
+    release = asyncio.Event()
+
+    async def wait() -> Any:
+        await release.wait()
+        return GOOD
+
+    guard = Guard(Says(wait), seconds=20)
+    asked = [asyncio.create_task(guard.judge(QUESTION)) for _ in range(MOST_QUESTIONS)]
+    await asyncio.wait(asked, timeout=0.01)
+    for _ in range(5):
+        with pytest.raises(AssessorFailed, match="busy"):
+            await guard.judge(QUESTION)
+    assert guard.problem is None
+    release.set()
+    await asyncio.gather(*asked)
+    assert (await guard.judge(QUESTION)).risk_score == 12
+
+
+async def test_the_time_runs_from_the_question_and_what_comes_too_late_is_cancelled() -> None:
+    """Also when another process asked."""
+    model = SaysLater(lambda: asyncio.sleep(60))
+    guard = Guard(model, seconds=2)
+    asked = Inquiry(assessor=model.name, reference="fc-1", asked_at=now() - timedelta(hours=1))
+    begun = time.monotonic()
+    with pytest.raises(AssessorFailed, match="within 2 seconds"):
+        await guard.fetch(asked)
+    await guard.close()
+    assert time.monotonic() - begun < 1 and model.cancelled == ["fc-1"]
+
+
+async def test_an_answer_that_was_ready_before_a_long_stop_is_used() -> None:
+    """The model is not to blame for the time the gateway was down."""
+    guard = Guard(SaysLater(lambda: GOOD), seconds=2)
+    asked = Inquiry(assessor="test model", reference="fc-1", asked_at=now() - timedelta(hours=1))
+    assert (await guard.fetch(asked)).risk_score == 12
