@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.assessors import Answer, Assessor, Question, ToolFacts
 from atlas.assessors.guard import Guard
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy import ConditionFailed, PolicyInForce
 from atlas.cases import CaseStore, add_assessment, add_inquiry, read_case
 from atlas.database import now
 from atlas.errors import AssessorFailed
@@ -80,8 +80,8 @@ class Assessments:
     async def _judge(self, case: Case) -> Assessment | Inquiry:
         question = await self._question(case.call)
         ruled = await self._rule(case.call, question)
-        if self._model is None or ruled.ruling is None or ruled.is_denied:
-            return ruled
+        if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
+            return ruled  # denied, not to be judged by the policy, or so high that no model could change it
         try:
             if case.inquiry is None and self._model.is_durable:
                 return await self._model.ask(question)
@@ -98,12 +98,15 @@ class Assessments:
 
     async def _rule(self, call: ToolCall, question: Question) -> Assessment:
         try:
-            ruling = await self._policy.rule(question)
+            return self._assessment(call, await self._policy.rule(question))
+        except ConditionFailed as failure:
+            logger.warning("A person decides, because a condition of the policy failed: %s", failure)
+            ruled, reason = self._assessment(call, failure.ruling), str(failure)
         except Exception as error:
             logger.warning("A person decides, because the policy failed: %s", type(error).__name__)
             reason = f"The policy could not be applied: {type(error).__name__}."
-            return _worst(self._assessment(call, None), reason, assessor=self._policy.name)
-        return self._assessment(call, ruling)
+            ruled = self._assessment(call, None)
+        return _worst(ruled, reason, assessor=self._policy.name)
 
     def _assessment(self, call: ToolCall, ruling: Ruling | None) -> Assessment:
         return Assessment(

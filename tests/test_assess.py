@@ -84,7 +84,8 @@ async def test_the_score_is_the_higher_of_the_floor_and_the_models_or_the_policy
     assessment = case.assessment
     assert assessment is not None and assessment.ruling is not None
     assert (assessment.risk_score, assessment.model_score) == (score, says)
-    assert (assessment.ruling.score, assessment.ruling.floor) == (gives["score"], gives.get("floor", 0))
+    floor = gives.get("floor", 0)
+    assert (assessment.ruling.score, assessment.ruling.floor) == (max(gives["score"], floor), floor)
     assert assessment.ruling.rules and len(assessment.ruling.policy_sha256) == 64
     assert case.status is (Status.PENDING_REVIEW if score >= 70 else Status.AUTHORIZED)
     entry = next(e for e in ledger.read(tmp_path / "atlas.db") if e["action"] == "assess.scored")
@@ -119,6 +120,21 @@ async def test_a_policy_that_cannot_be_applied_leaves_the_call_to_a_person(tmp_p
     case = await assessed(tmp_path, policy, model, beneficiary_id="BEN-123")
     assert case.status is Status.PENDING_REVIEW and model.asked == 0
     assert case.assessment is not None and case.assessment.risk_score == 100
+
+
+async def test_a_condition_that_fails_asks_for_as_many_reviewers_as_if_it_held(tmp_path: Path) -> None:
+    """An agent could else choose arguments on which the strict rule cannot be evaluated."""
+    policy = '[[rule]]\ntool = "check_status"\nwhen = "args.amount > 10"\napprovals = 2\nscore = 90'
+    case = await assessed(tmp_path, policy, None, amount="much")
+    assert case.status is Status.PENDING_REVIEW
+    assert case.assessment is not None and case.assessment.approvals == 2
+    assert "cannot be evaluated" in case.assessment.rationale
+
+
+async def test_a_score_of_100_without_a_floor_leaves_room_to_the_model(tmp_path: Path) -> None:
+    """Only a floor binds it."""
+    case = await assessed(tmp_path, rule(score=100), Says(lambda: GOOD))
+    assert case.status is Status.AUTHORIZED
 
 
 async def test_a_question_that_was_asked_is_not_asked_again(tmp_path: Path) -> None:
