@@ -331,6 +331,33 @@ async def test_an_agent_that_breaks_a_condition_does_not_make_the_review_milder(
     assert ruling.reviewers == ("anna", "ben") and len(ruling.rules) == 2
 
 
+BROKEN = [
+    # the rules, and who has to approve how often when the amount is a text
+    (["when = 'args.amount < 9'; reviewers = ['junior']", "reviewers = ['senior']"], ("junior", "senior"), 2),
+    (["when = 'args.amount > 9'; reviewers = ['senior']", "reviewers = ['junior']"], ("senior", "junior"), 2),
+    (["reviewers = ['senior']", "when = 'args.amount < 9'; reviewers = ['junior']"], ("senior",), 1),
+    (
+        ["when = 'args.amount < 9'; reviewers = ['a', 'b']", "reviewers = ['b', 'c', 'd']"],
+        ("a", "b", "c", "d"),
+        3,
+    ),
+    (["when = 'args.amount < 9'; reviewers = ['a', 'b']", "approvals = 2"], ("a", "b"), 2),
+    (["when = 'args.amount < 9'; approvals = 2", "score = 1"], (), 2),
+]
+
+
+@pytest.mark.parametrize(("each", "reviewers", "approvals"), BROKEN)
+async def test_an_agent_cannot_choose_its_reviewers_by_breaking_a_condition(
+    write: Write, each: list[str], reviewers: tuple[str, ...], approvals: int
+) -> None:
+    """So many have to approve that each of the lists that could be meant is among them."""
+    in_force = PolicyInForce(write(rules(*each)), threshold=THRESHOLD)
+    with pytest.raises(ConditionFailed) as caught:
+        await in_force.rule(question(amount="x"))
+    for ruling in (caught.value.ruling, in_force.ruling_at_worst(question(amount="x"), reason="Too late.")):
+        assert (ruling.reviewers, ruling.approvals) == (reviewers, approvals)
+
+
 async def test_a_denial_whose_condition_cannot_be_evaluated_is_a_question_for_a_person(write: Write) -> None:
     """It is neither lifted nor taken as given."""
     policy = Policy(write(rules("when = 'args.amount > 1'; deny = true")), threshold=THRESHOLD)
