@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from fastmcp.exceptions import NotFoundError, ToolError, ValidationError
+from fastmcp.server.context import Context
 from fastmcp.server.dependencies import without_injected_parameters
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools import Tool, ToolResult
@@ -80,8 +81,8 @@ class Admission(Middleware):
                 tool_name=name,
                 arguments=arguments,
                 arguments_sha256=digest(arguments),
-                intent=claim(context.message, INTENT),
-                user_request=claim(context.message, USER_REQUEST),
+                intent=claim(context.fastmcp_context, INTENT),
+                user_request=claim(context.fastmcp_context, USER_REQUEST),
             )
         except NotCanonical as error:
             raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
@@ -110,9 +111,10 @@ class Admission(Middleware):
             ) from error
 
 
-def claim(message: CallToolRequestParams, name: str) -> str | None:
+def claim(context: Context, name: str) -> str | None:
     """What the agent says of its call in `_meta`, if it is a text; of a long one the beginning."""
-    said = (message.meta or {}).get(name)
+    request = context.request_context  # FastMCP hands middleware a message without what clients put there
+    said = (request.meta or {}).get(name) if request else None
     # A lone surrogate, which no file can hold, becomes a question mark.
     return said[:LONGEST_CLAIM].encode("utf-8", "replace").decode() if isinstance(said, str) else None
 

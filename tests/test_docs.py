@@ -29,10 +29,10 @@ from gateway_process import (
 )
 from starlette.routing import Route
 
-from atlas.assessors import ToolFacts
+from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import Policy
 from atlas.ledger import Action
-from atlas.models import TRANSITIONS, Status, ToolCall
+from atlas.models import TRANSITIONS, Ruling, Status
 from atlas.settings import Settings
 from atlas.webhook import HTTP_STATUS
 from gateway import app
@@ -56,6 +56,7 @@ PRINTED = {
     "waiting = ": r"evt_[0-9a-f]{16} by agent until .*\n +\w+ \{.*\}\n +\d+ high risk",
     '"decision": "APPROVED"': r'^\{"status":"Signal Sent","decision":"APPROVED","event_id":"evt_\w+"\}$',
     '"decision": "REJECTED"': r'^\{"status":"Signal Sent","decision":"REJECTED","event_id":"evt_\w+"\}$',
+    "policy explain": r"Without a model: 75",
     "ledger export": r"^\d+ entries, each as it was written and in its place\.$",
     "VACUUM INTO": r"^\d+ entries, each as it was written and in its place\.$",
 }
@@ -358,17 +359,14 @@ async def test_the_example_of_a_policy_is_read_and_scores_as_it_says(tmp_path: P
     """A short extension is approved by its score; whatever else is asked for waits for a person."""
     path = tmp_path / "policy.toml"
     path.write_text(checked("policy"))
-    policy = Policy(path)
+    policy = Policy(path, threshold=70)
 
-    async def score(tool: str, *, reads: bool | None = None, **arguments: Any) -> int:
-        made = ToolCall(principal="agent", tool_name=tool, arguments=arguments, arguments_sha256="0" * 64)
-        facts = ToolFacts(
-            name=tool, description="", is_read_only=reads, is_destructive=None, is_idempotent=None
-        )
-        return int((await policy.judge(made, facts))["risk_score"])
+    async def rule(tool: str, **arguments: Any) -> Ruling:
+        return await policy.rule(Question(tool=ToolFacts(name=tool), arguments=arguments, principal="agent"))
 
-    assert await score("request_extension", days=7) == 20
-    assert await score("request_extension", days=8) == 80
-    assert await score("request_payment_extension") == 80
-    assert await score("check_status", reads=True) == 20
-    assert await score("a_tool_that_says_nothing") == 100
+    short, long = await rule("request_extension", days=7), await rule("request_extension", days=8)
+    assert (short.score, short.floor, long.score, long.floor) == (20, 0, 80, 0)
+    modify = await rule("modify_record")
+    assert (modify.score, modify.floor, modify.review_seconds) == (95, 70, 3 * 24 * 3600)
+    assert (await rule("delete_record")).is_denied
+    assert (await rule("a_tool_that_says_nothing")).floor == 70

@@ -596,8 +596,12 @@ REVIEWERS = [
         ["anna"],
         "rule pay (line 1) asks for eve, and there is no such",
     ),
-    ("approvals = 3; name = 'three'", ["anna", "ben"], "rule three asks for 3 approvals, and the number"),
-    ("approvals = 2", [], "the number of reviewers is 0"),
+    (
+        "approvals = 3; name = 'three'",
+        ["anna", "ben"],
+        "rule three asks for 3 approvals, and ATLAS_REVIEWER_KEY names 2",
+    ),
+    ("approvals = 2", [], "names 0 reviewers"),
 ]
 
 

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -134,5 +136,8 @@ async def test_what_the_agent_claims_is_recorded_and_the_policy_can_ask_for_it(t
             assert told.structured_content["beneficiary_id"] == "BEN-124"
             silent = await call(agent, "check_status", beneficiary_id="BEN-124")
             assert text_of(silent).startswith("PENDING REVIEW")
+        with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
+            claimed = database.execute("SELECT intent, user_request FROM cases ORDER BY opened_at").fetchall()
+        assert claimed == [("look up the due date", None), (None, None)]  # a request that is no text is none
     finally:
         await gateway.kill()
