@@ -599,7 +599,7 @@ REVIEWERS = [
     (
         "approvals = 3; name = 'three'",
         ["anna", "ben"],
-        "rule three asks for 3 approvals, and ATLAS_REVIEWER_KEY names 2",
+        "three asks for 3 approvals, and ATLAS_REVIEWER_KEY names 2",
     ),
     ("approvals = 2", [], "names 0 reviewers"),
 ]
