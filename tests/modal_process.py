@@ -33,6 +33,8 @@ class ModalProcess:
         """What a gateway is started with to be judged by this function."""
         return {
             "MODAL_SERVER_URL": self.url,
+            "MODAL_DISABLE_API_PROXY": "1",
+            "MODAL_CONFIG_PATH": os.devnull,
             "MODAL_TOKEN_ID": TOKEN_ID,
             "MODAL_TOKEN_SECRET": TOKEN_SECRET,
             "MODAL_FUNCTION_NAME": self.function,

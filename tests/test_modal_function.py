@@ -1,6 +1,7 @@
 """Modal as an assessor: each failure is a reason that a person reads, within the caller's deadline."""
 
 import asyncio
+import contextlib
 import os
 import pickle
 import socket
@@ -288,19 +289,31 @@ class Trap:
         return (os.mkdir, (str(self.path),))
 
 
-@pytest.mark.parametrize("status", [RESULT.GENERIC_STATUS_SUCCESS, RESULT.GENERIC_STATUS_FAILURE])
-@pytest.mark.parametrize("data_format", [api_pb2.DATA_FORMAT_PICKLE, api_pb2.DATA_FORMAT_UNSPECIFIED])
+@pytest.mark.parametrize(
+    ("status", "data_format"),
+    [
+        (RESULT.GENERIC_STATUS_SUCCESS, api_pb2.DATA_FORMAT_PICKLE),
+        (RESULT.GENERIC_STATUS_FAILURE, api_pb2.DATA_FORMAT_PICKLE),
+        (RESULT.GENERIC_STATUS_FAILURE, api_pb2.DATA_FORMAT_UNSPECIFIED),  # as of a container that crashed
+    ],
+)
 async def test_a_pickled_answer_or_exception_runs_no_code_in_the_gateway(
     modal: LoopbackModal, tmp_path: Path, status: Any, data_format: Any
 ) -> None:
-    """The SDK itself would unpickle both, which the second half proves."""
+    """The SDK's own way to fetch runs it, as the last lines prove: the trap is one."""
     trap = Raw(pickle.dumps(Trap(tmp_path / "ran")), data_format, status, "ValueError()")
     register(modal, lambda payload: trap)
-    with pytest.raises(AssessorFailed, match=r"which is not read|raised ValueError|another format"):
-        await judged()
-    assert not (tmp_path / "ran").exists()
-    pickle.loads(trap.data)  # noqa: S301 - the trap is a trap
-    assert (tmp_path / "ran").exists()
+    from modal import FunctionCall
+
+    async with assessor() as made:
+        reference = await made.ask(QUESTION)
+        with pytest.raises(AssessorFailed, match=r"which is not read|raised ValueError"):
+            await made.fetch(reference)
+        assert not (tmp_path / "ran").exists()
+        assert made._wire is not None
+        with contextlib.suppress(Exception):
+            await FunctionCall.from_id(reference, client=made._wire._client).get.aio()
+        assert (tmp_path / "ran").exists()
 
 
 def unused_port() -> int:
@@ -425,6 +438,15 @@ async def test_a_judge_that_is_cancelled_returns_at_once_and_cancels_the_functio
             await waiting
         assert time.monotonic() - began < 0.5
         await eventually(lambda: modal.state.cancelled == list(modal.state.calls))
+
+
+@pytest.mark.parametrize("secret", ["as-test", "wrong"])
+async def test_closing_leaves_no_connection(modal: LoopbackModal, secret: str) -> None:
+    """After an answer, and right after a failure."""
+    register(modal, low)
+    with contextlib.suppress(AssessorFailed):
+        await judged(token_secret=secret)
+    await eventually(lambda: modal.connections == 0)
 
 
 async def test_many_abandoned_calls_leave_no_thread_and_no_poll(modal: LoopbackModal) -> None:

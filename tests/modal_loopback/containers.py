@@ -98,6 +98,7 @@ def _environ(state: State, function: Function, app: App, task_id: str, root: Pat
     return {
         **kept,
         "MODAL_IS_REMOTE": "1",
+        "MODAL_DISABLE_API_PROXY": "1",
         "MODAL_SERVER_URL": state.url,
         "MODAL_TASK_ID": task_id,
         "MODAL_ENVIRONMENT": app.environment,

@@ -1,6 +1,7 @@
 """The stand-in as a server: gRPC for the SDK, HTTP for what is too big for it."""
 
 import asyncio
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from modal_loopback.containers import Containers, stop_containers
 from modal_loopback.deploy import Deploy
 from modal_loopback.session import Session, authenticate
 from modal_loopback.state import Function, State, new_id
+
+CLOSE_SECONDS = 2
 
 
 class Handlers(Session, Deploy, Calls, Containers):
@@ -39,6 +42,12 @@ class LoopbackModal:
     @property
     def url(self) -> str:
         return self.state.url
+
+    @property
+    def connections(self) -> int:
+        """How many connections of clients and containers are open."""
+        self._server.__gc_collect__()
+        return len(self._server._handlers)
 
     def register(
         self,
@@ -69,7 +78,8 @@ class LoopbackModal:
     async def __aexit__(self, *_: object) -> None:
         await stop_containers(self.state)
         self._server.close()
-        await self._server.wait_closed()
+        with contextlib.suppress(asyncio.TimeoutError):  # a client that did not close its connection
+            await asyncio.wait_for(self._server.wait_closed(), CLOSE_SECONDS)
         await self._blobs.cleanup()
         for task in list(self.state.tasks):
             task.cancel()
