@@ -58,11 +58,9 @@ class GatewayProcess:
             )
         await eventually(self._answers, seconds=START_SECONDS)
 
-    @property
-    def pid(self) -> int:
-        """The number of the process that runs."""
-        assert self._process is not None
-        return self._process.pid
+    def leave_to_env_file(self, name: str) -> None:
+        """Do not set a variable, so that the gateway takes it from the .env of its directory."""
+        del self._environment[name]
 
     async def _answers(self) -> bool:
         assert self._process is not None

@@ -131,6 +131,18 @@ async def test_after_five_failures_in_a_row_the_assessor_is_left_alone_for_a_min
     assert (await guard.judge(QUESTION)).risk_score == 12 and guard.problem is None
 
 
+async def test_that_a_question_was_taken_does_not_end_a_row_of_failures() -> None:
+    """Only an answer does."""
+    guard = Guard(SaysLater(fail), seconds=1)
+    for _ in range(5):
+        inquiry = await guard.ask(QUESTION)
+        with pytest.raises(AssessorFailed, match="RuntimeError"):
+            await guard.fetch(inquiry)
+    assert guard.problem is not None
+    with pytest.raises(AssessorFailed, match="was not asked"):
+        await guard.ask(QUESTION)
+
+
 async def test_four_failures_and_an_answer_begin_the_count_anew() -> None:
     """Only failures in a row count."""
     model = Says(fail)

@@ -112,11 +112,12 @@ class Guard:
             raise AssessorFailed(reason=_reason(error, seconds=self._seconds)) from error
         finally:
             self._open_questions -= 1
-        self._failures = 0
         return result
 
-    async def _read(self, answer: Awaitable[Any]) -> Answer:
-        return Answer.model_validate(await answer)
+    async def _read(self, awaited: Awaitable[Any]) -> Answer:
+        answer = Answer.model_validate(await awaited)
+        self._failures = 0  # only an answer ends a row of failures, not that a question was taken
+        return answer
 
     def _failed(self) -> None:
         self._failures += 1

@@ -97,7 +97,7 @@ async def test_a_policy_is_read_again_on_sighup_and_a_wrong_one_is_not_taken(str
         path = strict.directory / "policy.toml"
         before = (await readiness(strict))["policy"]
         path.write_text(READ + DENY)
-        os.kill(strict.pid, signal.SIGHUP)
+        os.kill(strict.process_id, signal.SIGHUP)
 
         async def has_changed() -> bool:
             return (await readiness(strict))["policy"]["sha256"] != before["sha256"]
@@ -108,7 +108,7 @@ async def test_a_policy_is_read_again_on_sighup_and_a_wrong_one_is_not_taken(str
             assert text_of(refused).startswith("DENIED")
         after = (await readiness(strict))["policy"]
         path.write_text('[[rule]]\ntool = "check_status"\nscore = 101\n')
-        os.kill(strict.pid, signal.SIGHUP)
+        os.kill(strict.process_id, signal.SIGHUP)
 
         async def has_problem() -> bool:
             return "problem" in (await readiness(strict))["policy"]

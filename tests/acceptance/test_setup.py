@@ -1,171 +1,23 @@
 """What an operator types and reads: the questions of ./setup.sh, and how it starts the gateway."""
 
-import fcntl
 import os
-import pty
 import re
-import select
 import shutil
 import signal
 import socket
 import stat
-import struct
 import subprocess
 import sys
 import sysconfig
-import termios
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+from setup_terminal import QUESTIONS, ROOT, Terminal, press_enter, run, settings_in
 
-ROOT = Path(__file__).parents[2]
-SECONDS = 20.0
 SIGNING_KEY = "signkey-prod-0123456789abcdef"
-QUESTIONS = (
-    "Modal function",
-    "AI backend",
-    "Inngest event key",
-    "Inngest signing key",
-    "Modal token id",
-    "Modal token secret",
-)
-
-
-class Terminal:
-    """A program at a pseudo-terminal, and a person who reads the screen and types."""
-
-    def __init__(self, *command: str, cwd: Path) -> None:
-        self.screen = ""
-        self._keyboard, program_side = pty.openpty()
-        fcntl.ioctl(program_side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
-        self.program = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=bare_environment(),
-            stdin=program_side,
-            stdout=program_side,
-            stderr=program_side,
-            start_new_session=True,
-        )
-        os.close(program_side)
-
-    def wait_for(self, pattern: str) -> None:
-        """Read until the screen ends with a pattern."""
-        end = time.monotonic() + SECONDS
-        while not re.search(pattern + r"\Z", self.screen):
-            assert self._read(end), f"it ended without {pattern!r}:\n{self.screen}"
-
-    def answer(self, question: str, text: str) -> None:
-        """Wait until a question is asked, then type a line."""
-        self.wait_for(re.escape(question) + r"[^\n]*: ")
-        self.screen += "<typed>"
-        os.write(self._keyboard, f"{text}\n".encode())
-
-    def finish(self) -> int:
-        """Read what is still printed; returns the exit status."""
-        end = time.monotonic() + SECONDS
-        while self._read(end):
-            pass
-        return self.program.wait(SECONDS)
-
-    def close(self) -> None:
-        """End the program if it still runs."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.program.pid, signal.SIGKILL)
-        self.program.wait(SECONDS)
-        os.close(self._keyboard)
-
-    def _read(self, end: float) -> bool:
-        ready, _, _ = select.select([self._keyboard], [], [], max(0.0, end - time.monotonic()))
-        assert ready, f"nothing more came; on the screen is:\n{self.screen}"
-        try:
-            text = os.read(self._keyboard, 4096)
-        except OSError:  # how Linux tells that the program has closed its side
-            return False
-        self.screen += text.decode().replace("\r\n", "\n")
-        return bool(text)
-
-
-def bare_environment(*first_on_path: Path) -> dict[str, str]:
-    """What a new account has: PATH and HOME."""
-    path = os.pathsep.join([*map(str, first_on_path), os.environ["PATH"]])
-    return {"PATH": path, "HOME": os.environ["HOME"]}
-
-
-@pytest.fixture
-def no_docker(tmp_path: Path) -> Path:
-    """A folder for the path with a docker whose engine does not answer, so that a real one is left alone."""
-    folder = tmp_path / "no docker"
-    folder.mkdir()
-    (folder / "docker").write_text("#!/bin/sh\nexit 1\n")
-    (folder / "docker").chmod(0o755)
-    return folder
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, no_docker: Path) -> Iterator[Path]:
-    """A copy of the repository in a folder whose name has blanks; its gateway ends with the test."""
-    folder = tmp_path / "a checkout of mine"
-    folder.mkdir()
-    for name in ("setup.sh", ".env.example", "requirements.txt", "Dockerfile", "gateway.py", "workflows.py"):
-        shutil.copy2(ROOT / name, folder)
-    shutil.copytree(ROOT / "atlas", folder / "atlas", ignore=shutil.ignore_patterns("__pycache__"))
-    yield folder
-    if (folder / ".gateway.pid").exists():
-        run(folder, "stop", first_on_path=no_docker)
-
-
-@pytest.fixture
-def open_questions(checkout: Path) -> Iterator[Callable[[], Terminal]]:
-    """Have the questions asked at a terminal, as often as the test likes."""
-    terminals: list[Terminal] = []
-
-    def open_terminal() -> Terminal:
-        terminals.append(Terminal("./setup.sh", "configure", cwd=checkout))
-        return terminals[-1]
-
-    yield open_terminal
-    for terminal in terminals:
-        terminal.close()
-
-
-@pytest.fixture
-def terminal(open_questions: Callable[[], Terminal]) -> Terminal:
-    """A terminal at which the questions are being asked."""
-    return open_questions()
-
-
-def press_enter(terminal: Terminal, *, since: str = QUESTIONS[0]) -> None:
-    """Keep the default of each question from one on, to the end."""
-    for question in QUESTIONS[QUESTIONS.index(since) :]:
-        terminal.answer(question, "")
-    assert terminal.finish() == 0
-
-
-def run(
-    checkout: Path, *arguments: str, first_on_path: Path | None = None, **more: str
-) -> subprocess.CompletedProcess[str]:
-    """Run ./setup.sh from another folder, without a terminal."""
-    path = [first_on_path] if first_on_path else []
-    return subprocess.run(
-        [checkout / "setup.sh", *arguments],
-        cwd="/",
-        env=bare_environment(*path) | more,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-
-
-def settings_in(checkout: Path) -> dict[str, str]:
-    """What the gateway will read in .env."""
-    lines = (checkout / ".env").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
 # ── Questions ────────────────────────────────────────────────────────────────────────────────────────────

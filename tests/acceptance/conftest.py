@@ -1,0 +1,51 @@
+"""What the tests of ./setup.sh share: a copy of the repository, and a terminal at which it asks."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from setup_terminal import ROOT, Terminal, run
+
+
+@pytest.fixture
+def no_docker(tmp_path: Path) -> Path:
+    """A folder for the path with a docker whose engine does not answer, so that a real one is left alone."""
+    folder = tmp_path / "no docker"
+    folder.mkdir()
+    (folder / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (folder / "docker").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, no_docker: Path) -> Iterator[Path]:
+    """A copy of the repository in a folder whose name has blanks; its gateway ends with the test."""
+    folder = tmp_path / "a checkout of mine"
+    folder.mkdir()
+    for name in ("setup.sh", ".env.example", "requirements.txt", "Dockerfile", "gateway.py", "workflows.py"):
+        shutil.copy2(ROOT / name, folder)
+    shutil.copytree(ROOT / "atlas", folder / "atlas", ignore=shutil.ignore_patterns("__pycache__"))
+    yield folder
+    if (folder / ".gateway.pid").exists():
+        run(folder, "stop", first_on_path=no_docker)
+
+
+@pytest.fixture
+def open_questions(checkout: Path) -> Iterator[Callable[[], Terminal]]:
+    """Have the questions asked at a terminal, as often as the test likes."""
+    terminals: list[Terminal] = []
+
+    def open_terminal() -> Terminal:
+        terminals.append(Terminal("./setup.sh", "configure", cwd=checkout))
+        return terminals[-1]
+
+    yield open_terminal
+    for terminal in terminals:
+        terminal.close()
+
+
+@pytest.fixture
+def terminal(open_questions: Callable[[], Terminal]) -> Terminal:
+    """A terminal at which the questions are being asked."""
+    return open_questions()

@@ -1,0 +1,273 @@
+"""Each assessor in the whole path (agent, workflow, decision, execution), with real SDKs and servers."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gateway_process import GatewayProcess, call, eventually, outcome, reference_in, text_of
+from injections import INJECTIONS, MODIFY
+from llama_server import MODEL_NAME, llama_server
+from modal_process import TOKEN_ID, TOKEN_SECRET, ModalProcess
+from setup_terminal import ROOT, Terminal
+
+READ = {"beneficiary_id": "BEN-124"}
+CARD, TOKEN = "4111 1111 1111 1111", "sk-proj-abcdefghijklmnop1234567890"
+HANDSHAKE_SECONDS = 100.0
+
+
+@pytest.fixture(scope="module")
+def llama() -> Iterator[str]:
+    """The base URL of a real model server."""
+    with llama_server() as url:
+        yield url
+
+
+@asynccontextmanager
+async def judged_by(directory: Path, **settings: str) -> AsyncIterator[GatewayProcess]:
+    """A gateway with such settings."""
+    gateway = GatewayProcess(directory, **settings)
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.kill()
+
+
+def on_record(gateway: GatewayProcess, columns: str) -> list[tuple[Any, ...]]:
+    """What the case store has of all assessments."""
+    with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
+        query = f"SELECT {columns} FROM cases JOIN assessments USING (case_id) ORDER BY opened_at"
+        return database.execute(query).fetchall()
+
+
+async def test_modal_judges_and_what_it_finds_harmless_is_executed(tmp_path: Path) -> None:
+    """Asked once; the scores, the model and the version of the prompt are on record."""
+    async with (
+        ModalProcess(tmp_path) as modal,
+        judged_by(tmp_path, **modal.environment) as gateway,
+        gateway.agent() as agent,
+    ):
+        extended = await call(agent, "request_payment_extension", **READ, reason="hospital stay, see D-17")
+        assert "has no repayment" in text_of(extended)  # the tool's own answer: it was executed
+        held = await call(agent, MODIFY, **READ, changes={"status": "suspended"})
+        await gateway.decide(reference_in(held))
+        assert "EXECUTED" in text_of(await outcome(agent, reference_in(held)))
+        assert len(modal.calls()) == 2
+        assert on_record(gateway, "risk_score, model_score, model, prompt_version, assessor") == [
+            (12, 12, "loopback", "1", f"modal {modal.function}"),
+            (70, 12, "loopback", "1", f"modal {modal.function}"),
+        ]
+
+
+async def test_a_restart_between_asking_modal_and_its_answer_costs_nothing(tmp_path: Path) -> None:
+    """The answer is used, and the function is not called twice."""
+    async with ModalProcess(tmp_path, seconds=6) as modal:
+        gateway = GatewayProcess(tmp_path, **modal.environment)
+        await gateway.start()
+        try:
+            async with gateway.agent() as agent:
+                asking = asyncio.create_task(call(agent, "check_status", **READ))
+
+                async def is_asked() -> bool:
+                    with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
+                        return database.execute("SELECT count(*) FROM inquiries").fetchone() == (1,)
+
+                await eventually(is_asked)
+                await gateway.kill()
+                asking.cancel()
+                await asyncio.wait([asking])
+        except Exception as error:  # the client's connection broke with the gateway
+            assert "is_asked" not in str(error)
+        await gateway.start()
+        try:
+            async with gateway.agent() as agent:
+                again = await call(agent, "check_status", **READ)
+                if text_of(again).startswith("PENDING"):
+                    again = await outcome(agent, reference_in(again))
+            assert "basic income support" in text_of(again)
+            assert len(modal.calls()) == 1
+            assert on_record(gateway, "risk_score, model_score") == [(12, 12)]
+        finally:
+            await gateway.kill()
+
+
+async def test_secrets_in_arguments_do_not_leave_the_machine_and_are_in_no_log(tmp_path: Path) -> None:
+    """Modal gets the call with masks in it; the person who decides sees it as it is."""
+    reason = f"pay with card {CARD}, api_key={TOKEN}, IBAN DE89 3704 0044 0532 0130 00"
+    async with (
+        ModalProcess(tmp_path, target="modal_loopback.functions:high") as modal,
+        judged_by(tmp_path, **modal.environment) as gateway,
+        gateway.agent() as agent,
+    ):
+        reference_in(await call(agent, "request_payment_extension", **READ, reason=reason))
+        [asked] = modal.calls()
+        sent, log = str(asked), gateway.newest_log()
+        for secret in (CARD, TOKEN, "3704 0044"):
+            assert secret not in sent and secret not in log
+        assert "[masked: card number]" in sent and "[masked: IBAN]" in sent
+        [(stored,)] = on_record(gateway, "arguments")
+        assert CARD in stored and TOKEN in stored
+
+
+async def test_a_model_that_fails_is_left_alone_and_a_person_decides(tmp_path: Path) -> None:
+    """After five failures it is not asked any more, and /readyz says so; each call is held with the reason."""
+    async with (
+        ModalProcess(tmp_path, target="modal_loopback.functions:failing") as modal,
+        judged_by(tmp_path, **modal.environment) as gateway,
+        gateway.agent() as agent,
+        httpx.AsyncClient() as client,
+    ):
+        for number in range(124, 131):
+            held = await call(agent, "check_status", beneficiary_id=f"BEN-{number}")
+            reference_in(held)
+        assert len(modal.calls()) == 5
+        reasons = [reason for (reason,) in on_record(gateway, "rationale")]
+        assert "The Modal function raised ValueError" in reasons[0] and "left alone" in reasons[6]
+        assert {score for (score,) in on_record(gateway, "risk_score")} == {100}
+        ready = await client.get(f"{gateway.url}/readyz")
+        assert ready.status_code == 503 and "5 times in a row" in ready.json()["assessor"]["problem"]
+
+
+async def test_a_model_that_is_killed_while_it_thinks_stops_no_other_call(tmp_path: Path) -> None:
+    """The one call goes to a person within the deadline."""
+    async with (
+        ModalProcess(tmp_path, seconds=60) as modal,
+        judged_by(tmp_path, **modal.environment, ATLAS_ASSESS_SECONDS="5") as gateway,
+        gateway.agent() as agent,
+    ):
+        waiting = [await call(agent, "check_status", beneficiary_id=f"BEN-{n}") for n in (123, 124)]
+        await modal.kill()
+
+        async def wait_for_a_person() -> bool:
+            found = [await outcome(agent, reference_in(held), wait_seconds=0) for held in waiting]
+            return {held.structured_content["status"] for held in found} == {"PENDING_REVIEW"}
+
+        await eventually(wait_for_a_person)
+        [one, other] = on_record(gateway, "risk_score, rationale")
+        assert one[0] == other[0] == 100 and "A person decides." in one[1]
+
+
+async def test_a_real_language_model_judges_and_the_call_is_executed(tmp_path: Path, llama: str) -> None:
+    """Over OpenAI's chat completions; the name that the server gives its model is on record."""
+    settings = {"OPENAI_BASE_URL": llama, "OPENAI_MODEL": MODEL_NAME, "ATLAS_GRACE_SECONDS": "30"}
+    async with judged_by(tmp_path, **settings) as gateway, gateway.agent() as agent:
+        answer = await call(agent, "check_status", **READ)
+        [(score, model_score, model, version, assessor)] = on_record(
+            gateway, "risk_score, model_score, model, prompt_version, assessor"
+        )
+        assert model_score is not None and score == model_score, assessor
+        assert (model, assessor) == (MODEL_NAME, f"openai {MODEL_NAME}") and version
+        assert ("basic income support" in text_of(answer)) is (score < 70)
+
+
+async def test_ollama_is_asked_where_its_host_is(tmp_path: Path, llama: str) -> None:
+    """Its /v1 is the same wire; llama.cpp stands in for it."""
+    settings = {"OLLAMA_HOST": llama.removesuffix("/v1"), "OPENAI_MODEL": MODEL_NAME}
+    async with judged_by(tmp_path, **settings, ATLAS_GRACE_SECONDS="30") as gateway:
+        async with gateway.agent() as agent:
+            await call(agent, "check_status", **READ)
+        [(model_score, assessor)] = on_record(gateway, "model_score, assessor")
+        assert model_score is not None and assessor == f"ollama {MODEL_NAME}"
+
+
+@pytest.mark.timeout(400)
+async def test_no_injected_argument_gets_a_change_of_a_record_past_a_person(
+    tmp_path: Path, llama: str
+) -> None:
+    """Whatever the real model is talked into, the floor holds; and nothing was changed."""
+    attacks = [attack for attack in INJECTIONS if attack.tool_name == MODIFY]
+    chosen = attacks if os.environ.get("ATLAS_TEST_ALL_INJECTIONS") else attacks[::4]
+    settings = {"OPENAI_BASE_URL": llama, "OPENAI_MODEL": MODEL_NAME, "ATLAS_GRACE_SECONDS": "40"}
+    async with judged_by(tmp_path, **settings) as gateway, gateway.agent() as agent:
+        for attack in chosen:
+            claims = {"io.atlas/intent": attack.intent, "io.atlas/user_request": attack.user_request}
+            held = await agent.call_tool(MODIFY, attack.arguments, meta=claims, raise_on_error=False)
+            reference_in(held)
+        scores = on_record(gateway, "risk_score, status")
+        assert len(scores) == len(chosen)
+        assert all(score >= 70 and status == "PENDING_REVIEW" for score, status in scores)
+    with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
+        [record] = database.execute("SELECT record FROM beneficiaries WHERE beneficiary_id = 'BEN-123'")
+    assert '"history": []' in record[0]
+
+
+# What ./setup.sh is told, and what then judges.
+
+
+def to_modal(terminal: Terminal, _: str) -> None:
+    """Answer the questions for Modal."""
+    for question in ("Modal function", "AI backend", "Inngest event key", "Inngest signing key"):
+        terminal.answer(question, "")
+    terminal.answer("Modal token id", TOKEN_ID)
+    terminal.answer("Modal token secret", TOKEN_SECRET)
+
+
+def to_openai(terminal: Terminal, url: str) -> None:
+    """Answer the questions for a server like OpenAI's."""
+    answers = {"Modal function": "", "AI backend": "1", "Its URL": url, "Model": MODEL_NAME}
+    for question, text in (answers | {"OpenAI API key": ""}).items():
+        terminal.answer(question, text)
+    for question in ("Inngest event key", "Inngest signing key", "Modal token id", "Modal token secret"):
+        terminal.answer(question, "")
+
+
+def to_ollama(terminal: Terminal, url: str) -> None:
+    """Answer the questions for Ollama."""
+    answers = {"Modal function": "", "AI backend": "2", "Ollama host": url.removesuffix("/v1")}
+    for question, text in (answers | {"Model": MODEL_NAME}).items():
+        terminal.answer(question, text)
+    for question in ("Inngest event key", "Inngest signing key", "Modal token id", "Modal token secret"):
+        terminal.answer(question, "")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("configure", "assessor"),
+    [
+        (to_modal, "modal nislam-mics/ATLAS-NIST-Measure"),
+        (to_openai, f"openai {MODEL_NAME}"),
+        (to_ollama, f"ollama {MODEL_NAME}"),
+    ],
+)
+async def test_setup_configures_each_assessor_and_the_handshake_passes_with_it(
+    checkout: Path,
+    terminal: Terminal,
+    llama: str,
+    configure: Callable[[Terminal, str], None],
+    assessor: str,
+    tmp_path: Path,
+) -> None:
+    """The questions are answered at a terminal; gateway and handshake read the .env that comes of it."""
+    configure(terminal, llama)
+    assert terminal.finish() == 0
+    shutil.copy2(ROOT / "test_handshake.py", checkout)
+    async with ModalProcess(tmp_path) as modal:
+        where = {name: value for name, value in modal.environment.items() if name in STAND_IN}
+        gateway = GatewayProcess(checkout, checkout / "gateway.py", PYTHONPATH=str(checkout), **where)
+        for name in ("ATLAS_AGENT_KEY", "ATLAS_REVIEWER_KEY"):
+            gateway.leave_to_env_file(name)
+        await gateway.start()
+        try:
+            assert f"assessor   {assessor}" in gateway.newest_log()
+            handshake = await asyncio.create_subprocess_exec(
+                *(sys.executable, "test_handshake.py", gateway.url),
+                cwd=checkout,
+                env={"PATH": os.environ["PATH"], "HOME": str(checkout)},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            told, _ = await asyncio.wait_for(handshake.communicate(), HANDSHAKE_SECONDS)
+            assert "PASSED. The approved call ran once" in told.decode(), told.decode()
+        finally:
+            await gateway.kill()
+
+
+STAND_IN = ("MODAL_SERVER_URL", "MODAL_DISABLE_API_PROXY", "MODAL_CONFIG_PATH")  # where Modal is, for the SDK
