@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +236,7 @@ async def hanging(payload: dict[str, Any]) -> None:
         (lambda _: Raw(b"\xff\xff not cbor"), {}, "cannot be read as CBOR"),
         (lambda _: Raw(b"\x81" * 5000 + b"\x00"), {}, "cannot be read as CBOR"),  # nested 5000 deep
         (lambda _: Raw(POWER), {}, "cannot be read as CBOR"),
+        (lambda _: answer(1) | {"model": Decimal("1.5")}, {}, "cannot be read as CBOR"),  # a tagged value
         (lambda _: "x" * 100_000, {}, "far too long"),
         (lambda _: "x" * 10_000_000, {}, "far too long"),  # comes as a blob, which is not fetched
         (lambda _: Raw(b"{}", api_pb2.DATA_FORMAT_ASGI), {}, "another format than CBOR"),
@@ -322,6 +324,14 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def connecting() -> list[str]:
+    """The attempts to connect that go on in the SDK's thread."""
+    from modal._utils.async_utils import synchronizer
+
+    names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks(synchronizer._loop)]
+    return [name for name in names if "create_channel" in name]
+
+
 async def test_a_server_that_is_never_up_keeps_nothing_beyond_the_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -334,7 +344,7 @@ async def test_a_server_that_is_never_up_keeps_nothing_beyond_the_deadline(
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(made.judge(QUESTION), 1)
         assert time.monotonic() - began < 1.5
-        await eventually(lambda: not made._background)
+        await eventually(lambda: not connecting())
         assert threading.active_count() <= threads + 2  # the SDK's own thread, and a pool's
         async with LoopbackModal(port=port, tokens=TOKEN) as modal:
             register(modal, low)
