@@ -21,7 +21,7 @@ PROMPT_VERSION = "atlas-welfare-v1/1"
 # tokens, which is what Ollama gives a model by default, and beyond which it cuts without a word.
 READ_CHARACTERS = 8_000
 
-# No bounds are in the schema: OpenAI's strict mode refuses some of them. They are checked on the answer.
+# Without bounds, because OpenAI's strict mode refuses some of them; they are checked on the answer.
 ANSWER_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -35,6 +35,17 @@ ANSWER_SCHEMA: dict[str, Any] = {
     },
     "required": ["risk_score", "classification", "action", "rationale"],
     "additionalProperties": False,
+}
+
+# The same with bounds, for servers that hold a model to them (vLLM, llama.cpp, Ollama): small models ramble.
+BOUNDS: dict[str, dict[str, Any]] = {
+    "risk_score": {"minimum": 0, "maximum": 100},
+    "classification": {},
+    "action": {"maxLength": 100},
+    "rationale": {"maxLength": 300},
+}
+BOUNDED_SCHEMA: dict[str, Any] = ANSWER_SCHEMA | {
+    "properties": {name: ANSWER_SCHEMA["properties"][name] | bound for name, bound in BOUNDS.items()}
 }
 
 SYSTEM = """\
@@ -87,7 +98,7 @@ def payload(question: "Question", *, characters: int = READ_CHARACTERS) -> dict[
     from atlas.assessors.masking import mask
     from atlas.errors import AssessorFailed
 
-    tool = question.tool.model_dump(mode="json")
+    tool = question.tool.model_dump(mode="json", exclude_none=True)
     claims = {"intent": question.intent, "user_request": question.user_request}
     if _size([tool, claims, question.arguments]) > MOST_CHARACTERS:
         raise AssessorFailed(reason="The call is too long or too deeply nested for a model to judge.")
@@ -138,14 +149,15 @@ def _escape(character: str) -> str:
 
 MOST_CHARACTERS = 200_000
 # Characters of a text, items of a list or an object.
-STEPS = ((4_000, 400), (3_000, 300), (1_500, 100), (700, 60), (300, 40), (100, 15), (40, 5))
+STEPS = ((3_000, 300), (1_500, 100), (700, 60), (300, 40), (100, 15), (40, 5))
 
 
 def shortened(value: Any, characters: int) -> Any:
     """A JSON value of about as many characters, in which each cut says how much was left out."""
-    for longest, items in STEPS:
+    for longest, items in ((characters, characters), *STEPS):
         candidate = _cut(value, longest, items)
-        if _size(candidate) <= characters:
+        # In bytes, because of other scripts a model reads fewer characters.
+        if _size(candidate) <= characters and len(quoted(candidate).encode()) <= characters:
             return candidate
     return _cut_text(quoted(value), characters // 2)
 
