@@ -10,7 +10,7 @@ import asyncio
 import importlib
 import logging
 import re
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from atlas.errors import AssessorFailed
 if TYPE_CHECKING:
     from atlas.assessors.modal_wire import Wire
 
-BACKGROUND_SECONDS = 5  # to cancel a call or close a client that nobody waits for
+CANCEL_SECONDS = 5  # for a call that nobody waits for any more
 OBJECT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # as modal._utils.name_utils has it
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 APP_ID = re.compile(r"ap-[A-Za-z0-9]{22}")
@@ -85,8 +85,6 @@ class ModalFunction:
         self.name = f"modal {function_name.strip()}"
         self._wire: Wire | None = None
         self._opening = asyncio.Lock()
-        self._has_connected = False
-        self._waiting = 0
         self._background: set[asyncio.Task[None]] = set()
 
     async def judge(self, question: Question) -> Any:
@@ -95,7 +93,9 @@ class ModalFunction:
         try:
             return await self.fetch(reference)
         except asyncio.CancelledError:
-            self._later(self.cancel(reference))
+            task = asyncio.create_task(self._abandon(reference))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
             raise
 
     async def ask(self, question: Question) -> str:
@@ -117,7 +117,7 @@ class ModalFunction:
             await wire.cancel(reference)
 
     async def close(self) -> None:
-        """Give back the connection, once what is ended in the background is, within seconds."""
+        """Give back the connection, once abandoned calls are cancelled, within seconds."""
         await asyncio.gather(*self._background, return_exceptions=True)
         wire, self._wire = self._wire, None
         if wire is not None:
@@ -138,35 +138,19 @@ class ModalFunction:
     @contextmanager
     def _reasons(self) -> Iterator[None]:
         """Turn whatever goes wrong into a sentence for the reviewer."""
-        self._waiting += 1
         try:
             yield
-            self._has_connected = True
         except AssessorFailed:
             raise
         except Exception as error:
             log.warning("Modal did not judge", extra={"error": type(error).__name__})
             raise AssessorFailed(reason=_reason(error, self._target)) from error
-        finally:
-            self._waiting -= 1
-            # The SDK goes on connecting for a minute after its last caller gave up, unless it is closed.
-            if not self._waiting and not self._has_connected and self._wire is not None:
-                wire, self._wire = self._wire, None
-                self._later(wire.close())
 
-    def _later(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(_bounded(coroutine))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-
-async def _bounded(coroutine: Coroutine[Any, Any, None]) -> None:
-    try:
-        await asyncio.wait_for(coroutine, BACKGROUND_SECONDS)
-    except (
-        Exception
-    ) as error:  # nobody waits for it; what goes on at Modal ends with the function's own limit
-        log.warning("A call or connection of Modal was not ended", extra={"error": type(error).__name__})
+    async def _abandon(self, reference: str) -> None:
+        try:
+            await asyncio.wait_for(self.cancel(reference), CANCEL_SECONDS)
+        except Exception as error:  # nobody waits for it; the function ends by its own time limit
+            log.warning("A call on Modal was not cancelled", extra={"error": type(error).__name__})
 
 
 # By the name of the SDK's exception, so that reading this table imports no SDK.

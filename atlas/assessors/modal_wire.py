@@ -16,6 +16,7 @@ import modal
 import modal.config
 from modal._utils.async_utils import synchronize_api
 from modal._utils.grpc_utils import Retry
+from modal.client import _Client
 from modal.exception import NotFoundError
 from modal_proto import api_pb2
 
@@ -53,8 +54,8 @@ class Wire:
 
     @classmethod
     async def open(cls, target: ModalName, token: tuple[str, str]) -> "Wire":
-        """A client with this token; nothing is sent yet."""
-        return cls(await modal.Client.from_credentials.aio(*token), target)
+        """Connect; whoever gives up meanwhile leaves no attempt to connect behind."""
+        return cls(await _connect_in_sdk.aio(token), target)
 
     async def spawn(self, content: dict[str, Any]) -> str:
         """Start the function; a handle that is stale, as after the app was deployed anew, is rebuilt once."""
@@ -107,6 +108,18 @@ def _known_call() -> Iterator[None]:
     except NotFoundError:
         reason = "Modal does not know this call any more; it keeps answers for some days only."
         raise AssessorFailed(reason=reason) from None
+
+
+async def _connect(token: tuple[str, str]) -> Any:
+    """What `Client.from_credentials` does, which goes on connecting for a minute when it is cancelled."""
+    modal.config._check_config()
+    client: Any = _Client(modal.config.config["server_url"], api_pb2.CLIENT_TYPE_CLIENT, token)
+    try:
+        await client._open()
+    except BaseException:
+        await client.close()
+        raise
+    return client
 
 
 async def _limit_to_cbor(function: Any) -> None:
@@ -168,5 +181,6 @@ def _ending(result: api_pb2.GenericResult) -> str:
 
 # The SDK's connections belong to the event loop of its own thread.
 _in_sdk: Any = synchronize_api
+_connect_in_sdk = _in_sdk(_connect)
 _fetch_in_sdk = _in_sdk(_fetch)
 _limit_to_cbor_in_sdk = _in_sdk(_limit_to_cbor)

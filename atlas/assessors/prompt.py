@@ -149,12 +149,12 @@ def _escape(character: str) -> str:
 
 MOST_CHARACTERS = 200_000
 # Characters of a text, items of a list or an object.
-STEPS = ((4_000, 400), (3_000, 300), (1_500, 100), (700, 60), (300, 40), (100, 15), (40, 5))
+STEPS = ((3_000, 300), (1_500, 100), (700, 60), (300, 40), (100, 15), (40, 5))
 
 
 def shortened(value: Any, characters: int) -> Any:
     """A JSON value of about as many characters, in which each cut says how much was left out."""
-    for longest, items in STEPS:
+    for longest, items in ((characters, characters), *STEPS):
         candidate = _cut(value, longest, items)
         # In bytes, because of other scripts a model reads fewer characters.
         if _size(candidate) <= characters and len(quoted(candidate).encode()) <= characters:

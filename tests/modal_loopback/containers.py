@@ -1,6 +1,9 @@
 """Containers: processes of Modal's own runtime with the files that were uploaded."""
 
 import asyncio
+import contextlib
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -41,6 +44,7 @@ async def ensure_container(state: State, function: Function) -> None:
                 env=_environ(state, function, app, task_id, root),
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,  # so that what it starts can be ended with it
             )
         state.spawn(_watch(state, function, function.process))
 
@@ -60,6 +64,13 @@ async def stop_containers(state: State) -> None:
         except asyncio.TimeoutError:
             process.kill()
             await process.wait()
+        _end_group(process)
+
+
+def _end_group(process: asyncio.subprocess.Process) -> None:
+    """End what a dead container leaves behind, as its end does on Modal."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _restore_files(state: State, function: Function, root: Path) -> None:
@@ -125,6 +136,7 @@ def _image_environ(state: State, function: Function) -> dict[str, str]:
 async def _watch(state: State, function: Function, process: asyncio.subprocess.Process) -> None:
     """What a dead container leaves behind fails."""
     code = await process.wait()
+    _end_group(process)
     if code == 0 or function.process is not process:
         return
     status, message = api_pb2.GenericResult.GENERIC_STATUS_FAILURE, f"container exited with code {code}"
