@@ -17,7 +17,7 @@ from typing import Any
 from stdnum import iban, numdb
 
 MAX_DEPTH = 64
-SEPARATORS = r"[\s.\-\u2010-\u2015_/·•|]"  # between the digits of a number as people write it
+SEPARATORS = r"[\s.,:;\-\u2010-\u2015_/·•|]"  # between the digits of a number as people write it
 
 Span = tuple[int, int, str]  # from, to, and what stood there
 
@@ -88,8 +88,8 @@ class KeyKind:
 PASSWORD, TOKEN, CODE = KeyKind("password"), KeyKind("token"), KeyKind("code", digits=3)
 ACCOUNT, CARD = KeyKind("account number", digits=5), KeyKind("card number", digits=11)
 NAMES_OF_KEYS = {
-    PASSWORD: "password passwd passphrase passcode pwd passwort kennwort pass",
-    TOKEN: "token secret authorization credential cookie bearer api_key apikey access_key accesskey "
+    PASSWORD: "password passwd passphrase passcode pwd pw passwort kennwort pass passkey",
+    TOKEN: "token secret authorization credential cookie bearer jwt api_key apikey access_key accesskey "
     "secret_key secretkey private_key privatekey signing_key encryption_key auth_key ssh_key session_key "
     "session_id sessionid",
     CODE: "pin cvv cvc csc otp tan security_code pin_code otp_code",
@@ -98,28 +98,18 @@ NAMES_OF_KEYS = {
     CARD: "card card_number cardnumber credit_card card_no kartennummer",
 }
 KEYS = {name: kind for kind, names in NAMES_OF_KEYS.items() for name in names.split()}
-OF_A_SECRET = {
-    "new",
-    "old",
-    "current",
-    "confirm",
-    "confirmation",
-    "repeat",
-    "value",
-    "hash",
-    "plain",
-    "header",
-}
-OF_A_COUNT = {"max", "min", "count", "limit", "total", "num", "budget", "per", "used"}
+SUFFIXES = "new old current confirm confirmation repeat value hash plain header base v prod dev test live"
+QUALIFIERS = frozenset(SUFFIXES.split())
+QUANTITIES = {"max", "min", "count", "limit", "total", "num", "budget", "per", "used"}
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 def _kind_of_key(key: str) -> KeyKind | None:
     """By the last words of a key, so that `dbPassword` is secret and `password_policy` is not."""
     words = [word.lower() for word in WORD.findall(_fold(key)[0][-200:])]
-    if OF_A_COUNT.intersection(words):
+    if QUANTITIES.intersection(words):
         return None
-    while len(words) > 1 and (words[-1] in OF_A_SECRET or words[-1].isdigit()):
+    while len(words) > 1 and (words[-1] in QUALIFIERS or words[-1].isdigit()):
         words.pop()
     names = ("_".join(words[-count:]) for count in (2, 1))
     return next(
@@ -209,9 +199,9 @@ TOKENS = "|".join(
     )
 )
 NAMED = re.compile(
-    r"(?i)(?P<name>pass(?:word|wd|phrase|code|wort)|pwd|kennwort|secret|token|credentials?|api[ _-]?key"
-    r"|(?:access|private|signing)[ _-]?key)"
-    r"""[\\"']{0,4}(?P<link>\s{0,5}(?:=>|:=|=|:|\s(?:is|ist|lautet)\s|\s)\s{0,5})"""
+    r"(?i)(?P<name>pass(?:words?|wd|phrase|code|wort|key)|pwd|(?<![a-z])pw|kennwort|secrets?|tokens?"
+    r"|credentials?|api[ _-]?key|(?:access|private|signing)[ _-]?key)"
+    r"""[\\"']{0,4}(?P<link>\s{0,5}(?:=>|->|→|:=|=|:|\s(?:is|ist|lautet)\s|\s)\s{0,5})"""
     # The quote may itself stand in a text that was encoded once more: password=\"…\"
     r"""(?:\\{0,3}"(?P<double>[^"\\]{1,400})|'(?P<single>[^']{1,400})'|(?P<bare>[^\s"',;&\\]{1,4000}))"""
 )
@@ -223,7 +213,7 @@ def _named_secrets(text: str) -> Iterator[Span]:
     while match := NAMED.search(text, place):
         group = next(name for name in ("double", "single", "bare") if match[name] is not None)
         if _is_secret(match["link"].strip(), match[group]):
-            is_password = match["name"].lower().startswith(("pass", "pwd", "kenn"))
+            is_password = match["name"].lower().startswith(("pass", "pw", "kenn"))
             yield *match.span(group), "password" if is_password else "token"
             place = match.end()
         else:
@@ -231,7 +221,7 @@ def _named_secrets(text: str) -> Iterator[Span]:
 
 
 def _is_secret(link: str, value: str) -> bool:
-    if link in ("=", ":", ":=", "=>"):
+    if link in ("=", ":", ":=", "=>", "->", "→"):
         return len(value) > 3 or not value.isdigit()
     return len(value) >= 6 and _is_mixed(value) and any(map(str.isalpha, value))  # else it is prose
 
