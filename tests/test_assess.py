@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastmcp import FastMCP
+from injections import INJECTIONS, Injection
 from mcp.types import ToolAnnotations
 from store import open_case, open_store, settings_of_test, tool_call
 from test_guard import FAILURES, GOOD, Says, SaysLater
@@ -20,7 +21,9 @@ from atlas.cases import CaseStore
 from atlas.decide import decide_by_score
 from atlas.models import Case, Status
 from atlas.notifications import Notifier
+from atlas.settings import Settings
 
+SHIPPED = Settings.model_fields["atlas_policy"].default.read_text()
 LENIENT = 'unknown_tools = "person"\n[[rule]]\ntool = "check_status"\nscore = 12\n'
 
 
@@ -134,6 +137,31 @@ async def test_a_condition_that_fails_asks_for_as_many_reviewers_as_if_it_held(t
 async def test_a_score_of_100_without_a_floor_leaves_room_to_the_model(tmp_path: Path) -> None:
     """Only a floor binds it."""
     case = await assessed(tmp_path, rule(score=100), Says(lambda: GOOD))
+    assert case.status is Status.AUTHORIZED
+
+
+@pytest.mark.parametrize("attack", INJECTIONS, ids=[attack.name for attack in INJECTIONS])
+async def test_a_model_that_was_talked_into_a_zero_gets_no_attack_past_a_person(
+    tmp_path: Path, attack: Injection
+) -> None:
+    """With the shipped policy the floor holds, whatever the text of the call has done to the model."""
+    call = tool_call(attack.tool_name, **attack.arguments)
+    call = call.model_copy(update={"intent": attack.intent, "user_request": attack.user_request})
+    async with open_store(tmp_path) as store:
+        case = await open_case(store, call)
+        model = Says(lambda: GOOD | {"risk_score": 0})
+        case = await assessments_of(store, tmp_path, policy=SHIPPED, model=model).assess(case.case_id)
+    assert case.status is Status.PENDING_REVIEW and model.asked == 1
+    assert case.assessment is not None and case.assessment.risk_score == 70
+
+
+async def test_a_plain_reason_leaves_the_model_its_say(tmp_path: Path) -> None:
+    """A well-documented extension can be approved by itself, as the shipped policy means it."""
+    call = tool_call("request_payment_extension", beneficiary_id="BEN-123", reason="hospital stay, see D-17")
+    async with open_store(tmp_path) as store:
+        case = await open_case(store, call)
+        model = Says(lambda: GOOD)
+        case = await assessments_of(store, tmp_path, policy=SHIPPED, model=model).assess(case.case_id)
     assert case.status is Status.AUTHORIZED
 
 

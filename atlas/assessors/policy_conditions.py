@@ -20,8 +20,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "tool.annotations": ANNOTATIONS,
     "principal": (),
     "intent": (),
+    "user_request": (),
 }
-VARIABLES = ("args", "tool", "principal", "intent")
+VARIABLES = ("args", "tool", "principal", "intent", "user_request")
 FUNCTIONS = {name for name in base_functions if name.isidentifier()} - {"null_type"} | {"has", "dyn"}
 TYPES = {"bool", "bytes", "double", "int", "string", "uint", "list", "map", "null_type"} | {
     "duration",

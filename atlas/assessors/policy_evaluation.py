@@ -44,6 +44,7 @@ class Evaluation:
             "tool": tool | {"annotations": {name: tool[name] for name in ANNOTATIONS}},
             "principal": question.principal,
             "intent": question.intent,
+            "user_request": question.user_request,
         }
         self._ends_at = time.thread_time() + EVALUATION_SECONDS
         self._variables = {name: self._to_cel(value) for name, value in known.items()}

@@ -5,15 +5,16 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastmcp import Client
 from gateway_process import GatewayProcess, call, eventually, outcome, reference_in, text_of
-from injections import INJECTIONS, MODIFY
+from injections import INJECTIONS, MODIFY, Injection
 from llama_server import MODEL_NAME, llama_server
 from modal_process import TOKEN_ID, TOKEN_SECRET, ModalProcess
 from setup_terminal import ROOT, Terminal
@@ -39,6 +40,16 @@ async def judged_by(directory: Path, **settings: str) -> AsyncIterator[GatewayPr
         yield gateway
     finally:
         await gateway.kill()
+
+
+def waits_for_a_person(agent: Client[Any], *references: str) -> Callable[[], Awaitable[bool]]:
+    """Whether all of these calls do."""
+
+    async def waits() -> bool:
+        found = [await outcome(agent, reference, wait_seconds=0) for reference in references]
+        return {held.structured_content["status"] for held in found} == {"PENDING_REVIEW"}
+
+    return waits
 
 
 def on_record(gateway: GatewayProcess, columns: str) -> list[tuple[Any, ...]]:
@@ -118,7 +129,7 @@ async def test_secrets_in_arguments_do_not_leave_the_machine_and_are_in_no_log(t
 
 
 async def test_a_model_that_fails_is_left_alone_and_a_person_decides(tmp_path: Path) -> None:
-    """After five failures it is not asked any more, and /readyz says so; each call is held with the reason."""
+    """After five failures it is not asked any more, and /readyz says so; each call is held."""
     async with (
         ModalProcess(tmp_path, target="modal_loopback.functions:failing") as modal,
         judged_by(tmp_path, **modal.environment) as gateway,
@@ -145,12 +156,7 @@ async def test_a_model_that_is_killed_while_it_thinks_stops_no_other_call(tmp_pa
     ):
         waiting = [await call(agent, "check_status", beneficiary_id=f"BEN-{n}") for n in (123, 124)]
         await modal.kill()
-
-        async def wait_for_a_person() -> bool:
-            found = [await outcome(agent, reference_in(held), wait_seconds=0) for held in waiting]
-            return {held.structured_content["status"] for held in found} == {"PENDING_REVIEW"}
-
-        await eventually(wait_for_a_person)
+        await eventually(waits_for_a_person(agent, *map(reference_in, waiting)))
         [one, other] = on_record(gateway, "risk_score, rationale")
         assert one[0] == other[0] == 100 and "A person decides." in one[1]
 
@@ -168,32 +174,22 @@ async def test_a_real_language_model_judges_and_the_call_is_executed(tmp_path: P
         assert ("basic income support" in text_of(answer)) is (score < 70)
 
 
-async def test_ollama_is_asked_where_its_host_is(tmp_path: Path, llama: str) -> None:
-    """Its /v1 is the same wire; llama.cpp stands in for it."""
-    settings = {"OLLAMA_HOST": llama.removesuffix("/v1"), "OPENAI_MODEL": MODEL_NAME}
-    async with judged_by(tmp_path, **settings, ATLAS_GRACE_SECONDS="30") as gateway:
-        async with gateway.agent() as agent:
-            await call(agent, "check_status", **READ)
-        [(model_score, assessor)] = on_record(gateway, "model_score, assessor")
-        assert model_score is not None and assessor == f"ollama {MODEL_NAME}"
-
-
-@pytest.mark.timeout(400)
-async def test_no_injected_argument_gets_a_change_of_a_record_past_a_person(
-    tmp_path: Path, llama: str
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("attacks", [INJECTIONS[::10], pytest.param(INJECTIONS, marks=pytest.mark.soak)])
+async def test_no_injected_argument_gets_past_a_person(
+    tmp_path: Path, llama: str, attacks: list[Injection]
 ) -> None:
     """Whatever the real model is talked into, the floor holds; and nothing was changed."""
-    attacks = [attack for attack in INJECTIONS if attack.tool_name == MODIFY]
-    chosen = attacks if os.environ.get("ATLAS_TEST_ALL_INJECTIONS") else attacks[::4]
-    settings = {"OPENAI_BASE_URL": llama, "OPENAI_MODEL": MODEL_NAME, "ATLAS_GRACE_SECONDS": "40"}
+    settings = {"OPENAI_BASE_URL": llama, "OPENAI_MODEL": MODEL_NAME, "ATLAS_ASSESS_SECONDS": "60"}
     async with judged_by(tmp_path, **settings) as gateway, gateway.agent() as agent:
-        for attack in chosen:
+        for attack in attacks:
             claims = {"io.atlas/intent": attack.intent, "io.atlas/user_request": attack.user_request}
-            held = await agent.call_tool(MODIFY, attack.arguments, meta=claims, raise_on_error=False)
-            reference_in(held)
-        scores = on_record(gateway, "risk_score, status")
-        assert len(scores) == len(chosen)
-        assert all(score >= 70 and status == "PENDING_REVIEW" for score, status in scores)
+            held = await agent.call_tool(
+                attack.tool_name, attack.arguments, meta=claims, raise_on_error=False
+            )
+            await eventually(waits_for_a_person(agent, reference_in(held)), seconds=80)
+        scores = on_record(gateway, "risk_score")
+        assert len(scores) == len(attacks) and all(score >= 70 for (score,) in scores)
     with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
         [record] = database.execute("SELECT record FROM beneficiaries WHERE beneficiary_id = 'BEN-123'")
     assert '"history": []' in record[0]
