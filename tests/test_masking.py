@@ -131,6 +131,7 @@ def test_what_is_no_secret_stays(text: str) -> None:
         ("newPassword", "correct horse", "password"),
         ("password_confirmation", "x", "password"),
         ("PASSWD", 12345, "password"),
+        ("used_password", "x", "password"),
         ("x-api-key", "abc", "token"),
         ("APIKey", "abc", "token"),
         ("clientSecret", "abc", "token"),

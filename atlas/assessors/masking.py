@@ -107,14 +107,12 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 def _kind_of_key(key: str) -> KeyKind | None:
     """By the last words of a key, so that `dbPassword` is secret and `password_policy` is not."""
     words = [word.lower() for word in WORD.findall(_fold(key)[0][-200:])]
-    if QUANTITIES.intersection(words):
-        return None
+    is_quantity = not QUANTITIES.isdisjoint(words)
     while len(words) > 1 and (words[-1] in QUALIFIERS or words[-1].isdigit()):
         words.pop()
-    names = ("_".join(words[-count:]) for count in (2, 1))
-    return next(
-        (KEYS[form] for name in names for form in (name, name.removesuffix("s")) if form in KEYS), None
-    )
+    names = ["_".join(words[-count:]) for count in (2, 1)]
+    kinds = [KEYS[form] for name in names for form in (name, name.removesuffix("s")) if form in KEYS]
+    return None if not kinds or (kinds[0] is TOKEN and is_quantity) else kinds[0]
 
 
 # ── Texts ────────────────────────────────────────────────────────────────────────────────────────────────
