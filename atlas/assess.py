@@ -4,6 +4,7 @@ The policy rules first. A model, where one is configured, is asked as well; the 
 policy's floor and the model's score, so that a model can add to the policy but never go below it.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from atlas import ledger
 from atlas.assessors import Answer, Assessor, Question, ToolFacts
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
+from atlas.assessors.prompt import is_cut
 from atlas.cases import CaseStore, add_assessment, add_inquiry, read_case
 from atlas.database import now
 from atlas.errors import AssessorFailed
@@ -86,7 +88,9 @@ class Assessments:
             if case.inquiry is None and self._model.is_durable:
                 return await self._model.ask(question)
             answer = await self._answer(case, question, self._model)
-            return _with_answer(ruled, answer, self._model.assessor)
+            assessment = _with_answer(ruled, answer, self._model.assessor)
+            # In a thread, because to mask a very long call takes a second.
+            return _for_a_person(assessment) if await asyncio.to_thread(is_cut, question) else assessment
         except AssessorFailed as failure:
             logger.warning("A person decides, because there is no assessment: %s", failure)
             return _worst(ruled, str(failure), assessor=self._model.assessor.name)
@@ -184,6 +188,13 @@ def _worst(ruled: Assessment, reason: str, *, assessor: str) -> Assessment:
             "assessed_at": now(),
         }
     )
+
+
+def _for_a_person(assessment: Assessment) -> Assessment:
+    """At least at the threshold: what a model has not seen it cannot have judged."""
+    rationale = f"The call was too long for the model to see all of it. {assessment.rationale}"
+    score = max(assessment.risk_score, assessment.threshold)
+    return assessment.model_copy(update={"risk_score": score, "rationale": rationale})
 
 
 def _with_answer(ruled: Assessment, answer: Answer, assessor: Assessor) -> Assessment:

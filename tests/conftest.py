@@ -7,6 +7,14 @@ import pytest
 from gateway_process import GatewayProcess
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave long runs out, unless `-m` asks for them."""
+    if "soak" not in str(config.option.markexpr):
+        long = [item for item in items if item.get_closest_marker("soak")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
+
+
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A running gateway with keys and the embedded engine."""

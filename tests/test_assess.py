@@ -155,6 +155,14 @@ async def test_a_model_that_was_talked_into_a_zero_gets_no_attack_past_a_person(
     assert case.assessment is not None and case.assessment.risk_score == 70
 
 
+async def test_a_call_that_the_model_saw_only_in_part_goes_to_a_person(tmp_path: Path) -> None:
+    """What is hidden in the middle of much text was judged by nobody."""
+    case = await assessed(tmp_path, LENIENT, Says(lambda: GOOD), note="All is well. " * 2000)
+    assert case.status is Status.PENDING_REVIEW
+    assert case.assessment is not None and case.assessment.risk_score == 70
+    assert "too long for the model to see all of it" in case.assessment.rationale
+
+
 async def test_a_plain_reason_leaves_the_model_its_say(tmp_path: Path) -> None:
     """A well-documented extension can be approved by itself, as the shipped policy means it."""
     call = tool_call("request_payment_extension", beneficiary_id="BEN-123", reason="hospital stay, see D-17")

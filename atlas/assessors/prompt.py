@@ -119,6 +119,11 @@ def messages_of(received: dict[str, Any]) -> list[dict[str, str]]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": user}]
 
 
+def is_cut(question: "Question") -> bool:
+    """Whether a model sees only a part of a call; a text that only says so counts as well."""
+    return CUT_NOTE in quoted(payload(question))
+
+
 # ── Data that stays data ─────────────────────────────────────────────────────────────────────────────────
 
 TEXT = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -148,6 +153,7 @@ def _escape(character: str) -> str:
 # ── Long calls ───────────────────────────────────────────────────────────────────────────────────────────
 
 MOST_CHARACTERS = 200_000
+CUT_NOTE = "characters left out]"
 # Characters of a text, items of a list or an object.
 STEPS = ((3_000, 300), (1_500, 100), (700, 60), (300, 40), (100, 15), (40, 5))
 
@@ -191,13 +197,11 @@ def _cut_text(text: str, length: int) -> str:
     left_out = len(text) - length
     if left_out <= 40:  # no longer than the note
         return text
-    return (
-        f"{text[: length // 2]}[… {left_out} characters left out]{text[len(text) - length + length // 2 :]}"
-    )
+    return f"{text[: length // 2]}[… {left_out} {CUT_NOTE}{text[len(text) - length + length // 2 :]}"
 
 
 def _left_out(rest: Any) -> dict[str, str]:
-    return {"…": f"[… {_size(rest)} characters left out]"} if rest else {}
+    return {"…": f"[… {_size(rest)} {CUT_NOTE}"} if rest else {}
 
 
 def _size(value: Any) -> int:
