@@ -1,0 +1,177 @@
+"""What can be noticed of a call without knowing its tool: its deed, its object, its reach, its fit."""
+
+import re
+from collections.abc import Iterable
+
+from atlas.assessors import Question, ToolFacts
+from atlas.assessors.general import shell
+from atlas.assessors.general import words as vocabulary
+from atlas.assessors.general.reading import (
+    CLAIM_CHARACTERS,
+    DESCRIPTION_CHARACTERS,
+    NAME_CHARACTERS,
+    Reading,
+    Value,
+    read,
+    stem,
+    stems,
+    words,
+)
+
+# From the gravest to the most harmless: of several deeds in a name, the first here counts.
+DEEDS = {
+    "pays": vocabulary.PAYS,
+    "executes": vocabulary.EXECUTES,
+    "shares": vocabulary.SHARES,
+    "deletes": vocabulary.DELETES,
+    "sends": vocabulary.SENDS,
+    "controls": vocabulary.CONTROLS,
+    "schedules": vocabulary.SCHEDULES,
+    "changes": vocabulary.CHANGES,
+    "creates": vocabulary.CREATES,
+    "reads": vocabulary.READS,
+}
+OUTWARD = ("pays", "shares", "sends")
+HARMLESS = ("reads", "unknown")
+DEED_OF_STEM = {stem(word): deed for deed in reversed(DEEDS) for word in DEEDS[deed]}
+OBJECTS = {
+    name: frozenset(stem(word) for word in getattr(vocabulary, name.upper()))
+    for name in ("money", "credentials", "health", "people", "access", "physical", "public")
+}
+SENSITIVE = frozenset(stem(word) for word in vocabulary.SENSITIVE)
+ASKS = {deed: frozenset(stem(word) for word in asked) for deed, asked in vocabulary.ASKS.items()}
+ADDRESS = re.compile(
+    r"[\w.+-]{1,64}@([\w-]{1,63}(?:\.[\w-]{1,63}){1,4})|https?://|www\.|\+\d{7,15}|\b0x[0-9a-f]{8}"
+)
+IDENTIFIER = re.compile(
+    r"\b\d{3}-\d{2}-\d{4}\b|\b\d{13,16}\b|\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b|-----BEGIN|\bsk-\w{16}"
+)
+STOP = vocabulary.STOP
+
+
+def signs_of(question: Question) -> frozenset[str]:
+    """The names of all signs that a call shows; exactly one of them is a deed."""
+    reading = read(question.arguments)
+    deed = _deed(question.tool, reading)
+    seen = {deed, *_objects(question.tool, reading, deed), *_reach(reading, deed)}
+    if deed == "executes" or any(_is(value.key, vocabulary.COMMAND_KEYS) for value in reading.values):
+        seen = _commands(seen, deed, reading)
+    if not reading.is_complete:
+        seen.add("partly_read")
+    for claim in (question.user_request, question.intent):
+        if claim is not None and claim.strip():
+            seen.update(_misfit(question, reading, next(iter(seen & {*DEEDS, "unknown"})), claim))
+    return frozenset(seen)
+
+
+def _deed(tool: ToolFacts, reading: Reading) -> str:
+    named = _deed_of_name(tool.name[:NAME_CHARACTERS])
+    described = _deed_of_sentence(tool.description[:DESCRIPTION_CHARACTERS])
+    actions = [
+        _deed_of_name(value.content[:80])
+        for value in reading.values
+        if isinstance(value.content, str) and _is(value.key, vocabulary.ACTION_KEYS)
+    ]
+    known = [deed for deed in (named, *actions) if deed != "unknown"]
+    if described not in ("unknown", "reads") and (not known or known == ["reads"]):
+        known.append(described)
+    return _gravest(known) if known else described
+
+
+def _deed_of_name(name: str) -> str:
+    found = words(name)
+    clear = [deed for deed, verbs in DEEDS.items() if verbs.intersection(found)]
+    if clear:
+        return clear[0]
+    return next((vocabulary.AMBIGUOUS[word] for word in found if word in vocabulary.AMBIGUOUS), "unknown")
+
+
+def _deed_of_sentence(sentence: str) -> str:
+    for word in words(sentence)[:4]:
+        if (deed := DEED_OF_STEM.get(stem(word)) or vocabulary.AMBIGUOUS.get(word)) is not None:
+            return deed
+    return "unknown"
+
+
+def _gravest(deeds: Iterable[str]) -> str:
+    return min(deeds, key=list(DEEDS).index)
+
+
+def _objects(tool: ToolFacts, reading: Reading, deed: str) -> set[str]:
+    first, _, _ = tool.description[:DESCRIPTION_CHARACTERS].partition(". ")
+    said = stems(tool.name[:NAME_CHARACTERS]) | stems(first)
+    for value in reading.values[:50]:
+        said |= stems(value.key)
+    return {f"about_{name}" for name, listed in OBJECTS.items() if said & listed}
+
+
+def _reach(reading: Reading, deed: str) -> set[str]:
+    seen = set()
+    texts = [value.content for value in reading.values if isinstance(value.content, str)]
+    if reading.longest_list > 3:
+        seen.add("many")
+    for value in reading.values:
+        seen.update(_reach_of_value(value))
+    if any(text.strip().lower() in ("*", "all", "/", "everyone", "any") for text in texts):
+        seen.add("everything")
+    return seen
+
+
+def _reach_of_value(value: Value) -> set[str]:
+    seen = set()
+    if isinstance(value.content, bool):
+        if value.content and _is(value.key, vocabulary.FORCE_KEYS):
+            seen.add("forced")
+    elif isinstance(value.content, str):
+        if match := ADDRESS.search(value.content):
+            seen.add("outside")
+            if (match[1] or "").lower() in vocabulary.FREE_MAIL:
+                seen.add("free_mail")
+        if IDENTIFIER.search(value.content) or stems(value.content) & SENSITIVE:
+            seen.add("sensitive")
+    elif _is(value.key, vocabulary.AMOUNT_KEYS):
+        seen.update(["amount"] if value.content < 1000 else ["amount", "large_amount"])
+    return seen
+
+
+def _commands(seen: set[str], deed: str, reading: Reading) -> set[str]:
+    texts = [value.content for value in reading.values if isinstance(value.content, str)]
+    if any(shell.is_harmful(text) for text in texts):
+        return seen - {deed} | {"executes", "harmful_command"}
+    if texts and all(shell.only_looks(text) for text in texts):
+        return seen - {deed} | {"reads"}
+    return seen - {deed} | {"executes"}
+
+
+def _misfit(question: Question, reading: Reading, deed: str, claim: str) -> set[str]:
+    asked = stems(claim[:CLAIM_CHARACTERS])
+    seen = set()
+    if deed in ASKS and not asked & ASKS[deed]:
+        seen.add("unasked_deed")
+    if deed in OUTWARD and not _is_named(reading, claim[:CLAIM_CHARACTERS].lower(), asked):
+        seen.add("unasked_recipient")
+    said = stems(question.tool.name[:NAME_CHARACTERS]).union(
+        *(stems(str(value.content)[:300]) | stems(value.key) for value in reading.values[:30])
+    )
+    meaning = {word for word in said if len(word) > 2 and word not in STOP}
+    if meaning and not meaning & asked:
+        seen.add("off_topic" if deed in HARMLESS else "off_topic_deed")
+    return seen
+
+
+def _is_named(reading: Reading, claim: str, asked: frozenset[str]) -> bool:
+    recipients = [
+        value.content
+        for value in reading.values
+        if isinstance(value.content, str)
+        and _is(value.key, vocabulary.RECIPIENT_KEYS)
+        and value.content.strip()
+    ]
+    return all(
+        recipient.strip().lower() in claim or stems(recipient.partition("@")[0]) & asked
+        for recipient in recipients[:50]
+    )
+
+
+def _is(key: str, listed: frozenset[str]) -> bool:
+    return not listed.isdisjoint(words(key))
