@@ -21,39 +21,40 @@ class GeneralScore(Frozen):
 DEEDS: dict[str, tuple[int, str, str]] = {
     "reads": (10, "reading", "It reads or computes."),
     "unknown": (35, "unknown deed", "What the tool does could not be told from its name or description."),
-    "creates": (35, "creation", "It creates or stores something."),
+    "creates": (40, "creation", "It creates or stores something."),
     "changes": (40, "change", "It changes something that exists."),
     "schedules": (45, "commitment", "It commits somebody to something."),
+    "stops": (50, "stop", "It cancels, stops or blocks something."),
     "controls": (50, "physical control", "It controls a device."),
-    "deletes": (50, "deletion", "It deletes, stops or cancels something."),
-    "sends": (50, "communication", "It sends or publishes something."),
-    "shares": (60, "granting of access", "It gives somebody access."),
+    "sends": (55, "communication", "It sends or publishes something."),
     "executes": (60, "execution of code", "It runs a command or code."),
-    "pays": (65, "movement of money", "It moves money or makes a purchase."),
+    "deletes": (70, "deletion", "It deletes something, which can rarely be undone."),
+    "shares": (70, "granting of access", "It gives somebody access."),
+    "pays": (70, "movement of money", "It moves money or makes a purchase."),
 }
-# Points that add to those of the deed.
-SIGNS: dict[str, tuple[int, str]] = {
-    "about_money": (10, "It concerns money."),
-    "about_credentials": (30, "It concerns passwords, keys or other secrets."),
-    "about_health": (20, "It concerns health data."),
-    "about_people": (15, "It concerns personal data."),
-    "about_access": (10, "It concerns who may do what."),
-    "about_physical": (15, "It concerns a machine, a vehicle or a door."),
-    "about_public": (10, "What it does can be seen by the public."),
-    "amount": (5, "An amount is named."),
-    "large_amount": (10, "The amount is large."),
-    "outside": (10, "An address outside the organisation is named."),
-    "free_mail": (5, "An address is one that anybody can open."),
-    "sensitive": (15, "The arguments hold what looks like sensitive data."),
-    "many": (5, "It reaches many at once."),
-    "everything": (15, "It asks for everything at once."),
-    "forced": (15, "It asks for force, or for what cannot be taken back."),
-    "harmful_command": (25, "The command can do harm."),
-    "says_destructive": (20, "The tool says that it destroys."),
-    "unasked_deed": (20, "Nobody asked for such a deed in the request that the agent names."),
-    "unasked_recipient": (15, "The recipient is not named in the request that the agent names."),
-    "off_topic": (10, "The call has nothing in common with the request that the agent names."),
-    "off_topic_deed": (15, "The call has nothing in common with the request that the agent names."),
+# Points that add to those of the deed: where it only reads, where it does something, and why.
+SIGNS: dict[str, tuple[int, int, str]] = {
+    "about_money": (5, 10, "It concerns money."),
+    "about_credentials": (60, 20, "It concerns passwords, keys or other secrets."),
+    "about_health": (20, 25, "It concerns health data."),
+    "about_people": (15, 20, "It concerns personal data."),
+    "about_access": (5, 30, "It concerns who may do what."),
+    "about_physical": (5, 30, "It concerns a machine, a vehicle or a door."),
+    "about_public": (0, 15, "What it does can be seen by the public."),
+    "amount": (0, 5, "An amount is named."),
+    "large_amount": (5, 10, "The amount is large."),
+    "outside": (10, 15, "An address that can lie outside the organisation is named."),
+    "free_mail": (0, 5, "An address is one that anybody can open."),
+    "sensitive": (10, 15, "The arguments hold what looks like sensitive data."),
+    "many": (5, 5, "It reaches many at once."),
+    "everything": (5, 15, "It asks for everything at once."),
+    "forced": (5, 15, "It asks for force, or for what cannot be taken back."),
+    "harmful_command": (25, 25, "The command can do harm."),
+    "unknown_command": (10, 10, "The command is not among those known only to look."),
+    "says_destructive": (20, 20, "The tool says that it destroys."),
+    "unasked_deed": (0, 20, "Nobody asked for such a deed in the request that the agent names."),
+    "unasked_recipient": (0, 10, "The recipient is not named in the request that the agent names."),
+    "off_topic": (10, 10, "The call has nothing in common with the request that the agent names."),
 }
 PARTLY_READ = "The arguments are longer than the rules read, so a person should look."
 PARTLY_READ_SCORE = 70
@@ -68,10 +69,10 @@ def score_generally(question: Question) -> GeneralScore:
     deed = next(name for name in DEEDS if name in seen)
     points, classification, reason = DEEDS[deed]
     noticed = [SIGNS[name] for name in SIGNS if name in seen]
-    score = points + sum(sign[0] for sign in noticed)
+    score = points + sum(sign[0 if deed == "reads" else 1] for sign in noticed)
     if question.tool.is_read_only and deed in ("reads", "unknown") and not question.tool.is_destructive:
         score -= READ_ONLY_POINTS
-    reasons = [reason, *dict.fromkeys(sign[1] for sign in noticed)]
+    reasons = [reason, *dict.fromkeys(sign[2] for sign in noticed)]
     if "partly_read" in seen:
         score, reasons = max(score, PARTLY_READ_SCORE), [*reasons, PARTLY_READ]
     return GeneralScore(score=max(0, min(100, score)), classification=classification, reasons=tuple(reasons))

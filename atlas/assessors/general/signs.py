@@ -1,7 +1,6 @@
 """What can be noticed of a call without knowing its tool: its deed, its object, its reach, its fit."""
 
 import re
-from collections.abc import Iterable
 
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.general import shell
@@ -26,6 +25,7 @@ DEEDS = {
     "deletes": vocabulary.DELETES,
     "sends": vocabulary.SENDS,
     "controls": vocabulary.CONTROLS,
+    "stops": vocabulary.STOPS,
     "schedules": vocabulary.SCHEDULES,
     "changes": vocabulary.CHANGES,
     "creates": vocabulary.CREATES,
@@ -40,11 +40,12 @@ OBJECTS = {
 }
 SENSITIVE = frozenset(stem(word) for word in vocabulary.SENSITIVE)
 ASKS = {deed: frozenset(stem(word) for word in asked) for deed, asked in vocabulary.ASKS.items()}
+ASKS["stops"] = ASKS["deletes"]
 ADDRESS = re.compile(
     r"[\w.+-]{1,64}@([\w-]{1,63}(?:\.[\w-]{1,63}){1,4})|https?://|www\.|\+\d{7,15}|\b0x[0-9a-f]{8}"
 )
 IDENTIFIER = re.compile(
-    r"\b\d{3}-\d{2}-\d{4}\b|\b\d{13,16}\b|\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b|-----BEGIN|\bsk-\w{16}"
+    r"\b\d{3}-\d{2}-\d{4}\b|\b(?:\d[ -]?){12,15}\d\b|\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b|-----BEGIN|\bsk-\w{16}"
 )
 STOP = vocabulary.STOP
 
@@ -53,7 +54,7 @@ def signs_of(question: Question) -> frozenset[str]:
     """The names of all signs that a call shows; exactly one of them is a deed."""
     reading = read(question.arguments)
     deed = _deed(question.tool, reading)
-    seen = {deed, *_objects(question.tool, reading, deed), *_reach(reading, deed)}
+    seen = {deed, *_objects(question.tool, reading), *_reach(reading)}
     if deed == "executes" or any(_is(value.key, vocabulary.COMMAND_KEYS) for value in reading.values):
         seen = _commands(seen, deed, reading)
     if not reading.is_complete:
@@ -65,25 +66,27 @@ def signs_of(question: Question) -> frozenset[str]:
 
 
 def _deed(tool: ToolFacts, reading: Reading) -> str:
-    named = _deed_of_name(tool.name[:NAME_CHARACTERS])
-    described = _deed_of_sentence(tool.description[:DESCRIPTION_CHARACTERS])
+    named = words(tool.name[:NAME_CHARACTERS])
     actions = [
-        _deed_of_name(value.content[:80])
+        words(value.content[:80])
         for value in reading.values
         if isinstance(value.content, str) and _is(value.key, vocabulary.ACTION_KEYS)
     ]
-    known = [deed for deed in (named, *actions) if deed != "unknown"]
-    if described not in ("unknown", "reads") and (not known or known == ["reads"]):
-        known.append(described)
-    return _gravest(known) if known else described
+    clear = [deed for found in (named, *actions) if (deed := _clear_deed(found))]
+    if not clear:
+        clear = [deed for found in (*actions, named) if (deed := _ambiguous_deed(found))][:1]
+    described = _deed_of_sentence(tool.description[:DESCRIPTION_CHARACTERS])
+    if not clear or (set(clear) == {"reads"} and described != "unknown"):
+        clear.append(described)
+    return min(clear, key=list(DEEDS).index) if clear != ["unknown"] else "unknown"
 
 
-def _deed_of_name(name: str) -> str:
-    found = words(name)
-    clear = [deed for deed, verbs in DEEDS.items() if verbs.intersection(found)]
-    if clear:
-        return clear[0]
-    return next((vocabulary.AMBIGUOUS[word] for word in found if word in vocabulary.AMBIGUOUS), "unknown")
+def _clear_deed(found: list[str]) -> str | None:
+    return next((deed for deed, verbs in DEEDS.items() if verbs.intersection(found)), None)
+
+
+def _ambiguous_deed(found: list[str]) -> str | None:
+    return next((vocabulary.AMBIGUOUS[word] for word in found if word in vocabulary.AMBIGUOUS), None)
 
 
 def _deed_of_sentence(sentence: str) -> str:
@@ -93,19 +96,16 @@ def _deed_of_sentence(sentence: str) -> str:
     return "unknown"
 
 
-def _gravest(deeds: Iterable[str]) -> str:
-    return min(deeds, key=list(DEEDS).index)
-
-
-def _objects(tool: ToolFacts, reading: Reading, deed: str) -> set[str]:
+def _objects(tool: ToolFacts, reading: Reading) -> set[str]:
     first, _, _ = tool.description[:DESCRIPTION_CHARACTERS].partition(". ")
-    said = stems(tool.name[:NAME_CHARACTERS]) | stems(first)
-    for value in reading.values[:50]:
-        said |= stems(value.key)
-    return {f"about_{name}" for name, listed in OBJECTS.items() if said & listed}
+    named = stems(tool.name[:NAME_CHARACTERS])
+    said = named | stems(first)
+    keys = frozenset[str]().union(*(stems(value.key) for value in reading.values[:50]))
+    heard = {"money": said | keys, "credentials": named}
+    return {f"about_{name}" for name, listed in OBJECTS.items() if heard.get(name, said) & listed}
 
 
-def _reach(reading: Reading, deed: str) -> set[str]:
+def _reach(reading: Reading) -> set[str]:
     seen = set()
     texts = [value.content for value in reading.values if isinstance(value.content, str)]
     if reading.longest_list > 3:
@@ -135,12 +135,16 @@ def _reach_of_value(value: Value) -> set[str]:
 
 
 def _commands(seen: set[str], deed: str, reading: Reading) -> set[str]:
-    texts = [value.content for value in reading.values if isinstance(value.content, str)]
+    texts = [
+        value.content
+        for value in reading.values
+        if isinstance(value.content, str) and _is(value.key, vocabulary.COMMAND_KEYS)
+    ]
     if any(shell.is_harmful(text) for text in texts):
         return seen - {deed} | {"executes", "harmful_command"}
     if texts and all(shell.only_looks(text) for text in texts):
         return seen - {deed} | {"reads"}
-    return seen - {deed} | {"executes"}
+    return seen - {deed} | {"executes"} | ({"unknown_command"} if texts else set())
 
 
 def _misfit(question: Question, reading: Reading, deed: str, claim: str) -> set[str]:
@@ -155,7 +159,7 @@ def _misfit(question: Question, reading: Reading, deed: str, claim: str) -> set[
     )
     meaning = {word for word in said if len(word) > 2 and word not in STOP}
     if meaning and not meaning & asked:
-        seen.add("off_topic" if deed in HARMLESS else "off_topic_deed")
+        seen.add("off_topic")
     return seen
 
 

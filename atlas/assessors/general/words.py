@@ -28,15 +28,19 @@ CREATES = _words(
 CHANGES = _words(
     """
     update modify edit change rename move set adjust replace restore configure assign organize organise
-    merge rearrange import sync put patch apply customize customise switch toggle enrich label mark
+    merge rearrange import sync put patch apply customize customise switch toggle enrich
     """
 )
 SCHEDULES = _words("reserve reschedule remind rsvp enroll subscribe unsubscribe confirm accept")
 DELETES = _words(
     """
-    delete remove erase clear wipe drop purge truncate destroy cancel revoke terminate uninstall kill
-    stop shutdown discard overwrite reset archive unpublish deactivate disable suspend ban block expel
-    evict shred rollback
+    delete remove erase wipe drop purge truncate destroy terminate uninstall kill shutdown overwrite
+    expel evict shred format
+    """
+)
+STOPS = _words(
+    """
+    cancel revoke stop clear discard reset archive unpublish deactivate disable suspend ban block rollback
     """
 )
 SENDS = _words(
@@ -47,7 +51,7 @@ SENDS = _words(
 )
 SHARES = _words(
     """
-    invite grant allow authorize authorise permit whitelist allowlist unblock unfreeze promote unlock
+    invite grant allow authorize authorise permit whitelist allowlist unblock unfreeze promote
     """
 )
 PAYS = _words(
@@ -61,18 +65,18 @@ EXECUTES = _words(
     execute run exec eval invoke install deploy compile launch spawn reboot sudo script inject
     """
 )
-CONTROLS = _words("fly steer dispense administer actuate arm disarm detonate ignite")
+CONTROLS = _words("unlock fly steer dispense administer actuate arm disarm detonate ignite")
 
 # Words that are as often the thing as the deed: a deed only where nothing else in the name is one.
 AMBIGUOUS: dict[str, str] = {
     "book": "schedules",
     "schedule": "schedules",
-    "order": "pays",
+    "order": "schedules",
     "trade": "pays",
     "deposit": "pays",
     "exchange": "changes",
     "return": "changes",
-    "request": "creates",
+    "request": "schedules",
     "note": "creates",
     "record": "creates",
     "log": "creates",
@@ -108,6 +112,8 @@ AMBIGUOUS: dict[str, str] = {
     "give": "creates",
     "prescribe": "controls",
     "sign": "changes",
+    "label": "changes",
+    "mark": "changes",
     "vote": "sends",
     "approve": "shares",
     "prioritize": "controls",
@@ -142,8 +148,8 @@ PEOPLE = _words(
 )
 ACCESS = _words(
     """
-    access permission role collaborator guest policy firewall security admin administrator acl privilege
-    certificate antivirus quarantine safelist blocklist blacklist whitelist
+    access permission role collaborator policy firewall security admin administrator acl privilege
+    antivirus quarantine safelist blocklist blacklist whitelist
     """
 )
 PHYSICAL = _words(
@@ -166,7 +172,7 @@ RECIPIENT_KEYS = _words(
     email requestee invitee participant participants collaborator guest channel username host domain
     """
 )
-ACTION_KEYS = _words("action operation method function command verb mutation subcommand tool")
+ACTION_KEYS = _words("action operation method function command verb mutation subcommand tool side")
 AMOUNT_KEYS = _words("amount sum price quantity total value payment fee budget salary balance")
 COMMAND_KEYS = _words("command cmd script code shell sql query_sql bash python")
 BREADTH = _words(
