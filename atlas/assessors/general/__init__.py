@@ -52,9 +52,12 @@ SIGNS: dict[str, tuple[int, int, str]] = {
     "harmful_command": (25, 25, "The command can do harm."),
     "unknown_command": (10, 10, "The command is not among those known only to look."),
     "says_destructive": (20, 20, "The tool says that it destroys."),
-    "unasked_deed": (0, 20, "Nobody asked for such a deed in the request that the agent names."),
-    "unasked_recipient": (0, 10, "The recipient is not named in the request that the agent names."),
-    "off_topic": (10, 10, "The call has nothing in common with the request that the agent names."),
+    "unasked_deed": (0, 25, "Nobody asked for such a deed in the request that the agent names."),
+    "unasked_recipient": (0, 15, "The recipient is not named in the request that the agent names."),
+    "other_tool": (5, 5, "The request that the agent names mentions nothing of what the tool is called."),
+    "other_values": (5, 0, "No value in the arguments comes from the request that the agent names."),
+    "other_matter": (5, 5, "The request that the agent names is about another matter."),
+    "off_topic": (15, 10, "The call has nothing in common with the request that the agent names."),
 }
 PARTLY_READ = "The arguments are longer than the rules read, so a person should look."
 PARTLY_READ_SCORE = 70
@@ -69,10 +72,10 @@ def score_generally(question: Question) -> GeneralScore:
     deed = next(name for name in DEEDS if name in seen)
     points, classification, reason = DEEDS[deed]
     noticed = [SIGNS[name] for name in SIGNS if name in seen]
-    score = points + sum(sign[0 if deed == "reads" else 1] for sign in noticed)
+    score = points + sum(reading if deed == "reads" else acting for reading, acting, _ in noticed)
     if question.tool.is_read_only and deed in ("reads", "unknown") and not question.tool.is_destructive:
         score -= READ_ONLY_POINTS
-    reasons = [reason, *dict.fromkeys(sign[2] for sign in noticed)]
+    reasons = [reason, *(why for _, _, why in noticed)]
     if "partly_read" in seen:
         score, reasons = max(score, PARTLY_READ_SCORE), [*reasons, PARTLY_READ]
     return GeneralScore(score=max(0, min(100, score)), classification=classification, reasons=tuple(reasons))

@@ -1,6 +1,7 @@
 """What can be noticed of a call without knowing its tool: its deed, its object, its reach, its fit."""
 
 import re
+from collections.abc import Iterable
 
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.general import shell
@@ -47,7 +48,11 @@ ADDRESS = re.compile(
 IDENTIFIER = re.compile(
     r"\b\d{3}-\d{2}-\d{4}\b|\b(?:\d[ -]?){12,15}\d\b|\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b|-----BEGIN|\bsk-\w{16}"
 )
-STOP = vocabulary.STOP
+STOP = frozenset(stem(word) for word in vocabulary.STOP)
+TOPICS: dict[str, set[str]] = {}
+for topic, about in vocabulary.TOPICS.items():
+    for word in about:
+        TOPICS.setdefault(stem(word), set()).add(topic)
 
 
 def signs_of(question: Question) -> frozenset[str]:
@@ -55,8 +60,8 @@ def signs_of(question: Question) -> frozenset[str]:
     reading = read(question.arguments)
     deed = _deed(question.tool, reading)
     seen = {deed, *_objects(question.tool, reading), *_reach(reading)}
-    if deed == "executes" or any(_is(value.key, vocabulary.COMMAND_KEYS) for value in reading.values):
-        seen = _commands(seen, deed, reading)
+    if deed in ("executes", "unknown", "reads"):
+        seen = seen - {deed} | _commands(deed, reading)
     if not reading.is_complete:
         seen.add("partly_read")
     for claim in (question.user_request, question.intent):
@@ -134,17 +139,18 @@ def _reach_of_value(value: Value) -> set[str]:
     return seen
 
 
-def _commands(seen: set[str], deed: str, reading: Reading) -> set[str]:
+def _commands(deed: str, reading: Reading) -> set[str]:
+    keys = vocabulary.COMMAND_KEYS | (vocabulary.CODE_KEYS if deed == "executes" else set())
     texts = [
         value.content
         for value in reading.values
-        if isinstance(value.content, str) and _is(value.key, vocabulary.COMMAND_KEYS)
+        if isinstance(value.content, str) and value.key.lower() in keys
     ]
+    if not texts:
+        return {deed}
     if any(shell.is_harmful(text) for text in texts):
-        return seen - {deed} | {"executes", "harmful_command"}
-    if texts and all(shell.only_looks(text) for text in texts):
-        return seen - {deed} | {"reads"}
-    return seen - {deed} | {"executes"} | ({"unknown_command"} if texts else set())
+        return {"executes", "harmful_command"}
+    return {"reads"} if all(map(shell.only_looks, texts)) else {"executes", "unknown_command"}
 
 
 def _misfit(question: Question, reading: Reading, deed: str, claim: str) -> set[str]:
@@ -154,13 +160,26 @@ def _misfit(question: Question, reading: Reading, deed: str, claim: str) -> set[
         seen.add("unasked_deed")
     if deed in OUTWARD and not _is_named(reading, claim[:CLAIM_CHARACTERS].lower(), asked):
         seen.add("unasked_recipient")
-    said = stems(question.tool.name[:NAME_CHARACTERS]).union(
-        *(stems(str(value.content)[:300]) | stems(value.key) for value in reading.values[:30])
-    )
-    meaning = {word for word in said if len(word) > 2 and word not in STOP}
-    if meaning and not meaning & asked:
-        seen.add("off_topic")
+    named = _meaning(stems(question.tool.name[:NAME_CHARACTERS]))
+    keys = _meaning(stems(" ".join(value.key for value in reading.values[:30])))
+    given = _meaning(stems(" ".join(str(value.content)[:300] for value in reading.values[:30])))
+    if not named & asked:
+        seen.add("other_tool")
+    if given and not given & asked:
+        seen.add("other_values")
+    if not _topics(named | keys | given) & _topics(asked):
+        seen.add("other_matter")
+        if not (named | keys | given) & asked:
+            seen.add("off_topic")
     return seen
+
+
+def _meaning(said: frozenset[str]) -> frozenset[str]:
+    return frozenset(word for word in said if len(word) > 2 and word not in STOP)
+
+
+def _topics(said: Iterable[str]) -> set[str]:
+    return {topic for word in said for topic in TOPICS.get(word, ())}
 
 
 def _is_named(reading: Reading, claim: str, asked: frozenset[str]) -> bool:

@@ -174,7 +174,8 @@ RECIPIENT_KEYS = _words(
 )
 ACTION_KEYS = _words("action operation method function command verb mutation subcommand tool side")
 AMOUNT_KEYS = _words("amount sum price quantity total value payment fee budget salary balance")
-COMMAND_KEYS = _words("command cmd script code shell sql query_sql bash python")
+COMMAND_KEYS = _words("command commands cmd script sql shell bash powershell")
+CODE_KEYS = _words("code query expression python javascript input")  # only of a tool that executes
 BREADTH = _words(
     """
     all every everyone everybody everything entire recursive bulk batch mass whole any
@@ -271,6 +272,81 @@ ASKS: dict[str, frozenset[str]] = {
         """
         turn switch open close lock unlock start stop set control move drive clean cook cool heat bring
         put robot door light lights temperature help
+        """
+    ),
+}
+
+# Words about the same matter: a call and a request that share one of these have something in common.
+TOPICS: dict[str, frozenset[str]] = {
+    "time": _words(
+        """
+        calendar event meeting meet appointment schedule reschedule attend day week month tomorrow
+        today remind date
+        """
+    ),
+    "money": _words(
+        """
+        money bank balance account pay payment bill invoice price cost cheap rent owe salary fund
+        transfer withdraw deposit stock trade invest crypto bitcoin btc ether currency refund budget
+        spend dollar euro iban transaction transactions bought split subscription loan
+        """
+    ),
+    "computer": _words(
+        """
+        computer terminal shell command script program process processes cpu memory disk system
+        server file files folder directory document documents code python ubuntu linux windows
+        install software package repository github bug issue download backup log crash database
+        """
+    ),
+    "web": _words(
+        """
+        web website webpage browser page url link site online internet search click navigate blog
+        www http
+        """
+    ),
+    "mail": _words(
+        """
+        mail email emails inbox message messages letter attachment reply forward contact contacts
+        spam
+        """
+    ),
+    "chat": _words("slack channel chat message messages dm post tweet twitter followers social team"),
+    "home": _words(
+        """
+        home house room kitchen door lock unlock guest guests visitor light lights robot clean
+        cleaning thermostat
+        """
+    ),
+    "travel": _words(
+        """
+        trip travel flight flights hotel hotels accommodation book booking reservation airport
+        airline passenger cabin bag baggage ticket train car rental restaurant restaurants visit
+        tour taxi ride
+        """
+    ),
+    "place": _words(
+        """
+        map location address directions distance nearest near street road city town traffic hospital
+        restaurant
+        """
+    ),
+    "health": _words(
+        """
+        health doctor patient patients medical medicine medication prescription hospital emergency
+        disease genetic symptom hypertension dosage pharmacy drug refill
+        """
+    ),
+    "goods": _words(
+        """
+        order orders product products item items shop store cart buy purchase exchange return refund
+        delivery deliver ship shipping shipment package inventory stock gift
+        """
+    ),
+    "person": _words("person people profile user customer identity name birth phone member employee"),
+    "weather": _words("weather temperature forecast rain snow wind humidity sunny"),
+    "media": _words(
+        """
+        music song songs playlist video videos movie movies film album artist concert play watch
         """
     ),
 }
