@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 CHARACTERS = 20_000  # of all values together; a call with more is never taken for harmless
@@ -49,6 +50,11 @@ def stems(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in words(text) if len(word) < 40)
 
 
+def is_listed(key: str, listed: frozenset[str]) -> bool:
+    """Whether a word of an argument's name is in a list."""
+    return not listed.isdisjoint(words(key))
+
+
 def read(arguments: dict[str, Any]) -> Reading:
     """Walk through arguments of any depth, until a limit is reached."""
     values: list[Value] = []
@@ -74,8 +80,9 @@ def _walk(arguments: dict[str, Any]) -> Iterator[tuple[str, str | float | bool, 
     while waiting:
         key, content, size = waiting.pop()
         if isinstance(content, dict):
-            waiting.extend((str(name)[:100], item, size) for name, item in reversed(content.items()))
+            first = list(islice(content.items(), VALUES + 1))
+            waiting.extend((str(name)[:100], item, size) for name, item in reversed(first))
         elif isinstance(content, list | tuple):
-            waiting.extend((key, item, max(size, len(content))) for item in reversed(content))
+            waiting.extend((key, item, max(size, len(content))) for item in reversed(content[: VALUES + 1]))
         elif isinstance(content, str | int | float):
             yield key, content, size

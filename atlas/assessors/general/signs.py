@@ -1,17 +1,17 @@
 """What can be noticed of a call without knowing its tool: its deed, its object, its reach, its fit."""
 
 import re
-from collections.abc import Iterable
 
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.general import shell
 from atlas.assessors.general import words as vocabulary
+from atlas.assessors.general.claims import misfit
 from atlas.assessors.general.reading import (
-    CLAIM_CHARACTERS,
     DESCRIPTION_CHARACTERS,
     NAME_CHARACTERS,
     Reading,
     Value,
+    is_listed,
     read,
     stem,
     stems,
@@ -21,9 +21,9 @@ from atlas.assessors.general.reading import (
 # From the gravest to the most harmless: of several deeds in a name, the first here counts.
 DEEDS = {
     "pays": vocabulary.PAYS,
-    "executes": vocabulary.EXECUTES,
     "shares": vocabulary.SHARES,
     "deletes": vocabulary.DELETES,
+    "executes": vocabulary.EXECUTES,
     "sends": vocabulary.SENDS,
     "controls": vocabulary.CONTROLS,
     "stops": vocabulary.STOPS,
@@ -32,27 +32,20 @@ DEEDS = {
     "creates": vocabulary.CREATES,
     "reads": vocabulary.READS,
 }
-OUTWARD = ("pays", "shares", "sends")
-HARMLESS = ("reads", "unknown")
 DEED_OF_STEM = {stem(word): deed for deed in reversed(DEEDS) for word in DEEDS[deed]}
 OBJECTS = {
     name: frozenset(stem(word) for word in getattr(vocabulary, name.upper()))
     for name in ("money", "credentials", "health", "people", "access", "physical", "public")
 }
 SENSITIVE = frozenset(stem(word) for word in vocabulary.SENSITIVE)
-ASKS = {deed: frozenset(stem(word) for word in asked) for deed, asked in vocabulary.ASKS.items()}
-ASKS["stops"] = ASKS["deletes"]
 ADDRESS = re.compile(
     r"[\w.+-]{1,64}@([\w-]{1,63}(?:\.[\w-]{1,63}){1,4})|https?://|www\.|\+\d{7,15}|\b0x[0-9a-f]{8}"
 )
 IDENTIFIER = re.compile(
     r"\b\d{3}-\d{2}-\d{4}\b|\b(?:\d[ -]?){12,15}\d\b|\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b|-----BEGIN|\bsk-\w{16}"
 )
-STOP = frozenset(stem(word) for word in vocabulary.STOP)
-TOPICS: dict[str, set[str]] = {}
-for topic, about in vocabulary.TOPICS.items():
-    for word in about:
-        TOPICS.setdefault(stem(word), set()).add(topic)
+FIGURES = re.compile(r"[^\w\s]{0,2}\s?(\d[\d,]{0,15})(?:\.\d{0,9})?\s?(?:\w{1,4}|\W)?")
+LARGE_AMOUNT = 1000  # of whatever is counted
 
 
 def signs_of(question: Question) -> frozenset[str]:
@@ -66,7 +59,7 @@ def signs_of(question: Question) -> frozenset[str]:
         seen.add("partly_read")
     for claim in (question.user_request, question.intent):
         if claim is not None and claim.strip():
-            seen.update(_misfit(question, reading, next(iter(seen & {*DEEDS, "unknown"})), claim))
+            seen.update(misfit(question.tool, reading, next(iter(seen & {*DEEDS, "unknown"})), claim))
     return frozenset(seen)
 
 
@@ -75,7 +68,7 @@ def _deed(tool: ToolFacts, reading: Reading) -> str:
     actions = [
         words(value.content[:80])
         for value in reading.values
-        if isinstance(value.content, str) and _is(value.key, vocabulary.ACTION_KEYS)
+        if isinstance(value.content, str) and is_listed(value.key, vocabulary.ACTION_KEYS)
     ]
     clear = [deed for found in (named, *actions) if (deed := _clear_deed(found))]
     if not clear:
@@ -125,7 +118,7 @@ def _reach(reading: Reading) -> set[str]:
 def _reach_of_value(value: Value) -> set[str]:
     seen = set()
     if isinstance(value.content, bool):
-        if value.content and _is(value.key, vocabulary.FORCE_KEYS):
+        if value.content and is_listed(value.key, vocabulary.FORCE_KEYS):
             seen.add("forced")
     elif isinstance(value.content, str):
         if match := ADDRESS.search(value.content):
@@ -134,9 +127,18 @@ def _reach_of_value(value: Value) -> set[str]:
                 seen.add("free_mail")
         if IDENTIFIER.search(value.content) or stems(value.content) & SENSITIVE:
             seen.add("sensitive")
-    elif _is(value.key, vocabulary.AMOUNT_KEYS):
-        seen.update(["amount"] if value.content < 1000 else ["amount", "large_amount"])
+    if is_listed(value.key, vocabulary.AMOUNT_KEYS) and (amount := _amount(value.content)) is not None:
+        seen.update(["amount"] if abs(amount) < LARGE_AMOUNT else ["amount", "large_amount"])
     return seen
+
+
+def _amount(content: str | float | bool) -> float | None:
+    if isinstance(content, bool):
+        return None
+    if not isinstance(content, str):
+        return content
+    figures = FIGURES.fullmatch(content.strip()[:40])
+    return float(figures[1].replace(",", "")) if figures else None
 
 
 def _commands(deed: str, reading: Reading) -> set[str]:
@@ -151,50 +153,3 @@ def _commands(deed: str, reading: Reading) -> set[str]:
     if any(shell.is_harmful(text) for text in texts):
         return {"executes", "harmful_command"}
     return {"reads"} if all(map(shell.only_looks, texts)) else {"executes", "unknown_command"}
-
-
-def _misfit(question: Question, reading: Reading, deed: str, claim: str) -> set[str]:
-    asked = stems(claim[:CLAIM_CHARACTERS])
-    seen = set()
-    if deed in ASKS and not asked & ASKS[deed]:
-        seen.add("unasked_deed")
-    if deed in OUTWARD and not _is_named(reading, claim[:CLAIM_CHARACTERS].lower(), asked):
-        seen.add("unasked_recipient")
-    named = _meaning(stems(question.tool.name[:NAME_CHARACTERS]))
-    keys = _meaning(stems(" ".join(value.key for value in reading.values[:30])))
-    given = _meaning(stems(" ".join(str(value.content)[:300] for value in reading.values[:30])))
-    if not named & asked:
-        seen.add("other_tool")
-    if given and not given & asked:
-        seen.add("other_values")
-    if not _topics(named | keys | given) & _topics(asked):
-        seen.add("other_matter")
-        if not (named | keys | given) & asked:
-            seen.add("off_topic")
-    return seen
-
-
-def _meaning(said: frozenset[str]) -> frozenset[str]:
-    return frozenset(word for word in said if len(word) > 2 and word not in STOP)
-
-
-def _topics(said: Iterable[str]) -> set[str]:
-    return {topic for word in said for topic in TOPICS.get(word, ())}
-
-
-def _is_named(reading: Reading, claim: str, asked: frozenset[str]) -> bool:
-    recipients = [
-        value.content
-        for value in reading.values
-        if isinstance(value.content, str)
-        and _is(value.key, vocabulary.RECIPIENT_KEYS)
-        and value.content.strip()
-    ]
-    return all(
-        recipient.strip().lower() in claim or stems(recipient.partition("@")[0]) & asked
-        for recipient in recipients[:50]
-    )
-
-
-def _is(key: str, listed: frozenset[str]) -> bool:
-    return not listed.isdisjoint(words(key))

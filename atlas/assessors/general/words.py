@@ -62,63 +62,35 @@ PAYS = _words(
 )
 EXECUTES = _words(
     """
-    execute run exec eval invoke install deploy compile launch spawn reboot sudo script inject
+    execute run exec eval invoke install deploy compile spawn reboot sudo
     """
 )
 CONTROLS = _words("unlock fly steer dispense administer actuate arm disarm detonate ignite")
 
 # Words that are as often the thing as the deed: a deed only where nothing else in the name is one.
 AMBIGUOUS: dict[str, str] = {
-    "book": "schedules",
-    "schedule": "schedules",
-    "order": "schedules",
-    "trade": "pays",
-    "deposit": "pays",
-    "exchange": "changes",
-    "return": "changes",
-    "request": "schedules",
-    "note": "creates",
-    "record": "creates",
-    "log": "creates",
-    "download": "reads",
-    "open": "controls",
-    "close": "controls",
-    "control": "controls",
-    "drive": "controls",
-    "turn": "controls",
-    "post": "sends",
-    "tweet": "sends",
-    "message": "sends",
-    "email": "sends",
-    "sms": "sends",
-    "text": "sends",
-    "call": "sends",
-    "report": "reads",
-    "share": "shares",
-    "lock": "controls",
-    "press": "controls",
-    "click": "creates",
-    "type": "creates",
-    "start": "controls",
-    "terminal": "executes",
-    "shell": "executes",
-    "bash": "executes",
-    "cmd": "executes",
-    "code": "executes",
-    "sql": "executes",
-    "track": "reads",
-    "test": "reads",
-    "access": "reads",
-    "give": "creates",
-    "prescribe": "controls",
-    "sign": "changes",
-    "label": "changes",
-    "mark": "changes",
-    "vote": "sends",
-    "approve": "shares",
-    "prioritize": "controls",
-    "release": "shares",
-    "ship": "creates",
+    word: deed
+    for deed, listed in {
+        "reads": _words(
+            """
+            download report track test access info information detail details status state history
+            weather forecast statistics stats price prices quote quotes news summary rating ratings
+            review reviews availability distance area volume length calculator converter dictionary
+            translator time date location ask question answer plan lookups reader viewer finder
+            searcher metrics metadata overview count total sum average mean median math ping health
+            version help
+            """
+        ),
+        "creates": _words("note record log click type give ship"),
+        "changes": _words("exchange return sign label mark"),
+        "schedules": _words("book schedule order request"),
+        "controls": _words("open close control drive turn lock press start prescribe prioritize go"),
+        "executes": _words("terminal shell bash cmd code sql launch script"),
+        "sends": _words("post tweet message email sms text call vote"),
+        "shares": _words("share approve release"),
+        "pays": _words("trade deposit"),
+    }.items()
+    for word in listed
 }
 
 # ── To what ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -173,7 +145,7 @@ RECIPIENT_KEYS = _words(
     """
 )
 ACTION_KEYS = _words("action operation method function command verb mutation subcommand tool side")
-AMOUNT_KEYS = _words("amount sum price quantity total value payment fee budget salary balance")
+AMOUNT_KEYS = _words("amount sum price quantity total payment fee budget salary balance")
 COMMAND_KEYS = _words("command commands cmd script sql shell bash powershell")
 CODE_KEYS = _words("code query expression python javascript input")  # only of a tool that executes
 BREADTH = _words(
