@@ -72,6 +72,7 @@ SIGNS: dict[str, Sign] = {
 PARTLY_READ = "The arguments are longer than the rules read, so a person should look."
 PARTLY_READ_SCORE = 70
 READ_ONLY_POINTS = 5
+SURE = 70  # points beyond count two fifths, so that the gravest calls still differ
 
 
 def score_generally(question: Question) -> GeneralScore:
@@ -92,4 +93,6 @@ def score_generally(question: Question) -> GeneralScore:
     reasons = [reason, *noticed]
     if "partly_read" in seen:
         score, reasons = max(score, PARTLY_READ_SCORE), [*reasons, PARTLY_READ]
-    return GeneralScore(score=max(0, min(100, score)), classification=classification, reasons=tuple(reasons))
+    if score > SURE:
+        score = min(100, SURE + (score - SURE) * 2 // 5)
+    return GeneralScore(score=max(0, score), classification=classification, reasons=tuple(reasons))

@@ -80,7 +80,8 @@ def _deed(tool: ToolFacts, reading: Reading) -> str:
 
 
 def _clear_deed(found: list[str]) -> str | None:
-    return next((deed for deed, verbs in DEEDS.items() if verbs.intersection(found)), None)
+    deed = next((deed for deed, verbs in DEEDS.items() if verbs.intersection(found)), None)
+    return "pays" if deed == "sends" and not vocabulary.MEANS_OF_PAYMENT.isdisjoint(found) else deed
 
 
 def _ambiguous_deed(found: list[str]) -> str | None:

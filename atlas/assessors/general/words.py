@@ -101,6 +101,7 @@ MONEY = _words(
     iban cash loan credit debit invoice donation venmo paypal fiat stock dividend
     """
 )
+MEANS_OF_PAYMENT = _words("money fund funds payment payments cash bitcoin btc ether eth crypto")
 CREDENTIALS = _words(
     """
     password passphrase passcode secret credential otp mfa seed mnemonic pin keychain vault
