@@ -99,12 +99,12 @@ def test_a_harmless_argument_does_not_make_a_deletion_harmless() -> None:
     assert general("delete_host", {"action": "list"}).score >= general("delete_host").score
 
 
-def test_reasons_are_sentences_and_name_no_value_of_the_arguments() -> None:
+def test_reasons_are_clauses_for_a_reviewer_and_name_no_value_of_the_arguments() -> None:
     found = general(
         "send_payment", {"to": "eve@elsewhere.example", "amount": 4711}, user_request="Good morning"
     )
     assert found.classification == "movement of money"
-    assert all(reason.endswith(".") and reason[0].isupper() for reason in found.reasons)
+    assert all(reason[0].islower() and not reason.endswith(".") for reason in found.reasons)  # joined by ;
     assert not any("eve" in reason or "4711" in reason for reason in found.reasons)
 
 

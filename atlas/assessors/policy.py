@@ -1,112 +1,189 @@
-"""The default assessor: scores from a policy file that people can read, by tool name and MCP annotations."""
+"""The policy: what the rules of a file say of one call. All rules that match count, and the strictest holds.
+
+`python -m atlas.assessors.policy explain TOOL '{"amount": 900}'` says which rules match, and why.
+"""
 
 import asyncio
-import hashlib
-from fnmatch import fnmatchcase
+import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-import celpy
-import tomli
-from celpy.adapter import json_to_cel
-from celpy.celparser import CELParseError
-from celpy.celtypes import BoolType
-from pydantic import Field, StrictInt, ValidationError
+from atlas.assessors import Question
+from atlas.assessors.general import GeneralScore, score_generally
+from atlas.assessors.policy_file import read_policy
+from atlas.assessors.policy_matching import Match, match_rules
+from atlas.assessors.policy_rules import Rule
+from atlas.errors import AtlasError, PolicyInvalid
+from atlas.models import Ruling
 
-from atlas.assessors import ToolFacts
-from atlas.errors import PolicyInvalid
-from atlas.models import Frozen, ToolCall
+WORST_SCORE = 100
 
-Score = Field(ge=0, le=100)
-
-
-class Rule(Frozen):
-    """What calls of a tool get, where the condition, if there is one, holds."""
-
-    tool: str
-    when: str | None = None
-    score: StrictInt = Score
-    classification: str
-    rationale: str
+logger = logging.getLogger(__name__)
 
 
-class Annotated(Frozen):
-    """What calls get that no rule names, by what their tool says of itself."""
+class ConditionFailed(AtlasError):
+    """{reason}"""
 
-    read_only: StrictInt = Score
-    destructive: StrictInt = Score
-    unknown: StrictInt = Score
-
-
-class PolicyFile(Frozen):
-    """The content of a policy file."""
-
-    rule: tuple[Rule, ...] = ()
-    annotations: Annotated
+    @property
+    def ruling(self) -> Ruling:
+        """The worst score, with what the rules that matched ask of a review."""
+        ruling: Ruling = self.fields["ruling"]
+        return ruling
 
 
 class Policy:
-    """Judges by the first rule that matches, else by the tool's annotations."""
+    """Rules on calls by a policy file, which is checked as a whole when it is read."""
 
-    def __init__(self, path: Path) -> None:
-        """Read a policy file; raises PolicyInvalid with what is wrong in it."""
-        try:
-            content = path.read_bytes()
-            self._file = PolicyFile.model_validate(tomli.loads(content.decode()))
-            self._conditions = {rule.when: _program(rule.when) for rule in self._file.rule if rule.when}
-        except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError, CELParseError) as error:
-            raise PolicyInvalid(path=path, reason=str(error)) from error
-        except ValidationError as error:
-            raise PolicyInvalid(path=path, reason=_first_mistake(error)) from error
-        self.sha256 = hashlib.sha256(content).hexdigest()
+    def __init__(self, path: Path, *, threshold: int) -> None:
+        """Read a policy file; raises PolicyInvalid with what is wrong in it, and on which line."""
+        self.file = read_policy(path)
+        self.threshold = threshold
+        self.sha256 = self.file.sha256
         self.name = f"policy {self.sha256[:12]}"
 
-    async def judge(self, call: ToolCall, tool: ToolFacts) -> dict[str, Any]:
-        """Score a call; an exception means that a condition could not be evaluated on its arguments."""
-        named = [rule for rule in self._file.rule if fnmatchcase(call.tool_name, rule.tool)]
-        if any(rule.when for rule in named):  # how long a condition takes depends on the arguments
-            rule = await asyncio.to_thread(self._first, named, call, tool)
+    def check_reviewers(self, names: Collection[str]) -> None:
+        """Raise PolicyInvalid if a rule asks for a reviewer who is not there, or for more than there are."""
+        self.file.check_reviewers(names)
+
+    def fitting(self, tool_name: str) -> list[Rule]:
+        """The rules whose pattern matches, in the order of the file."""
+        return [rule for rule in self.file.rules if rule.fits(tool_name)]
+
+    async def rule(self, question: Question) -> Ruling:
+        """Rule on a call; raises ConditionFailed, with a ruling, if a condition cannot be evaluated on it."""
+        fitting = self.fitting(question.tool.name)
+        always = [rule for rule in fitting if rule.when is None]
+        if _denies(always):  # first, so that no condition that takes long or fails comes between
+            return self._ruling(always, question)
+        if always == fitting and _names_tool(fitting):
+            return self._ruling(fitting, question)
+        return await asyncio.to_thread(self.rule_at_once, question)  # takes as long as the arguments want
+
+    def rule_at_once(self, question: Question) -> Ruling:
+        """Rule on a call in this thread; raises as `rule` does."""
+        matched = match_rules(self.fitting(question.tool.name), question)
+        counting = [entry.rule for entry in matched if entry.match is Match.COUNTS]
+        failed = next((entry for entry in matched if entry.match is Match.FAILED), None)
+        if failed is None or _denies(counting):
+            return self._ruling(counting, question)
+        reason = f'The condition of the rule "{failed.rule.title}" cannot be evaluated: {failed.reason}.'
+        asking = [entry.rule for entry in matched if entry.match is not Match.DOES_NOT_HOLD]
+        raise ConditionFailed(reason=reason, ruling=self._at_worst(asking, reason))
+
+    def ruling_at_worst(self, question: Question, *, reason: str) -> Ruling:
+        """What holds when the conditions were not evaluated, in time for instance: as if all were true.
+
+        Only a denial does not follow from a condition that nobody evaluated: a person decides.
+        """
+        return self._at_worst(self.fitting(question.tool.name), reason)
+
+    def _ruling(self, rules: list[Rule], question: Question) -> Ruling:
+        if _denies(rules):
+            return self._composed(rules, WORST_SCORE, WORST_SCORE)
+        floor = max((rule.floor or 0 for rule in rules), default=0)
+        if _names_tool(rules):
+            score = _first(rules, "score")
+            return self._composed(rules, self.threshold if score is None else score, floor)
+        general = score_generally(question)
+        least = self.threshold if self.file.unknown_tools == "person" else general.score
+        return self._composed(rules, general.score, max(floor, least), general)
+
+    def _at_worst(self, rules: list[Rule], reason: str) -> Ruling:
+        if _denies([rule for rule in rules if rule.when is None]):
+            return self._composed(rules, WORST_SCORE, WORST_SCORE)
+        ruling = self._composed(rules, WORST_SCORE, WORST_SCORE)
+        texts = {"classification": "not assessed", "rationale": f"{reason} A person decides."}
+        return ruling.model_copy(update={**texts, "is_denied": False})
+
+    def _composed(
+        self, rules: list[Rule], score: int, floor: int, general: GeneralScore | None = None
+    ) -> Ruling:
+        """The strictest of what the rules give, with a score that is never below the floor."""
+        reading = sorted(rules, key=lambda rule: not rule.deny)  # why it is denied comes before all else
+        usual = general.classification if general else "not classified"
+        timeouts = [rule.review_timeout for rule in rules if rule.review_timeout is not None]
+        return Ruling(
+            policy_sha256=self.sha256,
+            rules=tuple(rule.title for rule in rules),
+            score=max(score, floor),
+            floor=floor,
+            classification=_first(reading, "classification") or usual,
+            rationale=_first(reading, "rationale") or self._usual_rationale(rules, general),
+            legal_basis=_first(reading, "legal_basis"),
+            is_denied=_denies(rules),
+            reviewers=_first(rules, "reviewers") or (),
+            approvals=max((rule.approvals or 1 for rule in rules), default=1),
+            review_seconds=int(min(timeouts).total_seconds()) if timeouts else None,
+        )
+
+    def _usual_rationale(self, rules: list[Rule], general: GeneralScore | None) -> str:
+        if _denies(rules):
+            return "The policy denies this call."
+        if general is None and _first(rules, "score") is None:
+            return "No rule gives a score, so a person decides."
+        if general is None:
+            return "The policy gives no reason."
+        then = "a person decides" if self.file.unknown_tools == "person" else "the general rules score it"
+        return f"No rule of the policy scores this call, so {then}: {'; '.join(general.reasons)}."
+
+
+class PolicyInForce:
+    """The policy that holds now: read again on request, and kept when the file cannot be used any more."""
+
+    def __init__(self, path: Path, *, threshold: int, reviewers: Collection[str] | None = None) -> None:
+        """Read a policy file; raises PolicyInvalid, also if it asks for other reviewers than there are."""
+        self._path = path
+        self._threshold = threshold
+        self._reviewers = reviewers
+        self.problem: str | None = None  # why the file was not taken when it was last read
+        self.policy = self._read()
+
+    @property
+    def name(self) -> str:
+        """The name of the policy that holds, such as `policy 0a1b2c3d4e5f`."""
+        return self.policy.name
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the file that holds, which may not be the one on disk."""
+        return self.policy.sha256
+
+    async def rule(self, question: Question) -> Ruling:
+        """Rule on a call by the policy that holds at its beginning."""
+        return await self.policy.rule(question)
+
+    def reload(self) -> None:
+        """Read the file again; a file that cannot be used changes nothing but `problem`."""
+        try:
+            self.policy = self._read()
+        except PolicyInvalid as error:
+            self.problem = str(error)
+            logger.error("The policy %s stays in force: %s", self.sha256[:12], error)
         else:
-            rule = self._first(named, call, tool)
-        return {
-            "risk_score": rule.score,
-            "classification": rule.classification,
-            "action": call.tool_name,
-            "rationale": rule.rationale,
-        }
+            self.problem = None
+            logger.info("The policy %s is in force.", self.sha256[:12])
 
-    def _first(self, named: list[Rule], call: ToolCall, tool: ToolFacts) -> Rule:
-        holding = (rule for rule in named if rule.when is None or self._holds(rule.when, call, tool))
-        return next(holding, None) or self._by_annotations(tool)
-
-    def _holds(self, when: str, call: ToolCall, tool: ToolFacts) -> bool:
-        known: dict[str, Any] = {
-            "args": call.arguments,
-            "tool": tool.model_dump(),
-            "principal": call.principal,
-        }
-        holds = self._conditions[when].evaluate({key: json_to_cel(value) for key, value in known.items()})
-        if not isinstance(holds, BoolType):
-            raise TypeError(f"The condition {when!r} is neither true nor false.")
-        return bool(holds)
-
-    def _by_annotations(self, tool: ToolFacts) -> Rule:
-        if tool.is_destructive and not tool.is_read_only:
-            return self._unnamed(tool, self._file.annotations.destructive, "the tool says it is destructive")
-        if tool.is_read_only and not tool.is_destructive:
-            return self._unnamed(tool, self._file.annotations.read_only, "the tool says it only reads")
-        return self._unnamed(tool, self._file.annotations.unknown, "nothing is known of what the tool does")
-
-    def _unnamed(self, tool: ToolFacts, score: int, why: str) -> Rule:
-        rationale = f"No rule names this tool; {why}."
-        return Rule(tool=tool.name, score=score, classification="unnamed tool", rationale=rationale)
+    def _read(self) -> Policy:
+        policy = Policy(self._path, threshold=self._threshold)
+        if self._reviewers is not None:
+            policy.check_reviewers(self._reviewers)
+        return policy
 
 
-def _program(condition: str) -> celpy.Runner:
-    environment = celpy.Environment()
-    return environment.program(environment.compile(condition))
+def _denies(rules: list[Rule]) -> bool:
+    return any(rule.deny for rule in rules)
 
 
-def _first_mistake(error: ValidationError) -> str:
-    mistake = error.errors()[0]
-    return f"{'.'.join(str(part) for part in mistake['loc'])}: {mistake['msg']}"
+def _names_tool(rules: list[Rule]) -> bool:
+    return any(rule.score is not None or rule.names_one_tool for rule in rules)
+
+
+def _first(rules: list[Rule], key: str) -> Any:
+    return next((value for rule in rules if (value := getattr(rule, key)) is not None), None)
+
+
+if __name__ == "__main__":
+    from atlas.assessors.policy_command import main
+
+    main()

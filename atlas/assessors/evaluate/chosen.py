@@ -22,7 +22,7 @@ class GeneralRules:
     async def judge(self, question: Question) -> dict[str, Any]:
         """Answer with the score of the rules."""
         general = score_generally(question)
-        return _answer(general.score, general.classification, question, " ".join(general.reasons))
+        return _answer(general.score, general.classification, question, "; ".join(general.reasons))
 
     async def close(self) -> None:
         """There is nothing to give back."""
@@ -40,10 +40,9 @@ class PolicyAlone:
         self.name = f"policy {path.name}"
 
     async def judge(self, question: Question) -> dict[str, Any]:
-        """Answer with the higher of floor and score, and 100 for what the policy denies."""
-        ruling = self._policy.rule(question)
-        score = 100 if ruling.is_denied else max(ruling.floor, ruling.score)
-        return _answer(score, ruling.classification, question, ruling.rationale)
+        """Answer with the score of the ruling, which is never below its floor."""
+        ruling = await self._policy.rule(question)
+        return _answer(ruling.score, ruling.classification, question, ruling.rationale)
 
     async def close(self) -> None:
         """There is nothing to give back."""

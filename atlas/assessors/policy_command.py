@@ -1,0 +1,117 @@
+"""`python -m atlas.assessors.policy`: what the policy says of a call and why, and whether it can be used."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fastmcp import FastMCP
+
+from atlas.assess import tool_facts
+from atlas.assessors import Question, ToolFacts
+from atlas.assessors.policy import Policy
+from atlas.assessors.policy_explain import explain
+from atlas.database import Database
+from atlas.errors import PolicyInvalid
+from atlas.settings import Settings
+from atlas.tools import WelfareOffice, add_welfare_tools
+
+CANNOT_EXPLAIN = 2
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run `explain` or `check`, and leave the process with their exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # whatever the terminal cannot show
+    options = _parser().parse_args(arguments)
+    try:
+        print(_check(options) if options.command == "check" else _explain(options), flush=True)  # noqa: T201
+    except PolicyInvalid as error:
+        _leave(str(error), code=1 if options.command == "check" else CANNOT_EXPLAIN)
+    except BrokenPipeError:  # whoever reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m atlas.assessors.policy", description="The policy of ATLAS."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    asked = commands.add_parser("explain", help="say what the policy says of a call, and why")
+    asked.add_argument("tool")
+    asked.add_argument("arguments", nargs="?", default="{}", help="the call's arguments, as a JSON object")
+    asked.add_argument("--policy", type=Path, metavar="FILE", help="else ATLAS_POLICY")
+    asked.add_argument("--principal", default="agent", metavar="NAME", help="the agent that calls")
+    asked.add_argument("--intent", metavar="TEXT", help="what the agent says the call is for")
+    asked.add_argument("--threshold", type=int, choices=range(1, 101), metavar="SCORE", help="1 to 100")
+    asked.add_argument("--description", metavar="TEXT", help="what the tool says of itself")
+    for name in ("read-only", "destructive"):
+        asked.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"whether it says {name}")
+    check = commands.add_parser("check", help="say whether a policy file can be used (exit code 0 or 1)")
+    check.add_argument("policy", type=Path, nargs="?", metavar="FILE", help="else ATLAS_POLICY")
+    check.add_argument(
+        "--reviewers", metavar="NAMES", help="the reviewers that there are, with commas between"
+    )
+    return parser
+
+
+def _check(options: argparse.Namespace) -> str:
+    policy = Policy(options.policy or _settings().atlas_policy, threshold=100)
+    if options.reviewers is not None:
+        policy.check_reviewers([name.strip() for name in options.reviewers.split(",") if name.strip()])
+    count = len(policy.file.rules)
+    return (
+        f"{policy.file.path} can be used: {count} rule{'' if count == 1 else 's'}, SHA-256 {policy.sha256}."
+    )
+
+
+def _explain(options: argparse.Namespace) -> str:
+    threshold = options.threshold or _settings().atlas_risk_threshold
+    policy = Policy(options.policy or _settings().atlas_policy, threshold=threshold)
+    question = Question(
+        tool=asyncio.run(_facts(options)),
+        arguments=_arguments(options.arguments),
+        principal=options.principal,
+        intent=options.intent,
+    )
+    return explain(policy, question)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.read()
+    except SystemExit as error:
+        _leave(str(error), code=CANNOT_EXPLAIN)
+
+
+def _leave(sentence: str, *, code: int) -> NoReturn:
+    print(sentence, file=sys.stderr)  # noqa: T201
+    raise SystemExit(code)
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        arguments = json.loads(text)
+        json.dumps(arguments, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        _leave(f"The arguments are no JSON: {error}.", code=CANNOT_EXPLAIN)
+    if not isinstance(arguments, dict):
+        _leave('The arguments are no JSON object, such as {"amount": 900}.', code=CANNOT_EXPLAIN)
+    return arguments
+
+
+async def _facts(options: argparse.Namespace) -> ToolFacts:
+    """What the tool of this name among the built-in ones says of itself, or what the options say of it."""
+    server = FastMCP("explained")
+    add_welfare_tools(server, WelfareOffice(Database(Path())))  # which opens nothing
+    said = {
+        "description": options.description,
+        "is_read_only": options.read_only,
+        "is_destructive": options.destructive,
+    }
+    facts = await tool_facts(server, options.tool)
+    return facts.model_copy(update={name: value for name, value in said.items() if value is not None})

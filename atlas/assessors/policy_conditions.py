@@ -1,0 +1,127 @@
+"""Conditions of policy rules: CEL, checked as far as possible when the policy is read, and compiled once."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import celpy
+from celpy.celparser import CELParseError
+from celpy.celtypes import BoolType
+from celpy.evaluation import base_functions
+from lark import Token, Tree
+
+from atlas.assessors import ToolFacts
+from atlas.assessors.policy_evaluation import ANNOTATIONS, OPERATIONS, Evaluation, is_pattern
+
+# What can follow a name and a dot; `args` is not here, because the agent says what is in it.
+FIELDS: dict[str, tuple[str, ...]] = {
+    "tool": (*ToolFacts.model_fields, "annotations"),
+    "tool.annotations": ANNOTATIONS,
+    "principal": (),
+    "intent": (),
+}
+VARIABLES = ("args", "tool", "principal", "intent")
+FUNCTIONS = {name for name in base_functions if name.isidentifier()} - {"null_type"} | {"has", "dyn"}
+TYPES = {"bool", "bytes", "double", "duration", "int", "list", "map", "null_type", "string", "timestamp"}
+# How many names a macro binds: `all(d, …)` one, celpy's own `reduce(total, d, …)` two.
+MACROS = {"all": 1, "exists": 1, "exists_one": 1, "filter": 1, "map": 1, "min": 0, "reduce": 2}
+NO_CEL = re.compile(r"\b(?:and|or|not|None|True|False)\b|(?<![=!<>])=(?!=)")
+
+
+class ConditionInvalid(Exception):
+    """A condition that can be refused before any call, with the reason."""
+
+
+class Condition:
+    """One condition, ready to be evaluated from any thread."""
+
+    def __init__(self, text: str) -> None:
+        """Compile a condition; raises ConditionInvalid with a part of a sentence for an administrator."""
+        self.text = text
+        try:
+            self._tree = _environment().compile(text)
+            mistake = next(_mistakes(self._tree, frozenset(VARIABLES)), None)
+        except CELParseError as error:
+            raise ConditionInvalid(_said_by_cel(text, error)) from error
+        except RecursionError:
+            raise ConditionInvalid("is nested too deeply") from None
+        if mistake:
+            raise ConditionInvalid(mistake)
+        self._program = _environment().program(self._tree, functions=OPERATIONS)
+
+    def holds(self, evaluation: Evaluation) -> bool:
+        """Whether it holds for a call; raises whatever CEL raises, TookTooLong, or TypeError."""
+        value = evaluation.value(self._tree, self._program.new_activation())
+        if not isinstance(value, BoolType):
+            raise TypeError("neither true nor false")
+        return bool(value)
+
+
+@cache
+def _environment() -> celpy.Environment:
+    return celpy.Environment()
+
+
+def _mistakes(tree: Tree[Token], bound: frozenset[str]) -> Iterator[str]:
+    """What a condition names that is not there; a macro's variables are there within the macro."""
+    kind, name = str(tree.data), _name(tree)
+    if kind in ("ident", "dot_ident") and name not in bound | TYPES:
+        yield f'names "{name}"; a condition knows {", ".join(VARIABLES)}'
+    if kind in ("ident_arg", "dot_ident_arg") and name not in FUNCTIONS:
+        yield f"calls {name}(), which is no function of CEL"
+    if kind == "member_dot_arg" and name not in FUNCTIONS | MACROS.keys():
+        yield f"calls .{name}(), which is no function of CEL"
+    if kind == "member_dot_arg" and name == "matches" and not all(map(is_pattern, _literals(tree))):
+        yield "has a pattern in matches() that is no regular expression (RE2)"
+    if kind == "member_object":
+        yield "builds a message with { }, which no condition needs"
+    if kind == "member_dot" and name not in FIELDS.get(path := _path(tree.children[0]), (name,)):
+        known = ", ".join(FIELDS[path])
+        yield f'names "{path}.{name}"; ' + (f"{path} has {known}" if known else f"{path} is a text")
+    if kind == "member_dot_arg" and name in MACROS and len(tree.children) == 3:
+        yield from _mistakes_in_macro(tree, MACROS[name], bound)
+        return
+    for child in tree.children:
+        if isinstance(child, Tree):
+            yield from _mistakes(child, bound)
+
+
+def _mistakes_in_macro(tree: Tree[Token], count: int, bound: frozenset[str]) -> Iterator[str]:
+    owner, arguments = (child for child in tree.children if isinstance(child, Tree))
+    parts = [child for child in arguments.children if isinstance(child, Tree)]
+    names = {str(token) for part in parts[:count] for token in part.scan_values(bool)}
+    yield from _mistakes(owner, bound)
+    for part in parts[count:]:
+        yield from _mistakes(part, bound | names)
+
+
+def _literals(tree: Tree[Token]) -> Iterator[Tree[Token]]:
+    """The argument of a function, where it is a text in the condition itself."""
+    node = tree.children[-1]
+    while isinstance(node, Tree) and len(node.children) == 1 and node.data != "literal":
+        node = node.children[0]
+    if isinstance(node, Tree) and node.data == "literal":
+        yield node
+
+
+def _name(tree: Tree[Token]) -> str:
+    return next((str(child) for child in tree.children if isinstance(child, Token)), "")
+
+
+def _path(node: Any) -> str:
+    """The dotted name that a part of a condition is, or nothing where it is more than that."""
+    while len(node.children) == 1 and isinstance(node.children[0], Tree):
+        node = node.children[0]
+    if node.data in ("ident", "dot_ident"):
+        return _name(node)
+    return f"{_path(node.children[0])}.{_name(node)}" if node.data == "member_dot" else ""
+
+
+def _said_by_cel(text: str, error: CELParseError) -> str:
+    lines, at = text.splitlines(), (error.line or 0) - 1
+    is_at_end = getattr(getattr(error.__context__, "token", None), "type", "") == "$END"
+    is_there = 0 <= at < len(lines) and not is_at_end
+    rest = lines[at][(error.column or 1) - 1 :].strip() if is_there else ""
+    said = f'is no CEL from "{rest[:40]}" on' if rest else "ends too early for CEL"
+    return said + ("; CEL writes ==, &&, ||, !, true, false, null" if NO_CEL.search(text) else "")

@@ -1,0 +1,126 @@
+"""How a condition is evaluated on one call: as CEL says, within a time, and with one kind of number.
+
+JSON knows no integers, so 900 and 900.0 compare here; everything else compares with its own kind only.
+"""
+
+import logging
+import operator
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import re2  # type: ignore[import-untyped] # celpy's own engine for patterns
+from celpy.adapter import json_to_cel
+from celpy.celtypes import BoolType, DoubleType, IntType, UintType
+from celpy.evaluation import Activation, CELEvalError, Evaluator, base_functions
+from lark import Token, Tree
+
+from atlas.assessors import Question, ToolFacts
+
+# Of this thread's own work, for all conditions of a call together: an agent chooses how long its lists are.
+EVALUATION_SECONDS = 1.0
+ANNOTATIONS = tuple(name for name in ToolFacts.model_fields if name.startswith("is_"))
+SILENT = re2.Options()
+SILENT.log_errors = False  # which would print patterns, and these may come from arguments
+NUMBERS = (IntType, UintType, DoubleType)
+
+logging.getLogger("celpy").setLevel(logging.CRITICAL)  # its errors hold the values of arguments
+
+
+class TookTooLong(Exception):
+    """The conditions of a call took more time than they may."""
+
+
+class Evaluation:
+    """The variables of one call, and the time that is left for all conditions on it."""
+
+    def __init__(self, question: Question) -> None:
+        """Make CEL values of a call; raises ValueError for a number, or RecursionError, that has no place."""
+        tool = question.tool.model_dump()
+        known = {
+            "args": question.arguments,
+            "tool": tool | {"annotations": {name: tool[name] for name in ANNOTATIONS}},
+            "principal": question.principal,
+            "intent": question.intent,
+        }
+        self.ends_at = time.thread_time() + EVALUATION_SECONDS
+        self._variables = {name: json_to_cel(value) for name, value in known.items()}
+
+    def value(self, tree: Tree[Token], activation: Activation) -> Any:
+        """What an expression is for this call; raises whatever CEL raises, or TookTooLong."""
+        return _TimedEvaluator(tree, activation, self.ends_at).evaluate(self._variables)
+
+
+class _TimedEvaluator(Evaluator):
+    def __init__(self, tree: Tree[Token], activation: Activation, ends_at: float) -> None:
+        super().__init__(tree, activation)
+        self._ends_at = ends_at
+
+    def sub_evaluator(self, ast: Tree[Token]) -> Evaluator:
+        """The evaluator of what a macro does with each element."""
+        return _TimedEvaluator(ast, self.activation, self._ends_at)
+
+    def expr(self, tree: Tree[Token]) -> Any:
+        """Every part of a condition passes here, and so does each element that a macro takes."""
+        if time.thread_time() > self._ends_at:
+            raise TookTooLong
+        return super().expr(tree)
+
+
+def why_not_evaluated(error: Exception) -> str:
+    """What went wrong in a condition, without the values of the call: it is logged and kept."""
+    missing = re.match(r"no such member in mapping: ('\w+')", str(error.args[0]) if error.args else "")
+    if missing:
+        return f"there is no {missing[1]}"
+    if isinstance(error, TypeError) and "neither true nor false" in error.args:
+        return "it is neither true nor false"
+    if isinstance(error, TookTooLong):
+        return "it takes too long on these arguments"
+    if isinstance(error, RecursionError):
+        return "the arguments are nested too deeply"
+    if isinstance(error, (CELEvalError, TypeError)):
+        return "a value is missing or of another kind than it compares with"
+    return f"a value cannot be used in it ({type(error).__name__})"
+
+
+def _comparison(compare: Callable[[Any, Any], Any], usual: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    def compared(left: Any, right: Any) -> Any:
+        kinds = {isinstance(value, BoolType) for value in (left, right) if value is not None}
+        if len(kinds) > 1:  # in Python true is 1
+            raise TypeError("a truth value compares with truth values only")
+        if isinstance(left, NUMBERS) and isinstance(right, NUMBERS) and type(left) is not type(right):
+            return BoolType(compare(_number(left), _number(right)))
+        return usual(left, right)
+
+    return compared
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, DoubleType) else int(value)
+
+
+def matches(text: Any, pattern: Any) -> Any:
+    """Whether a pattern is found in a text, in linear time; an error as CEL has it for a wrong pattern."""
+    try:
+        return BoolType(re2.search(pattern, text, SILENT) is not None)
+    except (re2.error, TypeError) as error:
+        return CELEvalError("match error", type(error), error.args)
+
+
+def is_pattern(literal: Tree[Token]) -> bool:
+    """Whether a literal of a condition is a pattern for `matches`."""
+    return not isinstance(matches("", Evaluator(literal, Activation()).evaluate()), CELEvalError)
+
+
+OPERATIONS = {"matches": matches} | {
+    f"_{sign}_": _comparison(compare, base_functions[f"_{sign}_"])
+    for sign, compare in {
+        "<": operator.lt,
+        "<=": operator.le,
+        ">": operator.gt,
+        ">=": operator.ge,
+        "==": operator.eq,
+        "!=": operator.ne,
+    }.items()
+}

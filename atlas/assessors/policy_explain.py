@@ -1,0 +1,111 @@
+"""What the policy says of one call and why, in plain words."""
+
+import json
+from datetime import timedelta
+
+from atlas.assessors import Question
+from atlas.assessors.policy import ConditionFailed, Policy
+from atlas.assessors.policy_evaluation import ANNOTATIONS
+from atlas.assessors.policy_matching import Match, Matched, match_rules
+from atlas.assessors.policy_rules import Rule
+from atlas.models import Ruling
+
+
+def explain(policy: Policy, question: Question) -> str:
+    """Each rule that is about the call, what follows from them, and the verdict with and without a model."""
+    return "\n".join(
+        [*_about_call(policy, question), *_about_rules(policy, question), *_result(policy, question)]
+    )
+
+
+def _about_call(policy: Policy, question: Question) -> list[str]:
+    tool = question.tool
+    hints = [
+        f"{name.removeprefix('is_').replace('_', '-')}: {'yes' if value else 'no'}"
+        for name in ANNOTATIONS
+        if (value := getattr(tool, name)) is not None
+    ]
+    known = ", ".join([*([f'"{tool.description}"'] if tool.description else []), *hints])
+    nothing = "nothing that is known (--description, --read-only, --destructive: what it would say)"
+    return [
+        f"Policy     {policy.file.path}, SHA-256 {policy.sha256}",
+        f"Call       {tool.name} by {question.principal}"
+        + (f', who says it is for: "{question.intent}"' if question.intent else ""),
+        f"Tool says  {known or nothing}",
+        "",
+    ]
+
+
+def _about_rules(policy: Policy, question: Question) -> list[str]:
+    matched = match_rules(policy.fitting(question.tool.name), question)
+    if not matched:
+        return [f"No rule is about {question.tool.name}.", ""]
+    return [line for entry in matched for line in _about_rule(entry)] + [""]
+
+
+def _about_rule(entry: Matched) -> list[str]:
+    rule = entry.rule
+    title = f'"{rule.name}" (line {rule.line})' if rule.name and rule.line else rule.title
+    if entry.match is Match.COUNTS:
+        lines = [f"Rule {title} counts, and gives {_given(rule)}."]
+    elif entry.match is Match.DOES_NOT_HOLD:
+        lines = [f"Rule {title} does not count, because its condition does not hold."]
+    else:
+        lines = [f"Rule {title}: its condition cannot be evaluated, because {entry.reason}."]
+    return [*lines, f"    when {' '.join(rule.when.split())}"] if rule.when else lines
+
+
+def _given(rule: Rule) -> str:
+    texts = {"review_timeout": f"review_timeout {rule.review_timeout}", "deny": "deny"}
+    reviewers = ", ".join(rule.reviewers or ())
+    texts |= {"reviewers": f"reviewers {reviewers}"}
+    return ", ".join(
+        texts.get(key) or f"{key} {json.dumps(value, ensure_ascii=False)}"
+        for key, value in rule.gives.items()
+    )
+
+
+def _result(policy: Policy, question: Question) -> list[str]:
+    try:
+        ruling, failed = policy.rule_at_once(question), False
+    except ConditionFailed as error:
+        ruling, failed = error.ruling, True
+    lines = [
+        f"Score      {ruling.score} without a model",
+        f"Floor      {ruling.floor}",
+        f"Class      {ruling.classification}",
+        f"Because    {ruling.rationale}",
+        f"Law        {ruling.legal_basis or 'nothing is said'}",
+    ]
+    return [
+        *lines,
+        *([] if ruling.is_denied else _review(ruling)),
+        "",
+        *_verdict(policy, ruling, failed=failed),
+    ]
+
+
+def _review(ruling: Ruling) -> list[str]:
+    seconds = ruling.review_seconds
+    lines = [
+        f"Reviewers  {', '.join(ruling.reviewers) or 'every reviewer'}",
+        f"Approvals  {ruling.approvals}",
+        f"Time       {timedelta(seconds=seconds) if seconds else 'as ATLAS_REVIEW_TIMEOUT says'}",
+    ]
+    if ruling.reviewers and ruling.approvals > len(set(ruling.reviewers)):
+        lines.append("Careful    Nobody can approve this: fewer may decide than have to approve.")
+    return lines
+
+
+def _verdict(policy: Policy, ruling: Ruling, *, failed: bool) -> list[str]:
+    threshold = policy.threshold
+    if ruling.is_denied:
+        return ["With and without a model: the call is refused, and no person can lift that."]
+    if failed:
+        return ["With and without a model: a person decides, because a condition cannot be evaluated."]
+    person = "so a person decides" if ruling.score >= threshold else "so it is approved without a person"
+    lines = [f"Without a model: {ruling.score}, {person} (from {threshold} on)."]
+    if ruling.floor >= threshold:
+        return [*lines, f"With a model: at least {ruling.floor}, so a person decides whatever it says."]
+    least = f", but at least {ruling.floor}" if ruling.floor else ""
+    return [*lines, f"With a model: its score{least}; a person decides from {threshold} on."]

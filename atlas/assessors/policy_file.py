@@ -1,0 +1,138 @@
+"""The policy file: read and checked as a whole before any call, every mistake named with its line."""
+
+import hashlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli
+from pydantic import ValidationError
+
+from atlas.assessors.policy_conditions import ConditionInvalid
+from atlas.assessors.policy_lines import Section, place_of, read_sections, sections_of_array
+from atlas.assessors.policy_rules import WANTED, Rule, RuleTable
+from atlas.errors import PolicyInvalid
+from atlas.models import Frozen
+
+UNKNOWN_TOOLS = ("person", "general")
+ANNOTATIONS_ARE_GONE = (
+    'the table [annotations] is not used any more; unknown_tools = "person" or "general" says what happens '
+    "to tools that no rule names"
+)
+NOT_BESIDE_DENY = ("score", "floor", "reviewers", "approvals", "review_timeout")
+
+
+class PolicyFile(Frozen):
+    """The content of a policy file that can be used."""
+
+    path: Path
+    sha256: str  # 64 hex digits, of its bytes
+    unknown_tools: Literal["person", "general"]
+    rules: tuple[Rule, ...]
+
+    def check_reviewers(self, names: Collection[str]) -> None:
+        """Raise PolicyInvalid if a rule asks for a reviewer who is not there, or for more than there are."""
+        mistakes = [mistake for rule in self.rules for mistake in _without_reviewers(rule, set(names))]
+        if mistakes:
+            raise PolicyInvalid(path=self.path, reason=f"{'; '.join(mistakes)}.")
+
+
+def read_policy(path: Path) -> PolicyFile:
+    """Read a policy file; raises PolicyInvalid with every mistake that was found, and its line."""
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+        tables = tomli.loads(f"{text}\n")  # whose errors name the last line only if it ends
+    except OSError as error:
+        raise PolicyInvalid(path=path, reason=f"{error.strerror or 'it cannot be read'}.") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise PolicyInvalid(path=path, reason=f"line {line}: this is no UTF-8 text.") from error
+    except (ValueError, RecursionError) as error:
+        raise PolicyInvalid(path=path, reason=f"it is not TOML: {str(error).rstrip('.')}.") from error
+    rules, mistakes = _check(tables, read_sections(text))
+    if mistakes:
+        raise PolicyInvalid(path=path, reason=f"{'; '.join(mistakes)}.")
+    return PolicyFile(
+        path=path,
+        sha256=hashlib.sha256(content).hexdigest(),
+        unknown_tools=tables.get("unknown_tools", "person"),
+        rules=tuple(rules),
+    )
+
+
+def _check(tables: dict[str, Any], sections: list[Section]) -> tuple[list[Rule], list[str]]:
+    mistakes = list(_mistakes_above(tables, sections))
+    entries = tables.get("rule", [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        sentence = "a rule begins with [[rule]], in two pairs of brackets"
+        return [], [*mistakes, f"{place_of(sections, 'rule')}: {sentence}"]
+    rules: list[Rule] = []
+    for entry, section in zip(entries, sections_of_array(sections, "rule", len(entries)), strict=True):
+        found = list(_wrong_values(entry))
+        if not found:
+            rules.append(Rule(**entry, line=section.line))
+            found = list(_senseless(rules))
+        mistakes += [f"{section.place(key)}: {reason}" for key, reason in found]
+    return rules, mistakes
+
+
+def _mistakes_above(tables: dict[str, Any], sections: list[Section]) -> Iterator[str]:
+    if not tables:
+        yield "it is empty; write at least one [[rule]]"
+    for key in tables.keys() - {"unknown_tools", "rule"}:
+        reason = f'a policy knows unknown_tools and [[rule]], not "{key}"'
+        yield f"{place_of(sections, key)}: {ANNOTATIONS_ARE_GONE if key == 'annotations' else reason}"
+    if tables.get("unknown_tools", "person") not in UNKNOWN_TOOLS:
+        yield f'{place_of(sections, "unknown_tools")}: unknown_tools must be "person" or "general"'
+
+
+def _wrong_values(entry: dict[str, Any]) -> Iterator[tuple[str | None, str]]:
+    """Each wrong key of a rule with what is wrong; None for the rule as a whole."""
+    try:
+        RuleTable.model_validate(entry)
+    except ValidationError as error:
+        for key in dict.fromkeys(str(item["loc"][0]) for item in error.errors()):
+            yield (key if key in entry else None), _wrong_value(key, is_there=key in entry)
+
+
+def _wrong_value(key: str, *, is_there: bool) -> str:
+    if key == "unknown_tools":
+        return "unknown_tools is about the whole file and stands above the first [[rule]]"
+    if key not in WANTED:
+        return f'a rule knows no "{key}"; it knows {", ".join(WANTED)}'
+    return f"{key} must be {WANTED[key]}" if is_there else f"this rule has no {key}: {WANTED[key]}"
+
+
+def _senseless(rules: list[Rule]) -> Iterator[tuple[str | None, str]]:
+    """What is wrong with the last of these rules as a whole."""
+    *others, rule = rules
+    if rule.name and any(rule.name == other.name for other in others):
+        yield "name", f'another rule is named "{rule.name}" too'
+    if not rule.gives:
+        yield None, "this rule gives nothing, such as a score, a floor or a legal_basis"
+    beside = [key for key in NOT_BESIDE_DENY if rule.deny and key in rule.gives]
+    if beside:
+        yield (
+            beside[0],
+            f"{beside[0]} means nothing beside deny: nobody scores or reviews what is denied",
+        )
+    if rule.reviewers and (rule.approvals or 1) > len(set(rule.reviewers)):
+        named = len(set(rule.reviewers))
+        yield (
+            "approvals",
+            f"{rule.approvals} approvals are more than the {named} reviewers named here can give",
+        )
+    try:
+        _ = rule.condition
+    except ConditionInvalid as error:
+        yield "when", f"the condition {error}"
+
+
+def _without_reviewers(rule: Rule, names: set[str]) -> Iterator[str]:
+    unknown = [name for name in rule.reviewers or () if name not in names]
+    if unknown:
+        yield f"the rule {rule.title} asks for {', '.join(unknown)}, and there is no such reviewer"
+    if (rule.approvals or 1) > len(names):
+        asks = f"the rule {rule.title} asks for {rule.approvals or 1} approvals"
+        yield f"{asks}, and the number of reviewers is {len(names)}"

@@ -1,0 +1,100 @@
+"""The rules of a policy: what may stand in one, which tools it is about, and what it gives."""
+
+import fnmatch
+import re
+from datetime import timedelta
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StringConstraints
+
+from atlas.assessors.policy_conditions import Condition
+from atlas.models import Frozen
+from atlas.settings import Duration, parse_duration
+
+
+def _duration(value: Any) -> timedelta:
+    duration = parse_duration(value) if isinstance(value, str) else None
+    if not isinstance(duration, timedelta) or duration < timedelta(seconds=1):
+        raise ValueError("no duration")
+    return duration
+
+
+def _true(value: bool) -> bool:
+    if not value:
+        raise ValueError("not true")
+    return value
+
+
+Line = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=200)]
+Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=2000)]
+Pattern = Annotated[Line, StringConstraints(pattern=r"^[^\[\]]*$")]
+Score = Annotated[StrictInt, Field(ge=0, le=100)]
+
+
+class RuleTable(Frozen):
+    """One `[[rule]]` as it stands in the file."""
+
+    tool: Pattern
+    name: Line | None = None
+    when: Annotated[str, StringConstraints(strict=True)] | None = None
+    score: Score | None = None  # what a call gets when no model is asked
+    floor: Score | None = None  # below which no model can take it
+    classification: Line | None = None
+    rationale: Text | None = None
+    legal_basis: Line | None = None
+    reviewers: Annotated[tuple[Line, ...], Field(min_length=1)] | None = None
+    approvals: Annotated[StrictInt, Field(ge=1)] | None = None
+    review_timeout: Annotated[Duration, BeforeValidator(_duration)] | None = None
+    deny: Annotated[StrictBool, AfterValidator(_true)] | None = None
+
+
+# What an administrator reads after "must be".
+WANTED = {
+    "tool": "the name of a tool, or a pattern with * and ? and no brackets",
+    "name": "a text of at most 200 characters",
+    "when": "a CEL condition in quotes",
+    "score": "a whole number from 0 to 100",
+    "floor": "a whole number from 0 to 100",
+    "classification": "a text of at most 200 characters",
+    "rationale": "a text of at most 2000 characters",
+    "legal_basis": "a text of at most 200 characters",
+    "reviewers": 'a list of names, such as ["anna", "ben"]',
+    "approvals": "a whole number from 1 on",
+    "review_timeout": 'a duration in quotes, from one second to a year, such as "90s", "30m", "24h" or "3d"',
+    "deny": "true, because no rule can take back what another one denies",
+}
+
+
+class Rule(RuleTable):
+    """A rule with its place in the file, ready to be matched."""
+
+    line: int | None  # of its [[rule]]; None where the file does not write it with such a header
+
+    @property
+    def title(self) -> str:
+        """How a person finds it in the file."""
+        return self.name or (f"{self.tool} (line {self.line})" if self.line else self.tool)
+
+    @property
+    def names_one_tool(self) -> bool:
+        """Whether it is about one tool and no other."""
+        return not set(self.tool) & set("*?")
+
+    @property
+    def gives(self) -> dict[str, Any]:
+        """What it gives to a call, as the file has it."""
+        return self.model_dump(exclude_none=True, exclude={"tool", "name", "when", "line"})
+
+    @cached_property
+    def condition(self) -> Condition | None:
+        """What has to hold beside the name; raises ConditionInvalid, which reading the file has ruled out."""
+        return None if self.when is None else Condition(self.when)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile(fnmatch.translate(self.tool))
+
+    def fits(self, tool_name: str) -> bool:
+        """Whether its pattern matches, as `fnmatchcase` does: upper and lower case are different."""
+        return self._pattern.match(tool_name) is not None

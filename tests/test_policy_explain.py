@@ -1,0 +1,275 @@
+"""The command that explains a policy: what an administrator reads, and that nothing ends in a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from atlas.assessors.policy_command import main
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = ROOT / "atlas" / "policy.toml"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How the command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command in this process, with nothing of ATLAS in the environment but what is given here."""
+    for name in [name for name in os.environ if name.startswith("ATLAS_")]:
+        monkeypatch.delenv(name)
+
+    def done(*arguments: str, **environment: str) -> Done:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        code = 0
+        try:
+            main(list(arguments))
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capsys.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return done
+
+
+@pytest.fixture
+def explained(run: Run) -> Callable[..., str]:
+    """What `explain` prints, in one line."""
+
+    def said(*arguments: str, **environment: str) -> str:
+        done = run("explain", *arguments, **environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        return " ".join(done.stdout.split())
+
+    return said
+
+
+def run_process(*arguments: str, encoding: str = "utf-8") -> subprocess.CompletedProcess[bytes]:
+    """The command as an administrator types it."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ATLAS_")}
+    return subprocess.run(
+        [sys.executable, "-m", "atlas.assessors.policy", *arguments],
+        cwd=ROOT,
+        env=environment | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A policy with one rule of each kind."""
+    path = tmp_path_factory.mktemp("policy") / "mine.toml"
+    path.write_text("""\
+[[rule]]
+tool = "drop_*"
+deny = true
+
+[[rule]]
+name = "large"
+tool = "pay"
+when = "args.amount > 1000"
+floor = 60
+approvals = 2
+review_timeout = "90m"
+
+[[rule]]
+tool = "pay"
+when = '''intent != null
+    && intent.contains("gift")'''
+floor = 75
+
+[[rule]]
+tool = "pay"
+score = 20
+reviewers = ["anna"]
+""")
+    return str(path)
+
+
+def test_it_says_what_each_rule_gave_and_why_another_does_not_count(explained: Callable[..., str]) -> None:
+    """With its line, and the condition as it is written."""
+    said = explained("request_extension", '{"days": 40}')
+    lines = SHIPPED.read_text().splitlines()
+    first, second = (
+        number - 1 for number, line in enumerate(lines, start=1) if line == 'tool = "request_extension"'
+    )
+    assert f'Rule "short, documented extension" (line {first}) does not count, because its condition' in said
+    assert "when args.days <= 14 && has(args.documents)" in said
+    assert f"Rule request_extension (line {second}) counts, and gives score 75, classification" in said
+    assert "Class high risk (Annex III point 5(a))" in said
+    assert "Law Regulation (EU) 2024/1689, Annex III point 5(a)" in said
+    assert "Reviewers every reviewer Approvals 1 Time as ATLAS_REVIEW_TIMEOUT says" in said
+
+
+VERDICTS = [
+    # tool and arguments, and the verdict in the words that follow
+    (["check_status"], "Without a model: 5, so it is approved without a person (from 70 on)."),
+    (["check_status"], "With a model: its score; a person decides from 70 on."),
+    (["modify_welfare_record"], "Without a model: 95, so a person decides (from 70 on)."),
+    (["modify_welfare_record"], "With a model: at least 70, so a person decides whatever it says."),
+    (["modify_welfare_record", "--threshold", "80"], "With a model: its score, but at least 70; a person"),
+    (["request_payment_extension"], "With a model: its score; a person decides from 70 on."),
+    (["unheard_of", "--read-only"], "With a model: at least 70, so a person decides whatever it says."),
+]
+
+
+@pytest.mark.parametrize(("arguments", "verdict"), VERDICTS)
+def test_the_verdict_is_one_sentence_with_a_model_and_one_without(
+    explained: Callable[..., str], arguments: list[str], verdict: str
+) -> None:
+    """By the shipped policy, on the default threshold."""
+    assert verdict in explained(*arguments)
+
+
+def test_it_knows_what_the_built_in_tools_say_of_themselves(explained: Callable[..., str]) -> None:
+    """The same facts that the gateway takes."""
+    said = explained("modify_welfare_record")
+    assert (
+        'Tool says "Change the benefit, its amount or its status for a beneficiary.", read-only: no' in said
+    )
+    assert "destructive: yes" in said
+
+
+def test_of_an_unknown_tool_it_knows_what_the_options_say(explained: Callable[..., str]) -> None:
+    """And says so when that is nothing."""
+    assert "Tool says nothing that is known" in explained("unheard_of")
+    assert "No rule is about unheard_of." in explained("unheard_of")
+    said = explained("unheard_of", "--destructive", "--no-read-only", "--description", "Drops tables.")
+    assert 'Tool says "Drops tables.", read-only: no, destructive: yes' in said
+
+
+def test_it_shows_who_reviews_and_that_nobody_can_approve(explained: Callable[..., str], policy: str) -> None:
+    """Two rules that go together badly."""
+    said = explained(
+        "pay", '{"amount": 2000}', "--policy", policy, "--principal", "bot", "--intent", "a gift"
+    )
+    assert 'Call pay by bot, who says it is for: "a gift"' in said
+    assert 'Rule "large" (line 5) counts, and gives floor 60, approvals 2, review_timeout 1:30:00' in said
+    assert (
+        'Rule pay (line 13) counts, and gives floor 75. when intent != null && intent.contains("gift")'
+        in said
+    )
+    assert "Score 75 without a model Floor 75" in said
+    assert "Reviewers anna Approvals 2 Time 1:30:00 Careful Nobody can approve this" in said
+
+
+def test_it_says_that_a_denial_is_final(explained: Callable[..., str], policy: str) -> None:
+    """No review is shown, because there is none."""
+    said = explained("drop_tables", "--policy", policy)
+    assert "Rule drop_* (line 1) counts, and gives deny." in said
+    assert said.endswith("With and without a model: the call is refused, and no person can lift that.")
+    assert "Approvals" not in said
+
+
+def test_a_condition_that_cannot_be_evaluated_is_said_to_go_to_a_person(
+    explained: Callable[..., str], policy: str
+) -> None:
+    """Which is no failure of the command."""
+    said = explained("pay", '{"amount": "4711 euros"}', "--policy", policy)
+    assert (
+        'Rule "large" (line 5): its condition cannot be evaluated, because a value is missing or of' in said
+    )
+    assert said.endswith(
+        "With and without a model: a person decides, because a condition cannot be evaluated."
+    )
+
+
+def test_policy_and_threshold_are_those_of_the_settings(explained: Callable[..., str], policy: str) -> None:
+    """Unless an option says otherwise."""
+    said = explained("pay", '{"amount": 1}', ATLAS_POLICY=policy, ATLAS_RISK_THRESHOLD="15")
+    assert f"Policy {policy}, SHA-256 " in said
+    assert "Without a model: 20, so a person decides (from 15 on)." in said
+    assert "from 30 on" in explained("pay", '{"amount": 1}', "--threshold", "30", ATLAS_POLICY=policy)
+
+
+REFUSED = [
+    # arguments, and the one sentence they get
+    (["pay", "{amount: 900}"], "The arguments are no JSON: "),
+    (["pay", ""], "The arguments are no JSON: "),
+    (["pay", '{"amount": NaN}'], "The arguments are no JSON: "),
+    (["pay", "[" * 100_000], "The arguments are no JSON: "),
+    (["pay", "[900]"], "The arguments are no JSON object, such as"),
+    (["pay", "--policy", "/does/not/exist"], "The policy /does/not/exist cannot be used: No such file"),
+    (["pay", "--policy", "/"], "The policy / cannot be used: Is a directory."),
+    (["pay", "--policy", __file__], "cannot be used: it is not TOML"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), REFUSED)
+def test_what_cannot_be_explained_gets_one_sentence(run: Run, arguments: list[str], sentence: str) -> None:
+    """And the exit code 2."""
+    done = run("explain", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_wrong_setting_gets_its_sentence(run: Run) -> None:
+    """Not a traceback."""
+    done = run("explain", "pay", ATLAS_RISK_THRESHOLD="many")
+    assert done.returncode == 2 and done.stderr.startswith("ATLAS_RISK_THRESHOLD: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_is_run_as_a_module() -> None:
+    """As the comment at the top of the policy says."""
+    done = run_process("explain", "request_extension", '{"days": 7, "documents": ["D-1"]}')
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Without a model: 30, so it is approved without a person (from 70 on)." in done.stdout
+
+
+def test_whatever_stands_in_a_call_is_printed_on_any_terminal() -> None:
+    """Characters that it does not have are replaced."""
+    arguments = ["überweisen 🦊", json.dumps({"Größe": "🦊"}), "--intent", "\udcff"]
+    done = run_process("explain", *arguments, encoding="ascii")
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_read_enough_is_no_error() -> None:
+    """Such as `head`."""
+    command = f"{sys.executable} -m atlas.assessors.policy explain check_status | true"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, check=False)  # noqa: S602
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+CHECKS = [
+    # the file, further arguments, exit code, what is said
+    ('[[rule]]\ntool = "a"\nscore = 1', [], 0, "can be used: 1 rule, SHA-256 "),
+    ('[[rule]]\ntool = "a"\nscore = 101', [], 1, "line 3: score must be a whole number from 0 to 100"),
+    ('[[rule]]\ntool = "a"\napprovals = 2', ["--reviewers", "anna"], 1, "the number of reviewers is 1"),
+    ('[[rule]]\ntool = "a"\napprovals = 2', ["--reviewers", "anna, ben"], 0, "can be used"),
+]
+
+
+@pytest.mark.parametrize(("text", "arguments", "code", "said"), CHECKS)
+def test_check_says_whether_a_file_can_be_used(
+    run: Run, tmp_path: Path, text: str, arguments: list[str], code: int, said: str
+) -> None:
+    """For whoever keeps a policy under version control."""
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    done = run("check", str(path), *arguments)
+    assert done.returncode == code and said in (done.stderr if code else done.stdout)
+    assert (done.stdout + done.stderr).count("\n") == 1
+
+
+def test_the_shipped_policy_can_be_used(run: Run) -> None:
+    """Without a file, it is the policy of the settings that is checked."""
+    assert run("check").stdout.startswith(f"{SHIPPED} can be used: 5 rules")
