@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fastmcp import FastMCP
-from store import open_case, open_store, settings_of_test, tool_call
+from store import open_case, open_store, settings_of_test
 
 from atlas.assess import Assessments
 from atlas.assessors import ToolFacts

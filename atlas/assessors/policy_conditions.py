@@ -48,6 +48,8 @@ class Condition:
             raise ConditionInvalid("is nested too deeply") from None
         if mistake:
             raise ConditionInvalid(mistake)
+        if _is_never_bool(self._tree):
+            raise ConditionInvalid("is never true or false")
         self._program = _environment().program(self._tree, functions=OPERATIONS)
 
     def holds(self, evaluation: Evaluation) -> bool:
@@ -98,11 +100,23 @@ def _mistakes_in_macro(tree: Tree[Token], count: int, bound: frozenset[str]) -> 
 
 def _literals(tree: Tree[Token]) -> Iterator[Tree[Token]]:
     """The argument of a function, where it is a text in the condition itself."""
-    node = tree.children[-1]
-    while isinstance(node, Tree) and len(node.children) == 1 and node.data != "literal":
-        node = node.children[0]
-    if isinstance(node, Tree) and node.data == "literal":
-        yield node
+    argument = tree.children[-1]
+    if isinstance(argument, Tree) and (inner := _inner(argument)).data == "literal":
+        yield inner
+
+
+def _inner(tree: Tree[Token]) -> Tree[Token]:
+    """The first part with something in it: the grammar puts every expression into a dozen others."""
+    while len(tree.children) == 1 and isinstance(only := tree.children[0], Tree) and tree.data != "list_lit":
+        tree = only
+    return tree
+
+
+def _is_never_bool(tree: Tree[Token]) -> bool:
+    inner = _inner(tree)
+    if inner.data == "literal":
+        return inner.children[0] not in ("true", "false")
+    return inner.data in ("addition", "multiplication", "list_lit", "map_lit")
 
 
 def _name(tree: Tree[Token]) -> str:
@@ -111,11 +125,10 @@ def _name(tree: Tree[Token]) -> str:
 
 def _path(node: Any) -> str:
     """The dotted name that a part of a condition is, or nothing where it is more than that."""
-    while len(node.children) == 1 and isinstance(node.children[0], Tree):
-        node = node.children[0]
-    if node.data in ("ident", "dot_ident"):
-        return _name(node)
-    return f"{_path(node.children[0])}.{_name(node)}" if node.data == "member_dot" else ""
+    inner = _inner(node)
+    if inner.data in ("ident", "dot_ident"):
+        return _name(inner)
+    return f"{_path(inner.children[0])}.{_name(inner)}" if inner.data == "member_dot" else ""
 
 
 def _said_by_cel(text: str, error: CELParseError) -> str:

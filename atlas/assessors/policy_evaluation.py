@@ -12,7 +12,7 @@ from typing import Any
 
 import re2  # type: ignore[import-untyped] # celpy's own engine for patterns
 from celpy.adapter import json_to_cel
-from celpy.celtypes import BoolType, DoubleType, IntType, UintType
+from celpy.celtypes import BoolType, DoubleType, IntType, ListType, MapType, StringType, UintType
 from celpy.evaluation import Activation, CELEvalError, Evaluator, base_functions
 from lark import Token, Tree
 
@@ -36,7 +36,7 @@ class Evaluation:
     """The variables of one call, and the time that is left for all conditions on it."""
 
     def __init__(self, question: Question) -> None:
-        """Make CEL values of a call; raises ValueError for a number, or RecursionError, that has no place."""
+        """Make CEL values of a call; raises ValueError, RecursionError or TookTooLong."""
         tool = question.tool.model_dump()
         known = {
             "args": question.arguments,
@@ -44,12 +44,21 @@ class Evaluation:
             "principal": question.principal,
             "intent": question.intent,
         }
-        self.ends_at = time.thread_time() + EVALUATION_SECONDS
-        self._variables = {name: json_to_cel(value) for name, value in known.items()}
+        self._ends_at = time.thread_time() + EVALUATION_SECONDS
+        self._variables = {name: self._to_cel(value) for name, value in known.items()}
+
+    def _to_cel(self, value: Any) -> Any:
+        if not isinstance(value, (dict, list, tuple)):
+            return json_to_cel(value)
+        if time.thread_time() > self._ends_at:
+            raise TookTooLong
+        if isinstance(value, dict):
+            return MapType({StringType(key): self._to_cel(entry) for key, entry in value.items()})
+        return ListType([self._to_cel(entry) for entry in value])
 
     def value(self, tree: Tree[Token], activation: Activation) -> Any:
         """What an expression is for this call; raises whatever CEL raises, or TookTooLong."""
-        return _TimedEvaluator(tree, activation, self.ends_at).evaluate(self._variables)
+        return _TimedEvaluator(tree, activation, self._ends_at).evaluate(self._variables)
 
 
 class _TimedEvaluator(Evaluator):
