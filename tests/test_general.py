@@ -53,7 +53,16 @@ def test_a_graver_deed_scores_higher(graver: str, lesser: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["delete_all_files", "transfer_funds", "grant_access", "share_folder", "frobnicate", "löschen", ""],
+    [
+        "delete_all_files",
+        "transfer_funds",
+        "grant_access",
+        "share_folder",
+        "frobnicate",
+        "löschen",
+        "сheck_status",
+        "",
+    ],
 )
 def test_a_lasting_deed_or_one_that_nobody_understands_is_for_a_person(name: str) -> None:
     assert general(name).score >= THRESHOLD

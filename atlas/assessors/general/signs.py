@@ -76,7 +76,9 @@ def _deed(tool: ToolFacts, reading: Reading) -> str:
     described = _deed_of_sentence(tool.description[:DESCRIPTION_CHARACTERS])
     if not clear or (set(clear) == {"reads"} and described != "unknown"):
         clear.append(described)
-    return min(clear, key=list(DEEDS).index) if clear != ["unknown"] else "unknown"
+    deed = min(clear, key=list(DEEDS).index) if clear != ["unknown"] else "unknown"
+    # Letters that look like others: "сheck_status" with a Cyrillic с is no word that anybody knows.
+    return "unknown" if deed == "reads" and not tool.name.isascii() else deed
 
 
 def _clear_deed(found: list[str]) -> str | None:
