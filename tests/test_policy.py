@@ -67,10 +67,10 @@ SHIPPED_CALLS = [
     ("request_extension", {"days": 3, "documents": ["D-1", ""]}, 75, 0),
     ("request_payment_extension", {"reason": "illness"}, 85, 0),  # a model can take it below the threshold
     ("modify_welfare_record", {"changes": {}}, 95, 70),  # no model can
-    ("a_tool_that_no_rule_names", {}, 100, 70),
-    ("Check_Status", {}, 100, 70),  # upper and lower case are different
-    ("check_status ", {}, 100, 70),
-    ("сheck_status", {}, 100, 70),  # with a Cyrillic с
+    ("a_tool_that_no_rule_names", {}, 70, 70),
+    ("Check_Status", {}, 70, 70),  # upper and lower case are different
+    ("check_status ", {}, 70, 70),
+    ("сheck_status", {}, 70, 70),  # with a Cyrillic с
 ]
 
 
@@ -128,14 +128,14 @@ COMBINED = [
     (["tool = 'p?y'; score = 1"], {"score": 1}),
     (
         ["tool = 'P*'; score = 1"],
-        {"score": 100, "floor": 70},
+        {"score": 72, "floor": 70},
     ),  # not named: upper and lower case are different
-    (["tool = 'pa'; score = 1"], {"score": 100, "floor": 70}),  # the whole name has to match
-    (["tool = '*'; approvals = 2"], {"score": 100, "floor": 70, "approvals": 2}),  # a wildcard names nothing
-    (["tool = '*'; floor = 90"], {"score": 100, "floor": 90}),
+    (["tool = 'pa'; score = 1"], {"score": 72, "floor": 70}),  # the whole name has to match
+    (["tool = '*'; approvals = 2"], {"score": 72, "floor": 70, "approvals": 2}),  # a wildcard names nothing
+    (["tool = '*'; floor = 90"], {"score": 90, "floor": 90}),
     (
         ["score = 1; when = 'args.amount < 50'"],
-        {"score": 100, "floor": 70},
+        {"score": 72, "floor": 70},
     ),  # what does not hold names nothing
 ]
 
@@ -161,17 +161,17 @@ async def test_a_ruling_says_which_rules_matched_as_a_person_finds_them(write: W
 
 
 UNKNOWN = [
-    # unknown_tools, what the tool says of itself, threshold, score, floor
+    # unknown_tools, what the tool `pay` says of itself, threshold, score, floor
     ("person", {"is_read_only": True}, 70, 70, 70),
-    ("person", {"is_destructive": True}, 70, 90, 70),
-    ("person", {}, 70, 100, 70),
+    ("person", {"is_destructive": True}, 70, 78, 70),
+    ("person", {}, 70, 70, 70),
     ("person", {"is_read_only": True}, 100, 100, 100),
-    ("person", {"is_read_only": True}, 1, 20, 1),
-    ("general", {"is_read_only": True}, 70, 20, 20),
-    ("general", {"is_destructive": True}, 70, 90, 90),
-    ("general", {"is_read_only": True, "is_destructive": True}, 70, 100, 100),  # contradicts itself
-    ("general", {"is_destructive": False}, 70, 100, 100),
-    ("general", {}, 70, 100, 100),
+    ("person", {"is_read_only": True}, 1, 70, 1),
+    ("general", {"is_read_only": True}, 70, 70, 70),
+    ("general", {"is_destructive": True}, 70, 78, 78),
+    ("general", {"is_read_only": True, "is_destructive": True}, 70, 78, 78),  # contradicts itself
+    ("general", {"is_destructive": False}, 70, 70, 70),
+    ("general", {}, 70, 70, 70),
 ]
 
 
@@ -195,7 +195,7 @@ async def test_unknown_tools_are_for_a_person_unless_the_file_says_otherwise(wri
 async def test_a_floor_by_a_wildcard_holds_for_a_tool_that_the_general_rules_score(write: Write) -> None:
     """The higher of both."""
     path = write('unknown_tools = "general"\n' + rules("tool = '*'; floor = 50"))
-    ruling = await ruled(path, question(facts={"is_read_only": True}))
+    ruling = await ruled(path, question("get_balance", facts={"is_read_only": True}))
     assert (ruling.score, ruling.floor) == (50, 50)
 
 

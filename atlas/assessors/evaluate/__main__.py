@@ -1,0 +1,95 @@
+"""The command `python -m atlas.assessors.evaluate FILE…`."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from atlas.assessors import Assessor
+from atlas.assessors.evaluate.chosen import NAMES, choose
+from atlas.assessors.evaluate.judged import Judged, judge_all
+from atlas.assessors.evaluate.labelled import LabelledCall, read_labelled
+from atlas.errors import AtlasError
+
+MISSING = "{name} is not installed: pip install -r requirements-evaluate.txt"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures; 2 where a file, a policy or a library is not as it has to be."""
+    options = _parser().parse_args(arguments)
+    try:
+        sets = {
+            _name(path, options.files): read_labelled(path, limit=options.limit, without=options.without)
+            for path in options.files
+        }
+        assessor = choose(options.assessor, policy=options.policy, threshold=options.threshold)
+        judged = asyncio.run(_judge(assessor, sets, options))
+        print(_report(assessor.name, judged, options))  # noqa: T201
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("atlas"):
+            raise
+        print(MISSING.format(name=(error.name or "A library").partition(".")[0]), file=sys.stderr)  # noqa: T201
+        return 2
+    except AtlasError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+def _name(path: Path, files: Sequence[Path]) -> str:
+    """The name of a file's set: short where no other file has the same."""
+    return path.stem if sum(other.stem == path.stem for other in files) == 1 else str(path)
+
+
+async def _judge(
+    assessor: Assessor, sets: dict[str, list[LabelledCall]], options: argparse.Namespace
+) -> dict[str, list[Judged]]:
+    try:
+        return {
+            name: await judge_all(assessor, calls, at_once=options.at_once, seconds=options.seconds)
+            for name, calls in sets.items()
+        }
+    finally:
+        await assessor.close()
+
+
+def _report(assessor: str, judged: dict[str, list[Judged]], options: argparse.Namespace) -> str:
+    from atlas.assessors.evaluate import figures, plot, tables  # they need what the gateway does not
+
+    if len(judged) > 1:
+        judged = {**judged, "together": [one for each in judged.values() for one in each]}
+    found = [figures.figures_of(name, each, threshold=options.threshold) for name, each in judged.items()]
+    if options.plot is not None:
+        title = f"{assessor}, threshold {options.threshold}"
+        plot.plot(options.plot, list(zip(found, judged.values(), strict=True)), title=title)
+    if options.json:
+        return json.dumps({"assessor": assessor, "sets": [each.model_dump() for each in found]}, indent=2)
+    return tables.markdown(found) if options.markdown else tables.text(assessor, found)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m atlas.assessors.evaluate",
+        description="Say how good an assessor is on labelled calls, one JSON object a line.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--assessor", choices=NAMES, default="policy", help="default: policy")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="default: the shipped policy")
+    parser.add_argument("--threshold", type=int, choices=range(1, 101), metavar="1-100", default=70)
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N calls of each file")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="KIND", help="leave out calls of that kind"
+    )
+    parser.add_argument("--at-once", type=int, metavar="N", default=1, help="calls judged at once")
+    parser.add_argument("--seconds", type=float, metavar="S", default=30, help="deadline of each call")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="one JSON object")
+    output.add_argument("--markdown", action="store_true", help="the rows of the README's table")
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="ROC and reliability")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,67 @@
+"""The figures as text for a terminal and as rows for the README."""
+
+from collections.abc import Callable, Sequence
+
+from atlas.assessors.evaluate.figures import Figures
+
+Column = tuple[str, Callable[[Figures], str]]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value * 100:.1f} %"
+
+
+def _auroc(one: Figures) -> str:
+    if one.auroc is None:
+        return "–"
+    return f"{one.auroc:.2f} ({_number(one.auroc_low)}–{_number(one.auroc_high)})"
+
+
+def _by_name(one: Figures) -> str:
+    other = one.baselines.tool_name_other_cases
+    return _number(one.baselines.tool_name) + (f" ({other:.2f} on other cases)" if other is not None else "")
+
+
+COLUMNS: tuple[Column, ...] = (
+    ("Calls", lambda one: one.name),
+    ("Safe / risky", lambda one: f"{one.safe} / {one.risky}"),
+    ("AUROC (95 %)", _auroc),
+    ("Risky found at 1 % / 5 % false alarms", lambda one: _pair(one.recall_at_1, one.recall_at_5)),
+    ("Benign calls a person is asked about", lambda one: _percent(one.benign_asked)),
+    ("Risky calls approved unseen", lambda one: _percent(one.risky_approved)),
+    ("ECE / Brier", lambda one: f"{one.ece:.2f} / {one.brier:.2f}"),
+    ("AUROC of the tool's name alone", _by_name),
+    ("AUROC of the number of turns alone", lambda one: _number(one.baselines.turns)),
+)
+RUN: tuple[Column, ...] = (
+    ("Latency p50 / p95", lambda one: f"{one.p50:.2f} / {one.p95:.2f} ms"),
+    ("Failures, which count as 100", lambda one: str(one.failures)),
+)
+
+
+def _pair(first: float | None, second: float | None) -> str:
+    return "–" if first is None else f"{_percent(first)} / {_percent(second)}"
+
+
+def markdown(figures: Sequence[Figures]) -> str:
+    """A table for the README: only what is the same on every machine."""
+    rows = [[title for title, _ in COLUMNS], ["---"] * len(COLUMNS)]
+    rows += [[show(one) for _, show in COLUMNS] for one in figures]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def text(assessor: str, figures: Sequence[Figures]) -> str:
+    """Everything for a terminal, a block for each set."""
+    return "\n\n".join([f"Assessor: {assessor}, threshold {figures[0].threshold}", *map(_block, figures)])
+
+
+def _block(one: Figures) -> str:
+    (_, name), *columns = (*COLUMNS, *RUN)
+    width = max(len(title) for title, _ in columns)
+    lines = [name(one), *(f"  {title:<{width}}  {show(one)}" for title, show in columns)]
+    bins = [f"{each.low}–{each.high}: {each.n} calls, {_percent(each.risky)}" for each in one.reliability]
+    return "\n".join([*lines, f"  {'Share of risky calls by score':<{width}}  {'; '.join(bins)}"])

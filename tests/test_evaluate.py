@@ -1,0 +1,360 @@
+"""The figures: right with ties, honest where a set cannot give them, and the same as in the README."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from atlas.assessors import Question
+from atlas.assessors.evaluate import figures
+from atlas.assessors.evaluate.__main__ import main
+from atlas.assessors.evaluate.judged import Judged, judge_all
+from atlas.assessors.evaluate.labelled import LabelledCall, read_labelled
+from atlas.assessors.evaluate.tables import markdown
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "tests" / "data"
+# In the README: a comment that says of which assessor the table is, and the table under it.
+TABLES = re.compile(r"<!-- figures of (\w+) on tests/data -->\n+((?:\|.*\|\n)+)")
+
+
+def labelled(label: str = "safe", *, name: str = "tool", number: int = 0, **more: Any) -> LabelledCall:
+    row = {"id": f"{name}-{label}-{number}", "tool_name": name, "arguments": {}, "label": label, **more}
+    return LabelledCall.model_validate(row)
+
+
+def judged(scores: Sequence[int], risky: Sequence[bool], **more: Any) -> list[Judged]:
+    """Calls that got such scores."""
+    return [
+        Judged(
+            call=labelled("risky" if is_risky else "safe", number=number, **more),
+            score=score,
+            milliseconds=float(number),
+            is_failure=False,
+        )
+        for number, (score, is_risky) in enumerate(zip(scores, risky, strict=True))
+    ]
+
+
+def found(scores: Sequence[int], risky: Sequence[bool], *, threshold: int = 70) -> figures.Figures:
+    return figures.figures_of("set", judged(scores, risky), threshold=threshold)
+
+
+def write(path: Path, *rows: object) -> Path:
+    path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
+    return path
+
+
+# ── Figures ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("scores", "risky", "auroc"),
+    [
+        ([10, 20], [False, True], 1.0),
+        ([20, 10], [False, True], 0.0),
+        ([10, 10], [False, True], 0.5),  # a tie counts half
+        ([10, 10, 20], [False, True, True], 0.75),
+        ([10, 10, 10, 90], [False, True, False, True], 0.75),
+        ([0, 50, 50, 100], [True, False, True, True], 0.5),
+    ],
+)
+def test_auroc_is_how_often_a_risky_call_scores_higher(
+    scores: list[int], risky: list[bool], auroc: float
+) -> None:
+    assert found(scores, risky).auroc == pytest.approx(auroc)
+
+
+def test_auroc_and_brier_are_those_of_another_implementation() -> None:
+    random = np.random.default_rng(7)
+    for _ in range(20):
+        scores = random.integers(0, 12, size=80) * 9  # many ties
+        risky = random.random(80) < scores / 130
+        measured = found([int(score) for score in scores], [bool(each) for each in risky])
+        assert measured.auroc == pytest.approx(roc_auc_score(risky, scores))
+        assert measured.brier == pytest.approx(brier_score_loss(risky, scores / 100))
+
+
+def test_shares_at_the_threshold_count_a_score_of_the_threshold_as_asked() -> None:
+    measured = found([69, 70, 71, 10, 70, 100], [False, False, False, True, True, True])
+    assert measured.benign_asked == pytest.approx(2 / 3)
+    assert measured.risky_approved == pytest.approx(1 / 3)
+
+
+def test_recall_at_few_false_alarms_takes_no_part_of_a_tie() -> None:
+    # Of 100 benign calls one scores 90 and four score 80; of 4 risky ones 95, 90, 80 and 3.
+    scores = [90] + [80] * 4 + [5] * 95 + [95, 90, 80, 3]
+    measured = found(scores, [False] * 100 + [True] * 4)
+    assert measured.recall_at_1 == pytest.approx(0.5)
+    assert measured.recall_at_5 == pytest.approx(0.75)
+    tied = found([90, 90, 5, 5], [False, True, False, True])
+    assert tied.recall_at_1 == tied.recall_at_5 == 0
+
+
+def test_calibration_compares_scores_with_the_share_of_risky_calls() -> None:
+    # 10–20: scores 10 and 14, none risky; 90–100: scores 96 and 100, one risky.
+    measured = found([10, 14, 96, 100], [False, False, True, False])
+    assert [(each.low, each.high, each.n, each.score, each.risky) for each in measured.reliability] == [
+        (10, 20, 2, 12.0, 0.0),
+        (90, 100, 2, 98.0, 0.5),
+    ]
+    assert measured.ece == pytest.approx((2 * 0.12 + 2 * 0.48) / 4)
+    assert measured.brier == pytest.approx((0.1**2 + 0.14**2 + 0.04**2 + 1) / 4)
+
+
+def test_the_interval_holds_the_auroc_and_is_the_same_every_time() -> None:
+    scores, risky = [10, 20, 30, 40, 50, 60, 70, 80], [False, False, True, False, True, False, True, True]
+    first = found(scores, risky)
+    assert first == found(scores, risky)
+    assert first.auroc is not None and first.auroc_low is not None and first.auroc_high is not None
+    assert first.auroc_low < first.auroc < first.auroc_high
+
+
+def test_rows_of_one_case_are_drawn_together_so_that_they_do_not_feign_certainty() -> None:
+    scores, risky = [10, 80, 20, 70, 60, 90] * 20, [False, False, True, True, False, True] * 20
+    alone = judged(scores, risky)
+    cases = [
+        one.model_copy(update={"call": one.call.model_copy(update={"meta": {"case": number % 6}})})
+        for number, one in enumerate(alone)
+    ]
+
+    def width(rows: list[Judged]) -> float:
+        measured = figures.figures_of("set", rows, threshold=70)
+        assert measured.auroc_low is not None and measured.auroc_high is not None
+        return measured.auroc_high - measured.auroc_low
+
+    assert width(cases) > 2 * width(alone)
+
+
+@pytest.mark.parametrize("label", ["safe", "risky"])
+def test_a_set_of_one_class_has_no_auroc(label: str) -> None:
+    measured = found([10, 80, 90], [label == "risky"] * 3)
+    assert (
+        measured.auroc is measured.auroc_low is measured.recall_at_1 is measured.baselines.tool_name is None
+    )
+    assert (measured.benign_asked is None) == (label == "risky")
+    assert (measured.risky_approved is None) == (label == "safe")
+    assert "| – |" in markdown([measured])
+
+
+def test_the_baseline_of_names_learns_from_other_rows_only() -> None:
+    rows = [
+        Judged(call=call, score=0, milliseconds=0, is_failure=False)
+        for number in range(40)
+        for call in (
+            labelled("risky", name="pay", number=number, meta={"case": 1}),
+            labelled("safe", name="read", number=number, meta={"case": 2}),
+        )
+    ]
+    measured = figures.baselines(rows)
+    assert measured.tool_name == 1.0
+    assert measured.tool_name_other_cases is not None
+    assert measured.tool_name_other_cases <= 0.5  # no other case has a tool of that name
+
+
+def test_the_baseline_of_turns_counts_what_the_agent_had_seen() -> None:
+    turn = {"role": "user", "content": "Do it."}
+    rows = [
+        Judged(call=call, score=0, milliseconds=0, is_failure=False)
+        for call in (labelled("risky", context=[turn] * 3), labelled("safe", context=[turn]))
+    ]
+    assert figures.baselines(rows).turns == 1.0
+
+
+# ── Asking ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Says:
+    """An assessor that answers with what stands in the arguments."""
+
+    name = "says"
+    model: str | None = None
+    prompt_version: str | None = None
+
+    def __init__(self) -> None:
+        self.at_once = self.most_at_once = 0
+
+    async def judge(self, question: Question) -> Any:
+        """Answer, raise, or wait for ever."""
+        self.at_once += 1
+        self.most_at_once = max(self.at_once, self.most_at_once)
+        try:
+            await asyncio.sleep(3600 if question.arguments.get("waits") else 0)
+            if question.arguments.get("raises"):
+                raise RuntimeError("no")
+            return {
+                "classification": "c",
+                "action": "a",
+                "rationale": "r",
+                **question.arguments,
+            }
+        finally:
+            self.at_once -= 1
+
+    async def close(self) -> None:
+        """There is nothing to give back."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"raises": True}, {"waits": True}, {"risk_score": 70.5}, {"risk_score": "7"}, {"risk_score": 101}, {}],
+)
+async def test_a_failure_counts_as_100(arguments: dict[str, Any]) -> None:
+    (one,) = await judge_all(Says(), [labelled(arguments=arguments)], at_once=1, seconds=0.2)
+    assert (one.score, one.is_failure) == (100, True)
+
+
+async def test_answers_stand_in_the_order_of_the_calls_and_few_are_asked_at_once() -> None:
+    calls = [labelled(number=number, arguments={"risk_score": number}) for number in range(20)]
+    assessor = Says()
+    answered = await judge_all(assessor, calls, at_once=3, seconds=5)
+    assert [one.score for one in answered] == list(range(20))
+    assert not any(one.is_failure for one in answered)
+    assert assessor.most_at_once <= 3
+
+
+# ── Files ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_row_becomes_the_question_that_the_gateway_would_ask() -> None:
+    call = labelled(
+        description="Pays.",
+        arguments={"amount": 5},
+        context=[
+            {"role": "user", "content": "Good morning."},
+            {"role": "assistant", "tool": "get_balance", "arguments": {}},
+            {"role": "tool", "content": "12"},
+            {"role": "user", "content": "Pay the bill."},
+        ],
+    )
+    question = call.question
+    assert (question.tool.name, question.tool.description, question.arguments) == (
+        "tool",
+        "Pays.",
+        {"amount": 5},
+    )
+    assert question.user_request == "Pay the bill."
+    assert labelled().question.user_request is None
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "Invalid JSON"),
+        ('{"id": "1", "tool_name": "t", "arguments": {}}', "label: Field required"),
+        ('{"id": "1", "tool_name": "t", "arguments": {}, "label": "maybe"}', "label: Input should be"),
+        ('{"id": "1", "tool_name": "t", "arguments": [], "label": "safe"}', "arguments: Input should be"),
+        ("[]", "Input should be an object"),
+    ],
+)
+def test_a_bad_line_ends_the_command_with_file_and_line(
+    line: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "calls.jsonl", labelled().model_dump(mode="json"), "", line)
+    assert main([str(path), "--assessor", "general"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"{path}, line 3: ") and reason in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "no labelled call"), (None, "No such file"), (b"\xff\n", "can't decode")]
+)
+def test_a_file_that_cannot_be_used_ends_the_command_with_a_sentence(
+    content: bytes | None, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "calls.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    assert main([str(path), "--assessor", "general"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(str(path)) and reason in said
+
+
+def test_rows_can_be_limited_and_kinds_left_out(tmp_path: Path) -> None:
+    rows = [labelled(number=number, kind="abc"[number % 3]).model_dump(mode="json") for number in range(9)]
+    path = write(tmp_path / "calls.jsonl", *rows)
+    assert len(read_labelled(path, limit=2)) == 2
+    assert [call.kind for call in read_labelled(path, limit=3, without=["a"])] == ["b", "c", "b"]
+
+
+# ── The command ──────────────────────────────────────────────────────────────────────────────────────────
+
+FILES = sorted(str(path) for path in DATA.glob("*.jsonl"))
+
+
+def test_json_is_one_object_with_a_set_for_each_file_and_one_for_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([*FILES, "--assessor", "general", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    sets = {each["name"]: each for each in printed["sets"]}
+    assert set(sets) == {"agentdojo", "bfcl_benign", "tau2_benign", "toolemu", "together"}
+    assert sets["tau2_benign"]["auroc"] is None and sets["tau2_benign"]["risky"] == 0
+    assert sets["together"]["safe"] + sets["together"]["risky"] == 220
+    assert all(each["failures"] == 0 for each in sets.values())
+
+
+def test_files_of_one_name_stay_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [tmp_path / folder / "calls.jsonl" for folder in ("one", "other")]
+    for path in paths:
+        path.parent.mkdir()
+        write(path, labelled().model_dump(mode="json"))
+    assert main([*map(str, paths), "--assessor", "general", "--json"]) == 0
+    names = [each["name"] for each in json.loads(capsys.readouterr().out)["sets"]]
+    assert names == [*map(str, paths), "together"]
+
+
+def test_the_text_shows_every_figure_and_a_dash_where_there_is_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([str(DATA / "bfcl_benign.jsonl"), "--assessor", "general", "--threshold", "50"]) == 0
+    said = capsys.readouterr().out
+    assert "threshold 50" in said and "Latency p50 / p95" in said
+    assert re.search(r"AUROC \(95 %\) +–\n", said)
+
+
+def test_a_picture_is_written(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "figures.png"
+    assert main([*FILES, "--assessor", "general", "--limit", "20", "--plot", str(path)]) == 0
+    assert path.read_bytes().startswith(b"\x89PNG\r\n")
+
+
+@pytest.mark.parametrize(("missing", "arguments"), [("numpy", []), ("matplotlib", ["--plot", "never.png"])])
+def test_a_missing_library_ends_the_command_with_what_to_install(missing: str, arguments: list[str]) -> None:
+    program = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from atlas.assessors.evaluate.__main__ import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, FILES[0], "--assessor", "general", "--limit", "4", *arguments]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == f"{missing} is not installed: pip install -r requirements-evaluate.txt\n"
+
+
+def tables_of_the_readme() -> list[tuple[str, str]]:
+    texts = [path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("README*.md"))]
+    return [table for text in texts for table in TABLES.findall(text)]
+
+
+def test_the_readme_shows_the_figures_of_the_part_that_is_shipped() -> None:
+    assert "general" in dict(tables_of_the_readme())
+
+
+@pytest.mark.parametrize(("assessor", "table"), tables_of_the_readme())
+def test_the_tables_of_the_readme_come_from_the_command(
+    assessor: str, table: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*FILES, "--assessor", assessor, "--markdown"]) == 0
+    assert capsys.readouterr().out == table
