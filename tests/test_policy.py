@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from atlas.assessors import Question, ToolFacts, policy_evaluation
-from atlas.assessors.policy import ConditionFailed, Policy, PolicyInForce
+from atlas.assessors import Question, ToolFacts
+from atlas.assessors.policy import ConditionFailed, Policy, PolicyInForce, evaluation
 from atlas.errors import PolicyInvalid
 from atlas.models import Ruling
 from atlas.settings import Settings
@@ -307,7 +307,7 @@ async def test_arguments_that_take_too_long_to_read_go_to_a_person(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time holds for them, too."""
-    monkeypatch.setattr(policy_evaluation, "EVALUATION_SECONDS", -1.0)
+    monkeypatch.setattr(evaluation, "EVALUATION_SECONDS", -1.0)
     policy = Policy(write(rules("when = 'true'; score = 1")), threshold=THRESHOLD)
     with pytest.raises(ConditionFailed, match="takes too long on these arguments"):
         await policy.rule(question())

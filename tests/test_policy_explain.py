@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from atlas.assessors.policy_command import main
+from atlas.assessors.policy.command import main
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "atlas" / "policy.toml"

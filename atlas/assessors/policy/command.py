@@ -13,7 +13,7 @@ from fastmcp import FastMCP
 from atlas.assess import tool_facts
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import Policy
-from atlas.assessors.policy_explain import explain
+from atlas.assessors.policy.explain import explain
 from atlas.database import Database
 from atlas.errors import PolicyInvalid
 from atlas.settings import Settings

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StringConstraints
 
-from atlas.assessors.policy_conditions import Condition
+from atlas.assessors.policy.conditions import Condition
 from atlas.models import Frozen
 from atlas.settings import Duration, parse_duration
 

@@ -12,7 +12,7 @@ from celpy.evaluation import base_functions
 from lark import Token, Tree
 
 from atlas.assessors import ToolFacts
-from atlas.assessors.policy_evaluation import ANNOTATIONS, OPERATIONS, Evaluation, is_pattern
+from atlas.assessors.policy.evaluation import ANNOTATIONS, OPERATIONS, Evaluation, is_pattern
 
 # What can follow a name and a dot; `args` is not here, because the agent says what is in it.
 FIELDS: dict[str, tuple[str, ...]] = {

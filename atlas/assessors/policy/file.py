@@ -8,9 +8,9 @@ from typing import Any, Literal
 import tomli
 from pydantic import ValidationError
 
-from atlas.assessors.policy_conditions import ConditionInvalid
-from atlas.assessors.policy_lines import Section, place_of, read_sections, sections_of_array
-from atlas.assessors.policy_rules import WANTED, Rule, RuleTable
+from atlas.assessors.policy.conditions import ConditionInvalid
+from atlas.assessors.policy.lines import Section, place_of, read_sections, sections_of_array
+from atlas.assessors.policy.rules import WANTED, Rule, RuleTable
 from atlas.errors import PolicyInvalid
 from atlas.models import Frozen
 

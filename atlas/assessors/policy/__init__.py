@@ -11,9 +11,9 @@ from typing import Any
 
 from atlas.assessors import Question
 from atlas.assessors.general import GeneralScore, score_generally
-from atlas.assessors.policy_file import read_policy
-from atlas.assessors.policy_matching import Match, match_rules
-from atlas.assessors.policy_rules import Rule
+from atlas.assessors.policy.file import read_policy
+from atlas.assessors.policy.matching import Match, match_rules
+from atlas.assessors.policy.rules import Rule
 from atlas.errors import AtlasError, PolicyInvalid
 from atlas.models import Ruling
 
@@ -203,9 +203,3 @@ def _names_tool(rules: list[Rule]) -> bool:
 
 def _first(rules: list[Rule], key: str) -> Any:
     return next((value for rule in rules if (value := getattr(rule, key)) is not None), None)
-
-
-if __name__ == "__main__":
-    from atlas.assessors.policy_command import main
-
-    main()

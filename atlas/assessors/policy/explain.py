@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from atlas.assessors import Question
 from atlas.assessors.policy import ConditionFailed, Policy
-from atlas.assessors.policy_evaluation import ANNOTATIONS
-from atlas.assessors.policy_matching import Match, Matched, match_rules
-from atlas.assessors.policy_rules import Rule
+from atlas.assessors.policy.evaluation import ANNOTATIONS
+from atlas.assessors.policy.matching import Match, Matched, match_rules
+from atlas.assessors.policy.rules import Rule
 from atlas.models import Ruling
 
 

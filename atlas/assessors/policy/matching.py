@@ -3,8 +3,8 @@
 from enum import Enum
 
 from atlas.assessors import Question
-from atlas.assessors.policy_evaluation import Evaluation, why_not_evaluated
-from atlas.assessors.policy_rules import Rule
+from atlas.assessors.policy.evaluation import Evaluation, why_not_evaluated
+from atlas.assessors.policy.rules import Rule
 from atlas.models import Frozen
 
 
