@@ -232,6 +232,9 @@ CONDITIONS = [
     ("tool.annotations.is_destructive && tool.is_destructive", {}, True),  # as it was written before, too
     ("tool.annotations.is_read_only == null && tool.is_read_only == null", {}, True),
     ("args.text.matches('^[a-z]{2}\\\\d+$')", {"text": "ab12"}, True),
+    ("args.list.reduce(r, d, 0, r + d) > 5", {"list": [1, 2, 3]}, True),
+    ("args.list.filter(d, d > 1).map(d, d * 2).exists_one(d, d == 4)", {"list": [1, 2]}, True),
+    ("type(args.amount) != uint", {"amount": 1}, True),
     ("args.text.matches(args.pattern)", {"text": "b", "pattern": "[a-c]"}, True),
     ("args.text.matches('^(a+)+$')", {"text": "a" * 50_000 + "b"}, False),  # no text takes for ever
 ]
@@ -264,6 +267,8 @@ NOT_EVALUATED = [
     ("args.amount < 10", {"amount": None}, "another kind"),
     ("args.amount < 10", {"amount": [1]}, "another kind"),
     ("args.amount < 10", {"amount": 2**70}, "ValueError"),
+    ("args.amount < 10", {"amount": float("nan")}, "ValueError"),  # neither above nor below any limit
+    ("args.amount < 10", {"amount": float("-inf")}, "ValueError"),
     ("args.amount", {"amount": "false"}, "neither true nor false"),  # a text is no yes
     ("args.amount", {"amount": 1}, "neither true nor false"),
     ("args.amount && true", {"amount": "x"}, "neither true nor false"),
@@ -324,6 +329,33 @@ async def test_an_agent_that_breaks_a_condition_does_not_make_the_review_milder(
     ruling = caught.value.ruling
     assert (ruling.score, ruling.floor, ruling.approvals, ruling.review_seconds) == (100, 100, 3, 3600)
     assert ruling.reviewers == ("anna", "ben") and len(ruling.rules) == 2
+
+
+BROKEN = [
+    # the rules, and who has to approve how often when the amount is a text
+    (["when = 'args.amount < 9'; reviewers = ['junior']", "reviewers = ['senior']"], ("junior", "senior"), 2),
+    (["when = 'args.amount > 9'; reviewers = ['senior']", "reviewers = ['junior']"], ("senior", "junior"), 2),
+    (["reviewers = ['senior']", "when = 'args.amount < 9'; reviewers = ['junior']"], ("senior",), 1),
+    (
+        ["when = 'args.amount < 9'; reviewers = ['a', 'b']", "reviewers = ['b', 'c', 'd']"],
+        ("a", "b", "c", "d"),
+        3,
+    ),
+    (["when = 'args.amount < 9'; reviewers = ['a', 'b']", "approvals = 2"], ("a", "b"), 2),
+    (["when = 'args.amount < 9'; approvals = 2", "score = 1"], (), 2),
+]
+
+
+@pytest.mark.parametrize(("each", "reviewers", "approvals"), BROKEN)
+async def test_an_agent_cannot_choose_its_reviewers_by_breaking_a_condition(
+    write: Write, each: list[str], reviewers: tuple[str, ...], approvals: int
+) -> None:
+    """So many have to approve that each of the lists that could be meant is among them."""
+    in_force = PolicyInForce(write(rules(*each)), threshold=THRESHOLD)
+    with pytest.raises(ConditionFailed) as caught:
+        await in_force.rule(question(amount="x"))
+    for ruling in (caught.value.ruling, in_force.ruling_at_worst(question(amount="x"), reason="Too late.")):
+        assert (ruling.reviewers, ruling.approvals) == (reviewers, approvals)
 
 
 async def test_a_denial_whose_condition_cannot_be_evaluated_is_a_question_for_a_person(write: Write) -> None:
@@ -450,6 +482,7 @@ WRONG = [
     (rules("approvals = 2; deny = true"), "line 3: approvals means nothing beside deny"),
     (rules("classification = ''"), "line 3: classification must be a text"),
     (rules("legal_basis = 5"), "line 3: legal_basis must be a text"),
+    (rules('name = "a\\nb"; score = 1'), "line 3: name must be a text of one line"),
     (rules("name = 'n'"), "line 1: this rule gives nothing"),
     (rules("when = 'true'"), "line 1: this rule gives nothing"),
     (rules("scores = 1"), 'line 3: a rule knows no "scores"'),
@@ -508,6 +541,14 @@ WRONG_CONDITIONS = [
     ("args.a.matches('(')", "has a pattern in matches() that is no regular expression"),
     ("args.a.matches(3)", "has a pattern in matches() that is no regular expression"),
     ("Foo{a: 1} == 1", "builds a message"),
+    ("matches(args.a, '(')", "has a pattern in matches()"),
+    ("has()", "needs one argument in has()"),
+    ("has(args.a, args.b)", "needs one argument in has()"),
+    ("args.list.all(d)", "needs 2 arguments in .all(), such as .all(d, d > 1)"),
+    ("args.list.exists()", "needs 2 arguments in .exists()"),
+    ("args.list.all(1, true)", "needs 2 arguments in .all()"),
+    ("args.list.all(args.d, true)", "needs 2 arguments in .all()"),
+    ("arg.list.all(d, true)", 'names "arg"'),
     ("(args.amount + 1)", "is never true or false"),
     ("'yes'", "is never true or false"),
     ("[args.a]", "is never true or false"),

@@ -221,6 +221,14 @@ def test_what_cannot_be_explained_gets_one_sentence(run: Run, arguments: list[st
     assert sentence in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("threshold", ["0", "101", "many", "1.5", "9" * 5000])
+def test_a_threshold_that_is_none_is_refused(run: Run, threshold: str) -> None:
+    """In the words of the command line."""
+    done = run("explain", "pay", "--threshold", threshold)
+    assert done.returncode == 2
+    assert done.stderr.endswith("argument --threshold: it is a whole number from 1 to 100\n")
+
+
 def test_a_wrong_setting_gets_its_sentence(run: Run) -> None:
     """Not a traceback."""
     done = run("explain", "pay", ATLAS_RISK_THRESHOLD="many")

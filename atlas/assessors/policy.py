@@ -94,7 +94,9 @@ class Policy:
             return self._composed(rules, WORST_SCORE, WORST_SCORE)
         ruling = self._composed(rules, WORST_SCORE, WORST_SCORE)
         texts = {"classification": "not assessed", "rationale": f"{reason} A person decides."}
-        return ruling.model_copy(update={**texts, "is_denied": False})
+        reviewers, more = _reviewers_at_worst(rules)
+        review = {"is_denied": False, "reviewers": reviewers, "approvals": ruling.approvals + more}
+        return ruling.model_copy(update=texts | review)
 
     def _composed(
         self, rules: list[Rule], score: int, floor: int, general: GeneralScore | None = None
@@ -153,6 +155,10 @@ class PolicyInForce:
         """Rule on a call by the policy that holds at its beginning."""
         return await self.policy.rule(question)
 
+    def ruling_at_worst(self, question: Question, *, reason: str) -> Ruling:
+        """What holds when the conditions were not evaluated, in time for instance."""
+        return self.policy.ruling_at_worst(question, reason=reason)
+
     def reload(self) -> None:
         """Read the file again; a file that cannot be used changes nothing but `problem`."""
         try:
@@ -169,6 +175,22 @@ class PolicyInForce:
         if self._reviewers is not None:
             policy.check_reviewers(self._reviewers)
         return policy
+
+
+def _reviewers_at_worst(rules: list[Rule]) -> tuple[tuple[str, ...], int]:
+    """Everybody who could be meant, and how many more have to approve.
+
+    With so many, each of the lists that could be meant has approved as often as it has to: else an agent
+    could choose its reviewers by breaking a condition.
+    """
+    lists: list[tuple[str, ...]] = []
+    for rule in rules:
+        if rule.reviewers:
+            lists.append(tuple(dict.fromkeys(rule.reviewers)))
+            if rule.when is None:  # whatever stands below is not asked
+                break
+    everybody = tuple(dict.fromkeys(name for names in lists for name in names))
+    return everybody, len(everybody) - min((len(names) for names in lists), default=0)
 
 
 def _denies(rules: list[Rule]) -> bool:

@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--policy", type=Path, metavar="FILE", help="else ATLAS_POLICY")
     asked.add_argument("--principal", default="agent", metavar="NAME", help="the agent that calls")
     asked.add_argument("--intent", metavar="TEXT", help="what the agent says the call is for")
-    asked.add_argument("--threshold", type=int, choices=range(1, 101), metavar="SCORE", help="1 to 100")
+    asked.add_argument("--threshold", type=_threshold, metavar="SCORE", help="1 to 100")
     asked.add_argument("--description", metavar="TEXT", help="what the tool says of itself")
     for name in ("read-only", "destructive"):
         asked.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"whether it says {name}")
@@ -57,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
         "--reviewers", metavar="NAMES", help="the reviewers that there are, with commas between"
     )
     return parser
+
+
+def _threshold(text: str) -> int:
+    if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError("it is a whole number from 1 to 100")
+    return int(text)
 
 
 def _check(options: argparse.Namespace) -> str:

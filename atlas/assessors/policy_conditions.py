@@ -23,9 +23,15 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 VARIABLES = ("args", "tool", "principal", "intent")
 FUNCTIONS = {name for name in base_functions if name.isidentifier()} - {"null_type"} | {"has", "dyn"}
-TYPES = {"bool", "bytes", "double", "duration", "int", "list", "map", "null_type", "string", "timestamp"}
-# How many names a macro binds: `all(d, …)` one, celpy's own `reduce(total, d, …)` two.
-MACROS = {"all": 1, "exists": 1, "exists_one": 1, "filter": 1, "map": 1, "min": 0, "reduce": 2}
+TYPES = {"bool", "bytes", "double", "int", "string", "uint", "list", "map", "null_type"} | {
+    "duration",
+    "timestamp",
+}
+# How many names a macro binds and how many arguments it takes; `reduce` and `min` are celpy's own.
+MACROS = dict.fromkeys(("all", "exists", "exists_one", "filter", "map"), (1, 2)) | {
+    "min": (0, 0),
+    "reduce": (2, 4),
+}
 NO_CEL = re.compile(r"\b(?:and|or|not|None|True|False)\b|(?<![=!<>])=(?!=)")
 
 
@@ -74,35 +80,49 @@ def _mistakes(tree: Tree[Token], bound: frozenset[str]) -> Iterator[str]:
         yield f"calls {name}(), which is no function of CEL"
     if kind == "member_dot_arg" and name not in FUNCTIONS | MACROS.keys():
         yield f"calls .{name}(), which is no function of CEL"
-    if kind == "member_dot_arg" and name == "matches" and not all(map(is_pattern, _literals(tree))):
+    if kind.endswith("_arg") and name == "has" and len(_arguments(tree)) != 1:
+        yield "needs one argument in has(), such as has(args.amount)"
+    if kind.endswith("_arg") and name == "matches" and not all(map(is_pattern, _literals(tree))):
         yield "has a pattern in matches() that is no regular expression (RE2)"
     if kind == "member_object":
         yield "builds a message with { }, which no condition needs"
     if kind == "member_dot" and name not in FIELDS.get(path := _path(tree.children[0]), (name,)):
         known = ", ".join(FIELDS[path])
         yield f'names "{path}.{name}"; ' + (f"{path} has {known}" if known else f"{path} is a text")
-    if kind == "member_dot_arg" and name in MACROS and len(tree.children) == 3:
-        yield from _mistakes_in_macro(tree, MACROS[name], bound)
+    if kind == "member_dot_arg" and name in MACROS:
+        yield from _mistakes_in_macro(tree, name, bound)
         return
     for child in tree.children:
         if isinstance(child, Tree):
             yield from _mistakes(child, bound)
 
 
-def _mistakes_in_macro(tree: Tree[Token], count: int, bound: frozenset[str]) -> Iterator[str]:
-    owner, arguments = (child for child in tree.children if isinstance(child, Tree))
-    parts = [child for child in arguments.children if isinstance(child, Tree)]
-    names = {str(token) for part in parts[:count] for token in part.scan_values(bool)}
-    yield from _mistakes(owner, bound)
-    for part in parts[count:]:
-        yield from _mistakes(part, bound | names)
+def _mistakes_in_macro(tree: Tree[Token], name: str, bound: frozenset[str]) -> Iterator[str]:
+    binds, takes = MACROS[name]
+    arguments = _arguments(tree)
+    names = [_inner(argument) for argument in arguments[:binds]]
+    if len(arguments) != takes or any(inner.data != "ident" for inner in names):
+        yield f"needs {takes} arguments in .{name}()" + (f", such as .{name}(d, d > 1)" if takes == 2 else "")
+    owner = tree.children[0]
+    for part, known in [
+        (owner, bound),
+        *((part, bound | set(map(_name, names))) for part in arguments[binds:]),
+    ]:
+        if isinstance(part, Tree):
+            yield from _mistakes(part, known)
+
+
+def _arguments(tree: Tree[Token]) -> list[Tree[Token]]:
+    last = tree.children[-1]
+    parts = last.children if isinstance(last, Tree) and last.data == "exprlist" else []
+    return [part for part in parts if isinstance(part, Tree)]
 
 
 def _literals(tree: Tree[Token]) -> Iterator[Tree[Token]]:
-    """The argument of a function, where it is a text in the condition itself."""
-    argument = tree.children[-1]
-    if isinstance(argument, Tree) and (inner := _inner(argument)).data == "literal":
-        yield inner
+    """The last argument of a function, where it is a text in the condition itself."""
+    for argument in _arguments(tree)[-1:]:
+        if (inner := _inner(argument)).data == "literal":
+            yield inner
 
 
 def _inner(tree: Tree[Token]) -> Tree[Token]:

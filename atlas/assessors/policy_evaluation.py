@@ -4,6 +4,7 @@ JSON knows no integers, so 900 and 900.0 compare here; everything else compares 
 """
 
 import logging
+import math
 import operator
 import re
 import time
@@ -49,6 +50,8 @@ class Evaluation:
 
     def _to_cel(self, value: Any) -> Any:
         if not isinstance(value, (dict, list, tuple)):
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError("no number that JSON has")  # it is neither above nor below any limit
             return json_to_cel(value)
         if time.thread_time() > self._ends_at:
             raise TookTooLong

@@ -26,8 +26,8 @@ def _true(value: bool) -> bool:
     return value
 
 
-Line = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=200)]
 Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=2000)]
+Line = Annotated[Text, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Pattern = Annotated[Line, StringConstraints(pattern=r"^[^\[\]]*$")]
 Score = Annotated[StrictInt, Field(ge=0, le=100)]
 
@@ -52,13 +52,13 @@ class RuleTable(Frozen):
 # What an administrator reads after "must be".
 WANTED = {
     "tool": "the name of a tool, or a pattern with * and ? and no brackets",
-    "name": "a text of at most 200 characters",
+    "name": "a text of one line, at most 200 characters",
     "when": "a CEL condition in quotes",
     "score": "a whole number from 0 to 100",
     "floor": "a whole number from 0 to 100",
-    "classification": "a text of at most 200 characters",
+    "classification": "a text of one line, at most 200 characters",
     "rationale": "a text of at most 2000 characters",
-    "legal_basis": "a text of at most 200 characters",
+    "legal_basis": "a text of one line, at most 200 characters",
     "reviewers": 'a list of names, such as ["anna", "ben"]',
     "approvals": "a whole number from 1 on",
     "review_timeout": 'a duration in quotes, from one second to a year, such as "90s", "30m", "24h" or "3d"',
