@@ -186,7 +186,7 @@ async def test_the_time_runs_from_the_question_and_what_comes_too_late_is_cancel
     with pytest.raises(AssessorFailed, match="within 2 seconds"):
         await guard.fetch(asked)
     await guard.close()
-    assert time.monotonic() - begun < 1 and model.cancelled == ["fc-1"]
+    assert time.monotonic() - begun < 1.9 and model.cancelled == ["fc-1"]
 
 
 async def test_an_answer_that_was_ready_before_a_long_stop_is_used() -> None:

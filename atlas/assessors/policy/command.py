@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--policy", type=Path, metavar="FILE", help="else ATLAS_POLICY")
     asked.add_argument("--principal", default="agent", metavar="NAME", help="the agent that calls")
     asked.add_argument("--intent", metavar="TEXT", help="what the agent says the call is for")
+    asked.add_argument("--user-request", metavar="TEXT", help="what the agent says its user asked for")
     asked.add_argument("--threshold", type=_threshold, metavar="SCORE", help="1 to 100")
     asked.add_argument("--description", metavar="TEXT", help="what the tool says of itself")
     for name in ("read-only", "destructive"):
@@ -83,6 +84,7 @@ def _explain(options: argparse.Namespace) -> str:
         arguments=_arguments(options.arguments),
         principal=options.principal,
         intent=options.intent,
+        user_request=options.user_request,
     )
     return explain(policy, question)
 

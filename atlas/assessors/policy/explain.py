@@ -30,7 +30,8 @@ def _about_call(policy: Policy, question: Question) -> list[str]:
     return [
         f"Policy     {policy.file.path}, SHA-256 {policy.sha256}",
         f"Call       {tool.name} by {question.principal}"
-        + (f', who says it is for: "{question.intent}"' if question.intent else ""),
+        + (f', who says it is for: "{question.intent}"' if question.intent else "")
+        + (f', and that the user asked: "{question.user_request}"' if question.user_request else ""),
         f"Tool says  {known or nothing}",
         "",
     ]
