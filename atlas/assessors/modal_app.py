@@ -26,7 +26,7 @@ from typing import Any
 import modal
 
 from atlas.assessors import Answer
-from atlas.assessors.prompt import ANSWER_SCHEMA, PROMPT_VERSION, messages_of
+from atlas.assessors.prompt import BOUNDED_SCHEMA, PROMPT_VERSION, messages_of
 
 SERVED_MODEL = "atlas-welfare-v1"
 BASE_MODEL = "Qwen/Qwen3-4B-Instruct-2507"  # Apache-2.0; 8 GB in bfloat16, which leaves room on an L4
@@ -42,7 +42,6 @@ GPUS = os.environ.get("ATLAS_GPU", "L4,A10,L40S").split(",")  # in the order of 
 PYDANTIC = "pydantic==2.14.3"
 CONTEXT_TOKENS = 4096
 ANSWER_TOKENS = 512
-ANSWER_CHARACTERS = {"action": 120, "rationale": 400}
 MAX_PAYLOAD_CHARACTERS = 65_536
 JUDGE_SECONDS = 60
 STARTUP_SECONDS = 900
@@ -179,18 +178,9 @@ def checked(payload: Any) -> dict[str, Any]:
     return payload
 
 
-def bounded_schema() -> dict[str, Any]:
-    """The schema of an answer with bounds, which vLLM and llama.cpp keep to: small models find no end."""
-    properties = {name: dict(value) for name, value in ANSWER_SCHEMA["properties"].items()}
-    properties["risk_score"] |= {"minimum": 0, "maximum": 100}
-    for name, characters in ANSWER_CHARACTERS.items():
-        properties[name]["maxLength"] = characters
-    return {**ANSWER_SCHEMA, "properties": properties}
-
-
 def judge_with(server: ModelServer, payload: dict[str, Any]) -> dict[str, Any]:
     """One answer of the model; what is none raises, so that a person decides."""
-    schema = {"name": "assessment", "strict": True, "schema": bounded_schema()}
+    schema = {"name": "assessment", "strict": True, "schema": BOUNDED_SCHEMA}
     body = {
         "model": SERVED_MODEL,
         "messages": messages_of(payload),

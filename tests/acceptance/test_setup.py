@@ -251,7 +251,7 @@ def installed(checkout: Path, free_port: int) -> Path:
     packages = next((checkout / ".venv").glob("lib/python*/site-packages"))
     (packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
     stamp = subprocess.run(
-        ["cksum", "requirements.txt", "requirements.txt"], cwd=checkout, capture_output=True, check=True
+        ["cksum", "requirements.txt"], cwd=checkout, capture_output=True, check=True
     ).stdout
     (checkout / ".venv" / "installed-requirements.txt").write_bytes(stamp)
     (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_DATA_DIR=the data\n")

@@ -57,6 +57,7 @@ class Condition:
             raise ConditionInvalid(mistake)
         if _is_never_bool(self._tree):
             raise ConditionInvalid("is never true or false")
+        self._tree = _without_detours(self._tree)
         self._program = _environment().program(self._tree, functions=OPERATIONS)
 
     def holds(self, evaluation: Evaluation) -> bool:
@@ -70,6 +71,18 @@ class Condition:
 @cache
 def _environment() -> celpy.Environment:
     return celpy.Environment()
+
+
+# What the grammar puts around every value, for operators that are not there: visiting them is most of the work.
+DETOURS = {"conditionalor", "conditionaland", "relation", "addition", "multiplication", "unary", "member"}
+
+
+def _without_detours(tree: Tree[Token]) -> Tree[Token]:
+    """The same condition without the operators that have one operand and no sign."""
+    children = [_without_detours(child) if isinstance(child, Tree) else child for child in tree.children]
+    if tree.data in DETOURS and len(children) == 1 and isinstance(children[0], Tree):
+        return children[0]
+    return Tree(tree.data, children, tree.meta)
 
 
 def _mistakes(tree: Tree[Token], bound: frozenset[str]) -> Iterator[str]:
