@@ -73,7 +73,7 @@ def _environment() -> celpy.Environment:
     return celpy.Environment()
 
 
-# What the grammar puts around every value, for operators that are not there: visiting them is most of the work.
+# What the grammar puts around every value for operators that are not there: most of the work.
 DETOURS = {"conditionalor", "conditionaland", "relation", "addition", "multiplication", "unary", "member"}
 
 
