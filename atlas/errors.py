@@ -54,6 +54,10 @@ class PolicyInvalid(AtlasError):
     """The policy {path} cannot be used: {reason}"""
 
 
+class AssessorInvalid(AtlasError):
+    """The assessor cannot be used: {reason}."""
+
+
 class AssessorFailed(AtlasError):
     """{reason}"""
 

@@ -635,6 +635,17 @@ async def test_a_policy_is_read_again_and_the_old_one_stays_when_the_new_one_is_
     assert in_force.name == f"policy {in_force.sha256[:12]}"
 
 
+def test_a_floor_below_the_threshold_is_worth_a_warning(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever raises the threshold may have forgotten it: a model could approve such a call."""
+    path = write(rules("score = 95; floor = 70"))
+    PolicyInForce(path, threshold=70)
+    assert not caplog.records
+    PolicyInForce(path, threshold=80)
+    assert "is 70, below the threshold of 80: a model can approve its calls" in caplog.text
+
+
 async def test_a_policy_whose_file_is_gone_stays_in_force(write: Write) -> None:
     """A file that is being replaced is no reason to stop."""
     path = write(rules("score = 10"))

@@ -1,6 +1,7 @@
 """Chooses, in one place, what judges calls beside the policy."""
 
 from atlas.assessors import Assessor
+from atlas.errors import AssessorInvalid
 from atlas.settings import AssessorKind, Settings
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -12,10 +13,14 @@ def build_assessor(settings: Settings) -> Assessor | None:
     """The model that the settings ask for; None where the policy judges alone.
 
     What an assessor needs is imported only where it is used: Modal's SDK alone costs half a second.
+    Raises AssessorInvalid where a setting has a form that cannot be right.
     """
-    if settings.assessor_kind is AssessorKind.MODAL:
-        return _modal(settings)
-    return _openai(settings) if settings.assessor_kind is AssessorKind.OPENAI else None
+    try:
+        if settings.assessor_kind is AssessorKind.MODAL:
+            return _modal(settings)
+        return _openai(settings) if settings.assessor_kind is AssessorKind.OPENAI else None
+    except ValueError as error:
+        raise AssessorInvalid(reason=error) from error
 
 
 def _modal(settings: Settings) -> Assessor:

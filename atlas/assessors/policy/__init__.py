@@ -174,6 +174,12 @@ class PolicyInForce:
         policy = Policy(self._path, threshold=self._threshold)
         if self._reviewers is not None:
             policy.check_reviewers(self._reviewers)
+        for rule in policy.file.rules:
+            if rule.floor and rule.floor < self._threshold:
+                what = (
+                    "The floor of the rule %s is %s, below the threshold of %s: a model can approve its calls"
+                )
+                logger.warning(what, rule.title, rule.floor, self._threshold)
         return policy
 
 
