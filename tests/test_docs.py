@@ -42,7 +42,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 README = (ROOT / "README.md").read_text()
 URL = "http://127.0.0.1:8000"
 RUN_SECONDS = 100
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "data", ".npm-tests", "node_modules", ".*_cache")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", ".npm-tests", "node_modules", ".*_cache")
 FASTAPIS_OWN = {"/openapi.json"}
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -256,6 +256,7 @@ async def guide(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gatew
     """A gateway in a copy of the checkout, with the .env that a reader of the README would have."""
     checkout = tmp_path_factory.mktemp("reader") / "checkout"
     shutil.copytree(ROOT, checkout, ignore=NOT_COPIED)
+    shutil.rmtree(checkout / "data", ignore_errors=True)  # of a gateway that runs here; tests/data stays
     process = GatewayProcess(
         checkout, checkout / "gateway.py", PYTHONPATH=str(checkout), ATLAS_AGENT_KEY=AGENT_KEY
     )

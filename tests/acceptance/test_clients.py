@@ -355,6 +355,7 @@ async def test_it_is_alive_and_ready_and_names_its_parts(running: GatewayProcess
     assert {name: part["ok"] for name, part in parts.items()} == {
         "engine": True,
         "assessor": True,
+        "policy": True,
         "database": True,
     }
     assert parts["engine"]["name"] == "embedded" and parts["assessor"]["name"].startswith("policy ")
