@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -78,7 +79,10 @@ async def test_modal_judges_and_what_it_finds_harmless_is_executed(tmp_path: Pat
         ]
 
 
-async def test_a_restart_between_asking_modal_and_its_answer_costs_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_restart_between_asking_modal_and_its_answer_costs_nothing(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
     """The answer is used, and the function is not called twice."""
     async with ModalProcess(tmp_path, seconds=6) as modal:
         gateway = GatewayProcess(tmp_path, **modal.environment)
@@ -92,7 +96,7 @@ async def test_a_restart_between_asking_modal_and_its_answer_costs_nothing(tmp_p
                         return database.execute("SELECT count(*) FROM inquiries").fetchone() == (1,)
 
                 await eventually(is_asked)
-                await gateway.kill()
+                await gateway.stop(ending)
                 asking.cancel()
                 await asyncio.wait([asking])
         except Exception as error:  # the client's connection broke with the gateway
