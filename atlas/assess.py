@@ -4,7 +4,6 @@ The policy rules first. A model, where one is configured, is asked as well; the 
 policy's floor and the model's score, so that a model can add to the policy but never go below it.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +15,6 @@ from atlas import ledger
 from atlas.assessors import Answer, Assessor, Question, ToolFacts
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
-from atlas.assessors.prompt import is_cut
 from atlas.cases import CaseStore, add_assessment, add_inquiry, read_case
 from atlas.database import now
 from atlas.errors import AssessorFailed
@@ -25,6 +23,7 @@ from atlas.notifications import Notifier
 from atlas.settings import Settings
 
 WORST_SCORE = 100
+TOO_LONG = "The call is too long for a model to see all of it, or holds what cannot be shown to one."
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +61,8 @@ class Assessments:
         if case.assessment is None and case.status is Status.QUEUED:  # else a person was quicker
             judged = await self._judge(case)
         case = await self._store.change(case_id, partial(self._record, case_id=case_id, judged=judged))
+        if isinstance(judged, Inquiry) and judged != case.inquiry and self._model is not None:
+            self._model.drop(judged)
         if case.status is Status.PENDING_REVIEW:
             self._notifier.review_requested(case)
         return case
@@ -85,12 +86,13 @@ class Assessments:
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
             return ruled  # denied, not to be judged by the policy, or so high that no model could change it
         try:
+            if case.inquiry is None and await self._model.sees_only_a_part(question):
+                return _worst(ruled, TOO_LONG, assessor=self._model.assessor.name)
             if case.inquiry is None and self._model.is_durable:
                 return await self._model.ask(question)
             answer = await self._answer(case, question, self._model)
-            assessment = _with_answer(ruled, answer, self._model.assessor)
-            # In a thread, because to mask a very long call takes a second.
-            return _for_a_person(assessment) if await asyncio.to_thread(is_cut, question) else assessment
+            ruled = await self._rule(case.call, question)  # the policy may be another one by now
+            return ruled if ruled.is_denied else _with_answer(ruled, answer, self._model.assessor)
         except AssessorFailed as failure:
             logger.warning("A person decides, because there is no assessment: %s", failure)
             return _worst(ruled, str(failure), assessor=self._model.assessor.name)
@@ -110,7 +112,7 @@ class Assessments:
             logger.warning("A person decides, because the policy failed: %s", type(error).__name__)
             reason = f"The policy could not be applied: {type(error).__name__}."
             ruled = self._assessment(call, None)
-        return _worst(ruled, reason, assessor=self._policy.name)
+        return _worst(ruled, reason, assessor=ruled.assessor)
 
     def _assessment(self, call: ToolCall, ruling: Ruling | None) -> Assessment:
         return Assessment(
@@ -118,7 +120,7 @@ class Assessments:
             classification=ruling.classification if ruling else "",
             action=call.tool_name[:200],
             rationale=ruling.rationale if ruling else "",
-            assessor=self._policy.name,
+            assessor=f"policy {ruling.policy_sha256[:12]}" if ruling else self._policy.name,
             threshold=self._threshold,
             arguments_sha256=call.arguments_sha256,
             assessed_at=now(),
@@ -190,16 +192,11 @@ def _worst(ruled: Assessment, reason: str, *, assessor: str) -> Assessment:
     )
 
 
-def _for_a_person(assessment: Assessment) -> Assessment:
-    """At least at the threshold: what a model has not seen it cannot have judged."""
-    rationale = f"The call was too long for the model to see all of it. {assessment.rationale}"
-    score = max(assessment.risk_score, assessment.threshold)
-    return assessment.model_copy(update={"risk_score": score, "rationale": rationale})
-
-
 def _with_answer(ruled: Assessment, answer: Answer, assessor: Assessor) -> Assessment:
     """The higher of the policy's floor and the model's score, with the model's reasons."""
     floor = ruled.ruling.floor if ruled.ruling else WORST_SCORE
+    if answer.classification.strip().lower().startswith("prohibited"):
+        floor = max(floor, ruled.threshold)  # whatever number it says beside it
     return ruled.model_copy(
         update={
             "risk_score": max(floor, answer.risk_score),

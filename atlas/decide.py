@@ -26,7 +26,7 @@ from atlas.database import instant_text, now
 from atlas.errors import CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
 from atlas.models import Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
 
-UNASSESSED = (Status.QUEUED, Status.PENDING_REVIEW)  # the latter when a run failed before it could assess
+UNDECIDED = (Status.QUEUED, Status.PENDING_REVIEW)
 
 
 def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
@@ -102,6 +102,7 @@ class Vote:
     verdict: Verdict
     reviewer: str
     reason: str | None
+    is_signed: bool = False  # whether the reviewer's key has this name; else the name is a claim
 
 
 class Decisions:
@@ -125,13 +126,14 @@ class Decisions:
         Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished, NotPermitted.
         """
         case, ruled = await self._store.read(case_id), None
-        if case.assessment is None and vote.verdict is Verdict.APPROVED:
-            # Who may approve it, if anybody may, is for the policy to say; no model need be asked for that.
+        if vote.verdict is Verdict.APPROVED and case.decision is None:
+            # Who may approve it, if anybody may, is for the policy to say, also for one that came into force
+            # while the call waited; no model need be asked for that.
             ruled = await self._rule(case.call)
 
         def record(connection: Connection) -> Case:
             case = read_case(connection, case_id)
-            if ruled is not None and case.assessment is None and case.status in UNASSESSED:
+            if ruled is not None and case.status in UNDECIDED:
                 case = self._apply(connection, case, ruled)
             return case if case.status is Status.DENIED else _record_vote(connection, case, vote)
 
@@ -141,7 +143,8 @@ class Decisions:
         return case
 
     def _apply(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
-        case = record_assessment(connection, case, ruled)
+        if case.assessment is None:
+            case = record_assessment(connection, case, ruled)
         if ruled.is_denied:
             return _deny(connection, case, ruled)
         if case.status is Status.PENDING_REVIEW:
@@ -154,7 +157,7 @@ def _record_vote(connection: Connection, case: Case, vote: Vote) -> Case:
     if case.decision is not None and case.decision.decision is not vote.verdict:
         raise ContraryDecision(case_id=case.case_id, decision=case.decision.decision.value)
     if vote.verdict is Verdict.APPROVED:  # to stop a call every reviewer is good enough
-        _check_reviewer(case, vote.reviewer)
+        _check_reviewer(case, vote)
     if case.decision is not None:
         return case
     _check_open(case)
@@ -163,11 +166,17 @@ def _record_vote(connection: Connection, case: Case, vote: Vote) -> Case:
     return _decide_by_person(connection, case, vote)
 
 
-def _check_reviewer(case: Case, reviewer: str) -> None:
+def _check_reviewer(case: Case, vote: Vote) -> None:
     ruling = case.assessment.ruling if case.assessment else None
-    if ruling is not None and ruling.reviewers and reviewer not in ruling.reviewers:
+    if ruling is None or not (ruling.reviewers or ruling.approvals > 1):
+        return
+    if not vote.is_signed:
+        raise NotPermitted(reason=f"To approve case {case.case_id} takes a reviewer's key that has a name.")
+    if ruling.reviewers and vote.reviewer not in ruling.reviewers:
         names = ", ".join(ruling.reviewers)
-        raise NotPermitted(reason=f"The policy lets {names} decide on case {case.case_id}, not {reviewer}.")
+        raise NotPermitted(
+            reason=f"The policy lets {names} approve case {case.case_id}, not {vote.reviewer}."
+        )
 
 
 def _is_last_approval(connection: Connection, case: Case, vote: Vote) -> bool:

@@ -62,6 +62,10 @@ class AssessorFailed(AtlasError):
     """{reason}"""
 
 
+class QuestionUnfit(AssessorFailed):
+    """{reason}"""
+
+
 class DataDirectoryInUse(AtlasError):
     """Another gateway works on the data directory {path}; one directory serves one gateway."""
 

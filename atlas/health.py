@@ -54,7 +54,7 @@ def add_health(
         """Each part that was chosen, and whether it answers; 503 where one does not."""
         parts = {
             "engine": _part(server.name, server.health() or courier.problem),
-            "assessor": _part(_assessor_name(policy, model), model.problem if model else None),
+            "assessor": _assessor_part(policy, model),
             "policy": _policy_part(policy),
             "database": _part("sqlite", await _database_problem(database)),
         }
@@ -72,8 +72,12 @@ def _policy_part(policy: PolicyInForce) -> dict[str, Any]:
     return {"name": policy.name, "ok": True, "sha256": policy.sha256} | problem
 
 
-def _assessor_name(policy: PolicyInForce, model: Guard | None) -> str:
-    return model.assessor.name if model else policy.name
+def _assessor_part(policy: PolicyInForce, model: Guard | None) -> dict[str, Any]:
+    if model is None:
+        return _part(policy.name, None)
+    # Not ok only while it rests: if nobody called the gateway for its sake, it would never be asked again.
+    problem = {"problem": model.problem} if model.problem else {}
+    return {"name": model.assessor.name, "ok": not model.is_resting} | problem
 
 
 async def _database_problem(database: Database) -> str | None:

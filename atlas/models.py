@@ -1,10 +1,23 @@
 """The data of one call in the order of its path: ToolCall, Assessment, Decision, Outcome, Case."""
 
+import re
+import unicodedata
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that nobody reads
+
+
+def plain_text(text: str) -> str:
+    """The text without what a terminal or a page would obey or hide: controls, formats, lone surrogates.
+
+    A line break or a tab becomes a blank.
+    """
+    blanks = " ".join(re.split(r"[\t\n\v\f\r\x85\u2028\u2029]+", text))
+    return "".join(character for character in blanks if unicodedata.category(character) not in HIDDEN)
 
 
 class Frozen(BaseModel):

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
@@ -21,7 +21,7 @@ from atlas.errors import (
     ReviewExpired,
     TransitionRefused,
 )
-from atlas.models import Case, Frozen, Verdict
+from atlas.models import Case, Frozen, Verdict, plain_text
 
 HTTP_STATUS: dict[type[AtlasError], int] = {
     NotAuthenticated: 401,
@@ -34,13 +34,20 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
 }
 
 
+def visible(name: str) -> str:
+    """A name that reads as it is written: two reviewers must not look like one in the ledger."""
+    if plain_text(name) != name or name != name.strip():
+        raise ValueError("a name has no control or invisible characters and no blanks around it")
+    return name
+
+
 class DecisionRequest(Frozen):
     """What a reviewer posts."""
 
     decision: Verdict
     event_id: Annotated[str, Field(min_length=1, max_length=40)]
-    reviewer: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    reason: Annotated[str, Field(max_length=4000)] | None = None
+    reviewer: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
+    reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
 
 
 class DecisionReceipt(Frozen):
@@ -68,7 +75,12 @@ def add_webhook(
         request: DecisionRequest, named: Annotated[str | None, Depends(gate)]
     ) -> DecisionReceipt:
         """Record a decision and wake the workflow."""
-        vote = Vote(request.decision, reviewer=signature(named, request.reviewer), reason=request.reason)
+        vote = Vote(
+            request.decision,
+            reviewer=signature(named, request.reviewer),
+            reason=request.reason,
+            is_signed=named is not None,
+        )
         case = await decisions.record(request.event_id, vote)
         if case.decision is None:
             return DecisionReceipt(

@@ -79,9 +79,9 @@ def decisions(store: CaseStore, **fields: Any) -> Decisions:
     return Decisions(store=store, rule=rule, timeout=timedelta(days=1))
 
 
-def approval(reviewer: str = "reviewer", reason: str | None = None) -> Vote:
+def approval(reviewer: str = "reviewer", reason: str | None = None, *, is_signed: bool = True) -> Vote:
     """A reviewer says yes."""
-    return Vote(Verdict.APPROVED, reviewer=reviewer, reason=reason)
+    return Vote(Verdict.APPROVED, reviewer=reviewer, reason=reason, is_signed=is_signed)
 
 
 def rejection(reviewer: str = "reviewer", reason: str | None = None) -> Vote:

@@ -2,15 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from fastmcp import FastMCP
 from injections import INJECTIONS, Injection
 from mcp.types import ToolAnnotations
-from store import open_case, open_store, settings_of_test, tool_call
+from store import approval, open_case, open_store, settings_of_test, tool_call
 from test_guard import FAILURES, GOOD, Says, SaysLater
 
 from atlas import ledger
@@ -18,7 +20,7 @@ from atlas.assess import Assessments, tool_facts
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.cases import CaseStore
-from atlas.decide import decide_by_score
+from atlas.decide import Decisions, decide_by_score
 from atlas.models import Case, Status
 from atlas.notifications import Notifier
 from atlas.settings import Settings
@@ -28,7 +30,12 @@ LENIENT = 'unknown_tools = "person"\n[[rule]]\ntool = "check_status"\nscore = 12
 
 
 def assessments_of(
-    store: CaseStore, directory: Path, *, policy: str = LENIENT, model: Says | None = None
+    store: CaseStore,
+    directory: Path,
+    *,
+    policy: str = LENIENT,
+    model: Says | None = None,
+    seconds: float = 0.2,
 ) -> Assessments:
     """The stage, with a policy of such text and such a model."""
     settings = settings_of_test(directory, atlas_assess_seconds=0.2)
@@ -38,7 +45,7 @@ def assessments_of(
         store=store,
         server=FastMCP("empty"),
         policy=PolicyInForce(path, threshold=70, reviewers=None),
-        model=Guard(model, seconds=0.2) if model else None,
+        model=Guard(model, seconds=seconds) if model else None,
         settings=settings,
         notifier=Notifier(settings),
         decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
@@ -151,16 +158,19 @@ async def test_a_model_that_was_talked_into_a_zero_gets_no_attack_past_a_person(
         case = await open_case(store, call)
         model = Says(lambda: GOOD | {"risk_score": 0})
         case = await assessments_of(store, tmp_path, policy=SHIPPED, model=model).assess(case.case_id)
-    assert case.status is Status.PENDING_REVIEW and model.asked == 1
-    assert case.assessment is not None and case.assessment.risk_score == 70
+    assert case.status is Status.PENDING_REVIEW
+    # A call that is too long to be seen whole is not shown to a model at all.
+    assert case.assessment is not None and case.assessment.risk_score == (70 if model.asked else 100)
 
 
 async def test_a_call_that_the_model_saw_only_in_part_goes_to_a_person(tmp_path: Path) -> None:
     """What is hidden in the middle of much text was judged by nobody."""
-    case = await assessed(tmp_path, LENIENT, Says(lambda: GOOD), note="All is well. " * 2000)
-    assert case.status is Status.PENDING_REVIEW
-    assert case.assessment is not None and case.assessment.risk_score == 70
-    assert "too long for the model to see all of it" in case.assessment.rationale
+    model = Says(lambda: GOOD)
+    case = await assessed(tmp_path, LENIENT, model, note="All is well. " * 2000)
+    assert case.status is Status.PENDING_REVIEW and model.asked == 0
+    assert (
+        case.assessment is not None and "too long for a model to see all of it" in case.assessment.rationale
+    )
 
 
 async def test_a_plain_reason_leaves_the_model_its_say(tmp_path: Path) -> None:
@@ -198,25 +208,88 @@ async def test_where_another_model_was_asked_the_present_one_judges(tmp_path: Pa
 
 
 async def test_a_slow_model_does_not_hold_up_other_calls(tmp_path: Path) -> None:
-    """They are judged while it thinks."""
+    """They are judged while it thinks, by the same one."""
+    answers = [lambda: asyncio.sleep(60), lambda: GOOD]
     async with open_store(tmp_path) as store:
         slow, quick = await open_case(store), await open_case(store, tool_call("check_status", a=1))
-        waiting = asyncio.create_task(
-            assessments_of(store, tmp_path, model=Says(lambda: asyncio.sleep(60))).assess(slow.case_id)
-        )
-        await assessments_of(store, tmp_path, model=Says(lambda: GOOD)).assess(quick.case_id)
+        model = Says(lambda: answers[model.asked - 1]())
+        assessments = assessments_of(store, tmp_path, model=model, seconds=5)
+        waiting = asyncio.create_task(assessments.assess(slow.case_id))
+        while not model.asked:
+            await asyncio.wait([waiting], timeout=0.01)
+        assert (await assessments.assess(quick.case_id)).status is Status.AUTHORIZED
         assert not waiting.done()
         assert (await waiting).status is Status.PENDING_REVIEW
 
 
 async def test_a_person_who_is_quicker_than_the_model_wins(tmp_path: Path) -> None:
-    """The policy alone says who may decide; a late answer of the model changes nothing."""
+    """The policy alone says who may decide; the model's answer, when it comes, changes nothing."""
     async with open_store(tmp_path) as store:
         case = await open_case(store)
-        assessments = assessments_of(store, tmp_path, model=SaysLater(lambda: GOOD | {"risk_score": 99}))
+        model = SaysLater(lambda: GOOD | {"risk_score": 99})
+        assessments = assessments_of(store, tmp_path, model=model)
         await assessments.assess(case.case_id)
-        assessment = await assessments.rule(case.call)
-        assert assessment.risk_score == 12 and assessment.model_score is None
+        decisions = Decisions(store=store, rule=assessments.rule, timeout=timedelta(days=1))
+        await decisions.record(case.case_id, approval())
+        after = await assessments.assess(case.case_id)
+        assert after.status is Status.AUTHORIZED and after.decision is not None
+        assert after.assessment is not None and after.assessment.model_score is None
+
+
+async def test_an_answer_that_was_on_its_way_when_a_person_decided_changes_nothing(tmp_path: Path) -> None:
+    """Whoever is first on record."""
+    release = asyncio.Event()
+
+    async def wait() -> Any:
+        await release.wait()
+        return GOOD | {"risk_score": 99}
+
+    async with open_store(tmp_path) as store:
+        case = await open_case(store)
+        assessments = assessments_of(store, tmp_path, model=Says(wait), seconds=20)
+        asking = asyncio.create_task(assessments.assess(case.case_id))
+        decisions = Decisions(store=store, rule=assessments.rule, timeout=timedelta(days=1))
+        await decisions.record(case.case_id, approval())
+        release.set()
+        after = await asking
+        assert after.status is Status.AUTHORIZED
+        assert after.assessment is not None and after.assessment.model_score is None
+
+
+async def test_of_two_questions_about_one_case_the_second_is_dropped(tmp_path: Path) -> None:
+    """Two runs may ask at once; only what is on record is fetched."""
+    async with open_store(tmp_path) as store:
+        case = await open_case(store)
+        first, second = SaysLater(lambda: GOOD), SaysLater(lambda: GOOD)
+        second.reference = "fc-2"
+        asked = await assessments_of(store, tmp_path, model=first).assess(case.case_id)
+        late = assessments_of(store, tmp_path, model=second)
+        judged = await late._model.ask(await late._question(case.call))  # type: ignore[union-attr]
+        late._judge = AsyncMock(return_value=judged)  # type: ignore[method-assign]
+        assert (await late.assess(case.case_id)).inquiry == asked.inquiry
+        await late._model.close()  # type: ignore[union-attr]
+        assert (first.cancelled, second.cancelled) == ([], ["fc-2"])
+
+
+async def test_what_a_model_calls_prohibited_goes_to_a_person_whatever_number_it_says(tmp_path: Path) -> None:
+    """An answer that contradicts itself approves nothing."""
+    case = await assessed(tmp_path, LENIENT, Says(lambda: GOOD | {"classification": "Prohibited"}))
+    assert case.status is Status.PENDING_REVIEW
+
+
+async def test_a_denial_that_came_into_force_while_the_model_thought_holds(tmp_path: Path) -> None:
+    """The policy is asked again when the answer is there."""
+    async with open_store(tmp_path) as store:
+        case = await open_case(store)
+        path = tmp_path / "policy.toml"
+
+        def deny() -> Any:
+            path.write_text('[[rule]]\ntool = "check_status"\ndeny = true')
+            assessments._policy.reload()
+            return GOOD
+
+        assessments = assessments_of(store, tmp_path, model=Says(deny))
+        assert (await assessments.assess(case.case_id)).status is Status.DENIED
 
 
 async def test_what_a_tool_says_of_itself_is_what_the_judges_see(tmp_path: Path) -> None:

@@ -185,12 +185,32 @@ async def test_only_the_reviewers_that_the_policy_names_can_approve_and_everybod
     """To stop a call every reviewer is good enough."""
     async with open_store(tmp_path) as store:
         case = await ruled(store, reviewers=("sarah",))
-        with pytest.raises(NotPermitted, match="lets sarah decide"):
+        with pytest.raises(NotPermitted, match="lets sarah approve"):
             await decisions(store).record(case.case_id, approval("desk 4"))
         unassessed = await open_case(store)
-        with pytest.raises(NotPermitted, match="lets sarah decide"):
+        with pytest.raises(NotPermitted, match="lets sarah approve"):
             await decisions(store, reviewers=("sarah",)).record(unassessed.case_id, approval("desk 4"))
         assert (await decisions(store).record(case.case_id, rejection("desk 4"))).status is Status.REJECTED
+
+
+@pytest.mark.parametrize("asks", [{"approvals": 2}, {"reviewers": ("sarah",)}])
+async def test_a_name_that_no_key_has_is_no_reviewer_where_the_policy_asks_who_approves(
+    tmp_path: Path, asks: dict[str, Any]
+) -> None:
+    """One key without a name could else be two reviewers."""
+    async with open_store(tmp_path) as store:
+        case = await ruled(store, **asks)
+        with pytest.raises(NotPermitted, match="a reviewer's key that has a name"):
+            await decisions(store, **asks).record(case.case_id, approval("sarah", is_signed=False))
+
+
+async def test_a_denial_that_came_into_force_while_the_call_waited_holds(tmp_path: Path) -> None:
+    """No person can lift it, also where the call was put before one."""
+    async with open_store(tmp_path) as store:
+        case = await ruled(store)
+        with pytest.raises(CaseFinished, match="DENIED"):
+            await decisions(store, is_denied=True).record(case.case_id, approval())
+        assert (await store.read(case.case_id)).status is Status.DENIED
 
 
 async def test_the_policy_can_give_a_review_its_own_time(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.guard import MOST_QUESTIONS, REST_SECONDS, Guard
 from atlas.database import now
-from atlas.errors import AssessorFailed
+from atlas.errors import AssessorFailed, QuestionUnfit
 from atlas.models import Inquiry
 
 GOOD = {"risk_score": 12, "classification": "minimal", "action": "read", "rationale": "It only reads."}
@@ -45,10 +45,11 @@ class SaysLater(Says):
     def __init__(self, make: Callable[[], Any]) -> None:
         super().__init__(make)
         self.cancelled: list[str] = []
+        self.reference = "fc-1"
 
     async def ask(self, question: Question) -> str:
         """Give a reference."""
-        return "fc-1"
+        return self.reference
 
     async def fetch(self, reference: str) -> Any:
         """Answer as `judge` does."""
@@ -113,15 +114,18 @@ async def test_after_five_failures_in_a_row_the_assessor_is_left_alone_for_a_min
     clock, model = [0.0], Says(fail)
     guard = Guard(model, seconds=1, clock=lambda: clock[0])
     for count in range(5):
-        assert guard.problem is None, count
+        assert not guard.is_resting, count
         with pytest.raises(AssessorFailed):
             await guard.judge(QUESTION)
-    assert guard.problem is not None and "5 times in a row" in guard.problem
+    assert guard.is_resting and "5 times in a row, at last so: The assessor failed: Runtime" in str(
+        guard.problem
+    )
     model.make = lambda: GOOD
     with pytest.raises(AssessorFailed, match="was not asked"):
         await guard.judge(QUESTION)
     assert model.asked == 5
     clock[0] += REST_SECONDS
+    assert not guard.is_resting and guard.problem is not None  # nothing has shown that it works again
     model.make = fail
     with pytest.raises(AssessorFailed, match="RuntimeError"):
         await guard.judge(QUESTION)
@@ -138,9 +142,29 @@ async def test_that_a_question_was_taken_does_not_end_a_row_of_failures() -> Non
         inquiry = await guard.ask(QUESTION)
         with pytest.raises(AssessorFailed, match="RuntimeError"):
             await guard.fetch(inquiry)
-    assert guard.problem is not None
+    assert guard.is_resting
     with pytest.raises(AssessorFailed, match="was not asked"):
         await guard.ask(QUESTION)
+
+
+async def test_a_question_that_no_assessor_could_answer_does_not_put_it_to_rest() -> None:
+    """An agent could else send five of them and have everybody's calls go to a person."""
+
+    def unfit() -> Any:
+        raise QuestionUnfit(reason="The call is too long.")
+
+    guard = Guard(Says(unfit), seconds=1)
+    for _ in range(6):
+        with pytest.raises(AssessorFailed, match="too long"):
+            await guard.judge(QUESTION)
+    assert not guard.is_resting and guard.problem is None
+
+
+async def test_what_a_model_says_reads_as_it_is_written() -> None:
+    """No control or invisible characters reach the terminal of whoever reads the record."""
+    words = {"rationale": "fine\x1b[2K\u202egnp.exe\u200b\nnext", "classification": "low\x9b31m"}
+    answer = await Guard(Says(lambda: GOOD | words), seconds=1).judge(QUESTION)
+    assert (answer.rationale, answer.classification) == ("fine[2Kgnp.exe next", "low31m")
 
 
 async def test_four_failures_and_an_answer_begin_the_count_anew() -> None:
@@ -154,7 +178,7 @@ async def test_four_failures_and_an_answer_begin_the_count_anew() -> None:
                 await guard.judge(QUESTION)
         model.make = lambda: GOOD
         await guard.judge(QUESTION)
-    assert guard.problem is None and model.asked == 15
+    assert not guard.is_resting and guard.problem is None and model.asked == 15
 
 
 async def test_questions_beyond_what_the_gateway_can_hold_go_to_a_person() -> None:

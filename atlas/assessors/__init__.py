@@ -1,10 +1,10 @@
 """The judges of a call: a family of interchangeable parts that answer with a risk score from 0 to 100."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
-from atlas.models import Frozen
+from atlas.models import Frozen, plain_text
 
 
 class ToolFacts(Frozen):
@@ -30,17 +30,20 @@ class Question(Frozen):
     user_request: str | None = None  # the agent's claim, from `_meta` of the call
 
 
+Words = Annotated[StrictStr, AfterValidator(plain_text)]  # a model's; they are shown to people
+
+
 class Answer(BaseModel):
     """What a model has to answer; nothing is converted, so that 70.5 or "70" is no score."""
 
     model_config = ConfigDict(extra="forbid")
 
     risk_score: StrictInt = Field(ge=0, le=100)
-    classification: StrictStr = Field(max_length=200)
-    action: StrictStr = Field(max_length=200)
-    rationale: StrictStr = Field(max_length=4000)
-    model: StrictStr | None = Field(default=None, max_length=200)
-    version: StrictStr | None = Field(default=None, max_length=200)  # of prompt or weights, where they say it
+    classification: Words = Field(max_length=200)
+    action: Words = Field(max_length=200)
+    rationale: Words = Field(max_length=4000)
+    model: Words | None = Field(default=None, max_length=200)
+    version: Words | None = Field(default=None, max_length=200)  # of prompt or weights, where they say it
 
 
 class Assessor(Protocol):

@@ -4,14 +4,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from atlas.assessors import Answer, Assessor, DurableAssessor, Question
+from atlas.assessors.prompt import is_cut
 from atlas.database import now
-from atlas.errors import AssessorFailed
+from atlas.errors import AssessorFailed, QuestionUnfit
 from atlas.models import Inquiry
 
 FAILURES_BEFORE_REST = 5
@@ -20,6 +22,7 @@ CANCEL_SECONDS = 5.0
 MOST_QUESTIONS = 256  # at once: the workflow engine has twice as many places, so that other calls go on
 
 Result = TypeVar("Result")
+PREPARING = ThreadPoolExecutor(2, "question")  # of its own: conditions and stores have theirs
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ class Guard:
         self._seconds = seconds
         self._clock = clock
         self._failures = 0
+        self._last_failure = ""
         self._rests_until = 0.0
         self._open_questions = 0
         self._cancellations: set[asyncio.Task[None]] = set()
@@ -48,14 +52,17 @@ class Guard:
         return isinstance(self.assessor, DurableAssessor)
 
     @property
+    def is_resting(self) -> bool:
+        """Whether the assessor is left alone just now."""
+        return self._clock() < self._rests_until
+
+    @property
     def problem(self) -> str | None:
-        """Why the assessor is left alone just now, for /readyz."""
-        if self._clock() >= self._rests_until:
+        """What is wrong with the assessor as far as its last answers tell, for /readyz."""
+        if not self._failures:
             return None
-        return (
-            f"It failed {self._failures} times in a row and is left alone for {REST_SECONDS:g} seconds; "
-            "meanwhile a person decides."
-        )
+        rest = " It is left alone for a minute; meanwhile a person decides." if self.is_resting else ""
+        return f"It failed {self._failures} times in a row, at last so: {self._last_failure}{rest}"
 
     async def judge(self, question: Question) -> Answer:
         """The answer to a question, within the deadline."""
@@ -78,10 +85,22 @@ class Guard:
                 lambda: self._read(assessor.fetch(inquiry.reference)), max(left, self._seconds / 10)
             )
         except AssessorFailed:
-            task = asyncio.create_task(self._cancel(assessor, inquiry.reference))
-            self._cancellations.add(task)
-            task.add_done_callback(self._cancellations.discard)
+            self._cancel_later(assessor, inquiry.reference)
             raise
+
+    async def sees_only_a_part(self, question: Question) -> bool:
+        """Whether a model would not see the whole call; what it has not seen it cannot have judged."""
+        # In a thread, because to mask a very long call takes a second; and no failure of the assessor.
+        loop = asyncio.get_running_loop()
+        try:
+            return await asyncio.wait_for(loop.run_in_executor(PREPARING, is_cut, question), self._seconds)
+        except asyncio.TimeoutError:
+            return True
+
+    def drop(self, inquiry: Inquiry) -> None:
+        """Stop the work on a question whose answer nobody will fetch."""
+        if isinstance(self.assessor, DurableAssessor):
+            self._cancel_later(self.assessor, inquiry.reference)
 
     async def close(self) -> None:
         """Let the assessor give back its connections."""
@@ -95,8 +114,8 @@ class Guard:
         return self.assessor
 
     def _refuse_while_resting(self) -> None:
-        if (problem := self.problem) is not None:
-            raise AssessorFailed(reason=f"The assessor was not asked. {problem}")
+        if self.is_resting:
+            raise AssessorFailed(reason=f"The assessor was not asked. {self.problem}")
         if self._open_questions >= MOST_QUESTIONS:
             raise AssessorFailed(reason=f"The assessor is busy with {MOST_QUESTIONS} other calls.")
 
@@ -107,9 +126,12 @@ class Guard:
             result = await asyncio.wait_for(begin(), seconds)
             if time.monotonic() - begun > seconds:  # an assessor that never waits cannot be interrupted
                 raise asyncio.TimeoutError
+        except QuestionUnfit:
+            raise  # no assessor could do better: whoever asks such questions must not put it to rest
         except Exception as error:
-            self._failed()
-            raise AssessorFailed(reason=_reason(error, seconds=self._seconds)) from error
+            reason = _reason(error, seconds=self._seconds)
+            self._failed(reason)
+            raise AssessorFailed(reason=reason) from error
         finally:
             self._open_questions -= 1
         return result
@@ -119,11 +141,17 @@ class Guard:
         self._failures = 0  # only an answer ends a row of failures, not that a question was taken
         return answer
 
-    def _failed(self) -> None:
+    def _failed(self, reason: str) -> None:
         self._failures += 1
+        self._last_failure = reason
         if self._failures >= FAILURES_BEFORE_REST:
             self._rests_until = self._clock() + REST_SECONDS
-            logger.error("The assessor %s failed %d times in a row", self.assessor.name, self._failures)
+            logger.error("The assessor %s is left alone for a minute: %s", self.assessor.name, self.problem)
+
+    def _cancel_later(self, assessor: DurableAssessor, reference: str) -> None:
+        task = asyncio.create_task(self._cancel(assessor, reference))
+        self._cancellations.add(task)
+        task.add_done_callback(self._cancellations.discard)
 
     async def _cancel(self, assessor: DurableAssessor, reference: str) -> None:
         try:
