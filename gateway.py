@@ -20,6 +20,7 @@ from atlas.assess import Assessments
 from atlas.assessors.choose import build_assessor
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy.reloading import reloading_on_hangup
 from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate, ThisMachineOnly
 from atlas.cases import CaseStore
 from atlas.database import Database
@@ -71,6 +72,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
                 stack.push_async_callback(model.close)
             stack.push_async_callback(executor.close)
             await executor.recover()
+            await stack.enter_async_context(reloading_on_hangup(policy))
             await stack.enter_async_context(mcp_lifespan())
             inngest_endpoint = inngest_alone(app, settings, stages)
             await stack.enter_async_context(engine.run(inngest_endpoint, url=app.state.url))
@@ -81,7 +83,6 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     # Without FastAPI's pages, whose scripts come from somebody else's host, and what they describe.
     app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"
-    app.state.reload_policy = policy.reload
     app.state.banner = banner(settings, server=engine, policy=policy, model=model)
     add_health(
         app,

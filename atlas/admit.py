@@ -1,28 +1,18 @@
 """Stage 1: every tool call, on every transport, becomes a case and an event, and waits for its answer."""
 
-import inspect
 import logging
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any
 
 from fastmcp.exceptions import NotFoundError, ToolError, ValidationError
 from fastmcp.server.context import Context
-from fastmcp.server.dependencies import without_injected_parameters
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools import Tool, ToolResult
-from fastmcp.tools.function_tool import FunctionTool
-from fastmcp.utilities.types import get_cached_typeadapter
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 from mcp.types import CallToolRequestParams, ListToolsRequest
-from pydantic import TypeAdapter
-from pydantic import ValidationError as PydanticValidationError
-from referencing import Registry
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
+from atlas.arguments import check_arguments
 from atlas.auth import current_principal
 from atlas.canonical import NotCanonical, digest
 from atlas.cases import CaseStore, insert_case
@@ -31,7 +21,7 @@ from atlas.report import GET_OUTCOME, answer, is_settled
 from atlas.settings import Settings
 
 INTENT, USER_REQUEST = "io.atlas/intent", "io.atlas/user_request"  # in `_meta` of a call
-LONGEST_CLAIM = 4000  # characters
+LONGEST_CLAIM = 1000  # characters
 
 logger = logging.getLogger(__name__)
 
@@ -117,34 +107,3 @@ def claim(context: Context, name: str) -> str | None:
     said = (request.meta or {}).get(name) if request else None
     # A lone surrogate, which no file can hold, becomes a question mark.
     return said[:LONGEST_CLAIM].encode("utf-8", "replace").decode() if isinstance(said, str) else None
-
-
-async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
-    """Raise the error that an invalid call of the tool gets without the gateway."""
-    if isinstance(tool, FunctionTool):
-        try:
-            _signature_check(tool.fn).validate_python(arguments)
-        except PydanticValidationError as error:
-            raise ValidationError(str(error)) from error
-        return
-    # An empty registry: a schema must not make the gateway fetch what it refers to.
-    validator = Draft202012Validator(tool.parameters, registry=Registry())
-    mistake = best_match(validator.iter_errors(arguments))
-    if mistake is not None:
-        raise ValidationError(f"Invalid arguments for tool {tool.name!r}: {mistake.message}")
-
-
-@lru_cache(maxsize=1024)
-def _signature_check(function: Callable[..., Any]) -> TypeAdapter[Any]:
-    """Checks arguments as FastMCP does, on a function of the same name and parameters that does nothing."""
-    called = without_injected_parameters(function)
-
-    def nothing(*args: Any, **kwargs: Any) -> None:
-        return None
-
-    nothing.__name__ = called.__name__
-    nothing.__qualname__ = called.__qualname__
-    nothing.__module__ = called.__module__
-    nothing.__annotations__ = inspect.get_annotations(called) | {"return": Any}
-    nothing.__signature__ = inspect.signature(called).replace(return_annotation=Any)  # type: ignore[attr-defined]
-    return get_cached_typeadapter(nothing)

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from functools import partial
 
 from fastmcp import FastMCP
+from fastmcp.tools import Tool
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.arguments import as_the_tool_takes_them
 from atlas.assessors import Answer, Assessor, Question, ToolFacts
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
@@ -94,7 +96,7 @@ class Assessments:
             ruled = await self._rule(case.call, question)  # the policy may be another one by now
             return ruled if ruled.is_denied else _with_answer(ruled, answer, self._model.assessor)
         except AssessorFailed as failure:
-            logger.warning("A person decides, because there is no assessment: %s", failure)
+            logger.warning("A person decides on %s, because no model judged it: %s", case.case_id, failure)
             return _worst(ruled, str(failure), assessor=self._model.assessor.name)
 
     async def _answer(self, case: Case, question: Question, model: Guard) -> Answer:
@@ -128,9 +130,10 @@ class Assessments:
         )
 
     async def _question(self, call: ToolCall) -> Question:
+        tool = await self._server.get_tool(call.tool_name)
         return Question(
-            tool=await tool_facts(self._server, call.tool_name),
-            arguments=call.arguments,
+            tool=facts_of(tool, call.tool_name),
+            arguments=as_the_tool_takes_them(tool, call.arguments),
             principal=call.principal,
             intent=call.intent,
             user_request=call.user_request,
@@ -138,8 +141,12 @@ class Assessments:
 
 
 async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:
-    """What a tool says of itself; a tool that is not there says nothing."""
-    tool = await server.get_tool(tool_name)
+    """What a tool of a server says of itself; a tool that is not there says nothing."""
+    return facts_of(await server.get_tool(tool_name), tool_name)
+
+
+def facts_of(tool: Tool | None, tool_name: str) -> ToolFacts:
+    """What a tool says of itself."""
     if tool is None:
         return ToolFacts(name=tool_name)
     hints = tool.annotations

@@ -7,6 +7,7 @@ the last one makes the decision.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
@@ -141,6 +142,11 @@ class Decisions:
         if case.status is Status.DENIED:  # raised here, because it may have been denied just now
             raise CaseFinished(case_id=case_id, status=case.status.value)
         return case
+
+    async def approvals_of(self, case: Case) -> int:
+        """How many reviewers have approved a case so far."""
+        given = await self._store.database.read(partial(read_approvals, case=case))
+        return len(given)
 
     def _apply(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
         if case.assessment is None:

@@ -181,7 +181,7 @@ def _verify(path: Path) -> int:
 
 def _export(path: Path) -> int:
     for entry in read(path):
-        sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(entry) + "\n")
     return 0
 
 

@@ -16,10 +16,8 @@ GRACE_SECONDS = 1  # open SSE streams never end by themselves
 
 
 def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> None:
-    """Serve until SIGINT or SIGTERM; SIGHUP reads the policy again.
-
-    `banner` makes the start-up text from the gateway's URL.
-    """
+    """Serve until SIGINT or SIGTERM; `banner` makes the start-up text from the gateway's URL."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the policy is read again on it, and after that
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("httpx", "httpx2", "mcp", "alembic", "inngest"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -34,7 +32,6 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     app.state.url = _url(settings.atlas_host, listener.getsockname()[1])
     sys.stdout.write(banner(app.state.url) + "\n")
     sys.stdout.flush()
-    signal.signal(signal.SIGHUP, lambda *_: app.state.reload_policy())
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
         uvicorn.Server(config).run(sockets=[listener])
 
@@ -43,8 +40,10 @@ class WithoutTraceback(logging.Filter):
     """Lets the MCP server's records through without the text of exceptions: a tool's may repeat arguments."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep the exception's type only."""
+        """Keep the exception's type only, and nothing of what is said for debugging."""
         is_of_tools = record.name.startswith(("fastmcp", "mcp"))
+        if is_of_tools and record.levelno < logging.INFO:
+            return False  # it holds arguments
         if is_of_tools and record.exc_info and record.exc_info[0] is not None:
             record.msg = f"{record.getMessage()} ({record.exc_info[0].__name__})"
             record.args, record.exc_info, record.exc_text = None, None, None

@@ -1,6 +1,7 @@
 """The one reader of the environment: every setting, its default, and the combinations that are refused."""
 
 import re
+import unicodedata
 from datetime import timedelta
 from enum import Enum
 from functools import cached_property
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from atlas.models import plain_text
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
@@ -62,10 +65,10 @@ class Settings(BaseSettings):
 
     atlas_policy: Path = Path(__file__).parent / "policy.toml"
     atlas_risk_threshold: int = Field(default=70, ge=1, le=100)
-    atlas_assess_seconds: float = Field(default=30, gt=0)
+    atlas_assess_seconds: float = Field(default=30, gt=0, allow_inf_nan=False)
     atlas_grace_seconds: float = Field(default=5, ge=0, le=50)
     atlas_review_timeout: Duration = timedelta(hours=24)
-    atlas_execute_seconds: float = Field(default=300, gt=0)
+    atlas_execute_seconds: float = Field(default=300, gt=0, allow_inf_nan=False)
     atlas_notify_url: HttpUrl | None = None
 
     inngest_event_key: SecretStr | None = None
@@ -86,10 +89,10 @@ class Settings(BaseSettings):
     ollama_host: str | None = None
 
     @classmethod
-    def read(cls) -> "Settings":
-        """Read the environment; on a wrong value leave the process with a sentence for each."""
+    def read(cls, **fixed: Any) -> "Settings":
+        """Read the environment, but for what is fixed; on a wrong value leave with a sentence for each."""
         try:
-            return cls()
+            return cls(**fixed)
         except ValidationError as error:
             raise SystemExit("\n".join(_sentence(item) for item in error.errors())) from None
 
@@ -175,6 +178,12 @@ class Settings(BaseSettings):
             raise ValueError("ATLAS_REVIEWER_KEY names no reviewer, or two reviewers with one key")
         if len(self.reviewer_keys) > 1 and None in self.reviewer_keys.values():
             raise ValueError("ATLAS_REVIEWER_KEY holds several keys: each needs its name, as name:key")
+        if any(plain_text(name) != name for name in self.reviewers):
+            raise ValueError("ATLAS_REVIEWER_KEY holds a name with control or invisible characters")
+        if len({_as_seen(name) for name in self.reviewers}) != len(self.reviewers):
+            raise ValueError(
+                "ATLAS_REVIEWER_KEY holds two names that look alike: nobody could tell who decided"
+            )
         if set(self.reviewer_keys) & set(self.agent_keys):
             raise ValueError(
                 "ATLAS_AGENT_KEY and ATLAS_REVIEWER_KEY are equal: an agent could approve itself"
@@ -222,6 +231,10 @@ class Settings(BaseSettings):
         if self.inngest_event_key is None:
             raise ValueError("Inngest is configured without INNGEST_EVENT_KEY: no event could be sent")
         return self
+
+
+def _as_seen(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _named_keys(secret: SecretStr | None) -> list[tuple[str, str]]:

@@ -50,12 +50,20 @@ class DecisionRequest(Frozen):
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
 
 
+class Approvals(Frozen):
+    """How many reviewers have approved a call, and how many have to."""
+
+    given: int
+    needed: int
+
+
 class DecisionReceipt(Frozen):
     """What the reviewer gets back: the decision is on disk, or one of the approvals that make one."""
 
     status: str = "Signal Sent"
     decision: Verdict
     event_id: str
+    approvals: Approvals | None = None
 
 
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
@@ -70,7 +78,7 @@ def add_webhook(
 ) -> None:
     """Serve the human decision."""
 
-    @app.post("/webhook/approval")
+    @app.post("/webhook/approval", response_model_exclude_none=True)
     async def approval(
         request: DecisionRequest, named: Annotated[str | None, Depends(gate)]
     ) -> DecisionReceipt:
@@ -82,9 +90,14 @@ def add_webhook(
             is_signed=named is not None,
         )
         case = await decisions.record(request.event_id, vote)
-        if case.decision is None:
+        if case.decision is None and case.assessment is not None:
             return DecisionReceipt(
-                status=WAITS_FOR_MORE, decision=request.decision, event_id=request.event_id
+                status=WAITS_FOR_MORE,
+                decision=request.decision,
+                event_id=request.event_id,
+                approvals=Approvals(
+                    given=await decisions.approvals_of(case), needed=case.assessment.approvals
+                ),
             )
         if case.reported_at is None:
             announce(case)

@@ -36,6 +36,7 @@ def assessments_of(
     policy: str = LENIENT,
     model: Says | None = None,
     seconds: float = 0.2,
+    server: FastMCP | None = None,
 ) -> Assessments:
     """The stage, with a policy of such text and such a model."""
     settings = settings_of_test(directory, atlas_assess_seconds=0.2)
@@ -43,7 +44,7 @@ def assessments_of(
     path.write_text(policy)
     return Assessments(
         store=store,
-        server=FastMCP("empty"),
+        server=server or FastMCP("empty"),
         policy=PolicyInForce(path, threshold=70, reviewers=None),
         model=Guard(model, seconds=seconds) if model else None,
         settings=settings,
@@ -290,6 +291,29 @@ async def test_a_denial_that_came_into_force_while_the_model_thought_holds(tmp_p
 
         assessments = assessments_of(store, tmp_path, model=Says(deny))
         assert (await assessments.assess(case.case_id)).status is Status.DENIED
+
+
+@pytest.mark.parametrize(("given", "is_denied"), [(365, True), ("365", True), (7, False), ("7", False)])
+async def test_the_policy_rules_on_what_the_tool_will_get(
+    tmp_path: Path, given: Any, is_denied: bool
+) -> None:
+    """FastMCP makes a number of a text that is one; a denial cannot be evaded by quotation marks."""
+    server = FastMCP("tools")
+
+    @server.tool
+    def check_status(days: int, flag: bool = False) -> str:
+        """Look."""
+        return ""
+
+    policy = (
+        '[[rule]]\ntool = "check_status"\nwhen = "args.days > 30"\ndeny = true\n' + LENIENT.split("\n", 1)[1]
+    )
+    async with open_store(tmp_path) as store:
+        case = await open_case(store, tool_call("check_status", days=given))
+        assessments = assessments_of(store, tmp_path, policy=policy, server=server)
+        case = await assessments.assess(case.case_id)
+    assert (case.status is Status.DENIED) is is_denied
+    assert case.call.arguments == {"days": given}  # what is executed stays as it came
 
 
 async def test_what_a_tool_says_of_itself_is_what_the_judges_see(tmp_path: Path) -> None:

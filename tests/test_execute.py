@@ -15,10 +15,11 @@ from sqlalchemy.engine import Connection
 from store import approval, assessment_of, decisions, open_case, open_store, settings_of_test, tool_call
 
 from atlas import ledger
-from atlas.cases import CaseStore, add_assessment, transition
+from atlas.cases import CaseStore, add_assessment, add_decision, transition
+from atlas.database import now
 from atlas.decide import decide_by_score
 from atlas.execute import Executor
-from atlas.models import Case, Status
+from atlas.models import Case, Decision, Status, Verdict
 from atlas.notifications import Notifier
 
 
@@ -131,6 +132,47 @@ async def test_a_case_that_is_marked_authorized_without_grounds_is_not_executed(
         await shop.store.change(case.case_id, mark)
         assert (await shop.executor.execute(case.case_id)).status is Status.FAILED
         assert shop.calls == [] and "execute.refused" in shop.actions()
+
+
+async def test_an_approval_from_before_policies_ruled_on_approvals_still_holds(tmp_path: Path) -> None:
+    """Such a case was approved while it was queued: authorized without an assessment."""
+    async with workshop(tmp_path) as shop:
+        case = await open_case(shop.store, tool_call("note", text="a"))
+
+        def approve(connection: Connection) -> Case:
+            decision = Decision(
+                decision=Verdict.APPROVED,
+                reviewer="r",
+                reason=None,
+                arguments_sha256=case.call.arguments_sha256,
+                decided_at=now(),
+            )
+            return transition(connection, add_decision(connection, case, decision), Status.AUTHORIZED)
+
+        await shop.store.change(case.case_id, approve)
+        assert (await shop.executor.execute(case.case_id)).status is Status.EXECUTED
+
+
+async def test_what_the_policy_denied_is_not_executed_whatever_state_it_is_in(tmp_path: Path) -> None:
+    """Nor with too few approvals."""
+    async with workshop(tmp_path) as shop:
+        for fields in ({"is_denied": True}, {"approvals": 2}):
+            case = await open_case(shop.store, tool_call("note", text=str(fields)))
+
+            def approve(connection: Connection, case: Case = case, fields: Any = fields) -> Case:
+                judged = add_assessment(connection, case, assessment_of(case.call, 80, **fields))
+                decision = Decision(
+                    decision=Verdict.APPROVED,
+                    reviewer="r",
+                    reason=None,
+                    arguments_sha256=case.call.arguments_sha256,
+                    decided_at=now(),
+                )
+                return transition(connection, add_decision(connection, judged, decision), Status.AUTHORIZED)
+
+            await shop.store.change(case.case_id, approve)
+            assert (await shop.executor.execute(case.case_id)).status is Status.FAILED
+        assert shop.calls == []
 
 
 async def test_an_assessment_of_other_arguments_is_no_ground(tmp_path: Path) -> None:

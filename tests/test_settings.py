@@ -39,6 +39,16 @@ def read(**fields: Any) -> Settings:
         ),
         ({"atlas_agent_key": AGENT, "atlas_reviewer_key": f"{REVIEWER},{REVIEWER}2"}, "each needs its name"),
         ({"atlas_agent_key": AGENT, "atlas_reviewer_key": ","}, "names no reviewer"),
+        (
+            {"atlas_agent_key": AGENT, "atlas_reviewer_key": f"Anna:{REVIEWER},anna:{REVIEWER}2"},
+            "two names that look alike",
+        ),
+        (
+            {"atlas_agent_key": AGENT, "atlas_reviewer_key": f"anna\u200b:{REVIEWER},b:{REVIEWER}2"},
+            "control or invisible characters",
+        ),
+        ({"atlas_assess_seconds": float("inf")}, "finite number"),
+        ({"atlas_execute_seconds": float("inf")}, "finite number"),
         ({"atlas_assessor": "modal"}, "without MODAL_TOKEN_ID"),
         ({"atlas_assessor": "openai"}, "without OPENAI_API_KEY"),
         ({"atlas_assessor": "gemini"}, "'auto', 'modal', 'openai'"),

@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -69,6 +70,7 @@ async def test_two_reviewers_decide_where_the_policy_asks_for_two(strict: Gatewa
             for _ in range(2):
                 first = await strict.decide(case_id)
                 assert first.json()["status"] == "Approval Recorded, Further Approvals Needed"
+                assert first.json()["approvals"] == {"given": 1, "needed": 2}
             waiting = await outcome(agent, case_id, wait_seconds=1)
             assert waiting.structured_content["status"] == "PENDING_REVIEW"
         await strict.kill()
@@ -116,6 +118,37 @@ async def test_a_policy_is_read_again_on_sighup_and_a_wrong_one_is_not_taken(str
         await eventually(has_problem)
         assert (await readiness(strict))["policy"]["sha256"] == after["sha256"]
         assert "line 3" in (await readiness(strict))["policy"]["problem"]
+    finally:
+        await strict.kill()
+
+
+async def test_many_hangups_at_once_neither_end_the_gateway_nor_lose_the_last_policy(
+    strict: GatewayProcess,
+) -> None:
+    """One reading at a time, and the last signal is heard."""
+    path = strict.directory / "policy.toml"
+    await strict.start()
+    try:
+        for number in range(500):
+            if number % 50 == 0:
+                path.write_text(READ + BOTH + f"# {number}\n")
+            os.kill(strict.process_id, signal.SIGHUP)
+        path.write_text(READ + DENY)
+        os.kill(strict.process_id, signal.SIGHUP)
+        digest = sha256(path.read_bytes()).hexdigest()
+
+        async def is_in_force() -> bool:
+            return (await readiness(strict))["policy"]["sha256"] == digest
+
+        await eventually(is_in_force)
+        path.unlink()
+        path.mkdir()
+        os.kill(strict.process_id, signal.SIGHUP)
+
+        async def has_problem() -> bool:
+            return "problem" in (await readiness(strict))["policy"]
+
+        await eventually(has_problem)
     finally:
         await strict.kill()
 

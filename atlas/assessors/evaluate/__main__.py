@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,16 +27,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         assessor = choose(options.assessor, policy=options.policy, threshold=options.threshold)
         judged = asyncio.run(_judge(assessor, sets, options))
-        print(_report(assessor.name, judged, options))  # noqa: T201
+        print(_report(assessor.name, judged, options), flush=True)  # noqa: T201
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("atlas"):
             raise
         print(MISSING.format(name=(error.name or "A library").partition(".")[0]), file=sys.stderr)  # noqa: T201
         return 2
-    except AtlasError as error:
+    except BrokenPipeError:  # whoever reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (AtlasError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
-    return 0
+    return _warn_of_failures([one for each in judged.values() for one in each])
+
+
+def _warn_of_failures(judged: Sequence[Judged]) -> int:
+    """Say how many calls the assessor failed on; 1 where it was all of them, which is no result."""
+    failures = sum(one.is_failure for one in judged)
+    if failures:
+        sentence = f"The assessor failed on {failures} of {len(judged)} calls; each counts as 100."
+        print(sentence, file=sys.stderr)  # noqa: T201
+    return 1 if failures == len(judged) else 0
 
 
 def _name(path: Path, files: Sequence[Path]) -> str:
@@ -69,6 +82,13 @@ def _report(assessor: str, judged: dict[str, list[Judged]], options: argparse.Na
     return tables.markdown(found) if options.markdown else tables.text(assessor, found)
 
 
+def _count(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError("it is a whole number from 1 on")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m atlas.assessors.evaluate",
@@ -78,12 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--assessor", choices=NAMES, default="policy", help="default: policy")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="default: the shipped policy")
     parser.add_argument("--threshold", type=int, choices=range(1, 101), metavar="1-100", default=70)
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N calls of each file")
+    parser.add_argument("--limit", type=_count, metavar="N", help="the first N calls of each file")
     parser.add_argument(
         "--without", action="append", default=[], metavar="KIND", help="leave out calls of that kind"
     )
-    parser.add_argument("--at-once", type=int, metavar="N", default=1, help="calls judged at once")
-    parser.add_argument("--seconds", type=float, metavar="S", default=30, help="deadline of each call")
+    parser.add_argument("--at-once", type=_count, metavar="N", default=1, help="calls judged at once")
+    parser.add_argument("--seconds", type=_count, metavar="S", default=30, help="deadline of each call")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="one JSON object")
     output.add_argument("--markdown", action="store_true", help="the rows of the README's table")

@@ -56,7 +56,9 @@ def choose(name: str, *, policy: Path | None, threshold: int) -> Assessor:
         default: Path = Settings.model_fields["atlas_policy"].default
         return PolicyAlone(policy or default, threshold=threshold)
     # Only here, as it brings the clients of the models.
-    assessor: Assessor = import_module("atlas.assessors.choose").build_assessor(Settings(atlas_assessor=name))
+    assessor: Assessor = import_module("atlas.assessors.choose").build_assessor(
+        Settings.read(atlas_assessor=name)
+    )
     return assessor
 
 
