@@ -229,6 +229,7 @@ ask_secret() {
 
 ask_modal_function() {
     : "${MODAL_FUNCTION_NAME:=nislam-mics/ATLAS-NIST-Measure}"
+    [[ ! -t 0 ]] || say 'A function on Modal judges calls beside the policy, if you give its token below.'
     ask MODAL_FUNCTION_NAME check_function "Modal function [$MODAL_FUNCTION_NAME]" listen
 }
 
@@ -421,7 +422,8 @@ bring_policy() {
     [[ -n $policy ]] || return 0
     [[ -f $policy ]] || die "ATLAS_POLICY in .env is $policy, which is no file."
     [[ $policy == /* ]] || policy=$ROOT/$policy
-    DOCKER_OPTIONS+=(--mount "type=bind,source=$policy,target=/policy.toml,readonly" -e ATLAS_POLICY=/policy.toml)
+    # Its folder and not the file: an editor that saves puts another file in its place.
+    DOCKER_OPTIONS+=(--mount "type=bind,source=${policy%/*},target=/policy,readonly" -e "ATLAS_POLICY=/policy/${policy##*/}")
 }
 
 container_runs() { [[ $(docker inspect -f '{{.State.Running}}' "$NAME" 2>/dev/null) == true ]]; }

@@ -445,6 +445,20 @@ def test_in_a_container_the_servers_of_this_machine_are_found(
     assert settings_in(checkout)["OLLAMA_HOST"] == "http://127.0.0.1:11434"
 
 
+def test_in_a_container_a_policy_that_an_editor_has_replaced_can_be_read_again(
+    checkout: Path, docker: Path, free_port: int
+) -> None:
+    """Its folder is mounted: a file that is mounted alone stays the old one when another takes its name."""
+    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_POLICY=rules/mine.toml\n")
+    (checkout / "rules").mkdir()
+    (checkout / "rules" / "mine.toml").touch()
+    done = run(checkout, first_on_path=docker)
+    assert done.returncode == 0, done.stderr
+    command = next(call for call in calls_of(docker) if call[0] == "run")
+    assert f"type=bind,source={checkout}/rules,target=/policy,readonly" in command
+    assert "ATLAS_POLICY=/policy/mine.toml" in command
+
+
 def test_a_container_that_ends_at_once_is_a_failure_with_its_last_words(
     checkout: Path, docker: Path, free_port: int
 ) -> None:
