@@ -9,7 +9,8 @@ from datetime import timedelta
 import inngest
 import sqlalchemy as sa
 
-from atlas.cases import CaseStore, cases
+from atlas.case_tables import cases
+from atlas.cases import CaseStore
 from atlas.database import now
 from atlas.models import Case, Status
 

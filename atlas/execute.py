@@ -13,10 +13,10 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.assess import tool_facts
 from atlas.canonical import digest
+from atlas.case_tables import cases
 from atlas.cases import (
     CaseStore,
     add_outcome,
-    cases,
     claim_again,
     read_approvals,
     read_case,

@@ -13,7 +13,8 @@ from fastmcp.exceptions import ToolError
 from store import open_store, settings_of_test
 
 from atlas.admit import Admission
-from atlas.cases import CaseStore, cases
+from atlas.case_tables import cases
+from atlas.cases import CaseStore
 from atlas.models import Case
 from atlas.report import add_get_outcome
 from atlas.tools import WelfareOffice, add_welfare_tools

@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from store import open_case, open_store, tool_call
 
 import atlas.tools  # noqa: F401  (describes its table)
-from atlas.cases import _SAME, add_outcome, cases, insert_case, read_case
+from atlas.case_tables import cases
+from atlas.cases import _SAME, add_outcome, insert_case, read_case
 from atlas.database import Database, metadata, migrate, now
 from atlas.errors import DataDirectoryInUse
 from atlas.models import Outcome

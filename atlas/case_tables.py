@@ -1,0 +1,94 @@
+"""The tables of cases: the call, and what was asked, judged, approved, decided and done about it."""
+
+import sqlalchemy as sa
+
+from atlas.database import Instant, metadata
+
+# As text: SQLite uses a partial index only for the very condition it was made with.
+UNFINISHED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW', 'AUTHORIZED', 'EXECUTING')")
+
+cases = sa.Table(
+    "cases",
+    metadata,
+    sa.Column("case_id", sa.String(20), primary_key=True),
+    sa.Column("principal", sa.String(200), nullable=False),
+    sa.Column("tool_name", sa.String(200), nullable=False),
+    sa.Column("arguments", sa.Text, nullable=False),
+    sa.Column("arguments_sha256", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(20), nullable=False),
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant),
+    sa.Column("claimed_by", sa.String(32)),
+    sa.Column("reported_at", Instant),
+    sa.Column("intent", sa.Text),
+    sa.Column("user_request", sa.Text),
+)
+# The same call by the same principal is one case while the first is unfinished.
+sa.Index(
+    "uq_cases_unfinished",
+    cases.c.principal,
+    cases.c.tool_name,
+    cases.c.arguments_sha256,
+    unique=True,
+    sqlite_where=sa.text(UNFINISHED.text.replace("cases.", "")),
+)
+sa.Index(
+    "ix_cases_unreported", cases.c.status, cases.c.expires_at, sqlite_where=cases.c.reported_at.is_(None)
+)
+
+inquiries = sa.Table(
+    "inquiries",
+    metadata,
+    sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("assessor", sa.String(200), nullable=False),
+    sa.Column("reference", sa.String(200), nullable=False),
+    sa.Column("asked_at", Instant, nullable=False),
+)
+
+assessments = sa.Table(
+    "assessments",
+    metadata,
+    sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("risk_score", sa.Integer, nullable=False),
+    sa.Column("classification", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("rationale", sa.Text, nullable=False),
+    sa.Column("assessor", sa.String(200), nullable=False),
+    sa.Column("threshold", sa.Integer, nullable=False),
+    sa.Column("arguments_sha256", sa.String(64), nullable=False),
+    sa.Column("assessed_at", Instant, nullable=False),
+    sa.Column("ruling", sa.Text),
+    sa.Column("model_score", sa.Integer),
+    sa.Column("model", sa.String(200)),
+    sa.Column("prompt_version", sa.String(200)),
+)
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("reviewer", sa.String(200), primary_key=True),
+    sa.Column("reason", sa.Text),
+    sa.Column("arguments_sha256", sa.String(64), nullable=False),
+    sa.Column("decided_at", Instant, nullable=False),
+)
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("decision", sa.String(10), nullable=False),
+    sa.Column("reviewer", sa.String(200), nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("arguments_sha256", sa.String(64), nullable=False),
+    sa.Column("decided_at", Instant, nullable=False),
+)
+
+outcomes = sa.Table(
+    "outcomes",
+    metadata,
+    sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("result", sa.Text),
+    sa.Column("detail", sa.Text),
+    sa.Column("finished_at", Instant, nullable=False),
+)
