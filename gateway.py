@@ -28,7 +28,7 @@ from atlas.decide import Decisions, decide_after_wait, decide_by_score
 from atlas.errors import AtlasError
 from atlas.events import Courier
 from atlas.execute import Executor
-from atlas.health import add_health, banner
+from atlas.health import add_health, add_index, banner
 from atlas.inngest_server import SERVE_PATH, InngestServer
 from atlas.notifications import Notifier
 from atlas.report import add_get_outcome, report_failure
@@ -48,15 +48,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     agents, office = AgentKeys(settings), WelfareOffice(database)
     server = build_server(settings, agents, office, store, courier)
     executor = Executor(store=store, server=server, notifier=notifier, settings=settings)
-    assessments = Assessments(
-        store=store,
-        server=server,
-        policy=policy,
-        model=model,
-        settings=settings,
-        notifier=notifier,
-        decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
-    )
+    assessments = build_assessments(settings, store, server, policy, model, notifier)
     decisions = Decisions(store=store, rule=assessments.rule, timeout=settings.atlas_review_timeout)
     stages = build_stages(settings, store, assessments, notifier, executor)
 
@@ -84,15 +76,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"
     app.state.banner = banner(settings, server=engine, policy=policy, model=model)
-    add_health(
-        app,
-        settings=settings,
-        database=database,
-        server=engine,
-        courier=courier,
-        policy=policy,
-        model=model,
-    )
+    add_health(app, database=database, server=engine, courier=courier, policy=policy, model=model)
+    add_index(app, settings)
     add_webhook(app, gate=ReviewerGate(settings, agents), decisions=decisions, announce=courier.announce)
     add_error_shape(app)
     origin = settings.inngest_serve_origin
@@ -109,6 +94,26 @@ def build_judges(settings: Settings) -> tuple[PolicyInForce, Guard | None]:
         settings.atlas_policy, threshold=settings.atlas_risk_threshold, reviewers=settings.reviewers
     )
     return policy, Guard(assessor, seconds=settings.atlas_assess_seconds) if assessor else None
+
+
+def build_assessments(
+    settings: Settings,
+    store: CaseStore,
+    server: FastMCP,
+    policy: PolicyInForce,
+    model: Guard | None,
+    notifier: Notifier,
+) -> Assessments:
+    """The stage that judges, and decides by the score in the same transaction."""
+    return Assessments(
+        store=store,
+        server=server,
+        policy=policy,
+        model=model,
+        settings=settings,
+        notifier=notifier,
+        decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
+    )
 
 
 def build_server(

@@ -20,17 +20,8 @@ from atlas.transports import PREFIX
 OPEN_MODE = "OPEN MODE: no keys are set; anybody on this machine can call tools and approve calls"
 
 
-def add_health(
-    app: FastAPI,
-    *,
-    settings: Settings,
-    database: Database,
-    server: InngestServer,
-    courier: Courier,
-    policy: PolicyInForce,
-    model: Guard | None,
-) -> None:
-    """Serve /, /healthz and /readyz."""
+def add_index(app: FastAPI, settings: Settings) -> None:
+    """Serve /."""
 
     @app.get("/")
     async def index() -> dict[str, str]:
@@ -43,6 +34,18 @@ def add_health(
             "version": __version__,
         }
         return places | ({"mode": OPEN_MODE} if settings.is_open else {})
+
+
+def add_health(
+    app: FastAPI,
+    *,
+    database: Database,
+    server: InngestServer,
+    courier: Courier,
+    policy: PolicyInForce,
+    model: Guard | None,
+) -> None:
+    """Serve /healthz and /readyz."""
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
