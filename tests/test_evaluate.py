@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -324,7 +325,6 @@ def test_the_text_shows_every_figure_and_a_dash_where_there_is_none(
 
 
 def test_a_picture_is_written(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     path = tmp_path / "figures.png"
     assert main([*FILES, "--assessor", "general", "--limit", "20", "--plot", str(path)]) == 0
     assert path.read_bytes().startswith(b"\x89PNG\r\n")
@@ -341,6 +341,48 @@ def test_a_missing_library_ends_the_command_with_what_to_install(missing: str, a
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert ended.stderr == f"{missing} is not installed: pip install -r requirements-evaluate.txt\n"
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process that knows nothing of whoever runs the tests."""
+    return subprocess.run(
+        [sys.executable, "-m", "atlas.assessors.evaluate", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": os.devnull, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("assessor", "missing"), [("openai", "OPENAI_API_KEY"), ("modal", "MODAL_TOKEN_ID")])
+def test_a_model_that_is_not_configured_ends_the_command_with_a_sentence(assessor: str, missing: str) -> None:
+    """Without a traceback, which would show the settings."""
+    ended = command(FILES[0], "--assessor", assessor)
+    assert ended.returncode == 1 and missing in ended.stderr
+    assert "Traceback" not in ended.stderr and len(ended.stderr.splitlines()) == 1
+
+
+def test_a_model_that_cannot_be_reached_gives_no_table_that_looks_like_a_result() -> None:
+    """Every call failed, and that is what is said."""
+    url = "http://127.0.0.1:1/v1"
+    ended = command(FILES[0], "--assessor", "openai", "--limit", "3", OPENAI_BASE_URL=url, OPENAI_MODEL="m")
+    assert ended.returncode == 1
+    assert "The assessor failed on 3 of 3 calls; each counts as 100." in ended.stderr
+
+
+@pytest.mark.parametrize("option", [("--at-once", "0"), ("--limit", "-1"), ("--seconds", "nan")])
+def test_an_option_that_would_wait_for_ever_is_refused(option: tuple[str, str]) -> None:
+    """With what it has to be."""
+    ended = command(FILES[0], "--assessor", "general", *option)
+    assert ended.returncode == 2 and "whole number from 1 on" in ended.stderr
+
+
+def test_a_picture_that_cannot_be_written_ends_the_command_with_a_sentence() -> None:
+    """Such as into a folder that is not there."""
+    ended = command(FILES[0], "--assessor", "general", "--limit", "20", "--plot", "nowhere/at/all.png")
+    assert ended.returncode == 2 and "Traceback" not in ended.stderr and "nowhere" in ended.stderr
 
 
 def tables_of_the_readme() -> list[tuple[str, str]]:
