@@ -25,13 +25,13 @@ class Notifier:
 
     def review_requested(self, case: Case) -> None:
         """A person has to decide on the case."""
-        score = case.assessment.risk_score if case.assessment else None
         logger.warning(
-            "A call waits for a person: %s %s by %s, risk score %s",
+            "A call waits for a person: %s %s by %s, risk score %s (%s)",
             case.case_id,
             case.call.tool_name,
             case.call.principal,
-            score,
+            case.assessment.risk_score if case.assessment else None,
+            case.assessment.classification if case.assessment else "not assessed",
         )
         self._post("review_requested", case)
 
