@@ -102,7 +102,23 @@ COMBINED = [
     (["score = 0; floor = 0"], {"score": 0, "floor": 0}),  # 0 is given, not missing
     (["floor = 40"], {"score": 70, "floor": 40}),  # named, but no score: a person
     (["floor = 90"], {"score": 90, "floor": 90}),
-    (["legal_basis = 'A'"], {"score": 70, "floor": 0}),
+    (["floor = 0"], {"score": 70, "floor": 0}),  # whoever writes a floor means it
+    (["legal_basis = 'A'", "floor = 40"], {"score": 70, "floor": 40}),
+    (["legal_basis = 'A'"], {"score": 70, "floor": 70}),  # neither of both: a person, with a model too
+    (["reviewers = ['anna']"], {"score": 70, "floor": 70}),
+    (["review_timeout = '1h'"], {"score": 70, "floor": 70}),
+    (["approvals = 1"], {"score": 70, "floor": 70}),
+    (["approvals = 2; when = 'args.amount > 10'"], {"score": 70, "floor": 70}),
+    (["approvals = 2; when = 'args.amount > 50'"], {"score": 72, "floor": 70}),  # as if it were not there
+    (["floor = 40; when = 'args.amount > 10'"], {"score": 70, "floor": 70}),  # which is not made milder
+    (["tool = '*'; floor = 40", "legal_basis = 'A'"], {"score": 70, "floor": 70}),
+    (["tool = '*'; floor = 90", "legal_basis = 'A'"], {"score": 90, "floor": 90}),
+    (["tool = '*'; score = 5", "legal_basis = 'A'"], {"score": 5, "floor": 0}),
+    (["score = 5; approvals = 2"], {"score": 70, "floor": 70}),  # two people are not none
+    (["score = 5; floor = 90", "tool = '*'; approvals = 2"], {"score": 90, "floor": 90}),
+    (["score = 5; floor = 10; approvals = 2"], {"score": 70, "floor": 70}),
+    (["score = 5; reviewers = ['anna']"], {"score": 5, "floor": 0}),  # who, if anybody
+    (["score = 5; approvals = 1"], {"score": 5, "floor": 0}),
     (["score = 1; approvals = 2", "approvals = 3", "approvals = 1"], {"approvals": 3}),
     (["score = 1; review_timeout = '24h'", "review_timeout = '30m'"], {"review_seconds": 1800}),
     (["score = 1; review_timeout = '1.5s'"], {"review_seconds": 1}),
@@ -205,6 +221,38 @@ async def test_a_tool_that_is_named_without_a_score_is_for_a_person_at_every_thr
     """Its own score is the threshold or its floor, whichever is higher."""
     ruling = await ruled(write(rules("floor = 60")), question(), threshold=threshold)
     assert (ruling.score, ruling.floor) == (max(60, threshold), 60)
+    for gives in ("legal_basis = 'A'", "reviewers = ['anna']", "approvals = 2", "score = 0; approvals = 2"):
+        ruling = await ruled(write(rules(gives)), question(), threshold=threshold)
+        assert (ruling.score, ruling.floor) == (threshold, threshold), gives
+
+
+SCORELESS = [
+    "approvals = 2",
+    "approvals = 1",
+    "reviewers = ['anna']",
+    "review_timeout = '1h'",
+    "legal_basis = 'A'",
+    "floor = {}; when = 'args.amount > 5'",
+    "floor = {}; when = 'args.amount < 5'",
+    "approvals = 2; when = 'args.amount > 5'",
+    "tool = '*'; floor = {}",
+    "tool = 'p*'; approvals = 2",
+]
+
+
+async def test_rules_without_a_score_never_make_a_tool_milder_than_one_that_no_rule_names(
+    write: Write,
+) -> None:
+    """Unless a rule gives the floor of exactly this tool: 200 policies at random."""
+    dice = random.Random(7)  # noqa: S311 # the same policies every time
+    for _ in range(200):
+        unknown_tools, threshold = dice.choice(["person", "general"]), dice.choice([1, 40, 70, 75, 100])
+        above = f"unknown_tools = '{unknown_tools}'\n"
+        each = [dice.choice(SCORELESS).format(dice.randrange(100)) for _ in range(dice.randint(1, 4))]
+        unnamed = await ruled(write(above), question(amount=7), threshold=threshold)
+        named = await ruled(write(above + rules(*each)), question(amount=7), threshold=threshold)
+        assert named.floor >= min(unnamed.floor, threshold) and named.score >= named.floor, each
+        assert named.score >= min(unnamed.score, threshold), each
 
 
 CONDITIONS = [
@@ -644,6 +692,14 @@ def test_a_floor_below_the_threshold_is_worth_a_warning(
     assert not caplog.records
     PolicyInForce(path, threshold=80)
     assert "is 70, below the threshold of 80: a model can approve its calls" in caplog.text
+
+
+def test_a_floor_below_the_threshold_is_no_matter_where_two_people_have_to_approve(
+    write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their rule asks for people, whatever its floor."""
+    PolicyInForce(write(rules("score = 95; floor = 40; approvals = 2")), threshold=70)
+    assert not caplog.records
 
 
 async def test_a_policy_whose_file_is_gone_stays_in_force(write: Write) -> None:

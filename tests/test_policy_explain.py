@@ -171,6 +171,26 @@ def test_it_shows_who_reviews_and_that_nobody_can_approve(explained: Callable[..
     assert "Reviewers anna Approvals 2 Time 1:30:00 Careful Nobody can approve this" in said
 
 
+WANTED_PEOPLE = [
+    # what a rule about `pay` gives, and what is said of the floor
+    ("approvals = 2", "Floor 70 (at least the threshold, because more than one reviewer has to approve)"),
+    ("legal_basis = 'A'", "Floor 70 (at least the threshold, because no rule gives a score)"),
+    ("floor = 40", "Floor 40 Class"),
+    ("score = 40", "Floor 0 Class"),
+    ("deny = true", "Floor 100 Class"),
+]
+
+
+@pytest.mark.parametrize(("gives", "said"), WANTED_PEOPLE)
+def test_it_says_why_a_person_decides_although_no_floor_says_so(
+    explained: Callable[..., str], tmp_path: Path, gives: str, said: str
+) -> None:
+    """Because an administrator would look for the floor in vain."""
+    path = tmp_path / "policy.toml"
+    path.write_text(f'[[rule]]\ntool = "pay"\n{gives}')
+    assert said in explained("pay", "--policy", str(path))
+
+
 def test_it_says_that_a_denial_is_final(explained: Callable[..., str], policy: str) -> None:
     """No review is shown, because there is none."""
     said = explained("drop_tables", "--policy", policy)

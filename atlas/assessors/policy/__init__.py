@@ -81,13 +81,19 @@ class Policy:
     def _ruling(self, rules: list[Rule], question: Question) -> Ruling:
         if _denies(rules):
             return self._composed(rules, WORST_SCORE, WORST_SCORE)
-        floor = max((rule.floor or 0 for rule in rules), default=0)
+        floor = self._floor(rules)
         if _names_tool(rules):
             score = _first(rules, "score")
             return self._composed(rules, self.threshold if score is None else score, floor)
         general = score_generally(question)
         least = self.threshold if self.file.unknown_tools == "person" else general.score
         return self._composed(rules, general.score, max(floor, least), general)
+
+    def _floor(self, rules: list[Rule]) -> int:
+        """The highest that is given, and at least the threshold where the rules want a person."""
+        given = [rule.floor for rule in rules if rule.floor is not None]
+        wanted = [self.threshold] if why_person(rules) else []
+        return max(given + wanted, default=0)
 
     def _at_worst(self, rules: list[Rule], reason: str) -> Ruling:
         if _denies([rule for rule in rules if rule.when is None]):
@@ -175,12 +181,27 @@ class PolicyInForce:
         if self._reviewers is not None:
             policy.check_reviewers(self._reviewers)
         for rule in policy.file.rules:
-            if rule.floor and rule.floor < self._threshold:
+            if rule.floor and rule.floor < self._threshold and why_person([rule]) is None:
                 what = (
                     "The floor of the rule %s is %s, below the threshold of %s: a model can approve its calls"
                 )
                 logger.warning(what, rule.title, rule.floor, self._threshold)
         return policy
+
+
+def why_person(rules: list[Rule]) -> str | None:
+    """Why these rules want a person whatever a model says, although no floor of theirs says so.
+
+    A floor stands for a score only if its rule is about this tool and all its calls: else a rule meant
+    to make some calls stricter would let a model do what it may not with a tool that no rule names.
+    """
+    if any((rule.approvals or 1) > 1 for rule in rules):
+        return "more than one reviewer has to approve"
+    named = [rule for rule in rules if rule.names_one_tool]
+    is_settled = any(rule.floor is not None and rule.when is None for rule in named)
+    if named and not is_settled and _first(rules, "score") is None:
+        return "no rule gives a score"
+    return None
 
 
 def _reviewers_at_worst(rules: list[Rule]) -> tuple[tuple[str, ...], int]:

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 from atlas.assessors import Question
-from atlas.assessors.policy import ConditionFailed, Policy
+from atlas.assessors.policy import ConditionFailed, Policy, why_person
 from atlas.assessors.policy.evaluation import ANNOTATIONS
 from atlas.assessors.policy.matching import Match, Matched, match_rules
 from atlas.assessors.policy.rules import Rule
@@ -13,8 +13,13 @@ from atlas.models import Ruling
 
 def explain(policy: Policy, question: Question) -> str:
     """Each rule that is about the call, what follows from them, and the verdict with and without a model."""
+    matched = match_rules(policy.fitting(question.tool.name), question)
     return "\n".join(
-        [*_about_call(policy, question), *_about_rules(policy, question), *_result(policy, question)]
+        [
+            *_about_call(policy, question),
+            *_about_rules(matched, question),
+            *_result(policy, question, matched),
+        ]
     )
 
 
@@ -37,8 +42,7 @@ def _about_call(policy: Policy, question: Question) -> list[str]:
     ]
 
 
-def _about_rules(policy: Policy, question: Question) -> list[str]:
-    matched = match_rules(policy.fitting(question.tool.name), question)
+def _about_rules(matched: list[Matched], question: Question) -> list[str]:
     if not matched:
         return [f"No rule is about {question.tool.name}.", ""]
     return [line for entry in matched for line in _about_rule(entry)] + [""]
@@ -66,14 +70,16 @@ def _given(rule: Rule) -> str:
     )
 
 
-def _result(policy: Policy, question: Question) -> list[str]:
+def _result(policy: Policy, question: Question, matched: list[Matched]) -> list[str]:
     try:
         ruling, failed = policy.rule_at_once(question), False
     except ConditionFailed as error:
         ruling, failed = error.ruling, True
+    counting = [entry.rule for entry in matched if entry.match is Match.COUNTS]
+    why = None if failed or ruling.is_denied else why_person(counting)
     lines = [
         f"Score      {ruling.score} without a model",
-        f"Floor      {ruling.floor}",
+        f"Floor      {ruling.floor}" + (f" (at least the threshold, because {why})" if why else ""),
         f"Class      {ruling.classification}",
         f"Because    {ruling.rationale}",
         f"Law        {ruling.legal_basis or 'nothing is said'}",
