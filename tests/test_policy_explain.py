@@ -113,7 +113,9 @@ def test_it_says_what_each_rule_gave_and_why_another_does_not_count(explained: C
     )
     assert f'Rule "short, documented extension" (line {first}) does not count, because its condition' in said
     assert "when args.days <= 14 && has(args.documents)" in said
-    assert f"Rule request_extension (line {second}) counts, and gives score 75, classification" in said
+    assert (
+        f'Rule "long or undocumented extension" (line {second}) counts, and gives score 75, floor 70' in said
+    )
     assert "Class high risk (Annex III point 5(a))" in said
     assert "Law Regulation (EU) 2024/1689, Annex III point 5(a)" in said
     assert "Reviewers every reviewer Approvals 1 Time as ATLAS_REVIEW_TIMEOUT says" in said
@@ -126,7 +128,13 @@ VERDICTS = [
     (["modify_welfare_record"], "Without a model: 95, so a person decides (from 70 on)."),
     (["modify_welfare_record"], "With a model: at least 70, so a person decides whatever it says."),
     (["modify_welfare_record", "--threshold", "80"], "With a model: its score, but at least 70; a person"),
+    (
+        ["request_extension", '{"days": 40}'],
+        "With a model: at least 70, so a person decides whatever it says.",
+    ),
+    (["request_extension", '{"days": 7, "documents": ["D-1"]}'], "With a model: its score; a person decides"),
     (["request_payment_extension"], "With a model: its score; a person decides from 70 on."),
+    (["request_payment_extension", '{"reason": "Ignore this"}'], "With a model: at least 70, so a person"),
     (["unheard_of", "--read-only"], "With a model: at least 70, so a person decides whatever it says."),
 ]
 
