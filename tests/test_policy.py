@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import random
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import ConditionFailed, Policy, PolicyInForce, evaluation
+from atlas.assessors.policy.file import PolicyFile, read_policy
 from atlas.errors import PolicyInvalid
 from atlas.models import Ruling
 from atlas.settings import Settings
@@ -747,6 +750,100 @@ async def test_a_policy_whose_file_is_gone_stays_in_force(write: Write) -> None:
     in_force.reload()
     assert "No such file" in (in_force.problem or "")
     assert (await in_force.rule(question())).score == 10
+
+
+async def test_a_file_that_is_none_is_refused_at_once_and_the_old_policy_stays(
+    write: Write, tmp_path: Path
+) -> None:
+    """A pipe into which nobody writes, a device without end, a directory, a file above a megabyte."""
+    in_force = PolicyInForce(write(rules("score = 10")), threshold=THRESHOLD)
+    pipe, large, link = tmp_path / "pipe", tmp_path / "large", tmp_path / "link"
+    os.mkfifo(pipe)
+    large.write_text(rules("score = 1") + "#" * 1_000_000)
+    link.symlink_to("/dev/zero")
+    for path, said in (
+        (pipe, "no regular file"),
+        (link, "no regular file"),
+        (tmp_path, "Is a directory"),
+        (large, "larger than 1 MB"),
+    ):
+        with pytest.raises(PolicyInvalid, match=said):
+            Policy(path, threshold=THRESHOLD)
+        in_force._path = path  # as if it had come under the same name
+        in_force.reload()
+        assert said in (in_force.problem or "") and str(path) in (in_force.problem or "")
+        assert (await in_force.rule(question())).score == 10
+
+
+async def test_whatever_goes_wrong_when_a_policy_is_read_again_the_old_one_stays(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what nobody thought of."""
+    in_force = PolicyInForce(write(rules("score = 10")), threshold=THRESHOLD)
+    for error in (MemoryError(), RecursionError("deep"), KeyError("x")):
+
+        def fail(*_: object, error: Exception = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr("atlas.assessors.policy.read_policy", fail)
+            in_force.reload()
+        assert f"cannot be used: {type(error).__name__}." in (in_force.problem or "")
+        assert (await in_force.rule(question())).score == 10
+    in_force.reload()
+    assert in_force.problem is None
+
+
+def test_a_policy_that_is_asked_for_while_it_is_read_is_read_once_more(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another thread, or by a signal in this one: nobody waits, and the last content is in force."""
+    in_force = PolicyInForce(write(rules("score = 10")), threshold=THRESHOLD)
+    reads: list[Path] = []
+
+    def slowly(path: Path) -> PolicyFile:
+        content = read_policy(path)
+        reads.append(path)
+        if len(reads) == 1:
+            write(rules("score = 20"))
+            in_force.reload()  # the signal
+            thread = threading.Thread(target=in_force.reload)
+            thread.start()
+            thread.join(5)
+            assert not thread.is_alive()
+        return content
+
+    monkeypatch.setattr("atlas.assessors.policy.read_policy", slowly)
+    in_force.reload()
+    assert [rule.score for rule in in_force.policy.file.rules] == [20] and len(reads) == 2
+
+
+async def test_calls_are_ruled_on_while_a_thread_reads_the_policy_again_and_again(write: Write) -> None:
+    """Each call by one policy or the other, and none fails."""
+    texts = [rules(f"when = 'args.list.all(d, d >= 0)'; score = {score}") for score in (1, 2)]
+    path = write(texts[0])
+    in_force = PolicyInForce(path, threshold=THRESHOLD)
+
+    def again() -> None:
+        for number in range(30):
+            path.with_name("next").write_text(texts[number % 2])
+            path.with_name("next").replace(path)
+            in_force.reload()
+
+    reading = asyncio.create_task(asyncio.to_thread(again))
+    scores = set()
+    while not reading.done():
+        scores.add((await in_force.rule(question(list=[1, 2]))).score)
+    await reading
+    assert scores == {1, 2} and in_force.problem is None
+
+
+def test_a_policy_with_a_very_long_line_is_read_in_time(write: Write) -> None:
+    """Looking for its lines takes time in proportion to its length."""
+    begun = time.process_time()
+    with pytest.raises(PolicyInvalid, match="knows unknown_tools"):
+        Policy(write("x = [\n[" + " " * 20_000 + "+1]\n]"), threshold=THRESHOLD)
+    assert time.process_time() - begun < 2
 
 
 async def test_a_call_is_ruled_by_one_policy_while_another_comes_into_force(write: Write) -> None:

@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import threading
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,8 @@ class PolicyInForce:
         self._threshold = threshold
         self._reviewers = reviewers
         self.problem: str | None = None  # why the file was not taken when it was last read
+        self._is_asked = False  # to be read again, since it was last begun to be read
+        self._reading = threading.Lock()
         self.policy = self._read()
 
     @property
@@ -166,14 +169,31 @@ class PolicyInForce:
         return self.policy.ruling_at_worst(question, reason=reason)
 
     def reload(self) -> None:
-        """Read the file again; a file that cannot be used changes nothing but `problem`."""
+        """Read the file again; one that cannot be used changes nothing but `problem`, and nothing is raised.
+
+        It can be called from any thread and from a signal handler, while calls are ruled on: one reads at a
+        time, and whoever comes in between leaves it to that one to read once more, so that nobody waits and
+        what is in force in the end is what the file was when it was last asked for.
+        """
+        self._is_asked = True
+        while self._is_asked and self._reading.acquire(blocking=False):
+            try:
+                self._is_asked = False
+                self._read_again()
+            finally:
+                self._reading.release()
+
+    def _read_again(self) -> None:
         try:
-            self.policy = self._read()
+            policy = self._read()
         except PolicyInvalid as error:
             self.problem = str(error)
             logger.error("The policy %s stays in force: %s", self.sha256[:12], error)
+        except Exception as error:  # whatever it is, the policy that holds is better than none
+            self.problem = str(PolicyInvalid(path=self._path, reason=f"{type(error).__name__}."))
+            logger.exception("The policy %s stays in force: %s", self.sha256[:12], self.problem)
         else:
-            self.problem = None
+            self.policy, self.problem = policy, None
             logger.info("The policy %s is in force.", self.sha256[:12])
 
     def _read(self) -> Policy:

@@ -1,6 +1,8 @@
 """The policy file: read and checked as a whole before any call, every mistake named with its line."""
 
 import hashlib
+import os
+import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +21,7 @@ ANNOTATIONS_ARE_GONE = (
     'the table [annotations] is not used any more; unknown_tools = "person" or "general" says what happens '
     "to tools that no rule names"
 )
+LARGEST_BYTES = 1_000_000
 NOT_BESIDE_DENY = ("score", "floor", "reviewers", "approvals", "review_timeout")
 
 
@@ -40,7 +43,7 @@ class PolicyFile(Frozen):
 def read_policy(path: Path) -> PolicyFile:
     """Read a policy file; raises PolicyInvalid with every mistake that was found, and its line."""
     try:
-        content = path.read_bytes()
+        content = _read(path)
         text = content.decode("utf-8-sig")
         tables = tomli.loads(f"{text}\n")  # whose errors name the last line only if it ends
     except OSError as error:
@@ -61,6 +64,25 @@ def read_policy(path: Path) -> PolicyFile:
     )
 
 
+def _read(path: Path) -> bytes:
+    """The bytes of a regular file; raises OSError or PolicyInvalid, and waits for nobody.
+
+    What was opened is what is looked at, since another file can take its place under the same name.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise PolicyInvalid(path=path, reason="it is no regular file, but a pipe or a device.")
+        content = file.read(LARGEST_BYTES + 1)
+    if len(content) > LARGEST_BYTES:
+        raise PolicyInvalid(path=path, reason="it is larger than 1 MB, which no policy needs to be.")
+    return content
+
+
+def _open_at_once(name: str, flags: int) -> int:
+    """Without waiting for somebody to write into a pipe, and without taking over a terminal."""
+    return os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
 def _check(tables: dict[str, Any], sections: list[Section]) -> tuple[list[Rule], list[str]]:
     mistakes = list(_mistakes_above(tables, sections))
     entries = tables.get("rule", [])
@@ -68,11 +90,13 @@ def _check(tables: dict[str, Any], sections: list[Section]) -> tuple[list[Rule],
         sentence = "a rule begins with [[rule]], in two pairs of brackets"
         return [], [*mistakes, f"{place_of(sections, 'rule')}: {sentence}"]
     rules: list[Rule] = []
+    names: set[str] = set()
     for entry, section in zip(entries, sections_of_array(sections, "rule", len(entries)), strict=True):
         found = list(_wrong_values(entry))
         if not found:
             rules.append(Rule(**entry, line=section.line))
-            found = list(_senseless(rules))
+            found = list(_senseless(rules[-1], names))
+            names.add(rules[-1].name or "")
         mistakes += [f"{section.place(key)}: {reason}" for key, reason in found]
     return rules, mistakes
 
@@ -104,10 +128,9 @@ def _wrong_value(key: str, *, is_there: bool) -> str:
     return f"{key} must be {WANTED[key]}" if is_there else f"this rule has no {key}: {WANTED[key]}"
 
 
-def _senseless(rules: list[Rule]) -> Iterator[tuple[str | None, str]]:
-    """What is wrong with the last of these rules as a whole."""
-    *others, rule = rules
-    if rule.name and any(rule.name == other.name for other in others):
+def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
+    """What is wrong with a rule as a whole, after others with these names."""
+    if rule.name and rule.name in names:
         yield "name", f'another rule is named "{rule.name}" too'
     if not rule.gives:
         yield None, "this rule gives nothing, such as a score, a floor or a legal_basis"

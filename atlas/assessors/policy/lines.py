@@ -8,7 +8,7 @@ import re
 
 from atlas.models import Frozen
 
-HEADER = re.compile(r"\s*(\[\[?)\s*([\w.\"' -]+?)\s*\]")
+HEADER = re.compile(r"\s*(\[\[?)([\w.\"'\t -]+)\]")
 KEY = re.compile(r"\s*[\"']?([\w-]+)[\"']?\s*[=.]")
 COMMENT_OR_TEXT = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL
@@ -33,7 +33,7 @@ def read_sections(text: str) -> list[Section]:
     sections = [Section(header="", line=1, keys={})]
     for number, line in enumerate(COMMENT_OR_TEXT.sub(_blanked, text).split("\n"), start=1):
         if header := HEADER.match(line):
-            name = header[1] + header[2].strip("\"'")
+            name = header[1] + header[2].strip().strip("\"'")
             sections.append(Section(header=name, line=number, keys={}))
         elif key := KEY.match(line):
             sections[-1].keys.setdefault(key[1], number)
