@@ -269,7 +269,7 @@ async def test_a_tool_that_is_named_without_a_score_is_for_a_person_at_every_thr
 SCORELESS = [
     "approvals = 2",
     "approvals = 1",
-    "reviewers = ['anna']",
+    "reviewers = ['anna', 'ben']",
     "review_timeout = '1h'",
     "legal_basis = 'A'",
     "floor = {}; when = 'args.amount > 5'",
@@ -404,10 +404,10 @@ async def test_an_agent_that_breaks_a_condition_does_not_make_the_review_milder(
     """What the rules ask of a review holds, as if the broken condition were true."""
     path = write(
         rules(
-            "approvals = 2; reviewers = ['anna', 'ben']; score = 80",
+            "approvals = 2; reviewers = ['anna', 'ben', 'eve', 'kim']; score = 80",
             "when = 'args.amount > 1000'; approvals = 3; review_timeout = '1h'",
             "when = 'size(args.note) > 3'; floor = 90",
-            "when = 'principal == \"eve\"'; approvals = 9",
+            "when = 'principal == \"eve\"'; approvals = 4",
         )
     )
     policy = Policy(path, threshold=THRESHOLD)
@@ -415,7 +415,7 @@ async def test_an_agent_that_breaks_a_condition_does_not_make_the_review_milder(
         await policy.rule(question(amount="lots", note="x"))
     ruling = caught.value.ruling
     assert (ruling.score, ruling.floor, ruling.approvals, ruling.review_seconds) == (100, 100, 3, 3600)
-    assert ruling.reviewers == ("anna", "ben") and len(ruling.rules) == 2
+    assert ruling.reviewers == ("anna", "ben", "eve", "kim") and len(ruling.rules) == 2
 
 
 BROKEN = [
@@ -673,6 +673,54 @@ async def test_a_file_that_windows_wrote_is_read(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf" + rules("score = 3").replace("\n", "\r\n").encode())
     ruling = await ruled(path, question())
     assert (ruling.score, ruling.rules) == (3, ("pay (line 1)",))
+
+
+CONTRADICTIONS = [
+    # rules, and whether no call that two of them are about could ever be approved
+    (["reviewers = ['anna']", "approvals = 2"], True),
+    (["approvals = 2", "reviewers = ['anna']"], True),
+    (["reviewers = ['anna', 'anna']", "approvals = 2"], True),
+    (["reviewers = ['anna', 'ben']", "approvals = 3"], True),
+    (["reviewers = ['anna']; when = 'args.amount > 1'", "approvals = 2; when = 'args.amount < 9'"], True),
+    (["tool = '*'; reviewers = ['anna']", "approvals = 2"], True),
+    (["tool = 'p*'; approvals = 2", "reviewers = ['anna']"], True),
+    (["tool = 'p*'; approvals = 2", "tool = 'p?y'; reviewers = ['anna']"], True),
+    (["reviewers = ['anna']", "reviewers = ['anna', 'ben']; approvals = 2"], True),  # the first list counts
+    (["reviewers = ['anna', 'ben']; approvals = 2", "reviewers = ['anna']"], False),
+    (["tool = 'p*'; reviewers = ['anna', 'ben']", "reviewers = ['anna']", "approvals = 2"], False),
+    (
+        ["reviewers = ['anna', 'ben']; when = 'args.amount > 1'", "reviewers = ['anna']", "approvals = 2"],
+        True,
+    ),
+    (["reviewers = ['anna', 'ben']", "approvals = 2"], False),
+    (["reviewers = ['anna']", "tool = 'other'; approvals = 2"], False),
+    (["reviewers = ['anna']", "approvals = 1"], False),
+    (["approvals = 2", "approvals = 3"], False),
+]
+
+
+@pytest.mark.parametrize(("each", "contradict"), CONTRADICTIONS)
+def test_rules_that_nobody_could_satisfy_together_are_refused(
+    write: Write, each: list[str], contradict: bool
+) -> None:
+    """With a sentence that names both, and what to do."""
+    named = [f"{text}; name = 'rule {number}'" for number, text in enumerate(each, start=1)]
+    path = write(rules(*named))
+    if not contradict:
+        Policy(path, threshold=THRESHOLD)
+        return
+    with pytest.raises(PolicyInvalid, match=r'"rule \d" asks for \d approvals, and the rule "rule \d" names'):
+        Policy(path, threshold=THRESHOLD)
+
+
+def test_a_contradiction_is_said_in_one_sentence(write: Write) -> None:
+    """In words that an administrator can act on."""
+    with pytest.raises(PolicyInvalid) as caught:
+        Policy(write(rules("reviewers = ['anna']", "approvals = 2; name = 'two'")), threshold=THRESHOLD)
+    assert str(caught.value).endswith(
+        'the rule "two" asks for 2 approvals, and the rule "pay (line 1)" names 1 reviewer: nobody could '
+        "approve a call that both are about; give the first its own reviewers, and put it above the second."
+    )
 
 
 REVIEWERS = [

@@ -99,7 +99,15 @@ floor = 75
 [[rule]]
 tool = "pay"
 score = 20
+reviewers = ["anna", "ben"]
+
+[[rule]]
+tool = "lend_*"
 reviewers = ["anna"]
+
+[[rule]]
+tool = "*_money"
+approvals = 2
 """)
     return str(path)
 
@@ -164,8 +172,8 @@ def test_of_an_unknown_tool_it_knows_what_the_options_say(explained: Callable[..
     assert 'Tool says "Drops tables.", read-only: no, destructive: yes' in said
 
 
-def test_it_shows_who_reviews_and_that_nobody_can_approve(explained: Callable[..., str], policy: str) -> None:
-    """Two rules that go together badly."""
+def test_it_shows_who_reviews_and_how_often(explained: Callable[..., str], policy: str) -> None:
+    """And in which time."""
     said = explained(
         "pay", '{"amount": 2000}', "--policy", policy, "--principal", "bot", "--intent", "a gift"
     )
@@ -176,7 +184,13 @@ def test_it_shows_who_reviews_and_that_nobody_can_approve(explained: Callable[..
         in said
     )
     assert "Score 75 without a model Floor 75" in said
-    assert "Reviewers anna Approvals 2 Time 1:30:00 Careful Nobody can approve this" in said
+    assert "Reviewers anna, ben Approvals 2 Time 1:30:00 Without a model" in said
+
+
+def test_it_warns_of_a_call_that_nobody_can_approve(explained: Callable[..., str], policy: str) -> None:
+    """Two patterns that meet in a name, which reading the file does not find."""
+    said = explained("lend_money", "--policy", policy)
+    assert "Reviewers anna Approvals 2 Time as ATLAS_REVIEW_TIMEOUT says Careful Nobody can approve" in said
 
 
 WANTED_PEOPLE = [
@@ -291,6 +305,12 @@ CHECKS = [
     ('[[rule]]\ntool = "a"\nscore = 101', [], 1, "line 3: score must be a whole number from 0 to 100"),
     ('[[rule]]\ntool = "a"\napprovals = 2', ["--reviewers", "anna"], 1, "names 1 reviewers"),
     ('[[rule]]\ntool = "a"\napprovals = 2', ["--reviewers", "anna, ben"], 0, "can be used"),
+    (
+        '[[rule]]\ntool = "a"\napprovals = 2\n[[rule]]\ntool = "*"\nreviewers = ["anna"]',
+        [],
+        1,
+        'the rule "a (line 1)" asks for 2 approvals, and the rule "* (line 4)" names 1 reviewer',
+    ),
 ]
 
 

@@ -98,7 +98,7 @@ def _check(tables: dict[str, Any], sections: list[Section]) -> tuple[list[Rule],
             found = list(_senseless(rules[-1], names))
             names.add(rules[-1].name or "")
         mistakes += [f"{section.place(key)}: {reason}" for key, reason in found]
-    return rules, mistakes
+    return rules, [*mistakes, *_contradictions(rules)]
 
 
 def _mistakes_above(tables: dict[str, Any], sections: list[Section]) -> Iterator[str]:
@@ -150,6 +150,33 @@ def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
         _ = rule.condition
     except ConditionInvalid as error:
         yield "when", f"the condition {error}"
+
+
+def _contradictions(rules: list[Rule]) -> Iterator[str]:
+    """Each rule whose reviewers are fewer than the approvals that another one asks for on the same tool."""
+    several = [rule for rule in rules if (rule.approvals or 1) > 1]
+    for place, limited in enumerate(rules):
+        names = len(set(limited.reviewers or ()))
+        for asking in several if names else ():
+            is_enough = names >= (asking.approvals or 1) or not asking.can_meet(limited)
+            if is_enough or limited is asking:  # what one rule asks for is looked at where it stands
+                continue
+            if not any(_stands_in(above, asking, limited) for above in rules[:place]):
+                yield _contradiction(asking, limited, names)
+                break
+
+
+def _contradiction(asking: Rule, limited: Rule, names: int) -> str:
+    asks = f'the rule "{asking.title}" asks for {asking.approvals} approvals'
+    has = f'the rule "{limited.title}" names {names} reviewer{"" if names == 1 else "s"}'
+    advice = "give the first its own reviewers, and put it above the second"
+    return f"{asks}, and {has}: nobody could approve a call that both are about; {advice}"
+
+
+def _stands_in(above: Rule, asking: Rule, limited: Rule) -> bool:
+    """Whether the reviewers of a rule come before those of the limited one wherever the asking one counts."""
+    is_for_all = above.when is None and (above.fits(asking.tool) or above.fits(limited.tool))
+    return above.reviewers is not None and (above is asking or is_for_all)
 
 
 def _without_reviewers(rule: Rule, names: set[str]) -> Iterator[str]:

@@ -98,3 +98,7 @@ class Rule(RuleTable):
     def fits(self, tool_name: str) -> bool:
         """Whether its pattern matches, as `fnmatchcase` does: upper and lower case are different."""
         return self._pattern.match(tool_name) is not None
+
+    def can_meet(self, other: "Rule") -> bool:
+        """Whether both can be about one tool, as far as one of the patterns matches the other."""
+        return self.fits(other.tool) or other.fits(self.tool)
