@@ -15,8 +15,10 @@ import pytest
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import ConditionFailed, Policy, PolicyInForce, evaluation
 from atlas.assessors.policy.file import PolicyFile, read_policy
+from atlas.assessors.policy.rules import NEVER_GOVERNED
 from atlas.errors import PolicyInvalid
 from atlas.models import Ruling
+from atlas.report import GET_OUTCOME
 from atlas.settings import Settings
 
 SHIPPED = Settings.model_fields["atlas_policy"].default
@@ -541,6 +543,7 @@ WRONG = [
     (rules("tool = ''; score = 1"), "line 2: tool must be the name of a tool"),
     (rules("tool = 'a[bc]'; score = 1"), "line 2: tool must be the name of a tool, or a pattern"),
     (rules("tool = 3; score = 1"), "line 2: tool must be"),
+    (rules("tool = 'get_outcome'; deny = true"), "line 2: get_outcome needs no rule: it only reads what"),
     (rules("score = 101"), "line 3: score must be a whole number from 0 to 100"),
     (rules("score = -1"), "line 3: score must be"),
     (rules("score = 70.0"), "line 3: score must be"),
@@ -595,6 +598,12 @@ def test_a_policy_that_cannot_be_used_is_refused_with_the_line_of_each_mistake(
     with pytest.raises(PolicyInvalid) as caught:
         Policy(write(text), threshold=THRESHOLD)
     assert sentence in str(caught.value)
+
+
+def test_the_tool_that_no_rule_can_be_about_is_the_one_that_passes_the_gate(write: Write) -> None:
+    """A pattern that fits it is no mistake, since it is about other tools as well."""
+    assert NEVER_GOVERNED == GET_OUTCOME
+    Policy(write(rules("tool = '*'; score = 1", "tool = 'get_*'; score = 1")), threshold=THRESHOLD)
 
 
 WRONG_CONDITIONS = [

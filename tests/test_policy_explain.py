@@ -234,6 +234,19 @@ def test_a_condition_that_cannot_be_evaluated_is_said_to_go_to_a_person(
     )
 
 
+def test_it_says_that_asking_for_an_outcome_is_never_governed(
+    explained: Callable[..., str], tmp_path: Path
+) -> None:
+    """Although a rule for every tool seems to deny it."""
+    path = tmp_path / "policy.toml"
+    path.write_text('[[rule]]\ntool = "*"\ndeny = true')
+    assert explained("get_outcome", "--policy", str(path)) == (
+        "get_outcome only reads what became of a call and is never governed, so that no rule holds for it, "
+        "not even one that denies every tool."
+    )
+    assert "the call is refused" in explained("get_outcomes", "--policy", str(path))
+
+
 def test_policy_and_threshold_are_those_of_the_settings(explained: Callable[..., str], policy: str) -> None:
     """Unless an option says otherwise."""
     said = explained("pay", '{"amount": 1}', ATLAS_POLICY=policy, ATLAS_RISK_THRESHOLD="15")

@@ -7,12 +7,15 @@ from atlas.assessors import Question
 from atlas.assessors.policy import ConditionFailed, Policy, why_person
 from atlas.assessors.policy.evaluation import ANNOTATIONS
 from atlas.assessors.policy.matching import Match, Matched, match_rules
-from atlas.assessors.policy.rules import Rule
+from atlas.assessors.policy.rules import NEVER_GOVERNED, WHY_NEVER_GOVERNED, Rule
 from atlas.models import Ruling
 
 
 def explain(policy: Policy, question: Question) -> str:
     """Each rule that is about the call, what follows from them, and the verdict with and without a model."""
+    if question.tool.name == NEVER_GOVERNED:
+        why = WHY_NEVER_GOVERNED.removeprefix("it ")
+        return f"{question.tool.name} {why}, not even one that denies every tool."
     matched = match_rules(policy.fitting(question.tool.name), question)
     return "\n".join(
         [

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from atlas.assessors.policy.conditions import ConditionInvalid
 from atlas.assessors.policy.lines import Section, place_of, read_sections, sections_of_array
-from atlas.assessors.policy.rules import WANTED, Rule, RuleTable
+from atlas.assessors.policy.rules import NEVER_GOVERNED, WANTED, WHY_NEVER_GOVERNED, Rule, RuleTable
 from atlas.errors import PolicyInvalid
 from atlas.models import Frozen
 
@@ -132,6 +132,8 @@ def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
     """What is wrong with a rule as a whole, after others with these names."""
     if rule.name and rule.name in names:
         yield "name", f'another rule is named "{rule.name}" too'
+    if rule.tool == NEVER_GOVERNED:
+        yield "tool", f"{rule.tool} needs no rule: {WHY_NEVER_GOVERNED}"
     if not rule.gives:
         yield None, "this rule gives nothing, such as a score, a floor or a legal_basis"
     beside = [key for key in NOT_BESIDE_DENY if rule.deny and key in rule.gives]

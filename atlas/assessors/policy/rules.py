@@ -49,6 +49,10 @@ class RuleTable(Frozen):
     deny: Annotated[StrictBool, AfterValidator(_true)] | None = None
 
 
+# Passes the gate without a case (atlas/admit.py): no rule is ever asked about it.
+NEVER_GOVERNED = "get_outcome"
+WHY_NEVER_GOVERNED = "it only reads what became of a call and is never governed, so that no rule holds for it"
+
 # What an administrator reads after "must be".
 WANTED = {
     "tool": "the name of a tool, or a pattern with * and ? and no brackets",
