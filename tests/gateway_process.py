@@ -130,6 +130,18 @@ async def eventually(condition: Any, *, seconds: float = WAIT_SECONDS) -> Any:
     return result
 
 
+async def output_of(process: asyncio.subprocess.Process, *, seconds: float) -> str:
+    """What a process prints that has to succeed, and that does not outlive the time it is given."""
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(), seconds)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    said = f"{output.decode()}\n{(errors or b'').decode()}"
+    assert process.returncode == 0, f"A process ended with {process.returncode}:\n{said}"
+    return output.decode()
+
+
 def text_of(result: Any) -> str:
     """The text of a tool's answer."""
     return "\n".join(block.text for block in result.content)

