@@ -58,6 +58,7 @@ PRINTED = {
     "waiting = ": r"evt_[0-9a-f]{16} by agent until .*\n +\w+ \{.*\}\n +\d+ high risk",
     '"decision": "APPROVED"': r'^\{"status":"Signal Sent","decision":"APPROVED","event_id":"evt_\w+"\}$',
     '"decision": "REJECTED"': r'^\{"status":"Signal Sent","decision":"REJECTED","event_id":"evt_\w+"\}$',
+    "kill -HUP": r'"policy":\{"name":"policy [0-9a-f]{12}","ok":true,"sha256":"[0-9a-f]{64}"\}',
     "policy explain": r"Without a model: 75",
     "assessors.evaluate": r"agentdojo",
     "ledger export": r"^\d+ entries, each as it was written and in its place\.$",
@@ -267,6 +268,7 @@ async def guide(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gatew
     port = process.url.rpartition(":")[2]
     lines = [f"ATLAS_PORT={port}", f"ATLAS_AGENT_KEY={AGENT_KEY}", f"ATLAS_REVIEWER_KEY={REVIEWER_KEY}"]
     (checkout / ".env").write_text("\n".join(lines) + "\n")
+    (checkout / ".gateway.pid").write_text(str(process.process_id))
     yield process
     await process.kill()
 
