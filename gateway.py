@@ -33,9 +33,11 @@ from atlas.inngest_server import SERVE_PATH, InngestServer
 from atlas.notifications import Notifier
 from atlas.report import add_get_outcome, report_failure
 from atlas.serve import keep_values_out_of_logs, serve
-from atlas.settings import EngineKind, Settings
+from atlas.settings import EngineKind, Settings, variables
 from atlas.tools import WelfareOffice, add_welfare_tools
 from atlas.transports import add_transports
+from atlas.upstreams import Upstreams
+from atlas.upstreams.config import read_upstreams
 from atlas.webhook import add_error_shape, add_webhook
 from workflows import BindStages, Stages, handle_governance, inngest_client
 
@@ -46,8 +48,11 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     store, notifier, policy, model = CaseStore(database), Notifier(settings), *build_judges(settings)
     courier, engine = Courier(client, store), InngestServer(settings, client)
     agents, office = AgentKeys(settings), WelfareOffice(database)
-    server = build_server(settings, agents, office, store, courier)
-    executor = Executor(store=store, server=server, notifier=notifier, settings=settings)
+    upstreams = Upstreams(read_upstreams(settings.atlas_mcp_config, variables()))
+    server = build_server(settings, agents, office, store, courier, upstreams)
+    executor = Executor(
+        store=store, server=server, notifier=notifier, settings=settings, unknown=upstreams.unknown
+    )
     assessments = build_assessments(settings, store, server, policy, model, notifier)
     decisions = Decisions(store=store, rule=assessments.rule, timeout=settings.atlas_review_timeout)
     stages = build_stages(settings, store, assessments, notifier, executor)
@@ -62,8 +67,9 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             stack.push_async_callback(notifier.close)
             if model is not None:
                 stack.push_async_callback(model.close)
+            await executor.recover()  # before the servers are there: what was sent to one is never repeated
+            await stack.enter_async_context(upstreams.open(server))
             stack.push_async_callback(executor.close)
-            await executor.recover()
             await stack.enter_async_context(reloading_on_hangup(policy))
             await stack.enter_async_context(mcp_lifespan())
             inngest_endpoint = inngest_alone(app, settings, stages)
@@ -75,8 +81,16 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     # Without FastAPI's pages, whose scripts come from somebody else's host, and what they describe.
     app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"
-    app.state.banner = banner(settings, server=engine, policy=policy, model=model)
-    add_health(app, database=database, server=engine, courier=courier, policy=policy, model=model)
+    app.state.banner = banner(settings, server=engine, policy=policy, model=model, upstreams=upstreams)
+    add_health(
+        app,
+        database=database,
+        server=engine,
+        courier=courier,
+        policy=policy,
+        model=model,
+        upstreams=upstreams,
+    )
     add_index(app, settings)
     add_webhook(app, gate=ReviewerGate(settings, agents), decisions=decisions, announce=courier.announce)
     add_error_shape(app)
@@ -117,14 +131,20 @@ def build_assessments(
 
 
 def build_server(
-    settings: Settings, agents: AgentKeys, office: WelfareOffice, store: CaseStore, courier: Courier
+    settings: Settings,
+    agents: AgentKeys,
+    office: WelfareOffice,
+    store: CaseStore,
+    courier: Courier,
+    upstreams: Upstreams,
 ) -> FastMCP:
-    """The MCP server: the gate in front of the tools, and get_outcome."""
-    gate = Admission(store=store, announce=courier.announce, settings=settings)
+    """The MCP server: the gate in front of the tools, get_outcome, and the servers behind the gateway."""
+    gate = Admission(store=store, announce=courier.announce, settings=settings, unknown=upstreams.unknown)
     auth = None if settings.is_open else agents
     server = FastMCP("ATLAS", version=__version__, middleware=[gate], auth=auth)
     add_welfare_tools(server, office)
     add_get_outcome(server, store)
+    upstreams.mount(server)
     return server
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from fastmcp.exceptions import NotFoundError, ToolError, ValidationError
+from fastmcp.exceptions import ToolError, ValidationError
 from fastmcp.server.context import Context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools import Tool, ToolResult
@@ -19,6 +19,7 @@ from atlas.cases import CaseStore, insert_case
 from atlas.models import Case, ToolCall
 from atlas.report import GET_OUTCOME, answer, is_settled
 from atlas.settings import Settings
+from atlas.upstreams import unknown_tool
 
 INTENT, USER_REQUEST = "io.atlas/intent", "io.atlas/user_request"  # in `_meta` of a call
 LONGEST_CLAIM = 1000  # characters
@@ -29,9 +30,17 @@ logger = logging.getLogger(__name__)
 class Admission(Middleware):
     """The gate on the root server. Only the gateway's own get_outcome passes without a case."""
 
-    def __init__(self, *, store: CaseStore, announce: Callable[[Case], None], settings: Settings) -> None:
+    def __init__(
+        self,
+        *,
+        store: CaseStore,
+        announce: Callable[[Case], None],
+        settings: Settings,
+        unknown: Callable[[str], Exception] = unknown_tool,
+    ) -> None:
         self._store = store
         self._announce = announce
+        self._unknown = unknown
         self._grace_seconds = settings.atlas_grace_seconds
 
     async def on_list_tools(
@@ -63,7 +72,7 @@ class Admission(Middleware):
         tool = await context.fastmcp_context.fastmcp.get_tool(name)
         if tool is None:
             # Raised here and not by call_next, which would run a tool that appears in the meantime.
-            raise NotFoundError(f"Unknown tool: {name!r}")
+            raise self._unknown(name)
         await check_arguments(tool, arguments)
         try:
             return ToolCall(

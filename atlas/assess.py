@@ -23,6 +23,7 @@ from atlas.errors import AssessorFailed
 from atlas.models import Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.notifications import Notifier
 from atlas.settings import Settings
+from atlas.upstreams import UPSTREAM
 
 WORST_SCORE = 100
 TOO_LONG = "The call is too long for a model to see all of it, or holds what cannot be shown to one."
@@ -158,6 +159,7 @@ def facts_of(tool: Tool | None, tool_name: str) -> ToolFacts:
         is_idempotent=hints.idempotent_hint if hints else None,
         is_open_world=hints.open_world_hint if hints else None,
         tags=tuple(sorted(tool.tags)),
+        upstream=(tool.meta or {}).get(UPSTREAM),
     )
 
 

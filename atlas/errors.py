@@ -66,6 +66,18 @@ class QuestionUnfit(AssessorFailed):
     """{reason}"""
 
 
+class UpstreamsInvalid(AtlasError):
+    """The MCP configuration {path} cannot be used: {reason}"""
+
+
+class UpstreamMissing(AtlasError):
+    """{reason}"""
+
+
+class AnswerLost(AtlasError):
+    """{reason}"""
+
+
 class DataDirectoryInUse(AtlasError):
     """Another gateway works on the data directory {path}; one directory serves one gateway."""
 

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from fastmcp import FastMCP
-from fastmcp.exceptions import ToolError
+from fastmcp.exceptions import NotFoundError, ToolError
 from mcp.types import CallToolResult, TextContent
 from sqlalchemy.engine import Connection
 
@@ -23,10 +24,11 @@ from atlas.cases import (
     transition,
 )
 from atlas.database import now
-from atlas.errors import ExecutionRefused
+from atlas.errors import AnswerLost, ExecutionRefused
 from atlas.models import Case, Outcome, Status, ToolCall, Verdict
 from atlas.notifications import Notifier
 from atlas.settings import Settings
+from atlas.upstreams import unknown_tool
 
 SHUTDOWN_SECONDS = 1.5
 ADMITTED = ("tool_name", "arguments_sha256")
@@ -37,9 +39,18 @@ logger = logging.getLogger(__name__)
 class Executor:
     """Executes authorized cases; the gate is the transaction in which it claims one."""
 
-    def __init__(self, *, store: CaseStore, server: FastMCP, notifier: Notifier, settings: Settings) -> None:
+    def __init__(
+        self,
+        *,
+        store: CaseStore,
+        server: FastMCP,
+        notifier: Notifier,
+        settings: Settings,
+        unknown: Callable[[str], Exception] = unknown_tool,
+    ) -> None:
         self._store = store
         self._server = server
+        self._unknown = unknown
         self._notifier = notifier
         self._seconds = settings.atlas_execute_seconds
         self._running: dict[str, asyncio.Task[Case]] = {}
@@ -80,7 +91,10 @@ class Executor:
             case = await self._claim(case_id)
             if case.status is not Status.EXECUTING:
                 return case
-            outcome = await self._call_tool(case)
+            try:
+                outcome = await self._call_tool(case)
+            except AnswerLost as lost:  # never repeated: it may have been done
+                return await self._abandon(case_id, str(lost))
             if outcome is None:
                 detail = f"The tool did not answer within {self._seconds:g} seconds."
                 return await self._abandon(case_id, detail)
@@ -117,6 +131,8 @@ class Executor:
         except asyncio.TimeoutError:
             return None
         except Exception as error:
+            if isinstance(error.__cause__, AnswerLost):
+                raise error.__cause__ from None
             # As FastMCP tells the agent when it calls the tool itself: an error is an answer.
             result = CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
         dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -127,6 +143,8 @@ class Executor:
     async def _tool_result(self, call: ToolCall) -> Any:
         try:
             result = await self._server.call_tool(call.tool_name, call.arguments, run_middleware=False)
+        except NotFoundError as error:
+            raise self._unknown(call.tool_name) from error
         except SystemExit as error:  # which would end the gateway, and not only the tool
             raise ToolError(f"The tool {call.tool_name} tried to end the process.") from error
         return result.to_mcp_result()

@@ -16,6 +16,7 @@ from atlas.events import Courier
 from atlas.inngest_server import SERVE_PATH, InngestServer
 from atlas.settings import Settings
 from atlas.transports import PREFIX
+from atlas.upstreams import Upstreams
 
 OPEN_MODE = "OPEN MODE: no keys are set; anybody on this machine can call tools and approve calls"
 
@@ -44,6 +45,7 @@ def add_health(
     courier: Courier,
     policy: PolicyInForce,
     model: Guard | None,
+    upstreams: Upstreams,
 ) -> None:
     """Serve /healthz and /readyz."""
 
@@ -62,7 +64,9 @@ def add_health(
             "database": _part("sqlite", await _database_problem(database)),
         }
         is_ready = all(part["ok"] for part in parts.values())
-        return JSONResponse({"ready": is_ready} | parts, status_code=200 if is_ready else 503)
+        # Not among the parts: a server that is missing takes its own tools away, and nothing else.
+        servers = {"upstreams": upstreams.report()} if upstreams.all else {}
+        return JSONResponse({"ready": is_ready} | parts | servers, status_code=200 if is_ready else 503)
 
 
 def _part(name: str, problem: str | None) -> dict[str, Any]:
@@ -94,7 +98,12 @@ async def _database_problem(database: Database) -> str | None:
 
 
 def banner(
-    settings: Settings, *, server: InngestServer, policy: PolicyInForce, model: Guard | None
+    settings: Settings,
+    *,
+    server: InngestServer,
+    policy: PolicyInForce,
+    model: Guard | None,
+    upstreams: Upstreams,
 ) -> Callable[[str], str]:
     """What start-up prints, made from the gateway's URL: where things are, and how to approve."""
 
@@ -107,6 +116,7 @@ def banner(
             f"  policy     {policy.name}, a person decides from {settings.atlas_risk_threshold}",
             f"  assessor   {model.assessor.name if model else 'the policy alone'}",
             f"  database   {settings.atlas_data_dir / 'atlas.db'}",
+            *([f"  upstreams  {', '.join(one.name for one in upstreams.all)}"] if upstreams.all else []),
             f"  approve    curl {url}/webhook/approval{key} -H 'Content-Type: application/json' \\",
             """               -d '{"decision": "APPROVED", "event_id": "evt_…"}'""",
         ]

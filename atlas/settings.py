@@ -1,5 +1,6 @@
 """The one reader of the environment: every setting, its default, and the combinations that are refused."""
 
+import os
 import re
 import unicodedata
 from datetime import timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -18,6 +20,11 @@ from atlas.models import plain_text
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 SECONDS_OF_UNIT = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def variables() -> dict[str, str]:
+    """What `${NAME}` in the MCP configuration stands for: the environment, and before it the file `.env`."""
+    return {name: value for name, value in dotenv_values(".env").items() if value} | dict(os.environ)
 
 
 def parse_duration(value: Any) -> Any:
@@ -62,6 +69,8 @@ class Settings(BaseSettings):
 
     atlas_agent_key: SecretStr | None = None
     atlas_reviewer_key: SecretStr | None = None
+
+    atlas_mcp_config: Path | None = None
 
     atlas_policy: Path = Path(__file__).parent / "policy.toml"
     atlas_risk_threshold: int = Field(default=70, ge=1, le=100)

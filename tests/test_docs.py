@@ -35,6 +35,7 @@ from atlas.assessors.policy import Policy
 from atlas.ledger import Action
 from atlas.models import TRANSITIONS, Ruling, Status
 from atlas.settings import Settings
+from atlas.upstreams.config import Way, read_upstreams
 from atlas.webhook import HTTP_STATUS
 from gateway import app
 
@@ -49,7 +50,7 @@ FASTAPIS_OWN = {"/openapi.json"}
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 # Blocks that are no program: each is checked by the test that asks for it by its name.
-CHECKED = {"claude-desktop", "cursor", "policy", "prompt"}
+CHECKED = {"claude-desktop", "cursor", "policy", "prompt", "upstreams"}
 # How many blocks the README excuses, with a reason beside each.
 NOT_RUN = 2
 # What each block that runs prints, by something that only this block says.
@@ -353,6 +354,22 @@ async def test_the_configuration_with_mcp_remote_connects(guide: GatewayProcess)
     server |= {"command": str(NODE), "args": [str(NPX), *server["args"]], "cwd": str(NpmClients.directory())}
     server["env"] |= NODE_ENVIRONMENT
     assert "get_outcome" in await tools_by(configured)
+
+
+def test_the_example_of_servers_is_read(tmp_path: Path) -> None:
+    """A program and a URL, of which the second has another prefix and fewer tools."""
+    path = tmp_path / "mcp.json"
+    path.write_text(checked("upstreams"))
+    files, crm = read_upstreams(path, {"HOME": "/home/of-mine", "CRM_TOKEN": "secret"})
+    assert (files.way, files.args[-1], files.name_of("read_file")) == (
+        Way.STDIO,
+        "/home/of-mine/shared",
+        "files_read_file",
+    )
+    assert (crm.way, crm.headers["Authorization"], crm.seconds) == (Way.HTTP, "Bearer secret", 60)
+    assert crm.name_of("contact_find") == "customers_contact_find"
+    assert crm.tools.allows("contact_find") and not crm.tools.allows("contact_delete")
+    assert not crm.tools.allows("invoice_find")
 
 
 async def test_the_example_of_a_policy_is_read_and_scores_as_it_says(tmp_path: Path) -> None:

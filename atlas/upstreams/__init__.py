@@ -1,0 +1,96 @@
+"""The servers behind the gateway: each is reached, watched and offered to agents under a prefix."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastmcp import FastMCP
+from fastmcp.exceptions import NotFoundError, ToolError
+
+from atlas.upstreams.audience import Audience
+from atlas.upstreams.config import UpstreamConfig
+from atlas.upstreams.provider import UPSTREAM, UpstreamProvider
+from atlas.upstreams.upstream import Upstream
+
+__all__ = ["UPSTREAM", "Upstreams", "unknown_tool"]
+
+START_SECONDS = 4.0  # for which the start of the gateway waits for servers; they may come later
+
+
+def unknown_tool(tool_name: str) -> Exception:
+    """What to raise for a tool that nobody offers."""
+    return NotFoundError(f"Unknown tool: {tool_name!r}")
+
+
+class Upstreams:
+    """Every server of the MCP configuration, in the order of the file."""
+
+    def __init__(self, configs: tuple[UpstreamConfig, ...]) -> None:
+        self._own: frozenset[str] = frozenset()
+        self._owners: dict[str, str] = {}  # of the names of tools
+        self._audience = Audience()
+        self.all = [Upstream(config, self._changed) for config in configs]
+
+    def mount(self, server: FastMCP) -> None:
+        """Offer on a server what they offer, and tell its agents when that changes."""
+        server.add_middleware(self._audience)
+        for upstream in self.all:
+            provider = UpstreamProvider(upstream, self._is_free)
+            server.add_provider(provider, namespace=upstream.config.prefix)
+
+    @asynccontextmanager
+    async def open(self, server: FastMCP) -> AsyncIterator[None]:
+        """Reach them all, wait a moment for those that answer, and let go of them at the end."""
+        self._own = frozenset(tool.name for tool in await server.local_provider.list_tools())
+        runs = [asyncio.create_task(upstream.run()) for upstream in self.all]
+        try:
+            if runs:
+                known = [asyncio.create_task(upstream.known.wait()) for upstream in self.all]
+                _, slow = await asyncio.wait(known, timeout=START_SECONDS)
+                for wait in slow:
+                    wait.cancel()
+            yield
+        finally:
+            for run in runs:
+                run.cancel()
+            await asyncio.gather(*runs, return_exceptions=True)
+            await asyncio.gather(*(upstream.close() for upstream in self.all), return_exceptions=True)
+
+    def unknown(self, tool_name: str) -> Exception:
+        """What to raise for a tool that nobody offers: why, if a server that may have it is missing."""
+        for upstream in self.all:
+            prefix = upstream.config.prefix
+            if upstream.missing and (tool_name.startswith(f"{prefix}_") or not prefix):
+                return ToolError(upstream.missing)
+        return unknown_tool(tool_name)
+
+    def report(self) -> dict[str, dict[str, Any]]:
+        """Each server, with what is wrong with it."""
+        return {upstream.name: self._state(upstream) for upstream in self.all}
+
+    def _state(self, upstream: Upstream) -> dict[str, Any]:
+        hidden = self._hidden(upstream)
+        problem = upstream.problem or (
+            f"its tools {', '.join(hidden)} are hidden, because others have their names" if hidden else None
+        )
+        return {"ok": problem is None} | ({"problem": problem} if problem else {})
+
+    def _hidden(self, upstream: Upstream) -> list[str]:
+        names = sorted(self._names(upstream))
+        return [upstream.config.name_of(name) for name in names if not self._is_free(upstream, name)]
+
+    def _names(self, upstream: Upstream) -> set[str]:
+        offered = upstream.offer.tools if upstream.offer else ()
+        return {tool.name for tool in offered if upstream.config.tools.allows(tool.name)}
+
+    def _is_free(self, upstream: Upstream, name_there: str) -> bool:
+        """Whether a name was left for an upstream's tool by the gateway and by the servers before it."""
+        return self._owners.get(upstream.config.name_of(name_there)) == upstream.name
+
+    async def _changed(self) -> None:
+        self._owners = dict.fromkeys(self._own, "")  # which no server is called
+        for upstream in self.all:
+            for name in self._names(upstream):
+                self._owners.setdefault(upstream.config.name_of(name), upstream.name)
+        await self._audience.tell()

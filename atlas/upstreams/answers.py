@@ -1,0 +1,50 @@
+"""What an error on the way back from an upstream means: nothing was done, an answer, or nobody knows."""
+
+import asyncio
+
+import mcp.types as mcp
+from fastmcp.exceptions import ToolError
+from mcp import MCPError
+
+from atlas.errors import AnswerLost, AtlasError, UpstreamMissing
+from atlas.upstreams.wires import Wire
+
+# What the SDK itself puts in the place of an answer that it did not get (mcp 2.3.0), by code and beginning.
+SYNTHESIZED = (
+    (mcp.CONNECTION_CLOSED, "Connection closed"),
+    (mcp.CONNECTION_CLOSED, "SSE stream "),
+    (mcp.REQUEST_TIMEOUT, "Request '"),
+    (mcp.PARSE_ERROR, "Failed to parse "),
+    (mcp.INVALID_REQUEST, "server answered a request with 202"),
+    (mcp.INVALID_REQUEST, "Unexpected content type"),
+)
+HTTP_ERROR = (mcp.INTERNAL_ERROR, "Server returned an error response")
+SESSION_ENDED = (mcp.INVALID_REQUEST, "Session terminated")
+REDIRECTED = (mcp.INVALID_REQUEST, "Redirect to ")
+
+
+def refused(error: Exception, wire: Wire) -> Exception:
+    """What an error of a call means: UpstreamMissing, AnswerLost, or a ToolError that is the answer."""
+    if isinstance(error, (AtlasError, asyncio.CancelledError)):
+        return error
+    if wire.unsent is not None:
+        return UpstreamMissing(reason=wire.unsent)
+    if isinstance(error, MCPError):
+        return _of_protocol(error, wire)
+    return AnswerLost(reason=wire.broken or f"its answer cannot be read ({type(error).__name__})")
+
+
+def _of_protocol(error: MCPError, wire: Wire) -> Exception:
+    code, message = error.error.code, error.error.message
+    is_closed = any(code == one and message.startswith(begins) for one, begins in SYNTHESIZED)
+    if wire.broken is not None or is_closed:
+        return AnswerLost(reason=wire.broken or "the connection ended")
+    if (code, message) == HTTP_ERROR and wire.status >= 400:
+        if wire.status >= 500:
+            return AnswerLost(reason=f"it answered HTTP {wire.status}")
+        return UpstreamMissing(reason=f"it answered HTTP {wire.status}")
+    if (code, message) == SESSION_ENDED and wire.status == 404:
+        return UpstreamMissing(reason="it ended the session before it took the call")
+    if code == REDIRECTED[0] and message.startswith(REDIRECTED[1]):
+        return UpstreamMissing(reason="its url leads to another place")
+    return ToolError(message)

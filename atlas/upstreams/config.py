@@ -1,0 +1,221 @@
+"""Reads the `mcpServers` file of the usual hosts: which servers stand behind the gateway, and how."""
+
+import json
+import re
+from collections.abc import Mapping
+from enum import Enum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from atlas.errors import UpstreamsInvalid
+from atlas.models import plain_text
+
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+PREFIX = re.compile(r"[A-Za-z0-9_.-]{0,48}")
+LONGEST_NAME = 48
+OURS = "atlas"  # the key for what no other host knows
+SPELLINGS = {"stdio": "stdio", "sse": "sse"} | dict.fromkeys(
+    ("http", "streamable-http", "streamable_http", "streamableHttp"), "http"
+)
+
+
+class Way(str, Enum):
+    """How an upstream is reached."""
+
+    STDIO = "stdio"
+    SSE = "sse"
+    HTTP = "http"  # streamable HTTP
+
+
+class Exposed(BaseModel):
+    """Which tools of an upstream agents see: those that a pattern includes and none excludes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    include: list[str] = ["*"]
+    exclude: list[str] = []
+
+    def allows(self, tool_name: str) -> bool:
+        """Whether agents may see a tool, by the name that the upstream gives it."""
+        included = any(fnmatchcase(tool_name, pattern) for pattern in self.include)
+        return included and not any(fnmatchcase(tool_name, pattern) for pattern in self.exclude)
+
+
+class Wishes(BaseModel):
+    """What stands under the key `atlas` of a server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tools: Exposed = Exposed()
+    prefix: str | None = Field(default=None, pattern=f"^{PREFIX.pattern}$")
+    seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class Entry(BaseModel):
+    """A server as the file has it; what other hosts put beside it is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    command: str | None = Field(default=None, min_length=1)
+    args: list[str] = []
+    env: dict[str, str] = Field(default={}, repr=False)
+    cwd: Path | None = None
+    url: str | None = Field(default=None, repr=False)
+    headers: dict[str, str] = Field(default={}, repr=False)
+    type: str | None = None
+    transport: str | None = None
+    disabled: bool = False
+    atlas: Wishes = Wishes()
+
+
+class UpstreamConfig(BaseModel):
+    """One server behind the gateway. Its env, headers and URL may hold secrets and are never shown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    way: Way
+    prefix: str
+    tools: Exposed = Exposed()
+    seconds: float | None = None
+    command: str = ""
+    args: tuple[str, ...] = Field(default=(), repr=False)
+    env: Mapping[str, str] = Field(default={}, repr=False)
+    cwd: Path | None = None
+    url: str = Field(default="", repr=False)
+    headers: Mapping[str, str] = Field(default={}, repr=False)
+
+    def name_of(self, name_there: str) -> str:
+        """How agents know what the upstream calls by a name."""
+        return f"{self.prefix}_{name_there}" if self.prefix else name_there
+
+
+def read_upstreams(path: Path | None, variables: Mapping[str, str]) -> tuple[UpstreamConfig, ...]:
+    """The servers of a file, with every `${NAME}` filled; every mistake is an UpstreamsInvalid."""
+    if path is None:
+        return ()
+    try:
+        servers = _servers(path)
+        configs = [_config(name, entry, variables) for name, entry in servers.items()]
+    except ValueError as error:
+        raise UpstreamsInvalid(path=path, reason=str(error)) from None
+    present = tuple(config for config in configs if config is not None)
+    _refuse_twins(path, present)
+    return present
+
+
+def _servers(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_twins)
+    except OSError as error:
+        raise ValueError(f"{error.strerror}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        where = (
+            f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else "not UTF-8"
+        )
+        raise ValueError(f"it is no JSON ({where}).") from None
+    except RecursionError:
+        raise ValueError("it is no JSON that a server is described in.") from None
+    servers = document.get("mcpServers") if isinstance(document, dict) else None
+    if not isinstance(servers, dict):
+        raise ValueError('it has no "mcpServers", which maps names to servers.')
+    return servers
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has {plain_text(twin)!r} twice in one place.")
+    return found
+
+
+def _config(name: str, raw: Any, variables: Mapping[str, str]) -> UpstreamConfig | None:
+    if not name or len(name) > LONGEST_NAME or plain_text(name) != name:
+        raise ValueError(
+            f"a server has no name, or one that is over {LONGEST_NAME} characters or not plain text."
+        )
+    if isinstance(raw, dict) and raw.get("disabled") is True:
+        return None  # before its variables are looked for
+    try:
+        entry = Entry.model_validate(_filled(name, raw, variables))
+    except ValidationError as error:
+        raise ValueError(_sentence(name, error)) from None
+    return None if entry.disabled else _settled(name, entry)
+
+
+def _settled(name: str, entry: Entry) -> UpstreamConfig:
+    if (entry.command is None) == (entry.url is None):
+        raise ValueError(f'the server {name} needs either a "command" or a "url".')
+    way = _way(name, entry)
+    if way is not Way.STDIO and not (entry.url or "").startswith(("http://", "https://")):
+        raise ValueError(f"the url of the server {name} begins with neither http:// nor https://.")
+    if any("\0" in text for text in (entry.command or "", *entry.args, *entry.env, *entry.env.values())):
+        raise ValueError(f"the server {name} has a null character in its command, args or env.")
+    prefix = entry.atlas.prefix
+    return UpstreamConfig(
+        name=name,
+        way=way,
+        prefix=re.sub(r"[^A-Za-z0-9_.-]", "_", name) if prefix is None else prefix,
+        tools=entry.atlas.tools,
+        seconds=entry.atlas.seconds,
+        command=entry.command or "",
+        args=tuple(entry.args),
+        env=entry.env,
+        cwd=entry.cwd,
+        url=entry.url or "",
+        headers=entry.headers,
+    )
+
+
+def _way(name: str, entry: Entry) -> Way:
+    said = entry.type or entry.transport
+    if said is not None and said not in SPELLINGS:
+        raise ValueError(f'the "type" of the server {name} is none of stdio, sse, http and streamable-http.')
+    if entry.command is not None:
+        if said not in (None, "stdio"):
+            raise ValueError(f"the server {name} has a command, and a type that wants a url.")
+        return Way.STDIO
+    if said == "stdio":
+        raise ValueError(f"the server {name} has a url, and a type that wants a command.")
+    is_sse = (entry.url or "").partition("?")[0].rstrip("/").endswith("/sse")
+    return Way(SPELLINGS[said]) if said else Way.SSE if is_sse else Way.HTTP
+
+
+def _filled(name: str, value: Any, variables: Mapping[str, str]) -> Any:
+    """A value with every `${NAME}` and `${NAME:-default}` in its texts replaced."""
+
+    def fill(match: re.Match[str]) -> str:
+        found = variables.get(match[1]) or match[2]
+        if found is None:
+            raise ValueError(f"the server {name} wants the variable {match[1]}, which is not set.")
+        return found
+
+    if isinstance(value, str):
+        return VARIABLE.sub(fill, value)
+    if isinstance(value, list):
+        return [_filled(name, item, variables) for item in value]
+    if isinstance(value, dict):
+        return {key: _filled(name, item, variables) for key, item in value.items()}
+    return value
+
+
+def _sentence(name: str, error: ValidationError) -> str:
+    """The first mistake of a server, without the value: it may be a secret."""
+    mistake = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    # A key of env or headers is shown, and nothing below it.
+    place = ".".join(plain_text(str(part))[:60] for part in mistake["loc"]) or "it"
+    return f"the server {name}: {place}: {mistake['msg']}."
+
+
+def _refuse_twins(path: Path, configs: tuple[UpstreamConfig, ...]) -> None:
+    by_prefix: dict[str, str] = {}
+    for config in configs:
+        first = by_prefix.setdefault(config.prefix, config.name)
+        if config.prefix and first != config.name:
+            reason = f"the servers {first} and {config.name} have the same prefix, {config.prefix}."
+            raise UpstreamsInvalid(path=path, reason=reason)

@@ -1,0 +1,134 @@
+"""An upstream that is a program of this machine, spoken to over its standard input and output.
+
+The SDK's own transport gathers a line of any length, in time that grows with its square; this one does not.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from fastmcp.client.transports import ClientTransport
+from fastmcp.client.transports.base import TransportOptions
+from mcp import ClientSession
+from mcp.client.stdio import get_default_environment
+from mcp.shared.message import SessionMessage
+from mcp.types import jsonrpc_message_adapter
+
+from atlas.upstreams.config import UpstreamConfig
+from atlas.upstreams.wires import LONGEST_ANSWER, TOO_LONG, RelaySession, Wire
+
+GRACE_SECONDS = 2.0  # to end by itself when its input is closed, and again after SIGTERM
+
+Incoming = SessionMessage | Exception
+
+
+class ProcessTransport(ClientTransport):
+    """Starts the program for a session and ends it, and what it started, with the session."""
+
+    def __init__(self, config: UpstreamConfig, wire: Wire) -> None:
+        self._config = config
+        self._wire = wire
+
+    @contextlib.asynccontextmanager
+    async def connect_session(
+        self, *, transport_options: TransportOptions | None = None, **session_kwargs: Any
+    ) -> AsyncIterator[ClientSession]:
+        """Yield a session with a new process."""
+        process = await _start(self._config)
+        to_session, incoming = anyio.create_memory_object_stream[Incoming](0)
+        outgoing, from_session = anyio.create_memory_object_stream[SessionMessage](0)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(_read, process, to_session, self._wire)
+                group.start_soon(_write, process, from_session, self._wire)
+                async with RelaySession(incoming, outgoing, **session_kwargs) as session:
+                    yield session
+                group.cancel_scope.cancel()
+        finally:
+            self._wire.note_broken("its process was ended")
+            with anyio.CancelScope(shield=True):
+                await _end(process)
+            for stream in (to_session, incoming, outgoing, from_session):
+                stream.close()
+
+
+async def _start(config: UpstreamConfig) -> Process:
+    # Not the gateway's environment, which holds its keys: what every program needs, and what the file says.
+    return await anyio.open_process(
+        [config.command, *config.args],
+        env=get_default_environment() | dict(config.env),
+        cwd=config.cwd,
+        stderr=sys.stderr,
+        start_new_session=True,
+    )
+
+
+async def _read(process: Process, to_session: MemoryObjectSendStream[Incoming], wire: Wire) -> None:
+    assert process.stdout is not None  # noqa: S101  (it was started with pipes)
+    line = bytearray()
+    with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        try:
+            async for chunk in process.stdout:
+                first, *others = chunk.split(b"\n")
+                line += first
+                for other in others:
+                    await _deliver(bytes(line), to_session)
+                    line = bytearray(other)
+                if len(line) > LONGEST_ANSWER:
+                    wire.note_broken(TOO_LONG)
+                    break
+        finally:
+            wire.note_broken("its process ended")
+            to_session.close()  # the session tells everybody who waits
+
+
+async def _deliver(line: bytes, to_session: MemoryObjectSendStream[Incoming]) -> None:
+    if not line.strip():
+        return
+    try:
+        message: Incoming = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+    except ValueError as error:
+        message = error  # programs print things; the session ignores what is no message
+    await to_session.send(message)
+
+
+async def _write(
+    process: Process, from_session: MemoryObjectReceiveStream[SessionMessage], wire: Wire
+) -> None:
+    assert process.stdin is not None  # noqa: S101  (it was started with pipes)
+    try:
+        async for sent in from_session:
+            text = sent.message.model_dump_json(by_alias=True, exclude_unset=True)
+            await process.stdin.send(f"{text}\n".encode())
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+        wire.note_broken("its process no longer reads")
+
+
+async def _end(process: Process) -> None:
+    """Close its input, and if that does not end it, end it and its group."""
+    assert process.stdin is not None and process.stdout is not None  # noqa: S101
+    with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await process.stdin.aclose()
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        if await _has_ended(process):
+            break
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal_number)
+    await _has_ended(process)
+    with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await process.stdout.aclose()
+
+
+async def _has_ended(process: Process) -> bool:
+    # Not process.wait(), which also waits for the pipes that a grandchild may hold open.
+    deadline = asyncio.get_running_loop().time() + GRACE_SECONDS
+    while process.returncode is None and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return process.returncode is not None

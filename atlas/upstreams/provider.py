@@ -1,0 +1,231 @@
+"""The tools, resources and prompts of one upstream, as FastMCP offers them to agents."""
+
+import base64
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mcp.types as mcp
+from fastmcp.exceptions import ResourceError, ToolError
+from fastmcp.prompts import Message, Prompt, PromptResult
+from fastmcp.prompts.base import PromptArgument
+from fastmcp.resources import Resource, ResourceTemplate
+from fastmcp.resources.base import ResourceContent, ResourceResult
+from fastmcp.server.providers import Provider
+from fastmcp.tools import Tool, ToolResult
+from fastmcp.utilities.versions import VersionSpec
+from pydantic import Field, ValidationError
+
+from atlas.errors import AnswerLost, UpstreamMissing
+from atlas.upstreams.upstream import Offer, Upstream
+
+UPSTREAM = "io.atlas/upstream"  # in the `_meta` of what an upstream offers: its name in the file
+
+logger = logging.getLogger(__name__)
+
+
+class UpstreamTool(Tool):
+    """A tool of an upstream, by whatever name agents know it."""
+
+    upstream: Any = Field(exclude=True, repr=False)
+    there: Any = Field(exclude=True, repr=False)  # as the upstream describes it
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Call it, once; AnswerLost is the cause of the ToolError if nobody knows what was done."""
+        try:
+            answer = await self.upstream.call_tool(self.there, arguments)
+        except (UpstreamMissing, AnswerLost) as error:
+            raise ToolError(str(error)) from error
+        return ToolResult(
+            content=answer.content,
+            structured_content=answer.structured_content,
+            meta=answer.meta,
+            is_error=answer.is_error,
+        )
+
+
+class UpstreamResource(Resource):
+    """A resource of an upstream."""
+
+    upstream: Any = Field(exclude=True, repr=False)
+    uri_there: str = Field(exclude=True)
+
+    async def read(self) -> ResourceResult:
+        """Read it."""
+        return await _read(self.upstream, self.uri_there)
+
+
+class UpstreamTemplate(ResourceTemplate):
+    """A family of resources of an upstream."""
+
+    upstream: Any = Field(exclude=True, repr=False)
+
+    async def _read(self, uri: str, params: dict[str, Any]) -> ResourceResult:
+        prefix = self.upstream.config.prefix
+        return await _read(self.upstream, uri.replace(f"://{prefix}/", "://", 1) if prefix else uri)
+
+
+class UpstreamPrompt(Prompt):
+    """A prompt of an upstream."""
+
+    upstream: Any = Field(exclude=True, repr=False)
+    name_there: str = Field(exclude=True)
+
+    async def render(self, arguments: dict[str, Any] | None = None) -> PromptResult:
+        """Have the upstream render it."""
+        answer = await self.upstream.get_prompt(self.name_there, arguments or {})
+        messages = [Message(content=message.content, role=message.role) for message in answer.messages]
+        return PromptResult(messages=messages, description=answer.description, meta=answer.meta)
+
+
+class UpstreamProvider(Provider):
+    """Offers what an upstream offered last, under the names that are left to it."""
+
+    def __init__(self, upstream: Upstream, is_free: Callable[[Upstream, str], bool]) -> None:
+        super().__init__()
+        self._upstream = upstream
+        self._is_free = is_free
+        self._built_of: Offer | None = None
+        self._tools: list[Tool] = []
+        self._resources: list[Resource] = []
+        self._templates: list[ResourceTemplate] = []
+        self._prompts: list[Prompt] = []
+
+    async def _list_tools(self) -> Sequence[Tool]:
+        self._build()
+        return [tool for tool in self._tools if self._is_free(self._upstream, tool.name)]
+
+    async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
+        if self._upstream.config.prefix:
+            await self._upstream.known.wait()  # nobody else can have it, so it is worth waiting for
+        return next((tool for tool in await self._list_tools() if tool.name == name), None)
+
+    async def _list_resources(self) -> Sequence[Resource]:
+        self._build()
+        return self._resources
+
+    async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
+        return next((one for one in await self._list_resources() if str(one.uri) == uri), None)
+
+    async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
+        self._build()
+        return self._templates
+
+    async def _get_resource_template(
+        self, uri: str, version: VersionSpec | None = None
+    ) -> ResourceTemplate | None:
+        templates = await self._list_resource_templates()
+        return next((one for one in templates if one.matches(uri) is not None), None)
+
+    async def _list_prompts(self) -> Sequence[Prompt]:
+        self._build()
+        return self._prompts
+
+    async def _get_prompt(self, name: str, version: VersionSpec | None = None) -> Prompt | None:
+        return next((one for one in await self._list_prompts() if one.name == name), None)
+
+    def _build(self) -> None:
+        offer = self._upstream.offer or Offer()
+        if offer is self._built_of:
+            return
+        exposed = self._upstream.config.tools
+        self._tools = self._of(_tool, [tool for tool in offer.tools if exposed.allows(tool.name)])
+        self._resources = self._of(_resource, offer.resources)
+        self._templates = self._of(_template, offer.templates)
+        self._prompts = self._of(_prompt, offer.prompts)
+        self._built_of = offer
+
+    def _of(self, build: Callable[[Upstream, Any], Any], offered: Sequence[Any]) -> list[Any]:
+        built: dict[str, Any] = {}
+        for one in offered:
+            try:
+                component = build(self._upstream, one)
+                built.setdefault(component.key, component)
+            except (ValidationError, ValueError) as error:
+                # One that cannot be described is left out, and the others are there.
+                name = self._upstream.name
+                logger.warning("Something that %s offers is left out: %s", name, type(error).__name__)
+        return list(built.values())
+
+
+def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
+    return UpstreamTool(
+        upstream=upstream,
+        there=offered,
+        name=offered.name,
+        title=offered.title,
+        description=offered.description,
+        parameters=offered.input_schema,
+        output_schema=offered.output_schema,
+        annotations=offered.annotations,
+        icons=offered.icons,
+        meta=_meta(upstream, offered.meta),
+    )
+
+
+def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
+    return UpstreamResource(
+        upstream=upstream,
+        uri_there=str(offered.uri),
+        uri=offered.uri,
+        name=offered.name,
+        title=offered.title,
+        description=offered.description,
+        mime_type=offered.mime_type or "text/plain",
+        icons=offered.icons,
+        annotations=offered.annotations,
+        meta=_meta(upstream, offered.meta),
+    )
+
+
+def _template(upstream: Upstream, offered: mcp.ResourceTemplate) -> UpstreamTemplate:
+    return UpstreamTemplate(
+        upstream=upstream,
+        uri_template=offered.uri_template,
+        name=offered.name,
+        title=offered.title,
+        description=offered.description,
+        mime_type=offered.mime_type or "text/plain",
+        icons=offered.icons,
+        annotations=offered.annotations,
+        parameters={},
+        meta=_meta(upstream, offered.meta),
+    )
+
+
+def _prompt(upstream: Upstream, offered: mcp.Prompt) -> UpstreamPrompt:
+    arguments = [
+        PromptArgument(name=one.name, description=one.description, required=bool(one.required))
+        for one in offered.arguments or ()
+    ]
+    return UpstreamPrompt(
+        upstream=upstream,
+        name_there=offered.name,
+        name=offered.name,
+        title=offered.title,
+        description=offered.description,
+        arguments=arguments,
+        icons=offered.icons,
+        meta=_meta(upstream, offered.meta),
+    )
+
+
+def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
+    """What the upstream says beside it, with its name set by us, so that it cannot pose as another."""
+    return (said or {}) | {UPSTREAM: upstream.name}
+
+
+async def _read(upstream: Upstream, uri: str) -> ResourceResult:
+    try:
+        answer = await upstream.read_resource(uri)
+    except (UpstreamMissing, AnswerLost, ToolError) as error:
+        raise ResourceError(str(error)) from error
+    contents = [
+        ResourceContent(
+            content=item.text if isinstance(item, mcp.TextResourceContents) else base64.b64decode(item.blob),
+            mime_type=item.mime_type,
+            meta=item.meta,
+        )
+        for item in answer.contents
+    ]
+    return ResourceResult(contents=contents)

@@ -1,0 +1,204 @@
+"""One server behind the gateway: what it offers, whether it can be reached, and the calls that go to it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import mcp.types as mcp
+from fastmcp import Client
+from fastmcp.server.dependencies import get_context
+from mcp import MCPError
+from mcp.shared.inbound import x_mcp_header_map
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from atlas.errors import AnswerLost, UpstreamMissing
+from atlas.upstreams.answers import refused
+from atlas.upstreams.config import UpstreamConfig
+from atlas.upstreams.connections import CONNECT_SECONDS, Connection, Connections
+
+LIST_SECONDS = 30.0  # after which an upstream that says nothing is asked again what it offers
+SETTLE_SECONDS = 0.05  # several changes that are announced together are read once
+FIRST_REST, LONGEST_REST = 1.0, 15.0  # seconds between attempts to reach one that cannot be reached
+
+logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What an upstream offers, as it said when it was asked last."""
+
+    tools: tuple[mcp.Tool, ...] = ()
+    resources: tuple[mcp.Resource, ...] = ()
+    templates: tuple[mcp.ResourceTemplate, ...] = ()
+    prompts: tuple[mcp.Prompt, ...] = ()
+
+
+class Upstream:
+    """Keeps what a server offers up to date, and what was known last while it cannot be reached."""
+
+    def __init__(self, config: UpstreamConfig, changed: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self.config = config
+        self.offer: Offer | None = None
+        self.problem: str | None = "it was not reached yet"
+        self.known = asyncio.Event()  # it was reached, or the first attempt has failed
+        self._changed = changed
+        self._connections = Connections(config, self._hear)
+        self._stale = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """The name in the file."""
+        return self.config.name
+
+    @property
+    def missing(self) -> str | None:
+        """The sentence for whoever asks for what is there, if it cannot be reached."""
+        return f"The server {self.name} cannot be reached: {self.problem}." if self.problem else None
+
+    async def run(self) -> None:
+        """Reach it, keep its lists, and reach it again whenever it is lost; ends when it is cancelled."""
+        rest = FIRST_REST
+        while True:
+            try:
+                await self._follow()
+            except UpstreamMissing as missing:
+                rest = min(rest * 2, LONGEST_REST) if self.problem else FIRST_REST
+                self._lose(str(missing))
+            except Exception as error:
+                # Whatever a server does, it is missing, and the gateway goes on.
+                logger.warning("The server %s cannot be followed: %s", self.name, type(error).__name__)
+                self._lose(f"it cannot be understood ({type(error).__name__})")
+                rest = LONGEST_REST
+            self._stale.clear()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stale.wait(), rest)  # a call that reached it ends the rest
+
+    async def close(self) -> None:
+        """Close its connections, and end its process."""
+        await self._connections.close()
+
+    async def call_tool(self, tool: mcp.Tool, arguments: dict[str, Any]) -> mcp.CallToolResult:
+        """The answer. UpstreamMissing: nothing was sent. AnswerLost: nobody knows what was done."""
+
+        async def ask(connection: Connection) -> mcp.CallToolResult:
+            headers = x_mcp_header_map(tool.input_schema)
+            if headers:
+                # A session fills these for tools that it has listed; this one may not have listed any.
+                connection.client.session._x_mcp_header_maps[tool.name] = headers
+            async with connection.call() as progress:
+                return await connection.request(
+                    lambda client: client.call_tool_mcp(tool.name, arguments, progress_handler=progress)
+                )
+
+        return await self._ask(ask)
+
+    async def read_resource(self, uri: str) -> mcp.ReadResourceResult:
+        """Read a resource of the upstream."""
+        return await self._ask(lambda one: one.request(lambda client: client.read_resource_mcp(uri)))
+
+    async def get_prompt(self, name: str, arguments: dict[str, Any]) -> mcp.GetPromptResult:
+        """Render a prompt of the upstream."""
+        return await self._ask(lambda one: one.request(lambda client: client.get_prompt_mcp(name, arguments)))
+
+    async def _ask(self, ask: Callable[[Connection], Coroutine[Any, Any, Answer]]) -> Answer:
+        limit = self.config.seconds
+        try:
+            async with self._connections.lend(front_mode()) as connection:
+                if self.problem:
+                    self._stale.set()
+                sent_at = time.monotonic()
+                try:
+                    return await asyncio.wait_for(ask(connection), limit)
+                except asyncio.TimeoutError:
+                    waited = time.monotonic() - sent_at
+                    raise AnswerLost(reason=f"it did not answer within {waited:.0f} seconds") from None
+                except Exception as error:
+                    raise refused(error, connection.wire) from error
+        except UpstreamMissing as missing:
+            self._lose(str(missing))
+            raise UpstreamMissing(reason=self.missing) from missing
+        except AnswerLost as lost:
+            self._stale.set()  # see whether it is still there
+            reason = f"The server {self.name} got the call, and {lost}: it may have done it, or not."
+            raise AnswerLost(reason=reason) from lost
+
+    async def _follow(self) -> None:
+        """Hold a connection and keep the lists; returns never, and raises when the connection is lost."""
+        async with self._connections.lend("auto") as connection:
+            while True:
+                self._stale.clear()
+                await self._refresh(connection)
+                waits = [asyncio.ensure_future(one.wait()) for one in (self._stale, connection.wire.ended)]
+                try:
+                    await asyncio.wait(waits, timeout=LIST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    for wait in waits:
+                        wait.cancel()
+                if not connection.wire.is_sound:
+                    raise UpstreamMissing(reason=connection.wire.unsent or connection.wire.broken)
+                await self._connections.close_idle()
+                await asyncio.sleep(SETTLE_SECONDS)
+
+    async def _refresh(self, connection: Connection) -> None:
+        try:
+            offer = await asyncio.wait_for(connection.request(_read_offer), CONNECT_SECONDS)
+        except asyncio.TimeoutError:
+            raise UpstreamMissing(reason="it does not say what it offers") from None
+        except (MCPError, ConnectionError, RuntimeError) as error:
+            raise UpstreamMissing(
+                reason=connection.wire.broken or f"it does not say what it offers: {error}"
+            ) from None
+        was_missing, self.problem = self.problem is not None, None
+        if was_missing:
+            logger.info("The server %s is there", self.name)
+        is_new, self.offer = offer != self.offer, offer
+        self.known.set()
+        if is_new:
+            await self._changed()
+
+    def _lose(self, reason: str) -> None:
+        if self.problem != reason:
+            logger.warning("The server %s cannot be reached: %s", self.name, reason)
+        self.problem = reason
+        self.known.set()
+
+    async def _hear(self, message: Any) -> None:
+        """A change that the upstream announces, on any connection."""
+        method = str(
+            getattr(message, "method", None) or getattr(getattr(message, "root", None), "method", "")
+        )
+        if method.endswith("/list_changed"):
+            self._stale.set()
+
+
+async def _read_offer(client: Client[Any]) -> Offer:
+    return Offer(
+        tools=tuple(await _listed(client.list_tools())),
+        resources=tuple(await _listed(client.list_resources())),
+        templates=tuple(await _listed(client.list_resource_templates())),
+        prompts=tuple(await _listed(client.list_prompts())),
+    )
+
+
+async def _listed(asked: Coroutine[Any, Any, list[Any]]) -> list[Any]:
+    try:
+        return await asked
+    except MCPError as error:
+        if error.error.code == mcp.METHOD_NOT_FOUND:
+            return []  # it has none of these
+        raise
+
+
+def front_mode() -> str:
+    """The era in which the agent speaks that waits for this call; any, if nobody waits."""
+    try:
+        request = get_context().request_context
+    except RuntimeError:
+        return "auto"
+    is_legacy = request is not None and request.protocol_version not in MODERN_PROTOCOL_VERSIONS
+    return "legacy" if is_legacy else "auto"

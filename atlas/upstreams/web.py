@@ -1,0 +1,178 @@
+"""An upstream that is a URL, over streamable HTTP or SSE: one TLS context, shared sockets, and limits."""
+
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from functools import cache
+from typing import Any
+
+import httpx2
+from fastmcp.client.transports import ClientTransport
+from fastmcp.client.transports.base import TransportOptions
+from mcp import ClientSession
+from mcp.client.sse import sse_client
+from mcp.client.streamable_http import streamable_http_client
+
+from atlas.upstreams.config import UpstreamConfig, Way
+from atlas.upstreams.wires import LONGEST_ANSWER, TOO_LONG, RelaySession, Wire
+
+CONNECT_SECONDS = 10.0
+# Reading is not timed here: a tool may be silent for as long as its call may take, which others watch.
+TIMEOUTS = httpx2.Timeout(CONNECT_SECONDS, read=None)
+NEVER_LEFT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+EVENTS = "text/event-stream"
+
+
+@cache
+def tls_context() -> ssl.SSLContext:
+    """The one TLS context of this process; making one costs 50 ms."""
+    return httpx2.create_ssl_context()
+
+
+class Sockets:
+    """The open sockets to one upstream, which its sessions share."""
+
+    def __init__(self) -> None:
+        self._transport: httpx2.AsyncHTTPTransport | None = None
+
+    @property
+    def transport(self) -> httpx2.AsyncHTTPTransport:
+        """Made when it is needed first."""
+        if self._transport is None:
+            self._transport = httpx2.AsyncHTTPTransport(verify=tls_context())
+        return self._transport
+
+    async def close(self) -> None:
+        """Close them all."""
+        if self._transport is not None:
+            await self._transport.aclose()
+
+
+class Watched(httpx2.AsyncBaseTransport):
+    """Sends over the shared sockets, and notes on the wire of one session what becomes of its posts."""
+
+    def __init__(self, sockets: Sockets, wire: Wire, way: Way) -> None:
+        self._sockets = sockets
+        self._wire = wire
+        self._way = way
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request; it is never sent again."""
+        request.headers["Accept-Encoding"] = "identity"  # what is counted is what is kept
+        is_post = request.method == "POST"
+        try:
+            response = await self._sockets.transport.handle_async_request(request)
+        except NEVER_LEFT as error:
+            if is_post:
+                self._wire.note_unsent(reason_of(error))
+            raise
+        except httpx2.TransportError as error:
+            if is_post:
+                self._wire.note_broken(reason_of(error))
+            raise
+        if is_post:
+            self._wire.status = response.status_code
+        is_events = response.headers.get("Content-Type", "").startswith(EVENTS)
+        is_lifeline = not is_post and self._way is Way.SSE
+        counted = Counted(response, self._wire if is_post or is_lifeline else Wire(), is_events, is_lifeline)
+        return httpx2.Response(
+            response.status_code, headers=response.headers, stream=counted, extensions=response.extensions
+        )
+
+    async def aclose(self) -> None:
+        """Leave the sockets open: other sessions use them."""
+
+
+class Counted(httpx2.AsyncByteStream):
+    """The body of an answer, up to the longest that is read."""
+
+    def __init__(self, response: httpx2.Response, wire: Wire, is_events: bool, is_lifeline: bool) -> None:
+        self._stream = response.stream
+        self._wire = wire
+        self._is_events = is_events  # of which the SDK measures each
+        self._is_lifeline = is_lifeline  # the stream without which an SSE session gets no answers
+        self._is_packed = response.headers.get("Content-Encoding", "identity") != "identity"
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the body in pieces."""
+        assert isinstance(self._stream, httpx2.AsyncByteStream)  # noqa: S101  (the transport is asynchronous)
+        if self._is_packed:
+            raise self._lost("its answer is compressed, which was not asked for")
+        length = 0
+        try:
+            async for piece in self._stream:
+                length += len(piece)
+                if length > LONGEST_ANSWER and not self._is_events:
+                    raise self._lost(TOO_LONG)
+                yield piece
+            if self._is_lifeline:
+                self._wire.note_broken("its event stream ended")
+        except httpx2.TransportError as error:
+            self._wire.note_broken(reason_of(error))
+            raise
+
+    def _lost(self, reason: str) -> httpx2.ReadError:
+        self._wire.note_broken(reason)
+        return httpx2.ReadError(reason)
+
+    async def aclose(self) -> None:
+        """Give the socket back."""
+        assert isinstance(self._stream, httpx2.AsyncByteStream)  # noqa: S101
+        await self._stream.aclose()
+
+
+class WebTransport(ClientTransport):
+    """A session over streamable HTTP or SSE, with the headers of the file and no others."""
+
+    def __init__(self, config: UpstreamConfig, wire: Wire, sockets: Sockets) -> None:
+        self._config = config
+        self._wire = wire
+        self._sockets = sockets
+        self.legacy_only = config.way is Way.SSE
+
+    @contextlib.asynccontextmanager
+    async def connect_session(
+        self, *, transport_options: TransportOptions | None = None, **session_kwargs: Any
+    ) -> AsyncIterator[ClientSession]:
+        """Yield a session of its own; the sockets may be those of others."""
+        try:
+            async with (
+                self._streams() as (incoming, outgoing),
+                RelaySession(incoming, outgoing, **session_kwargs) as session,
+            ):
+                yield session
+        finally:
+            self._wire.note_broken("the connection ended")
+
+    @contextlib.asynccontextmanager
+    async def _streams(self) -> AsyncIterator[Any]:
+        if self._config.way is Way.SSE:
+            async with sse_client(self._config.url, httpx_client_factory=self._client) as streams:
+                yield streams
+        else:
+            async with (
+                self._client() as client,
+                streamable_http_client(
+                    self._config.url, http_client=client, max_sse_event_size=LONGEST_ANSWER
+                ) as streams,
+            ):
+                yield streams
+
+    def _client(
+        self,
+        headers: dict[str, str] | None = None,
+        timeout: httpx2.Timeout | None = None,
+        auth: httpx2.Auth | None = None,
+    ) -> httpx2.AsyncClient:
+        watched = Watched(self._sockets, self._wire, self._config.way)
+        return httpx2.AsyncClient(transport=watched, headers=dict(self._config.headers), timeout=TIMEOUTS)
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a connection failed, without a URL, which may hold a password."""
+    if isinstance(error, httpx2.HTTPStatusError):
+        return f"it answered HTTP {error.response.status_code}"
+    if isinstance(error, (httpx2.TransportError, OSError)):
+        said = getattr(error, "strerror", None) or str(error)
+        return said if said and "://" not in said else type(error).__name__
+    return type(error).__name__

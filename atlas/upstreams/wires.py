@@ -1,0 +1,43 @@
+"""What is noticed on the way to an upstream: whether a call was sent at all, and how a connection ended."""
+
+import asyncio
+from typing import Any
+
+from mcp import ClientSession
+
+LONGEST_ANSWER = (
+    16 * 1024 * 1024
+)  # bytes of one message; more is not read, so that no upstream fills the memory
+TOO_LONG = f"its answer is longer than {LONGEST_ANSWER // 1024 // 1024} MB"
+
+
+class Wire:
+    """The notes on one connection; the first of each kind counts."""
+
+    def __init__(self) -> None:
+        self.unsent: str | None = None  # why nothing reached the upstream
+        self.broken: str | None = None  # why an answer can no longer be had
+        self.status = 0  # of the newest HTTP answer to something that was posted
+        self.ended = asyncio.Event()  # nothing more will come
+
+    def note_unsent(self, reason: str) -> None:
+        """What was to be sent did not leave."""
+        self.unsent = self.unsent or reason
+        self.ended.set()
+
+    def note_broken(self, reason: str) -> None:
+        """The connection, or the answer on it, is lost."""
+        self.broken = self.broken or reason
+        self.ended.set()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it can be used again."""
+        return not self.ended.is_set()
+
+
+class RelaySession(ClientSession):
+    """A session that passes results on as they are; whether they fit their schema is for the agent to say."""
+
+    async def validate_tool_result(self, name: str, result: Any) -> None:
+        """Accept what the upstream answers."""
