@@ -36,6 +36,7 @@ from atlas.serve import keep_values_out_of_logs, serve
 from atlas.settings import EngineKind, Settings
 from atlas.tools import WelfareOffice, add_welfare_tools
 from atlas.transports import add_transports
+from atlas.waiting import WaitingAgents
 from atlas.webhook import add_error_shape, add_webhook
 from workflows import BindStages, Stages, handle_governance, inngest_client
 
@@ -46,8 +47,9 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     store, notifier, policy, model = CaseStore(database), Notifier(settings), *build_judges(settings)
     courier, engine = Courier(client, store), InngestServer(settings, client)
     agents, office = AgentKeys(settings), WelfareOffice(database)
-    server = build_server(settings, agents, office, store, courier)
-    executor = Executor(store=store, server=server, notifier=notifier, settings=settings)
+    waiting = WaitingAgents()
+    server = build_server(settings, agents, office, store, courier, waiting)
+    executor = Executor(store=store, server=server, notifier=notifier, settings=settings, waiting=waiting)
     assessments = build_assessments(settings, store, server, policy, model, notifier)
     decisions = Decisions(store=store, rule=assessments.rule, timeout=settings.atlas_review_timeout)
     stages = build_stages(settings, store, assessments, notifier, executor)
@@ -117,10 +119,15 @@ def build_assessments(
 
 
 def build_server(
-    settings: Settings, agents: AgentKeys, office: WelfareOffice, store: CaseStore, courier: Courier
+    settings: Settings,
+    agents: AgentKeys,
+    office: WelfareOffice,
+    store: CaseStore,
+    courier: Courier,
+    waiting: WaitingAgents,
 ) -> FastMCP:
     """The MCP server: the gate in front of the tools, and get_outcome."""
-    gate = Admission(store=store, announce=courier.announce, settings=settings)
+    gate = Admission(store=store, announce=courier.announce, settings=settings, waiting=waiting)
     auth = None if settings.is_open else agents
     server = FastMCP("ATLAS", version=__version__, middleware=[gate], auth=auth)
     add_welfare_tools(server, office)
