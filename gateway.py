@@ -38,6 +38,7 @@ from atlas.tools import WelfareOffice, add_welfare_tools
 from atlas.transports import add_transports
 from atlas.upstreams import Upstreams
 from atlas.upstreams.config import read_upstreams
+from atlas.waiting import WaitingAgents
 from atlas.webhook import add_error_shape, add_webhook
 from workflows import BindStages, Stages, handle_governance, inngest_client
 
@@ -49,9 +50,15 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     courier, engine = Courier(client, store), InngestServer(settings, client)
     agents, office = AgentKeys(settings), WelfareOffice(database)
     upstreams = Upstreams(read_upstreams(settings.atlas_mcp_config, variables()))
-    server = build_server(settings, agents, office, store, courier, upstreams)
+    waiting = WaitingAgents()
+    server = build_server(settings, agents, office, store, courier, waiting, upstreams)
     executor = Executor(
-        store=store, server=server, notifier=notifier, settings=settings, unknown=upstreams.unknown
+        store=store,
+        server=server,
+        notifier=notifier,
+        settings=settings,
+        waiting=waiting,
+        unknown=upstreams.unknown,
     )
     assessments = build_assessments(settings, store, server, policy, model, notifier)
     decisions = Decisions(store=store, rule=assessments.rule, timeout=settings.atlas_review_timeout)
@@ -136,10 +143,17 @@ def build_server(
     office: WelfareOffice,
     store: CaseStore,
     courier: Courier,
+    waiting: WaitingAgents,
     upstreams: Upstreams,
 ) -> FastMCP:
     """The MCP server: the gate in front of the tools, get_outcome, and the servers behind the gateway."""
-    gate = Admission(store=store, announce=courier.announce, settings=settings, unknown=upstreams.unknown)
+    gate = Admission(
+        store=store,
+        announce=courier.announce,
+        settings=settings,
+        waiting=waiting,
+        unknown=upstreams.unknown,
+    )
     auth = None if settings.is_open else agents
     server = FastMCP("ATLAS", version=__version__, middleware=[gate], auth=auth)
     add_welfare_tools(server, office)

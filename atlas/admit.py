@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fastmcp.exceptions import ToolError, ValidationError
 from fastmcp.server.context import Context
@@ -14,15 +15,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from atlas import ledger
 from atlas.arguments import check_arguments
 from atlas.auth import current_principal
-from atlas.canonical import NotCanonical, digest
+from atlas.canonical import NotCanonical, digest_of_call
 from atlas.cases import CaseStore, insert_case
-from atlas.models import Case, ToolCall
-from atlas.report import GET_OUTCOME, answer, is_settled
+from atlas.delivery.progress import Progress
+from atlas.delivery.same_call import stored_answer, take_stored
+from atlas.models import Case, Status, ToolCall
+from atlas.report import GET_OUTCOME, answer, hand_over, is_settled
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
+from atlas.waiting import WaitingAgents
+from atlas.watch import Watch
 
 INTENT, USER_REQUEST = "io.atlas/intent", "io.atlas/user_request"  # in `_meta` of a call
 LONGEST_CLAIM = 1000  # characters
+CONTINUATION = ("inputResponses", "requestState")  # MCP 2026-07-28; the state as the tool wrote it, unsealed
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +42,15 @@ class Admission(Middleware):
         store: CaseStore,
         announce: Callable[[Case], None],
         settings: Settings,
+        waiting: WaitingAgents,
         unknown: Callable[[str], Exception] = unknown_tool,
     ) -> None:
         self._store = store
         self._announce = announce
+        self._waiting = waiting
         self._unknown = unknown
         self._grace_seconds = settings.atlas_grace_seconds
+        self._review_grace_seconds = settings.atlas_review_grace_seconds
 
     async def on_list_tools(
         self,
@@ -59,35 +68,52 @@ class Admission(Middleware):
         """Hold the call, and answer with its result or with its reference."""
         if context.message.name == GET_OUTCOME:
             return await call_next(context)
-        call = await self._checked_call(context)
+        assert context.fastmcp_context is not None  # noqa: S101  (FastMCP sets it for every tools/call)
+        call = await self._checked_call(context.message, context.fastmcp_context)
         case, is_new = await self._open_case(call)
-        with self._store.watch(case) as watch:
+        if case.status.is_final:  # the same call ended before, and its agent never got the ending
+            return stored_answer(case)
+        with self._store.watch(case) as watch, self._waiting.hold(case):
             if is_new:
                 self._announce(case)
-            return answer(await watch.until(is_settled, seconds=self._grace_seconds))
+            case = await self._held(watch, Progress(context.fastmcp_context))
+        await hand_over(self._store, case, is_call=True)
+        return answer(case)
 
-    async def _checked_call(self, context: MiddlewareContext[CallToolRequestParams]) -> ToolCall:
-        name, arguments = context.message.name, context.message.arguments or {}
-        assert context.fastmcp_context is not None  # noqa: S101  (FastMCP sets it for every tools/call)
-        tool = await context.fastmcp_context.fastmcp.get_tool(name)
+    async def _held(self, watch: Watch, progress: Progress) -> Case:
+        """The case when the agent has to be answered: ended, or time is up."""
+        case = await watch.until(is_settled, seconds=self._grace_seconds, tell=progress.tell)
+        if case.status is Status.PENDING_REVIEW:
+            seconds = self._review_grace_seconds
+            case = await watch.until(lambda case: case.status.is_final, seconds=seconds, tell=progress.tell)
+        return case
+
+    async def _checked_call(self, message: CallToolRequestParams, context: Context) -> ToolCall:
+        name, arguments = message.name, message.arguments or {}
+        tool = await context.fastmcp.get_tool(name)
         if tool is None:
             # Raised here and not by call_next, which would run a tool that appears in the meantime.
             raise self._unknown(name)
         await check_arguments(tool, arguments)
+        continuation = continuation_of(context)
         try:
             return ToolCall(
                 principal=current_principal(),
                 tool_name=name,
                 arguments=arguments,
-                arguments_sha256=digest(arguments),
-                intent=claim(context.fastmcp_context, INTENT),
-                user_request=claim(context.fastmcp_context, USER_REQUEST),
+                arguments_sha256=digest_of_call(arguments, continuation),
+                intent=claim(context, INTENT),
+                user_request=claim(context, USER_REQUEST),
+                continuation=continuation,
             )
         except NotCanonical as error:
             raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
 
     async def _open_case(self, call: ToolCall) -> tuple[Case, bool]:
         def open_case(connection: Connection) -> tuple[Case, bool]:
+            stored = take_stored(connection, call)
+            if stored is not None:
+                return stored, False
             case, is_new = insert_case(connection, call)
             if is_new:
                 detail = {"tool_name": call.tool_name, "arguments_sha256": call.arguments_sha256}
@@ -108,6 +134,14 @@ class Admission(Middleware):
             raise ToolError(
                 "This call was refused: the gateway cannot record it. Nothing was done."
             ) from error
+
+
+def continuation_of(context: Context) -> dict[str, Any] | None:
+    """What the agent adds to its call because the tool asked for it (`inputResponses`, `requestState`)."""
+    request = context.request_context
+    params = (request._srctx.params if request else None) or {}
+    said = {name: params[name] for name in CONTINUATION if params.get(name) is not None}
+    return said or None
 
 
 def claim(context: Context, name: str) -> str | None:

@@ -38,3 +38,16 @@ def _plain_json(value: Any) -> bytes | None:
 def digest(value: Any) -> str:
     """The SHA-256 of the RFC 8785 form, as 64 hex digits."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def digest_of_call(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:
+    """The digest of what an agent gives to a tool: its arguments, and what it adds because the tool asked."""
+    if continuation is None:
+        return digest(arguments)
+    return digest(
+        {
+            "arguments": arguments,
+            "input_responses": continuation.get("inputResponses"),
+            "request_state": continuation.get("requestState"),
+        }
+    )

@@ -22,6 +22,8 @@ cases = sa.Table(
     sa.Column("reported_at", Instant),
     sa.Column("intent", sa.Text),
     sa.Column("user_request", sa.Text),
+    sa.Column("continuation", sa.Text),
+    sa.Column("collected_at", Instant),
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(
@@ -31,6 +33,14 @@ sa.Index(
     cases.c.arguments_sha256,
     unique=True,
     sqlite_where=sa.text(UNFINISHED.text.replace("cases.", "")),
+)
+# The newest case of a call is looked up whenever the same call comes again.
+sa.Index(
+    "ix_cases_same_call",
+    cases.c.principal,
+    cases.c.tool_name,
+    cases.c.arguments_sha256,
+    cases.c.opened_at,
 )
 sa.Index(
     "ix_cases_unreported", cases.c.status, cases.c.expires_at, sqlite_where=cases.c.reported_at.is_(None)

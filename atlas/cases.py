@@ -1,6 +1,5 @@
 """The case store: what is known of every governed call, changed only by checked transitions."""
 
-import asyncio
 import json
 import secrets
 from collections.abc import Callable, Iterator
@@ -27,8 +26,7 @@ from atlas.models import (
     ToolCall,
     Verdict,
 )
-
-POLL_SECONDS = 1.0  # a change made by another process is seen after this long
+from atlas.watch import Watch
 
 _DETAILS = (inquiries, assessments, decisions, outcomes)
 _EVERYTHING = sa.select(
@@ -47,7 +45,7 @@ _EVERYTHING = sa.select(
 )
 _NAMES = tuple(_EVERYTHING.selected_columns.keys())
 _CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request")
-_OPENED = ("case_id", "arguments", "status", "opened_at", *_CALLED)
+_OPENED = ("case_id", "arguments", "continuation", "status", "opened_at", *_CALLED)
 _OPEN = Prepared(cases.insert().values({name: sa.bindparam(name) for name in _OPENED}))
 _INSERT = {table: Prepared(table.insert()) for table in _DETAILS}
 _CHANGING = ("expires_at", "claimed_by", "reported_at")
@@ -57,7 +55,14 @@ _MOVE = Prepared(
     .values({name: sa.bindparam(name) for name in ("status", *_CHANGING)})
 )
 _SAME_CALL = ("principal", "tool_name", "arguments_sha256")
-_SAME = Prepared(_EVERYTHING.where(*(cases.c[name] == sa.bindparam(name) for name in _SAME_CALL), UNFINISHED))
+_OF_CALL = _EVERYTHING.where(*(cases.c[name] == sa.bindparam(name) for name in _SAME_CALL))
+_SAME = Prepared(_OF_CALL.where(UNFINISHED))
+_NEWEST = Prepared(_OF_CALL.order_by(cases.c.opened_at.desc()).limit(sa.literal_column("1")))
+_COLLECT = Prepared(
+    cases.update()
+    .where(cases.c.case_id == sa.bindparam("this"), cases.c.collected_at.is_(None))
+    .values(collected_at=sa.bindparam("collected_at"))
+)
 _ONE = Prepared(_EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id")))
 
 
@@ -95,9 +100,9 @@ class CaseStore:
         return case
 
     @contextmanager
-    def watch(self, case: Case) -> Iterator["Watch"]:
+    def watch(self, case: Case) -> Iterator[Watch]:
         """Watch a case from here on."""
-        watch = Watch(self, case)
+        watch = Watch(case, read=self.read)
         self._watches.setdefault(case.case_id, set()).add(watch)
         try:
             yield watch
@@ -105,41 +110,6 @@ class CaseStore:
             self._watches[case.case_id].discard(watch)
             if not self._watches[case.case_id]:
                 del self._watches[case.case_id]
-
-
-class Watch:
-    """Sees the changes of one case as they are made, and once a second those made by another process."""
-
-    def __init__(self, store: CaseStore, case: Case) -> None:
-        self._store = store
-        self.case = case
-        self._is_told = False
-        self._woken = asyncio.Event()
-
-    def tell(self, case: Case) -> None:
-        """The case has changed."""
-        self.case = case
-        self._is_told = True
-        self._woken.set()
-
-    async def until(self, condition: Callable[[Case], bool], *, seconds: float) -> Case:
-        """The case as soon as the condition holds, or as it is after so many seconds."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        while not condition(self.case) and (left := deadline - loop.time()) > 0:
-            await self._next(loop, seconds=min(left, POLL_SECONDS))
-        return self.case
-
-    async def _next(self, loop: asyncio.AbstractEventLoop, *, seconds: float) -> None:
-        self._is_told = False
-        self._woken.clear()
-        alarm = loop.call_later(seconds, self._woken.set)  # wait_for would start a task for every wait
-        try:
-            await self._woken.wait()
-        finally:
-            alarm.cancel()
-        if not self._is_told:
-            self.case = await self._store.read(self.case.case_id)
 
 
 def insert_case(connection: Connection, call: ToolCall) -> tuple[Case, bool]:
@@ -151,8 +121,25 @@ def insert_case(connection: Connection, call: ToolCall) -> tuple[Case, bool]:
     case = Case(case_id=f"evt_{secrets.token_hex(8)}", call=call, status=Status.QUEUED, opened_at=now())
     opened = {"case_id": case.case_id, "status": case.status.value, "opened_at": case.opened_at}
     called = call.model_dump(include=set(_CALLED))
-    _OPEN.execute(connection, called | opened | {"arguments": json.dumps(call.arguments)})
+    said = {
+        "arguments": json.dumps(call.arguments),
+        "continuation": None if call.continuation is None else json.dumps(call.continuation),
+    }
+    _OPEN.execute(connection, called | opened | said)
     return case, True
+
+
+def newest_case(connection: Connection, call: ToolCall) -> Case | None:
+    """The newest case of the same call, finished or not."""
+    row = _NEWEST.first(connection, call.model_dump(include=set(_SAME_CALL)))
+    return None if row is None else _case(dict(zip(_NAMES, row, strict=True)))
+
+
+def mark_collected(connection: Connection, case: Case) -> Case:
+    """Note that the ending of a case was handed to its agent; the first time counts."""
+    collected_at = now()
+    _COLLECT.execute(connection, {"this": case.case_id, "collected_at": collected_at})
+    return case.model_copy(update={"collected_at": case.collected_at or collected_at})
 
 
 def read_case(connection: Connection, case_id: str) -> Case:
@@ -238,12 +225,14 @@ def _case(row: Any) -> Case:
             arguments_sha256=row["arguments_sha256"],
             intent=row["intent"],
             user_request=row["user_request"],
+            continuation=None if row["continuation"] is None else json.loads(row["continuation"]),
         ),
         status=Status(row["status"]),
         opened_at=row["opened_at"],
         expires_at=row["expires_at"],
         claimed_by=row["claimed_by"],
         reported_at=row["reported_at"],
+        collected_at=row["collected_at"],
         inquiry=_inquiry(row),
         assessment=_assessment(row),
         decision=_decision(row),

@@ -8,12 +8,13 @@ from typing import Any
 
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
-from mcp.types import CallToolResult, TextContent
+from fastmcp.tools import InputRequiredToolResult
+from mcp.types import CallToolResult, InputRequiredResult, TextContent
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.assess import tool_facts
-from atlas.canonical import digest
+from atlas.canonical import digest, digest_of_call
 from atlas.case_tables import cases
 from atlas.cases import (
     CaseStore,
@@ -29,6 +30,7 @@ from atlas.models import Case, Outcome, Status, ToolCall, Verdict
 from atlas.notifications import Notifier
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
+from atlas.waiting import WaitingAgents
 
 SHUTDOWN_SECONDS = 1.5
 ADMITTED = ("tool_name", "arguments_sha256")
@@ -46,10 +48,12 @@ class Executor:
         server: FastMCP,
         notifier: Notifier,
         settings: Settings,
+        waiting: WaitingAgents,
         unknown: Callable[[str], Exception] = unknown_tool,
     ) -> None:
         self._store = store
         self._server = server
+        self._waiting = waiting
         self._unknown = unknown
         self._notifier = notifier
         self._seconds = settings.atlas_execute_seconds
@@ -127,7 +131,9 @@ class Executor:
     async def _call_tool(self, case: Case) -> Outcome | None:
         """The tool's answer, an error of its own included; None if it did not answer in time."""
         try:
-            result = _wire_result(await asyncio.wait_for(self._tool_result(case.call), self._seconds))
+            # In the context of the agent that waits, so that what the tool sends reaches it.
+            called = self._waiting.context_of(case).run(asyncio.create_task, self._tool_result(case.call))
+            result = await asyncio.wait_for(called, self._seconds)
         except asyncio.TimeoutError:
             return None
         except Exception as error:
@@ -140,14 +146,16 @@ class Executor:
         text = json.dumps(dumped, ensure_ascii=False).encode("utf-8", "replace")
         return Outcome(result=json.loads(text), detail=None, finished_at=now())
 
-    async def _tool_result(self, call: ToolCall) -> Any:
+    async def _tool_result(self, call: ToolCall) -> CallToolResult | InputRequiredResult:
         try:
             result = await self._server.call_tool(call.tool_name, call.arguments, run_middleware=False)
         except NotFoundError as error:
             raise self._unknown(call.tool_name) from error
         except SystemExit as error:  # which would end the gateway, and not only the tool
             raise ToolError(f"The tool {call.tool_name} tried to end the process.") from error
-        return result.to_mcp_result()
+        if isinstance(result, InputRequiredToolResult):
+            return result.input_required
+        return _wire_result(result.to_mcp_result())
 
     async def _record(self, case_id: str, outcome: Outcome) -> Case:
         detail = {"is_error": outcome.is_error, "result_sha256": digest_of_result(outcome)}
@@ -200,7 +208,7 @@ def check_grounds(case: Case) -> None:
         approved = case.assessment.arguments_sha256
     else:
         raise ExecutionRefused(case_id=case.case_id, reason="nobody approved it")
-    if not approved == case.call.arguments_sha256 == digest(case.call.arguments):
+    if not approved == case.call.arguments_sha256 == _digest_of(case.call):
         raise ExecutionRefused(case_id=case.case_id, reason="its arguments are not those that were approved")
 
 
@@ -255,6 +263,10 @@ def _end_unknown(connection: Connection, case: Case, detail: str) -> Case:
 
 def _append(connection: Connection, case: Case, action: ledger.Action, **detail: Any) -> None:
     ledger.append(connection, case.case_id, action, actor="gateway", detail=detail)
+
+
+def _digest_of(call: ToolCall) -> str:
+    return digest_of_call(call.arguments, call.continuation)
 
 
 def digest_of_result(outcome: Outcome) -> str | None:

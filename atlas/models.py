@@ -72,6 +72,7 @@ class ToolCall(Frozen):
     arguments_sha256: str  # 64 hex digits, of the RFC 8785 form
     intent: str | None = None  # what the agent says the call is for; a claim
     user_request: str | None = None  # what the agent says its user asked for; a claim
+    continuation: dict[str, Any] | None = None  # what the agent adds when the tool asks; digested too
 
 
 class Inquiry(Frozen):
@@ -161,6 +162,11 @@ class Outcome(Frozen):
         """Whether the tool itself answered with an error."""
         return self.result is not None and bool(self.result.get("isError"))
 
+    @property
+    def asks_for_input(self) -> bool:
+        """Whether the tool wants more from the agent, which then calls it again (MCP 2026-07-28)."""
+        return self.result is not None and self.result.get("resultType") == "input_required"
+
 
 class Case(Frozen):
     """One governed call with all that is known of it."""
@@ -172,7 +178,17 @@ class Case(Frozen):
     expires_at: datetime | None = None
     claimed_by: str | None = None
     reported_at: datetime | None = None
+    collected_at: datetime | None = None  # when its ending was handed to the agent first
     inquiry: Inquiry | None = None
     assessment: Assessment | None = None
     decision: Decision | None = None
     outcome: Outcome | None = None
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When a finished case ended."""
+        if not self.status.is_final:
+            return None
+        if self.outcome is not None:
+            return self.outcome.finished_at
+        return self.expires_at if self.decision is None else self.decision.decided_at

@@ -1,19 +1,22 @@
 """Stage 5: what the agent reads, be it pending, a result or a refusal; and what becomes of a failed run."""
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
-from fastmcp.tools import ToolResult
-from mcp.types import CallToolResult, TextContent, ToolAnnotations
+from fastmcp.tools import InputRequiredToolResult, ToolResult
+from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
 from atlas.auth import current_principal
-from atlas.cases import CaseStore, add_outcome, read_case, transition
+from atlas.cases import CaseStore, add_outcome, mark_collected, read_case, transition
 from atlas.database import now
 from atlas.decide import request_review
 from atlas.errors import CaseNotFound
@@ -25,6 +28,8 @@ REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
 GET_OUTCOME = "get_outcome"
 LONGEST_WAIT_SECONDS = 25  # clients give up on a call after about a minute
 
+logger = logging.getLogger(__name__)
+
 
 def is_settled(case: Case) -> bool:
     """Whether an agent's waiting call is answered now: there is an ending, or a person must decide."""
@@ -34,6 +39,8 @@ def is_settled(case: Case) -> bool:
 def answer(case: Case) -> ToolResult:
     """What the agent's call returns: the tool's own result, the pending notice, or why there is no result."""
     if case.status is Status.EXECUTED and case.outcome is not None and case.outcome.result is not None:
+        if case.outcome.asks_for_input:
+            return InputRequiredToolResult(InputRequiredResult.model_validate(case.outcome.result))
         return ToolResult.from_mcp_result(CallToolResult.model_validate(case.outcome.result))
     if not case.status.is_final:
         return ToolResult(content=pending_text(case), structured_content=standing(case))
@@ -65,6 +72,9 @@ def progress_text(case: Case) -> str:
 def ending_text(case: Case) -> str:
     """One line on how a case ended."""
     reference = f"(Ref: {case.case_id})"
+    if case.outcome is not None and case.outcome.asks_for_input:
+        again = f"Call {case.call.tool_name} again with the same arguments: then it asks you."
+        return f"EXECUTED {reference}. The tool asks for more before it goes on. {again}"
     if case.status is Status.EXECUTED:
         ending = "The tool answered with an error" if case.outcome and case.outcome.is_error else "Done"
         return f"EXECUTED {reference}. {ending}."
@@ -112,10 +122,14 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
         ] = 0,
     ) -> ToolResult:
         """Tell what became of a call that was answered PENDING REVIEW: result, refusal, or still waiting."""
-        case = await _own_case(store, ref)
+        case = await own_case(store, ref)
+        if case is None:
+            # Somebody else's reference is answered like one that never was.
+            raise ToolError(f"You have no call with the reference {ref}.")
         if not case.status.is_final and wait_seconds:
             with store.watch(case) as watch:
                 case = await watch.until(lambda case: case.status.is_final, seconds=wait_seconds)
+        await hand_over(store, case)
         return outcome_answer(case)
 
 
@@ -125,7 +139,7 @@ def outcome_answer(case: Case) -> ToolResult:
         return ToolResult(content=progress_text(case), structured_content=standing(case))
     facts, content = standing(case), [TextContent(type="text", text=ending_text(case))]
     result = case.outcome.result if case.outcome else None
-    if result is None:
+    if result is None or (case.outcome and case.outcome.asks_for_input):
         return ToolResult(content=content, structured_content=facts, is_error=True)
     parsed = CallToolResult.model_validate(result)
     return ToolResult(
@@ -135,15 +149,29 @@ def outcome_answer(case: Case) -> ToolResult:
     )
 
 
-async def _own_case(store: CaseStore, ref: str) -> Case:
+async def own_case(store: CaseStore, ref: str) -> Case | None:
+    """The case of a reference, if whoever makes the present request also made the call."""
     try:
         case = await store.read(ref) if REFERENCE.fullmatch(ref) else None
     except CaseNotFound:
-        case = None
-    if case is None or case.call.principal != current_principal():
-        # Somebody else's reference is answered like one that never was.
-        raise ToolError(f"You have no call with the reference {ref}.")
-    return case
+        return None
+    return case if case is not None and case.call.principal == current_principal() else None
+
+
+async def hand_over(store: CaseStore, case: Case, *, is_call: bool = False) -> None:
+    """Note on disk that an agent gets the ending of its call now; the same call is then a new one.
+
+    What a tool asks the agent can only be handed over, and then answered, where the agent makes its call.
+    """
+    if not case.status.is_final or case.collected_at is not None:
+        return
+    if not is_call and case.outcome is not None and case.outcome.asks_for_input:
+        return
+    try:
+        await store.database.write(partial(mark_collected, case=case))
+    except SQLAlchemyError:
+        # The agent gets its result all the same; at worst the same call brings it once more.
+        logger.exception("It could not be noted that %s was handed over", case.case_id)
 
 
 async def report_failure(

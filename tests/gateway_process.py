@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -41,6 +42,7 @@ class GatewayProcess:
             "ATLAS_AGENT_KEY": f"agent:{AGENT_KEY},other:{OTHER_AGENT_KEY}",
             "ATLAS_REVIEWER_KEY": REVIEWER_KEY,
             "ATLAS_GRACE_SECONDS": "3",
+            "ATLAS_REVIEW_GRACE_SECONDS": "0",  # else every call that waits would be held; some tests set it
         } | environment
         self._process: asyncio.subprocess.Process | None = None
 
@@ -154,6 +156,18 @@ def reference_in(result: Any) -> str:
     found = REFERENCE.search(text)
     assert found is not None
     return found[0]
+
+
+async def waiting_case(gateway: GatewayProcess, text: str) -> str:
+    """The reference of a case that waits for a person and has a text in its arguments, once there is one."""
+
+    async def found() -> str | None:
+        with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+            waiting = "SELECT case_id FROM cases WHERE status = 'PENDING_REVIEW' AND arguments LIKE ?"
+            row = connection.execute(waiting, (f"%{text}%",)).fetchone()
+        return str(row[0]) if row else None
+
+    return str(await eventually(found))
 
 
 async def call(client: Client[Any], tool: str, **arguments: Any) -> Any:

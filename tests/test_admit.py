@@ -18,6 +18,7 @@ from atlas.cases import CaseStore
 from atlas.models import Case
 from atlas.report import add_get_outcome
 from atlas.tools import WelfareOffice, add_welfare_tools
+from atlas.waiting import WaitingAgents
 
 
 class Admitted:
@@ -27,7 +28,9 @@ class Admitted:
         self.store = store
         self.announced: list[Case] = []
         settings = settings_of_test(directory, atlas_grace_seconds=0)
-        gate = Admission(store=store, announce=self.announced.append, settings=settings)
+        gate = Admission(
+            store=store, announce=self.announced.append, settings=settings, waiting=WaitingAgents()
+        )
         self.server = FastMCP("gated", middleware=[gate])
         self.plain = FastMCP("plain")
         for server in (self.server, self.plain):
@@ -157,7 +160,9 @@ async def test_an_agent_that_hangs_up_leaves_a_case_behind_that_is_complete(tmp_
         gated = Admitted(store, tmp_path)
         gated.server.middleware.clear()
         patient = settings_of_test(tmp_path, atlas_grace_seconds=30)
-        gated.server.add_middleware(Admission(store=store, announce=gated.announced.append, settings=patient))
+        gated.server.add_middleware(
+            Admission(store=store, announce=gated.announced.append, settings=patient, waiting=WaitingAgents())
+        )
         async with Client(gated.server) as client:
             call = asyncio.create_task(client.call_tool("check_status", {"beneficiary_id": "BEN-123"}))
             while not gated.announced:

@@ -21,6 +21,7 @@ from atlas.decide import decide_by_score
 from atlas.execute import Executor
 from atlas.models import Case, Decision, Status, Verdict
 from atlas.notifications import Notifier
+from atlas.waiting import WaitingAgents
 
 
 class Workshop:
@@ -34,7 +35,11 @@ class Workshop:
         self.server = FastMCP("workshop")
         settings = settings_of_test(directory, atlas_execute_seconds=0.3)
         self.executor = Executor(
-            store=store, server=self.server, notifier=Notifier(settings), settings=settings
+            store=store,
+            server=self.server,
+            notifier=Notifier(settings),
+            settings=settings,
+            waiting=WaitingAgents(),
         )
         self._add_tools()
 

@@ -1,4 +1,4 @@
-"""The server that the official conformance suite is run against: `python conformance_server.py` prints its URL.
+"""The server that the official conformance suite is run against; run as a program it prints its URL.
 
 It has what the suite looks for, by the names the suite gives it; the suite's list of scenarios says what each
 has to do. It serves both eras of the protocol over streamable HTTP, and stands alone or behind the gateway.
@@ -200,7 +200,7 @@ def add_resources(server: FastMCP) -> None:
         return "Watched."
 
     @server.resource("test://template/{id}/data", mime_type="application/json")
-    def template(id: str) -> str:  # noqa: A002  (the suite names it)
+    def template(id: str) -> str:
         """Data for an id."""
         return json.dumps({"id": id, "templateTest": True, "data": f"Data for ID: {id}"})
 
@@ -219,7 +219,7 @@ def add_prompts(server: FastMCP) -> None:
         return f"Prompt with arguments: arg1='{arg1}', arg2='{arg2}'"
 
     @server.prompt
-    def test_prompt_with_embedded_resource(resourceUri: str) -> list[Message]:  # noqa: N803
+    def test_prompt_with_embedded_resource(resourceUri: str) -> list[Message]:
         """A prompt with a resource in it."""
         resource = embedded(resourceUri, "text/plain", "Embedded resource content for testing.")
         return [Message(resource), Message("Please process the embedded resource above.")]

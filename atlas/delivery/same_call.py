@@ -1,0 +1,40 @@
+"""The same call again: an ending that its agent never got is the answer, once, instead of a new case."""
+
+from datetime import timedelta
+
+from fastmcp.tools import ToolResult
+from mcp.types import CallToolResult
+from sqlalchemy.engine import Connection
+
+from atlas.cases import mark_collected, newest_case
+from atlas.database import instant_text, now
+from atlas.models import Case, ToolCall
+from atlas.report import answer
+
+ABOUT_CASE = "io.atlas/case"  # in `_meta` of such an answer
+LONGEST_KEPT = timedelta(days=7)  # what ended before is answered by get_outcome only
+
+
+def take_stored(connection: Connection, call: ToolCall) -> Case | None:
+    """The ended case of the same call whose ending its agent has not got; from now on it has."""
+    case = newest_case(connection, call)
+    if case is None or case.collected_at is not None:
+        return None
+    if case.finished_at is None or now() - case.finished_at > LONGEST_KEPT:
+        return None
+    return mark_collected(connection, case)
+
+
+def stored_answer(case: Case) -> ToolResult:
+    """The answer of a case that ended earlier, with a word on which case that was."""
+    told = answer(case)
+    about = {
+        "ref": case.case_id,
+        "status": case.status.value,
+        "finished_at": instant_text(case.finished_at) if case.finished_at else None,
+    }
+    result = told.to_mcp_result()
+    if isinstance(result, CallToolResult):
+        meta = {**(result.meta or {}), ABOUT_CASE: about}
+        return ToolResult.from_mcp_result(result.model_copy(update={"meta": meta}))
+    return told

@@ -1,0 +1,163 @@
+"""The agents whose calls are being held: what their tools send meanwhile reaches them, and fails no tool.
+
+A tool is executed in the context of the request that asked for it as long as that request is unanswered.
+After that, and after a restart, nobody is there: notifications go nowhere, and a request to the agent is an
+error.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import Context, copy_context
+from dataclasses import replace
+from functools import partial
+from typing import Any, cast
+
+from fastmcp.server.dependencies import FastMCPRequestContext, fastmcp_request_ctx
+from mcp.server.connection import Connection
+from mcp.server.context import ServerRequestContext
+from mcp.server.session import ServerSession
+from mcp.shared.dispatcher import CallOptions
+from mcp.shared.exceptions import NoBackChannelError
+
+from atlas.auth import current_principal
+from atlas.models import Case, ToolCall
+
+NOTIFY_SECONDS = 2.0  # an agent that reads nothing for so long gets no further notifications
+STATELESS_VERSION = "2026-07-28"  # what a tool sees of an agent that is not there: nobody can be asked
+NOTIFICATIONS = frozenset(
+    {
+        "report_progress",
+        "send_elicit_complete",
+        "send_log_message",
+        "send_notification",
+        "send_progress_notification",
+        "send_prompt_list_changed",
+        "send_resource_list_changed",
+        "send_resource_updated",
+        "send_tool_list_changed",
+    }
+)
+
+logger = logging.getLogger(__name__)
+
+
+class ForgivingSession:
+    """The session of an agent's request, of which no notification ever raises or hangs."""
+
+    def __init__(self, session: ServerSession) -> None:
+        self._session = session
+        self.is_over = False  # it was answered, or nobody reads
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._session, name)
+        return partial(self._notify, found) if name in NOTIFICATIONS else found
+
+    async def _notify(self, send: Callable[..., Awaitable[None]], *values: Any, **named: Any) -> None:
+        if self.is_over:
+            return
+        try:
+            await asyncio.wait_for(send(*values, **named), NOTIFY_SECONDS)
+        except asyncio.TimeoutError:
+            self.is_over = True
+            logger.info("An agent does not read what it is sent; its call goes on without notifications")
+        except Exception as error:
+            logger.info("A notification did not reach its agent: %s", type(error).__name__)
+
+
+class WaitingAgents:
+    """Remembers the request of each call that is being held, until it is answered."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, list[Context]] = {}
+
+    @contextmanager
+    def hold(self, case: Case) -> Iterator[None]:
+        """Let the call be executed in the context of the request that is being served."""
+        request, session = copy_context(), _forgiving_session()
+        if session is not None:
+            request.run(_bind, session=session, params=None)
+        requests = self._requests.setdefault(case.case_id, [])
+        requests.append(request)
+        try:
+            yield
+        finally:
+            requests.remove(request)
+            if not requests:
+                del self._requests[case.case_id]
+            if session is not None:
+                session.is_over = True
+
+    def context_of(self, case: Case) -> Context:
+        """The context in which the call is to be executed: its agent's, or one in which nobody is there."""
+        for request in reversed(self._requests.get(case.case_id, ())):
+            # By its digest a case is one principal's one call; this is the second line.
+            if request.run(current_principal) == case.call.principal:
+                context = request.run(copy_context)
+                context.run(_bind, session=None, params=_params(case.call))
+                return context
+        context = copy_context()
+        context.run(fastmcp_request_ctx.set, _nobodys_request(case.call))
+        return context
+
+
+def _forgiving_session() -> ForgivingSession | None:
+    request = fastmcp_request_ctx.get()
+    return None if request is None else ForgivingSession(request.session)
+
+
+def _bind(*, session: ForgivingSession | None, params: Mapping[str, Any] | None) -> None:
+    """Change the request of the current context: what it sends goes through a session, what it asked."""
+    request = fastmcp_request_ctx.get()
+    if request is None:  # a call from within the process
+        return
+    kept = request.session if session is None else cast(ServerSession, session)
+    asked = request._srctx.params if params is None else {**_meta_of(request), **params}
+    inner = replace(request._srctx, session=kept, params=asked)
+    fastmcp_request_ctx.set(replace(request, session=kept, _srctx=inner))
+
+
+def _meta_of(request: FastMCPRequestContext) -> dict[str, Any]:
+    return {"_meta": request.meta} if request.meta else {}
+
+
+def _params(call: ToolCall) -> dict[str, Any]:
+    """What the tool finds as its request: the call as it is recorded, which is what was approved."""
+    return {"name": call.tool_name, "arguments": call.arguments, **(call.continuation or {})}
+
+
+class NobodyThere:
+    """The channel to an agent that has been answered or has left."""
+
+    can_send_request = False
+
+    async def notify(self, method: str, params: Any, opts: CallOptions | None = None) -> None:
+        """Tell nobody."""
+
+    async def send_raw_request(self, method: str, params: Any, opts: CallOptions | None = None) -> Any:
+        """Refuse: there is nobody who could answer."""
+        raise NoBackChannelError(method)
+
+
+def _nobodys_request(call: ToolCall) -> FastMCPRequestContext:
+    connection = Connection.from_envelope(STATELESS_VERSION, None, None)
+    session = ServerSession(cast(Any, NobodyThere()), connection)
+    inner = ServerRequestContext[Any, Any](
+        session=session,
+        lifespan_context={},
+        protocol_version=STATELESS_VERSION,
+        method="tools/call",
+        params=_params(call),
+        request_id=call.arguments_sha256,
+    )
+    return FastMCPRequestContext(
+        session=session,
+        request_id=str(inner.request_id),
+        meta=None,
+        request=None,
+        protocol_version=STATELESS_VERSION,
+        close_sse_stream=None,
+        lifespan_context={},
+        _srctx=inner,
+    )

@@ -1,0 +1,56 @@
+"""Waits for the changes of one case."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from atlas.models import Case
+
+POLL_SECONDS = 1.0  # a change made by another process is seen after this long
+
+
+class Watch:
+    """Sees the changes of one case as they are made, and once a second those made by another process."""
+
+    def __init__(self, case: Case, *, read: Callable[[str], Awaitable[Case]]) -> None:
+        self._read = read
+        self.case = case
+        self._is_told = False
+        self._woken = asyncio.Event()
+
+    def tell(self, case: Case) -> None:
+        """The case has changed."""
+        self.case = case
+        self._is_told = True
+        self._woken.set()
+
+    async def until(
+        self,
+        condition: Callable[[Case], bool],
+        *,
+        seconds: float,
+        tell: Callable[[Case], Awaitable[None]] | None = None,
+    ) -> Case:
+        """The case as soon as the condition holds, or as it is after so many seconds.
+
+        While it does not hold, somebody is told at each change, and about once a second.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not condition(self.case) and (left := deadline - loop.time()) > 0:
+            if tell is not None:
+                await tell(self.case)
+                if condition(self.case):  # which has changed meanwhile
+                    break
+            await self._next(loop, seconds=min(left, POLL_SECONDS))
+        return self.case
+
+    async def _next(self, loop: asyncio.AbstractEventLoop, *, seconds: float) -> None:
+        self._is_told = False
+        self._woken.clear()
+        alarm = loop.call_later(seconds, self._woken.set)  # wait_for would start a task for every wait
+        try:
+            await self._woken.wait()
+        finally:
+            alarm.cancel()
+        if not self._is_told:
+            self.case = await self._read(self.case.case_id)

@@ -1,0 +1,169 @@
+"""An agent's call that is held: it is answered in time, told where it stands, and heard by its tool."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from fastmcp import Client
+from fastmcp.client.elicitation import ElicitResult
+from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from gateway_process import (
+    AGENT_KEY,
+    WAIT_SECONDS,
+    GatewayProcess,
+    call,
+    eventually,
+    outcome,
+    reference_in,
+    text_of,
+    waiting_case,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SCRIPT = Path(__file__).parent / "gateway_with_tools.py"
+POLICY = 'unknown_tools = "person"\n'
+KINDS = ("sse", "legacy", "2026-07-28")
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
+    """A gateway that holds calls that wait for a person, with tools that talk."""
+    process = GatewayProcess(
+        tmp_path_factory.mktemp("waiting"), script=SCRIPT, ATLAS_REVIEW_GRACE_SECONDS="20"
+    )
+    await process.start()
+    yield process
+    await process.kill()
+
+
+class Heard:
+    """What an agent is told while it waits."""
+
+    def __init__(self) -> None:
+        self.progress: list[tuple[float, str | None]] = []
+        self.words: list[str] = []
+
+    async def on_progress(self, progress: float, total: float | None, message: str | None) -> None:
+        """A progress notification came."""
+        self.progress.append((progress, message))
+
+    async def on_log(self, message: Any) -> None:
+        """A log message came."""
+        self.words.append(str(message.data["msg"] if isinstance(message.data, dict) else message.data))
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    gateway: GatewayProcess, kind: str, heard: Heard, **options: Any
+) -> AsyncIterator[Client[Any]]:
+    """An agent that notes what it is told."""
+    transport: Any = (
+        SSETransport(f"{gateway.url}/mcp/sse", auth=AGENT_KEY)
+        if kind == "sse"
+        else StreamableHttpTransport(f"{gateway.url}/mcp", auth=AGENT_KEY)
+    )
+    mode = {} if kind == "sse" else {"mode": kind}
+    async with Client(
+        transport,
+        **mode,
+        timeout=WAIT_SECONDS,
+        progress_handler=heard.on_progress,
+        log_handler=heard.on_log,
+        **options,
+    ) as agent:
+        yield agent
+
+
+@EVERY_KIND
+async def test_a_call_that_a_person_decides_in_time_is_answered_with_its_result(
+    running: GatewayProcess, kind: str
+) -> None:
+    """One call, one answer; meanwhile the agent is told who has to decide, and hears the tool."""
+    heard, word = Heard(), f"hello {kind}"
+    async with listening(running, kind, heard) as agent:
+        asked = asyncio.create_task(call(agent, "talk", word=word))
+        await running.decide(await waiting_case(running, word))
+        result = await asked
+    assert text_of(result) == f"said {word}" and not result.is_error
+    assert [message for _, message in heard.progress][-2:] == [f"begin {word}", f"end {word}"]
+    assert any("PENDING REVIEW" in (message or "") for _, message in heard.progress)
+    values = [value for value, _ in heard.progress]
+    assert values == sorted(values), "progress never goes back"
+    if kind != "2026-07-28":  # where a client has to ask for log messages
+        assert heard.words == [f"hear {word}"]
+
+
+@EVERY_KIND
+async def test_a_rejection_in_time_is_answered_with_its_reason(running: GatewayProcess, kind: str) -> None:
+    """The reviewer's words reach the agent in the call itself."""
+    word = f"no {kind}"
+    async with listening(running, kind, Heard()) as agent:
+        asked = asyncio.create_task(call(agent, "talk", word=word))
+        await running.decide(await waiting_case(running, word), "REJECTED", reason="not today")
+        result = await asked
+    assert result.is_error and "not today" in text_of(result)
+
+
+@EVERY_KIND
+async def test_a_tool_goes_on_talking_when_its_agent_has_left(running: GatewayProcess, kind: str) -> None:
+    """Notifications to nobody are no error of the tool, on no transport; the outcome is there later."""
+    word, release = f"gone {kind}", running.directory / "release"
+    release.unlink(missing_ok=True)
+    begun = running.directory / "ran.txt"
+    begun.unlink(missing_ok=True)
+    heard = Heard()
+    with contextlib.suppress(Exception):
+        async with listening(running, kind, heard) as agent:
+            asked = asyncio.create_task(call(agent, "talk_on", word=word))
+            case_id = await waiting_case(running, word)
+            await running.decide(case_id)
+
+            async def is_heard() -> bool:
+                return (value := [v for v, m in heard.progress if m == word]) != [] and len(value) > 3
+
+            await eventually(is_heard)
+            asked.cancel()
+    release.touch()
+    async with running.agent() as agent:
+        result = await outcome(agent, case_id)
+    assert not result.is_error and f"talked on {word}" in text_of(result)
+
+
+@pytest.mark.parametrize("kind", ["sse", "legacy"])
+async def test_a_tool_can_ask_its_waiting_agent(running: GatewayProcess, kind: str) -> None:
+    """Elicitation reaches the agent that waits, and its answer the tool."""
+
+    async def answer(message: str, response_type: Any, params: Any, context: Any) -> Any:
+        return ElicitResult(action="accept", content={"value": "Maria"})
+
+    word = f"you {kind}"
+    async with listening(running, kind, Heard(), elicitation_handler=answer) as agent:
+        asked = asyncio.create_task(call(agent, "ask", word=word))
+        await running.decide(await waiting_case(running, word))
+        assert text_of(await asked) == f"{word} is Maria"
+
+
+async def test_a_tool_that_talks_is_executed_although_nobody_waits(tmp_path: Path) -> None:
+    """Answered PENDING REVIEW, the gateway killed and started again, approved: the tool fails at nothing."""
+    gateway = GatewayProcess(tmp_path, script=SCRIPT)
+    await gateway.start()
+    try:
+        async with gateway.agent() as agent:
+            case_id = reference_in(await call(agent, "talk", word="later"))
+            asking = reference_in(await call(agent, "ask", word="you"))
+            await gateway.kill()
+        await gateway.start()
+        await gateway.decide(case_id)
+        await gateway.decide(asking)
+        async with gateway.agent() as agent:
+            assert "said later" in text_of(await outcome(agent, case_id))
+            refused = await outcome(agent, asking)
+            assert refused.is_error and "EXECUTED" in text_of(refused)
+    finally:
+        await gateway.kill()
