@@ -1,0 +1,121 @@
+"""The official conformance suite from npm, the server it is run against, and what it says."""
+
+import asyncio
+import contextlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from acceptance.npm_clients import NODE, PATH, NpmClients
+from gateway_process import START_SECONDS
+
+HERE = Path(__file__).parent
+SUITE_SECONDS = 120
+STARTED_AT = re.compile(r"-\d{4}-\d\d-\d\dT[\d-]+Z$")  # at the end of the name of a scenario's folder
+POLICY = """
+unknown_tools = "person"
+
+[[rule]]
+tool = "*"
+when = "tool.upstream == 'fixture'"
+score = 5
+classification = "test"
+rationale = "The fixture of the conformance suite does no harm."
+"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the suite says of a server for one revision of the protocol."""
+
+    required: frozenset[str]  # the scenarios that the revision requires
+    failures: dict[str, list[str]]  # of the scenarios that were run: what failed, none where all is well
+
+    @property
+    def passed(self) -> frozenset[str]:
+        """The required scenarios without a failure."""
+        return frozenset(name for name in self.required if self.failures.get(name) == [])
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """The required scenarios that failed, or did not run."""
+        return self.required - self.passed
+
+
+class ConformanceSuite:
+    """Runs the suite's command line under a Node of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        NpmClients.install()
+        self._directory = directory
+        self._package = NpmClients.directory() / "node_modules" / "@modelcontextprotocol" / "conformance"
+
+    async def run(self, url: str, revision: str, name: str) -> Verdict:
+        """Run what a revision of the protocol requires, and keep what it says in a folder of that name."""
+        output = self._directory / f"{name}-{revision}"
+        command = [NODE, self._package / "dist" / "index.js", "server"]
+        process = await asyncio.create_subprocess_exec(
+            *(*command, "--url", url, "--requirements", revision, "-o", output),
+            env={"PATH": PATH, "HOME": str(self._directory)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            await asyncio.wait_for(process.wait(), SUITE_SECONDS)
+        finally:
+            if process.returncode is None:
+                process.kill()
+        verdict = Verdict(self._required(revision), _failures(output))
+        # The suite's own judgement, so that its files are not read in another way than it means them.
+        assert (process.returncode == 0) == (not verdict.failed), f"{process.returncode}: {verdict}"
+        return verdict
+
+    def _required(self, revision: str) -> frozenset[str]:
+        text = (self._package / "requirements" / f"{revision}.yaml").read_text()
+        section = text.partition("\nserver:\n")[2]
+        return frozenset(re.findall(r"^  - ([\w-]+)$", re.split(r"^\w", section, flags=re.M)[0], re.M))
+
+
+def _failures(output: Path) -> dict[str, list[str]]:
+    failures = {}
+    for checks in output.glob("*/checks.json"):
+        scenario = STARTED_AT.sub("", checks.parent.name).removeprefix("server-")
+        failed = [check for check in json.loads(checks.read_text()) if check["status"] == "FAILURE"]
+        failures[scenario] = [f"{check['id']}: {check.get('errorMessage')}" for check in failed]
+    return failures
+
+
+@contextlib.asynccontextmanager
+async def fixture_server(directory: Path) -> AsyncIterator[str]:
+    """The URL of the fixture, which runs as a process of its own."""
+    with (directory / "fixture.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(HERE / "conformance_server.py")),
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    try:
+        assert process.stdout is not None
+        url = (await asyncio.wait_for(process.stdout.readline(), START_SECONDS)).decode().strip()
+        assert url, (directory / "fixture.log").read_text()
+        yield url
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def configuration(directory: Path, url: str) -> dict[str, str]:
+    """The settings of a gateway in front of the fixture, whose calls are governed and approved by score."""
+    upstreams = {"fixture": {"url": url, "atlas": {"prefix": ""}}}
+    (directory / "mcp.json").write_text(json.dumps({"mcpServers": upstreams}))
+    (directory / "policy.toml").write_text(POLICY)
+    return {
+        "ATLAS_MCP_CONFIG": str(directory / "mcp.json"),
+        "ATLAS_POLICY": str(directory / "policy.toml"),
+        "ATLAS_GRACE_SECONDS": "20",
+    }

@@ -1,0 +1,74 @@
+"""The official conformance suite, against its fixture alone and against the gateway in front of it."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from acceptance.conformance_suite import ConformanceSuite, configuration, fixture_server
+from gateway_process import GatewayProcess
+
+pytestmark = [
+    pytest.mark.npm,
+    pytest.mark.timeout(600),  # npm may have to install
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+REVISIONS = ("2025-11-25", "2026-07-28")
+# What the fixture passes alone and does not pass behind the gateway, each with the reason.
+EXCEPTIONS: dict[str, dict[str, str]] = {"2025-11-25": {}, "2026-07-28": {}}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fixture_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The fixture, for all tests of this module."""
+    async with fixture_server(tmp_path_factory.mktemp("fixture")) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def governed(
+    tmp_path_factory: pytest.TempPathFactory, fixture_url: str
+) -> AsyncIterator[GatewayProcess]:
+    """A gateway in front of the fixture, without keys, as the suite has none."""
+    directory = tmp_path_factory.mktemp("governed")
+    gateway = GatewayProcess(directory, **configuration(directory, fixture_url))
+    gateway.leave_to_env_file("ATLAS_AGENT_KEY")
+    gateway.leave_to_env_file("ATLAS_REVIEWER_KEY")
+    await gateway.start()
+    yield gateway
+    await gateway.kill()
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> ConformanceSuite:
+    """The suite, installed."""
+    return ConformanceSuite(tmp_path_factory.mktemp("suite"))
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+async def test_what_the_fixture_passes_alone_it_passes_behind_the_gateway(
+    suite: ConformanceSuite, fixture_url: str, governed: GatewayProcess, revision: str
+) -> None:
+    """Every required scenario passes through governed calls, but for the exceptions, which must be exact."""
+    alone = await suite.run(fixture_url, revision, "alone")
+    behind = await suite.run(f"{governed.url}/mcp", revision, "behind")
+    assert alone.failed == frozenset(), {name: alone.failures.get(name) for name in alone.failed}
+    lost = {name: behind.failures.get(name) for name in behind.failed}
+    assert lost.keys() == EXCEPTIONS[revision].keys(), lost
+
+
+async def test_the_calls_of_the_suite_are_governed(governed: GatewayProcess, suite: ConformanceSuite) -> None:
+    """Each call of a tool is a case on record that the score approved, none of them let through."""
+    await suite.run(f"{governed.url}/mcp", REVISIONS[0], "recorded")
+    rows = await asyncio.to_thread(_cases, governed.data / "atlas.db")
+    tools, statuses = {tool for tool, _ in rows}, {status for _, status in rows}
+    assert {"test_simple_text", "test_sampling", "test_elicitation"} <= tools
+    assert statuses == {"EXECUTED"}
+
+
+def _cases(path: Path) -> list[tuple[str, str]]:
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+        return database.execute("SELECT tool_name, status FROM cases").fetchall()
