@@ -25,6 +25,7 @@ from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate, ThisMachineOnly
 from atlas.cases import CaseStore
 from atlas.database import Database
 from atlas.decide import Decisions, decide_after_wait, decide_by_score
+from atlas.delivery.tasks import Tasks
 from atlas.errors import AtlasError
 from atlas.events import Courier
 from atlas.execute import Executor
@@ -132,6 +133,7 @@ def build_server(
     server = FastMCP("ATLAS", version=__version__, middleware=[gate], auth=auth)
     add_welfare_tools(server, office)
     add_get_outcome(server, store)
+    server.add_extension(Tasks(store))
     return server
 
 
