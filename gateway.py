@@ -25,6 +25,8 @@ from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate, ThisMachineOnly
 from atlas.cases import CaseStore
 from atlas.database import Database
 from atlas.decide import Decisions, decide_after_wait, decide_by_score
+from atlas.delivery.resources import add_case_resources
+from atlas.delivery.subscriptions import Subscriptions
 from atlas.delivery.tasks import Tasks
 from atlas.errors import AtlasError
 from atlas.events import Courier
@@ -50,6 +52,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     agents, office = AgentKeys(settings), WelfareOffice(database)
     waiting = WaitingAgents()
     server = build_server(settings, agents, office, store, courier, waiting)
+    subscriptions = Subscriptions(server, store)
     executor = Executor(store=store, server=server, notifier=notifier, settings=settings, waiting=waiting)
     assessments = build_assessments(settings, store, server, policy, model, notifier)
     decisions = Decisions(store=store, rule=assessments.rule, timeout=settings.atlas_review_timeout)
@@ -71,6 +74,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             await stack.enter_async_context(mcp_lifespan())
             inngest_endpoint = inngest_alone(app, settings, stages)
             await stack.enter_async_context(engine.run(inngest_endpoint, url=app.state.url))
+            stack.callback(subscriptions.close)
             deliveries = asyncio.create_task(courier.run())
             stack.callback(deliveries.cancel)
             yield
@@ -134,6 +138,7 @@ def build_server(
     add_welfare_tools(server, office)
     add_get_outcome(server, store)
     server.add_extension(Tasks(store))
+    add_case_resources(server, store)
     return server
 
 
