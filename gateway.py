@@ -25,6 +25,9 @@ from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate, ThisMachineOnly
 from atlas.cases import CaseStore
 from atlas.database import Database
 from atlas.decide import Decisions, decide_after_wait, decide_by_score
+from atlas.delivery.resources import add_case_resources
+from atlas.delivery.subscriptions import Subscriptions
+from atlas.delivery.tasks import Tasks
 from atlas.errors import AtlasError
 from atlas.events import Courier
 from atlas.execute import Executor
@@ -52,6 +55,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     upstreams = Upstreams(read_upstreams(settings.atlas_mcp_config, variables()))
     waiting = WaitingAgents()
     server = build_server(settings, agents, office, store, courier, waiting, upstreams)
+    subscriptions = Subscriptions(server, store)
     executor = Executor(
         store=store,
         server=server,
@@ -81,6 +85,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             await stack.enter_async_context(mcp_lifespan())
             inngest_endpoint = inngest_alone(app, settings, stages)
             await stack.enter_async_context(engine.run(inngest_endpoint, url=app.state.url))
+            stack.callback(subscriptions.close)
             deliveries = asyncio.create_task(courier.run())
             stack.callback(deliveries.cancel)
             yield
@@ -158,6 +163,8 @@ def build_server(
     server = FastMCP("ATLAS", version=__version__, middleware=[gate], auth=auth)
     add_welfare_tools(server, office)
     add_get_outcome(server, store)
+    server.add_extension(Tasks(store))
+    add_case_resources(server, store)
     upstreams.mount(server)
     return server
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from fastmcp.exceptions import ToolError, ValidationError
 from fastmcp.server.context import Context
@@ -19,8 +19,9 @@ from atlas.canonical import NotCanonical, digest_of_call
 from atlas.cases import CaseStore, insert_case
 from atlas.delivery.progress import Progress
 from atlas.delivery.same_call import stored_answer, take_stored
+from atlas.delivery.tasks import takes_tasks, task_started
 from atlas.models import Case, Status, ToolCall
-from atlas.report import GET_OUTCOME, answer, hand_over, is_settled
+from atlas.report import GET_OUTCOME, answer, hand_over, is_final, is_settled
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
 from atlas.waiting import WaitingAgents
@@ -73,19 +74,23 @@ class Admission(Middleware):
         case, is_new = await self._open_case(call)
         if case.status.is_final:  # the same call ended before, and its agent never got the ending
             return stored_answer(case)
+        is_task = takes_tasks(context.fastmcp_context)
+        review_seconds = 0 if is_task else self._review_grace_seconds
         with self._store.watch(case) as watch, self._waiting.hold(case):
             if is_new:
                 self._announce(case)
-            case = await self._held(watch, Progress(context.fastmcp_context))
+            case = await self._held(watch, Progress(context.fastmcp_context), review_seconds=review_seconds)
         await hand_over(self._store, case, is_call=True)
+        if is_task and not case.status.is_final:
+            # FastMCP hands what is no ToolResult on as it is, and calls it the result of an extension.
+            return cast(ToolResult, task_started(case))
         return answer(case)
 
-    async def _held(self, watch: Watch, progress: Progress) -> Case:
+    async def _held(self, watch: Watch, progress: Progress, *, review_seconds: float) -> Case:
         """The case when the agent has to be answered: ended, or time is up."""
         case = await watch.until(is_settled, seconds=self._grace_seconds, tell=progress.tell)
         if case.status is Status.PENDING_REVIEW:
-            seconds = self._review_grace_seconds
-            case = await watch.until(lambda case: case.status.is_final, seconds=seconds, tell=progress.tell)
+            case = await watch.until(is_final, seconds=review_seconds, tell=progress.tell)
         return case
 
     async def _checked_call(self, message: CallToolRequestParams, context: Context) -> ToolCall:

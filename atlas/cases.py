@@ -72,6 +72,7 @@ class CaseStore:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.process_id = secrets.token_hex(8)  # marks what this process has begun, and no other
+        self.listeners: list[Callable[[Case], None]] = []  # told of every case that was changed
         self._watches: dict[str, set[Watch]] = {}
 
     async def read_call(self, case_id: str) -> Case:
@@ -93,10 +94,12 @@ class CaseStore:
         return await self.database.read(rows)
 
     async def change(self, case_id: str, work: Callable[[Connection], Case]) -> Case:
-        """One write transaction about a case; whoever watches it is told after it is on disk."""
+        """One write transaction about a case; whoever watches is told after it is on disk."""
         case = await self.database.write(work)
         for watch in self._watches.get(case_id, ()):
             watch.tell(case)
+        for listener in self.listeners:
+            listener(case)
         return case
 
     @contextmanager

@@ -56,6 +56,7 @@ class Action(str, Enum):
     """Every act that is recorded, named after the stage that does it."""
 
     ADMITTED = "admit.queued"
+    WITHDRAWN = "admit.withdrawn"
     ASKED = "assess.asked"
     ASSESSED = "assess.scored"
     AUTO_APPROVED = "decide.auto_approved"

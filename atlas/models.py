@@ -29,13 +29,14 @@ class Frozen(BaseModel):
 class Status(str, Enum):
     """Where a case stands, with the transitions out of it."""
 
-    QUEUED = "QUEUED"  # -> PENDING_REVIEW, AUTHORIZED, REJECTED, DENIED
-    PENDING_REVIEW = "PENDING_REVIEW"  # -> AUTHORIZED, REJECTED, EXPIRED, DENIED
+    QUEUED = "QUEUED"  # -> PENDING_REVIEW, AUTHORIZED, REJECTED, DENIED, WITHDRAWN
+    PENDING_REVIEW = "PENDING_REVIEW"  # -> AUTHORIZED, REJECTED, EXPIRED, DENIED, WITHDRAWN
     AUTHORIZED = "AUTHORIZED"  # -> EXECUTING, PENDING_REVIEW, REJECTED, FAILED
     EXECUTING = "EXECUTING"  # -> EXECUTED, OUTCOME_UNKNOWN
     EXECUTED = "EXECUTED"  # final: the tool answered, with a result or an error of its own
     REJECTED = "REJECTED"  # final: a person refused
     DENIED = "DENIED"  # final: the policy forbids it, and no person can lift that
+    WITHDRAWN = "WITHDRAWN"  # final: the agent took it back before anybody decided
     EXPIRED = "EXPIRED"  # final: nobody decided in time, which is a refusal
     FAILED = "FAILED"  # final: approved but never executed, because the gateway itself could not
     OUTCOME_UNKNOWN = (
@@ -49,8 +50,12 @@ class Status(str, Enum):
 
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.PENDING_REVIEW, Status.AUTHORIZED, Status.REJECTED, Status.DENIED}),
-    Status.PENDING_REVIEW: frozenset({Status.AUTHORIZED, Status.REJECTED, Status.EXPIRED, Status.DENIED}),
+    Status.QUEUED: frozenset(
+        {Status.PENDING_REVIEW, Status.AUTHORIZED, Status.REJECTED, Status.DENIED, Status.WITHDRAWN}
+    ),
+    Status.PENDING_REVIEW: frozenset(
+        {Status.AUTHORIZED, Status.REJECTED, Status.EXPIRED, Status.DENIED, Status.WITHDRAWN}
+    ),
     Status.AUTHORIZED: frozenset({Status.EXECUTING, Status.PENDING_REVIEW, Status.REJECTED, Status.FAILED}),
     Status.EXECUTING: frozenset({Status.EXECUTED, Status.OUTCOME_UNKNOWN}),
 }
@@ -191,4 +196,6 @@ class Case(Frozen):
             return None
         if self.outcome is not None:
             return self.outcome.finished_at
-        return self.expires_at if self.decision is None else self.decision.decided_at
+        if self.status is Status.EXPIRED:
+            return self.expires_at
+        return self.reported_at if self.decision is None else self.decision.decided_at

@@ -31,17 +31,26 @@ LONGEST_WAIT_SECONDS = 25  # clients give up on a call after about a minute
 logger = logging.getLogger(__name__)
 
 
+def is_final(case: Case) -> bool:
+    """Whether a case has ended."""
+    return case.status.is_final
+
+
 def is_settled(case: Case) -> bool:
     """Whether an agent's waiting call is answered now: there is an ending, or a person must decide."""
     return case.status.is_final or case.status is Status.PENDING_REVIEW
 
 
-def answer(case: Case) -> ToolResult:
-    """What the agent's call returns: the tool's own result, the pending notice, or why there is no result."""
-    if case.status is Status.EXECUTED and case.outcome is not None and case.outcome.result is not None:
+def answer(case: Case, *, as_text: bool = False) -> ToolResult:
+    """What the agent's call returns: the tool's own result, the pending notice, or why there is no result.
+
+    What a tool asks can only be put to the agent in its call; elsewhere it is told as a text.
+    """
+    result = case.outcome.result if case.outcome else None
+    if case.outcome is not None and result is not None and not (as_text and case.outcome.asks_for_input):
         if case.outcome.asks_for_input:
-            return InputRequiredToolResult(InputRequiredResult.model_validate(case.outcome.result))
-        return ToolResult.from_mcp_result(CallToolResult.model_validate(case.outcome.result))
+            return InputRequiredToolResult(InputRequiredResult.model_validate(result))
+        return ToolResult.from_mcp_result(CallToolResult.model_validate(result))
     if not case.status.is_final:
         return ToolResult(content=pending_text(case), structured_content=standing(case))
     return ToolResult(content=ending_text(case), structured_content=standing(case), is_error=True)
@@ -84,6 +93,8 @@ def ending_text(case: Case) -> str:
         return f"REJECTED {reference}. A person refused this call; it was not executed.{reason}"
     if case.status is Status.DENIED:
         return f"DENIED {reference}. The policy forbids this call, and no person can lift that. {detail}"
+    if case.status is Status.WITHDRAWN:
+        return f"WITHDRAWN {reference}. You took this call back; it was not executed."
     if case.status is Status.EXPIRED:
         return f"EXPIRED {reference}. Nobody decided in time; the call was not executed."
     if case.status is Status.OUTCOME_UNKNOWN:
@@ -128,7 +139,7 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
             raise ToolError(f"You have no call with the reference {ref}.")
         if not case.status.is_final and wait_seconds:
             with store.watch(case) as watch:
-                case = await watch.until(lambda case: case.status.is_final, seconds=wait_seconds)
+                case = await watch.until(is_final, seconds=wait_seconds)
         await hand_over(store, case)
         return outcome_answer(case)
 

@@ -1,0 +1,90 @@
+"""Cases as resources: `atlas://cases/{ref}` is where a call stands and what became of it, for its agent."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from fastmcp import FastMCP
+from fastmcp.exceptions import NotFoundError
+from fastmcp.resources import Resource, ResourceResult
+from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
+from mcp.types import ListResourcesRequest, ReadResourceRequestParams
+
+from atlas.auth import current_principal
+from atlas.case_tables import cases
+from atlas.cases import CaseStore
+from atlas.models import Case
+from atlas.report import ending_text, hand_over, own_case, progress_text, standing
+
+PREFIX = "atlas://cases/"
+MOST_LISTED = 100
+JSON = "application/json"
+
+
+def uri_of(case: Case) -> str:
+    """The resource of a case."""
+    return PREFIX + case.case_id
+
+
+def add_case_resources(server: FastMCP, store: CaseStore) -> None:
+    """Offer each agent its own cases, by reference and in the list."""
+    server.add_middleware(OwnCases(store))
+
+    @server.resource(
+        PREFIX + "{ref}",
+        name="case",
+        title="A held call and its outcome",
+        description="Where a call stands that was answered PENDING REVIEW, and its result once there is one",
+        mime_type=JSON,
+    )
+    async def case(ref: str) -> str:
+        """The standing of a case, its result if there is one, and one line for whoever reads it."""
+        found = await _own(store, PREFIX + ref)
+        await hand_over(store, found)
+        return json.dumps(as_json(found), ensure_ascii=False)
+
+
+def as_json(case: Case) -> dict[str, Any]:
+    """What the resource of a case holds: standing, a line of text, and the tool's result or None."""
+    text = ending_text(case) if case.status.is_final else progress_text(case)
+    return standing(case) | {"text": text, "result": case.outcome.result if case.outcome else None}
+
+
+async def _own(store: CaseStore, uri: str) -> Case:
+    found = await own_case(store, uri.removeprefix(PREFIX))
+    if found is None:
+        # Somebody else's reference is answered like one that never was.
+        raise NotFoundError(f"Unknown resource: {uri!r}")
+    return found
+
+
+class OwnCases(Middleware):
+    """Lists the cases whose ending the agent has not got yet, and keeps everybody else's from it."""
+
+    def __init__(self, store: CaseStore) -> None:
+        self._store = store
+
+    async def on_list_resources(
+        self,
+        context: MiddlewareContext[ListResourcesRequest],
+        call_next: CallNext[ListResourcesRequest, Sequence[Resource]],
+    ) -> Sequence[Resource]:
+        """The list, with the agent's own cases after it."""
+        mine = (cases.c.principal == current_principal(), cases.c.collected_at.is_(None))
+        found = await self._store.select(*mine, limit=MOST_LISTED)
+        return [*await call_next(context), *(_listed(case) for case in found)]
+
+    async def on_read_resource(
+        self,
+        context: MiddlewareContext[ReadResourceRequestParams],
+        call_next: CallNext[ReadResourceRequestParams, ResourceResult],
+    ) -> ResourceResult:
+        """Read a resource; a case that is not the agent's is not found, here where FastMCP says so."""
+        if context.message.uri.startswith(PREFIX):
+            await _own(self._store, context.message.uri)
+        return await call_next(context)
+
+
+def _listed(case: Case) -> Resource:
+    title = f"{case.call.tool_name}: {case.status.value}"
+    return Resource(uri=uri_of(case), name=case.case_id, title=title, mime_type=JSON)

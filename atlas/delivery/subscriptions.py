@@ -1,0 +1,154 @@
+"""Subscriptions to resources: agents are told when a case of theirs changes, in both eras of MCP.
+
+Clients that shake hands subscribe with resources/subscribe and are told on their standing stream; clients of
+2026-07-28 open a stream with subscriptions/listen. Neither outlives its connection: who comes back subscribes
+again and reads the resource.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastmcp import FastMCP
+from fastmcp.server.dependencies import bind_request_context
+from mcp.server.connection import Connection
+from mcp.server.context import ServerRequestContext
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.shared.exceptions import MCPError
+from mcp.shared.subscriptions import ResourceUpdated, ServerEvent
+from mcp.types import (
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
+from mcp_types import INVALID_PARAMS
+
+from atlas.cases import CaseStore
+from atlas.delivery.resources import PREFIX, uri_of
+from atlas.models import Case, Status
+from atlas.report import own_case
+
+MOST_SUBSCRIPTIONS = 1000  # of one connection
+NOTIFY_SECONDS = 2.0  # a connection that takes nothing for so long is told nothing more
+
+Request = ServerRequestContext[Any, Any]
+
+logger = logging.getLogger(__name__)
+
+
+class Subscriptions:
+    """Who wants to know of which resource; only what the subscriber may read can be subscribed to."""
+
+    def __init__(self, server: FastMCP, store: CaseStore) -> None:
+        self._server = server
+        self._store = store
+        self._bus = InMemorySubscriptionBus()
+        self._listening = ListenHandler(self._bus)
+        self._connections: dict[Connection, set[str]] = {}
+        self._followers: Counter[str] = Counter()
+        self._told: dict[str, Status] = {}  # the state that the followers of a case know
+        self._telling: set[asyncio.Task[None]] = set()
+        store.listeners.append(self._case_changed)
+        self._register()
+
+    def _register(self) -> None:
+        low = self._server._mcp_server  # FastMCP has no subscriptions of its own
+        low.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
+        low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
+        low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
+
+    async def publish(self, event: ServerEvent) -> None:
+        """Tell everybody who asked for it: a changed resource, or a changed list."""
+        await self._bus.publish(event)
+        if isinstance(event, ResourceUpdated):
+            following = [connection for connection, uris in self._connections.items() if event.uri in uris]
+            await asyncio.gather(*(self._notify(connection, event.uri) for connection in following))
+
+    def close(self) -> None:
+        """End the open streams, so that their clients know that it was meant."""
+        self._listening.close()
+
+    async def _subscribe(self, context: Request, params: SubscribeRequestParams) -> EmptyResult:
+        uri, connection = str(params.uri), context.session._connection
+        with bind_request_context(context):
+            if not await self._may_follow(uri):
+                message = f"Resource not found: {uri!r}"
+                raise MCPError(code=INVALID_PARAMS, message=message, data={"uri": uri})
+        if connection not in self._connections:
+            connection.exit_stack.callback(self._forget, connection)
+        uris = self._connections.setdefault(connection, set())
+        if uri not in uris and len(uris) >= MOST_SUBSCRIPTIONS:
+            raise MCPError(code=INVALID_PARAMS, message=f"At most {MOST_SUBSCRIPTIONS} subscriptions.")
+        if uri not in uris:
+            uris.add(uri)
+            self._followers[uri] += 1
+        return EmptyResult()
+
+    async def _unsubscribe(self, context: Request, params: UnsubscribeRequestParams) -> EmptyResult:
+        uri, uris = str(params.uri), self._connections.get(context.session._connection, set())
+        if uri in uris:
+            uris.remove(uri)
+            self._unfollow(uri)
+        return EmptyResult()
+
+    async def _listen(
+        self, context: Request, params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        asked = params.notifications.resource_subscriptions or []
+        with bind_request_context(context):
+            uris = [uri for uri in asked[:MOST_SUBSCRIPTIONS] if await self._may_follow(uri)]
+        honored = params.notifications.model_copy(update={"resource_subscriptions": uris or None})
+        with self._following(uris):
+            return await self._listening(context, params.model_copy(update={"notifications": honored}))
+
+    async def _may_follow(self, uri: str) -> bool:
+        """Whether whoever makes the present request may read a resource; a case's state is noted."""
+        if not uri.startswith(PREFIX):
+            found = await self._server.get_resource(uri) or await self._server.get_resource_template(uri)
+            return found is not None
+        case = await own_case(self._store, uri.removeprefix(PREFIX))
+        if case is None:
+            return False
+        self._told.setdefault(uri, case.status)
+        return True
+
+    @contextmanager
+    def _following(self, uris: list[str]) -> Iterator[None]:
+        self._followers.update(uris)
+        try:
+            yield
+        finally:
+            for uri in uris:
+                self._unfollow(uri)
+
+    def _unfollow(self, uri: str) -> None:
+        self._followers[uri] -= 1
+        if self._followers[uri] <= 0:
+            del self._followers[uri]
+            self._told.pop(uri, None)
+
+    def _forget(self, connection: Connection) -> None:
+        for uri in self._connections.pop(connection, set()):
+            self._unfollow(uri)
+
+    def _case_changed(self, case: Case) -> None:
+        uri = uri_of(case)
+        if uri not in self._followers or self._told.get(uri) is case.status:
+            return
+        self._told[uri] = case.status
+        task = asyncio.create_task(self.publish(ResourceUpdated(uri)))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _notify(self, connection: Connection, uri: str) -> None:
+        try:
+            told = connection.notify("notifications/resources/updated", {"uri": uri})
+            await asyncio.wait_for(told, NOTIFY_SECONDS)
+        except asyncio.TimeoutError:
+            logger.info("A subscriber does not read what it is sent; its subscriptions end")
+            self._forget(connection)

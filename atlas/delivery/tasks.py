@@ -1,0 +1,151 @@
+"""Calls as tasks (extension `io.modelcontextprotocol/tasks`, SEP-2663), for clients that declare it.
+
+The reference of a case is the id of its task, and the case store is the store of tasks, so they survive what
+cases survive. Nothing is ever deleted: a task lives without end (`ttlMs` is null).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastmcp.server.context import Context
+from fastmcp.server.extensions import MethodBinding, ServerExtension
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+from mcp.types import CallToolResult, RequestParams
+from mcp_types import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
+from pydantic import ConfigDict, Field
+from sqlalchemy.engine import Connection
+
+from atlas import ledger
+from atlas.cases import CaseStore, read_case, transition
+from atlas.database import instant_text, now
+from atlas.models import Case, Status
+from atlas.report import answer, ending_text, hand_over, own_case, progress_text
+
+TASKS = "io.modelcontextprotocol/tasks"
+VERSIONS = frozenset({"2026-07-28"})
+POLL_MILLISECONDS = 2000
+WITHDRAWABLE = (Status.QUEUED, Status.PENDING_REVIEW)
+
+
+class TaskParams(RequestParams):
+    """What tasks/get and tasks/cancel ask for."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    task_id: str = Field(alias="taskId")
+
+
+class UpdateParams(TaskParams):
+    """What tasks/update brings."""
+
+    input_responses: dict[str, Any] = Field(alias="inputResponses", default_factory=dict)
+
+
+class Tasks(ServerExtension):
+    """Serves the agent's own cases as tasks."""
+
+    identifier = TASKS
+
+    def __init__(self, store: CaseStore) -> None:
+        self._store = store
+
+    def methods(self) -> Sequence[MethodBinding]:
+        """The three methods of the extension."""
+        return (
+            MethodBinding("tasks/get", TaskParams, self._get, VERSIONS),
+            MethodBinding("tasks/update", UpdateParams, self._update, VERSIONS),
+            MethodBinding("tasks/cancel", TaskParams, self._cancel, VERSIONS),
+        )
+
+    async def _get(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
+        case = await self._case(context, params)
+        await hand_over(self._store, case)
+        return detailed_task(case)
+
+    async def _update(self, context: ServerRequestContext[Any, Any], params: UpdateParams) -> dict[str, Any]:
+        await self._case(context, params)
+        return {"resultType": "complete"}  # no task asks for input here, and unknown answers are ignored
+
+    async def _cancel(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
+        case = await self._case(context, params)
+        await withdraw(self._store, case)
+        return {"resultType": "complete"}  # whether it was in time, tasks/get says
+
+    async def _case(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> Case:
+        if self.client_settings(context) is None:
+            needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
+            message = "This method is for clients that declare the tasks extension."
+            raise MCPError(code=MISSING_REQUIRED_CLIENT_CAPABILITY, message=message, data=needed)
+        case = await own_case(self._store, params.task_id)
+        if case is None:
+            # Somebody else's task is answered like one that never was.
+            raise MCPError(code=INVALID_PARAMS, message=f"Task {params.task_id} not found")
+        return case
+
+
+def takes_tasks(context: Context) -> bool:
+    """Whether whoever makes the present request understands an answer that is a task."""
+    request = context.request_context
+    if request is None or request.protocol_version not in VERSIONS:
+        return False
+    return context.client_extension_settings(TASKS) is not None
+
+
+def task_started(case: Case) -> dict[str, Any]:
+    """What a held call answers to such a client; a model would lose the ttl that has to be null."""
+    return task(case) | {"resultType": "task"}
+
+
+def detailed_task(case: Case) -> dict[str, Any]:
+    """What tasks/get answers: the task, and its result as soon as there is one."""
+    facts = task(case) | {"resultType": "complete"}
+    return facts | {"result": _result(case)} if facts["status"] == "completed" else facts
+
+
+def task(case: Case) -> dict[str, Any]:
+    """A case as a task; what was refused is a task that completed with an error."""
+    if case.status is Status.WITHDRAWN:
+        status = "cancelled"
+    else:
+        status = "completed" if case.status.is_final else "working"
+    return {
+        "taskId": case.case_id,
+        "status": status,
+        "statusMessage": ending_text(case) if case.status.is_final else progress_text(case),
+        "createdAt": instant_text(case.opened_at),
+        "lastUpdatedAt": instant_text(_changed_at(case)),
+        "ttlMs": None,
+        "pollIntervalMs": POLL_MILLISECONDS,
+    }
+
+
+def _changed_at(case: Case) -> Any:
+    moments = (
+        case.assessment and case.assessment.assessed_at,
+        case.decision and case.decision.decided_at,
+        case.finished_at,
+    )
+    return max([case.opened_at, *(moment for moment in moments if moment)])
+
+
+def _result(case: Case) -> dict[str, Any]:
+    if case.outcome is not None and case.outcome.result is not None and not case.outcome.asks_for_input:
+        return case.outcome.result
+    told = answer(case, as_text=True).to_mcp_result()
+    assert isinstance(told, CallToolResult)  # noqa: S101  (it is an error, which has this form)
+    return told.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+async def withdraw(store: CaseStore, case: Case) -> Case:
+    """Take back an agent's own call while nobody has decided on it; later it changes nothing."""
+
+    def take_back(connection: Connection) -> Case:
+        found = read_case(connection, case.case_id)
+        if found.status not in WITHDRAWABLE:
+            return found
+        actor, detail = found.call.principal, {"arguments_sha256": found.call.arguments_sha256}
+        ledger.append(connection, found.case_id, ledger.Action.WITHDRAWN, actor=actor, detail=detail)
+        return transition(connection, found, Status.WITHDRAWN, reported_at=now())
+
+    return await store.change(case.case_id, take_back)
