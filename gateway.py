@@ -41,6 +41,7 @@ from atlas.tools import WelfareOffice, add_welfare_tools
 from atlas.transports import add_transports
 from atlas.upstreams import Upstreams
 from atlas.upstreams.config import read_upstreams
+from atlas.upstreams.following import Following
 from atlas.waiting import WaitingAgents
 from atlas.webhook import add_error_shape, add_webhook
 from workflows import BindStages, Stages, handle_governance, inngest_client
@@ -56,6 +57,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     waiting = WaitingAgents()
     server = build_server(settings, agents, office, store, courier, waiting, upstreams)
     subscriptions = Subscriptions(server, store)
+    Following(server, upstreams, subscriptions)
     executor = Executor(
         store=store,
         server=server,
@@ -160,7 +162,8 @@ def build_server(
         unknown=upstreams.unknown,
     )
     auth = None if settings.is_open else agents
-    server = FastMCP("ATLAS", version=__version__, middleware=[gate], auth=auth)
+    # A schema is listed as its server wrote it, references included.
+    server = FastMCP("ATLAS", version=__version__, middleware=[gate], auth=auth, dereference_schemas=False)
     add_welfare_tools(server, office)
     add_get_outcome(server, store)
     server.add_extension(Tasks(store))

@@ -9,7 +9,7 @@ from typing import Any
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
 from fastmcp.tools import InputRequiredToolResult
-from mcp.types import CallToolResult, InputRequiredResult, TextContent
+from mcp.types import CallToolResult, InputRequiredResult
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
@@ -24,6 +24,7 @@ from atlas.cases import (
     read_case,
     transition,
 )
+from atlas.client_errors import error_result
 from atlas.database import now
 from atlas.errors import AnswerLost, ExecutionRefused
 from atlas.models import Case, Outcome, Status, ToolCall, Verdict
@@ -139,8 +140,8 @@ class Executor:
         except Exception as error:
             if isinstance(error.__cause__, AnswerLost):
                 raise error.__cause__ from None
-            # As FastMCP tells the agent when it calls the tool itself: an error is an answer.
-            result = CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
+            # An error is an answer.
+            result = error_result(error)
         dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True)
         # A lone surrogate, which no UTF-8 holds and no client reads, becomes a question mark.
         text = json.dumps(dumped, ensure_ascii=False).encode("utf-8", "replace")

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from atlas import ledger
 from atlas.auth import current_principal
 from atlas.cases import CaseStore, add_outcome, mark_collected, read_case, transition
+from atlas.client_errors import raise_client_error
 from atlas.database import now
 from atlas.decide import request_review
 from atlas.errors import CaseNotFound
@@ -50,6 +51,8 @@ def answer(case: Case, *, as_text: bool = False) -> ToolResult:
     if case.outcome is not None and result is not None and not (as_text and case.outcome.asks_for_input):
         if case.outcome.asks_for_input:
             return InputRequiredToolResult(InputRequiredResult.model_validate(result))
+        if not as_text:
+            raise_client_error(result)
         return ToolResult.from_mcp_result(CallToolResult.model_validate(result))
     if not case.status.is_final:
         return ToolResult(content=pending_text(case), structured_content=standing(case))

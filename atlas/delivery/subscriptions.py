@@ -8,7 +8,7 @@ again and reads the resource.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,6 +51,7 @@ class Subscriptions:
         self._listening = ListenHandler(self._bus)
         self._connections: dict[Connection, set[str]] = {}
         self._followers: Counter[str] = Counter()
+        self.on_followed: Callable[[frozenset[str]], None] | None = None  # called with all that is followed
         self._told: dict[str, Status] = {}  # the state that the followers of a case know
         self._telling: set[asyncio.Task[None]] = set()
         store.listeners.append(self._case_changed)
@@ -87,6 +88,7 @@ class Subscriptions:
         if uri not in uris:
             uris.add(uri)
             self._followers[uri] += 1
+            self._tell_followed()
         return EmptyResult()
 
     async def _unsubscribe(self, context: Request, params: UnsubscribeRequestParams) -> EmptyResult:
@@ -120,6 +122,7 @@ class Subscriptions:
     @contextmanager
     def _following(self, uris: list[str]) -> Iterator[None]:
         self._followers.update(uris)
+        self._tell_followed()
         try:
             yield
         finally:
@@ -131,6 +134,11 @@ class Subscriptions:
         if self._followers[uri] <= 0:
             del self._followers[uri]
             self._told.pop(uri, None)
+            self._tell_followed()
+
+    def _tell_followed(self) -> None:
+        if self.on_followed is not None:
+            self.on_followed(frozenset(self._followers))
 
     def _forget(self, connection: Connection) -> None:
         for uri in self._connections.pop(connection, set()):

@@ -1,7 +1,7 @@
 """The servers behind the gateway: each is reached, watched and offered to agents under a prefix."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
 
 from atlas.upstreams.audience import Audience
+from atlas.upstreams.completions import add_completions
 from atlas.upstreams.config import UpstreamConfig
 from atlas.upstreams.provider import UPSTREAM, UpstreamProvider
 from atlas.upstreams.upstream import Upstream
@@ -30,6 +31,7 @@ class Upstreams:
         self._own: frozenset[str] = frozenset()
         self._owners: dict[str, str] = {}  # of the names of tools
         self._audience = Audience()
+        self._listeners: list[Callable[[], Awaitable[None]]] = []
         self.all = [Upstream(config, self._changed) for config in configs]
 
     def mount(self, server: FastMCP) -> None:
@@ -38,6 +40,13 @@ class Upstreams:
         for upstream in self.all:
             provider = UpstreamProvider(upstream, self._is_free)
             server.add_provider(provider, namespace=upstream.config.prefix)
+
+        if self.all:
+            add_completions(server)
+
+    def on_change(self, listener: Callable[[], Awaitable[None]]) -> None:
+        """Have something awaited whenever what they offer has changed."""
+        self._listeners.append(listener)
 
     @asynccontextmanager
     async def open(self, server: FastMCP) -> AsyncIterator[None]:
@@ -94,3 +103,5 @@ class Upstreams:
             for name in self._names(upstream):
                 self._owners.setdefault(upstream.config.name_of(name), upstream.name)
         await self._audience.tell()
+        for listener in self._listeners:
+            await listener()

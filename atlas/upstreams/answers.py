@@ -6,6 +6,7 @@ import mcp.types as mcp
 from fastmcp.exceptions import ToolError
 from mcp import MCPError
 
+from atlas.client_errors import is_for_client
 from atlas.errors import AnswerLost, AtlasError, UpstreamMissing
 from atlas.upstreams.wires import Wire
 
@@ -47,4 +48,4 @@ def _of_protocol(error: MCPError, wire: Wire) -> Exception:
         return UpstreamMissing(reason="it ended the session before it took the call")
     if code == REDIRECTED[0] and message.startswith(REDIRECTED[1]):
         return UpstreamMissing(reason="its url leads to another place")
-    return ToolError(message)
+    return error if is_for_client(error) else ToolError(message)

@@ -92,6 +92,14 @@ class UpstreamConfig(BaseModel):
         """How agents know what the upstream calls by a name."""
         return f"{self.prefix}_{name_there}" if self.prefix else name_there
 
+    def uri_here(self, uri_there: str) -> str:
+        """How agents know a resource of the upstream."""
+        return uri_there.replace("://", f"://{self.prefix}/", 1) if self.prefix else uri_there
+
+    def uri_there(self, uri: str) -> str:
+        """How the upstream knows one of its resources, or a template of them."""
+        return uri.replace(f"://{self.prefix}/", "://", 1) if self.prefix else uri
+
 
 def read_upstreams(path: Path | None, variables: Mapping[str, str]) -> tuple[UpstreamConfig, ...]:
     """The servers of a file, with every `${NAME}` filled; every mistake is an UpstreamsInvalid."""

@@ -202,7 +202,7 @@ class Connections:
                     raise
                 connection = await self._attempt("auto")  # it answered, and does not shake hands
                 self._is_modern_only = True
-            if connection.client.initialize_result is not None:
+            if connection.mode == "auto" and connection.client.initialize_result is not None:
                 self._is_legacy_only = True  # so that it is not asked each time
             return connection
 

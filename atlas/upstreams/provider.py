@@ -8,14 +8,15 @@ from typing import Any
 import mcp.types as mcp
 from fastmcp.exceptions import ResourceError, ToolError
 from fastmcp.prompts import Message, Prompt, PromptResult
-from fastmcp.prompts.base import PromptArgument
+from fastmcp.prompts.base import InputRequiredPromptResult, PromptArgument
 from fastmcp.resources import Resource, ResourceTemplate
-from fastmcp.resources.base import ResourceContent, ResourceResult
+from fastmcp.resources.base import InputRequiredResourceResult, ResourceContent, ResourceResult
 from fastmcp.server.providers import Provider
-from fastmcp.tools import Tool, ToolResult
+from fastmcp.tools import InputRequiredToolResult, Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
 from pydantic import Field, ValidationError
 
+from atlas.client_errors import without_reserved
 from atlas.errors import AnswerLost, UpstreamMissing
 from atlas.upstreams.upstream import Offer, Upstream
 
@@ -36,10 +37,12 @@ class UpstreamTool(Tool):
             answer = await self.upstream.call_tool(self.there, arguments)
         except (UpstreamMissing, AnswerLost) as error:
             raise ToolError(str(error)) from error
+        if isinstance(answer, mcp.InputRequiredResult):
+            return InputRequiredToolResult(answer)
         return ToolResult(
             content=answer.content,
             structured_content=answer.structured_content,
-            meta=answer.meta,
+            meta=without_reserved(answer.meta),
             is_error=answer.is_error,
         )
 
@@ -61,8 +64,7 @@ class UpstreamTemplate(ResourceTemplate):
     upstream: Any = Field(exclude=True, repr=False)
 
     async def _read(self, uri: str, params: dict[str, Any]) -> ResourceResult:
-        prefix = self.upstream.config.prefix
-        return await _read(self.upstream, uri.replace(f"://{prefix}/", "://", 1) if prefix else uri)
+        return await _read(self.upstream, self.upstream.config.uri_there(uri))
 
 
 class UpstreamPrompt(Prompt):
@@ -74,6 +76,8 @@ class UpstreamPrompt(Prompt):
     async def render(self, arguments: dict[str, Any] | None = None) -> PromptResult:
         """Have the upstream render it."""
         answer = await self.upstream.get_prompt(self.name_there, arguments or {})
+        if isinstance(answer, mcp.InputRequiredResult):
+            return InputRequiredPromptResult(answer)
         messages = [Message(content=message.content, role=message.role) for message in answer.messages]
         return PromptResult(messages=messages, description=answer.description, meta=answer.meta)
 
@@ -220,6 +224,8 @@ async def _read(upstream: Upstream, uri: str) -> ResourceResult:
         answer = await upstream.read_resource(uri)
     except (UpstreamMissing, AnswerLost, ToolError) as error:
         raise ResourceError(str(error)) from error
+    if isinstance(answer, mcp.InputRequiredResult):
+        return InputRequiredResourceResult(answer)
     contents = [
         ResourceContent(
             content=item.text if isinstance(item, mcp.TextResourceContents) else base64.b64decode(item.blob),

@@ -16,9 +16,11 @@ from mcp.shared.inbound import x_mcp_header_map
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from atlas.errors import AnswerLost, UpstreamMissing
+from atlas.upstreams import relays
 from atlas.upstreams.answers import refused
 from atlas.upstreams.config import UpstreamConfig
 from atlas.upstreams.connections import CONNECT_SECONDS, Connection, Connections
+from atlas.upstreams.watching import Watching
 
 LIST_SECONDS = 30.0  # after which an upstream that says nothing is asked again what it offers
 SETTLE_SECONDS = 0.05  # several changes that are announced together are read once
@@ -49,6 +51,7 @@ class Upstream:
         self._changed = changed
         self._connections = Connections(config, self._hear)
         self._stale = asyncio.Event()
+        self.watching = Watching(lists_changed=self._stale.set)
 
     @property
     def name(self) -> str:
@@ -82,28 +85,47 @@ class Upstream:
         """Close its connections, and end its process."""
         await self._connections.close()
 
-    async def call_tool(self, tool: mcp.Tool, arguments: dict[str, Any]) -> mcp.CallToolResult:
+    async def call_tool(
+        self, tool: mcp.Tool, arguments: dict[str, Any]
+    ) -> mcp.CallToolResult | relays.InputRequired:
         """The answer. UpstreamMissing: nothing was sent. AnswerLost: nobody knows what was done."""
 
-        async def ask(connection: Connection) -> mcp.CallToolResult:
+        async def ask(connection: Connection) -> mcp.CallToolResult | relays.InputRequired:
             headers = x_mcp_header_map(tool.input_schema)
             if headers:
                 # A session fills these for tools that it has listed; this one may not have listed any.
                 connection.client.session._x_mcp_header_maps[tool.name] = headers
             async with connection.call() as progress:
                 return await connection.request(
-                    lambda client: client.call_tool_mcp(tool.name, arguments, progress_handler=progress)
+                    lambda client: relays.call_tool(client, tool.name, arguments, progress)
                 )
 
         return await self._ask(ask)
 
-    async def read_resource(self, uri: str) -> mcp.ReadResourceResult:
+    async def read_resource(self, uri: str) -> mcp.ReadResourceResult | relays.InputRequired:
         """Read a resource of the upstream."""
-        return await self._ask(lambda one: one.request(lambda client: client.read_resource_mcp(uri)))
+        return await self._ask(lambda one: one.request(lambda client: relays.read_resource(client, uri)))
 
-    async def get_prompt(self, name: str, arguments: dict[str, Any]) -> mcp.GetPromptResult:
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any]
+    ) -> mcp.GetPromptResult | relays.InputRequired:
         """Render a prompt of the upstream."""
-        return await self._ask(lambda one: one.request(lambda client: client.get_prompt_mcp(name, arguments)))
+        return await self._ask(
+            lambda one: one.request(lambda client: relays.get_prompt(client, name, arguments))
+        )
+
+    async def complete(
+        self,
+        ref: mcp.PromptReference | mcp.ResourceTemplateReference,
+        argument: mcp.CompletionArgument,
+        known: dict[str, str],
+    ) -> mcp.Completion:
+        """What the upstream suggests for an argument of its own, others being known."""
+        about = {"name": argument.name, "value": argument.value}
+        answer = await self._ask(
+            lambda one: one.request(lambda client: client.complete_mcp(ref, about, known or None))
+        )
+        return answer.completion
 
     async def _ask(self, ask: Callable[[Connection], Coroutine[Any, Any, Answer]]) -> Answer:
         limit = self.config.seconds
@@ -129,7 +151,10 @@ class Upstream:
 
     async def _follow(self) -> None:
         """Hold a connection and keep the lists; returns never, and raises when the connection is lost."""
-        async with self._connections.lend("auto") as connection:
+        async with (
+            self._connections.lend("auto") as connection,
+            self.watching.on(connection.client.session),
+        ):
             while True:
                 self._stale.clear()
                 await self._refresh(connection)
@@ -174,6 +199,8 @@ class Upstream:
         )
         if method.endswith("/list_changed"):
             self._stale.set()
+        elif method == "notifications/resources/updated":
+            await self.watching.hear(str(message.params.uri))
 
 
 async def _read_offer(client: Client[Any]) -> Offer:

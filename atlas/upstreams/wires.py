@@ -4,6 +4,11 @@ import asyncio
 from typing import Any
 
 from mcp import ClientSession
+from mcp.shared.dispatcher import CallOptions
+from mcp.types import DiscoverResult, InitializeResult
+from mcp_types import CLIENT_CAPABILITIES_META_KEY
+
+from atlas.upstreams.relays import agent_capabilities
 
 LONGEST_ANSWER = (
     16 * 1024 * 1024
@@ -41,3 +46,18 @@ class RelaySession(ClientSession):
 
     async def validate_tool_result(self, name: str, result: Any) -> None:
         """Accept what the upstream answers."""
+
+    def adopt(self, result: InitializeResult | DiscoverResult) -> None:
+        """Settle the era; in the stateless one each request says what its agent can be asked."""
+        super().adopt(result)
+        if not isinstance(result, DiscoverResult):
+            return
+        stamp = self._stamp
+
+        def stamp_for_agent(data: dict[str, Any], options: CallOptions) -> None:
+            stamp(data, options)
+            capabilities = agent_capabilities()
+            if capabilities is not None:
+                data["params"]["_meta"][CLIENT_CAPABILITIES_META_KEY] = capabilities
+
+        self._stamp = stamp_for_agent

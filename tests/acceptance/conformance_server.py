@@ -166,9 +166,14 @@ def add_senders(server: FastMCP) -> None:
 def add_changes(server: FastMCP, bus: InMemorySubscriptionBus) -> None:
     """Tools that change what is listed, and tell who listens."""
 
+    def changed() -> str:
+        """Something that was not there before."""
+        return "changed"
+
     @server.tool
     async def test_trigger_tool_change(ctx: Context) -> str:
         """Change the list of tools."""
+        server.tool(changed, name=f"changed_{len(await server.list_tools())}")
         await bus.publish(ToolsListChanged())
         await ctx.send_notification(mt.ToolListChangedNotification())
         return "The list of tools changed."
@@ -176,6 +181,7 @@ def add_changes(server: FastMCP, bus: InMemorySubscriptionBus) -> None:
     @server.tool
     async def test_trigger_prompt_change(ctx: Context) -> str:
         """Change the list of prompts."""
+        server.prompt(changed, name=f"changed_{len(await server.list_prompts())}")
         await bus.publish(PromptsListChanged())
         await ctx.send_notification(mt.PromptListChangedNotification())
         return "The list of prompts changed."
