@@ -9,6 +9,7 @@ from typing import Any
 from mcp import ClientSession, MCPError
 from mcp.client.subscriptions import SubscriptionLost, listen
 from mcp.shared.subscriptions import ResourceUpdated
+from mcp_types import METHOD_NOT_FOUND
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 REST_SECONDS = 5.0  # after a stream that the upstream refused or ended, in which no other is opened
@@ -95,5 +96,9 @@ class Watching:
                         await self.hear(event.uri)
                     else:
                         self._lists_changed()
-        except (MCPError, SubscriptionLost) as error:
+        except MCPError as error:
+            logger.info("An upstream lets nobody listen: %s", error.error.code)
+            if error.error.code == METHOD_NOT_FOUND:
+                await self._is_other.wait()  # it will not know it later either
+        except SubscriptionLost as error:
             logger.info("An upstream ended the stream of its changes: %s", type(error).__name__)

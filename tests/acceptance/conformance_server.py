@@ -1,7 +1,7 @@
 """The server that the official conformance suite is run against; run as a program it prints its URL.
 
 It has what the suite looks for, by the names the suite gives it; the suite's list of scenarios says what each
-has to do. It serves both eras of the protocol over streamable HTTP, and stands alone or behind the gateway.
+has to do. It serves both eras of the protocol over streamable HTTP, or one over SSE if its argument says so.
 """
 
 import asyncio
@@ -9,12 +9,14 @@ import base64
 import json
 import socket
 import struct
+import sys
 import zlib
 from collections import defaultdict
-from typing import Any
+from typing import Any, Literal
 
 import mcp.types as mt
 import uvicorn
+from conformance_probes import add_probes
 from conformance_questions import add_questions
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
@@ -287,12 +289,15 @@ def build_server() -> FastMCP:
     add_prompts(server)
     add_subscriptions(server, bus)
     add_questions(server)
+    add_probes(server)
     return server
 
 
 if __name__ == "__main__":
     listener = socket.create_server(("127.0.0.1", 0))
-    print(f"http://127.0.0.1:{listener.getsockname()[1]}/mcp", flush=True)
+    way: Literal["http", "sse"] = "sse" if sys.argv[1:] == ["sse"] else "http"
+    path = "/mcp/sse" if way == "sse" else "/mcp"
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}{path}", flush=True)
     # On a loopback address it then takes no request that a page of another host sends.
-    app = build_server().http_app(host_origin_protection="auto")
+    app = build_server().http_app(path, transport=way, host_origin_protection="auto")
     uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)).run([listener])

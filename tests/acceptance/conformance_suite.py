@@ -34,6 +34,7 @@ class Verdict:
 
     required: frozenset[str]  # the scenarios that the revision requires
     failures: dict[str, list[str]]  # of the scenarios that were run: what failed, none where all is well
+    successes: frozenset[str]  # the single checks that passed, of scenarios that are not required as well
 
     @property
     def passed(self) -> frozenset[str]:
@@ -69,7 +70,7 @@ class ConformanceSuite:
         finally:
             if process.returncode is None:
                 process.kill()
-        verdict = Verdict(self._required(revision), _failures(output))
+        verdict = _verdict(output, self._required(revision))
         # The suite's own judgement, so that its files are not read in another way than it means them.
         assert (process.returncode == 0) == (not verdict.failed), f"{process.returncode}: {verdict}"
         return verdict
@@ -80,21 +81,27 @@ class ConformanceSuite:
         return frozenset(re.findall(r"^  - ([\w-]+)$", re.split(r"^\w", section, flags=re.M)[0], re.M))
 
 
-def _failures(output: Path) -> dict[str, list[str]]:
-    failures = {}
-    for checks in output.glob("*/checks.json"):
-        scenario = STARTED_AT.sub("", checks.parent.name).removeprefix("server-")
-        failed = [check for check in json.loads(checks.read_text()) if check["status"] == "FAILURE"]
+def _verdict(output: Path, required: frozenset[str]) -> Verdict:
+    failures: dict[str, list[str]] = {}
+    successes: set[str] = set()
+    for path in output.glob("*/checks.json"):
+        scenario = STARTED_AT.sub("", path.parent.name).removeprefix("server-")
+        checks = json.loads(path.read_text())
+        failed = [check for check in checks if check["status"] == "FAILURE"]
         failures[scenario] = [f"{check['id']}: {check.get('errorMessage')}" for check in failed]
-    return failures
+        # Several checks may have one name: it passed if all of that name did.
+        lost = {check["id"] for check in checks if check["status"] in ("FAILURE", "WARNING")}
+        passed = {check["id"] for check in checks if check["status"] == "SUCCESS"} - lost
+        successes |= {f"{scenario}: {name}" for name in passed}
+    return Verdict(required, failures, frozenset(successes))
 
 
 @contextlib.asynccontextmanager
-async def fixture_server(directory: Path) -> AsyncIterator[str]:
-    """The URL of the fixture, which runs as a process of its own."""
+async def fixture_server(directory: Path, way: str = "http") -> AsyncIterator[str]:
+    """The URL of the fixture, which runs as a process of its own, over streamable HTTP or `sse`."""
     with (directory / "fixture.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(HERE / "conformance_server.py")),
+            *(sys.executable, str(HERE / "conformance_server.py"), way),
             stdout=subprocess.PIPE,
             stderr=log,
         )
@@ -109,9 +116,11 @@ async def fixture_server(directory: Path) -> AsyncIterator[str]:
         await process.wait()
 
 
-def configuration(directory: Path, url: str) -> dict[str, str]:
+def configuration(directory: Path, url: str, prefix: str = "") -> dict[str, str]:
     """The settings of a gateway in front of the fixture, whose calls are governed and approved by score."""
-    upstreams = {"fixture": {"url": url, "atlas": {"prefix": ""}}}
+    directory.mkdir(exist_ok=True)
+    entry = {"url": url, "transport": "sse" if url.endswith("/sse") else "http"}
+    upstreams = {"fixture": entry | {"atlas": {"prefix": prefix}}}
     (directory / "mcp.json").write_text(json.dumps({"mcpServers": upstreams}))
     (directory / "policy.toml").write_text(POLICY)
     return {
