@@ -12,6 +12,7 @@ import mcp.types as mcp
 from fastmcp import Client
 from fastmcp.server.dependencies import get_context
 from mcp import MCPError
+from mcp.client.subscriptions import SubscriptionLost, listen
 from mcp.shared.inbound import x_mcp_header_map
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
@@ -130,19 +131,44 @@ class Upstream:
     async def _follow(self) -> None:
         """Hold a connection and keep the lists; returns never, and raises when the connection is lost."""
         async with self._connections.lend("auto") as connection:
-            while True:
-                self._stale.clear()
-                await self._refresh(connection)
-                waits = [asyncio.ensure_future(one.wait()) for one in (self._stale, connection.wire.ended)]
-                try:
-                    await asyncio.wait(waits, timeout=LIST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for wait in waits:
-                        wait.cancel()
-                if not connection.wire.is_sound:
-                    raise UpstreamMissing(reason=connection.wire.unsent or connection.wire.broken)
-                await self._connections.close_idle()
-                await asyncio.sleep(SETTLE_SECONDS)
+            hearing = asyncio.ensure_future(self._listen(connection.client))
+            try:
+                while True:
+                    self._stale.clear()
+                    await self._refresh(connection)
+                    await self._until_stale(connection)
+            finally:
+                hearing.cancel()
+
+    async def _until_stale(self, connection: Connection) -> None:
+        waits = [asyncio.ensure_future(one.wait()) for one in (self._stale, connection.wire.ended)]
+        try:
+            await asyncio.wait(waits, timeout=LIST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if not connection.wire.is_sound:
+            raise UpstreamMissing(reason=connection.wire.reason)
+        await self._connections.close_idle()
+        await asyncio.sleep(SETTLE_SECONDS)
+
+    async def _listen(self, client: Client[Any]) -> None:
+        """Hear of changes in the stateless protocol, where they come only to those who ask for them."""
+        while client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            try:
+                async with listen(
+                    client.session,
+                    tools_list_changed=True,
+                    prompts_list_changed=True,
+                    resources_list_changed=True,
+                ) as changes:
+                    async for _ in changes:
+                        self._stale.set()
+            except SubscriptionLost:
+                self._stale.set()
+            except Exception:
+                return  # it does not tell; it is asked every LIST_SECONDS
+            await asyncio.sleep(FIRST_REST)
 
     async def _refresh(self, connection: Connection) -> None:
         try:
