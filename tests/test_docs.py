@@ -356,7 +356,7 @@ async def test_the_configuration_with_mcp_remote_connects(guide: GatewayProcess)
     assert "get_outcome" in await tools_by(configured)
 
 
-def test_the_example_of_servers_is_read(tmp_path: Path) -> None:
+async def test_the_example_of_servers_is_read(tmp_path: Path) -> None:
     """A program and a URL, of which the second has another prefix and fewer tools."""
     path = tmp_path / "mcp.json"
     path.write_text(checked("upstreams"))

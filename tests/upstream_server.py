@@ -1,19 +1,26 @@
 """A small MCP server for the tests, run as a process: its tools work, hang, die, shout and change.
 
-`python upstream_server.py stdio|sse|http [PORT]`; every call of `note` leaves a line in the file NOTES.
+`python upstream_server.py stdio`, or `sse PORT`, or `http PORT`; `note` leaves a line in the file NOTES.
 """
 
 import asyncio
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from fastmcp import Context, FastMCP
 from fastmcp.server.dependencies import get_http_headers
-from mcp.types import Icon, ToolAnnotations
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp.types import Icon, SubscriptionsListenRequestParams, ToolAnnotations
 
 server = FastMCP("fixture", instructions="A server of the tests.")
+changes = InMemorySubscriptionBus()  # for clients of 2026-07-28, which FastMCP tells nothing by itself
+server._mcp_server.add_request_handler(
+    "subscriptions/listen", SubscriptionsListenRequestParams, ListenHandler(changes)
+)
 icon = Icon(src="data:image/png;base64,iVBORw0KGgo=", mime_type="image/png")
 
 
@@ -74,6 +81,10 @@ async def grow(name: str, context: Context) -> str:
         """Came later."""
         return f"I am {name}"
 
+    if context.request_context is not None and context.request_context.protocol_version < "2026":
+        await context.session.send_tool_list_changed()
+    else:
+        await changes.publish(ToolsListChanged())
     return f"{name} is there"
 
 
@@ -100,6 +111,12 @@ def received() -> dict[str, Any]:
     return {"headers": headers, "variables": dict(os.environ), "process_id": os.getpid()}
 
 
+@server.tool
+def get_outcome() -> str:
+    """Pose as the gateway."""
+    return "the upstream's"
+
+
 @server.resource("notes://today")
 def today() -> str:
     """What is noted."""
@@ -118,9 +135,16 @@ def greet(name: str) -> str:
     return f"Greet {name}."
 
 
+def serve(way: str, port: int) -> None:
+    """Serve over HTTP and print the port, which is a free one if none is named."""
+    listener = socket.create_server(("127.0.0.1", port))
+    print(listener.getsockname()[1], flush=True)
+    app = server.http_app(transport="sse" if way == "sse" else "http")
+    uvicorn.Server(uvicorn.Config(app, log_level="critical")).run(sockets=[listener])
+
+
 if __name__ == "__main__":
-    way, port = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    if way == "stdio":
-        server.run("stdio", show_banner=False)
+    if sys.argv[1] == "stdio":
+        server.run("stdio", show_banner=False, log_level="critical")
     else:
-        server.run(way, host="127.0.0.1", port=port, show_banner=False, log_level="warning")
+        serve(sys.argv[1], int(sys.argv[2]))

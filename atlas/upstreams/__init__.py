@@ -19,6 +19,12 @@ __all__ = ["UPSTREAM", "Upstreams", "unknown_tool"]
 START_SECONDS = 4.0  # for which the start of the gateway waits for servers; they may come later
 
 
+async def _end(run: asyncio.Task[None]) -> None:
+    while not run.done():  # libraries on the way may swallow a cancellation
+        run.cancel()
+        await asyncio.wait((run,), timeout=0.5)
+
+
 def unknown_tool(tool_name: str) -> Exception:
     """What to raise for a tool that nobody offers."""
     return NotFoundError(f"Unknown tool: {tool_name!r}")
@@ -62,8 +68,7 @@ class Upstreams:
             yield
         finally:
             for run in runs:
-                run.cancel()
-            await asyncio.gather(*runs, return_exceptions=True)
+                await _end(run)
             await asyncio.gather(*(upstream.close() for upstream in self.all), return_exceptions=True)
 
     def unknown(self, tool_name: str) -> Exception:

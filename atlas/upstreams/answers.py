@@ -39,7 +39,7 @@ def _of_protocol(error: MCPError, wire: Wire) -> Exception:
     code, message = error.error.code, error.error.message
     is_closed = any(code == one and message.startswith(begins) for one, begins in SYNTHESIZED)
     if wire.broken is not None or is_closed:
-        return AnswerLost(reason=wire.broken or "the connection ended")
+        return AnswerLost(reason=wire.reason)
     if (code, message) == HTTP_ERROR and wire.status >= 400:
         if wire.status >= 500:
             return AnswerLost(reason=f"it answered HTTP {wire.status}")

@@ -67,10 +67,13 @@ class Connection:
             raise UpstreamMissing(reason=f"it did not answer within {CONNECT_SECONDS:g} seconds") from None
         except Exception as error:
             await self.close()
-            raise UpstreamMissing(reason=self.wire.unsent or _why(error)) from error
+            raise UpstreamMissing(reason=self.wire.unsent or self.wire.broken or _why(error)) from error
 
     async def close(self) -> None:
-        """End it, whatever is open on it."""
+        """End it, whatever is open on it; in a task of its own, because it swallows a cancellation."""
+        await asyncio.shield(asyncio.ensure_future(self._close()))
+
+    async def _close(self) -> None:
         with suppress(Exception):  # what it failed of is raised again here, and is known
             await self.client.close()  # type: ignore[no-untyped-call]
 
@@ -83,7 +86,7 @@ class Connection:
             if not asked.done():  # an answer may be here already, on a connection that ended behind it
                 await asyncio.wait((asked,), timeout=0.1)
             if not asked.done():
-                raise ConnectionError(self.wire.unsent or self.wire.broken)
+                raise ConnectionError(self.wire.reason)
             return asked.result()
         finally:
             for task in (asked, ended):
@@ -149,7 +152,7 @@ class Connections:
                 yield connection
             except BaseException:
                 # Cancelled or failed: an answer may still be under way on it, so nobody else gets it.
-                await asyncio.shield(connection.close())
+                await connection.close()
                 raise
             if connection.wire.is_sound:
                 self._idle.append(connection)
@@ -180,7 +183,8 @@ class Connections:
                     ended, self._shared = self._shared, None
                     if ended is not None:
                         await ended.close()
-                    self._shared = await self._attempt("auto")
+                    # In the era in which it can ask agents on the way: one process cannot speak both.
+                    self._shared = await self._reach("legacy")
         return self._shared
 
     async def _sound_idle(self, mode: str) -> Connection | None:
@@ -195,16 +199,20 @@ class Connections:
     async def _connect(self, mode: str) -> Connection:
         async with self._connecting:
             self._refuse_while_resting()
-            try:
-                connection = await self._attempt(self._spoken(mode))
-            except UpstreamMissing as missing:
-                if self._spoken(mode) != "legacy" or not isinstance(missing.__cause__, MCPError):
-                    raise
-                connection = await self._attempt("auto")  # it answered, and does not shake hands
-                self._is_modern_only = True
-            if connection.mode == "auto" and connection.client.initialize_result is not None:
-                self._is_legacy_only = True  # so that it is not asked each time
-            return connection
+            return await self._reach(self._spoken(mode))
+
+    async def _reach(self, mode: str) -> Connection:
+        """Connect in the wanted era, or in the one that the upstream speaks."""
+        try:
+            connection = await self._attempt(mode)
+        except UpstreamMissing as missing:
+            if mode != "legacy" or not isinstance(missing.__cause__, MCPError):
+                raise
+            connection = await self._attempt("auto")  # it answered, and does not shake hands
+            self._is_modern_only = True
+        if mode == "auto" and connection.client.initialize_result is not None:
+            self._is_legacy_only = True  # so that it is not asked each time
+        return connection
 
     def _spoken(self, mode: str) -> str:
         return "legacy" if self._is_legacy_only else "auto" if self._is_modern_only else mode
@@ -265,5 +273,8 @@ def _why(error: BaseException) -> str:
     for one in seen:
         if isinstance(one, FileNotFoundError):
             return "its command, or its working directory, was not found"
-    telling = [one for one in reversed(seen) if not isinstance(one, (asyncio.CancelledError, RuntimeError))]
+    silent = (asyncio.CancelledError, RuntimeError)
+    telling = [
+        one for one in reversed(seen) if not isinstance(one, silent) and not hasattr(one, "exceptions")
+    ]
     return reason_of(telling[0]) if telling else reason_of(error)

@@ -25,6 +25,8 @@ from atlas.upstreams.config import UpstreamConfig
 from atlas.upstreams.wires import LONGEST_ANSWER, TOO_LONG, RelaySession, Wire
 
 GRACE_SECONDS = 2.0  # to end by itself when its input is closed, and again after SIGTERM
+LAST_SECONDS = 0.5  # between the end of what it prints and its own
+NO_OUTPUT = "its process closed its output"
 
 Incoming = SessionMessage | Exception
 
@@ -52,7 +54,7 @@ class ProcessTransport(ClientTransport):
                     yield session
                 group.cancel_scope.cancel()
         finally:
-            self._wire.note_broken("its process was ended")
+            self._wire.close()
             with anyio.CancelScope(shield=True):
                 await _end(process)
             for stream in (to_session, incoming, outgoing, from_session):
@@ -85,7 +87,11 @@ async def _read(process: Process, to_session: MemoryObjectSendStream[Incoming], 
                     wire.note_broken(TOO_LONG)
                     break
         finally:
-            wire.note_broken("its process ended")
+            with anyio.CancelScope(shield=True):
+                has_ended = await _has_ended(process, seconds=LAST_SECONDS)
+            wire.note_broken(
+                f"its process ended with status {process.returncode}" if has_ended else NO_OUTPUT
+            )
             to_session.close()  # the session tells everybody who waits
 
 
@@ -113,7 +119,7 @@ async def _write(
 
 async def _end(process: Process) -> None:
     """Close its input, and if that does not end it, end it and its group."""
-    assert process.stdin is not None and process.stdout is not None  # noqa: S101
+    assert process.stdin is not None  # noqa: S101  (it was started with pipes)
     with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
         await process.stdin.aclose()
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
@@ -122,13 +128,13 @@ async def _end(process: Process) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal_number)
     await _has_ended(process)
-    with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
-        await process.stdout.aclose()
+    with anyio.move_on_after(LAST_SECONDS), contextlib.suppress(OSError, anyio.BrokenResourceError):
+        await process.aclose()  # waits for whoever holds its pipes, if any
 
 
-async def _has_ended(process: Process) -> bool:
+async def _has_ended(process: Process, seconds: float = GRACE_SECONDS) -> bool:
     # Not process.wait(), which also waits for the pipes that a grandchild may hold open.
-    deadline = asyncio.get_running_loop().time() + GRACE_SECONDS
+    deadline = asyncio.get_running_loop().time() + seconds
     while process.returncode is None and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     return process.returncode is not None

@@ -158,16 +158,19 @@ class Upstream:
             while True:
                 self._stale.clear()
                 await self._refresh(connection)
-                waits = [asyncio.ensure_future(one.wait()) for one in (self._stale, connection.wire.ended)]
-                try:
-                    await asyncio.wait(waits, timeout=LIST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for wait in waits:
-                        wait.cancel()
-                if not connection.wire.is_sound:
-                    raise UpstreamMissing(reason=connection.wire.unsent or connection.wire.broken)
-                await self._connections.close_idle()
-                await asyncio.sleep(SETTLE_SECONDS)
+                await self._until_stale(connection)
+
+    async def _until_stale(self, connection: Connection) -> None:
+        waits = [asyncio.ensure_future(one.wait()) for one in (self._stale, connection.wire.ended)]
+        try:
+            await asyncio.wait(waits, timeout=LIST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        if not connection.wire.is_sound:
+            raise UpstreamMissing(reason=connection.wire.reason)
+        await self._connections.close_idle()
+        await asyncio.sleep(SETTLE_SECONDS)
 
     async def _refresh(self, connection: Connection) -> None:
         try:

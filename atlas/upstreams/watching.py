@@ -12,7 +12,7 @@ from mcp.shared.subscriptions import ResourceUpdated
 from mcp_types import METHOD_NOT_FOUND
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-REST_SECONDS = 5.0  # after a stream that the upstream refused or ended, in which no other is opened
+REST_SECONDS = 1.0  # after a stream that the upstream refused or ended, in which no other is opened
 SUBSCRIBE_SECONDS = 30.0  # within which an upstream has to answer
 
 logger = logging.getLogger(__name__)
@@ -102,3 +102,4 @@ class Watching:
                 await self._is_other.wait()  # it will not know it later either
         except SubscriptionLost as error:
             logger.info("An upstream ended the stream of its changes: %s", type(error).__name__)
+            self._lists_changed()  # it may have been said meanwhile

@@ -142,7 +142,7 @@ class WebTransport(ClientTransport):
             ):
                 yield session
         finally:
-            self._wire.note_broken("the connection ended")
+            self._wire.close()
 
     @contextlib.asynccontextmanager
     async def _streams(self) -> AsyncIterator[Any]:

@@ -35,6 +35,15 @@ class Wire:
         self.broken = self.broken or reason
         self.ended.set()
 
+    def close(self) -> None:
+        """It ended, for the reason that was noted, or because nobody needs it any more."""
+        self.ended.set()
+
+    @property
+    def reason(self) -> str:
+        """Why it ended."""
+        return self.unsent or self.broken or "the connection ended"
+
     @property
     def is_sound(self) -> bool:
         """Whether it can be used again."""

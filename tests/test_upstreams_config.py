@@ -1,0 +1,137 @@
+"""The file of the servers: what is read, what is filled, and which sentence each mistake gets."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atlas.errors import UpstreamsInvalid
+from atlas.upstreams.config import UpstreamConfig, Way, read_upstreams
+
+VARIABLES = {"TOKEN": "a-secret-token", "EMPTY": ""}
+
+
+def read(tmp_path: Path, document: Any) -> tuple[UpstreamConfig, ...]:
+    """Read a document, or a text that may be no JSON."""
+    path = tmp_path / "mcp.json"
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return read_upstreams(path, VARIABLES)
+
+
+def servers(**entries: Any) -> dict[str, Any]:
+    """A document with servers."""
+    return {"mcpServers": entries}
+
+
+@pytest.mark.parametrize(
+    ("entry", "way"),
+    [
+        ({"command": "npx"}, Way.STDIO),
+        ({"command": "npx", "type": "stdio"}, Way.STDIO),
+        ({"url": "https://crm.example.com/mcp"}, Way.HTTP),
+        ({"url": "https://crm.example.com/sse"}, Way.SSE),
+        ({"url": "https://crm.example.com/sse/?key=1"}, Way.SSE),
+        ({"url": "https://crm.example.com/mcp", "type": "sse"}, Way.SSE),
+        ({"url": "https://crm.example.com/sse", "transport": "streamable-http"}, Way.HTTP),
+        ({"url": "https://crm.example.com/sse", "type": "http"}, Way.HTTP),
+    ],
+)
+def test_each_spelling_of_the_transport_is_understood(tmp_path: Path, entry: Any, way: Way) -> None:
+    """As Claude Desktop, Cursor, VS Code and FastMCP write it, or not at all."""
+    [config] = read(tmp_path, servers(crm=entry))
+    assert config.way is way
+
+
+def test_variables_are_filled_everywhere(tmp_path: Path) -> None:
+    """With a default where there is none, and for an empty one."""
+    entry = {
+        "command": "${PROGRAM:-npx}",
+        "args": ["${TOKEN}-x", "${EMPTY:-y}", "$TOKEN"],
+        "env": {"KEY": "Bearer ${TOKEN}"},
+    }
+    [config] = read(tmp_path, servers(crm=entry))
+    assert (config.command, config.args) == ("npx", ("a-secret-token-x", "y", "$TOKEN"))
+    assert config.env == {"KEY": "Bearer a-secret-token"}
+    assert "a-secret-token" not in repr(config)
+
+
+def test_what_other_hosts_put_beside_it_is_ignored_and_disabled_is_honoured(tmp_path: Path) -> None:
+    """A server that is left out wants no variables."""
+    left_out = {"command": "npx", "args": ["${NOBODY_SET_THIS}"], "disabled": True}
+    kept = {"command": "npx", "autoApprove": ["*"], "alwaysAllow": ["write"], "timeout": 60}
+    [config] = read(tmp_path, servers(old=left_out, files=kept))
+    assert config.name == "files"
+
+
+def test_prefixes_are_names_that_clients_take(tmp_path: Path) -> None:
+    """From the name, or as the file says, or none."""
+    configs = read(
+        tmp_path,
+        {
+            "mcpServers": {
+                "My files": {"command": "a"},
+                "crm": {"command": "b", "atlas": {"prefix": "customers"}},
+                "bare": {"command": "c", "atlas": {"prefix": ""}},
+            }
+        },
+    )
+    assert [config.name_of("read") for config in configs] == ["My_files_read", "customers_read", "read"]
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ("{", "it is no JSON (line 1: "),
+        ("[]", 'it has no "mcpServers", which maps names to servers.'),
+        ({"servers": {}}, 'it has no "mcpServers", which maps names to servers.'),
+        ('{"mcpServers": {"a": {}, "a": {}}}', "it has 'a' twice in one place."),
+        (servers(crm={}), 'the server crm needs either a "command" or a "url".'),
+        (
+            servers(crm={"command": "a", "url": "http://b"}),
+            'the server crm needs either a "command" or a "url".',
+        ),
+        (servers(crm=[]), "the server crm: it: "),
+        (servers(crm={"url": "crm.example.com"}), "begins with neither http:// nor https://."),
+        (
+            servers(crm={"url": "http://b", "type": "websocket"}),
+            "is none of stdio, sse, http and streamable-http.",
+        ),
+        (servers(crm={"command": "a", "type": "http"}), "has a command, and a type that wants a url."),
+        (servers(crm={"url": "http://b", "type": "stdio"}), "has a url, and a type that wants a command."),
+        (servers(crm={"command": "a", "args": "b"}), "the server crm: args: "),
+        (servers(crm={"command": "a", "env": {"N": 1}}), "the server crm: env.N: "),
+        (servers(crm={"command": "${NOT_SET}"}), "wants the variable NOT_SET, which is not set."),
+        (servers(crm={"command": "a", "atlas": {"tool": {}}}), "atlas.tool: Extra inputs are not permitted."),
+        (servers(crm={"command": "a", "atlas": {"tools": {"only": []}}}), "atlas.tools.only: Extra inputs"),
+        (servers(crm={"command": "a", "atlas": {"prefix": "a b"}}), "atlas.prefix: "),
+        (servers(crm={"command": "a", "atlas": {"seconds": 0}}), "atlas.seconds: "),
+        ({"mcpServers": {"a b": {"command": "a"}, "a_b": {"command": "b"}}}, "have the same prefix, a_b."),
+        ({"mcpServers": {"": {"command": "a"}}}, "a server has no name"),
+    ],
+)
+def test_each_mistake_is_one_sentence(tmp_path: Path, document: Any, reason: str) -> None:
+    """That names the file and the server."""
+    with pytest.raises(UpstreamsInvalid) as caught:
+        read(tmp_path, document)
+    said = str(caught.value)
+    assert said.startswith(f"The MCP configuration {tmp_path / 'mcp.json'} cannot be used: ")
+    assert reason in said and "\n" not in said
+
+
+def test_no_mistake_shows_a_value(tmp_path: Path) -> None:
+    """It may be a secret."""
+    for entry in (
+        {"url": "${TOKEN}"},
+        {"url": "http://b", "headers": ["${TOKEN}"]},
+        {"command": ["${TOKEN}"]},
+    ):
+        with pytest.raises(UpstreamsInvalid) as caught:
+            read(tmp_path, servers(crm=entry))
+        assert "a-secret-token" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    """With the path."""
+    with pytest.raises(UpstreamsInvalid, match="No such file or directory"):
+        read_upstreams(tmp_path / "nowhere.json", {})

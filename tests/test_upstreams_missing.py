@@ -1,0 +1,240 @@
+"""Servers that are down, hang, refuse, come back, or take names that are not theirs."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from fastmcp import Client
+from fastmcp.exceptions import NotFoundError, ToolError
+from gateway_process import WAIT_SECONDS, call, eventually, text_of
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+from upstream_process import UpstreamProcess, fronted, noted, stdio_entry
+
+from atlas.errors import AnswerLost, UpstreamMissing
+
+ON_THE_WEB = pytest.mark.parametrize("way", ["sse", "http"])
+START_SECONDS = 5.0  # that a gateway may take with servers that are missing
+
+
+class Silent:
+    """Listens, counts who comes, and says nothing or closes at once."""
+
+    def __init__(self, *, closes: bool) -> None:
+        self.came = 0
+        self._closes = closes
+        self._server: asyncio.Server | None = None
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.came += 1
+        if not self._closes:
+            await reader.read()
+        writer.close()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[dict[str, Any]]:
+        """What stands in the file for it, while it listens."""
+        server = await asyncio.start_server(self._meet, "127.0.0.1", 0)
+        try:
+            yield {"url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"}
+        finally:
+            server.close()
+
+
+@asynccontextmanager
+async def answering(
+    answer: Callable[[dict[str, Any]], Response],
+) -> AsyncIterator[tuple[dict[str, Any], list[str]]]:
+    """An MCP server by hand, whose answer to a call is given, and the texts of the calls it got."""
+    calls: list[str] = []
+
+    async def post(request: Request) -> Response:
+        message = await request.json()
+        method = message["method"]
+        if method == "tools/call":
+            calls.append(message["params"]["arguments"]["text"])
+            return answer(message)
+        results: dict[str, Any] = {
+            "initialize": {
+                "protocolVersion": "2025-11-25",
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "by hand", "version": "1"},
+            },
+            "tools/list": {"tools": [{"name": "do", "inputSchema": {"type": "object"}}]},
+        }
+        if "id" not in message:
+            return Response(status_code=202)
+        if method not in results:
+            error = {"code": -32601, "message": "Method not found"}
+            return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "error": error})
+        return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": results[method]})
+
+    app = Starlette(routes=[Route("/mcp", post, methods=["POST"])])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+    serving = asyncio.create_task(server.serve())
+
+    async def has_started() -> bool:
+        return server.started
+
+    try:
+        await eventually(has_started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield {"url": f"http://127.0.0.1:{port}/mcp"}, calls
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(serving, WAIT_SECONDS)
+
+
+async def test_a_gateway_starts_without_its_servers_and_says_which_are_missing_and_why(
+    tmp_path: Path,
+) -> None:
+    """One that is not there, one that does not answer, and a program that does not exist."""
+    async with Silent(closes=False).listening() as hangs:
+        before = time.monotonic()
+        dead = {"url": "http://127.0.0.1:9/mcp"}
+        async with fronted(dead=dead, hangs=hangs, typo={"command": "no-such-program"}) as front:
+            assert time.monotonic() - before < START_SECONDS
+            report = front.upstreams.report()
+            assert report["dead"]["problem"] == "All connection attempts failed"
+            assert report["hangs"]["problem"] == "it was not reached yet"
+            assert report["typo"]["problem"] == "its command, or its working directory, was not found"
+            reason = front.upstreams.unknown("dead_anything")
+            assert isinstance(reason, ToolError)
+            assert str(reason) == "The server dead cannot be reached: All connection attempts failed."
+            assert isinstance(front.upstreams.unknown("nobody_has"), NotFoundError)
+
+
+async def test_a_program_that_ends_at_once_is_missing(tmp_path: Path) -> None:
+    """Whatever it printed before."""
+    async with fronted(brief={"command": "sh", "args": ["-c", "echo hello; exit 7"]}) as front:
+        assert await front.until_missing("brief") == "its process ended with status 7"
+
+
+@ON_THE_WEB
+async def test_a_server_that_comes_later_and_comes_back_needs_no_restart(way: str, tmp_path: Path) -> None:
+    """Its tools stay known while it is away, and a call to one says why it fails."""
+    process = UpstreamProcess(way, tmp_path / "notes")
+    try:
+        await process.start()
+        await process.kill()  # the port is known now
+        async with fronted(far=process.entry) as front:
+            assert "far_add" not in await front.tool_names()
+            await process.start()
+            await front.until_there("far")
+            assert (await front.call("far_add", a=1, b=2)).structured_content == {"sum": 3}
+            await process.kill()
+            with pytest.raises(ToolError, match="The server far cannot be reached: ") as caught:
+                await front.call("far_add", a=1, b=2)
+            assert isinstance(caught.value.__cause__, UpstreamMissing), caught.value.__cause__
+            assert "far_add" in await front.tool_names()
+            await process.start()
+            await front.until_there("far")
+            assert (await front.call("far_add", a=1, b=2)).structured_content == {"sum": 3}
+    finally:
+        await process.kill()
+
+
+async def test_many_calls_to_a_server_that_is_away_are_no_storm(tmp_path: Path) -> None:
+    """They share the attempts to reach it, of which there is one a second at most."""
+    silent = Silent(closes=True)
+    async with silent.listening() as entry, fronted(far=entry) as front:
+        await front.until_missing("far")
+        before, began = silent.came, time.monotonic()
+        failures = await asyncio.gather(
+            *(front.upstreams.all[0].read_resource("notes://today") for _ in range(100)),
+            return_exceptions=True,
+        )
+        assert all(isinstance(failure, UpstreamMissing) for failure in failures)
+        assert silent.came - before <= 2 * (1 + time.monotonic() - began)
+
+
+def error_of(status: int) -> Callable[[dict[str, Any]], Response]:
+    """Answers with a status and a page."""
+    return lambda message: PlainTextResponse("a page", status_code=status)
+
+
+def protocol_error(message: dict[str, Any]) -> Response:
+    """Answers with an error of its own, of a code that the SDK uses as well."""
+    error = {"code": -32000, "message": "no more of these"}
+    return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "error": error})
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (error_of(500), AnswerLost, "HTTP 500"),  # it may have been done before it failed
+        (error_of(502), AnswerLost, "HTTP 502"),
+        (error_of(200), AnswerLost, "the connection ended"),  # a page that is no answer
+        (lambda message: Response(status_code=202), AnswerLost, "the connection ended"),
+        (lambda message: JSONResponse({"jsonrpc": "2.0"}), AnswerLost, "the connection ended"),
+        (lambda message: JSONResponse({"no": "result"} | {"id": 1}), AnswerLost, "the connection ended"),
+        (error_of(401), UpstreamMissing, "HTTP 401"),
+        (error_of(413), UpstreamMissing, "HTTP 413"),
+        (lambda message: RedirectResponse("http://127.0.0.1:9/"), UpstreamMissing, "leads to another place"),
+        (protocol_error, None, "no more of these"),
+    ],
+)
+async def test_what_an_answer_over_http_means(
+    answer: Callable[[dict[str, Any]], Response], kind: type[Exception] | None, says: str
+) -> None:
+    """Nothing was done, or nobody knows, or it is the answer; in each case the call was sent once."""
+    async with answering(answer) as (entry, calls), fronted(far=entry) as front:
+        await front.until_there("far")
+        with pytest.raises(ToolError) as caught:
+            await front.call("far_do", text="once")
+        cause = caught.value.__cause__
+        assert (type(cause) is kind) if kind else not isinstance(cause, (AnswerLost, UpstreamMissing)), cause
+        assert says in str(caught.value)
+        assert calls == ["once"]
+
+
+async def test_a_session_that_the_server_forgot_costs_no_call(tmp_path: Path) -> None:
+    """It is asked whether it still exists before a call is sent, and the call is sent on another."""
+    notes = tmp_path / "notes"
+    process = UpstreamProcess("http", notes)
+    try:
+        await process.start()
+        async with fronted(far=process.entry) as front, Client(front.server, mode="legacy") as agent:
+            await front.until_there("far")
+            await agent.call_tool("far_note", {"text": "one"})
+            await process.kill()
+            await front.until_missing("far")
+            await process.start()
+            await front.until_there("far")
+            for idle in front.upstreams.all[0]._connections._idle:
+                idle.used_at -= 60  # as if it had been unused for a while
+            answer = await call(agent, "far_note", text="two")
+            assert text_of(answer) == "noted two"
+    finally:
+        await process.kill()
+    assert noted(notes) == ["one", "two"]
+
+
+async def test_a_name_belongs_to_the_gateway_first_and_then_to_the_first_server(tmp_path: Path) -> None:
+    """Without prefixes names clash: who came later is not offered, and that is reported."""
+    fixture = stdio_entry(tmp_path / "notes")
+    async with fronted(
+        first=fixture | {"atlas": {"prefix": "", "tools": {"include": ["add", "n*"]}}},
+        second=fixture | {"atlas": {"prefix": "", "tools": {"exclude": ["add", "shout"]}}},
+    ) as front:
+        await front.until_there("first")
+        problem = await front.until_missing("second")
+        assert problem == "its tools get_outcome, note are hidden, because others have their names"
+        tools = {
+            tool.name: (tool.meta or {}).get("io.atlas/upstream") for tool in await front.server.list_tools()
+        }
+        assert (tools["add"], tools["note"], tools["hang"], tools["get_outcome"]) == (
+            "first",
+            "first",
+            "second",
+            None,
+        )
+        assert "shout" not in tools
+        assert (await front.call("get_outcome")).content[0].text == "the gateway's own"

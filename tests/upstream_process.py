@@ -1,0 +1,110 @@
+"""The fixture server as a process, and a front that offers it as the gateway would."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastmcp import FastMCP
+from gateway_process import START_SECONDS, WAIT_SECONDS, eventually
+
+from atlas.upstreams import Upstreams
+from atlas.upstreams.config import _config
+
+SERVER = Path(__file__).parent / "upstream_server.py"
+PATHS = {"http": "/mcp", "sse": "/sse"}
+
+
+class UpstreamProcess:
+    """The fixture server over HTTP or SSE; it can be ended and started again on its port."""
+
+    def __init__(self, way: str, notes: Path, port: int = 0) -> None:
+        self.way = way
+        self.notes = notes
+        self.port = port
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What stands in the file for it."""
+        return {"url": f"http://127.0.0.1:{self.port}{PATHS[self.way]}"}
+
+    async def start(self) -> None:
+        """Start it, and return when it listens."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(SERVER),
+            self.way,
+            str(self.port),
+            env=os.environ | {"NOTES": str(self.notes)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        line = await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)
+        self.port = int(line)
+
+    async def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            if self._process.returncode is None:
+                self._process.kill()
+            await asyncio.wait_for(self._process.communicate(), WAIT_SECONDS)
+            self._process = None
+
+
+def stdio_entry(notes: Path, **env: str) -> dict[str, Any]:
+    """What stands in the file for the fixture server as a program."""
+    return {"command": sys.executable, "args": [str(SERVER), "stdio"], "env": {"NOTES": str(notes)} | env}
+
+
+class Front:
+    """A server that offers upstreams, without a gate: calls are executed as the gateway's executor does."""
+
+    def __init__(self, upstreams: Upstreams, server: FastMCP) -> None:
+        self.upstreams = upstreams
+        self.server = server
+
+    async def call(self, name: str, /, **arguments: Any) -> Any:
+        """Execute a call as it is executed once it is approved."""
+        return await self.server.call_tool(name, arguments, run_middleware=False)
+
+    async def tool_names(self) -> set[str]:
+        """What agents see."""
+        return {tool.name for tool in await self.server.list_tools()}
+
+    async def until_there(self, *names: str) -> None:
+        """Wait until servers are reached."""
+
+        async def are_there() -> bool:
+            report = self.upstreams.report()
+            return all("problem" not in report[name] for name in names)
+
+        await eventually(are_there)
+
+    async def until_missing(self, name: str) -> str:
+        """Wait until a server is known to be missing, and return why."""
+
+        async def problem() -> str | None:
+            return self.upstreams.report()[name].get("problem")
+
+        return await eventually(problem)
+
+
+@asynccontextmanager
+async def fronted(**entries: dict[str, Any]) -> AsyncIterator[Front]:
+    """A front with servers behind it, given as the file has them; it has a tool of its own, get_outcome."""
+    configs = tuple(_config(name, entry, dict(os.environ)) for name, entry in entries.items())
+    server = FastMCP("front")
+    server.tool(lambda: "the gateway's own", name="get_outcome")
+    upstreams = Upstreams(tuple(config for config in configs if config is not None))
+    upstreams.mount(server)
+    async with upstreams.open(server):
+        yield Front(upstreams, server)
+
+
+def noted(notes: Path) -> list[str]:
+    """What reached the fixture server."""
+    return notes.read_text().splitlines() if notes.exists() else []
