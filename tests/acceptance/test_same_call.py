@@ -6,12 +6,14 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 from acceptance.task_client import about, task_client
 from gateway_process import (
     AGENT_KEY,
     OTHER_AGENT_KEY,
+    WAIT_SECONDS,
     GatewayProcess,
     call,
     eventually,
@@ -129,5 +131,27 @@ async def test_an_agent_that_left_while_it_was_held_gets_the_result_when_it_call
             asked.cancel()
     await decided(running, case_id)
     async with running.agent(sse=sse) as agent:
+        stored = await call(agent, TOOL, **arguments)
+    assert "now due on" in text_of(stored) and stored.meta["io.atlas/case"]["ref"] == case_id
+
+
+async def test_an_agent_whose_connection_broke_has_collected_nothing(running: GatewayProcess) -> None:
+    """Streamable HTTP with a session: nobody says goodbye, the connection just ends."""
+    arguments = some_call()
+    accept = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {AGENT_KEY}"}
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
+    async with httpx.AsyncClient(headers=accept, timeout=WAIT_SECONDS) as client:
+
+        def body(method: str, params: dict[str, Any]) -> dict[str, Any]:
+            return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+        started = await client.post(f"{running.url}/mcp", json=body("initialize", hello))
+        client.headers["Mcp-Session-Id"] = started.headers["mcp-session-id"]
+        asked = body("tools/call", {"name": TOOL, "arguments": arguments})
+        async with client.stream("POST", f"{running.url}/mcp", json=asked) as answer:
+            assert answer.status_code == 200
+            case_id = await waiting_case(running, arguments["reason"])
+    await decided(running, case_id)
+    async with running.agent() as agent:
         stored = await call(agent, TOOL, **arguments)
     assert "now due on" in text_of(stored) and stored.meta["io.atlas/case"]["ref"] == case_id
