@@ -24,7 +24,7 @@ from atlas.models import Case, Status, ToolCall
 from atlas.report import GET_OUTCOME, answer, hand_over, is_final, is_settled
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
-from atlas.waiting import WaitingAgents
+from atlas.waiting import WaitingAgents, has_left
 from atlas.watch import Watch
 
 INTENT, USER_REQUEST = "io.atlas/intent", "io.atlas/user_request"  # in `_meta` of a call
@@ -80,7 +80,8 @@ class Admission(Middleware):
             if is_new:
                 self._announce(case)
             case = await self._held(watch, Progress(context.fastmcp_context), review_seconds=review_seconds)
-        await hand_over(self._store, case, is_call=True)
+        if not await has_left(context.fastmcp_context):
+            await hand_over(self._store, case, is_call=True)
         if is_task and not case.status.is_final:
             # FastMCP hands what is no ToolResult on as it is, and calls it the result of an extension.
             return cast(ToolResult, task_started(case))

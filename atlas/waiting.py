@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
+from fastmcp.server.context import Context as FastMCPContext
 from fastmcp.server.dependencies import FastMCPRequestContext, fastmcp_request_ctx
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
@@ -100,6 +101,18 @@ class WaitingAgents:
         context = copy_context()
         context.run(fastmcp_request_ctx.set, _nobodys_request(case.call))
         return context
+
+
+async def has_left(context: FastMCPContext) -> bool:
+    """Whether whoever made the present request is known to be gone.
+
+    On SSE and in 2026-07-28 the request of an agent that leaves is cancelled; in a session over streamable
+    HTTP it goes on, with a connection that has ended. (On SSE the call's own POST was answered long ago.)
+    """
+    request = context.request_context
+    if request is None or request.request is None or context.transport != "streamable-http":
+        return False
+    return await request.request.is_disconnected()
 
 
 def _forgiving_session() -> ForgivingSession | None:

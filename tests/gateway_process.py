@@ -170,6 +170,13 @@ async def waiting_case(gateway: GatewayProcess, text: str) -> str:
     return str(await eventually(found))
 
 
+def status_of(gateway: GatewayProcess, case_id: str) -> str:
+    """Where a case stands, from the file, so that nobody is taken to have been told."""
+    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+        row = connection.execute("SELECT status FROM cases WHERE case_id = ?", (case_id,)).fetchone()
+    return str(row[0])
+
+
 async def call(client: Client[Any], tool: str, **arguments: Any) -> Any:
     """Call a tool without raising for an error answer."""
     return await client.call_tool(tool, arguments, raise_on_error=False)

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.cases import CaseStore, read_case, transition
+from atlas.cases import CaseStore, mark_collected, read_case, transition
 from atlas.database import instant_text, now
 from atlas.models import Case, Status
 from atlas.report import answer, ending_text, hand_over, own_case, progress_text
@@ -146,6 +146,6 @@ async def withdraw(store: CaseStore, case: Case) -> Case:
             return found
         actor, detail = found.call.principal, {"arguments_sha256": found.call.arguments_sha256}
         ledger.append(connection, found.case_id, ledger.Action.WITHDRAWN, actor=actor, detail=detail)
-        return transition(connection, found, Status.WITHDRAWN, reported_at=now())
+        return mark_collected(connection, transition(connection, found, Status.WITHDRAWN, reported_at=now()))
 
     return await store.change(case.case_id, take_back)

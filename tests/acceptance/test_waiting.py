@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from acceptance.task_client import task_client
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import SSETransport, StreamableHttpTransport
@@ -165,5 +167,79 @@ async def test_a_tool_that_talks_is_executed_although_nobody_waits(tmp_path: Pat
             assert "said later" in text_of(await outcome(agent, case_id))
             refused = await outcome(agent, asking)
             assert refused.is_error and "EXECUTED" in text_of(refused)
+    finally:
+        await gateway.kill()
+
+
+async def test_a_tool_asks_and_the_answer_is_a_call_of_its_own(running: GatewayProcess) -> None:
+    """Each round is decided by itself, and the second runs with the answers that were approved."""
+
+    async def answer(message: str, response_type: Any, params: Any, context: Any) -> Any:
+        return ElicitResult(action="accept", content={"desk": "4"})
+
+    async with listening(running, "2026-07-28", Heard(), elicitation_handler=answer) as agent:
+        asked = asyncio.create_task(call(agent, "ask_again", word="round"))
+        first = await waiting_case(running, "round")
+        await running.decide(first)
+        second = await waiting_case(running, "round")
+        assert second != first
+        await running.decide(second)
+        assert text_of(await asked) == "round at {'desk': '4'} after asked round"
+
+
+ROUND = {"inputResponses": {"desk": {"action": "accept", "content": {"desk": "9"}}}}
+
+
+async def test_an_answer_to_a_tool_is_kept_and_used_although_its_agent_has_left(tmp_path: Path) -> None:
+    """The second round waits, the gateway is killed: what was approved is what the tool gets."""
+    gateway = GatewayProcess(tmp_path, script=SCRIPT)
+    await gateway.start()
+    try:
+        async with task_client(gateway.url, AGENT_KEY, declares=False) as agent:
+            first = reference_in(await agent.call_tool("ask_again", {"word": "kept"}))
+            await gateway.decide(first)
+            told = await agent.call_tool("get_outcome", {"ref": first, "wait_seconds": 20})
+            assert "again with the same arguments" in text_of(told)
+            asks: Any = await agent.session.call_tool(
+                "ask_again", {"word": "kept"}, allow_input_required=True
+            )
+            assert list(asks.input_requests) == ["desk"]
+            answers: Any = ROUND["inputResponses"]
+            second = reference_in(
+                await agent.session.call_tool(
+                    "ask_again",
+                    {"word": "kept"},
+                    input_responses=answers,
+                    request_state=asks.request_state,
+                )
+            )
+        await gateway.kill()
+        await gateway.start()
+        await gateway.decide(second)
+        async with gateway.agent() as agent:
+            done = text_of(await outcome(agent, second))
+    finally:
+        await gateway.kill()
+    assert "kept at {'desk': '9'} after asked kept" in done
+
+
+async def test_an_answer_to_a_tool_that_was_changed_is_not_used(tmp_path: Path) -> None:
+    """What the agent added is part of what was approved."""
+    gateway = GatewayProcess(tmp_path, script=SCRIPT)
+    await gateway.start()
+    try:
+        async with task_client(gateway.url, AGENT_KEY, declares=False) as agent:
+            answers: Any = ROUND["inputResponses"]
+            waiting = await agent.session.call_tool(
+                "ask_again", {"word": "mine"}, input_responses=answers, request_state=None
+            )
+            case_id = reference_in(waiting)
+            with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+                connection.execute("UPDATE cases SET continuation = replace(continuation, '9', '8')")
+                connection.commit()
+            await gateway.decide(case_id)
+            told = await agent.call_tool("get_outcome", {"ref": case_id, "wait_seconds": 20})
+        assert told.is_error and "FAILED" in text_of(told)
+        assert not (gateway.directory / "ran.txt").exists()
     finally:
         await gateway.kill()

@@ -1,0 +1,157 @@
+"""The same call again: it brings an ending that its agent never got, once, over a restart, to nobody else."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from acceptance.task_client import about, task_client
+from gateway_process import (
+    AGENT_KEY,
+    OTHER_AGENT_KEY,
+    WAIT_SECONDS,
+    GatewayProcess,
+    call,
+    eventually,
+    outcome,
+    reference_in,
+    status_of,
+    text_of,
+    waiting_case,
+)
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TOOL = "request_payment_extension"
+EVERY_KIND = pytest.mark.parametrize("sse", [True, False], ids=["sse", "http"])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
+    """One gateway for all tests of this module, which may restart it."""
+    process = GatewayProcess(tmp_path_factory.mktemp("same call"))
+    await process.start()
+    yield process
+    await process.kill()
+
+
+def some_call() -> dict[str, Any]:
+    """Arguments of a call that waits for a person, unlike those of any other test."""
+    return {"beneficiary_id": "BEN-123", "reason": f"again {secrets.token_hex(4)}"}
+
+
+async def decided(gateway: GatewayProcess, case_id: str, decision: str = "APPROVED", **fields: Any) -> None:
+    """Decide a case, and wait until it has ended without asking as its agent."""
+    await gateway.decide(case_id, decision, **fields)
+    status = {"APPROVED": "EXECUTED"}.get(decision, decision)
+
+    async def is_ended() -> bool:
+        return status_of(gateway, case_id) == status
+
+    await eventually(is_ended)
+
+
+@EVERY_KIND
+async def test_the_same_call_brings_the_result_once_and_then_is_a_new_one(
+    running: GatewayProcess, sse: bool
+) -> None:
+    """Held, killed while it waits, started again, approved: the call brings the result, and says of what."""
+    arguments = some_call()
+    async with running.agent(sse=sse) as agent:
+        case_id = reference_in(await call(agent, TOOL, **arguments))
+    await running.kill()
+    await running.start()
+    await decided(running, case_id)
+    async with running.agent(sse=sse) as agent:
+        stored = await call(agent, TOOL, **arguments)
+        assert "now due on" in text_of(stored) and not stored.is_error
+        told = stored.meta["io.atlas/case"]
+        assert (told["ref"], told["status"]) == (case_id, "EXECUTED") and told["finished_at"]
+        assert reference_in(await call(agent, TOOL, **arguments)) != case_id
+
+
+@EVERY_KIND
+async def test_a_refusal_is_brought_with_its_reason(running: GatewayProcess, sse: bool) -> None:
+    """An agent that only ever repeats itself hears the reviewer too."""
+    arguments = some_call()
+    async with running.agent(sse=sse) as agent:
+        case_id = reference_in(await call(agent, TOOL, **arguments))
+        await decided(running, case_id, "REJECTED", reason="ask in spring")
+        stored = await call(agent, TOOL, **arguments)
+    assert stored.is_error and "ask in spring" in text_of(stored)
+    assert stored.meta["io.atlas/case"]["status"] == "REJECTED"
+
+
+@pytest.mark.parametrize("way", ["get_outcome", "tasks", "resource"])
+async def test_what_was_handed_over_on_another_way_is_not_brought_again(
+    running: GatewayProcess, way: str
+) -> None:
+    """Whichever way the agent took, its next call is a new one."""
+    arguments = some_call()
+    async with running.agent() as agent:
+        case_id = reference_in(await call(agent, TOOL, **arguments))
+        await decided(running, case_id)
+        if way == "get_outcome":
+            await outcome(agent, case_id)
+        if way == "resource":
+            await agent.read_resource(f"atlas://cases/{case_id}")
+        if way == "tasks":
+            async with task_client(running.url, AGENT_KEY) as other_client:
+                await about(other_client, "tasks/get", case_id)
+        assert reference_in(await call(agent, TOOL, **arguments)) != case_id
+
+
+async def test_another_agents_call_is_a_case_of_its_own(running: GatewayProcess) -> None:
+    """Neither the result nor the reference of the first agent reaches the second."""
+    arguments = some_call()
+    async with running.agent() as agent:
+        case_id = reference_in(await call(agent, TOOL, **arguments))
+        await decided(running, case_id)
+        async with running.agent(OTHER_AGENT_KEY) as other:
+            assert reference_in(await call(other, TOOL, **arguments)) != case_id
+        assert "now due on" in text_of(await call(agent, TOOL, **arguments))
+
+
+@EVERY_KIND
+async def test_an_agent_that_left_while_it_was_held_gets_the_result_when_it_calls_again(
+    running: GatewayProcess, sse: bool
+) -> None:
+    """Who is not there any more has collected nothing."""
+    await running.kill()
+    await running.start(ATLAS_REVIEW_GRACE_SECONDS="20")
+    arguments = some_call()
+    with contextlib.suppress(Exception):
+        async with running.agent(sse=sse) as agent:
+            asked = asyncio.create_task(call(agent, TOOL, **arguments))
+            case_id = await waiting_case(running, arguments["reason"])
+            asked.cancel()
+    await decided(running, case_id)
+    async with running.agent(sse=sse) as agent:
+        stored = await call(agent, TOOL, **arguments)
+    assert "now due on" in text_of(stored) and stored.meta["io.atlas/case"]["ref"] == case_id
+
+
+async def test_an_agent_whose_connection_broke_has_collected_nothing(running: GatewayProcess) -> None:
+    """Streamable HTTP with a session: nobody says goodbye, the connection just ends."""
+    arguments = some_call()
+    accept = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {AGENT_KEY}"}
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
+    async with httpx.AsyncClient(headers=accept, timeout=WAIT_SECONDS) as client:
+
+        def body(method: str, params: dict[str, Any]) -> dict[str, Any]:
+            return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+        started = await client.post(f"{running.url}/mcp", json=body("initialize", hello))
+        client.headers["Mcp-Session-Id"] = started.headers["mcp-session-id"]
+        asked = body("tools/call", {"name": TOOL, "arguments": arguments})
+        async with client.stream("POST", f"{running.url}/mcp", json=asked) as answer:
+            assert answer.status_code == 200
+            case_id = await waiting_case(running, arguments["reason"])
+    await decided(running, case_id)
+    async with running.agent() as agent:
+        stored = await call(agent, TOOL, **arguments)
+    assert "now due on" in text_of(stored) and stored.meta["io.atlas/case"]["ref"] == case_id
