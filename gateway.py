@@ -47,9 +47,14 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     courier, engine = Courier(client, store), InngestServer(settings, client)
     agents, office = AgentKeys(settings), WelfareOffice(database)
     server = build_server(settings, agents, office, store, courier)
-    executor = Executor(store=store, server=server, notifier=notifier, settings=settings)
     assessments = build_assessments(settings, store, server, policy, model, notifier)
-    decisions = Decisions(store=store, rule=assessments.rule, timeout=settings.atlas_review_timeout)
+    executor = Executor(store=store, server=server, judge=assessments, notifier=notifier, settings=settings)
+    decisions = Decisions(
+        store=store,
+        rule=assessments.rule,
+        timeout=settings.atlas_review_timeout,
+        tell=notifier.review_requested,
+    )
     stages = build_stages(settings, store, assessments, notifier, executor)
 
     @asynccontextmanager

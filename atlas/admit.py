@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fastmcp.exceptions import NotFoundError, ToolError, ValidationError
 from fastmcp.server.context import Context
@@ -16,6 +17,7 @@ from atlas.arguments import check_arguments
 from atlas.auth import current_principal
 from atlas.canonical import NotCanonical, digest
 from atlas.cases import CaseStore, insert_case
+from atlas.definitions import LONGEST_DEFINITION, Definition, definition_of
 from atlas.models import Case, ToolCall
 from atlas.report import GET_OUTCOME, answer, is_settled
 from atlas.settings import Settings
@@ -50,23 +52,26 @@ class Admission(Middleware):
         """Hold the call, and answer with its result or with its reference."""
         if context.message.name == GET_OUTCOME:
             return await call_next(context)
-        call = await self._checked_call(context)
-        case, is_new = await self._open_case(call)
+        call, definition = await self._checked_call(context)
+        case, is_new = await self._open_case(call, definition)
         with self._store.watch(case) as watch:
             if is_new:
                 self._announce(case)
             return answer(await watch.until(is_settled, seconds=self._grace_seconds))
 
-    async def _checked_call(self, context: MiddlewareContext[CallToolRequestParams]) -> ToolCall:
+    async def _checked_call(
+        self, context: MiddlewareContext[CallToolRequestParams]
+    ) -> tuple[ToolCall, Definition]:
         name, arguments = context.message.name, context.message.arguments or {}
         assert context.fastmcp_context is not None  # noqa: S101  (FastMCP sets it for every tools/call)
         tool = await context.fastmcp_context.fastmcp.get_tool(name)
         if tool is None:
             # Raised here and not by call_next, which would run a tool that appears in the meantime.
             raise NotFoundError(f"Unknown tool: {name!r}")
+        definition = definition_to_judge(tool)
         await check_arguments(tool, arguments)
         try:
-            return ToolCall(
+            call = ToolCall(
                 principal=current_principal(),
                 tool_name=name,
                 arguments=arguments,
@@ -76,12 +81,19 @@ class Admission(Middleware):
             )
         except NotCanonical as error:
             raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
+        return call, definition
 
-    async def _open_case(self, call: ToolCall) -> tuple[Case, bool]:
+    async def _open_case(self, call: ToolCall, definition: Definition) -> tuple[Case, bool]:
         def open_case(connection: Connection) -> tuple[Case, bool]:
-            case, is_new = insert_case(connection, call)
+            case, is_new = insert_case(connection, call, definition)
             if is_new:
-                detail = {"tool_name": call.tool_name, "arguments_sha256": call.arguments_sha256}
+                detail: dict[str, Any] = {
+                    "tool_name": call.tool_name,
+                    "arguments_sha256": call.arguments_sha256,
+                    "definition_sha256": definition.sha256,
+                }
+                if call.claims:
+                    detail["agent_claims"] = call.claims  # what it says, which can be false
                 ledger.append(
                     connection,
                     case.case_id,
@@ -99,6 +111,17 @@ class Admission(Middleware):
             raise ToolError(
                 "This call was refused: the gateway cannot record it. Nothing was done."
             ) from error
+
+
+def definition_to_judge(tool: Tool) -> Definition:
+    """The definition of a tool, which has to be short enough to be kept and shown. Raises ToolError."""
+    definition = definition_of(tool)
+    if definition.is_too_long:
+        raise ToolError(
+            f"This call was refused: the definition of {tool.name} is longer than "
+            f"{LONGEST_DEFINITION // 1024} KB. Nothing was done."
+        )
+    return definition
 
 
 def claim(context: Context, name: str) -> str | None:

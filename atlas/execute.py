@@ -1,12 +1,20 @@
-"""Stage 4: the approved call, exactly as approved, at most once."""
+"""Stage 4: the approved call, exactly as approved, at most once.
+
+If its tool or the policy has changed since it was judged, it goes back to a person. The last look at the tool
+is taken on the very object that FastMCP runs; what a server does behind its definition, nobody sees.
+"""
 
 import asyncio
 import json
 import logging
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Protocol
 
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
+from fastmcp.server.transforms import GetToolNext, Transform
+from fastmcp.tools import Tool
+from fastmcp.utilities.versions import VersionSpec
 from mcp.types import CallToolResult, TextContent
 from sqlalchemy.engine import Connection
 
@@ -18,14 +26,18 @@ from atlas.cases import (
     CaseStore,
     add_outcome,
     claim_again,
+    mark_reported,
     read_approvals,
     read_case,
     transition,
 )
 from atlas.database import now
+from atlas.decide import send_back
+from atlas.definitions import definition_of
 from atlas.errors import ExecutionRefused
-from atlas.models import Case, Outcome, Status, ToolCall, Verdict
+from atlas.models import Assessment, Case, Outcome, Status, ToolCall, Verdict
 from atlas.notifications import Notifier
+from atlas.reopen import judged_definitions, what_changed
 from atlas.settings import Settings
 
 SHUTDOWN_SECONDS = 1.5
@@ -34,13 +46,45 @@ ADMITTED = ("tool_name", "arguments_sha256")
 logger = logging.getLogger(__name__)
 
 
+# The tool that is being called, and the digest of the definition that it was approved with.
+approved_tool: ContextVar[tuple[str, str | None]] = ContextVar("approved_tool", default=("", None))
+
+
+class AsApproved(Transform):
+    """The last look: the tool that is about to run is the one that was approved."""
+
+    async def get_tool(
+        self, name: str, call_next: GetToolNext, *, version: VersionSpec | None = None
+    ) -> Tool | None:
+        """The tool as it is; raises ToolError while a call is made that was approved with another one."""
+        tool, (called, sha256) = await call_next(name, version=version), approved_tool.get()
+        if tool is not None and called == name and sha256 not in (None, definition_of(tool).sha256):
+            raise ToolError(f"The tool {name} changed in the moment before its call; it was not called.")
+        return tool
+
+
+class Judge(Protocol):
+    """What says whether a call still stands as it was judged."""
+
+    async def rule(self, call: ToolCall) -> Assessment:
+        """What the policy in force says of the call, with its tool as it is now."""
+
+    def is_in_force(self, ruled: Assessment) -> bool:
+        """Whether that policy is in force still."""
+
+
 class Executor:
     """Executes authorized cases; the gate is the transaction in which it claims one."""
 
-    def __init__(self, *, store: CaseStore, server: FastMCP, notifier: Notifier, settings: Settings) -> None:
+    def __init__(
+        self, *, store: CaseStore, server: FastMCP, judge: Judge, notifier: Notifier, settings: Settings
+    ) -> None:
         self._store = store
         self._server = server
+        server.add_transform(AsApproved())
+        self._judge = judge
         self._notifier = notifier
+        self._review_timeout = settings.atlas_review_timeout
         self._seconds = settings.atlas_execute_seconds
         self._running: dict[str, asyncio.Task[Case]] = {}
         self._unrecorded: dict[str, Outcome] = {}
@@ -91,28 +135,50 @@ class Executor:
 
     async def _claim(self, case_id: str) -> Case:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""
+        call = (await self._store.read_call(case_id)).call
 
         def claim(connection: Connection) -> Case:
             case = read_case(connection, case_id)
             try:
-                if case.status is Status.EXECUTING and case_id in self._repeatable:
-                    check_grounds(case)
-                    check_approvals(connection, case)
-                    return _take_again(connection, case, self._store.process_id)
-                check_authority(case)
-                check_approvals(connection, case)
-                check_admission(connection, case)
-                return _take(connection, case, self._store.process_id)
+                return self._checked_claim(connection, case, ruled)
             except ExecutionRefused as refusal:
                 return _refuse(connection, case, str(refusal.fields["reason"]))
 
+        ruled = await self._judge.rule(call)
         case = await self._store.change(case_id, claim)
+        while case.status is Status.AUTHORIZED:  # another policy came into force since it was asked
+            ruled = await self._judge.rule(call)
+            case = await self._store.change(case_id, claim)
+        if case.status is Status.PENDING_REVIEW and case.round_number > 1:
+            self._notifier.review_requested(case)
         self._tell_if_unknown(case)
         return case
+
+    def _checked_claim(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
+        """The case as it was taken or sent back; unchanged if the policy that ruled holds no more."""
+        is_repeated = case.status is Status.EXECUTING and case.case_id in self._repeatable
+        if is_repeated:
+            check_grounds(case)
+        else:
+            check_authority(case)
+        check_approvals(connection, case)
+        check_admission(connection, case)
+        changed = what_changed(connection, case, ruled)
+        if is_repeated and changed is None:
+            return _take_again(connection, case, self._store.process_id)
+        if is_repeated:
+            raise ExecutionRefused(case_id=case.case_id, reason=changed)
+        if not self._judge.is_in_force(ruled):
+            return case
+        if changed is not None:
+            return send_back(connection, case, ruled, self._review_timeout, reason=changed)
+        return _take(connection, case, self._store.process_id)
 
     async def _call_tool(self, case: Case) -> Outcome | None:
         """The tool's answer, an error of its own included; None if it did not answer in time."""
         try:
+            # In this task alone; after the claim all digests of the case are the same one.
+            approved_tool.set((case.call.tool_name, next(iter(judged_definitions(case)), None)))
             result = _wire_result(await asyncio.wait_for(self._tool_result(case.call), self._seconds))
         except asyncio.TimeoutError:
             return None
@@ -220,6 +286,9 @@ def _refuse(connection: Connection, case: Case, reason: str) -> Case:
         return _end_unknown(connection, case, "It was begun, and its answer was not kept.")
     if case.status in (Status.EXECUTED, Status.OUTCOME_UNKNOWN, Status.FAILED):
         return case  # a repeated request: the ending is on record
+    if case.round_number > 1 and case.status is not Status.AUTHORIZED:
+        # The run of a case that was sent back is replayed through here, to where it waits again.
+        return mark_reported(connection, case) if case.status is Status.REJECTED else case
     logger.error("An execution was refused: %s", case.case_id)
     _append(connection, case, ledger.Action.EXECUTION_REFUSED, status=case.status.value, reason=reason)
     if case.status is not Status.AUTHORIZED:
