@@ -85,9 +85,14 @@ class Assessments:
         """What the policy alone says of a call; if it cannot be applied, the worst score."""
         return await self._rule(call, await self._question(call))
 
-    def is_in_force(self, ruled: Assessment) -> bool:
-        """Whether the policy that ruled is still the one that holds."""
-        return ruled.ruling is None or ruled.ruling.policy_sha256 == self._policy.sha256
+    @property
+    def policy_sha256(self) -> str:
+        """The digest of the policy in force."""
+        return self._policy.sha256
+
+    async def definition_sha256(self, tool_name: str) -> str | None:
+        """The digest of a tool's definition; None if there is no such tool."""
+        return (await tool_facts(self._server, tool_name)).definition_sha256
 
     def _record(self, connection: Connection, *, case_id: str, judged: Assessment | Inquiry | None) -> Case:
         case = read_case(connection, case_id)

@@ -28,13 +28,9 @@ from atlas.models import (
     ToolCall,
     Verdict,
 )
+from atlas.rounds import of_this_round, round_of
 
 POLL_SECONDS = 1.0  # a change made by another process is seen after this long
-
-
-def _of_this_round(table: sa.Table) -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.case_id == cases.c.case_id, table.c.round_number == cases.c.round_number)
-
 
 _DETAILS = (inquiries, assessments, decisions, outcomes)
 _EVERYTHING = sa.select(
@@ -46,9 +42,9 @@ _EVERYTHING = sa.select(
         if column.name not in ("case_id", "round_number")
     ),
 ).select_from(
-    cases.outerjoin(inquiries, _of_this_round(inquiries))
-    .outerjoin(assessments, _of_this_round(assessments))
-    .outerjoin(decisions, _of_this_round(decisions))
+    cases.outerjoin(inquiries, of_this_round(inquiries))
+    .outerjoin(assessments, of_this_round(assessments))
+    .outerjoin(decisions, of_this_round(decisions))
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
 )
 _NAMES = tuple(_EVERYTHING.selected_columns.keys())
@@ -209,44 +205,30 @@ def claim_again(connection: Connection, case: Case, process_id: str) -> Case:
     return case.model_copy(update={"claimed_by": process_id})
 
 
-def adopt_definition(connection: Connection, case: Case, sha256: str) -> Case:
-    """Note the definition of a case's tool, where none was recorded when the case was admitted."""
-    change = cases.update().where(cases.c.case_id == case.case_id, cases.c.definition_sha256.is_(None))
-    connection.execute(change.values(definition_sha256=sha256))
-    return case.model_copy(update={"definition_sha256": sha256})
-
-
-def next_round(case: Case, *, definition_sha256: str | None) -> Case:
-    """The case as it is judged anew, which the next transition writes: nothing is judged or decided in it."""
-    fresh = {"inquiry": None, "assessment": None, "decision": None, "expires_at": None}
-    number = {"round_number": case.round_number + 1, "definition_sha256": definition_sha256}
-    return case.model_copy(update=fresh | number)
-
-
 def add_inquiry(connection: Connection, case: Case, inquiry: Inquiry) -> Case:
     """Record that a model elsewhere was asked about a case."""
-    _INSERT[inquiries].execute(connection, inquiry.model_dump() | _round_of(case))
+    _INSERT[inquiries].execute(connection, inquiry.model_dump() | round_of(case))
     return case.model_copy(update={"inquiry": inquiry})
 
 
 def add_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:
     """Record the one assessment of a case in this round."""
     ruling = assessment.ruling.model_dump_json() if assessment.ruling else None
-    values = assessment.model_dump(exclude={"ruling"}) | _round_of(case) | {"ruling": ruling}
+    values = assessment.model_dump(exclude={"ruling"}) | round_of(case) | {"ruling": ruling}
     _INSERT[assessments].execute(connection, values)
     return case.model_copy(update={"assessment": assessment})
 
 
 def add_decision(connection: Connection, case: Case, decision: Decision) -> Case:
     """Record the one decision of a person on a case in this round."""
-    values = _round_of(case) | {"decision": decision.decision.value}
+    values = round_of(case) | {"decision": decision.decision.value}
     _INSERT[decisions].execute(connection, decision.model_dump() | values)
     return case.model_copy(update={"decision": decision})
 
 
 def add_approval(connection: Connection, case: Case, approval: Approval) -> None:
     """Record one of several approvals of a case."""
-    connection.execute(approvals.insert().values(approval.model_dump() | _round_of(case)))
+    connection.execute(approvals.insert().values(approval.model_dump() | round_of(case)))
 
 
 def read_approvals(connection: Connection, case: Case) -> tuple[Approval, ...]:
@@ -262,10 +244,6 @@ def add_outcome(connection: Connection, case: Case, outcome: Outcome) -> Case:
     result = None if outcome.result is None else json.dumps(outcome.result, ensure_ascii=False)
     _INSERT[outcomes].execute(connection, outcome.model_dump() | {"case_id": case.case_id, "result": result})
     return case.model_copy(update={"outcome": outcome})
-
-
-def _round_of(case: Case) -> dict[str, Any]:
-    return {"case_id": case.case_id, "round_number": case.round_number}
 
 
 def _case(row: Any) -> Case:

@@ -19,7 +19,6 @@ from atlas.cases import (
     add_approval,
     add_decision,
     add_outcome,
-    adopt_definition,
     mark_reported,
     read_approvals,
     read_case,
@@ -29,6 +28,7 @@ from atlas.database import instant_text, now
 from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
 from atlas.models import Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
 from atlas.reopen import is_missing, reopen, what_changed
+from atlas.rounds import adopt_definition
 
 UNDECIDED = (Status.QUEUED, Status.PENDING_REVIEW)
 NOT_BEGUN = (*UNDECIDED, Status.AUTHORIZED)

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.assess import tool_facts
+from atlas.authority import check_admission, check_approvals, check_authority, check_grounds
 from atlas.canonical import digest
 from atlas.case_tables import cases
 from atlas.cases import (
@@ -27,7 +28,6 @@ from atlas.cases import (
     add_outcome,
     claim_again,
     mark_reported,
-    read_approvals,
     read_case,
     transition,
 )
@@ -35,13 +35,12 @@ from atlas.database import now
 from atlas.decide import send_back
 from atlas.definitions import definition_of
 from atlas.errors import ExecutionRefused
-from atlas.models import Assessment, Case, Outcome, Status, ToolCall, Verdict
+from atlas.models import Assessment, Case, Outcome, Status, ToolCall
 from atlas.notifications import Notifier
-from atlas.reopen import judged_definitions, what_changed
+from atlas.reopen import is_as_judged, judged_definitions, what_changed
 from atlas.settings import Settings
 
 SHUTDOWN_SECONDS = 1.5
-ADMITTED = ("tool_name", "arguments_sha256")
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +65,15 @@ class AsApproved(Transform):
 class Judge(Protocol):
     """What says whether a call still stands as it was judged."""
 
+    @property
+    def policy_sha256(self) -> str:
+        """The digest of the policy in force."""
+
+    async def definition_sha256(self, tool_name: str) -> str | None:
+        """The digest of the tool's definition as it is now; None if there is no such tool."""
+
     async def rule(self, call: ToolCall) -> Assessment:
         """What the policy in force says of the call, with its tool as it is now."""
-
-    def is_in_force(self, ruled: Assessment) -> bool:
-        """Whether that policy is in force still."""
 
 
 class Executor:
@@ -136,17 +139,24 @@ class Executor:
     async def _claim(self, case_id: str) -> Case:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""
         call = (await self._store.read_call(case_id)).call
+        present, ruled = await self._judge.definition_sha256(call.tool_name), None
 
         def claim(connection: Connection) -> Case:
             case = read_case(connection, case_id)
             try:
-                return self._checked_claim(connection, case, ruled)
+                is_repeated = self._check(connection, case)
+                if ruled is not None:
+                    return self._send_back(connection, case, ruled)
+                if is_as_judged(case, present, self._judge.policy_sha256):
+                    return _take(connection, case, self._store.process_id, is_repeated=is_repeated)
+                if is_repeated:  # what comes back EXECUTING would be run
+                    raise ExecutionRefused(case_id=case_id, reason="its tool or the policy has changed")
+                return case
             except ExecutionRefused as refusal:
                 return _refuse(connection, case, str(refusal.fields["reason"]))
 
-        ruled = await self._judge.rule(call)
         case = await self._store.change(case_id, claim)
-        while case.status is Status.AUTHORIZED:  # another policy came into force since it was asked
+        while case.status is Status.AUTHORIZED:  # until the policy that is asked here is still in force there
             ruled = await self._judge.rule(call)
             case = await self._store.change(case_id, claim)
         if case.status is Status.PENDING_REVIEW and case.round_number > 1:
@@ -154,25 +164,24 @@ class Executor:
         self._tell_if_unknown(case)
         return case
 
-    def _checked_claim(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
-        """The case as it was taken or sent back; unchanged if the policy that ruled holds no more."""
+    def _check(self, connection: Connection, case: Case) -> bool:
+        """Raise ExecutionRefused unless the case may run, and say whether it was begun before."""
         is_repeated = case.status is Status.EXECUTING and case.case_id in self._repeatable
-        if is_repeated:
-            check_grounds(case)
-        else:
+        if not is_repeated:
             check_authority(case)
+        check_grounds(case)
         check_approvals(connection, case)
         check_admission(connection, case)
-        changed = what_changed(connection, case, ruled)
-        if is_repeated and changed is None:
-            return _take_again(connection, case, self._store.process_id)
-        if is_repeated:
-            raise ExecutionRefused(case_id=case.case_id, reason=changed)
-        if not self._judge.is_in_force(ruled):
+        return is_repeated
+
+    def _send_back(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
+        """Put a case before a person, with what changed; unchanged if the policy that ruled holds no more."""
+        if ruled.ruling is not None and ruled.ruling.policy_sha256 != self._judge.policy_sha256:
             return case
-        if changed is not None:
-            return send_back(connection, case, ruled, self._review_timeout, reason=changed)
-        return _take(connection, case, self._store.process_id)
+        reason = what_changed(connection, case, ruled)
+        if reason is None:  # it is what it was again
+            return _take(connection, case, self._store.process_id)
+        return send_back(connection, case, ruled, self._review_timeout, reason=reason)
 
     async def _call_tool(self, case: Case) -> Outcome | None:
         """The tool's answer, an error of its own included; None if it did not answer in time."""
@@ -229,48 +238,9 @@ class Executor:
             self._notifier.outcome_unknown(case)
 
 
-def check_authority(case: Case) -> None:
-    """Raise ExecutionRefused unless the case stands approved, on grounds that hold."""
-    if case.status is not Status.AUTHORIZED:
-        raise ExecutionRefused(case_id=case.case_id, reason="it is not authorized")
-    check_grounds(case)
-
-
-def check_grounds(case: Case) -> None:
-    """Raise ExecutionRefused unless a person or the score approved the very arguments that are stored."""
-    if case.assessment is not None and case.assessment.is_denied:
-        raise ExecutionRefused(case_id=case.case_id, reason="the policy denies it")
-    if case.decision is not None:
-        if case.decision.decision is not Verdict.APPROVED:
-            raise ExecutionRefused(case_id=case.case_id, reason="a person rejected it")
-        approved = case.decision.arguments_sha256
-    elif case.assessment is not None and not case.assessment.needs_person:
-        approved = case.assessment.arguments_sha256
-    else:
-        raise ExecutionRefused(case_id=case.case_id, reason="nobody approved it")
-    if not approved == case.call.arguments_sha256 == digest(case.call.arguments):
-        raise ExecutionRefused(case_id=case.case_id, reason="its arguments are not those that were approved")
-
-
-def check_approvals(connection: Connection, case: Case) -> None:
-    """Raise ExecutionRefused unless as many reviewers approved as the policy asked for."""
-    needed = case.assessment.approvals if case.assessment else 1
-    if case.decision is None or needed == 1:
-        return
-    given = read_approvals(connection, case)
-    if sum(approval.arguments_sha256 == case.call.arguments_sha256 for approval in given) < needed:
-        raise ExecutionRefused(case_id=case.case_id, reason="it has too few approvals")
-
-
-def check_admission(connection: Connection, case: Case) -> None:
-    """Raise ExecutionRefused unless tool, agent and arguments are those the ledger says were admitted."""
-    admitted = ledger.find(connection, case.case_id, ledger.Action.ADMITTED)
-    stored = (case.call.principal, case.call.tool_name, case.call.arguments_sha256)
-    if admitted is None or stored != (admitted[0], *(admitted[1].get(name) for name in ADMITTED)):
-        raise ExecutionRefused(case_id=case.case_id, reason="it is not the call that was admitted")
-
-
-def _take(connection: Connection, case: Case, process_id: str) -> Case:
+def _take(connection: Connection, case: Case, process_id: str, *, is_repeated: bool = False) -> Case:
+    if is_repeated:
+        return _take_again(connection, case, process_id)
     _append(connection, case, ledger.Action.EXECUTING, arguments_sha256=case.call.arguments_sha256)
     return transition(connection, case, Status.EXECUTING, claimed_by=process_id)
 

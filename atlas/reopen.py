@@ -10,10 +10,11 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.assess import record_assessment
-from atlas.cases import next_round, read_approvals
+from atlas.cases import read_approvals
 from atlas.database import now
 from atlas.definitions import differences, read_definition
 from atlas.models import Assessment, Case, Ruling
+from atlas.rounds import next_round
 
 
 def what_changed(connection: Connection, case: Case, ruled: Assessment) -> str | None:
@@ -28,6 +29,15 @@ def what_changed(connection: Connection, case: Case, ruled: Assessment) -> str |
     if case.decision is not None and not judged_definitions(case):
         return None
     return " ".join([*_tool_changes(connection, case, ruled), *_policy_changes(case, ruled)]) or None
+
+
+def is_as_judged(case: Case, definition_sha256: str | None, policy_sha256: str) -> bool:
+    """Whether tool and policy are what they were, by their digests alone; `what_changed` says the rest."""
+    if case.decision is not None and not judged_definitions(case):
+        return True
+    ruling = case.assessment.ruling if case.assessment else None
+    is_same_policy = case.assessment is None or _sha256(ruling) == policy_sha256
+    return is_same_policy and judged_definitions(case) <= {definition_sha256}
 
 
 def is_missing(case: Case, ruled: Assessment) -> bool:

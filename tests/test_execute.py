@@ -52,9 +52,14 @@ class Workshop:
         """The policy, which says the same of every call and is never another one."""
         return assessment_of(call).model_copy(update={"definition_sha256": self.definition})
 
-    def is_in_force(self, ruled: Assessment) -> bool:
-        """It always is."""
-        return True
+    @property
+    def policy_sha256(self) -> str:
+        """Its digest."""
+        return "0" * 64
+
+    async def definition_sha256(self, tool_name: str) -> str | None:
+        """As the test says."""
+        return self.definition
 
     def _add_tools(self) -> None:
         @self.server.tool
@@ -318,18 +323,20 @@ async def test_a_policy_that_comes_into_force_while_a_call_is_claimed_is_asked_b
     """The claim holds only for the policy that is in force then."""
 
     class Shop(Workshop):
-        is_new = False
+        rulings = 0
 
-        def is_in_force(self, ruled: Assessment) -> bool:
-            self.is_new, was_new = True, self.is_new
-            return was_new
+        @property
+        def policy_sha256(self) -> str:
+            return "012"[min(self.rulings, 2)] * 64  # another one after each of the first two rulings
 
         async def rule(self, call: ToolCall) -> Assessment:
-            ruled = assessment_of(call, policy_sha256=("1" if self.is_new else "0") * 64)
+            ruled = assessment_of(call, policy_sha256=self.policy_sha256)
+            self.rulings += 1
             return ruled.model_copy(update={"definition_sha256": "d" * 64})
 
     async with open_store(tmp_path) as store:
         shop = Shop(store, tmp_path)
+        shop.definition = "d" * 64
         case = await shop.executor.execute((await shop.approved("note")).case_id)
         assert case.status is Status.PENDING_REVIEW and shop.calls == []
         assert case.assessment is not None and case.assessment.reopened_because is not None
