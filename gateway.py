@@ -58,16 +58,22 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     server = build_server(settings, agents, office, store, courier, waiting, upstreams)
     subscriptions = Subscriptions(server, store)
     Following(server, upstreams, subscriptions)
+    assessments = build_assessments(settings, store, server, policy, model, notifier)
     executor = Executor(
         store=store,
         server=server,
+        judge=assessments,
         notifier=notifier,
         settings=settings,
         waiting=waiting,
         unknown=upstreams.unknown,
     )
-    assessments = build_assessments(settings, store, server, policy, model, notifier)
-    decisions = Decisions(store=store, rule=assessments.rule, timeout=settings.atlas_review_timeout)
+    decisions = Decisions(
+        store=store,
+        rule=assessments.rule,
+        timeout=settings.atlas_review_timeout,
+        tell=notifier.review_requested,
+    )
     stages = build_stages(settings, store, assessments, notifier, executor)
 
     @asynccontextmanager

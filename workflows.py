@@ -24,6 +24,7 @@ from atlas.models import Case, Status
 from atlas.settings import Settings
 
 Standing = dict[str, Any]
+UNDECIDED_OR_APPROVED = (Status.PENDING_REVIEW.value, Status.AUTHORIZED.value, Status.EXECUTING.value)
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,17 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
     if standing.get("asked") and standing["status"] == Status.QUEUED.value:
         # A model elsewhere is at work; its answer is fetched in a step of its own, after a restart too.
         standing = await ctx.step.run("assess", assess)
-    while standing["status"] == Status.PENDING_REVIEW.value:
-        standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
-    if standing["status"] in (Status.AUTHORIZED.value, Status.EXECUTING.value):
+    while standing["status"] in UNDECIDED_OR_APPROVED:
+        if standing["status"] == Status.PENDING_REVIEW.value:
+            standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
+            continue
         # Not a step: the case store knows already whether it was done, so a memo would only cost a call.
+        # Where tool or policy have changed the case comes back PENDING_REVIEW, and the run waits again. When
+        # it is replayed through here then, the case store says the same, or that the case went on without it;
+        # as the steps stand in one row, it finds its place among them, or ends as the case has.
         standing = _standing(await stage.execute(case_id))
+        if standing["status"] != Status.PENDING_REVIEW.value:
+            break
     return _report(standing) | {"case_id": case_id}
 
 

@@ -17,6 +17,7 @@ from atlas.arguments import check_arguments
 from atlas.auth import current_principal
 from atlas.canonical import NotCanonical, digest_of_call
 from atlas.cases import CaseStore, insert_case
+from atlas.definitions import LONGEST_DEFINITION, Definition, definition_of
 from atlas.delivery.progress import Progress
 from atlas.delivery.same_call import stored_answer, take_stored
 from atlas.delivery.tasks import takes_tasks, task_started
@@ -70,8 +71,8 @@ class Admission(Middleware):
         if context.message.name == GET_OUTCOME:
             return await call_next(context)
         assert context.fastmcp_context is not None  # noqa: S101  (FastMCP sets it for every tools/call)
-        call = await self._checked_call(context.message, context.fastmcp_context)
-        case, is_new = await self._open_case(call)
+        call, definition = await self._checked_call(context.message, context.fastmcp_context)
+        case, is_new = await self._open_case(call, definition)
         if case.status.is_final:  # the same call ended before, and its agent never got the ending
             return stored_answer(case)
         is_task = takes_tasks(context.fastmcp_context)
@@ -94,16 +95,19 @@ class Admission(Middleware):
             case = await watch.until(is_final, seconds=review_seconds, tell=progress.tell)
         return case
 
-    async def _checked_call(self, message: CallToolRequestParams, context: Context) -> ToolCall:
+    async def _checked_call(
+        self, message: CallToolRequestParams, context: Context
+    ) -> tuple[ToolCall, Definition]:
         name, arguments = message.name, message.arguments or {}
         tool = await context.fastmcp.get_tool(name)
         if tool is None:
             # Raised here and not by call_next, which would run a tool that appears in the meantime.
             raise self._unknown(name)
+        definition = definition_to_judge(tool)
         await check_arguments(tool, arguments)
         continuation = continuation_of(context)
         try:
-            return ToolCall(
+            call = ToolCall(
                 principal=current_principal(),
                 tool_name=name,
                 arguments=arguments,
@@ -114,15 +118,22 @@ class Admission(Middleware):
             )
         except NotCanonical as error:
             raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
+        return call, definition
 
-    async def _open_case(self, call: ToolCall) -> tuple[Case, bool]:
+    async def _open_case(self, call: ToolCall, definition: Definition) -> tuple[Case, bool]:
         def open_case(connection: Connection) -> tuple[Case, bool]:
             stored = take_stored(connection, call)
             if stored is not None:
                 return stored, False
-            case, is_new = insert_case(connection, call)
+            case, is_new = insert_case(connection, call, definition)
             if is_new:
-                detail = {"tool_name": call.tool_name, "arguments_sha256": call.arguments_sha256}
+                detail: dict[str, Any] = {
+                    "tool_name": call.tool_name,
+                    "arguments_sha256": call.arguments_sha256,
+                    "definition_sha256": definition.sha256,
+                }
+                if call.claims:
+                    detail["agent_claims"] = call.claims  # what it says, which can be false
                 ledger.append(
                     connection,
                     case.case_id,
@@ -148,6 +159,17 @@ def continuation_of(context: Context) -> dict[str, Any] | None:
     params = (request._srctx.params if request else None) or {}
     said = {name: params[name] for name in CONTINUATION if params.get(name) is not None}
     return said or None
+
+
+def definition_to_judge(tool: Tool) -> Definition:
+    """The definition of a tool, which has to be short enough to be kept and shown. Raises ToolError."""
+    definition = definition_of(tool)
+    if definition.is_too_long:
+        raise ToolError(
+            f"This call was refused: the definition of {tool.name} is longer than "
+            f"{LONGEST_DEFINITION // 1024} KB. Nothing was done."
+        )
+    return definition
 
 
 def claim(context: Context, name: str) -> str | None:

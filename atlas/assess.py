@@ -1,7 +1,8 @@
 """Stage 2: a call gets its risk score; whatever goes wrong on the way, a person decides.
 
 The policy rules first. A model, where one is configured, is asked as well; the score is the higher of the
-policy's floor and the model's score, so that a model can add to the policy but never go below it.
+policy's floor and the model's score, so that a model can add to the policy but never go below it. Of a tool
+from elsewhere that has changed since the policy did, the policy knows nothing: a person decides.
 """
 
 import logging
@@ -10,6 +11,7 @@ from functools import partial
 
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
+from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
@@ -19,13 +21,21 @@ from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
 from atlas.cases import CaseStore, add_assessment, add_inquiry, read_case
 from atlas.database import now
+from atlas.definitions import (
+    definition_of,
+    differences,
+    first_definition,
+    keep_definition,
+    note_first_definition,
+    read_definition,
+)
 from atlas.errors import AssessorFailed
-from atlas.models import Assessment, Case, Inquiry, Ruling, Status, ToolCall
+from atlas.models import UPSTREAM_META, Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.notifications import Notifier
 from atlas.settings import Settings
-from atlas.upstreams import UPSTREAM
 
 WORST_SCORE = 100
+CHANGED_MEANWHILE = "The tool changed while a model judged the call."
 TOO_LONG = "The call is too long for a model to see all of it, or holds what cannot be shown to one."
 
 logger = logging.getLogger(__name__)
@@ -52,6 +62,7 @@ class Assessments:
         self._threshold = settings.atlas_risk_threshold
         self._notifier = notifier
         self._decide = decide
+        self._kept: set[str] = set()  # digests of definitions that are on record
 
     async def assess(self, case_id: str) -> Case:
         """Judge a case unless it was judged before, and tell the reviewer if it waits for a person now.
@@ -74,6 +85,15 @@ class Assessments:
         """What the policy alone says of a call; if it cannot be applied, the worst score."""
         return await self._rule(call, await self._question(call))
 
+    @property
+    def policy_sha256(self) -> str:
+        """The digest of the policy in force."""
+        return self._policy.sha256
+
+    async def definition_sha256(self, tool_name: str) -> str | None:
+        """The digest of a tool's definition; None if there is no such tool."""
+        return (await tool_facts(self._server, tool_name)).definition_sha256
+
     def _record(self, connection: Connection, *, case_id: str, judged: Assessment | Inquiry | None) -> Case:
         case = read_case(connection, case_id)
         if isinstance(judged, Inquiry):
@@ -92,7 +112,8 @@ class Assessments:
             if case.inquiry is None and await self._model.sees_only_a_part(question):
                 return _worst(ruled, TOO_LONG, assessor=self._model.assessor.name)
             if case.inquiry is None and self._model.is_durable:
-                return await self._model.ask(question)
+                asked = await self._model.ask(question)
+                return asked.model_copy(update={"definition_sha256": question.tool.definition_sha256})
             answer = await self._answer(case, question, self._model)
             ruled = await self._rule(case.call, question)  # the policy may be another one by now
             return ruled if ruled.is_denied else _with_answer(ruled, answer, self._model.assessor)
@@ -102,22 +123,62 @@ class Assessments:
 
     async def _answer(self, case: Case, question: Question, model: Guard) -> Answer:
         if case.inquiry is not None and case.inquiry.assessor == model.assessor.name:
+            if case.inquiry.definition_sha256 not in (None, question.tool.definition_sha256):
+                raise AssessorFailed(reason=CHANGED_MEANWHILE)
             return await model.fetch(case.inquiry)
         return await model.judge(question)
 
     async def _rule(self, call: ToolCall, question: Question) -> Assessment:
         try:
-            return self._assessment(call, await self._policy.rule(question))
+            ruling = await self._vouched(await self._policy.rule(question), question.tool)
+            return self._assessment(call, question.tool, ruling)
         except ConditionFailed as failure:
             logger.warning("A person decides, because a condition of the policy failed: %s", failure)
-            ruled, reason = self._assessment(call, failure.ruling), str(failure)
+            ruled, reason = self._assessment(call, question.tool, failure.ruling), str(failure)
         except Exception as error:
             logger.warning("A person decides, because the policy failed: %s", type(error).__name__)
             reason = f"The policy could not be applied: {type(error).__name__}."
-            ruled = self._assessment(call, None)
+            ruled = self._assessment(call, question.tool, None)
         return _worst(ruled, reason, assessor=ruled.assessor)
 
-    def _assessment(self, call: ToolCall, ruling: Ruling | None) -> Assessment:
+    async def _vouched(self, ruling: Ruling, tool: ToolFacts) -> Ruling:
+        """The ruling; of an upstream tool that changed since the policy did, one that wants a person.
+
+        Its rules were written for what the tool was. They count again when the tool is what it was, or when
+        the policy file changes, because whoever edits it has looked.
+        """
+        if ruling.is_denied or tool.upstream is None or tool.definition_sha256 is None:
+            return ruling
+        first, present = (
+            await self._first_seen(tool.name, ruling, tool.definition_sha256),
+            tool.definition_sha256,
+        )
+        if first == present:
+            return ruling
+
+        def compare(connection: Connection) -> str:
+            return differences(read_definition(connection, first), read_definition(connection, present))
+
+        what = await self._store.database.read(compare)
+        reason = f"The tool {tool.name} has changed since the policy did, which does not know it so: {what}."
+        return ruling.model_copy(
+            update={
+                "score": max(ruling.score, self._threshold),
+                "floor": max(ruling.floor, self._threshold),
+                "rationale": f"{reason} {ruling.rationale}",
+            }
+        )
+
+    async def _first_seen(self, tool_name: str, ruling: Ruling, present: str) -> str:
+        """The digest of the tool's first definition under the policy: the present one, if it is new."""
+        database, key = self._store.database, (tool_name, ruling.policy_sha256)
+        first = await database.read(lambda connection: first_definition(connection, *key))
+        if first is None:
+            note = partial(note_first_definition, sha256=present, at=now())
+            first = await database.write(lambda connection: note(connection, *key))
+        return first
+
+    def _assessment(self, call: ToolCall, tool: ToolFacts, ruling: Ruling | None) -> Assessment:
         return Assessment(
             risk_score=max(ruling.score, ruling.floor) if ruling else WORST_SCORE,
             classification=ruling.classification if ruling else "",
@@ -128,17 +189,30 @@ class Assessments:
             arguments_sha256=call.arguments_sha256,
             assessed_at=now(),
             ruling=ruling,
+            definition_sha256=tool.definition_sha256,
         )
 
     async def _question(self, call: ToolCall) -> Question:
         tool = await self._server.get_tool(call.tool_name)
+        await self._keep(tool)
+        try:
+            arguments = as_the_tool_takes_them(tool, call.arguments)
+        except ValidationError:  # the tool has changed since they were checked, and so a person decides
+            arguments = call.arguments
         return Question(
             tool=facts_of(tool, call.tool_name),
-            arguments=as_the_tool_takes_them(tool, call.arguments),
+            arguments=arguments,
             principal=call.principal,
             intent=call.intent,
             user_request=call.user_request,
         )
+
+    async def _keep(self, tool: Tool | None) -> None:
+        """Have the definition on record before anything refers to it."""
+        definition = definition_of(tool) if tool else None
+        if definition is not None and definition.sha256 not in self._kept:
+            await self._store.database.write(partial(keep_definition, definition=definition))
+            self._kept.add(definition.sha256)
 
 
 async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:
@@ -150,16 +224,17 @@ def facts_of(tool: Tool | None, tool_name: str) -> ToolFacts:
     """What a tool says of itself."""
     if tool is None:
         return ToolFacts(name=tool_name)
-    hints = tool.annotations
+    hints, upstream = tool.annotations, (tool.meta or {}).get(UPSTREAM_META)
     return ToolFacts(
         name=tool_name,
+        definition_sha256=definition_of(tool).sha256,
+        upstream=str(upstream) if upstream else None,
         description=tool.description or "",
         is_read_only=hints.read_only_hint if hints else None,
         is_destructive=hints.destructive_hint if hints else None,
         is_idempotent=hints.idempotent_hint if hints else None,
         is_open_world=hints.open_world_hint if hints else None,
         tags=tuple(sorted(tool.tags)),
-        upstream=(tool.meta or {}).get(UPSTREAM),
     )
 
 

@@ -1,4 +1,7 @@
-"""The tables of cases: the call, and what was asked, judged, approved, decided and done about it."""
+"""The tables of cases: the call, and what was asked, judged, approved, decided and done about it.
+
+A case that is judged anew begins another round; of every round only the newest one counts.
+"""
 
 import sqlalchemy as sa
 
@@ -24,6 +27,8 @@ cases = sa.Table(
     sa.Column("user_request", sa.Text),
     sa.Column("continuation", sa.Text),
     sa.Column("collected_at", Instant),
+    sa.Column("definition_sha256", sa.String(64)),
+    sa.Column("round_number", sa.Integer, nullable=False, server_default=sa.text("1")),
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(
@@ -50,15 +55,18 @@ inquiries = sa.Table(
     "inquiries",
     metadata,
     sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("round_number", sa.Integer, primary_key=True),
     sa.Column("assessor", sa.String(200), nullable=False),
     sa.Column("reference", sa.String(200), nullable=False),
     sa.Column("asked_at", Instant, nullable=False),
+    sa.Column("definition_sha256", sa.String(64)),
 )
 
 assessments = sa.Table(
     "assessments",
     metadata,
     sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("round_number", sa.Integer, primary_key=True),
     sa.Column("risk_score", sa.Integer, nullable=False),
     sa.Column("classification", sa.Text, nullable=False),
     sa.Column("action", sa.Text, nullable=False),
@@ -71,12 +79,15 @@ assessments = sa.Table(
     sa.Column("model_score", sa.Integer),
     sa.Column("model", sa.String(200)),
     sa.Column("prompt_version", sa.String(200)),
+    sa.Column("definition_sha256", sa.String(64)),
+    sa.Column("reopened_because", sa.Text),
 )
 
 approvals = sa.Table(
     "approvals",
     metadata,
     sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("round_number", sa.Integer, primary_key=True),
     sa.Column("reviewer", sa.String(200), primary_key=True),
     sa.Column("reason", sa.Text),
     sa.Column("arguments_sha256", sa.String(64), nullable=False),
@@ -87,6 +98,7 @@ decisions = sa.Table(
     "decisions",
     metadata,
     sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("round_number", sa.Integer, primary_key=True),
     sa.Column("decision", sa.String(10), nullable=False),
     sa.Column("reviewer", sa.String(200), nullable=False),
     sa.Column("reason", sa.Text),

@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.case_tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
 from atlas.database import Database, Prepared, now
+from atlas.definitions import Definition, keep_definition
 from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.models import (
     TRANSITIONS,
@@ -26,6 +27,7 @@ from atlas.models import (
     ToolCall,
     Verdict,
 )
+from atlas.rounds import of_this_round, round_of
 from atlas.watch import Watch
 
 _DETAILS = (inquiries, assessments, decisions, outcomes)
@@ -35,20 +37,20 @@ _EVERYTHING = sa.select(
         column.label(f"{table.name}_{column.name}")
         for table in _DETAILS
         for column in table.c
-        if column.name != "case_id"
+        if column.name not in ("case_id", "round_number")
     ),
 ).select_from(
-    cases.outerjoin(inquiries, inquiries.c.case_id == cases.c.case_id)
-    .outerjoin(assessments, assessments.c.case_id == cases.c.case_id)
-    .outerjoin(decisions, decisions.c.case_id == cases.c.case_id)
+    cases.outerjoin(inquiries, of_this_round(inquiries))
+    .outerjoin(assessments, of_this_round(assessments))
+    .outerjoin(decisions, of_this_round(decisions))
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
 )
 _NAMES = tuple(_EVERYTHING.selected_columns.keys())
 _CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request")
-_OPENED = ("case_id", "arguments", "continuation", "status", "opened_at", *_CALLED)
+_OPENED = ("case_id", "arguments", "continuation", "status", "opened_at", "definition_sha256", *_CALLED)
 _OPEN = Prepared(cases.insert().values({name: sa.bindparam(name) for name in _OPENED}))
 _INSERT = {table: Prepared(table.insert()) for table in _DETAILS}
-_CHANGING = ("expires_at", "claimed_by", "reported_at")
+_CHANGING = ("expires_at", "claimed_by", "reported_at", "definition_sha256", "round_number")
 _MOVE = Prepared(
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"), cases.c.status == sa.bindparam("before"))
@@ -115,14 +117,29 @@ class CaseStore:
                 del self._watches[case.case_id]
 
 
-def insert_case(connection: Connection, call: ToolCall) -> tuple[Case, bool]:
+def insert_case(
+    connection: Connection, call: ToolCall, definition: Definition | None = None
+) -> tuple[Case, bool]:
     """Open a case for a call, or find the unfinished case of the same call; says whether it was opened."""
     same = call.model_dump(include=set(_SAME_CALL))
     row = _SAME.first(connection, same)
     if row is not None:
         return _case(dict(zip(_NAMES, row, strict=True))), False
-    case = Case(case_id=f"evt_{secrets.token_hex(8)}", call=call, status=Status.QUEUED, opened_at=now())
-    opened = {"case_id": case.case_id, "status": case.status.value, "opened_at": case.opened_at}
+    case = Case(
+        case_id=f"evt_{secrets.token_hex(8)}",
+        call=call,
+        status=Status.QUEUED,
+        opened_at=now(),
+        definition_sha256=definition.sha256 if definition else None,
+    )
+    if definition is not None:
+        keep_definition(connection, definition)
+    opened: dict[str, Any] = {
+        "case_id": case.case_id,
+        "status": case.status.value,
+        "opened_at": case.opened_at,
+    }
+    opened["definition_sha256"] = case.definition_sha256
     called = call.model_dump(include=set(_CALLED))
     said = {
         "arguments": json.dumps(call.arguments),
@@ -180,33 +197,34 @@ def claim_again(connection: Connection, case: Case, process_id: str) -> Case:
 
 def add_inquiry(connection: Connection, case: Case, inquiry: Inquiry) -> Case:
     """Record that a model elsewhere was asked about a case."""
-    _INSERT[inquiries].execute(connection, inquiry.model_dump() | {"case_id": case.case_id})
+    _INSERT[inquiries].execute(connection, inquiry.model_dump() | round_of(case))
     return case.model_copy(update={"inquiry": inquiry})
 
 
 def add_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:
-    """Record the one assessment of a case."""
+    """Record the one assessment of a case in this round."""
     ruling = assessment.ruling.model_dump_json() if assessment.ruling else None
-    values = assessment.model_dump(exclude={"ruling"}) | {"case_id": case.case_id, "ruling": ruling}
+    values = assessment.model_dump(exclude={"ruling"}) | round_of(case) | {"ruling": ruling}
     _INSERT[assessments].execute(connection, values)
     return case.model_copy(update={"assessment": assessment})
 
 
 def add_decision(connection: Connection, case: Case, decision: Decision) -> Case:
-    """Record the one decision of a person on a case."""
-    values = {"case_id": case.case_id, "decision": decision.decision.value}
+    """Record the one decision of a person on a case in this round."""
+    values = round_of(case) | {"decision": decision.decision.value}
     _INSERT[decisions].execute(connection, decision.model_dump() | values)
     return case.model_copy(update={"decision": decision})
 
 
 def add_approval(connection: Connection, case: Case, approval: Approval) -> None:
     """Record one of several approvals of a case."""
-    connection.execute(approvals.insert().values(approval.model_dump() | {"case_id": case.case_id}))
+    connection.execute(approvals.insert().values(approval.model_dump() | round_of(case)))
 
 
 def read_approvals(connection: Connection, case: Case) -> tuple[Approval, ...]:
-    """The approvals of a case so far, the oldest first."""
-    query = approvals.select().where(approvals.c.case_id == case.case_id).order_by(approvals.c.decided_at)
+    """The approvals of a case in this round so far, the oldest first."""
+    this = (approvals.c.case_id == case.case_id, approvals.c.round_number == case.round_number)
+    query = approvals.select().where(*this).order_by(approvals.c.decided_at)
     rows = connection.execute(query).mappings()
     return tuple(Approval(**{name: row[name] for name in Approval.model_fields}) for row in rows)
 
@@ -236,6 +254,8 @@ def _case(row: Any) -> Case:
         claimed_by=row["claimed_by"],
         reported_at=row["reported_at"],
         collected_at=row["collected_at"],
+        definition_sha256=row["definition_sha256"],
+        round_number=row["round_number"],
         inquiry=_inquiry(row),
         assessment=_assessment(row),
         decision=_decision(row),

@@ -174,23 +174,30 @@ def lock_directory(directory: Path) -> int:
     return descriptor
 
 
-def migrate(path: Path) -> None:
-    """Bring the tables of a file, new or old, to the newest version."""
+def migrate(path: Path, revision: str = "head") -> None:
+    """Bring the tables of a file, new or old, to the newest version, or to an older one."""
     path.touch(mode=0o600)
     engine = sa.create_engine(f"sqlite:///{path}")
+    # As a whole or not at all: the driver's own transactions would leave half an update behind a kill.
+    sa.event.listen(engine, "connect", _leave_transactions)
+    sa.event.listen(engine, "begin", _begin_immediate)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     finally:
         engine.dispose()
 
 
-def _prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
+def _leave_transactions(connection: Any, entry: ConnectionPoolEntry) -> None:
     # The driver would begin transactions by itself, and too late: see _begin_immediate.
     connection.isolation_level = None
+
+
+def _prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
+    _leave_transactions(connection, entry)
     _prepare_reader(connection, entry)
     # In WAL mode NORMAL may forget the last commits when the power fails; FULL may not.
     _pragma(connection, "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")

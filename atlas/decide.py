@@ -1,7 +1,8 @@
 """Stage 3: below the threshold a call is approved by itself; from there a person decides, or time does.
 
 What the policy denies, nobody can approve. Where it asks for several approvals, each counts for itself until
-the last one makes the decision.
+the last one makes the decision. An approval of what has changed since it was judged does not count: the case
+is judged anew, and the reviewer is told what is otherwise.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,10 +25,13 @@ from atlas.cases import (
     transition,
 )
 from atlas.database import instant_text, now
-from atlas.errors import CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
+from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
 from atlas.models import Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
+from atlas.reopen import is_missing, reopen, what_changed
+from atlas.rounds import adopt_definition
 
 UNDECIDED = (Status.QUEUED, Status.PENDING_REVIEW)
+NOT_BEGUN = (*UNDECIDED, Status.AUTHORIZED)
 
 
 def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
@@ -73,6 +77,16 @@ def request_review(connection: Connection, case: Case, timeout: timedelta, *, re
     return transition(connection, case, Status.PENDING_REVIEW, expires_at=expires_at)
 
 
+def send_back(
+    connection: Connection, case: Case, ruled: Assessment, timeout: timedelta, *, reason: str
+) -> Case:
+    """Have a case judged anew that has changed, and put it before a person, or end it if it is denied now."""
+    case = reopen(connection, case, ruled, reason=reason)
+    if ruled.is_denied:
+        return _deny(connection, case, ruled)
+    return request_review(connection, case, timeout, reason=reason)
+
+
 async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -> Case:
     """See what the case store says after the wait; an event alone decides nothing."""
 
@@ -115,32 +129,40 @@ class Decisions:
         store: CaseStore,
         rule: Callable[[ToolCall], Awaitable[Assessment]],
         timeout: timedelta,
+        tell: Callable[[Case], None],
     ) -> None:
         self._store = store
         self._rule = rule  # the policy alone
         self._timeout = timeout
+        self._tell = tell  # the reviewers, that a case waits for them
 
     async def record(self, case_id: str, vote: Vote) -> Case:
         """Record a decision, or one of the approvals that together are one.
 
         The same again changes nothing.
-        Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished, NotPermitted.
+        Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished, NotPermitted, CallChanged.
         """
-        case, ruled = await self._store.read(case_id), None
-        if vote.verdict is Verdict.APPROVED and case.decision is None:
+        before, ruled = await self._store.read(case_id), None
+        if vote.verdict is Verdict.APPROVED and before.decision is None:
             # Who may approve it, if anybody may, is for the policy to say, also for one that came into force
             # while the call waited; no model need be asked for that.
-            ruled = await self._rule(case.call)
+            ruled = await self._rule(before.call)
 
         def record(connection: Connection) -> Case:
             case = read_case(connection, case_id)
-            if ruled is not None and case.status in UNDECIDED:
+            if vote.verdict is Verdict.APPROVED and case.round_number != before.round_number:
+                return case  # it was judged anew a moment ago: not what was approved here
+            if ruled is not None and case.status in NOT_BEGUN:
                 case = self._apply(connection, case, ruled)
-            return case if case.status is Status.DENIED else _record_vote(connection, case, vote)
+            is_open = case.status is not Status.DENIED and case.round_number == before.round_number
+            return _record_vote(connection, case, vote) if is_open else case
 
         case = await self._store.change(case_id, record)
         if case.status is Status.DENIED:  # raised here, because it may have been denied just now
             raise CaseFinished(case_id=case_id, status=case.status.value)
+        if vote.verdict is Verdict.APPROVED and case.round_number != before.round_number:
+            self._tell(case)
+            raise CallChanged(case_id=case_id, reason=_why_reopened(case))
         return case
 
     async def approvals_of(self, case: Case) -> int:
@@ -149,6 +171,17 @@ class Decisions:
         return len(given)
 
     def _apply(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
+        """The case under the policy in force, with its tool as it is now, before a vote counts."""
+        reason = what_changed(connection, case, ruled)
+        if reason is not None:
+            _check_open(case)
+            if is_missing(case, ruled):  # nothing to look at, and nothing to approve, until it is back
+                raise CallChanged(case_id=case.case_id, reason=reason)
+            return send_back(connection, case, ruled, self._timeout, reason=reason)
+        if case.definition_sha256 is None and ruled.definition_sha256 is not None:
+            case = adopt_definition(connection, case, ruled.definition_sha256)
+        if case.status is Status.AUTHORIZED:
+            return case
         if case.assessment is None:
             case = record_assessment(connection, case, ruled)
         if ruled.is_denied:
@@ -157,6 +190,10 @@ class Decisions:
             return case
         reason = "A person decides before the call is assessed."
         return request_review(connection, case, self._timeout, reason=reason)
+
+
+def _why_reopened(case: Case) -> str:
+    return (case.assessment.reopened_because if case.assessment else None) or "The call was judged anew."
 
 
 def _record_vote(connection: Connection, case: Case, vote: Vote) -> Case:
@@ -210,9 +247,17 @@ def _count(connection: Connection, case: Case, vote: Vote, *, detail: dict[str, 
         case.case_id,
         ledger.Action.APPROVAL_COUNTED,
         actor=vote.reviewer,
-        detail=detail | {"reason": vote.reason, "arguments_sha256": approval.arguments_sha256},
+        detail=detail | {"reason": vote.reason} | _state_of(case),
         at=approval.decided_at,
     )
+
+
+def _state_of(case: Case) -> dict[str, str | None]:
+    """What a reviewer decided on, by its digests."""
+    return {
+        "arguments_sha256": case.call.arguments_sha256,
+        "definition_sha256": case.definition_sha256,
+    }
 
 
 def _check_open(case: Case) -> None:
@@ -236,7 +281,7 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
         case.case_id,
         ledger.Action.APPROVED if vote.verdict is Verdict.APPROVED else ledger.Action.REJECTED,
         actor=vote.reviewer,
-        detail={"reason": vote.reason, "arguments_sha256": decision.arguments_sha256},
+        detail={"reason": vote.reason} | _state_of(case),
         at=decision.decided_at,
     )
     to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED

@@ -22,6 +22,10 @@ class CaseFinished(AtlasError):
     """Case {case_id} is finished ({status}); nothing more can be decided on it."""
 
 
+class CallChanged(AtlasError):
+    """{reason} Case {case_id} waits as it is now; nothing was approved."""
+
+
 class ContraryDecision(AtlasError):
     """Case {case_id} was {decision} before; a decision is not taken back."""
 

@@ -54,6 +54,11 @@ def sarah_decision(case: Case) -> inngest.Event:
     return inngest.Event(name=SARAH_DECISION, data={"event_id": case.case_id, "decision": decision})
 
 
+def _key(case: Case) -> tuple[str, Status, int]:
+    """A state in which a case stands at most once: what is judged anew is told anew."""
+    return case.case_id, case.status, case.round_number
+
+
 class Courier:
     """Sends events to Inngest as long as the case store shows that they are needed."""
 
@@ -61,7 +66,7 @@ class Courier:
         self._client = client
         self._store = store
         self._urgent: dict[str, Case] = {}
-        self._deliveries: dict[tuple[str, Status], Delivery] = {}
+        self._deliveries: dict[tuple[str, Status, int], Delivery] = {}
         self._wake = asyncio.Event()
         self._next_round = 0.0
         self.problem: str | None = None  # why the last send failed, in one line
@@ -105,14 +110,14 @@ class Courier:
         moving = [Status.QUEUED.value, Status.AUTHORIZED.value, Status.REJECTED.value]
         needed = sa.or_(cases.c.status.in_(moving), overdue, abandoned)
         unheard = await self._store.select(cases.c.reported_at.is_(None), needed)
-        known = {(case.case_id, case.status) for case in unheard}
+        known = {_key(case) for case in unheard}
         self._deliveries = {key: value for key, value in self._deliveries.items() if key in known}
         return unheard
 
     def _delivery(self, case: Case, *, moment: float) -> Delivery:
         waits_for_event = case.status is Status.QUEUED or case.decision is not None
         first = Delivery(due_at=moment if waits_for_event else moment + SILENCE_SECONDS)
-        return self._deliveries.setdefault((case.case_id, case.status), first)
+        return self._deliveries.setdefault(_key(case), first)
 
     async def _deliver(self, due: list[Case], *, moment: float) -> None:
         try:
@@ -126,7 +131,7 @@ class Courier:
             self._schedule(case, moment=moment)
 
     def _events(self, case: Case) -> list[inngest.Event]:
-        sent = self._deliveries[case.case_id, case.status].sent
+        sent = self._deliveries[_key(case)].sent
         if case.decision is None:
             return [execution_requested(case, again=sent > 0 or case.status is not Status.QUEUED)]
         if sent == 0:
@@ -137,7 +142,7 @@ class Courier:
         return [execution_requested(case, again=True)]
 
     def _schedule(self, case: Case, *, moment: float) -> None:
-        delivery = self._deliveries[case.case_id, case.status]
+        delivery = self._deliveries[_key(case)]
         if case.decision is None:
             pause = SILENCE_SECONDS
         else:

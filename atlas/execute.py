@@ -1,42 +1,83 @@
-"""Stage 4: the approved call, exactly as approved, at most once."""
+"""Stage 4: the approved call, exactly as approved, at most once.
+
+If its tool or the policy has changed since it was judged, it goes back to a person. The last look at the tool
+is taken on the very object that FastMCP runs; what a server does behind its definition, nobody sees.
+"""
 
 import asyncio
 import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Protocol
 
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
-from fastmcp.tools import InputRequiredToolResult
+from fastmcp.server.transforms import GetToolNext, Transform
+from fastmcp.tools import InputRequiredToolResult, Tool
+from fastmcp.utilities.versions import VersionSpec
 from mcp.types import CallToolResult, InputRequiredResult
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.assess import tool_facts
-from atlas.canonical import digest, digest_of_call
+from atlas.authority import check_admission, check_approvals, check_authority, check_grounds
+from atlas.canonical import digest
 from atlas.case_tables import cases
 from atlas.cases import (
     CaseStore,
     add_outcome,
     claim_again,
-    read_approvals,
+    mark_reported,
     read_case,
     transition,
 )
 from atlas.client_errors import error_result
 from atlas.database import now
+from atlas.decide import send_back
+from atlas.definitions import definition_of
 from atlas.errors import AnswerLost, ExecutionRefused
-from atlas.models import Case, Outcome, Status, ToolCall, Verdict
+from atlas.models import Assessment, Case, Outcome, Status, ToolCall
 from atlas.notifications import Notifier
+from atlas.reopen import is_as_judged, judged_definitions, what_changed
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
 from atlas.waiting import WaitingAgents
 
 SHUTDOWN_SECONDS = 1.5
-ADMITTED = ("tool_name", "arguments_sha256")
 
 logger = logging.getLogger(__name__)
+
+
+# The tool that is being called, and the digest of the definition that it was approved with.
+approved_tool: ContextVar[tuple[str, str | None]] = ContextVar("approved_tool", default=("", None))
+
+
+class AsApproved(Transform):
+    """The last look: the tool that is about to run is the one that was approved."""
+
+    async def get_tool(
+        self, name: str, call_next: GetToolNext, *, version: VersionSpec | None = None
+    ) -> Tool | None:
+        """The tool as it is; raises ToolError while a call is made that was approved with another one."""
+        tool, (called, sha256) = await call_next(name, version=version), approved_tool.get()
+        if tool is not None and called == name and sha256 not in (None, definition_of(tool).sha256):
+            raise ToolError(f"The tool {name} changed in the moment before its call; it was not called.")
+        return tool
+
+
+class Judge(Protocol):
+    """What says whether a call still stands as it was judged."""
+
+    @property
+    def policy_sha256(self) -> str:
+        """The digest of the policy in force."""
+
+    async def definition_sha256(self, tool_name: str) -> str | None:
+        """The digest of the tool's definition as it is now; None if there is no such tool."""
+
+    async def rule(self, call: ToolCall) -> Assessment:
+        """What the policy in force says of the call, with its tool as it is now."""
 
 
 class Executor:
@@ -47,6 +88,7 @@ class Executor:
         *,
         store: CaseStore,
         server: FastMCP,
+        judge: Judge,
         notifier: Notifier,
         settings: Settings,
         waiting: WaitingAgents,
@@ -54,9 +96,12 @@ class Executor:
     ) -> None:
         self._store = store
         self._server = server
+        server.add_transform(AsApproved())
+        self._judge = judge
         self._waiting = waiting
         self._unknown = unknown
         self._notifier = notifier
+        self._review_timeout = settings.atlas_review_timeout
         self._seconds = settings.atlas_execute_seconds
         self._running: dict[str, asyncio.Task[Case]] = {}
         self._unrecorded: dict[str, Outcome] = {}
@@ -110,30 +155,59 @@ class Executor:
 
     async def _claim(self, case_id: str) -> Case:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""
+        call = (await self._store.read_call(case_id)).call
+        present, ruled = await self._judge.definition_sha256(call.tool_name), None
 
         def claim(connection: Connection) -> Case:
             case = read_case(connection, case_id)
             try:
-                if case.status is Status.EXECUTING and case_id in self._repeatable:
-                    check_grounds(case)
-                    check_approvals(connection, case)
-                    return _take_again(connection, case, self._store.process_id)
-                check_authority(case)
-                check_approvals(connection, case)
-                check_admission(connection, case)
-                return _take(connection, case, self._store.process_id)
+                is_repeated = self._check(connection, case)
+                if ruled is not None:
+                    return self._send_back(connection, case, ruled)
+                if is_as_judged(case, present, self._judge.policy_sha256):
+                    return _take(connection, case, self._store.process_id, is_repeated=is_repeated)
+                if is_repeated:  # what comes back EXECUTING would be run
+                    raise ExecutionRefused(case_id=case_id, reason="its tool or the policy has changed")
+                return case
             except ExecutionRefused as refusal:
                 return _refuse(connection, case, str(refusal.fields["reason"]))
 
         case = await self._store.change(case_id, claim)
+        while case.status is Status.AUTHORIZED:  # until the policy that is asked here is still in force there
+            ruled = await self._judge.rule(call)
+            case = await self._store.change(case_id, claim)
+        if case.status is Status.PENDING_REVIEW and case.round_number > 1:
+            self._notifier.review_requested(case)
         self._tell_if_unknown(case)
         return case
+
+    def _check(self, connection: Connection, case: Case) -> bool:
+        """Raise ExecutionRefused unless the case may run, and say whether it was begun before."""
+        is_repeated = case.status is Status.EXECUTING and case.case_id in self._repeatable
+        if not is_repeated:
+            check_authority(case)
+        check_grounds(case)
+        check_approvals(connection, case)
+        check_admission(connection, case)
+        return is_repeated
+
+    def _send_back(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
+        """Put a case before a person, with what changed; unchanged if the policy that ruled holds no more."""
+        if ruled.ruling is not None and ruled.ruling.policy_sha256 != self._judge.policy_sha256:
+            return case
+        reason = what_changed(connection, case, ruled)
+        if reason is None:  # it is what it was again
+            return _take(connection, case, self._store.process_id)
+        return send_back(connection, case, ruled, self._review_timeout, reason=reason)
 
     async def _call_tool(self, case: Case) -> Outcome | None:
         """The tool's answer, an error of its own included; None if it did not answer in time."""
         try:
             # In the context of the agent that waits, so that what the tool sends reaches it.
-            called = self._waiting.context_of(case).run(asyncio.create_task, self._tool_result(case.call))
+            context = self._waiting.context_of(case)
+            # After the claim all digests of the case are the same one.
+            context.run(approved_tool.set, (case.call.tool_name, next(iter(judged_definitions(case)), None)))
+            called = context.run(asyncio.create_task, self._tool_result(case.call))
             result = await asyncio.wait_for(called, self._seconds)
         except asyncio.TimeoutError:
             return None
@@ -190,48 +264,9 @@ class Executor:
             self._notifier.outcome_unknown(case)
 
 
-def check_authority(case: Case) -> None:
-    """Raise ExecutionRefused unless the case stands approved, on grounds that hold."""
-    if case.status is not Status.AUTHORIZED:
-        raise ExecutionRefused(case_id=case.case_id, reason="it is not authorized")
-    check_grounds(case)
-
-
-def check_grounds(case: Case) -> None:
-    """Raise ExecutionRefused unless a person or the score approved the very arguments that are stored."""
-    if case.assessment is not None and case.assessment.is_denied:
-        raise ExecutionRefused(case_id=case.case_id, reason="the policy denies it")
-    if case.decision is not None:
-        if case.decision.decision is not Verdict.APPROVED:
-            raise ExecutionRefused(case_id=case.case_id, reason="a person rejected it")
-        approved = case.decision.arguments_sha256
-    elif case.assessment is not None and not case.assessment.needs_person:
-        approved = case.assessment.arguments_sha256
-    else:
-        raise ExecutionRefused(case_id=case.case_id, reason="nobody approved it")
-    if not approved == case.call.arguments_sha256 == _digest_of(case.call):
-        raise ExecutionRefused(case_id=case.case_id, reason="its arguments are not those that were approved")
-
-
-def check_approvals(connection: Connection, case: Case) -> None:
-    """Raise ExecutionRefused unless as many reviewers approved as the policy asked for."""
-    needed = case.assessment.approvals if case.assessment else 1
-    if case.decision is None or needed == 1:
-        return
-    given = read_approvals(connection, case)
-    if sum(approval.arguments_sha256 == case.call.arguments_sha256 for approval in given) < needed:
-        raise ExecutionRefused(case_id=case.case_id, reason="it has too few approvals")
-
-
-def check_admission(connection: Connection, case: Case) -> None:
-    """Raise ExecutionRefused unless tool, agent and arguments are those the ledger says were admitted."""
-    admitted = ledger.find(connection, case.case_id, ledger.Action.ADMITTED)
-    stored = (case.call.principal, case.call.tool_name, case.call.arguments_sha256)
-    if admitted is None or stored != (admitted[0], *(admitted[1].get(name) for name in ADMITTED)):
-        raise ExecutionRefused(case_id=case.case_id, reason="it is not the call that was admitted")
-
-
-def _take(connection: Connection, case: Case, process_id: str) -> Case:
+def _take(connection: Connection, case: Case, process_id: str, *, is_repeated: bool = False) -> Case:
+    if is_repeated:
+        return _take_again(connection, case, process_id)
     _append(connection, case, ledger.Action.EXECUTING, arguments_sha256=case.call.arguments_sha256)
     return transition(connection, case, Status.EXECUTING, claimed_by=process_id)
 
@@ -247,6 +282,9 @@ def _refuse(connection: Connection, case: Case, reason: str) -> Case:
         return _end_unknown(connection, case, "It was begun, and its answer was not kept.")
     if case.status in (Status.EXECUTED, Status.OUTCOME_UNKNOWN, Status.FAILED):
         return case  # a repeated request: the ending is on record
+    if case.round_number > 1 and case.status is not Status.AUTHORIZED:
+        # The run of a case that was sent back is replayed through here, to where it waits again.
+        return mark_reported(connection, case) if case.status is Status.REJECTED else case
     logger.error("An execution was refused: %s", case.case_id)
     _append(connection, case, ledger.Action.EXECUTION_REFUSED, status=case.status.value, reason=reason)
     if case.status is not Status.AUTHORIZED:
@@ -264,10 +302,6 @@ def _end_unknown(connection: Connection, case: Case, detail: str) -> Case:
 
 def _append(connection: Connection, case: Case, action: ledger.Action, **detail: Any) -> None:
     ledger.append(connection, case.case_id, action, actor="gateway", detail=detail)
-
-
-def _digest_of(call: ToolCall) -> str:
-    return digest_of_call(call.arguments, call.continuation)
 
 
 def digest_of_result(outcome: Outcome) -> str | None:

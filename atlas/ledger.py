@@ -62,6 +62,7 @@ class Action(str, Enum):
     AUTO_APPROVED = "decide.auto_approved"
     DENIED = "decide.denied"
     REVIEW_REQUESTED = "decide.review_requested"
+    REOPENED = "decide.reopened"
     APPROVAL_COUNTED = "decide.approval_counted"
     APPROVED = "decide.approved"
     REJECTED = "decide.rejected"

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
+
 HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that nobody reads
 
 
@@ -30,8 +32,9 @@ class Status(str, Enum):
     """Where a case stands, with the transitions out of it."""
 
     QUEUED = "QUEUED"  # -> PENDING_REVIEW, AUTHORIZED, REJECTED, DENIED, WITHDRAWN
-    PENDING_REVIEW = "PENDING_REVIEW"  # -> AUTHORIZED, REJECTED, EXPIRED, DENIED, WITHDRAWN
-    AUTHORIZED = "AUTHORIZED"  # -> EXECUTING, PENDING_REVIEW, REJECTED, FAILED
+    # -> AUTHORIZED, REJECTED, EXPIRED, DENIED, WITHDRAWN, itself: judged anew
+    PENDING_REVIEW = "PENDING_REVIEW"
+    AUTHORIZED = "AUTHORIZED"  # -> EXECUTING, PENDING_REVIEW, REJECTED, DENIED, FAILED
     EXECUTING = "EXECUTING"  # -> EXECUTED, OUTCOME_UNKNOWN
     EXECUTED = "EXECUTED"  # final: the tool answered, with a result or an error of its own
     REJECTED = "REJECTED"  # final: a person refused
@@ -54,9 +57,18 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
         {Status.PENDING_REVIEW, Status.AUTHORIZED, Status.REJECTED, Status.DENIED, Status.WITHDRAWN}
     ),
     Status.PENDING_REVIEW: frozenset(
-        {Status.AUTHORIZED, Status.REJECTED, Status.EXPIRED, Status.DENIED, Status.WITHDRAWN}
+        {
+            Status.AUTHORIZED,
+            Status.REJECTED,
+            Status.EXPIRED,
+            Status.DENIED,
+            Status.WITHDRAWN,
+            Status.PENDING_REVIEW,
+        }
     ),
-    Status.AUTHORIZED: frozenset({Status.EXECUTING, Status.PENDING_REVIEW, Status.REJECTED, Status.FAILED}),
+    Status.AUTHORIZED: frozenset(
+        {Status.EXECUTING, Status.PENDING_REVIEW, Status.REJECTED, Status.DENIED, Status.FAILED}
+    ),
     Status.EXECUTING: frozenset({Status.EXECUTED, Status.OUTCOME_UNKNOWN}),
 }
 
@@ -79,6 +91,12 @@ class ToolCall(Frozen):
     user_request: str | None = None  # what the agent says its user asked for; a claim
     continuation: dict[str, Any] | None = None  # what the agent adds when the tool asks; digested too
 
+    @property
+    def claims(self) -> dict[str, str]:
+        """What the agent says of its call, for whoever decides on it; it can be false."""
+        said = {"intent": self.intent, "user_request": self.user_request}
+        return {name: text for name, text in said.items() if text is not None}
+
 
 class Inquiry(Frozen):
     """A question that a model elsewhere was asked, and under which reference its answer can be fetched."""
@@ -86,6 +104,7 @@ class Inquiry(Frozen):
     assessor: str
     reference: str
     asked_at: datetime
+    definition_sha256: str | None = None  # of the tool's definition that the model was told
 
 
 class Ruling(Frozen):
@@ -119,6 +138,8 @@ class Assessment(Frozen):
     model_score: int | None = None  # None: no model was asked, or its answer could not be used
     model: str | None = None
     prompt_version: str | None = None
+    definition_sha256: str | None = None  # of the tool's definition that was judged; None: not on record
+    reopened_because: str | None = None  # what had changed, so that the call was judged anew
 
     @property
     def needs_person(self) -> bool:
@@ -184,6 +205,8 @@ class Case(Frozen):
     claimed_by: str | None = None
     reported_at: datetime | None = None
     collected_at: datetime | None = None  # when its ending was handed to the agent first
+    definition_sha256: str | None = None  # of its tool; None: admitted before definitions were recorded
+    round_number: int = 1  # how often it was judged; what was decided in an earlier round does not count
     inquiry: Inquiry | None = None
     assessment: Assessment | None = None
     decision: Decision | None = None

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from atlas.database import instant_text
-from atlas.models import Case
+from atlas.models import Case, plain_text
 from atlas.settings import Settings
 
 ATTEMPTS = 3
@@ -26,12 +26,13 @@ class Notifier:
     def review_requested(self, case: Case) -> None:
         """A person has to decide on the case."""
         logger.warning(
-            "A call waits for a person: %s %s by %s, risk score %s (%s)",
+            "A call waits for a person: %s %s by %s, risk score %s (%s)%s",
             case.case_id,
             case.call.tool_name,
             case.call.principal,
             case.assessment.risk_score if case.assessment else None,
             case.assessment.classification if case.assessment else "not assessed",
+            f"; judged anew: {why}" if (why := case.assessment and case.assessment.reopened_because) else "",
         )
         self._post("review_requested", case)
 
@@ -71,5 +72,7 @@ def _message(kind: str, case: Case) -> dict[str, Any]:
         "tool_name": case.call.tool_name,
         "principal": case.call.principal,
         "risk_score": case.assessment.risk_score if case.assessment else None,
+        "agent_claims": {name: plain_text(text) for name, text in case.call.claims.items()},
+        "reopened_because": case.assessment.reopened_because if case.assessment else None,
         "expires_at": instant_text(case.expires_at) if case.expires_at else None,
     }

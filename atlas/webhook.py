@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from atlas.decide import Decisions, Vote
 from atlas.errors import (
     AtlasError,
+    CallChanged,
     CaseFinished,
     CaseNotFound,
     ContraryDecision,
@@ -28,6 +29,7 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     NotPermitted: 403,
     CaseNotFound: 404,
     CaseFinished: 409,
+    CallChanged: 409,
     ContraryDecision: 409,
     ReviewExpired: 409,
     TransitionRefused: 409,

@@ -76,7 +76,7 @@ def decisions(store: CaseStore, **fields: Any) -> Decisions:
     async def rule(call: ToolCall) -> Assessment:
         return assessment_of(call, **fields)
 
-    return Decisions(store=store, rule=rule, timeout=timedelta(days=1))
+    return Decisions(store=store, rule=rule, timeout=timedelta(days=1), tell=lambda case: None)
 
 
 def approval(reviewer: str = "reviewer", reason: str | None = None, *, is_signed: bool = True) -> Vote:

@@ -12,9 +12,11 @@ from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
 from store import open_store, settings_of_test
 
-from atlas.admit import Admission
+from atlas import ledger
+from atlas.admit import INTENT, USER_REQUEST, Admission
 from atlas.case_tables import cases
 from atlas.cases import CaseStore
+from atlas.definitions import definition_of
 from atlas.models import Case
 from atlas.report import add_get_outcome
 from atlas.tools import WelfareOffice, add_welfare_tools
@@ -101,6 +103,22 @@ async def test_a_valid_call_is_recorded_and_announced_and_the_agent_gets_its_ref
         assert result.content[0].text.startswith(notice) and "get_outcome" in result.content[0].text
         assert not result.is_error
         assert await gated.store.read(case.case_id) == case
+
+
+async def test_the_definition_of_the_tool_and_what_the_agent_claims_are_recorded_with_the_call(
+    tmp_path: Path,
+) -> None:
+    """In the case and in its first ledger entry, where the claims are marked as such."""
+    async with admitted(tmp_path) as gated, Client(gated.server) as agent:
+        meta = {INTENT: "look up the due date", USER_REQUEST: 7}
+        await agent.call_tool("check_status", {"beneficiary_id": "BEN-123"}, meta=meta)
+        await agent.call_tool("check_status", {"beneficiary_id": "BEN-124"})
+        claiming, silent = gated.announced
+        tool = await gated.plain.get_tool("check_status")
+        assert tool is not None and claiming.definition_sha256 == definition_of(tool).sha256
+        first, second = [entry["detail"] for entry in ledger.read(tmp_path / "atlas.db")]
+    assert first["definition_sha256"] == claiming.definition_sha256 == silent.definition_sha256
+    assert first["agent_claims"] == {"intent": "look up the due date"} and "agent_claims" not in second
 
 
 async def test_the_same_call_while_the_first_is_unfinished_gets_the_same_reference(tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ async def assessed(directory: Path, policy: str, model: Says | None, **arguments
         return await store.read(case.case_id)
 
 
+def decisions_by(assessments: Assessments, store: CaseStore) -> Decisions:
+    """Takes decisions of people under the policy of the stage."""
+    return Decisions(store=store, rule=assessments.rule, timeout=timedelta(days=1), tell=lambda case: None)
+
+
 def rule(**gives: int) -> str:
     """A policy with one rule."""
     return "\n".join(
@@ -230,7 +235,7 @@ async def test_a_person_who_is_quicker_than_the_model_wins(tmp_path: Path) -> No
         model = SaysLater(lambda: GOOD | {"risk_score": 99})
         assessments = assessments_of(store, tmp_path, model=model)
         await assessments.assess(case.case_id)
-        decisions = Decisions(store=store, rule=assessments.rule, timeout=timedelta(days=1))
+        decisions = decisions_by(assessments, store)
         await decisions.record(case.case_id, approval())
         after = await assessments.assess(case.case_id)
         assert after.status is Status.AUTHORIZED and after.decision is not None
@@ -249,7 +254,7 @@ async def test_an_answer_that_was_on_its_way_when_a_person_decided_changes_nothi
         case = await open_case(store)
         assessments = assessments_of(store, tmp_path, model=Says(wait), seconds=20)
         asking = asyncio.create_task(assessments.assess(case.case_id))
-        decisions = Decisions(store=store, rule=assessments.rule, timeout=timedelta(days=1))
+        decisions = decisions_by(assessments, store)
         await decisions.record(case.case_id, approval())
         release.set()
         after = await asking

@@ -1,5 +1,6 @@
 """The database file: migrations, the lock on its directory, what its errors say, queries that stay quick."""
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from store import open_case, open_store, tool_call
 
 import atlas.tools  # noqa: F401  (describes its table)
 from atlas.case_tables import cases
-from atlas.cases import _SAME, add_outcome, insert_case, read_case
+from atlas.cases import _SAME, add_outcome, insert_case, read_approvals, read_case
 from atlas.database import Database, metadata, migrate, now
 from atlas.errors import DataDirectoryInUse
 from atlas.models import Outcome
@@ -33,6 +34,51 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     """Every start migrates."""
     migrate(tmp_path / "atlas.db")
     migrate(tmp_path / "atlas.db")
+
+
+def test_what_was_judged_and_decided_before_an_upgrade_is_there_afterwards(tmp_path: Path) -> None:
+    """Rows keep their content, and still nobody can change them."""
+    path = tmp_path / "atlas.db"
+    migrate(path, "0002")
+    with sqlite3.connect(path) as old:
+        old.execute(
+            "INSERT INTO cases (case_id, principal, tool_name, arguments, arguments_sha256, status,"
+            " opened_at) VALUES ('evt_1', 'a', 't', '{}', 'd', 'PENDING_REVIEW', '2026-11-23T00:00:00Z')"
+        )
+        old.execute(
+            "INSERT INTO assessments VALUES ('evt_1', 80, 'c', 'a', 'r', 'p', 70, 'd',"
+            " '2026-11-23T00:00:00.000000Z', NULL, 75, 'm', 'v')"
+        )
+        old.execute("INSERT INTO approvals VALUES ('evt_1', 'sarah', 'ok', 'd', '2026-11-23T00:00:00Z')")
+    old.close()
+    migrate(path)
+    engine = sa.create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        case = read_case(connection, "evt_1")
+        assert case.assessment is not None and case.round_number == 1 and case.definition_sha256 is None
+        assert (case.assessment.risk_score, case.assessment.model_score) == (80, 75)
+        assert case.assessment.prompt_version == "v" and case.assessment.definition_sha256 is None
+        assert [each.reviewer for each in read_approvals(connection, case)] == ["sarah"]
+        for table in ("assessments", "approvals"):
+            with pytest.raises(SQLAlchemyError, match="append-only"):
+                connection.execute(sa.text(f"DELETE FROM {table}"))
+    engine.dispose()
+
+
+def test_an_upgrade_that_fails_half_way_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    """A gateway that is killed while it upgrades can be started again, by the old version too."""
+    path = tmp_path / "atlas.db"
+    migrate(path, "0002")
+    with sqlite3.connect(path) as old:
+        before = old.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+        old.execute("CREATE TABLE tool_definitions (in_the_way TEXT)")
+    with pytest.raises(SQLAlchemyError):
+        migrate(path)
+    with sqlite3.connect(path) as old:
+        old.execute("DROP TABLE tool_definitions")
+        assert old.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall() == before
+    old.close()
+    migrate(path)
 
 
 async def test_one_directory_serves_one_gateway(tmp_path: Path) -> None:

@@ -12,14 +12,23 @@ from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from sqlalchemy.engine import Connection
-from store import approval, assessment_of, decisions, open_case, open_store, settings_of_test, tool_call
+from store import (
+    approval,
+    assessment_of,
+    decisions,
+    open_case,
+    open_store,
+    rejection,
+    settings_of_test,
+    tool_call,
+)
 
 from atlas import ledger
 from atlas.cases import CaseStore, add_assessment, add_decision, transition
 from atlas.database import now
-from atlas.decide import decide_by_score
+from atlas.decide import Decisions, decide_by_score
 from atlas.execute import Executor
-from atlas.models import Case, Decision, Status, Verdict
+from atlas.models import Assessment, Case, Decision, Status, ToolCall, Verdict
 from atlas.notifications import Notifier
 from atlas.waiting import WaitingAgents
 
@@ -32,16 +41,31 @@ class Workshop:
         self.directory = directory
         self.calls: list[str] = []
         self.release = asyncio.Event()
+        self.definition: str | None = None  # what the judge finds that the tool is
         self.server = FastMCP("workshop")
         settings = settings_of_test(directory, atlas_execute_seconds=0.3)
         self.executor = Executor(
             store=store,
             server=self.server,
+            judge=self,
             notifier=Notifier(settings),
             settings=settings,
             waiting=WaitingAgents(),
         )
         self._add_tools()
+
+    async def rule(self, call: ToolCall) -> Assessment:
+        """The policy, which says the same of every call and is never another one."""
+        return assessment_of(call).model_copy(update={"definition_sha256": self.definition})
+
+    @property
+    def policy_sha256(self) -> str:
+        """Its digest."""
+        return "0" * 64
+
+    async def definition_sha256(self, tool_name: str) -> str | None:
+        """As the test says."""
+        return self.definition
 
     def _add_tools(self) -> None:
         @self.server.tool
@@ -84,7 +108,8 @@ class Workshop:
     async def approved(self, tool: str, text: str = "a") -> Case:
         """A case that a person has approved."""
         case = await open_case(self.store, tool_call(tool, text=text))
-        return await decisions(self.store).record(case.case_id, approval())
+        votes = Decisions(store=self.store, rule=self.rule, timeout=timedelta(days=1), tell=lambda case: None)
+        return await votes.record(case.case_id, approval())
 
     def actions(self) -> list[str]:
         """What the ledger has."""
@@ -268,6 +293,74 @@ async def test_what_a_dead_process_had_begun_is_repeated_only_where_the_tool_say
         await shop.executor.recover()
         endings = [(await shop.executor.execute(case.case_id)).status for case in cases]
         assert endings == [Status.OUTCOME_UNKNOWN, Status.EXECUTED] and shop.calls == ["a"]
+
+
+async def test_what_a_dead_process_had_begun_is_not_repeated_by_a_tool_that_has_changed(
+    tmp_path: Path,
+) -> None:
+    """Whatever it declares now, it is not what was approved."""
+    async with workshop(tmp_path) as shop:
+        shop.definition = "d" * 64
+        case = await shop.approved("set_text")
+        assert case.definition_sha256 == "d" * 64
+
+        def begin(connection: Connection) -> Case:
+            return transition(connection, case, Status.EXECUTING, claimed_by="a process that died")
+
+        await shop.store.change(case.case_id, begin)
+        await shop.executor.recover()
+        shop.definition = "e" * 64
+        assert (await shop.executor.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
+        assert shop.calls == []
+
+
+async def test_a_tool_that_changes_after_the_last_check_is_not_called(tmp_path: Path) -> None:
+    """The very tool that is about to run is looked at; the agent reads why it did not."""
+    async with workshop(tmp_path) as shop:
+        shop.definition = "d" * 64  # what the judge has seen is not what is there now
+        case = await shop.executor.execute((await shop.approved("note")).case_id)
+        assert shop.calls == [] and case.outcome is not None and case.outcome.is_error
+        assert "changed in the moment before its call; it was not called" in str(case.outcome.result)
+
+
+async def test_a_policy_that_comes_into_force_while_a_call_is_claimed_is_asked_before_it_runs(
+    tmp_path: Path,
+) -> None:
+    """The claim holds only for the policy that is in force then."""
+
+    class Shop(Workshop):
+        rulings = 0
+
+        @property
+        def policy_sha256(self) -> str:
+            return "012"[min(self.rulings, 2)] * 64  # another one after each of the first two rulings
+
+        async def rule(self, call: ToolCall) -> Assessment:
+            ruled = assessment_of(call, policy_sha256=self.policy_sha256)
+            self.rulings += 1
+            return ruled.model_copy(update={"definition_sha256": "d" * 64})
+
+    async with open_store(tmp_path) as store:
+        shop = Shop(store, tmp_path)
+        shop.definition = "d" * 64
+        case = await shop.executor.execute((await shop.approved("note")).case_id)
+        assert case.status is Status.PENDING_REVIEW and shop.calls == []
+        assert case.assessment is not None and case.assessment.reopened_because is not None
+        assert "The policy was changed" in case.assessment.reopened_because
+
+
+async def test_a_replayed_run_of_a_call_that_went_back_leaves_no_trace_of_a_refusal(tmp_path: Path) -> None:
+    """It is no attempt without authority, and it finds the case where it stands."""
+    async with workshop(tmp_path) as shop:
+        shop.definition = "d" * 64
+        case = await shop.approved("note")
+        shop.definition = "e" * 64
+        for _ in range(3):
+            assert (await shop.executor.execute(case.case_id)).status is Status.PENDING_REVIEW
+        await decisions(shop.store).record(case.case_id, rejection())
+        assert (await shop.executor.execute(case.case_id)).reported_at is not None
+        assert "execute.refused" not in shop.actions() and shop.calls == []
+        assert shop.actions().count("decide.reopened") == 1
 
 
 async def test_what_is_being_executed_is_not_begun_again_even_if_nobody_has_cleared_up(

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
-from store import open_case, open_store, settings_of_test, tool_call
+from store import assessment_of, open_case, open_store, settings_of_test, tool_call
 
-from atlas.cases import transition
+from atlas.cases import add_assessment, transition
 from atlas.models import Case, Status
 from atlas.notifications import Notifier
 
@@ -33,10 +33,14 @@ async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
     port = server.sockets[0].getsockname()[1]
     notifier = Notifier(settings_of_test(tmp_path, atlas_notify_url=f"http://127.0.0.1:{port}/notices"))
     async with server, open_store(tmp_path) as store:
-        case = await open_case(store, tool_call("modify_welfare_record", secret="of a person"))
+        call = tool_call("modify_welfare_record", secret="of a person")
+        claims = {"intent": "close the file\u202e", "user_request": None}
+        case = await open_case(store, call.model_copy(update=claims))
 
         def wait(connection: Connection) -> Case:
-            return transition(connection, case, Status.PENDING_REVIEW)
+            because = {"reopened_because": "It changed."}
+            judged = assessment_of(case.call).model_copy(update=because)
+            return transition(connection, add_assessment(connection, case, judged), Status.PENDING_REVIEW)
 
         notifier.review_requested(await store.change(case.case_id, wait))
 
@@ -44,4 +48,6 @@ async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
         await notifier.close()
     assert first == second
     assert first["kind"] == "review_requested" and first["event_id"] == case.case_id
+    assert first["agent_claims"] == {"intent": "close the file"}  # marked as claims, and nothing hidden
+    assert first["reopened_because"] == "It changed."
     assert "of a person" not in json.dumps(first)

@@ -16,6 +16,7 @@ class ToolFacts(Frozen):
     is_destructive: bool | None = None
     is_idempotent: bool | None = None
     is_open_world: bool | None = None
+    definition_sha256: str | None = None  # of all that it says; None where there is no such tool
     upstream: str | None = None  # the server behind the gateway that offers it; None for a built-in tool
     tags: tuple[str, ...] = ()
 

@@ -11,10 +11,10 @@ from fastmcp.exceptions import NotFoundError, ToolError
 from atlas.upstreams.audience import Audience
 from atlas.upstreams.completions import add_completions
 from atlas.upstreams.config import UpstreamConfig
-from atlas.upstreams.provider import UPSTREAM, UpstreamProvider
+from atlas.upstreams.provider import UpstreamProvider
 from atlas.upstreams.upstream import Upstream
 
-__all__ = ["UPSTREAM", "Upstreams", "unknown_tool"]
+__all__ = ["Upstreams", "unknown_tool"]
 
 START_SECONDS = 4.0  # for which the start of the gateway waits for servers; they may come later
 

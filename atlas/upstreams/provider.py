@@ -18,9 +18,8 @@ from pydantic import Field, ValidationError
 
 from atlas.client_errors import without_reserved
 from atlas.errors import AnswerLost, UpstreamMissing
+from atlas.models import UPSTREAM_META
 from atlas.upstreams.upstream import Offer, Upstream
-
-UPSTREAM = "io.atlas/upstream"  # in the `_meta` of what an upstream offers: its name in the file
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +215,7 @@ def _prompt(upstream: Upstream, offered: mcp.Prompt) -> UpstreamPrompt:
 
 def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
     """What the upstream says beside it, with its name set by us, so that it cannot pose as another."""
-    return (said or {}) | {UPSTREAM: upstream.name}
+    return (said or {}) | {UPSTREAM_META: upstream.name}
 
 
 async def _read(upstream: Upstream, uri: str) -> ResourceResult:

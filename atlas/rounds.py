@@ -1,0 +1,33 @@
+"""The rounds of a case: when tool or policy have changed it is judged anew, and only the newest counts."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas.case_tables import cases
+from atlas.models import Case
+
+
+def of_this_round(table: sa.Table) -> sa.ColumnElement[bool]:
+    """The condition that a row of the table is about the newest round of its case."""
+    return sa.and_(table.c.case_id == cases.c.case_id, table.c.round_number == cases.c.round_number)
+
+
+def round_of(case: Case) -> dict[str, Any]:
+    """The key of what is judged or decided of a case in its newest round."""
+    return {"case_id": case.case_id, "round_number": case.round_number}
+
+
+def adopt_definition(connection: Connection, case: Case, sha256: str) -> Case:
+    """Note the definition of a case's tool, where none was recorded when the case was admitted."""
+    change = cases.update().where(cases.c.case_id == case.case_id, cases.c.definition_sha256.is_(None))
+    connection.execute(change.values(definition_sha256=sha256))
+    return case.model_copy(update={"definition_sha256": sha256})
+
+
+def next_round(case: Case, *, definition_sha256: str | None) -> Case:
+    """The case as it is judged anew, which the next transition writes: nothing is judged or decided in it."""
+    fresh = {"inquiry": None, "assessment": None, "decision": None, "expires_at": None}
+    number = {"round_number": case.round_number + 1, "definition_sha256": definition_sha256}
+    return case.model_copy(update=fresh | number)

@@ -1,0 +1,201 @@
+"""Cases that are judged anew: when, why, what is withdrawn, and what of an old case stays as it was."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import Connection
+from store import approval, assessment_of, open_case, open_store, ruling
+
+from atlas import ledger
+from atlas.cases import CaseStore, add_assessment, add_decision, read_approvals, read_case
+from atlas.database import now
+from atlas.decide import Decisions, decide_by_score, send_back
+from atlas.errors import CallChanged, ReviewExpired
+from atlas.models import Assessment, Case, Decision, Ruling, Status, ToolCall, Verdict
+from atlas.reopen import what_changed
+
+DAY = timedelta(days=1)
+DEFINED, REDEFINED = "d" * 64, "e" * 64
+
+
+def judged(call: ToolCall, *, definition: str | None = DEFINED, **fields: Any) -> Assessment:
+    """What a policy says of a call, with such a definition of its tool."""
+    assessed = assessment_of(call, **fields)
+    return assessed.model_copy(update={"definition_sha256": definition})
+
+
+async def waiting(store: CaseStore, **fields: Any) -> Case:
+    """A case that waits for a person, with the definition of its tool on record."""
+    case = await open_case(store)
+
+    def judge(connection: Connection) -> Case:
+        assessed = add_assessment(connection, case, judged(case.call, **fields))
+        return decide_by_score(connection, assessed, timeout=DAY)
+
+    return await store.change(case.case_id, judge)
+
+
+def decisions_under(store: CaseStore, told: list[Case] | None = None, **fields: Any) -> Decisions:
+    """Takes decisions while policy and tool are as the fields say."""
+
+    async def rule(call: ToolCall) -> Assessment:
+        return judged(call, **fields)
+
+    tell = (told if told is not None else []).append
+    return Decisions(store=store, rule=rule, timeout=DAY, tell=tell)
+
+
+async def said(store: CaseStore, case: Case, ruled: Assessment) -> str | None:
+    """What has changed."""
+    return await store.database.read(lambda connection: what_changed(connection, case, ruled))
+
+
+OTHER = {"policy_sha256": "1" * 64}
+POLICIES = [
+    ({}, "nothing that concerns this call"),
+    ({"floor": 70}, "floor 0 -> 70"),
+    ({"score": 90}, "score 80 -> 90"),
+    ({"approvals": 2, "reviewers": ("a", "b")}, "approvals 1 -> 2, reviewers everybody -> a, b"),
+    ({"review_seconds": 90}, "time to decide the usual -> 0:01:30"),
+    ({"classification": "other"}, "classification test -> other"),
+    ({"legal_basis": "a law"}, "legal basis none -> a law"),
+    ({"rationale": "Another."}, "its reasons"),
+    ({"is_denied": True}, "it denies this call"),
+    ({"rules": ("another rule",)}, "nothing that concerns this call"),
+]
+
+
+@pytest.mark.parametrize(("fields", "told"), POLICIES)
+async def test_what_the_policy_says_otherwise_is_told(
+    tmp_path: Path, fields: dict[str, Any], told: str
+) -> None:
+    """Of each thing that a rule can give."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store)
+        ruled = judged(case.call).model_copy(update={"ruling": ruling(**(OTHER | fields))})
+        assert await said(store, case, ruled) == f"The policy was changed since this call was judged: {told}."
+
+
+@pytest.mark.parametrize("before", [None, ruling()])
+async def test_a_policy_that_can_or_cannot_be_applied_any_more_is_another_one(
+    tmp_path: Path, before: Ruling | None
+) -> None:
+    """The same failure twice is not."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store)
+        assert case.assessment is not None
+        case = case.model_copy(update={"assessment": case.assessment.model_copy(update={"ruling": before})})
+        for after in (None, ruling()):
+            told = await said(store, case, judged(case.call).model_copy(update={"ruling": after}))
+            assert (told is None) == (before == after)
+
+
+async def test_what_was_judged_on_another_definition_than_it_was_admitted_with_has_changed(
+    tmp_path: Path,
+) -> None:
+    """Whichever of the two the tool has now: it changed there and back."""
+    async with open_store(tmp_path) as store:
+        case = (await waiting(store)).model_copy(update={"definition_sha256": REDEFINED})
+        for present in (DEFINED, REDEFINED):
+            told = await said(store, case, judged(case.call, definition=present))
+            assert told is not None and "has changed" in told
+
+
+async def test_what_is_judged_anew_is_for_a_person_and_nothing_that_was_decided_counts(
+    tmp_path: Path,
+) -> None:
+    """The score is not below the threshold, nor below the model's; the time begins anew."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store, approvals=2)
+        await decisions_under(store, approvals=2).record(case.case_id, approval("sarah"))
+        changed = judged(case.call, definition=REDEFINED, risk_score=5)
+
+        def back(connection: Connection) -> Case:
+            case_now = read_case(connection, case.case_id)
+            assert case_now.assessment is not None
+            assessed = case_now.assessment.model_copy(update={"model_score": 88, "model": "m"})
+            case_now = case_now.model_copy(update={"assessment": assessed})
+            return send_back(connection, case_now, changed, DAY, reason="It changed.")
+
+        await store.change(case.case_id, back)
+        after = await store.read(case.case_id)
+        assert after.status is Status.PENDING_REVIEW and after.round_number == 2
+        assert after.definition_sha256 == REDEFINED and after.decision is None
+        assert after.assessment is not None and after.assessment.reopened_because == "It changed."
+        assert (after.assessment.risk_score, after.assessment.model_score) == (88, 88)
+        assert after.expires_at and case.expires_at and after.expires_at > case.expires_at
+        assert await store.database.read(lambda connection: read_approvals(connection, after)) == ()
+        entries = list(ledger.read(tmp_path / "atlas.db"))
+        assert ledger.verify(entries) == len(entries)
+        [reopened] = [entry["detail"] for entry in entries if entry["action"] == "decide.reopened"]
+        assert reopened["withdrawn_approvals"] == ["sarah"] and reopened["reason"] == "It changed."
+        assert reopened["definition_sha256"] == [DEFINED, REDEFINED]
+
+
+async def test_an_approval_that_comes_too_late_begins_no_new_review_whatever_has_changed(
+    tmp_path: Path,
+) -> None:
+    """Else a call could be kept waiting for ever."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store, review_seconds=0)
+        with pytest.raises(ReviewExpired):
+            await decisions_under(store, definition=REDEFINED).record(case.case_id, approval())
+        assert (await store.read(case.case_id)).round_number == 1
+
+
+async def test_a_reviewer_who_approves_while_the_case_is_judged_anew_approves_nothing(
+    tmp_path: Path,
+) -> None:
+    """Of the new round that reviewer has seen nothing."""
+    async with open_store(tmp_path) as store:
+        case, told = await waiting(store), []
+
+        async def rule(call: ToolCall) -> Assessment:
+            if not told:
+                with pytest.raises(CallChanged):
+                    await decisions_under(store, told, definition=REDEFINED).record(
+                        case.case_id, approval("desk")
+                    )
+            return judged(call, definition=REDEFINED)
+
+        slow = Decisions(store=store, rule=rule, timeout=DAY, tell=told.append)
+        with pytest.raises(CallChanged, match="has changed"):
+            await slow.record(case.case_id, approval("sarah"))
+        after = await store.read(case.case_id)
+        assert after.round_number == 2 and after.status is Status.PENDING_REVIEW
+        assert [each.case_id for each in told] == [case.case_id] * 2  # the reviewers were told
+
+
+async def test_what_was_approved_before_definitions_were_recorded_is_executed_as_it_was_approved(
+    tmp_path: Path,
+) -> None:
+    """An upgrade takes no approval away, also where it changes the policy."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store, definition=None)
+        decision = Decision(
+            decision=Verdict.APPROVED,
+            reviewer="r",
+            reason=None,
+            arguments_sha256=case.call.arguments_sha256,
+            decided_at=now(),
+        )
+        approved = await store.change(
+            case.case_id, lambda connection: add_decision(connection, case, decision)
+        )
+        assert await said(store, approved, judged(case.call, policy_sha256="1" * 64)) is None
+
+
+async def test_who_approves_an_old_case_that_still_waits_approves_the_tool_as_it_is_then(
+    tmp_path: Path,
+) -> None:
+    """From that moment on it is on record."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store, definition=None)
+        approved = await decisions_under(store).record(case.case_id, approval())
+        assert approved.status is Status.AUTHORIZED and approved.definition_sha256 == DEFINED
+        kept = await store.read(case.case_id)
+        assert kept.definition_sha256 == DEFINED
+        told = await said(store, kept, judged(case.call, definition=REDEFINED))
+        assert told is not None and "has changed" in told
