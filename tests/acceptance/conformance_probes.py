@@ -24,8 +24,8 @@ def add_probes(server: FastMCP) -> None:
         return json.dumps(ctx.request_context.meta or {})
 
     @server.tool
-    def tell_capabilities(ctx: Context) -> str:
-        """Tell what the client declares that it can be asked."""
+    def tell_capabilities(ctx: Context, is_held: bool = False) -> str:
+        """Tell what the client declares that it can be asked; a policy can have it held."""
         declared = ctx.session.client_capabilities or mt.ClientCapabilities()
         return json.dumps(sorted(declared.model_dump(exclude_none=True)))
 

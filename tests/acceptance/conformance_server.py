@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import mcp.types as mt
 import uvicorn
-from conformance_probes import add_probes
-from conformance_questions import add_questions
+from acceptance.conformance_probes import add_probes
+from acceptance.conformance_questions import add_questions
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.prompts import Message

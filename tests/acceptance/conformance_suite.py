@@ -13,7 +13,7 @@ from pathlib import Path
 from acceptance.npm_clients import NODE, PATH, NpmClients
 from gateway_process import START_SECONDS
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parent.parent
 SUITE_SECONDS = 120
 STARTED_AT = re.compile(r"-\d{4}-\d\d-\d\dT[\d-]+Z$")  # at the end of the name of a scenario's folder
 POLICY = """
@@ -101,7 +101,8 @@ async def fixture_server(directory: Path, way: str = "http") -> AsyncIterator[st
     """The URL of the fixture, which runs as a process of its own, over streamable HTTP or `sse`."""
     with (directory / "fixture.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(HERE / "conformance_server.py"), way),
+            *(sys.executable, "-m", "acceptance.conformance_server", way),
+            cwd=TESTS,
             stdout=subprocess.PIPE,
             stderr=log,
         )
