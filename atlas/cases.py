@@ -134,12 +134,8 @@ def insert_case(
     )
     if definition is not None:
         keep_definition(connection, definition)
-    opened: dict[str, Any] = {
-        "case_id": case.case_id,
-        "status": case.status.value,
-        "opened_at": case.opened_at,
-    }
-    opened["definition_sha256"] = case.definition_sha256
+    opened = case.model_dump(include={"case_id", "opened_at", "definition_sha256"})
+    opened["status"] = case.status.value
     called = call.model_dump(include=set(_CALLED))
     said = {
         "arguments": json.dumps(call.arguments),
