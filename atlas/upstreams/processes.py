@@ -26,7 +26,7 @@ from atlas.upstreams.wires import LONGEST_ANSWER, TOO_LONG, RelaySession, Wire
 
 GRACE_SECONDS = 2.0  # to end by itself when its input is closed, and again after SIGTERM
 LAST_SECONDS = 0.5  # between the end of what it prints and its own
-NO_OUTPUT = "its process closed its output"
+NO_OUTPUT, NO_INPUT = "its process closed its output", "its process no longer reads"
 
 Incoming = SessionMessage | Exception
 
@@ -87,11 +87,7 @@ async def _read(process: Process, to_session: MemoryObjectSendStream[Incoming], 
                     wire.note_broken(TOO_LONG)
                     break
         finally:
-            with anyio.CancelScope(shield=True):
-                has_ended = await _has_ended(process, seconds=LAST_SECONDS)
-            wire.note_broken(
-                f"its process ended with status {process.returncode}" if has_ended else NO_OUTPUT
-            )
+            wire.note_broken(await _why_over(process, otherwise=NO_OUTPUT))
             to_session.close()  # the session tells everybody who waits
 
 
@@ -114,7 +110,14 @@ async def _write(
             text = sent.message.model_dump_json(by_alias=True, exclude_unset=True)
             await process.stdin.send(f"{text}\n".encode())
     except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-        wire.note_broken("its process no longer reads")
+        wire.note_broken(await _why_over(process, otherwise=NO_INPUT))
+
+
+async def _why_over(process: Process, *, otherwise: str) -> str:
+    """Why nothing more comes or goes: its process ended, if it does so in a moment."""
+    with anyio.CancelScope(shield=True):
+        has_ended = await _has_ended(process, seconds=LAST_SECONDS)
+    return f"its process ended with status {process.returncode}" if has_ended else otherwise
 
 
 async def _end(process: Process) -> None:
