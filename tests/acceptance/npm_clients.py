@@ -70,6 +70,11 @@ class NpmClients:
         """The {"tools", "results"} of an agent that lists the tools and then makes the calls."""
         return await self._run(self._script, kind, url, json.dumps(calls))
 
+    async def typescript_follows(self, kind: str, url: str, tool: str, arguments: dict[str, Any]) -> Any:
+        """The resource of a held call as it is when the call is over, for an agent that subscribes to it."""
+        calls = json.dumps([(tool, arguments)])
+        return (await self._run(self._script, kind, url, calls, "follow"))["followed"][0]
+
     async def _run(self, *command: str | Path) -> Any:
         process = await asyncio.create_subprocess_exec(
             NODE,

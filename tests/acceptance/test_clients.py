@@ -22,7 +22,9 @@ from gateway_process import (
     eventually,
     outcome,
     reference_in,
+    status_of,
     text_of,
+    waiting_case,
 )
 from mcp import ClientSession
 from mcp.client.sse import sse_client
@@ -245,6 +247,44 @@ async def test_the_typescript_sdk_takes_pending_and_executed_answers(
     executed = second["results"][0]
     assert executed["structuredContent"]["status"] == "EXECUTED"
     assert "now due on" in executed["content"][1]["text"]
+
+
+@pytest.mark.npm
+@pytest.mark.timeout(400)
+@TRANSPORTS
+async def test_the_typescript_sdk_gets_what_it_calls_again(
+    running: GatewayProcess, npm: NpmClients, kind: str, path: str
+) -> None:
+    """The stored result is one that it takes, of a tool that has an output schema of its own."""
+    arguments, url = risky(), running.url + path
+    first = await npm.typescript(kind, url, ("request_payment_extension", arguments))
+    case_id = first["results"][0]["structuredContent"]["case_id"]
+    await running.decide(case_id)
+
+    async def is_executed() -> bool:
+        return status_of(running, case_id) == "EXECUTED"
+
+    await eventually(is_executed)
+    again = (await npm.typescript(kind, url, ("request_payment_extension", arguments)))["results"][0]
+    assert "now due on" in again["structuredContent"]["result"]
+    assert again["_meta"]["io.atlas/case"]["ref"] == case_id
+
+
+@pytest.mark.npm
+@pytest.mark.timeout(400)
+@TRANSPORTS
+async def test_the_typescript_sdk_subscribes_and_reads_the_refusal(
+    running: GatewayProcess, npm: NpmClients, kind: str, path: str
+) -> None:
+    """It is told of the change, and finds the reviewer's reason in the resource."""
+    arguments = risky()
+    following = asyncio.create_task(
+        npm.typescript_follows(kind, running.url + path, "request_payment_extension", arguments)
+    )
+    case_id = await waiting_case(running, arguments["reason"])
+    await running.decide(case_id, "REJECTED", reason="follow this")
+    case = await following
+    assert (case["case_id"], case["status"], case["reason"]) == (case_id, "REJECTED", "follow this")
 
 
 # Who is turned away
