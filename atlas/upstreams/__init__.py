@@ -58,6 +58,8 @@ class Upstreams:
     async def open(self, server: FastMCP) -> AsyncIterator[None]:
         """Reach them all, wait a moment for those that answer, and let go of them at the end."""
         self._own = frozenset(tool.name for tool in await server.local_provider.list_tools())
+        for upstream in self.all:
+            upstream.known.clear()
         runs = [asyncio.create_task(upstream.run()) for upstream in self.all]
         try:
             if runs:

@@ -47,7 +47,8 @@ class Upstream:
         self.config = config
         self.offer: Offer | None = None
         self.problem: str | None = "it was not reached yet"
-        self.known = asyncio.Event()  # it was reached, or the first attempt has failed
+        self.known = asyncio.Event()  # nothing is to be waited for: the first attempt to reach it is over
+        self.known.set()  # and before run() none is made
         self._changed = changed
         self._connections = Connections(config, self._hear)
         self._stale = asyncio.Event()

@@ -1,4 +1,4 @@
-"""MCP clients from npm, installed by the tests that use them."""
+"""MCP clients and servers from npm, installed by the tests that use them."""
 
 import asyncio
 import json
@@ -20,6 +20,9 @@ PACKAGES = (
     "@modelcontextprotocol/inspector@2.12.0",
     "@modelcontextprotocol/sdk@1.32.2",
     "mcp-remote@0.15.1",
+    "@modelcontextprotocol/server-everything@2026.8.31",
+    "@modelcontextprotocol/server-filesystem@2026.8.31",
+    "@modelcontextprotocol/server-memory@2026.8.31",
 )
 PATH = f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"  # what npm starts looks for node there
 MACHINES_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # Node has a list of its own, and takes more
@@ -59,6 +62,11 @@ class NpmClients:
     def directory() -> Path:
         """Where they are installed."""
         return Path(os.environ.get("ATLAS_TEST_NPM") or ROOT / ".npm-tests")
+
+    def server(self, name: str, *arguments: str, **env: str) -> dict[str, Any]:
+        """What stands in an `mcpServers` file for one of the reference servers."""
+        script = self._modules / "@modelcontextprotocol" / f"server-{name}" / "dist" / "index.js"
+        return {"command": str(NODE), "args": [str(script), *arguments], "env": env}
 
     async def inspect(self, url: str, *arguments: str) -> Any:
         """What the Inspector's command line prints as JSON."""
