@@ -8,7 +8,7 @@ again and reads the resource.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,6 +73,8 @@ class Subscriptions:
     def close(self) -> None:
         """End the open streams, so that their clients know that it was meant."""
         self._listening.close()
+        for task in self._telling:
+            task.cancel()
 
     async def _subscribe(self, context: Request, params: SubscribeRequestParams) -> EmptyResult:
         uri, connection = str(params.uri), context.session._connection
@@ -89,6 +91,7 @@ class Subscriptions:
             uris.add(uri)
             self._followers[uri] += 1
             self._tell_followed()
+            self._spawn(self._catch_up([uri]))
         return EmptyResult()
 
     async def _unsubscribe(self, context: Request, params: UnsubscribeRequestParams) -> EmptyResult:
@@ -106,7 +109,14 @@ class Subscriptions:
             uris = [uri for uri in asked[:MOST_SUBSCRIPTIONS] if await self._may_follow(uri)]
         honored = params.notifications.model_copy(update={"resource_subscriptions": uris or None})
         with self._following(uris):
+            self._spawn(self._catch_up(uris))  # runs when the stream below is there and waits for its client
             return await self._listening(context, params.model_copy(update={"notifications": honored}))
+
+    async def _catch_up(self, uris: list[str]) -> None:
+        """Tell of what changed after it was seen that the subscriber may follow, and before it did."""
+        for uri in uris:
+            if uri.startswith(PREFIX):
+                self._case_changed(await self._store.read(uri.removeprefix(PREFIX)))
 
     async def _may_follow(self, uri: str) -> bool:
         """Whether whoever makes the present request may read a resource; a case's state is noted."""
@@ -149,7 +159,10 @@ class Subscriptions:
         if uri not in self._followers or self._told.get(uri) is case.status:
             return
         self._told[uri] = case.status
-        task = asyncio.create_task(self.publish(ResourceUpdated(uri)))
+        self._spawn(self.publish(ResourceUpdated(uri)))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
 
@@ -157,6 +170,6 @@ class Subscriptions:
         try:
             told = connection.notify("notifications/resources/updated", {"uri": uri})
             await asyncio.wait_for(told, NOTIFY_SECONDS)
-        except asyncio.TimeoutError:
-            logger.info("A subscriber does not read what it is sent; its subscriptions end")
+        except Exception as error:  # a time-out above all: it does not read
+            logger.info("A subscriber cannot be told; its subscriptions end: %s", type(error).__name__)
             self._forget(connection)

@@ -28,6 +28,7 @@ def note(line: str) -> None:
 def add_talking_tools(server: FastMCP, office: tools.WelfareOffice) -> None:
     """Offer the office's tools, and these."""
     add_welfare_tools(server, office)
+    add_watched_resource(server)
 
     @server.tool
     async def talk(word: str, context: Context) -> str:
@@ -66,6 +67,15 @@ def add_talking_tools(server: FastMCP, office: tools.WelfareOffice) -> None:
             return InputRequiredResult(input_requests={"desk": QUESTION}, request_state=f"asked {word}")
         note(f"{word}: {context.input_responses['desk'].content}")  # type: ignore[union-attr]
         return f"{word} at {context.input_responses['desk'].content} after {context.request_state}"  # type: ignore[union-attr]
+
+
+def add_watched_resource(server: FastMCP) -> None:
+    """Offer a resource that is not the gateway's own."""
+
+    @server.resource("test://watched")
+    async def watched() -> str:
+        """A text."""
+        return "watched"
 
 
 if __name__ == "__main__":

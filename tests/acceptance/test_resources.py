@@ -5,6 +5,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import mcp_types
@@ -33,6 +34,7 @@ pytestmark = [
     ),  # in the era that is not tested here
 ]
 
+SCRIPT = Path(__file__).parent / "gateway_with_tools.py"
 TOOL = "request_payment_extension"
 HANDSHAKE = pytest.mark.parametrize("kind", ["sse", "http"])
 
@@ -40,7 +42,7 @@ HANDSHAKE = pytest.mark.parametrize("kind", ["sse", "http"])
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """One gateway for all tests of this module, which may restart it."""
-    process = GatewayProcess(tmp_path_factory.mktemp("resources"))
+    process = GatewayProcess(tmp_path_factory.mktemp("resources"), script=SCRIPT)
     await process.start()
     yield process
     await process.kill()
@@ -168,6 +170,18 @@ async def test_nobody_else_reads_or_subscribes_to_a_case(running: GatewayProcess
         assert f"atlas://cases/{case_id}" in str(await agent.list_resources())
         templates = (await agent.list_resource_templates()).resource_templates
     assert [template.uri_template for template in templates] == ["atlas://cases/{ref}"]
+
+
+async def test_a_resource_that_is_not_a_case_can_be_subscribed_to_as_well(running: GatewayProcess) -> None:
+    """Whatever is there to be read, in both eras."""
+    async with handshake_client(running, "http", Updates()) as agent:
+        await agent.subscribe_resource("test://watched")
+        await agent.unsubscribe_resource("test://watched")
+    async with (
+        task_client(running.url, AGENT_KEY) as agent,
+        agent.listen(resource_subscriptions=["test://watched", "test://none"]) as changes,
+    ):
+        assert changes.honored.resource_subscriptions == ["test://watched"]
 
 
 async def test_it_ends_on_ctrl_c_although_somebody_listens(running: GatewayProcess) -> None:

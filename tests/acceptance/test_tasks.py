@@ -1,5 +1,6 @@
 """Calls as tasks: for clients that declare the extension, over a restart, and for their own agent only."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import mcp_types
 import pytest
 import pytest_asyncio
+from acceptance.npm_clients import NpmClients
 from acceptance.task_client import TASKS, about, start, task_client
 from gateway_process import (
     AGENT_KEY,
@@ -16,6 +18,7 @@ from gateway_process import (
     GatewayProcess,
     eventually,
     reference_in,
+    waiting_case,
 )
 from mcp.shared.exceptions import MCPError
 
@@ -171,3 +174,16 @@ async def test_the_shape_on_the_wire_is_that_of_the_extension(running: GatewayPr
     assert (started["resultType"], started["status"], started["ttlMs"]) == ("task", "working", None)
     found = await post("server/discover", {})
     assert found["capabilities"]["extensions"][TASKS] == {}
+
+
+@pytest.mark.npm
+@pytest.mark.timeout(400)
+async def test_the_inspector_waits_for_its_task(running: GatewayProcess) -> None:
+    """A client with tasks of its own asks until the result is there, and prints it as the call's."""
+    npm = NpmClients.install()
+    arguments = ("beneficiary_id=BEN-123", "reason=inspect a task")
+    named = [part for argument in arguments for part in ("--tool-arg", argument)]
+    command = ("--protocol-era", "auto", "--method", "tools/call", "--tool-name", TOOL, *named)
+    printing = asyncio.create_task(npm.inspect(f"{running.url}/mcp", *command))
+    await running.decide(await waiting_case(running, "inspect a task"))
+    assert "now due on" in (await printing)["result"]["content"][0]["text"]

@@ -137,6 +137,26 @@ async def test_a_tool_goes_on_talking_when_its_agent_has_left(running: GatewayPr
     assert not result.is_error and f"talked on {word}" in text_of(result)
 
 
+async def test_a_tool_goes_on_talking_when_its_agent_was_answered(tmp_path: Path) -> None:
+    """The grace ends while the tool runs: the notice is the answer, and what is sent later harms nobody."""
+    gateway = GatewayProcess(tmp_path, script=SCRIPT, ATLAS_REVIEW_GRACE_SECONDS="1.5")
+    await gateway.start()
+    try:
+        for kind in KINDS:
+            heard = Heard()
+            async with listening(gateway, kind, heard) as agent:
+                asked = asyncio.create_task(call(agent, "talk_on", word=f"late {kind}"))
+                await gateway.decide(await waiting_case(gateway, f"late {kind}"))
+                case_id = reference_in(await asked)
+                assert any(message == f"late {kind}" for _, message in heard.progress)
+                (tmp_path / "release").touch()
+                result = await outcome(agent, case_id)
+            assert not result.is_error and f"talked on late {kind}" in text_of(result)
+            (tmp_path / "release").unlink()
+    finally:
+        await gateway.kill()
+
+
 @pytest.mark.parametrize("kind", ["sse", "legacy"])
 async def test_a_tool_can_ask_its_waiting_agent(running: GatewayProcess, kind: str) -> None:
     """Elicitation reaches the agent that waits, and its answer the tool."""
