@@ -109,6 +109,9 @@ async def test_a_gateway_starts_without_its_servers_and_says_which_are_missing_a
             assert isinstance(reason, ToolError)
             assert str(reason) == "The server dead cannot be reached: All connection attempts failed."
             assert isinstance(front.upstreams.unknown("nobody_has"), NotFoundError)
+            async with Client(front.server) as agent:
+                [place] = [tool for tool in await agent.list_tools() if tool.name == "get_outcome"]
+            assert "The server typo cannot be reached: its command, or" in str(place.description)
 
 
 async def test_a_program_that_ends_at_once_is_missing(tmp_path: Path) -> None:
@@ -225,8 +228,12 @@ async def test_a_name_belongs_to_the_gateway_first_and_then_to_the_first_server(
         second=fixture | {"atlas": {"prefix": "", "tools": {"exclude": ["add", "shout"]}}},
     ) as front:
         await front.until_there("first")
-        problem = await front.until_missing("second")
-        assert problem == "its tools get_outcome, note are hidden, because others have their names"
+
+        async def is_reported() -> bool:
+            problem = front.upstreams.report()["second"].get("problem")
+            return problem == "its tools get_outcome, note are hidden, because others have their names"
+
+        await eventually(is_reported)
         tools = {
             tool.name: (tool.meta or {}).get("io.atlas/upstream") for tool in await front.server.list_tools()
         }
