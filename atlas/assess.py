@@ -160,25 +160,27 @@ class Assessments:
         )
 
     async def _question(self, call: ToolCall, tool: Tool | None) -> Question:
-        await self._keep(tool)
+        facts = await self._kept_facts(tool, call.tool_name)
         try:
             arguments = as_the_tool_takes_them(tool, call.arguments)
         except ValidationError:  # the tool has changed since they were checked, and so a person decides
             arguments = call.arguments
         return Question(
-            tool=facts_of(tool, call.tool_name),
+            tool=facts,
             arguments=arguments,
             principal=call.principal,
             intent=call.intent,
             user_request=call.user_request,
         )
 
-    async def _keep(self, tool: Tool | None) -> None:
-        """Have the definition on record before anything refers to it."""
-        definition = definition_of(tool) if tool else None
-        if definition is not None and definition.sha256 not in self._kept:
+    async def _kept_facts(self, tool: Tool | None, tool_name: str) -> ToolFacts:
+        """What the tool says of itself, with its definition on record before anything refers to it."""
+        facts = facts_of(tool, tool_name)
+        if tool is not None and facts.definition_sha256 not in self._kept:
+            definition = definition_of(tool)
             await self._store.database.write(partial(keep_definition, definition=definition))
             self._kept.add(definition.sha256)
+        return facts
 
 
 async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:
