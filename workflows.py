@@ -86,8 +86,8 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
         # it is replayed through here then, the case store says the same, or that the case went on without it;
         # as the steps stand in one row, it finds its place among them, or ends as the case has.
         standing = _standing(await stage.execute(case_id))
-        if standing["status"] != Status.PENDING_REVIEW.value:
-            break
+        if standing["status"] != Status.PENDING_REVIEW.value or not standing["is_judged_anew"]:
+            break  # it has ended, or this run had no authority
     return _report(standing) | {"case_id": case_id}
 
 
@@ -112,6 +112,7 @@ def _standing(case: Case) -> Standing:
     return {
         "status": case.status.value,
         "risk_score": case.assessment.risk_score if case.assessment else None,
+        "is_judged_anew": case.round_number > 1,
         "asked": case.inquiry.reference if case.inquiry else None,
         "wait_seconds": max(1, int(left) + 1),  # whole seconds that lead past the end of the review
     }

@@ -1,10 +1,10 @@
 """Stage 2: a call gets its risk score; whatever goes wrong on the way, a person decides.
 
 The policy rules first. A model, where one is configured, is asked as well; the score is the higher of the
-policy's floor and the model's score, so that a model can add to the policy but never go below it. Of a tool
-from elsewhere that has changed since the policy did, the policy knows nothing: a person decides.
+policy's floor and the model's score, so that a model can add to the policy but never go below it.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -21,20 +21,15 @@ from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
 from atlas.cases import CaseStore, add_assessment, add_inquiry, read_case
 from atlas.database import now
-from atlas.definitions import (
-    definition_of,
-    differences,
-    first_definition,
-    keep_definition,
-    note_first_definition,
-    read_definition,
-)
+from atlas.definitions import definition_of, keep_definition
 from atlas.errors import AssessorFailed
 from atlas.models import UPSTREAM_META, Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.notifications import Notifier
 from atlas.settings import Settings
+from atlas.vouching import vouched
 
 WORST_SCORE = 100
+LOOKUP_SECONDS = 10.0  # for a tool, when a call that was judged is to be approved or executed
 CHANGED_MEANWHILE = "The tool changed while a model judged the call."
 TOO_LONG = "The call is too long for a model to see all of it, or holds what cannot be shown to one."
 
@@ -83,7 +78,7 @@ class Assessments:
 
     async def rule(self, call: ToolCall) -> Assessment:
         """What the policy alone says of a call; if it cannot be applied, the worst score."""
-        return await self._rule(call, await self._question(call))
+        return await self._rule(call, await self._question(call, await self._present(call.tool_name)))
 
     @property
     def policy_sha256(self) -> str:
@@ -92,7 +87,15 @@ class Assessments:
 
     async def definition_sha256(self, tool_name: str) -> str | None:
         """The digest of a tool's definition; None if there is no such tool."""
-        return (await tool_facts(self._server, tool_name)).definition_sha256
+        return facts_of(await self._present(tool_name), tool_name).definition_sha256
+
+    async def _present(self, tool_name: str) -> Tool | None:
+        """The tool as it is now; None if it is not there, or cannot be looked up at the moment."""
+        try:
+            return await asyncio.wait_for(self._server.get_tool(tool_name), LOOKUP_SECONDS)
+        except Exception as error:  # nothing is approved or executed without it
+            logger.warning("The tool %s cannot be looked up: %s", tool_name, type(error).__name__)
+            return None
 
     def _record(self, connection: Connection, *, case_id: str, judged: Assessment | Inquiry | None) -> Case:
         case = read_case(connection, case_id)
@@ -104,7 +107,7 @@ class Assessments:
         return self._decide(connection, case)
 
     async def _judge(self, case: Case) -> Assessment | Inquiry:
-        question = await self._question(case.call)
+        question = await self._question(case.call, await self._server.get_tool(case.call.tool_name))
         ruled = await self._rule(case.call, question)
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
             return ruled  # denied, not to be judged by the policy, or so high that no model could change it
@@ -130,7 +133,8 @@ class Assessments:
 
     async def _rule(self, call: ToolCall, question: Question) -> Assessment:
         try:
-            ruling = await self._vouched(await self._policy.rule(question), question.tool)
+            ruling = await self._policy.rule(question)
+            ruling = await vouched(ruling, question.tool, self._store.database, threshold=self._threshold)
             return self._assessment(call, question.tool, ruling)
         except ConditionFailed as failure:
             logger.warning("A person decides, because a condition of the policy failed: %s", failure)
@@ -140,43 +144,6 @@ class Assessments:
             reason = f"The policy could not be applied: {type(error).__name__}."
             ruled = self._assessment(call, question.tool, None)
         return _worst(ruled, reason, assessor=ruled.assessor)
-
-    async def _vouched(self, ruling: Ruling, tool: ToolFacts) -> Ruling:
-        """The ruling; of an upstream tool that changed since the policy did, one that wants a person.
-
-        Its rules were written for what the tool was. They count again when the tool is what it was, or when
-        the policy file changes, because whoever edits it has looked.
-        """
-        if ruling.is_denied or tool.upstream is None or tool.definition_sha256 is None:
-            return ruling
-        first, present = (
-            await self._first_seen(tool.name, ruling, tool.definition_sha256),
-            tool.definition_sha256,
-        )
-        if first == present:
-            return ruling
-
-        def compare(connection: Connection) -> str:
-            return differences(read_definition(connection, first), read_definition(connection, present))
-
-        what = await self._store.database.read(compare)
-        reason = f"The tool {tool.name} has changed since the policy did, which does not know it so: {what}."
-        return ruling.model_copy(
-            update={
-                "score": max(ruling.score, self._threshold),
-                "floor": max(ruling.floor, self._threshold),
-                "rationale": f"{reason} {ruling.rationale}",
-            }
-        )
-
-    async def _first_seen(self, tool_name: str, ruling: Ruling, present: str) -> str:
-        """The digest of the tool's first definition under the policy: the present one, if it is new."""
-        database, key = self._store.database, (tool_name, ruling.policy_sha256)
-        first = await database.read(lambda connection: first_definition(connection, *key))
-        if first is None:
-            note = partial(note_first_definition, sha256=present, at=now())
-            first = await database.write(lambda connection: note(connection, *key))
-        return first
 
     def _assessment(self, call: ToolCall, tool: ToolFacts, ruling: Ruling | None) -> Assessment:
         return Assessment(
@@ -192,27 +159,28 @@ class Assessments:
             definition_sha256=tool.definition_sha256,
         )
 
-    async def _question(self, call: ToolCall) -> Question:
-        tool = await self._server.get_tool(call.tool_name)
-        await self._keep(tool)
+    async def _question(self, call: ToolCall, tool: Tool | None) -> Question:
+        facts = await self._kept_facts(tool, call.tool_name)
         try:
             arguments = as_the_tool_takes_them(tool, call.arguments)
         except ValidationError:  # the tool has changed since they were checked, and so a person decides
             arguments = call.arguments
         return Question(
-            tool=facts_of(tool, call.tool_name),
+            tool=facts,
             arguments=arguments,
             principal=call.principal,
             intent=call.intent,
             user_request=call.user_request,
         )
 
-    async def _keep(self, tool: Tool | None) -> None:
-        """Have the definition on record before anything refers to it."""
-        definition = definition_of(tool) if tool else None
-        if definition is not None and definition.sha256 not in self._kept:
+    async def _kept_facts(self, tool: Tool | None, tool_name: str) -> ToolFacts:
+        """What the tool says of itself, with its definition on record before anything refers to it."""
+        facts = facts_of(tool, tool_name)
+        if tool is not None and facts.definition_sha256 not in self._kept:
+            definition = definition_of(tool)
             await self._store.database.write(partial(keep_definition, definition=definition))
             self._kept.add(definition.sha256)
+        return facts
 
 
 async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:

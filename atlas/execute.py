@@ -267,14 +267,17 @@ class Executor:
 def _take(connection: Connection, case: Case, process_id: str, *, is_repeated: bool = False) -> Case:
     if is_repeated:
         return _take_again(connection, case, process_id)
-    _append(connection, case, ledger.Action.EXECUTING, arguments_sha256=case.call.arguments_sha256)
+    _append(connection, case, ledger.Action.EXECUTING, **_digests(case))
     return transition(connection, case, Status.EXECUTING, claimed_by=process_id)
 
 
 def _take_again(connection: Connection, case: Case, process_id: str) -> Case:
-    arguments_sha256 = case.call.arguments_sha256
-    _append(connection, case, ledger.Action.EXECUTING, arguments_sha256=arguments_sha256, repeated=True)
+    _append(connection, case, ledger.Action.EXECUTING, **_digests(case), repeated=True)
     return claim_again(connection, case, process_id)
+
+
+def _digests(case: Case) -> dict[str, str | None]:
+    return {"arguments_sha256": case.call.arguments_sha256, "definition_sha256": case.definition_sha256}
 
 
 def _refuse(connection: Connection, case: Case, reason: str) -> Case:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 from fastmcp import FastMCP
+from fastmcp.tools import Tool
 from injections import INJECTIONS, Injection
 from mcp.types import ToolAnnotations
 from store import approval, open_case, open_store, settings_of_test, tool_call
@@ -21,7 +23,7 @@ from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.cases import CaseStore
 from atlas.decide import Decisions, decide_by_score
-from atlas.models import Case, Status
+from atlas.models import UPSTREAM_META, Case, Status
 from atlas.notifications import Notifier
 from atlas.settings import Settings
 
@@ -270,7 +272,7 @@ async def test_of_two_questions_about_one_case_the_second_is_dropped(tmp_path: P
         second.reference = "fc-2"
         asked = await assessments_of(store, tmp_path, model=first).assess(case.case_id)
         late = assessments_of(store, tmp_path, model=second)
-        judged = await late._model.ask(await late._question(case.call))  # type: ignore[union-attr]
+        judged = await late._model.ask(await late._question(case.call, None))  # type: ignore[union-attr]
         late._judge = AsyncMock(return_value=judged)  # type: ignore[method-assign]
         assert (await late.assess(case.case_id)).inquiry == asked.inquiry
         await late._model.close()  # type: ignore[union-attr]
@@ -319,6 +321,130 @@ async def test_the_policy_rules_on_what_the_tool_will_get(
         case = await assessments.assess(case.case_id)
     assert (case.status is Status.DENIED) is is_denied
     assert case.call.arguments == {"days": given}  # what is executed stays as it came
+
+
+class Upstream:
+    """A server with one tool from elsewhere, which changes as the test likes."""
+
+    def __init__(self) -> None:
+        self.server = FastMCP("gateway")
+        self.change("Look.")
+
+    def change(self, description: str) -> None:
+        """Another description from now on."""
+
+        def check_status(text: str) -> str:
+            return text
+
+        tool = Tool.from_function(check_status, description=description, meta={UPSTREAM_META: "files"})
+        with suppress(KeyError):
+            self.server.local_provider.remove_tool("check_status")
+        self.server.add_tool(tool)
+
+
+SEEN = [
+    # what the tool says at each call, and whether the policy's score counts for it
+    (["Look.", "Look."], [True, True]),
+    (["Look.", "Delete.", "Delete.", "Look."], [True, False, False, True]),
+]
+
+
+@pytest.mark.parametrize(("said", "counts"), SEEN)
+@pytest.mark.parametrize("model", [None, 0], ids=["policy alone", "model"])
+async def test_an_upstream_tool_that_changed_since_the_policy_did_is_for_a_person_whatever_a_model_says(
+    tmp_path: Path, said: list[str], counts: list[bool], model: int | None
+) -> None:
+    """As long as it is not what it was when it was first seen under this policy."""
+    upstream, harmless = Upstream(), Says(lambda: GOOD | {"risk_score": model})
+    async with open_store(tmp_path) as store:
+        assessments = assessments_of(
+            store, tmp_path, server=upstream.server, model=None if model is None else harmless
+        )
+        approved = []
+        for number, description in enumerate(said):
+            upstream.change(description)
+            case = await open_case(store, tool_call("check_status", text=str(number)))
+            case = await assessments.assess(case.case_id)
+            approved.append(case.status is Status.AUTHORIZED)
+            assert case.assessment is not None and case.assessment.ruling is not None
+            assert ("its description" in case.assessment.ruling.rationale) is not approved[-1]
+    assert approved == counts
+
+
+async def test_an_upstream_tool_that_changed_is_known_again_when_the_policy_file_has_changed(
+    tmp_path: Path,
+) -> None:
+    """And what the policy denies stays denied, whatever the tool is."""
+    upstream = Upstream()
+    async with open_store(tmp_path) as store:
+        assessments = assessments_of(store, tmp_path, server=upstream.server)
+        await assessments.rule(tool_call("check_status", text="a"))
+        upstream.change("Delete.")
+        assert (await assessments.rule(tool_call("check_status", text="a"))).needs_person
+        (tmp_path / "policy.toml").write_text(LENIENT + "# looked at\n")
+        assessments._policy.reload()
+        assert not (await assessments.rule(tool_call("check_status", text="a"))).needs_person
+        (tmp_path / "policy.toml").write_text('[[rule]]\ntool = "check_status"\ndeny = true\n')
+        assessments._policy.reload()
+        upstream.change("Look.")
+        assert (await assessments.rule(tool_call("check_status", text="a"))).is_denied
+
+
+async def test_a_rule_that_names_the_changed_definition_vouches_for_it(tmp_path: Path) -> None:
+    """Also if another one was the first to be seen under this file."""
+    upstream = Upstream()
+    upstream.change("Delete.")
+    pinned = f'definition = "sha256:{await definition_of_upstream(upstream)}"\n'
+    async with open_store(tmp_path) as store:
+        assessments = assessments_of(store, tmp_path, server=upstream.server, policy=LENIENT + pinned)
+        upstream.change("Look.")
+        assert (await assessments.rule(tool_call("check_status", text="a"))).needs_person
+        upstream.change("Delete.")
+        assert not (await assessments.rule(tool_call("check_status", text="a"))).needs_person
+
+
+async def definition_of_upstream(upstream: Upstream) -> str | None:
+    """The digest of what the tool is now."""
+    return (await tool_facts(upstream.server, "check_status")).definition_sha256
+
+
+async def test_a_model_that_was_asked_about_what_the_tool_was_has_judged_nothing(tmp_path: Path) -> None:
+    """The tool changed between the question and the answer."""
+    upstream = Upstream()
+    async with open_store(tmp_path) as store:
+        case = await open_case(store, tool_call("check_status", text="a"))
+        assessments = assessments_of(
+            store, tmp_path, server=upstream.server, model=SaysLater(lambda: GOOD | {"risk_score": 0})
+        )
+        assert (await assessments.assess(case.case_id)).inquiry is not None
+        upstream.change("Delete.")
+        case = await assessments.assess(case.case_id)
+        assert case.status is Status.PENDING_REVIEW and case.assessment is not None
+        assert "changed while a model judged the call" in case.assessment.rationale
+
+
+async def test_a_tool_that_cannot_be_looked_up_is_not_there(tmp_path: Path) -> None:
+    """Nothing is approved or executed then; that its server does not answer is no change of it."""
+
+    class Broken(FastMCP[Any]):
+        async def get_tool(self, name: str, version: Any = None) -> Tool | None:
+            raise ConnectionError
+
+    async with open_store(tmp_path) as store:
+        assessments = assessments_of(store, tmp_path, server=Broken("broken"))
+        assert await assessments.definition_sha256("check_status") is None
+        assert (await assessments.rule(tool_call("check_status"))).definition_sha256 is None
+
+
+async def test_a_call_whose_arguments_its_changed_tool_does_not_take_can_still_be_put_before_a_person(
+    tmp_path: Path,
+) -> None:
+    """They were checked when it was another one."""
+    upstream = Upstream()
+    async with open_store(tmp_path) as store:
+        assessments = assessments_of(store, tmp_path, server=upstream.server)
+        ruled = await assessments.rule(tool_call("check_status", number=7))
+        assert ruled.definition_sha256 is not None and ruled.ruling is not None
 
 
 async def test_what_a_tool_says_of_itself_is_what_the_judges_see(tmp_path: Path) -> None:

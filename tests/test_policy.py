@@ -569,6 +569,14 @@ WRONG = [
     (rules("deny = true; score = 1"), "line 4: score means nothing beside deny"),
     (rules("floor = 1; deny = true"), "line 3: floor means nothing beside deny"),
     (rules("approvals = 2; deny = true"), "line 3: approvals means nothing beside deny"),
+    (rules("definition = 'sha256:0'; score = 1"), "line 3: definition must be the digest of a tool's"),
+    (rules(f"definition = '{'0' * 64}'; score = 1"), "line 3: definition must be"),
+    (rules(f"definition = 'sha256:{'0' * 64}'"), "line 1: this rule gives nothing"),
+    (rules(f"deny = true; definition = 'sha256:{'0' * 64}'"), "line 4: definition means nothing beside deny"),
+    (
+        rules(f"tool = 'p*'; definition = 'sha256:{'0' * 64}'; score = 1"),
+        "line 3: a definition is that of",
+    ),
     (rules("classification = ''"), "line 3: classification must be a text"),
     (rules("legal_basis = 5"), "line 3: legal_basis must be a text"),
     (rules('name = "a\\nb"; score = 1'), "line 3: name must be a text of one line"),
@@ -920,3 +928,30 @@ async def test_a_call_is_ruled_by_one_policy_while_another_comes_into_force(writ
     rulings = await asyncio.gather(*asked)
     assert [ruling.score for ruling in rulings] == [1] * 5 + [2] * 5
     assert all(score_of[ruling.policy_sha256] == ruling.score for ruling in rulings)
+
+
+PINNED = f"definition = 'sha256:{'a' * 64}'"
+PINS = [
+    # the tool's definition, the rules, then score and floor, and whether the ruling is pinned
+    ("a", [f"score = 5; {PINNED}"], 5, 0, True),
+    ("b", [f"score = 5; {PINNED}"], 70, 70, False),
+    (None, [f"score = 5; {PINNED}"], 70, 70, False),
+    ("b", [f"score = 95; floor = 90; {PINNED}"], 90, 90, False),
+    ("b", [f"score = 5; {PINNED}", "score = 20"], 70, 70, False),
+    ("b", [f"score = 5; {PINNED}; when = 'args.amount > 5'", "score = 20"], 20, 0, False),
+    ("a", [f"score = 5; {PINNED}; when = 'args.amount > 5'", "score = 20"], 20, 0, False),
+    ("a", ["score = 20", f"floor = 10; {PINNED}"], 20, 10, True),
+]
+
+
+@pytest.mark.parametrize(("definition", "each", "score", "floor", "is_pinned"), PINS)
+async def test_a_rule_for_one_definition_gives_no_score_to_another_one_and_leaves_it_to_a_person(
+    write: Write, definition: str | None, each: list[str], score: int, floor: int, is_pinned: bool
+) -> None:
+    """Whatever other rules would give it; what it asks for beside a score holds all the same."""
+    asked = question(amount=1, facts={"definition_sha256": definition and definition * 64})
+    for first_line in ("", 'unknown_tools = "general"\n'):
+        ruling = await ruled(write(first_line + rules(*each)), asked)
+        assert (ruling.score, ruling.floor, ruling.is_pinned) == (score, floor, is_pinned)
+        if definition != "a" and score >= THRESHOLD:
+            assert "The tool is not the one that this rule was written for." in ruling.rationale

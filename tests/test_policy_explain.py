@@ -342,3 +342,17 @@ def test_check_says_whether_a_file_can_be_used(
 def test_the_shipped_policy_can_be_used(run: Run) -> None:
     """Without a file, it is the policy of the settings that is checked."""
     assert run("check").stdout.startswith(f"{SHIPPED} can be used: 6 rules")
+
+
+def test_it_says_that_a_rule_was_written_for_another_definition(
+    explained: Callable[..., str], tmp_path: Path
+) -> None:
+    """And with the right one that it counts."""
+    path = tmp_path / "policy.toml"
+    pin = f"sha256:{'a' * 64}"
+    path.write_text(f'[[rule]]\ntool = "pay"\nscore = 5\ndefinition = "{pin}"')
+    other = explained("pay", "--policy", str(path), "--definition", f"sha256:{'b' * 64}")
+    assert f"without its score, and for a person: it was written for the definition {pin}" in other
+    assert "so a person decides whatever it says" in other
+    same = explained("pay", "--policy", str(path), "--definition", pin)
+    assert f"Definition {pin}" in same and "Without a model: 5, so it is approved without a person" in same

@@ -180,6 +180,20 @@ async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
     assert office.notes() == 0
 
 
+async def test_a_call_that_went_back_and_that_nobody_looks_at_expires(office: Office) -> None:
+    """The time to decide begins anew, and ends."""
+    await office.start(ATLAS_TEST_DIE="before atlas.execute Executor.execute")
+    case_id = await office.held()
+    await office.decide(case_id)
+    await office.ended()
+    office.tell(description="Send a note to the world.")
+    await office.start(ATLAS_REVIEW_TIMEOUT="2s")
+    await office.waits_anew(case_id)
+    assert "EXPIRED" in await office.ending(case_id) and office.notes() == 0
+    actions = verify_ledger(office, case_id)
+    assert actions[-1] == "decide.expired" and "execute.refused" not in actions
+
+
 async def test_what_needed_nobody_is_put_before_a_person_when_its_tool_has_changed(office: Office) -> None:
     """Approved by the score, killed before it was executed."""
     office.policy.write_text(NOBODY)

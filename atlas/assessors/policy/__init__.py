@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from atlas.assessors import Question
+from atlas.assessors import Question, ToolFacts
 from atlas.assessors.general import GeneralScore, score_generally
 from atlas.assessors.policy.file import read_policy
 from atlas.assessors.policy.matching import Match, match_rules
@@ -47,13 +47,17 @@ class Policy:
         """Raise PolicyInvalid if a rule asks for a reviewer who is not there, or for more than there are."""
         self.file.check_reviewers(names)
 
-    def fitting(self, tool_name: str) -> list[Rule]:
-        """The rules whose pattern matches, in the order of the file."""
-        return [rule for rule in self.file.rules if rule.fits(tool_name)]
+    def fitting(self, tool: ToolFacts) -> list[Rule]:
+        """The rules whose pattern matches, in the order of the file, as they hold for this definition."""
+        return [
+            rule.for_definition(tool.definition_sha256, threshold=self.threshold)
+            for rule in self.file.rules
+            if rule.fits(tool.name)
+        ]
 
     async def rule(self, question: Question) -> Ruling:
         """Rule on a call; raises ConditionFailed, with a ruling, if a condition cannot be evaluated on it."""
-        fitting = self.fitting(question.tool.name)
+        fitting = self.fitting(question.tool)
         always = [rule for rule in fitting if rule.when is None]
         if _denies(always):  # first, so that no condition that takes long or fails comes between
             return self._ruling(always, question)
@@ -63,7 +67,7 @@ class Policy:
 
     def rule_at_once(self, question: Question) -> Ruling:
         """Rule on a call in this thread; raises as `rule` does."""
-        matched = match_rules(self.fitting(question.tool.name), question)
+        matched = match_rules(self.fitting(question.tool), question)
         counting = [entry.rule for entry in matched if entry.match is Match.COUNTS]
         failed = next((entry for entry in matched if entry.match is Match.FAILED), None)
         if failed is None or _denies(counting):
@@ -77,15 +81,16 @@ class Policy:
 
         Only a denial does not follow from a condition that nobody evaluated: a person decides.
         """
-        return self._at_worst(self.fitting(question.tool.name), reason)
+        return self._at_worst(self.fitting(question.tool), reason)
 
     def _ruling(self, rules: list[Rule], question: Question) -> Ruling:
         if _denies(rules):
             return self._composed(rules, WORST_SCORE, WORST_SCORE)
-        floor = self._floor(rules)
+        floor, sha256 = self._floor(rules), question.tool.definition_sha256
         if _names_tool(rules):
             score = _first(rules, "score")
-            return self._composed(rules, self.threshold if score is None else score, floor)
+            ruling = self._composed(rules, self.threshold if score is None else score, floor)
+            return ruling.model_copy(update={"is_pinned": any(rule.is_pinned_to(sha256) for rule in rules)})
         general = score_generally(question)
         least = self.threshold if self.file.unknown_tools == "person" else general.score
         return self._composed(rules, general.score, max(floor, least), general)

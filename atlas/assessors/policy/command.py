@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -50,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--user-request", metavar="TEXT", help="what the agent says its user asked for")
     asked.add_argument("--threshold", type=_threshold, metavar="SCORE", help="1 to 100")
     asked.add_argument("--description", metavar="TEXT", help="what the tool says of itself")
+    asked.add_argument(
+        "--definition",
+        type=_digest,
+        metavar="sha256:…",
+        help="the digest of its definition, as in the ledger",
+    )
     for name in ("read-only", "destructive"):
         asked.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"whether it says {name}")
     check = commands.add_parser("check", help="say whether a policy file can be used (exit code 0 or 1)")
@@ -64,6 +71,12 @@ def _threshold(text: str) -> int:
     if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError("it is a whole number from 1 to 100")
     return int(text)
+
+
+def _digest(text: str) -> str:
+    if not re.fullmatch("sha256:[0-9a-f]{64}", text):
+        raise argparse.ArgumentTypeError('it is "sha256:" and 64 hex digits')
+    return text.removeprefix("sha256:")
 
 
 def _check(options: argparse.Namespace) -> str:
@@ -120,6 +133,7 @@ async def _facts(options: argparse.Namespace) -> ToolFacts:
         "description": options.description,
         "is_read_only": options.read_only,
         "is_destructive": options.destructive,
+        "definition_sha256": options.definition,
     }
     facts = await tool_facts(server, options.tool)
     return facts.model_copy(update={name: value for name, value in said.items() if value is not None})

@@ -16,7 +16,7 @@ def explain(policy: Policy, question: Question) -> str:
     if question.tool.name == NEVER_GOVERNED:
         why = WHY_NEVER_GOVERNED.removeprefix("it ")
         return f"{question.tool.name} {why}, not even one that denies every tool."
-    matched = match_rules(policy.fitting(question.tool.name), question)
+    matched = match_rules(policy.fitting(question.tool), question)
     return "\n".join(
         [
             *_about_call(policy, question),
@@ -41,6 +41,7 @@ def _about_call(policy: Policy, question: Question) -> list[str]:
         + (f', who says it is for: "{question.intent}"' if question.intent else "")
         + (f', and that the user asked: "{question.user_request}"' if question.user_request else ""),
         f"Tool says  {known or nothing}",
+        *([f"Definition sha256:{tool.definition_sha256}"] if tool.definition_sha256 else []),
         "",
     ]
 
@@ -48,7 +49,14 @@ def _about_call(policy: Policy, question: Question) -> list[str]:
 def _about_rules(matched: list[Matched], question: Question) -> list[str]:
     if not matched:
         return [f"No rule is about {question.tool.name}.", ""]
-    return [line for entry in matched for line in _about_rule(entry)] + [""]
+    return [line for entry in matched for line in [*_about_rule(entry), *_about_pin(entry, question)]] + [""]
+
+
+def _about_pin(entry: Matched, question: Question) -> list[str]:
+    pin, is_pinned = entry.rule.definition, entry.rule.is_pinned_to(question.tool.definition_sha256)
+    if pin is None or is_pinned:
+        return []
+    return [f"    without its score, and for a person: it was written for the definition {pin}"]
 
 
 def _about_rule(entry: Matched) -> list[str]:

@@ -22,7 +22,7 @@ ANNOTATIONS_ARE_GONE = (
     "to tools that no rule names"
 )
 LARGEST_BYTES = 1_000_000
-NOT_BESIDE_DENY = ("score", "floor", "reviewers", "approvals", "review_timeout")
+NOT_BESIDE_DENY = ("definition", "score", "floor", "reviewers", "approvals", "review_timeout")
 
 
 class PolicyFile(Frozen):
@@ -136,12 +136,14 @@ def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
         yield "tool", f"{rule.tool} needs no rule: {WHY_NEVER_GOVERNED}"
     if not rule.gives:
         yield None, "this rule gives nothing, such as a score, a floor or a legal_basis"
-    beside = [key for key in NOT_BESIDE_DENY if rule.deny and key in rule.gives]
+    beside = [key for key in NOT_BESIDE_DENY if rule.deny and getattr(rule, key) is not None]
     if beside:
         yield (
             beside[0],
             f"{beside[0]} means nothing beside deny: nobody scores or reviews what is denied",
         )
+    if rule.definition and not rule.names_one_tool:
+        yield "definition", "a definition is that of one tool, and this rule is about several"
     if rule.reviewers and (rule.approvals or 1) > len(set(rule.reviewers)):
         named = len(set(rule.reviewers))
         yield (

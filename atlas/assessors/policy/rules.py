@@ -29,6 +29,7 @@ def _true(value: bool) -> bool:
 Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=2000)]
 Line = Annotated[Text, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Pattern = Annotated[Line, StringConstraints(pattern=r"^[^\[\]]*$")]
+Digest = Annotated[str, StringConstraints(strict=True, pattern=r"^sha256:[0-9a-f]{64}$")]
 Score = Annotated[StrictInt, Field(ge=0, le=100)]
 
 
@@ -37,6 +38,7 @@ class RuleTable(Frozen):
 
     tool: Pattern
     name: Line | None = None
+    definition: Digest | None = None  # of the tool that it was written for
     when: Annotated[str, StringConstraints(strict=True)] | None = None
     score: Score | None = None  # what a call gets when no model is asked
     floor: Score | None = None  # below which no model can take it
@@ -57,6 +59,7 @@ WHY_NEVER_GOVERNED = "it only reads what became of a call and is never governed,
 WANTED = {
     "tool": "the name of a tool, or a pattern with * and ? and no brackets",
     "name": "a text of one line, at most 200 characters",
+    "definition": 'the digest of a tool\'s definition, as "sha256:" and 64 hex digits',
     "when": "a CEL condition in quotes",
     "score": "a whole number from 0 to 100",
     "floor": "a whole number from 0 to 100",
@@ -88,7 +91,7 @@ class Rule(RuleTable):
     @property
     def gives(self) -> dict[str, Any]:
         """What it gives to a call, as the file has it."""
-        return self.model_dump(exclude_none=True, exclude={"tool", "name", "when", "line"})
+        return self.model_dump(exclude_none=True, exclude={"tool", "name", "definition", "when", "line"})
 
     @cached_property
     def condition(self) -> Condition | None:
@@ -98,6 +101,18 @@ class Rule(RuleTable):
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         return re.compile(fnmatch.translate(self.tool))
+
+    def is_pinned_to(self, definition_sha256: str | None) -> bool:
+        """Whether it was written for the tool of this very definition."""
+        return self.definition is not None and self.definition == f"sha256:{definition_sha256}"
+
+    def for_definition(self, definition_sha256: str | None, *, threshold: int) -> "Rule":
+        """The rule as it holds for a tool of that definition: what it knows no more, a person decides on."""
+        if self.definition is None or self.is_pinned_to(definition_sha256):
+            return self
+        reason = f"The tool is not the one that this rule was written for. {self.rationale or ''}".strip()
+        changed = {"score": None, "floor": max(self.floor or 0, threshold), "rationale": reason}
+        return self.model_copy(update=changed)
 
     def fits(self, tool_name: str) -> bool:
         """Whether its pattern matches, as `fnmatchcase` does: upper and lower case are different."""

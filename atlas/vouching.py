@@ -1,0 +1,42 @@
+"""Whether a policy still vouches for a tool from elsewhere: its rules were written for what the tool was.
+
+They are about the first definition of an upstream tool that is seen under a policy file. A different one is
+for a person, until it is that one again, a rule names it, or the file changes: whoever edits it has looked.
+"""
+
+from functools import partial
+
+from sqlalchemy.engine import Connection
+
+from atlas.assessors import ToolFacts
+from atlas.database import Database, now
+from atlas.definitions import differences, first_definition, note_first_definition, read_definition
+from atlas.models import Ruling
+
+
+async def vouched(ruling: Ruling, tool: ToolFacts, database: Database, *, threshold: int) -> Ruling:
+    """The ruling; of an upstream tool that changed since the policy did, one that wants a person."""
+    present = tool.definition_sha256
+    if ruling.is_denied or ruling.is_pinned or tool.upstream is None or present is None:
+        return ruling
+    first = await _first_seen(database, tool.name, ruling.policy_sha256, present)
+    if first == present:
+        return ruling
+
+    def compare(connection: Connection) -> str:
+        return differences(read_definition(connection, first), read_definition(connection, present))
+
+    what = await database.read(compare)
+    reason = f"The tool {tool.name} has changed since the policy did, which does not know it so: {what}."
+    raised = {"score": max(ruling.score, threshold), "floor": max(ruling.floor, threshold)}
+    return ruling.model_copy(update=raised | {"rationale": f"{reason} {ruling.rationale}"})
+
+
+async def _first_seen(database: Database, tool_name: str, policy_sha256: str, present: str) -> str:
+    """The digest of the tool's first definition under the policy: the present one, if it is new."""
+    key = (tool_name, policy_sha256)
+    first = await database.read(lambda connection: first_definition(connection, *key))
+    if first is None:
+        note = partial(note_first_definition, sha256=present, at=now())
+        first = await database.write(lambda connection: note(connection, *key))
+    return first
