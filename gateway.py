@@ -131,7 +131,7 @@ def build_server(
     courier: Courier,
     waiting: WaitingAgents,
 ) -> FastMCP:
-    """The MCP server: the gate in front of the tools, and get_outcome."""
+    """The MCP server: the gate in front of the tools, and the ways on which outcomes reach their agents."""
     gate = Admission(store=store, announce=courier.announce, settings=settings, waiting=waiting)
     auth = None if settings.is_open else agents
     server = FastMCP("ATLAS", version=__version__, middleware=[gate], auth=auth)
