@@ -11,7 +11,8 @@ HEALTH_SECONDS=90
 OPENAI_URL=https://api.openai.com/v1
 ASKED=(
     MODAL_FUNCTION_NAME OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL OLLAMA_HOST
-    INNGEST_EVENT_KEY INNGEST_SIGNING_KEY MODAL_TOKEN_ID MODAL_TOKEN_SECRET ATLAS_AGENT_KEY ATLAS_REVIEWER_KEY
+    INNGEST_EVENT_KEY INNGEST_SIGNING_KEY MODAL_TOKEN_ID MODAL_TOKEN_SECRET ATLAS_MCP_CONFIG
+    ATLAS_AGENT_KEY ATLAS_REVIEWER_KEY
 )
 LINE_OF_ENV='^[[:space:]]*(export[[:space:]]+)?([A-Za-z_][A-Za-z0-9_]*)[[:space:]]*=(.*)$'
 DRAFT=    # the new .env while it is written
@@ -168,6 +169,12 @@ check_url() {
         refuse 'The host is written as a URL, for example http://127.0.0.1:11434.'
 }
 
+check_mcp_config() {
+    matches "$1" '^[A-Za-z0-9._~:/+=@% -]*$' || # Claude Desktop keeps its own in a folder with a blank
+        refuse 'Only letters, digits, blanks and . _ ~ : / + = @ % - can stand in this path.' || return 1
+    [[ -z $1 || -f $1 ]] || refuse 'There is no such file; its path begins with / or is meant from this folder.'
+}
+
 check_signing_key() {
     matches "$1" '^((signkey-[A-Za-z0-9_]+-)?([0-9a-fA-F][0-9a-fA-F])+)?$' ||
         refuse 'A signing key is an even number of hexadecimal digits, behind signkey-prod- or the like or alone.'
@@ -295,6 +302,11 @@ ask_modal_token() {
         MODAL_TOKEN_SECRET check_plain 'Modal token secret'
 }
 
+ask_mcp_config() {
+    [[ ! -t 0 ]] || say 'MCP servers behind the gateway: the path of a file with the mcpServers of Claude Desktop or Cursor.'
+    ask ATLAS_MCP_CONFIG check_mcp_config "MCP servers file [${ATLAS_MCP_CONFIG:-none}]" listen
+}
+
 configure() {
     [[ -t 0 ]] || say 'No terminal: every default is taken.'
     load_env
@@ -302,6 +314,7 @@ configure() {
     ask_backend
     ask_inngest
     ask_modal_token
+    ask_mcp_config
     make_keys
     write_env
     say "$(judges)"
@@ -426,6 +439,18 @@ bring_policy() {
     DOCKER_OPTIONS+=(--mount "type=bind,source=${policy%/*},target=/policy,readonly" -e "ATLAS_POLICY=/policy/${policy##*/}")
 }
 
+bring_mcp_config() {
+    local config
+    config=$(stored ATLAS_MCP_CONFIG)
+    [[ -n $config ]] || return 0
+    [[ -f $config ]] || die "ATLAS_MCP_CONFIG in .env is $config, which is no file."
+    [[ $config == /* ]] || config=$ROOT/$config
+    DOCKER_OPTIONS+=(--mount "type=bind,source=$config,target=/mcp.json,readonly" -e ATLAS_MCP_CONFIG=/mcp.json)
+    DOCKER_OPTIONS+=(--add-host host.docker.internal:host-gateway)
+    say "Servers of $config that are programs run in the container, which has Python and no Node.js;"
+    say 'one at 127.0.0.1 of this machine is at host.docker.internal from there.'
+}
+
 container_runs() { [[ $(docker inspect -f '{{.State.Running}}' "$NAME" 2>/dev/null) == true ]]; }
 
 start_in_docker() {
@@ -438,6 +463,7 @@ start_in_docker() {
     )
     point_to_host
     bring_policy
+    bring_mcp_config
     docker build --tag "$NAME" . || die 'The image could not be built; the lines above say why.'
     stop_process || true
     docker rm --force "$NAME" >/dev/null 2>&1 || true

@@ -22,6 +22,7 @@ QUESTIONS = (
     "Inngest signing key",
     "Modal token id",
     "Modal token secret",
+    "MCP servers file",
 )
 
 

@@ -43,7 +43,7 @@ def note(text: str) -> str:
     return f"noted {text}"
 
 
-@server.tool
+@server.tool(annotations=ToolAnnotations(idempotent_hint=True))
 async def hang(text: str) -> str:
     """Note a text and never answer."""
     note(text)
@@ -137,7 +137,10 @@ def greet(name: str) -> str:
 
 def serve(way: str, port: int) -> None:
     """Serve over HTTP and print the port, which is a free one if none is named."""
-    listener = socket.create_server(("127.0.0.1", port))
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen()
     print(listener.getsockname()[1], flush=True)
     app = server.http_app(transport="sse" if way == "sse" else "http")
     uvicorn.Server(uvicorn.Config(app, log_level="critical")).run(sockets=[listener])

@@ -36,7 +36,7 @@ class Upstreams:
     def __init__(self, configs: tuple[UpstreamConfig, ...]) -> None:
         self._own: frozenset[str] = frozenset()
         self._owners: dict[str, str] = {}  # of the names of tools
-        self._audience = Audience()
+        self._audience = Audience(lambda: [one.missing for one in self.all if one.missing])
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self.all = [Upstream(config, self._changed) for config in configs]
 

@@ -57,6 +57,11 @@ class Connection:
             log_handler=self._told(default_proxy_log_handler),
         )
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is open on it."""
+        return bool(self._calls)
+
     async def open(self) -> None:
         """Connect, shake hands, and raise UpstreamMissing if that fails."""
         try:
@@ -134,6 +139,7 @@ class Connections:
         self._sockets = Sockets()
         self._idle: list[Connection] = []
         self._shared: Connection | None = None  # the one process, whose calls run side by side
+        self._closing: set[asyncio.Future[None]] = set()
         self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._connecting = asyncio.Lock()
         self._failure: tuple[float, str] | None = None
@@ -152,12 +158,12 @@ class Connections:
                 yield connection
             except BaseException:
                 # Cancelled or failed: an answer may still be under way on it, so nobody else gets it.
-                await connection.close()
+                self._discard(connection)
                 raise
             if connection.wire.is_sound:
                 self._idle.append(connection)
             else:
-                await connection.close()
+                self._discard(connection)
 
     async def close_idle(self, *, older_than: float = IDLE_SECONDS) -> None:
         """Close what nobody used for so many seconds, and what ended by itself."""
@@ -165,14 +171,21 @@ class Connections:
         over = [one for one in self._idle if one.used_at <= oldest or not one.wire.is_sound]
         self._idle = [one for one in self._idle if one not in over]
         for connection in over:
-            await connection.close()
+            self._discard(connection)
 
     async def close(self) -> None:
         """Close everything."""
         await self.close_idle(older_than=0)
         if self._shared is not None:
-            await self._shared.close()
+            self._discard(self._shared)
+        await asyncio.gather(*self._closing)
         await self._sockets.close()
+
+    def _discard(self, connection: Connection) -> None:
+        """Close one while whoever used it goes on: a server that hangs may take its time."""
+        closing = asyncio.ensure_future(connection.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def _process(self) -> Connection:
         """The one process, started if it does not run."""
@@ -193,7 +206,7 @@ class Connections:
                 self._idle.remove(connection)
                 if time.monotonic() - connection.used_at < STALE_SECONDS or await _still_exists(connection):
                     return connection
-                await connection.close()
+                self._discard(connection)
         return None
 
     async def _connect(self, mode: str) -> Connection:

@@ -44,7 +44,10 @@ def test_what_was_typed_is_set_and_no_secret_was_shown(checkout: Path, terminal:
         "Inngest signing key": SIGNING_KEY,
         "Modal token id": "ak-secret-id",
         "Modal token secret": "as-secret-token",
+        "MCP servers file": "my servers/mcp.json",
     }
+    (checkout / "my servers").mkdir()
+    (checkout / "my servers" / "mcp.json").touch()
     for question, text in answers.items():
         terminal.answer(question, text)
     assert terminal.finish() == 0
@@ -59,6 +62,7 @@ def test_what_was_typed_is_set_and_no_secret_was_shown(checkout: Path, terminal:
         SIGNING_KEY,
     ]
     assert (settings["MODAL_TOKEN_ID"], settings["MODAL_TOKEN_SECRET"]) == ("ak-secret-id", "as-secret-token")
+    assert settings["ATLAS_MCP_CONFIG"] == "my servers/mcp.json"
     assert "office/assess" in terminal.screen
     assert "by the policy and Modal; ATLAS_ASSESSOR=openai in .env" in terminal.screen
     assert not re.search(r"secret-|0123456789abcdef", terminal.screen)
@@ -77,6 +81,8 @@ def test_what_was_typed_is_set_and_no_secret_was_shown(checkout: Path, terminal:
         ("Inngest signing key", "signkey-prod-xyz", "hexadecimal"),
         ("Inngest signing key", "abc", "even number"),  # half a byte
         ("Modal token secret", "a$b", "no blanks, no quotes"),  # .env readers would expand it
+        ("MCP servers file", "no/such/file.json", "There is no such file"),
+        ("MCP servers file", "a$b.json", "can stand in this path"),
     ],
 )
 def test_a_wrong_answer_gets_a_sentence_and_the_question_again(
@@ -457,6 +463,21 @@ def test_in_a_container_a_policy_that_an_editor_has_replaced_can_be_read_again(
     command = next(call for call in calls_of(docker) if call[0] == "run")
     assert f"type=bind,source={checkout}/rules,target=/policy,readonly" in command
     assert "ATLAS_POLICY=/policy/mine.toml" in command
+
+
+def test_in_a_container_the_file_of_the_servers_is_mounted(
+    checkout: Path, docker: Path, free_port: int
+) -> None:
+    """And it is said what a program or a URL in it means there."""
+    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_MCP_CONFIG=my servers/mcp.json\n")
+    (checkout / "my servers").mkdir()
+    (checkout / "my servers" / "mcp.json").touch()
+    done = run(checkout, first_on_path=docker)
+    assert done.returncode == 0, done.stderr
+    command = next(call for call in calls_of(docker) if call[0] == "run")
+    assert f"type=bind,source={checkout}/my servers/mcp.json,target=/mcp.json,readonly" in command
+    assert "ATLAS_MCP_CONFIG=/mcp.json" in command
+    assert "no Node.js" in done.stdout
 
 
 def test_a_container_that_ends_at_once_is_a_failure_with_its_last_words(
