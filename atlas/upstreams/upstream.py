@@ -19,7 +19,8 @@ from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.upstreams import relays
 from atlas.upstreams.answers import refused
 from atlas.upstreams.config import UpstreamConfig
-from atlas.upstreams.connections import CONNECT_SECONDS, Connection, Connections
+from atlas.upstreams.connection import CONNECT_SECONDS, Connection
+from atlas.upstreams.connections import Connections
 from atlas.upstreams.watching import Watching
 
 LIST_SECONDS = 30.0  # after which an upstream that says nothing is asked again what it offers
@@ -149,7 +150,7 @@ class Upstream:
             raise UpstreamMissing(reason=self.missing) from missing
         except CallRefused as refusal:
             self._stale.set()  # its tools may be others by now
-            reason = f"The server {self.name} refused the call, and nothing was done: {refusal}."
+            reason = f"The server {self.name} did not take the call, and nothing was done: {refusal}."
             raise CallRefused(reason=reason) from refusal
         except AnswerLost as lost:
             self._stale.set()  # see whether it is still there
