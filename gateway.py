@@ -159,7 +159,7 @@ def build_server(
     waiting: WaitingAgents,
     upstreams: Upstreams,
 ) -> FastMCP:
-    """The MCP server: the gate in front of the tools, get_outcome, and the servers behind the gateway."""
+    """The MCP server: the gate, the tools and servers behind it, and the ways on which outcomes are told."""
     gate = Admission(
         store=store,
         announce=courier.announce,

@@ -10,8 +10,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import CallToolResult, ErrorData, TextContent
 from mcp_types import MISSING_REQUIRED_CLIENT_CAPABILITY
 
-RESERVED = "io.atlas/"  # what is under it in `_meta` of a result was said by the gateway
-ERROR = RESERVED + "error"
+ERROR = "io.atlas/error"  # in `_meta` of a result; an upstream's own `io.atlas/…` is taken out of it
 
 
 def error_result(error: Exception) -> CallToolResult:
@@ -31,8 +30,3 @@ def raise_client_error(result: dict[str, Any]) -> None:
     if error is not None:
         data = ErrorData.model_validate(error)
         raise MCPError(code=data.code, message=data.message, data=data.data)
-
-
-def without_reserved(meta: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The `_meta` of a tool's result without what only the gateway says."""
-    return None if meta is None else {key: said for key, said in meta.items() if not key.startswith(RESERVED)}

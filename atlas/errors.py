@@ -78,6 +78,10 @@ class UpstreamMissing(AtlasError):
     """{reason}"""
 
 
+class CallRefused(AtlasError):
+    """{reason}"""
+
+
 class AnswerLost(AtlasError):
     """{reason}"""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
+from fastmcp.server.dependencies import get_context
 from fastmcp.tools import InputRequiredToolResult, ToolResult
 from mcp.types import CallToolResult, InputRequiredResult, TextContent, ToolAnnotations
 from pydantic import Field
@@ -24,6 +25,7 @@ from atlas.errors import CaseNotFound
 from atlas.models import Case, Outcome, Status
 from atlas.notifications import Notifier
 from atlas.settings import Settings
+from atlas.waiting import has_left
 
 REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
 GET_OUTCOME = "get_outcome"
@@ -143,7 +145,8 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
         if not case.status.is_final and wait_seconds:
             with store.watch(case) as watch:
                 case = await watch.until(is_final, seconds=wait_seconds)
-        await hand_over(store, case)
+        if not await has_left(get_context()):
+            await hand_over(store, case)
         return outcome_answer(case)
 
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from fastmcp.server.context import Context as FastMCPContext
 from fastmcp.server.dependencies import FastMCPRequestContext, fastmcp_request_ctx
+from fastmcp.server.http import _current_http_request
 from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
@@ -97,6 +98,7 @@ class WaitingAgents:
             if request.run(current_principal) == case.call.principal:
                 context = request.run(copy_context)
                 context.run(_bind, session=None, params=_params(case.call))
+                context.run(_take_headers_away)
                 return context
         context = copy_context()
         context.run(fastmcp_request_ctx.set, _nobodys_request(case.call))
@@ -129,6 +131,15 @@ def _bind(*, session: ForgivingSession | None, params: Mapping[str, Any] | None)
     asked = request._srctx.params if params is None else {**_meta_of(request), **params}
     inner = replace(request._srctx, session=kept, params=asked)
     fastmcp_request_ctx.set(replace(request, session=kept, _srctx=inner))
+
+
+def _take_headers_away() -> None:
+    """Keep the agent's key from tools and from servers behind them: they are called by the gateway."""
+    _current_http_request.set(None)
+    request = fastmcp_request_ctx.get()
+    if request is not None:
+        inner = replace(request._srctx, request=None)
+        fastmcp_request_ctx.set(replace(request, request=None, _srctx=inner))
 
 
 def _meta_of(request: FastMCPRequestContext) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from store import open_case, open_store, tool_call
 
 import atlas.tools  # noqa: F401  (describes its table)
 from atlas.case_tables import cases
-from atlas.cases import _SAME, add_outcome, insert_case, read_approvals, read_case
-from atlas.database import Database, metadata, migrate, now
+from atlas.cases import _NEWEST, _SAME, add_outcome, insert_case, read_approvals, read_case
+from atlas.database import Database, Prepared, metadata, migrate, now
 from atlas.errors import DataDirectoryInUse
 from atlas.models import Outcome
 
@@ -81,6 +82,23 @@ def test_an_upgrade_that_fails_half_way_leaves_everything_as_it_was(tmp_path: Pa
     migrate(path)
 
 
+def test_what_ended_before_endings_were_noted_as_collected_is_not_handed_out_later(tmp_path: Path) -> None:
+    """Only what is not finished yet can still be handed over."""
+    path = tmp_path / "atlas.db"
+    migrate(path, "0002")
+    with sqlite3.connect(path) as old:
+        for status in ("EXECUTED", "PENDING_REVIEW"):
+            row = (status, "agent", "tool", "{}", status, status, "2026-11-01T00:00:00.000000Z")
+            columns = "case_id, principal, tool_name, arguments, arguments_sha256, status, opened_at"
+            old.execute(f"INSERT INTO cases ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+    old.close()
+    migrate(path)
+    with sqlite3.connect(path) as new:
+        found = new.execute("SELECT status FROM cases WHERE collected_at IS NOT NULL")
+        assert found.fetchall() == [("EXECUTED",)]
+    new.close()
+
+
 async def test_one_directory_serves_one_gateway(tmp_path: Path) -> None:
     """The second is told, and the first goes on."""
     async with open_store(tmp_path) as store:
@@ -98,16 +116,19 @@ async def test_only_its_owner_can_read_the_data(tmp_path: Path) -> None:
         assert (tmp_path / "data" / "atlas.db").stat().st_mode & 0o077 == 0
 
 
-async def test_finding_the_unfinished_case_of_a_call_uses_its_index(tmp_path: Path) -> None:
-    """A hundred thousand waiting cases must not slow down a new call."""
+async def test_finding_the_cases_of_a_call_uses_an_index(tmp_path: Path) -> None:
+    """A hundred thousand waiting cases must not slow down a new call, nor as many finished ones."""
     async with open_store(tmp_path) as store:
 
-        def plan(connection: sa.Connection) -> str:
-            text = str(_SAME.statement.compile(dialect=connection.dialect))
-            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", ("a", "b", "c"))
+        def plan(connection: sa.Connection, query: Prepared) -> str:
+            values = query._values | {"principal": "a", "tool_name": "b", "arguments_sha256": "c"}
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query._text}", values)
             return " ".join(str(row[-1]) for row in rows)
 
-        assert "uq_cases_unfinished" in await store.database.read(plan)
+        unfinished = await store.database.read(partial(plan, query=_SAME))
+        newest = await store.database.read(partial(plan, query=_NEWEST))
+        assert "uq_cases_unfinished" in unfinished and "ix_cases_same_call" in newest
+        assert "TEMP B-TREE" not in newest, "the newest is the first that is found"
 
 
 async def test_a_write_is_on_disk_before_it_counts(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def read(**fields: Any) -> Settings:
         ({"atlas_allowed_hosts": "*"}, "wildcard"),
         ({"inngest_dev": "perhaps"}, "INNGEST_DEV is 1, 0, or the URL"),
         ({"inngest_dev": "http://user:word@127.0.0.1:8288"}, "user name or password"),
+        ({"atlas_review_grace_seconds": 26}, "less than or equal to 25"),
         ({"atlas_review_timeout": "400d"}, "less than or equal"),
         ({"atlas_review_timeout": "99999999999999d"}, "Input should be"),
         ({"atlas_agent_key": AGENT}, "belong together"),

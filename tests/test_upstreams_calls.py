@@ -14,6 +14,7 @@ from fastmcp.exceptions import ToolError
 from gateway_process import WAIT_SECONDS, eventually, text_of
 from upstream_process import Front, UpstreamProcess, fronted, noted, stdio_entry
 
+from atlas.assess import tool_facts
 from atlas.errors import AnswerLost, UpstreamMissing
 
 WAYS = pytest.mark.parametrize("way", ["stdio", "sse", "http"])
@@ -75,6 +76,7 @@ async def test_tools_resources_and_prompts_appear_as_the_server_describes_them(w
             assert add.input_schema["required"] == ["a", "b"]
             assert add.meta and (add.meta["io.atlas/upstream"], add.meta["of"]) == ("far", "the tests")
             assert (await agent.call_tool("far_add", {"a": 1, "b": 2})).structured_content == {"sum": 3}
+            assert (await tool_facts(front.server, "far_add")).upstream == "far"
             assert [str(one.uri) for one in await agent.list_resources()] == ["notes://far/today"]
             [today] = await agent.read_resource("notes://far/today")
             [monday] = await agent.read_resource("notes://far/day/monday")

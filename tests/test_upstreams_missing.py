@@ -1,6 +1,8 @@
 """Servers that are down, hang, refuse, come back, or take names that are not theirs."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,7 +20,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from upstream_process import UpstreamProcess, fronted, noted, stdio_entry
 
-from atlas.errors import AnswerLost, UpstreamMissing
+from atlas.errors import AnswerLost, AtlasError, CallRefused, UpstreamMissing
+from atlas.upstreams import connections, upstream
 
 ON_THE_WEB = pytest.mark.parametrize("way", ["sse", "http"])
 START_SECONDS = 5.0  # that a gateway may take with servers that are missing
@@ -178,9 +181,10 @@ def protocol_error(message: dict[str, Any]) -> Response:
         (lambda message: Response(status_code=202), AnswerLost, "the connection ended"),
         (lambda message: JSONResponse({"jsonrpc": "2.0"}), AnswerLost, "the connection ended"),
         (lambda message: JSONResponse({"no": "result"} | {"id": 1}), AnswerLost, "the connection ended"),
-        (error_of(401), UpstreamMissing, "HTTP 401"),
-        (error_of(413), UpstreamMissing, "HTTP 413"),
-        (lambda message: RedirectResponse("http://127.0.0.1:9/"), UpstreamMissing, "leads to another place"),
+        (error_of(401), CallRefused, "HTTP 401"),
+        (error_of(413), CallRefused, "HTTP 413"),
+        (error_of(408), AnswerLost, "HTTP 408"),  # of a proxy that had passed it on,
+        (lambda message: RedirectResponse("http://127.0.0.1:9/"), CallRefused, "leads to another place"),
         (protocol_error, None, "no more of these"),
     ],
 )
@@ -193,9 +197,52 @@ async def test_what_an_answer_over_http_means(
         with pytest.raises(ToolError) as caught:
             await front.call("far_do", text="once")
         cause = caught.value.__cause__
-        assert (type(cause) is kind) if kind else not isinstance(cause, (AnswerLost, UpstreamMissing)), cause
+        assert (type(cause) is kind) if kind else not isinstance(cause, AtlasError), cause
         assert says in str(caught.value)
         assert calls == ["once"]
+
+
+async def test_a_call_for_which_no_connection_is_left_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits behind calls that hang is told so after a while."""
+    monkeypatch.setattr(connections, "BUSY_SECONDS", 0.2)
+    process = UpstreamProcess("http", tmp_path / "notes")
+    try:
+        await process.start()
+        async with fronted(far=process.entry) as front:
+            await front.until_there("far")
+            free = front.upstreams.all[0]._connections._free
+            hanging = [asyncio.create_task(front.call("far_hang", text="busy")) for _ in range(15)]
+
+            async def is_full() -> bool:
+                return free.locked() and len(noted(process.notes)) == 15
+
+            await eventually(is_full)
+            with pytest.raises(ToolError, match="nothing was done: 16 connections to it are in use"):
+                await front.call("far_note", text="one too many")
+            for call_that_hangs in hanging:
+                call_that_hangs.cancel()
+            await asyncio.gather(*hanging, return_exceptions=True)
+            assert text_of(await front.call("far_note", text="free again")) == "noted free again"
+    finally:
+        await process.kill()
+    assert noted(process.notes) == ["busy"] * 15 + ["free again"]
+
+
+async def test_a_process_that_answers_nobody_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless a call is open on it, which may be what keeps it busy."""
+    monkeypatch.setattr(upstream, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(upstream, "LIST_SECONDS", 0.5)
+    async with fronted(far=stdio_entry(tmp_path / "notes")) as front:
+        await front.until_there("far")
+        first = (await front.call("far_received")).structured_content["process_id"]
+        os.kill(first, signal.SIGSTOP)
+        assert await front.until_missing("far") == "it does not say what it offers"
+        await front.until_there("far")
+        assert (await front.call("far_received")).structured_content["process_id"] != first
 
 
 async def test_a_session_that_the_server_forgot_costs_no_call(tmp_path: Path) -> None:

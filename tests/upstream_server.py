@@ -43,7 +43,7 @@ def note(text: str) -> str:
     return f"noted {text}"
 
 
-@server.tool
+@server.tool(annotations=ToolAnnotations(idempotent_hint=True))
 async def hang(text: str) -> str:
     """Note a text and never answer."""
     note(text)

@@ -18,6 +18,7 @@ class Progress:
     def __init__(self, context: Context) -> None:
         request = context.request_context
         self._context = context
+        self._session = ForgivingSession(context.session) if request else None
         self._token = (request.meta or {}).get("progressToken") if request else None
         self._told = 0
         self._begin = asyncio.get_running_loop().time() + SILENT_SECONDS
@@ -28,14 +29,15 @@ class Progress:
         return None if self._token is None else self._tell
 
     async def _tell(self, case: Case) -> None:
-        if case.status is Status.EXECUTING:  # from here on it is the tool that reports
+        # From the execution on it is the tool that reports.
+        if self._session is None or case.status is Status.EXECUTING:
             return
         early = asyncio.get_running_loop().time() < self._begin
         if early and case.status is not Status.PENDING_REVIEW:
             return
         self._told += 1
         # Below zero and rising: progress never goes back, and a tool that reports its own begins with zero.
-        await ForgivingSession(self._context.session).send_progress_notification(
+        await self._session.send_progress_notification(
             self._token,
             progress=-1 / self._told,
             message=progress_text(case),

@@ -11,8 +11,9 @@ from fastmcp.server.context import Context
 from fastmcp.server.extensions import MethodBinding, ServerExtension
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import MCP_NAME_HEADER
 from mcp.types import CallToolResult, RequestParams
-from mcp_types import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
+from mcp_types import HEADER_MISMATCH, INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
 from pydantic import ConfigDict, Field
 from sqlalchemy.engine import Connection
 
@@ -77,6 +78,10 @@ class Tasks(ServerExtension):
             needed: dict[str, Any] = {"requiredCapabilities": {"extensions": {TASKS: {}}}}
             message = "This method is for clients that declare the tasks extension."
             raise MCPError(code=MISSING_REQUIRED_CLIENT_CAPABILITY, message=message, data=needed)
+        named = context.request.headers.get(MCP_NAME_HEADER) if context.request is not None else None
+        if named is not None and named.strip() != params.task_id:
+            # Whatever lies between routes by the header (SEP-2243), and would route another task's request.
+            raise MCPError(code=HEADER_MISMATCH, message=f"{MCP_NAME_HEADER} names another task")
         case = await own_case(self._store, params.task_id)
         if case is None:
             # Somebody else's task is answered like one that never was.

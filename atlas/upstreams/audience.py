@@ -1,5 +1,6 @@
 """What agents learn about the list of tools: when it changes, and which servers are missing from it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakSet
@@ -9,6 +10,7 @@ from fastmcp.tools import Tool
 from mcp.server.connection import Connection
 
 PLACE = "get_outcome"  # the gateway's own tool, which is always there
+TELL_SECONDS = 2.0
 
 
 class Audience(Middleware):
@@ -36,10 +38,14 @@ class Audience(Middleware):
 
     async def tell(self) -> None:
         """Say that tools, resources and prompts may have changed."""
-        for connection in list(self._connections):
-            await connection.send_tool_list_changed()
-            await connection.send_resource_list_changed()
-            await connection.send_prompt_list_changed()
+        told = (asyncio.wait_for(_tell(connection), TELL_SECONDS) for connection in list(self._connections))
+        await asyncio.gather(*told, return_exceptions=True)  # who does not listen is not waited for
+
+
+async def _tell(connection: Connection) -> None:
+    await connection.send_tool_list_changed()
+    await connection.send_resource_list_changed()
+    await connection.send_prompt_list_changed()
 
 
 def _noted(tool: Tool, note: str) -> Tool:

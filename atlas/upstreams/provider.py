@@ -16,10 +16,13 @@ from fastmcp.tools import InputRequiredToolResult, Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
 from pydantic import Field, ValidationError
 
-from atlas.client_errors import without_reserved
-from atlas.errors import AnswerLost, UpstreamMissing
-from atlas.models import UPSTREAM_META
+from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
+from atlas.models import UPSTREAM_META, plain_text
 from atlas.upstreams.upstream import Offer, Upstream
+
+# What only the gateway says in `_meta`, and what describes one connection and not the next.
+RESERVED = ("io.atlas/", "io.modelcontextprotocol/serverInfo")
+LONGEST_NAME = 128  # of a tool, as the specification has it
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +37,14 @@ class UpstreamTool(Tool):
         """Call it, once; AnswerLost is the cause of the ToolError if nobody knows what was done."""
         try:
             answer = await self.upstream.call_tool(self.there, arguments)
-        except (UpstreamMissing, AnswerLost) as error:
+        except (UpstreamMissing, CallRefused, AnswerLost) as error:
             raise ToolError(str(error)) from error
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredToolResult(answer)
         return ToolResult(
             content=answer.content,
             structured_content=answer.structured_content,
-            meta=without_reserved(answer.meta),
+            meta=_theirs(answer.meta) or None,
             is_error=answer.is_error,
         )
 
@@ -152,6 +155,8 @@ class UpstreamProvider(Provider):
 
 
 def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
+    if not 0 < len(offered.name) <= LONGEST_NAME or plain_text(offered.name) != offered.name:
+        raise ValueError("A name that people could not read.")
     return UpstreamTool(
         upstream=upstream,
         there=offered,
@@ -215,13 +220,17 @@ def _prompt(upstream: Upstream, offered: mcp.Prompt) -> UpstreamPrompt:
 
 def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
     """What the upstream says beside it, with its name set by us, so that it cannot pose as another."""
-    return (said or {}) | {UPSTREAM_META: upstream.name}
+    return _theirs(said) | {UPSTREAM_META: upstream.name}
+
+
+def _theirs(said: dict[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (said or {}).items() if not key.startswith(RESERVED)}
 
 
 async def _read(upstream: Upstream, uri: str) -> ResourceResult:
     try:
         answer = await upstream.read_resource(uri)
-    except (UpstreamMissing, AnswerLost, ToolError) as error:
+    except (UpstreamMissing, CallRefused, AnswerLost, ToolError) as error:
         raise ResourceError(str(error)) from error
     if isinstance(answer, mcp.InputRequiredResult):
         return InputRequiredResourceResult(answer)

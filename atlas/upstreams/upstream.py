@@ -15,16 +15,19 @@ from mcp import MCPError
 from mcp.shared.inbound import x_mcp_header_map
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from atlas.errors import AnswerLost, UpstreamMissing
+from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.upstreams import relays
 from atlas.upstreams.answers import refused
 from atlas.upstreams.config import UpstreamConfig
-from atlas.upstreams.connections import CONNECT_SECONDS, Connection, Connections
+from atlas.upstreams.connection import CONNECT_SECONDS, Connection
+from atlas.upstreams.connections import Connections
 from atlas.upstreams.watching import Watching
 
 LIST_SECONDS = 30.0  # after which an upstream that says nothing is asked again what it offers
 SETTLE_SECONDS = 0.05  # several changes that are announced together are read once
 FIRST_REST, LONGEST_REST = 1.0, 15.0  # seconds between attempts to reach one that cannot be reached
+MOST_PAGES = 20  # of a list
+SILENT = "it does not say what it offers"
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -89,7 +92,7 @@ class Upstream:
     async def call_tool(
         self, tool: mcp.Tool, arguments: dict[str, Any]
     ) -> mcp.CallToolResult | relays.InputRequired:
-        """The answer. UpstreamMissing: nothing was sent. AnswerLost: nobody knows what was done."""
+        """The answer. UpstreamMissing, CallRefused: nothing was done. AnswerLost: nobody knows."""
 
         async def ask(connection: Connection) -> mcp.CallToolResult | relays.InputRequired:
             headers = x_mcp_header_map(tool.input_schema)
@@ -145,6 +148,10 @@ class Upstream:
         except UpstreamMissing as missing:
             self._lose(str(missing))
             raise UpstreamMissing(reason=self.missing) from missing
+        except CallRefused as refusal:
+            self._stale.set()  # its tools may be others by now
+            reason = f"The server {self.name} did not take the call, and nothing was done: {refusal}."
+            raise CallRefused(reason=reason) from refusal
         except AnswerLost as lost:
             self._stale.set()  # see whether it is still there
             reason = f"The server {self.name} got the call, and {lost}: it may have done it, or not."
@@ -177,11 +184,11 @@ class Upstream:
         try:
             offer = await asyncio.wait_for(connection.request(_read_offer), CONNECT_SECONDS)
         except asyncio.TimeoutError:
-            raise UpstreamMissing(reason="it does not say what it offers") from None
+            if not connection.is_busy:  # else it may be at work for somebody
+                connection.wire.note_broken(SILENT)  # so that a process is started anew
+            raise UpstreamMissing(reason=SILENT) from None
         except (MCPError, ConnectionError, RuntimeError) as error:
-            raise UpstreamMissing(
-                reason=connection.wire.broken or f"it does not say what it offers: {error}"
-            ) from None
+            raise UpstreamMissing(reason=connection.wire.broken or f"{SILENT}: {error}") from None
         was_missing, self.problem = self.problem is not None, None
         if was_missing:
             logger.info("The server %s is there", self.name)
@@ -209,10 +216,10 @@ class Upstream:
 
 async def _read_offer(client: Client[Any]) -> Offer:
     return Offer(
-        tools=tuple(await _listed(client.list_tools())),
-        resources=tuple(await _listed(client.list_resources())),
-        templates=tuple(await _listed(client.list_resource_templates())),
-        prompts=tuple(await _listed(client.list_prompts())),
+        tools=tuple(await _listed(client.list_tools(MOST_PAGES))),
+        resources=tuple(await _listed(client.list_resources(MOST_PAGES))),
+        templates=tuple(await _listed(client.list_resource_templates(MOST_PAGES))),
+        prompts=tuple(await _listed(client.list_prompts(MOST_PAGES))),
     )
 
 

@@ -1,16 +1,39 @@
 """Tools of the conformance fixture that show what an upstream gets, and what it could try."""
 
+import asyncio
 import json
 from typing import Annotated, Any
 
 import mcp.types as mt
 from fastmcp import Context, FastMCP
+from fastmcp.exceptions import ToolError
 from fastmcp.tools import ToolResult
 from pydantic import Field
 
 
+def add_jobs(server: FastMCP) -> None:
+    """Tools that answer at once or late, of which the suite expects tasks where there are any."""
+
+    @server.tool
+    def greet(name: str) -> str:
+        """Answer at once."""
+        return f"Hello, {name}!"
+
+    @server.tool
+    async def slow_compute(seconds: float, label: str = "") -> str:
+        """Answer after so many seconds."""
+        await asyncio.sleep(seconds)
+        return f"Computed {label}."
+
+    @server.tool
+    async def failing_job() -> str:
+        """Fail after a second."""
+        await asyncio.sleep(1)
+        raise ToolError("This job fails.")
+
+
 def add_probes(server: FastMCP) -> None:
-    """Add them."""
+    """Add what shows and what tries."""
 
     @server.tool
     def route_by_header(region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import mcp.types as mt
 import uvicorn
-from acceptance.conformance_probes import add_probes
+from acceptance.conformance_probes import add_jobs, add_probes
 from acceptance.conformance_questions import add_questions
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
@@ -295,9 +295,12 @@ def build_server() -> FastMCP:
 
 if __name__ == "__main__":
     listener = socket.create_server(("127.0.0.1", 0))
-    way: Literal["http", "sse"] = "sse" if sys.argv[1:] == ["sse"] else "http"
+    way: Literal["http", "sse"] = "sse" if "sse" in sys.argv else "http"
     path = "/mcp/sse" if way == "sse" else "/mcp"
     print(f"http://127.0.0.1:{listener.getsockname()[1]}{path}", flush=True)
     # On a loopback address it then takes no request that a page of another host sends.
-    app = build_server().http_app(path, transport=way, host_origin_protection="auto")
+    offered = build_server()
+    if "jobs" in sys.argv:  # with which the suite takes its time
+        add_jobs(offered)
+    app = offered.http_app(path, transport=way, host_origin_protection="auto")
     uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)).run([listener])

@@ -57,10 +57,18 @@ class ConformanceSuite:
 
     async def run(self, url: str, revision: str, name: str) -> Verdict:
         """Run what a revision of the protocol requires, and keep what it says in a folder of that name."""
-        output = self._directory / f"{name}-{revision}"
+        required = self._required(revision)
+        return await self._verdict(url, required, f"{name}-{revision}", "--requirements", revision)
+
+    async def run_scenario(self, url: str, scenario: str) -> Verdict:
+        """Run one scenario, which counts as required."""
+        return await self._verdict(url, frozenset({scenario}), scenario, "--scenario", scenario)
+
+    async def _verdict(self, url: str, required: frozenset[str], name: str, *what: str) -> Verdict:
+        output = self._directory / name
         command = [NODE, self._package / "dist" / "index.js", "server"]
         process = await asyncio.create_subprocess_exec(
-            *(*command, "--url", url, "--requirements", revision, "-o", output),
+            *(*command, "--url", url, "-o", output, *what),
             env={"PATH": PATH, "HOME": str(self._directory)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -70,7 +78,8 @@ class ConformanceSuite:
         finally:
             if process.returncode is None:
                 process.kill()
-        verdict = _verdict(output, self._required(revision))
+                await process.wait()
+        verdict = _verdict(output, required)
         # The suite's own judgement, so that its files are not read in another way than it means them.
         assert (process.returncode == 0) == (not verdict.failed), f"{process.returncode}: {verdict}"
         return verdict
@@ -97,11 +106,11 @@ def _verdict(output: Path, required: frozenset[str]) -> Verdict:
 
 
 @contextlib.asynccontextmanager
-async def fixture_server(directory: Path, way: str = "http") -> AsyncIterator[str]:
-    """The URL of the fixture, which runs as a process of its own, over streamable HTTP or `sse`."""
+async def fixture_server(directory: Path, *words: str) -> AsyncIterator[str]:
+    """The URL of the fixture, a process of its own; `sse` is the other way, `jobs` are more tools."""
     with (directory / "fixture.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "acceptance.conformance_server", way),
+            *(sys.executable, "-m", "acceptance.conformance_server", *words),
             cwd=TESTS,
             stdout=subprocess.PIPE,
             stderr=log,

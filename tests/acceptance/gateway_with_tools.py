@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from fastmcp import Context, FastMCP
+from fastmcp.server.dependencies import get_http_headers
 from mcp.types import ElicitRequest, ElicitRequestFormParams, InputRequiredResult
 
 from atlas import tools
@@ -38,6 +39,11 @@ def add_talking_tools(server: FastMCP, office: tools.WelfareOffice) -> None:
         await context.report_progress(2, 2, f"end {word}")
         note(word)
         return f"said {word}"
+
+    @server.tool
+    async def headers(word: str) -> str:
+        """Say which headers of a request can be seen."""
+        return f"{word} {get_http_headers(include_all=True)}"
 
     @server.tool
     async def talk_on(word: str, context: Context) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,17 @@ REVISIONS = ("2025-11-25", "2026-07-28")
 # What the fixture passes alone and does not pass behind the gateway, each with the reason.
 EXCEPTIONS: dict[str, dict[str, str]] = {"2025-11-25": {}, "2026-07-28": {}}
 
+# Of the tasks extension, which no revision requires, what a case can do: it is never cancelled once it is
+# approved, does not ask in its task, and no tool needs a client that knows tasks.
+TASK_SCENARIOS = (
+    "tasks-capability-negotiation",
+    "tasks-wire-fields",
+    "tasks-request-state-removal",
+    "tasks-request-headers",
+    "tasks-dispatch-and-envelope",
+)
+TASK_GRACE_SECONDS = "0.6"  # the jobs of these scenarios take a second or longer
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def fixture_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
@@ -34,12 +46,30 @@ async def governed(
 ) -> AsyncIterator[GatewayProcess]:
     """A gateway in front of the fixture, without keys, as the suite has none."""
     directory = tmp_path_factory.mktemp("governed")
-    gateway = GatewayProcess(directory, **configuration(directory, fixture_url))
+    async with _open_gateway(directory, configuration(directory, fixture_url)) as gateway:
+        yield gateway
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def impatient(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
+    """A gateway that has a call become a task soon, in front of a fixture with jobs."""
+    directory = tmp_path_factory.mktemp("impatient")
+    async with fixture_server(directory, "jobs") as url:
+        settings = configuration(directory, url) | {"ATLAS_GRACE_SECONDS": TASK_GRACE_SECONDS}
+        async with _open_gateway(directory, settings) as gateway:
+            yield gateway
+
+
+@asynccontextmanager
+async def _open_gateway(directory: Path, settings: dict[str, str]) -> AsyncIterator[GatewayProcess]:
+    gateway = GatewayProcess(directory, **settings)
     gateway.leave_to_env_file("ATLAS_AGENT_KEY")
     gateway.leave_to_env_file("ATLAS_REVIEWER_KEY")
-    await gateway.start()
-    yield gateway
-    await gateway.kill()
+    try:
+        await gateway.start()
+        yield gateway
+    finally:
+        await gateway.kill()
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +100,15 @@ async def test_the_calls_of_the_suite_are_governed(governed: GatewayProcess, sui
     tools, statuses = {tool for tool, _ in rows}, {status for _, status in rows}
     assert {"test_simple_text", "test_sampling", "test_elicitation"} <= tools
     assert statuses == {"EXECUTED"}
+
+
+@pytest.mark.parametrize("scenario", TASK_SCENARIOS)
+async def test_calls_that_take_long_are_the_tasks_that_the_suite_expects(
+    suite: ConformanceSuite, impatient: GatewayProcess, scenario: str
+) -> None:
+    """The fixture knows no tasks; behind the gateway its calls become some for clients that declare them."""
+    verdict = await suite.run_scenario(f"{impatient.url}/mcp", scenario)
+    assert verdict.failures == {scenario: []}
 
 
 def _cases(path: Path) -> list[tuple[str, str]]:

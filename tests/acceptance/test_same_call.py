@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from acceptance.task_client import about, task_client
+from acceptance.task_client import about, start, task_client
 from gateway_process import (
     AGENT_KEY,
     OTHER_AGENT_KEY,
@@ -135,9 +135,17 @@ async def test_an_agent_that_left_while_it_was_held_gets_the_result_when_it_call
     assert "now due on" in text_of(stored) and stored.meta["io.atlas/case"]["ref"] == case_id
 
 
-async def test_an_agent_whose_connection_broke_has_collected_nothing(running: GatewayProcess) -> None:
-    """Streamable HTTP with a session: nobody says goodbye, the connection just ends."""
+@pytest.mark.parametrize("tool", [TOOL, "get_outcome"])
+async def test_an_agent_whose_connection_broke_has_collected_nothing(
+    running: GatewayProcess, tool: str
+) -> None:
+    """Streamable HTTP with a session: nobody says goodbye, the connection just ends while it waits."""
     arguments = some_call()
+    asked = {"name": TOOL, "arguments": arguments}
+    if tool == "get_outcome":
+        async with task_client(running.url, AGENT_KEY) as agent:
+            case_id = (await start(agent, TOOL, **arguments)).task_id
+        asked = {"name": tool, "arguments": {"ref": case_id, "wait_seconds": 25}}
     accept = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {AGENT_KEY}"}
     hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}}
     async with httpx.AsyncClient(headers=accept, timeout=WAIT_SECONDS) as client:
@@ -147,8 +155,7 @@ async def test_an_agent_whose_connection_broke_has_collected_nothing(running: Ga
 
         started = await client.post(f"{running.url}/mcp", json=body("initialize", hello))
         client.headers["Mcp-Session-Id"] = started.headers["mcp-session-id"]
-        asked = body("tools/call", {"name": TOOL, "arguments": arguments})
-        async with client.stream("POST", f"{running.url}/mcp", json=asked) as answer:
+        async with client.stream("POST", f"{running.url}/mcp", json=body("tools/call", asked)) as answer:
             assert answer.status_code == 200
             case_id = await waiting_case(running, arguments["reason"])
     await decided(running, case_id)

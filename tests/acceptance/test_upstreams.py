@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from acceptance.npm_clients import NpmClients
+from fastmcp import Client
+from fastmcp.client.transports import SSETransport, StreamableHttpTransport
 from gateway_process import AGENT_KEY, GatewayProcess, call, eventually, outcome, reference_in, text_of
 from upstream_process import UpstreamProcess, noted, stdio_entry
 
@@ -214,6 +216,33 @@ async def test_a_call_to_a_server_that_is_missing_says_so(
         await until_there(gateway, "far")
         assert "noted in time" in text_of(await approved(gateway, agent, "far_note", text="in time"))
     assert noted(far.notes) == ["in time"]
+
+
+@pytest.mark.parametrize("sse", [True, False], ids=["sse", "http"])
+async def test_agents_are_told_when_a_server_has_a_new_tool(
+    start: Callable[..., Any], far: UpstreamProcess, sse: bool
+) -> None:
+    """And a tool that no rule names waits for a person."""
+    gateway = await start(far=far.entry)
+    await until_there(gateway, "far")
+    heard: list[str] = []
+
+    async def hear(message: Any) -> None:
+        heard.append(message.method)
+
+    transport = (SSETransport if sse else StreamableHttpTransport)(
+        gateway.url + ("/mcp/sse" if sse else "/mcp"), auth=AGENT_KEY
+    )
+    async with Client(transport, mode="legacy", message_handler=hear) as agent:
+        await agent.list_tools()
+        await approved(gateway, agent, "far_grow", name="grown")
+
+        async def is_told() -> bool:
+            return "notifications/tools/list_changed" in heard
+
+        await eventually(is_told)
+        assert "far_grown" in {tool.name for tool in await agent.list_tools()}
+        assert "I am grown" in text_of(await approved(gateway, agent, "far_grown"))
 
 
 async def test_no_key_reaches_a_server(

@@ -113,6 +113,17 @@ async def test_a_rejection_in_time_is_answered_with_its_reason(running: GatewayP
 
 
 @EVERY_KIND
+async def test_a_tool_does_not_see_the_key_of_the_agent_that_waits(
+    running: GatewayProcess, kind: str
+) -> None:
+    """It is the gateway that calls it, with the agent at the other end of the line and nothing of its own."""
+    async with listening(running, kind, Heard()) as agent:
+        asked = asyncio.create_task(call(agent, "headers", word=f"seen {kind}"))
+        await running.decide(await waiting_case(running, f"seen {kind}"))
+        assert text_of(await asked) == f"seen {kind} {{}}"
+
+
+@EVERY_KIND
 async def test_a_tool_goes_on_talking_when_its_agent_has_left(running: GatewayProcess, kind: str) -> None:
     """Notifications to nobody are no error of the tool, on no transport; the outcome is there later."""
     word, release = f"gone {kind}", running.directory / "release"
