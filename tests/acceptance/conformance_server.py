@@ -8,9 +8,7 @@ import asyncio
 import base64
 import json
 import socket
-import struct
 import sys
-import zlib
 from collections import defaultdict
 from typing import Any, Literal
 
@@ -18,6 +16,7 @@ import mcp.types as mt
 import uvicorn
 from acceptance.conformance_probes import add_jobs, add_probes
 from acceptance.conformance_questions import add_questions
+from acceptance.small_media import png, wav
 from fastmcp import Context, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.prompts import Message
@@ -60,23 +59,6 @@ SCHEMA_2020_12: dict[str, Any] = {
 }
 
 Subscribers = dict[str, list[Connection]]
-
-
-def png() -> bytes:
-    """One red pixel."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)
-    pixel = zlib.compress(b"\x00\xff\x00\x00")
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixel) + chunk(b"IEND", b"")
-
-
-def wav() -> bytes:
-    """Two samples of silence."""
-    sound = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 8000, 8000, 1, 8) + b"data" + struct.pack("<I", 2)
-    return b"RIFF" + struct.pack("<I", 4 + len(sound) + 2) + b"WAVE" + sound + b"\x80\x80"
 
 
 PNG, WAV = base64.b64encode(png()).decode(), base64.b64encode(wav()).decode()
