@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from upstream_process import UpstreamProcess, fronted, noted, stdio_entry
 
 from atlas.errors import AnswerLost, AtlasError, CallRefused, UpstreamMissing
 from atlas.upstreams import connections, upstream
+from atlas.upstreams.config import UpstreamConfig, Way
 
 ON_THE_WEB = pytest.mark.parametrize("way", ["sse", "http"])
 START_SECONDS = 5.0  # that a gateway may take with servers that are missing
@@ -79,6 +80,13 @@ async def answering(
             return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "error": error})
         return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": results[method]})
 
+    async with posted_to(post) as entry:
+        yield entry, calls
+
+
+@asynccontextmanager
+async def posted_to(post: Callable[[Request], Awaitable[Response]]) -> AsyncIterator[dict[str, Any]]:
+    """What stands in the file for a server by hand, while it listens."""
     app = Starlette(routes=[Route("/mcp", post, methods=["POST"])])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
     serving = asyncio.create_task(server.serve())
@@ -89,7 +97,7 @@ async def answering(
     try:
         await eventually(has_started)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield {"url": f"http://127.0.0.1:{port}/mcp"}, calls
+        yield {"url": f"http://127.0.0.1:{port}/mcp"}
     finally:
         server.should_exit = True
         await asyncio.wait_for(serving, WAIT_SECONDS)
@@ -243,6 +251,30 @@ async def test_a_process_that_answers_nobody_is_started_anew(
         assert await front.until_missing("far") == "it does not say what it offers"
         await front.until_there("far")
         assert (await front.call("far_received")).structured_content["process_id"] != first
+
+
+async def test_an_agent_that_shakes_hands_reaches_a_server_that_does_not() -> None:
+    """The wanted era is given up where a server answers that it does not speak it."""
+
+    async def post(request: Request) -> Response:
+        message = await request.json()
+        if message["method"] == "server/discover":
+            known: dict[str, Any] = {"supportedVersions": ["2026-07-28"], "capabilities": {}, "ttlMs": 0}
+            result = known | {"cacheScope": "private", "resultType": "complete"}
+            return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": result})
+        data = {"supported": ["2026-07-28"], "requested": "2025-11-25"}
+        error = {"code": -32022, "message": "Unsupported protocol version", "data": data}
+        return JSONResponse({"jsonrpc": "2.0", "id": message.get("id"), "error": error}, status_code=400)
+
+    async def hear(message: Any) -> None:
+        """Nothing is announced."""
+
+    async with posted_to(post) as entry:
+        config = UpstreamConfig(name="far", way=Way.HTTP, prefix="far", url=entry["url"])
+        lender = connections.Connections(config, hear)
+        async with lender.lend("legacy") as connection:
+            assert connection.client.protocol_version == "2026-07-28"
+        await lender.close()
 
 
 async def test_a_session_that_the_server_forgot_costs_no_call(tmp_path: Path) -> None:
