@@ -247,6 +247,7 @@ async def test_setup_configures_each_assessor_and_the_handshake_passes_with_it(
 ) -> None:
     """The questions are answered at a terminal; gateway and handshake read the .env that comes of it."""
     configure(terminal, llama)
+    terminal.answer("MCP servers file", "")
     assert terminal.finish() == 0
     shutil.copy2(ROOT / "test_handshake.py", checkout)
     async with ModalProcess(tmp_path) as modal:
