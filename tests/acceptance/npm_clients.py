@@ -1,6 +1,7 @@
 """MCP clients and servers from npm, installed by the tests that use them."""
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -45,15 +46,17 @@ class NpmClients:
         directory = cls.directory()
         directory.mkdir(parents=True, exist_ok=True)
         command = [NODE, NPM, "install", "--no-audit", "--no-fund", "--prefix", directory, *PACKAGES]
-        done = subprocess.run(
-            command,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS,
-            cwd=directory,
-            env=os.environ | NODE_ENVIRONMENT,
-        )
+        with (directory / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run beside these install the same
+            done = subprocess.run(
+                command,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+                cwd=directory,
+                env=os.environ | NODE_ENVIRONMENT,
+            )
         assert done.returncode == 0, f"npm could not install {' '.join(PACKAGES)}:\n{done.stderr}"
         shutil.copy(SCRIPT, directory)  # Node looks for modules beside the script
         return cls(directory)
