@@ -447,6 +447,8 @@ bring_mcp_config() {
     [[ $config == /* ]] || config=$ROOT/$config
     DOCKER_OPTIONS+=(--mount "type=bind,source=$config,target=/mcp.json,readonly" -e ATLAS_MCP_CONFIG=/mcp.json)
     DOCKER_OPTIONS+=(--add-host host.docker.internal:host-gateway)
+    [[ -n $(find "$config" -perm -004) ]] ||
+        say "Only you can read $config: if the container cannot either, let others read it (chmod o+r)."
     say "Servers of $config that are programs run in the container, which has Python and no Node.js;"
     say 'one at 127.0.0.1 of this machine is at host.docker.internal from there.'
 }

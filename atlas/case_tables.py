@@ -47,6 +47,13 @@ sa.Index(
     cases.c.arguments_sha256,
     cases.c.opened_at,
 )
+# The cases that an agent has to hear of are listed for it.
+sa.Index(
+    "ix_cases_uncollected",
+    cases.c.principal,
+    cases.c.opened_at,
+    sqlite_where=cases.c.collected_at.is_(None),
+)
 sa.Index(
     "ix_cases_unreported", cases.c.status, cases.c.expires_at, sqlite_where=cases.c.reported_at.is_(None)
 )

@@ -22,6 +22,8 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.session import ServerSession
 from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import NoBackChannelError
+from opentelemetry.context import Context as TraceContext
+from opentelemetry.context import attach
 
 from atlas.auth import current_principal
 from atlas.models import Case, ToolCall
@@ -99,6 +101,8 @@ class WaitingAgents:
                 context = request.run(copy_context)
                 context.run(_bind, session=None, params=_params(case.call))
                 context.run(_take_headers_away)
+                # The agent's trace would be its own text in a call that was approved without it.
+                context.run(attach, TraceContext())
                 return context
         context = copy_context()
         context.run(fastmcp_request_ctx.set, _nobodys_request(case.call))

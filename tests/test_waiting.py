@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from fastmcp.server.dependencies import fastmcp_request_ctx
 from mcp.server.session import ServerSession
+from opentelemetry.context import attach, detach
+from opentelemetry.propagate import extract, inject
 from store import open_case, open_store, tool_call
 
 from atlas.auth import ANYBODY
@@ -30,6 +32,20 @@ async def test_a_call_is_executed_in_the_context_of_its_own_request_only(tmp_pat
             seen = [waiting.context_of(one).run(request.get) for one in (case, other, foreign)]
         seen.append(waiting.context_of(case).run(request.get))
     assert seen == ["the agent's", "nobody's", "nobody's", "nobody's"]
+
+
+async def test_a_tool_finds_nothing_of_its_agents_trace(tmp_path: Path) -> None:
+    """It could hold any text, which nobody has seen who approved the call."""
+    async with open_store(tmp_path) as store:
+        case = await open_case(store, tool_call(principal=ANYBODY, beneficiary_id="BEN-123"))
+        waiting = WaitingAgents()
+        state = {"tracestate": "agent=any text", "traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+        token = attach(extract(state))
+        with waiting.hold(case):
+            detach(token)
+            sent: dict[str, str] = {}
+            waiting.context_of(case).run(inject, sent)
+    assert sent == {}
 
 
 async def test_where_nobody_waits_a_tool_finds_the_call_that_was_recorded(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError
 from fastmcp.resources import Resource, ResourceResult
@@ -19,6 +20,14 @@ from atlas.report import ending_text, hand_over, own_case, progress_text, standi
 PREFIX = "atlas://cases/"
 MOST_LISTED = 100
 JSON = "application/json"
+
+# The newest first, and nothing of their results, which can be long.
+_UNCOLLECTED = (
+    sa.select(cases.c.case_id, cases.c.tool_name, cases.c.status)
+    .where(cases.c.collected_at.is_(None))
+    .order_by(cases.c.opened_at.desc())
+    .limit(MOST_LISTED)
+)
 
 
 def uri_of(case: Case) -> str:
@@ -70,9 +79,9 @@ class OwnCases(Middleware):
         call_next: CallNext[ListResourcesRequest, Sequence[Resource]],
     ) -> Sequence[Resource]:
         """The list, with the agent's own cases after it."""
-        mine = (cases.c.principal == current_principal(), cases.c.collected_at.is_(None))
-        found = await self._store.select(*mine, limit=MOST_LISTED)
-        return [*await call_next(context), *(_listed(case) for case in found)]
+        mine = _UNCOLLECTED.where(cases.c.principal == current_principal())
+        found = await self._store.database.read(lambda connection: connection.execute(mine).all())
+        return [*await call_next(context), *(_listed(*row) for row in found)]
 
     async def on_read_resource(
         self,
@@ -85,6 +94,5 @@ class OwnCases(Middleware):
         return await call_next(context)
 
 
-def _listed(case: Case) -> Resource:
-    title = f"{case.call.tool_name}: {case.status.value}"
-    return Resource(uri=uri_of(case), name=case.case_id, title=title, mime_type=JSON)
+def _listed(case_id: str, tool_name: str, status: str) -> Resource:
+    return Resource(uri=PREFIX + case_id, name=case_id, title=f"{tool_name}: {status}", mime_type=JSON)

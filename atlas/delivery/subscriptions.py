@@ -26,14 +26,16 @@ from mcp.types import (
     SubscriptionsListenResult,
     UnsubscribeRequestParams,
 )
-from mcp_types import INVALID_PARAMS
+from mcp_types import INVALID_PARAMS, INVALID_REQUEST
 
+from atlas.auth import current_principal
 from atlas.cases import CaseStore
 from atlas.delivery.resources import PREFIX, uri_of
 from atlas.models import Case, Status
 from atlas.report import own_case
 
 MOST_SUBSCRIPTIONS = 1000  # of one connection
+MOST_STREAMS = 100  # of one agent
 NOTIFY_SECONDS = 2.0  # a connection that takes nothing for so long is told nothing more
 
 Request = ServerRequestContext[Any, Any]
@@ -49,6 +51,7 @@ class Subscriptions:
         self._store = store
         self._bus = InMemorySubscriptionBus()
         self._listening = ListenHandler(self._bus)
+        self._streams: Counter[str] = Counter()  # that are open, of each agent
         self._connections: dict[Connection, set[str]] = {}
         self._followers: Counter[str] = Counter()
         self.on_followed: Callable[[frozenset[str]], None] | None = None  # called with all that is followed
@@ -107,10 +110,22 @@ class Subscriptions:
         asked = params.notifications.resource_subscriptions or []
         with bind_request_context(context):
             uris = [uri for uri in asked[:MOST_SUBSCRIPTIONS] if await self._may_follow(uri)]
+            principal = current_principal()
         honored = params.notifications.model_copy(update={"resource_subscriptions": uris or None})
-        with self._following(uris):
+        with self._streaming(principal), self._following(uris):
             self._spawn(self._catch_up(uris))  # runs when the stream below is there and waits for its client
             return await self._listening(context, params.model_copy(update={"notifications": honored}))
+
+    @contextmanager
+    def _streaming(self, principal: str) -> Iterator[None]:
+        """Count the open streams of an agent, so that none takes those of all."""
+        if self._streams[principal] >= MOST_STREAMS:
+            raise MCPError(code=INVALID_REQUEST, message=f"At most {MOST_STREAMS} open streams.")
+        self._streams[principal] += 1
+        try:
+            yield
+        finally:
+            self._streams[principal] -= 1
 
     async def _catch_up(self, uris: list[str]) -> None:
         """Tell of what changed after it was seen that the subscriber may follow, and before it did."""

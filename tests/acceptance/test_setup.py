@@ -171,7 +171,7 @@ def test_a_kept_secret_is_removed_by_a_dash(checkout: Path, open_questions: Call
     """There is a way back to the embedded engine that needs no editor."""
     (checkout / ".env").write_text(f"INNGEST_EVENT_KEY=event-key\nINNGEST_SIGNING_KEY={SIGNING_KEY}\n")
     terminal = open_questions()
-    for question, text in zip(QUESTIONS, ("", "", "-", "-", "", ""), strict=True):
+    for question, text in zip(QUESTIONS, ("", "", "-", "-", "", "", ""), strict=True):
         terminal.answer(question, text)
     assert terminal.finish() == 0
     assert (settings_in(checkout)["INNGEST_EVENT_KEY"], settings_in(checkout)["INNGEST_SIGNING_KEY"]) == (

@@ -8,7 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the columns and the index; what ended before is taken as handed over."""
+    """Add the columns and the indexes; what ended before is taken as handed over."""
     op.add_column("cases", sa.Column("continuation", sa.Text))
     op.add_column("cases", sa.Column("collected_at", sa.String(27)))
     # Nobody knows whether it was; what is taken as not handed over would answer the next such call.
@@ -18,3 +18,9 @@ def upgrade() -> None:
     )
     same_call = ["principal", "tool_name", "arguments_sha256", "opened_at"]
     op.create_index("ix_cases_same_call", "cases", same_call)
+    op.create_index(
+        "ix_cases_uncollected",
+        "cases",
+        ["principal", "opened_at"],
+        sqlite_where=sa.text("collected_at IS NULL"),
+    )
