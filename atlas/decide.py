@@ -2,7 +2,7 @@
 
 What the policy denies, nobody can approve. Where it asks for several approvals, each counts for itself until
 the last one makes the decision. An approval of what has changed since it was judged does not count: the case
-is judged anew, and the reviewer is told what is otherwise.
+is judged anew, and the reviewer is told what is otherwise. A rejection always counts: it is about the call.
 """
 
 from collections.abc import Awaitable, Callable
@@ -154,8 +154,10 @@ class Decisions:
                 return case  # it was judged anew a moment ago: not what was approved here
             if ruled is not None and case.status in NOT_BEGUN:
                 case = self._apply(connection, case, ruled)
-            is_open = case.status is not Status.DENIED and case.round_number == before.round_number
-            return _record_vote(connection, case, vote) if is_open else case
+            is_sent_back = case.round_number != before.round_number
+            if case.status is Status.DENIED or (vote.verdict is Verdict.APPROVED and is_sent_back):
+                return case
+            return _record_vote(connection, case, vote)
 
         case = await self._store.change(case_id, record)
         if case.status is Status.DENIED:  # raised here, because it may have been denied just now

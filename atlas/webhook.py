@@ -92,7 +92,8 @@ def add_webhook(
             is_signed=named is not None,
         )
         case = await decisions.record(request.event_id, vote)
-        if case.decision is None and case.assessment is not None:
+        is_one_of_several = request.decision is Verdict.APPROVED and case.decision is None
+        if is_one_of_several and case.assessment is not None:
             return DecisionReceipt(
                 status=WAITS_FOR_MORE,
                 decision=request.decision,

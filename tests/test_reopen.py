@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.engine import Connection
-from store import approval, assessment_of, open_case, open_store, ruling
+from store import approval, assessment_of, open_case, open_store, rejection, ruling
 
 from atlas import ledger
 from atlas.cases import CaseStore, add_assessment, add_decision, read_approvals, read_case
@@ -166,6 +166,27 @@ async def test_a_reviewer_who_approves_while_the_case_is_judged_anew_approves_no
         after = await store.read(case.case_id)
         assert after.round_number == 2 and after.status is Status.PENDING_REVIEW
         assert [each.case_id for each in told] == [case.case_id] * 2  # the reviewers were told
+
+
+async def test_a_rejection_counts_although_the_case_is_judged_anew_at_that_moment(tmp_path: Path) -> None:
+    """It is about the call, in whatever round; the answer of 200 is only given for what is on record."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store)
+
+        class Overtaken(CaseStore):
+            async def read(self, case_id: str) -> Case:
+                before = await super().read(case_id)
+                with pytest.raises(CallChanged):  # between the reading and the writing of the rejection
+                    await decisions_under(store, definition=REDEFINED).record(case_id, approval("sarah"))
+                return before
+
+        votes = decisions_under(Overtaken(store.database), definition=REDEFINED)
+        rejected = await votes.record(case.case_id, rejection("desk", "not so"))
+        assert rejected.status is Status.REJECTED and rejected.round_number == 2
+        assert rejected.decision is not None and rejected.decision.reason == "not so"
+        assert await store.read(case.case_id) == rejected
+    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    assert actions.count("decide.reopened") == actions.count("decide.rejected") == 1
 
 
 async def test_what_was_approved_before_definitions_were_recorded_is_executed_as_it_was_approved(
