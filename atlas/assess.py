@@ -23,7 +23,7 @@ from atlas.cases import CaseStore, add_assessment, add_inquiry, read_case
 from atlas.database import now
 from atlas.definitions import definition_of, keep_definition
 from atlas.errors import AssessorFailed
-from atlas.models import UPSTREAM_META, Assessment, Case, Inquiry, Ruling, Status, ToolCall
+from atlas.models import NO_TOOL, UPSTREAM_META, Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.notifications import Notifier
 from atlas.settings import Settings
 from atlas.vouching import vouched
@@ -116,7 +116,7 @@ class Assessments:
                 return _worst(ruled, TOO_LONG, assessor=self._model.assessor.name)
             if case.inquiry is None and self._model.is_durable:
                 asked = await self._model.ask(question)
-                return asked.model_copy(update={"definition_sha256": question.tool.definition_sha256})
+                return asked.model_copy(update={"definition_sha256": _judged(question.tool)})
             answer = await self._answer(case, question, self._model)
             ruled = await self._rule(case.call, question)  # the policy may be another one by now
             return ruled if ruled.is_denied else _with_answer(ruled, answer, self._model.assessor)
@@ -126,7 +126,7 @@ class Assessments:
 
     async def _answer(self, case: Case, question: Question, model: Guard) -> Answer:
         if case.inquiry is not None and case.inquiry.assessor == model.assessor.name:
-            if case.inquiry.definition_sha256 not in (None, question.tool.definition_sha256):
+            if case.inquiry.definition_sha256 not in (None, _judged(question.tool)):
                 raise AssessorFailed(reason=CHANGED_MEANWHILE)
             return await model.fetch(case.inquiry)
         return await model.judge(question)
@@ -156,7 +156,7 @@ class Assessments:
             arguments_sha256=call.arguments_sha256,
             assessed_at=now(),
             ruling=ruling,
-            definition_sha256=tool.definition_sha256,
+            definition_sha256=_judged(tool),
         )
 
     async def _question(self, call: ToolCall, tool: Tool | None) -> Question:
@@ -204,6 +204,11 @@ def facts_of(tool: Tool | None, tool_name: str) -> ToolFacts:
         is_open_world=hints.open_world_hint if hints else None,
         tags=tuple(sorted(tool.tags)),
     )
+
+
+def _judged(tool: ToolFacts) -> str:
+    """The digest of what is judged, so that what was judged without the tool is not taken for it later."""
+    return tool.definition_sha256 or NO_TOOL
 
 
 def record_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:

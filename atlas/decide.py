@@ -26,7 +26,7 @@ from atlas.cases import (
 )
 from atlas.database import instant_text, now
 from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
-from atlas.models import Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
+from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
 from atlas.reopen import is_missing, reopen, what_changed
 from atlas.rounds import adopt_definition
 
@@ -177,11 +177,13 @@ class Decisions:
         reason = what_changed(connection, case, ruled)
         if reason is not None:
             _check_open(case)
-            if is_missing(case, ruled):  # nothing to look at, and nothing to approve, until it is back
+            if is_missing(case, ruled) and not ruled.is_denied:
+                # Nothing to look at, and nothing to approve, until it is back.
                 raise CallChanged(case_id=case.case_id, reason=reason)
             return send_back(connection, case, ruled, self._timeout, reason=reason)
-        if case.definition_sha256 is None and ruled.definition_sha256 is not None:
-            case = adopt_definition(connection, case, ruled.definition_sha256)
+        present = ruled.definition_sha256
+        if case.definition_sha256 is None and present not in (None, NO_TOOL):
+            case = adopt_definition(connection, case, present)
         if case.status is Status.AUTHORIZED:
             return case
         if case.assessment is None:

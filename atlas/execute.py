@@ -37,7 +37,7 @@ from atlas.database import now
 from atlas.decide import send_back
 from atlas.definitions import definition_of
 from atlas.errors import AnswerLost, ExecutionRefused
-from atlas.models import Assessment, Case, Outcome, Status, ToolCall
+from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
 from atlas.notifications import Notifier
 from atlas.reopen import is_as_judged, judged_definitions, what_changed
 from atlas.settings import Settings
@@ -205,8 +205,9 @@ class Executor:
         try:
             # In the context of the agent that waits, so that what the tool sends reaches it.
             context = self._waiting.context_of(case)
-            # After the claim all digests of the case are the same one.
-            context.run(approved_tool.set, (case.call.tool_name, next(iter(judged_definitions(case)), None)))
+            # After the claim all digests of the case are the same one; an old case has none.
+            approved = next(iter(judged_definitions(case) - {NO_TOOL}), None)
+            context.run(approved_tool.set, (case.call.tool_name, approved))
             called = context.run(asyncio.create_task, self._tool_result(case.call))
             result = await asyncio.wait_for(called, self._seconds)
         except asyncio.TimeoutError:

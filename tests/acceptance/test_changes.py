@@ -229,6 +229,7 @@ async def test_an_approved_call_whose_tool_is_gone_goes_back_to_a_person(office:
     await office.waits_anew(case_id)
     office.tell()
     assert office.notes() == 0
+    assert "The tool write_note was not there when this call was judged." in await office.refused(case_id)
     await approve_and_check(office, case_id)
 
 
