@@ -91,7 +91,8 @@ class Flapping:
         """What a reviewer is told whose approval does not count."""
         newest = await self.store.read(case.case_id)
         with pytest.raises(CallChanged) as refusal:
-            await self.decisions.record(newest.case_id, approval(reviewer))
+            vote = approval(reviewer, round_number=newest.round_number)
+            await self.decisions.record(newest.case_id, vote)
         return str(refusal.value)
 
 
@@ -190,9 +191,10 @@ async def test_a_call_that_went_back_while_its_tool_was_gone_needs_as_many_appro
         back = await gateway.store.read(case.case_id)
         assert back.assessment is not None and back.assessment.approvals == 2
         with pytest.raises(NotPermitted):
-            await gateway.decisions.record(case.case_id, approval("mallory"))
+            await gateway.decisions.record(case.case_id, approval("mallory", round_number=3))
         for reviewer, status in (("sarah", Status.PENDING_REVIEW), ("desk", Status.AUTHORIZED)):
-            assert (await gateway.decisions.record(case.case_id, approval(reviewer))).status is status
+            vote = approval(reviewer, round_number=3)
+            assert (await gateway.decisions.record(case.case_id, vote)).status is status
         assert (await gateway.executor.execute(case.case_id)).status is Status.EXECUTED
         assert gateway.ran == ["1"]
 
