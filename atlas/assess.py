@@ -90,9 +90,9 @@ class Assessments:
         return facts_of(await self._present(tool_name), tool_name).definition_sha256
 
     async def _present(self, tool_name: str) -> Tool | None:
-        """The tool as it is now; None if it is not there, or cannot be looked up at the moment."""
+        """The tool as it is now; None if it is not there, or cannot be looked up or shown at the moment."""
         try:
-            return await asyncio.wait_for(self._server.get_tool(tool_name), LOOKUP_SECONDS)
+            return _shown(await asyncio.wait_for(self._server.get_tool(tool_name), LOOKUP_SECONDS))
         except Exception as error:  # nothing is approved or executed without it
             logger.warning("The tool %s cannot be looked up: %s", tool_name, type(error).__name__)
             return None
@@ -107,7 +107,8 @@ class Assessments:
         return self._decide(connection, case)
 
     async def _judge(self, case: Case) -> Assessment | Inquiry:
-        question = await self._question(case.call, await self._server.get_tool(case.call.tool_name))
+        tool = _shown(await self._server.get_tool(case.call.tool_name))
+        question = await self._question(case.call, tool)
         ruled = await self._rule(case.call, question)
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
             return ruled  # denied, not to be judged by the policy, or so high that no model could change it
@@ -204,6 +205,11 @@ def facts_of(tool: Tool | None, tool_name: str) -> ToolFacts:
         is_open_world=hints.open_world_hint if hints else None,
         tags=tuple(sorted(tool.tags)),
     )
+
+
+def _shown(tool: Tool | None) -> Tool | None:
+    """The tool, unless its definition has grown too long to be shown to anybody: it counts as gone then."""
+    return None if tool is None or definition_of(tool).is_too_long else tool
 
 
 def _judged(tool: ToolFacts) -> str:

@@ -94,7 +94,8 @@ async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -
         case = read_case(connection, case_id)
         if case.status is Status.PENDING_REVIEW and _is_overdue(case):
             return _expire(connection, case)
-        if case.status is Status.PENDING_REVIEW and is_woken:
+        # The run of a case that was judged anew is replayed through here with the event of an earlier round.
+        if case.status is Status.PENDING_REVIEW and is_woken and case.round_number == 1:
             detail = {"reason": "A decision event came, but no decision is recorded; the wait goes on."}
             ledger.append(
                 connection, case_id, ledger.Action.UNSUPPORTED_DECISION, actor="workflow", detail=detail

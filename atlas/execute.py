@@ -155,7 +155,8 @@ class Executor:
 
     async def _claim(self, case_id: str) -> Case:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""
-        call = (await self._store.read_call(case_id)).call
+        before = await self._store.read_call(case_id)
+        call = before.call
         present, ruled = await self._judge.definition_sha256(call.tool_name), None
 
         def claim(connection: Connection) -> Case:
@@ -176,7 +177,7 @@ class Executor:
         while case.status is Status.AUTHORIZED:  # until the policy that is asked here is still in force there
             ruled = await self._judge.rule(call)
             case = await self._store.change(case_id, claim)
-        if case.status is Status.PENDING_REVIEW and case.round_number > 1:
+        if case.status is Status.PENDING_REVIEW and case.round_number > before.round_number:
             self._notifier.review_requested(case)
         self._tell_if_unknown(case)
         return case

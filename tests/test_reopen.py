@@ -11,7 +11,7 @@ from store import approval, assessment_of, open_case, open_store, rejection, rul
 from atlas import ledger
 from atlas.cases import CaseStore, add_assessment, add_decision, read_approvals, read_case
 from atlas.database import now
-from atlas.decide import Decisions, decide_by_score, send_back
+from atlas.decide import Decisions, decide_after_wait, decide_by_score, send_back
 from atlas.errors import CallChanged, CaseFinished, ReviewExpired
 from atlas.models import Assessment, Case, Decision, Ruling, Status, ToolCall, Verdict
 from atlas.reopen import what_changed
@@ -198,6 +198,19 @@ async def test_an_approval_of_an_earlier_round_is_of_no_use_when_the_call_is_ove
         await votes.record(case.case_id, rejection())
         with pytest.raises(CaseFinished, match="REJECTED"):
             await votes.record(case.case_id, approval())
+
+
+async def test_the_event_of_an_earlier_round_is_no_event_without_a_decision(tmp_path: Path) -> None:
+    """The run of a call that was judged anew is replayed with it; in the first round it is on record."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store)
+        await decide_after_wait(case.case_id, store=store, is_woken=True)
+        with pytest.raises(CallChanged):
+            await decisions_under(store, definition=REDEFINED).record(case.case_id, approval())
+        again = await decide_after_wait(case.case_id, store=store, is_woken=True)
+        assert again.status is Status.PENDING_REVIEW and again.round_number == 2
+    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    assert actions.count("decide.event_without_decision") == 1
 
 
 async def test_a_rejection_counts_although_the_case_is_judged_anew_at_that_moment(tmp_path: Path) -> None:

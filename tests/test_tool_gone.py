@@ -16,6 +16,7 @@ from test_guard import GOOD, Says, SaysLater
 from atlas import ledger
 from atlas.admit import definition_to_judge
 from atlas.cases import CaseStore, insert_case
+from atlas.definitions import LONGEST_DEFINITION
 from atlas.errors import CallChanged, CaseFinished, NotPermitted
 from atlas.execute import Executor
 from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
@@ -226,3 +227,17 @@ async def test_a_denial_ends_a_call_although_its_tool_is_gone(tmp_path: Path) ->
         with pytest.raises(CaseFinished, match="DENIED"):
             await gateway.decisions.record(case.case_id, approval())
         assert (await gateway.store.read(case.case_id)).status is Status.DENIED
+
+
+async def test_a_tool_whose_definition_has_grown_too_long_to_be_shown_counts_as_gone(tmp_path: Path) -> None:
+    """Nobody can look at it, so nobody can approve it; and what is judged meanwhile is for a person."""
+    async with flapping(tmp_path, policy=PERSON) as gateway:
+        case = await gateway.assessments.assess((await gateway.admitted("1")).case_id)
+        later = await gateway.admitted("2")
+        gateway.come("a" * LONGEST_DEFINITION)
+        assert "The tool check_status is not there." in await gateway.refused(case)
+        later = await gateway.assessments.assess(later.case_id)
+        assert later.assessment is not None and later.assessment.definition_sha256 == NO_TOOL
+        gateway.come("Look.")
+        await gateway.decisions.record(case.case_id, approval())
+        assert (await gateway.executor.execute(case.case_id)).status is Status.EXECUTED
