@@ -23,7 +23,7 @@ from atlas.cases import CaseStore, add_assessment, add_inquiry, read_case
 from atlas.database import now
 from atlas.definitions import definition_of, keep_definition
 from atlas.errors import AssessorFailed
-from atlas.models import UPSTREAM_META, Assessment, Case, Inquiry, Ruling, Status, ToolCall
+from atlas.models import NO_TOOL, UPSTREAM_META, Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.notifications import Notifier
 from atlas.settings import Settings
 from atlas.vouching import vouched
@@ -90,9 +90,9 @@ class Assessments:
         return facts_of(await self._present(tool_name), tool_name).definition_sha256
 
     async def _present(self, tool_name: str) -> Tool | None:
-        """The tool as it is now; None if it is not there, or cannot be looked up at the moment."""
+        """The tool as it is now; None if it is not there, or cannot be looked up or shown at the moment."""
         try:
-            return await asyncio.wait_for(self._server.get_tool(tool_name), LOOKUP_SECONDS)
+            return _shown(await asyncio.wait_for(self._server.get_tool(tool_name), LOOKUP_SECONDS))
         except Exception as error:  # nothing is approved or executed without it
             logger.warning("The tool %s cannot be looked up: %s", tool_name, type(error).__name__)
             return None
@@ -107,7 +107,8 @@ class Assessments:
         return self._decide(connection, case)
 
     async def _judge(self, case: Case) -> Assessment | Inquiry:
-        question = await self._question(case.call, await self._server.get_tool(case.call.tool_name))
+        tool = _shown(await self._server.get_tool(case.call.tool_name))
+        question = await self._question(case.call, tool)
         ruled = await self._rule(case.call, question)
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
             return ruled  # denied, not to be judged by the policy, or so high that no model could change it
@@ -116,7 +117,7 @@ class Assessments:
                 return _worst(ruled, TOO_LONG, assessor=self._model.assessor.name)
             if case.inquiry is None and self._model.is_durable:
                 asked = await self._model.ask(question)
-                return asked.model_copy(update={"definition_sha256": question.tool.definition_sha256})
+                return asked.model_copy(update={"definition_sha256": _judged(question.tool)})
             answer = await self._answer(case, question, self._model)
             ruled = await self._rule(case.call, question)  # the policy may be another one by now
             return ruled if ruled.is_denied else _with_answer(ruled, answer, self._model.assessor)
@@ -126,7 +127,7 @@ class Assessments:
 
     async def _answer(self, case: Case, question: Question, model: Guard) -> Answer:
         if case.inquiry is not None and case.inquiry.assessor == model.assessor.name:
-            if case.inquiry.definition_sha256 not in (None, question.tool.definition_sha256):
+            if case.inquiry.definition_sha256 not in (None, _judged(question.tool)):
                 raise AssessorFailed(reason=CHANGED_MEANWHILE)
             return await model.fetch(case.inquiry)
         return await model.judge(question)
@@ -156,7 +157,7 @@ class Assessments:
             arguments_sha256=call.arguments_sha256,
             assessed_at=now(),
             ruling=ruling,
-            definition_sha256=tool.definition_sha256,
+            definition_sha256=_judged(tool),
         )
 
     async def _question(self, call: ToolCall, tool: Tool | None) -> Question:
@@ -204,6 +205,16 @@ def facts_of(tool: Tool | None, tool_name: str) -> ToolFacts:
         is_open_world=hints.open_world_hint if hints else None,
         tags=tuple(sorted(tool.tags)),
     )
+
+
+def _shown(tool: Tool | None) -> Tool | None:
+    """The tool, unless its definition has grown too long to be shown to anybody: it counts as gone then."""
+    return None if tool is None or definition_of(tool).is_too_long else tool
+
+
+def _judged(tool: ToolFacts) -> str:
+    """The digest of what is judged, so that what was judged without the tool is not taken for it later."""
+    return tool.definition_sha256 or NO_TOOL
 
 
 def record_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:

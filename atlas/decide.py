@@ -2,7 +2,7 @@
 
 What the policy denies, nobody can approve. Where it asks for several approvals, each counts for itself until
 the last one makes the decision. An approval of what has changed since it was judged does not count: the case
-is judged anew, and the reviewer is told what is otherwise.
+is judged anew, and the reviewer is told what is otherwise. A rejection always counts: it is about the call.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ from atlas.cases import (
 )
 from atlas.database import instant_text, now
 from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
-from atlas.models import Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
+from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
 from atlas.reopen import is_missing, reopen, what_changed
 from atlas.rounds import adopt_definition
 
@@ -94,7 +94,8 @@ async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -
         case = read_case(connection, case_id)
         if case.status is Status.PENDING_REVIEW and _is_overdue(case):
             return _expire(connection, case)
-        if case.status is Status.PENDING_REVIEW and is_woken:
+        # The run of a case that was judged anew is replayed through here with the event of an earlier round.
+        if case.status is Status.PENDING_REVIEW and is_woken and case.round_number == 1:
             detail = {"reason": "A decision event came, but no decision is recorded; the wait goes on."}
             ledger.append(
                 connection, case_id, ledger.Action.UNSUPPORTED_DECISION, actor="workflow", detail=detail
@@ -118,6 +119,7 @@ class Vote:
     reviewer: str
     reason: str | None
     is_signed: bool = False  # whether the reviewer's key has this name; else the name is a claim
+    round_number: int = 1  # the round of the case that is approved; a rejection is about all of them
 
 
 class Decisions:
@@ -139,30 +141,35 @@ class Decisions:
     async def record(self, case_id: str, vote: Vote) -> Case:
         """Record a decision, or one of the approvals that together are one.
 
-        The same again changes nothing.
+        The same again in the same round changes nothing, and an approval of another round counts for nothing.
         Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished, NotPermitted, CallChanged.
         """
         before, ruled = await self._store.read(case_id), None
-        if vote.verdict is Verdict.APPROVED and before.decision is None:
+        is_approval = vote.verdict is Verdict.APPROVED
+        if is_approval and (before.decision is None or before.round_number != vote.round_number):
             # Who may approve it, if anybody may, is for the policy to say, also for one that came into force
             # while the call waited; no model need be asked for that.
             ruled = await self._rule(before.call)
 
         def record(connection: Connection) -> Case:
             case = read_case(connection, case_id)
-            if vote.verdict is Verdict.APPROVED and case.round_number != before.round_number:
-                return case  # it was judged anew a moment ago: not what was approved here
+            if is_approval and case.round_number != vote.round_number:
+                _check_open(case)
+                return case  # it was judged anew: not what was approved here
             if ruled is not None and case.status in NOT_BEGUN:
                 case = self._apply(connection, case, ruled)
-            is_open = case.status is not Status.DENIED and case.round_number == before.round_number
-            return _record_vote(connection, case, vote) if is_open else case
+            is_sent_back = is_approval and case.round_number != vote.round_number
+            if case.status is Status.DENIED or is_sent_back:
+                return case
+            return _record_vote(connection, case, vote)
 
         case = await self._store.change(case_id, record)
         if case.status is Status.DENIED:  # raised here, because it may have been denied just now
             raise CaseFinished(case_id=case_id, status=case.status.value)
-        if vote.verdict is Verdict.APPROVED and case.round_number != before.round_number:
-            self._tell(case)
-            raise CallChanged(case_id=case_id, reason=_why_reopened(case))
+        if is_approval and case.round_number != vote.round_number:
+            if case.round_number != before.round_number:
+                self._tell(case)
+            raise _not_that_round(case, vote)
         return case
 
     async def approvals_of(self, case: Case) -> int:
@@ -175,11 +182,14 @@ class Decisions:
         reason = what_changed(connection, case, ruled)
         if reason is not None:
             _check_open(case)
-            if is_missing(case, ruled):  # nothing to look at, and nothing to approve, until it is back
-                raise CallChanged(case_id=case.case_id, reason=reason)
+            if is_missing(case, ruled) and not ruled.is_denied:
+                # Nothing to look at, and nothing to approve, until it is back.
+                then = "It can be approved when the tool is back."
+                raise CallChanged(case_id=case.case_id, reason=reason, then=then)
             return send_back(connection, case, ruled, self._timeout, reason=reason)
-        if case.definition_sha256 is None and ruled.definition_sha256 is not None:
-            case = adopt_definition(connection, case, ruled.definition_sha256)
+        present = ruled.definition_sha256
+        if case.definition_sha256 is None and present not in (None, NO_TOOL):
+            case = adopt_definition(connection, case, present)
         if case.status is Status.AUTHORIZED:
             return case
         if case.assessment is None:
@@ -192,8 +202,13 @@ class Decisions:
         return request_review(connection, case, self._timeout, reason=reason)
 
 
-def _why_reopened(case: Case) -> str:
-    return (case.assessment.reopened_because if case.assessment else None) or "The call was judged anew."
+def _not_that_round(case: Case, vote: Vote) -> CallChanged:
+    """Says what has changed, and how to approve the call as it is now."""
+    reason = case.assessment.reopened_because if case.assessment else None
+    if reason is None or vote.round_number > case.round_number:
+        reason = f"It is in round {case.round_number}, not {vote.round_number}."
+    then = f'Say "round": {case.round_number} to approve it as it is now.'
+    return CallChanged(case_id=case.case_id, reason=reason, then=then)
 
 
 def _record_vote(connection: Connection, case: Case, vote: Vote) -> Case:

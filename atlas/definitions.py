@@ -1,7 +1,8 @@
 """What a tool says that it is: the form that is kept and compared, its digest, and what has changed in it.
 
-A definition is the RFC 8785 form of a tool's name, title, description, schemas and annotations. Its icons and
-its `_meta` are left out: they change from run to run, and nothing that a call does depends on them.
+A definition is the RFC 8785 form of a tool's name, title, description, schemas and annotations, and of the
+name of the server behind the gateway that offers it, if one does. Its icons and the rest of its `_meta` are
+left out: they change from run to run, and nothing that a call does depends on them.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.canonical import NotCanonical, canonical_json
 from atlas.database import Instant, Prepared, metadata
-from atlas.models import Frozen, plain_text
+from atlas.models import UPSTREAM_META, Frozen, plain_text
 
 LONGEST_DEFINITION = 256 * 1024  # bytes
 LARGEST_INTEGER = 2**53 - 1  # that RFC 8785 can write
@@ -76,6 +77,9 @@ def definition_of(tool: Tool) -> Definition:
         if annotations
         else None,
     }
+    upstream = (tool.meta or {}).get(UPSTREAM_META)
+    if upstream:  # whose tool it is; the same words from elsewhere are another tool
+        said["upstream"] = str(upstream)
     form = _canonical(said)
     sha256 = hashlib.sha256(form).hexdigest()
     if len(form) > LONGEST_DEFINITION:
@@ -151,6 +155,8 @@ def _differing(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     for key, name in (("name", "name"), ("title", "title"), ("description", "description")):
         if before.get(key) != after.get(key):
             yield f"its {name}"
+    if before.get("upstream") != after.get("upstream"):
+        yield "the server that offers it"
     yield from _in_input_schema(_schema(before), _schema(after))
     if before.get("outputSchema") != after.get("outputSchema"):
         yield "its output schema"

@@ -23,7 +23,7 @@ class CaseFinished(AtlasError):
 
 
 class CallChanged(AtlasError):
-    """{reason} Case {case_id} waits as it is now; nothing was approved."""
+    """{reason} Case {case_id} waits; nothing was approved. {then}"""
 
 
 class ContraryDecision(AtlasError):

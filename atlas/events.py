@@ -21,6 +21,7 @@ ROUND_SECONDS = 1.0
 REMIND_SECONDS = (1.0, 2.0)  # between the reminders of a decision; then another run takes the case up
 LATER_SECONDS = 30.0  # between the further attempts
 SILENCE_SECONDS = 120.0  # a run of which so long nothing shows may be lost: another one takes the case up
+OVERDUE_SECONDS = 5.0  # the same for a call that was judged anew, whose run may not wait for its new end
 BATCH = 200
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,9 @@ class Courier:
 
     def _delivery(self, case: Case, *, moment: float) -> Delivery:
         waits_for_event = case.status is Status.QUEUED or case.decision is not None
-        first = Delivery(due_at=moment if waits_for_event else moment + SILENCE_SECONDS)
+        is_overdue_anew = case.status is Status.PENDING_REVIEW and case.round_number > 1
+        silence = OVERDUE_SECONDS if is_overdue_anew else SILENCE_SECONDS
+        first = Delivery(due_at=moment if waits_for_event else moment + silence)
         return self._deliveries.setdefault(_key(case), first)
 
     async def _deliver(self, due: list[Case], *, moment: float) -> None:

@@ -37,7 +37,7 @@ from atlas.database import now
 from atlas.decide import send_back
 from atlas.definitions import definition_of
 from atlas.errors import AnswerLost, ExecutionRefused
-from atlas.models import Assessment, Case, Outcome, Status, ToolCall
+from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
 from atlas.notifications import Notifier
 from atlas.reopen import is_as_judged, judged_definitions, what_changed
 from atlas.settings import Settings
@@ -155,7 +155,8 @@ class Executor:
 
     async def _claim(self, case_id: str) -> Case:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""
-        call = (await self._store.read_call(case_id)).call
+        before = await self._store.read_call(case_id)
+        call = before.call
         present, ruled = await self._judge.definition_sha256(call.tool_name), None
 
         def claim(connection: Connection) -> Case:
@@ -176,7 +177,7 @@ class Executor:
         while case.status is Status.AUTHORIZED:  # until the policy that is asked here is still in force there
             ruled = await self._judge.rule(call)
             case = await self._store.change(case_id, claim)
-        if case.status is Status.PENDING_REVIEW and case.round_number > 1:
+        if case.status is Status.PENDING_REVIEW and case.round_number > before.round_number:
             self._notifier.review_requested(case)
         self._tell_if_unknown(case)
         return case
@@ -205,8 +206,9 @@ class Executor:
         try:
             # In the context of the agent that waits, so that what the tool sends reaches it.
             context = self._waiting.context_of(case)
-            # After the claim all digests of the case are the same one.
-            context.run(approved_tool.set, (case.call.tool_name, next(iter(judged_definitions(case)), None)))
+            # After the claim all digests of the case are the same one; an old case has none.
+            approved = next(iter(judged_definitions(case) - {NO_TOOL}), None)
+            context.run(approved_tool.set, (case.call.tool_name, approved))
             called = context.run(asyncio.create_task, self._tool_result(case.call))
             result = await asyncio.wait_for(called, self._seconds)
         except asyncio.TimeoutError:

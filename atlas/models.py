@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
+NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 
 HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that nobody reads
 
@@ -104,7 +105,7 @@ class Inquiry(Frozen):
     assessor: str
     reference: str
     asked_at: datetime
-    definition_sha256: str | None = None  # of the tool's definition that the model was told
+    definition_sha256: str | None = None  # that the model was told; NO_TOOL: none was there
 
 
 class Ruling(Frozen):
@@ -139,7 +140,7 @@ class Assessment(Frozen):
     model_score: int | None = None  # None: no model was asked, or its answer could not be used
     model: str | None = None
     prompt_version: str | None = None
-    definition_sha256: str | None = None  # of the tool's definition that was judged; None: not on record
+    definition_sha256: str | None = None  # that was judged; NO_TOOL: none was there; None: not on record
     reopened_because: str | None = None  # what had changed, so that the call was judged anew
 
     @property

@@ -32,7 +32,7 @@ class Notifier:
             case.call.principal,
             case.assessment.risk_score if case.assessment else None,
             case.assessment.classification if case.assessment else "not assessed",
-            f"; judged anew: {why}" if (why := case.assessment and case.assessment.reopened_because) else "",
+            _judged_anew(case),
         )
         self._post("review_requested", case)
 
@@ -65,10 +65,19 @@ class Notifier:
                     await asyncio.sleep(2**attempt)
 
 
+def _judged_anew(case: Case) -> str:
+    """Which round it is that waits, and why; of the first one nothing."""
+    if case.round_number == 1:
+        return ""
+    reason = case.assessment.reopened_because if case.assessment else None
+    return f"; round {case.round_number}, judged anew: {reason}"
+
+
 def _message(kind: str, case: Case) -> dict[str, Any]:
     return {
         "kind": kind,
         "event_id": case.case_id,
+        "round": case.round_number,
         "tool_name": case.call.tool_name,
         "principal": case.call.principal,
         "risk_score": case.assessment.risk_score if case.assessment else None,

@@ -13,7 +13,7 @@ from atlas.assess import record_assessment
 from atlas.cases import read_approvals
 from atlas.database import now
 from atlas.definitions import differences, read_definition
-from atlas.models import Assessment, Case, Ruling
+from atlas.models import NO_TOOL, Assessment, Case, Ruling
 from atlas.rounds import next_round
 
 
@@ -42,11 +42,14 @@ def is_as_judged(case: Case, definition_sha256: str | None, policy_sha256: str) 
 
 def is_missing(case: Case, ruled: Assessment) -> bool:
     """Whether the tool is not there, though it was when the case was admitted or judged."""
-    return ruled.definition_sha256 is None and bool(judged_definitions(case))
+    return ruled.definition_sha256 == NO_TOOL and bool(judged_definitions(case) - {NO_TOOL})
 
 
 def judged_definitions(case: Case) -> set[str]:
-    """The digests of the definitions with which the case was admitted and judged; of an old case none."""
+    """The digests of the definitions with which the case was admitted and judged; of an old case none.
+
+    NO_TOOL is among them if the tool was not there when the case was judged.
+    """
     assessed = case.assessment.definition_sha256 if case.assessment else None
     return {sha256 for sha256 in (case.definition_sha256, assessed) if sha256 is not None}
 
@@ -64,14 +67,15 @@ def reopen(connection: Connection, case: Case, ruled: Assessment, *, reason: str
             "model_score": model.model_score if model else None,
             "model": model.model if model else None,
             "prompt_version": model.prompt_version if model else None,
-            # While the tool is missing the case stays bound to what it was.
-            "definition_sha256": ruled.definition_sha256 or case.definition_sha256,
             "reopened_because": reason,
             "assessed_at": now(),
         }
     )
     _append(connection, case, renewed, reason)
-    case = next_round(case, definition_sha256=renewed.definition_sha256)
+    is_there = ruled.definition_sha256 not in (None, NO_TOOL)
+    # While the tool is missing the case stays bound to what it was, and is judged anew when it is back.
+    bound = ruled.definition_sha256 if is_there else case.definition_sha256
+    case = next_round(case, definition_sha256=bound)
     return record_assessment(connection, case, renewed)
 
 
@@ -95,8 +99,13 @@ def _tool_changes(connection: Connection, case: Case, ruled: Assessment) -> Iter
     if is_missing(case, ruled):
         yield f"The tool {name} is not there."
         return
-    others = judged_definitions(case) - {present}
-    if present is None or not others:
+    if present in (None, NO_TOOL):
+        return
+    judged = judged_definitions(case)
+    if NO_TOOL in judged:
+        yield f"The tool {name} was not there when this call was judged."
+    others = judged - {present, NO_TOOL}
+    if not others:
         return
     before = case.definition_sha256 if case.definition_sha256 in others else others.pop()
     what = differences(read_definition(connection, before or ""), read_definition(connection, present))

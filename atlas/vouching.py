@@ -2,6 +2,7 @@
 
 They are about the first definition of an upstream tool that is seen under a policy file. A different one is
 for a person, until it is that one again, a rule names it, or the file changes: whoever edits it has looked.
+So is a call while its tool is not there, because nobody knows what would run.
 """
 
 from functools import partial
@@ -15,9 +16,13 @@ from atlas.models import Ruling
 
 
 async def vouched(ruling: Ruling, tool: ToolFacts, database: Database, *, threshold: int) -> Ruling:
-    """The ruling; of an upstream tool that changed since the policy did, one that wants a person."""
+    """The ruling; of a tool that is missing, or changed since the policy did, one that wants a person."""
     present = tool.definition_sha256
-    if ruling.is_denied or ruling.is_pinned or tool.upstream is None or present is None:
+    if ruling.is_denied:
+        return ruling
+    if present is None:
+        return _for_a_person(ruling, f"The tool {tool.name} is not there.", threshold)
+    if ruling.is_pinned or tool.upstream is None:
         return ruling
     first = await _first_seen(database, tool.name, ruling.policy_sha256, present)
     if first == present:
@@ -28,6 +33,11 @@ async def vouched(ruling: Ruling, tool: ToolFacts, database: Database, *, thresh
 
     what = await database.read(compare)
     reason = f"The tool {tool.name} has changed since the policy did, which does not know it so: {what}."
+    return _for_a_person(ruling, reason, threshold)
+
+
+def _for_a_person(ruling: Ruling, reason: str, threshold: int) -> Ruling:
+    """The ruling with a score, and a floor for every model, that put the call before a person."""
     raised = {"score": max(ruling.score, threshold), "floor": max(ruling.floor, threshold)}
     return ruling.model_copy(update=raised | {"rationale": f"{reason} {ruling.rationale}"})
 

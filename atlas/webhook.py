@@ -50,6 +50,8 @@ class DecisionRequest(Frozen):
     event_id: Annotated[str, Field(min_length=1, max_length=40)]
     reviewer: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
+    # Which round of the case is approved, if it was judged more than once; without it, the first.
+    round: Annotated[int, Field(ge=1)] | None = None
 
 
 class Approvals(Frozen):
@@ -90,9 +92,11 @@ def add_webhook(
             reviewer=signature(named, request.reviewer),
             reason=request.reason,
             is_signed=named is not None,
+            round_number=request.round or 1,
         )
         case = await decisions.record(request.event_id, vote)
-        if case.decision is None and case.assessment is not None:
+        is_one_of_several = request.decision is Verdict.APPROVED and case.decision is None
+        if is_one_of_several and case.assessment is not None:
             return DecisionReceipt(
                 status=WAITS_FOR_MORE,
                 decision=request.decision,

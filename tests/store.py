@@ -79,9 +79,12 @@ def decisions(store: CaseStore, **fields: Any) -> Decisions:
     return Decisions(store=store, rule=rule, timeout=timedelta(days=1), tell=lambda case: None)
 
 
-def approval(reviewer: str = "reviewer", reason: str | None = None, *, is_signed: bool = True) -> Vote:
-    """A reviewer says yes."""
-    return Vote(Verdict.APPROVED, reviewer=reviewer, reason=reason, is_signed=is_signed)
+def approval(
+    reviewer: str = "reviewer", reason: str | None = None, *, is_signed: bool = True, round_number: int = 1
+) -> Vote:
+    """A reviewer says yes, to the case as it was judged in that round."""
+    signed = {"is_signed": is_signed, "round_number": round_number}
+    return Vote(Verdict.APPROVED, reviewer=reviewer, reason=reason, **signed)
 
 
 def rejection(reviewer: str = "reviewer", reason: str | None = None) -> Vote:

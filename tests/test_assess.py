@@ -23,12 +23,20 @@ from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.cases import CaseStore
 from atlas.decide import Decisions, decide_by_score
-from atlas.models import UPSTREAM_META, Case, Status
+from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
 from atlas.notifications import Notifier
 from atlas.settings import Settings
 
 SHIPPED = Settings.model_fields["atlas_policy"].default.read_text()
 LENIENT = 'unknown_tools = "person"\n[[rule]]\ntool = "check_status"\nscore = 12\n'
+
+
+def server_with(*names: str) -> FastMCP:
+    """A server with tools of such names, which take whatever they are given."""
+    server = FastMCP("tools")
+    for name in names:
+        server.add_tool(Tool(name=name, parameters={"type": "object"}))
+    return server
 
 
 def assessments_of(
@@ -46,7 +54,7 @@ def assessments_of(
     path.write_text(policy)
     return Assessments(
         store=store,
-        server=server or FastMCP("empty"),
+        server=server or server_with("check_status", "request_payment_extension"),
         policy=PolicyInForce(path, threshold=70, reviewers=None),
         model=Guard(model, seconds=seconds) if model else None,
         settings=settings,
@@ -433,7 +441,8 @@ async def test_a_tool_that_cannot_be_looked_up_is_not_there(tmp_path: Path) -> N
     async with open_store(tmp_path) as store:
         assessments = assessments_of(store, tmp_path, server=Broken("broken"))
         assert await assessments.definition_sha256("check_status") is None
-        assert (await assessments.rule(tool_call("check_status"))).definition_sha256 is None
+        ruled = await assessments.rule(tool_call("check_status"))
+        assert ruled.definition_sha256 == NO_TOOL and ruled.needs_person
 
 
 async def test_a_call_whose_arguments_its_changed_tool_does_not_take_can_still_be_put_before_a_person(

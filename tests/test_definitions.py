@@ -35,6 +35,7 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"title": "Write"}, "its title"),
     ({"description": "Delete a file."}, "its description"),
     ({"output_schema": None}, "its output schema"),
+    ({"meta": {"io.atlas/upstream": "files"}}, "the server that offers it"),
     ({"annotations": ToolAnnotations(destructive_hint=True)}, "what it declares (destructiveHint)"),
     ({"parameters": {"type": "object"}}, "its removed parameter path, its removed parameter text"),
     ({"title": "W", "description": "W", "output_schema": None}, "its title, its description and"),
@@ -79,10 +80,20 @@ def test_of_many_changed_parameters_the_first_are_named() -> None:
     assert told.endswith("and 492 more of its parameters") and len(told) < 800
 
 
-def test_icons_and_meta_are_no_part_of_a_definition() -> None:
+def test_icons_and_other_meta_are_no_part_of_a_definition() -> None:
     """They may differ from run to run."""
-    dressed = tool(icons=[Icon(src="https://example.org/i.png")], meta={"io.atlas/upstream": "files"})
+    dressed = tool(icons=[Icon(src="https://example.org/i.png")], meta={"their/run": "4711"})
     assert definition_of(dressed) == definition_of(tool())
+
+
+def test_the_same_tool_of_another_server_is_another_tool() -> None:
+    """One server could else answer under the name and in the words of another."""
+    one, same, other = (
+        definition_of(tool(meta={"io.atlas/upstream": name, "their/run": run}))
+        for name, run in (("files", "1"), ("files", "2"), ("others", "1"))
+    )
+    assert one == same and one.sha256 != other.sha256
+    assert differences(json.loads(one.text), json.loads(other.text)) == "the server that offers it"
 
 
 async def test_a_tool_has_the_same_definition_each_time_that_it_is_looked_up() -> None:

@@ -349,7 +349,9 @@ async def test_a_policy_that_comes_into_force_while_a_call_is_claimed_is_asked_b
         assert "The policy was changed" in case.assessment.reopened_because
 
 
-async def test_a_replayed_run_of_a_call_that_went_back_leaves_no_trace_of_a_refusal(tmp_path: Path) -> None:
+async def test_a_replayed_run_of_a_call_that_went_back_leaves_no_trace_of_a_refusal_and_tells_nobody_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """It is no attempt without authority, and it finds the case where it stands."""
     async with workshop(tmp_path) as shop:
         shop.definition = "d" * 64
@@ -357,6 +359,7 @@ async def test_a_replayed_run_of_a_call_that_went_back_leaves_no_trace_of_a_refu
         shop.definition = "e" * 64
         for _ in range(3):
             assert (await shop.executor.execute(case.case_id)).status is Status.PENDING_REVIEW
+        assert caplog.text.count("A call waits for a person") == 1
         await decisions(shop.store).record(case.case_id, rejection())
         assert (await shop.executor.execute(case.case_id)).reported_at is not None
         assert "execute.refused" not in shop.actions() and shop.calls == []

@@ -5,18 +5,20 @@ import itertools
 import json
 from pathlib import Path
 
+import pytest
 from sqlalchemy.engine import Connection
 from store import assessment_of, open_case, open_store, settings_of_test, tool_call
 
 from atlas.cases import add_assessment, transition
 from atlas.models import Case, Status
 from atlas.notifications import Notifier
+from atlas.rounds import next_round
 
 
 async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The URL answers 500 once, then takes it."""
+    """The URL answers 500 once, then takes it; the log has the same."""
     answers = itertools.count(1)
     requests: asyncio.Queue[dict[str, object]] = asyncio.Queue()
 
@@ -40,7 +42,8 @@ async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
         def wait(connection: Connection) -> Case:
             because = {"reopened_because": "It changed."}
             judged = assessment_of(case.call).model_copy(update=because)
-            return transition(connection, add_assessment(connection, case, judged), Status.PENDING_REVIEW)
+            again = next_round(case, definition_sha256=None)
+            return transition(connection, add_assessment(connection, again, judged), Status.PENDING_REVIEW)
 
         notifier.review_requested(await store.change(case.case_id, wait))
 
@@ -49,5 +52,6 @@ async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
     assert first == second
     assert first["kind"] == "review_requested" and first["event_id"] == case.case_id
     assert first["agent_claims"] == {"intent": "close the file"}  # marked as claims, and nothing hidden
-    assert first["reopened_because"] == "It changed."
+    assert first["reopened_because"] == "It changed." and first["round"] == 2
     assert "of a person" not in json.dumps(first)
+    assert "; round 2, judged anew: It changed." in caplog.text

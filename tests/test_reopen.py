@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy.engine import Connection
-from store import approval, assessment_of, open_case, open_store, ruling
+from store import approval, assessment_of, open_case, open_store, rejection, ruling
 
 from atlas import ledger
 from atlas.cases import CaseStore, add_assessment, add_decision, read_approvals, read_case
 from atlas.database import now
-from atlas.decide import Decisions, decide_by_score, send_back
-from atlas.errors import CallChanged, ReviewExpired
+from atlas.decide import Decisions, decide_after_wait, decide_by_score, send_back
+from atlas.errors import CallChanged, CaseFinished, ReviewExpired
 from atlas.models import Assessment, Case, Decision, Ruling, Status, ToolCall, Verdict
 from atlas.reopen import what_changed
 
@@ -166,6 +166,72 @@ async def test_a_reviewer_who_approves_while_the_case_is_judged_anew_approves_no
         after = await store.read(case.case_id)
         assert after.round_number == 2 and after.status is Status.PENDING_REVIEW
         assert [each.case_id for each in told] == [case.case_id] * 2  # the reviewers were told
+
+
+async def test_an_approval_counts_for_the_round_that_it_names_and_for_no_other(tmp_path: Path) -> None:
+    """Not for one that was on its way again, nor for that of a second reviewer with an old notice."""
+    async with open_store(tmp_path) as store:
+        case, told = await waiting(store), []
+        votes = decisions_under(store, told, definition=REDEFINED)
+        for vote in (approval("sarah"), approval("sarah"), approval("desk"), approval(round_number=3)):
+            with pytest.raises(CallChanged, match='Say "round": 2 to approve it as it is now') as refusal:
+                await votes.record(case.case_id, vote)
+            assert ("has changed" in str(refusal.value)) == (vote.round_number == 1)
+        assert [each.round_number for each in told] == [2]  # the reviewers were told once
+        second = approval("sarah", round_number=2)
+        approved = await votes.record(case.case_id, second)
+        assert approved.status is Status.AUTHORIZED
+        assert await votes.record(case.case_id, second) == approved
+        with pytest.raises(CallChanged):
+            await votes.record(case.case_id, approval("sarah"))
+    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    assert actions.count("decide.approved") == actions.count("decide.reopened") == 1
+
+
+async def test_an_approval_of_an_earlier_round_is_of_no_use_when_the_call_is_over(tmp_path: Path) -> None:
+    """It is told so, and not that the call waits."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store)
+        votes = decisions_under(store, definition=REDEFINED)
+        with pytest.raises(CallChanged):
+            await votes.record(case.case_id, approval())
+        await votes.record(case.case_id, rejection())
+        with pytest.raises(CaseFinished, match="REJECTED"):
+            await votes.record(case.case_id, approval())
+
+
+async def test_the_event_of_an_earlier_round_is_no_event_without_a_decision(tmp_path: Path) -> None:
+    """The run of a call that was judged anew is replayed with it; in the first round it is on record."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store)
+        await decide_after_wait(case.case_id, store=store, is_woken=True)
+        with pytest.raises(CallChanged):
+            await decisions_under(store, definition=REDEFINED).record(case.case_id, approval())
+        again = await decide_after_wait(case.case_id, store=store, is_woken=True)
+        assert again.status is Status.PENDING_REVIEW and again.round_number == 2
+    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    assert actions.count("decide.event_without_decision") == 1
+
+
+async def test_a_rejection_counts_although_the_case_is_judged_anew_at_that_moment(tmp_path: Path) -> None:
+    """It is about the call, in whatever round; the answer of 200 is only given for what is on record."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store)
+
+        class Overtaken(CaseStore):
+            async def read(self, case_id: str) -> Case:
+                before = await super().read(case_id)
+                with pytest.raises(CallChanged):  # between the reading and the writing of the rejection
+                    await decisions_under(store, definition=REDEFINED).record(case_id, approval("sarah"))
+                return before
+
+        votes = decisions_under(Overtaken(store.database), definition=REDEFINED)
+        rejected = await votes.record(case.case_id, rejection("desk", "not so"))
+        assert rejected.status is Status.REJECTED and rejected.round_number == 2
+        assert rejected.decision is not None and rejected.decision.reason == "not so"
+        assert await store.read(case.case_id) == rejected
+    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    assert actions.count("decide.reopened") == actions.count("decide.rejected") == 1
 
 
 async def test_what_was_approved_before_definitions_were_recorded_is_executed_as_it_was_approved(

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,16 @@ class Office(GatewayProcess):
             return text_of(await outcome(agent, case_id))
 
     async def refused(self, case_id: str, key: str = REVIEWER_KEY) -> str:
-        """What a reviewer reads who approves what has changed."""
-        answer = await self.decide(case_id, key=key)
+        """What a reviewer reads who approves what has changed, and has seen the newest round."""
+        answer = await self.decide(case_id, key=key, round=self.round_of(case_id))
         assert (answer.status_code, answer.json()["error"]) == (409, "CallChanged"), answer.text
         return str(answer.json()["detail"])
+
+    def round_of(self, case_id: str) -> int:
+        """The newest round of a case, as the README's listing shows it."""
+        with contextlib.closing(sqlite3.connect(self.data / "atlas.db")) as connection:
+            row = connection.execute("SELECT round_number FROM cases WHERE case_id = ?", (case_id,))
+            return int(row.fetchone()[0])
 
     def notes(self) -> int:
         """How often the tool ran."""
@@ -91,7 +98,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
 
 async def approve_and_check(office: Office, case_id: str) -> None:
     """Approved as it is now it runs, once, and the ledger holds."""
-    answer = await office.decide(case_id)
+    answer = await office.decide(case_id, round=office.round_of(case_id))
     assert answer.status_code == 200, answer.text
     assert "EXECUTED" in await office.ending(case_id)
     assert office.notes() == 1
@@ -118,7 +125,12 @@ async def test_whoever_approves_a_call_whose_tool_has_changed_is_told_and_can_ap
     office.tell(**said)
     detail = await office.refused(case_id)
     assert f"The tool write_note has changed since this call was judged: {told}" in detail
-    assert office.notes() == 0 and "judged anew: The tool write_note" in office.newest_log()
+    assert 'Say "round": 2 to approve it as it is now.' in detail
+    assert office.notes() == 0 and "round 2, judged anew: The tool write_note" in office.newest_log()
+    for key in (REVIEWER_KEY, OTHER_REVIEWER_KEY):  # on its way again, or by somebody with the old notice
+        again = await office.decide(case_id, key=key)
+        assert (again.status_code, again.json()["detail"]) == (409, detail)
+    assert (await office.decide(case_id, round=0)).status_code == 422
     await approve_and_check(office, case_id)
 
 
@@ -229,6 +241,7 @@ async def test_an_approved_call_whose_tool_is_gone_goes_back_to_a_person(office:
     await office.waits_anew(case_id)
     office.tell()
     assert office.notes() == 0
+    assert "The tool write_note was not there when this call was judged." in await office.refused(case_id)
     await approve_and_check(office, case_id)
 
 
@@ -257,7 +270,7 @@ async def test_of_two_approvals_none_counts_that_was_given_before_the_tool_chang
     assert first.json()["approvals"] == {"given": 1, "needed": 2}
     office.tell(description="Send a note to the world.")
     await office.refused(case_id, key=OTHER_REVIEWER_KEY)
-    second = await office.decide(case_id, key=OTHER_REVIEWER_KEY)
+    second = await office.decide(case_id, key=OTHER_REVIEWER_KEY, round=2)
     assert second.json()["approvals"] == {"given": 1, "needed": 2}
     await approve_and_check(office, case_id)
 
@@ -297,10 +310,10 @@ async def test_what_was_approved_before_the_policy_changed_goes_back_and_under_a
     await office.waits_anew(case_id)
     await office.govern(DENIED)
     with contextlib.suppress(httpx.TransportError):
-        await office.decide(case_id)
+        await office.decide(case_id, round=2)
     await office.ended()
     await office.start()
-    assert (await office.decide(case_id)).json()["error"] == "CaseFinished"
+    assert (await office.decide(case_id, round=2)).json()["error"] == "CaseFinished"
     assert "DENIED" in await office.ending(case_id) and office.notes() == 0
 
 
