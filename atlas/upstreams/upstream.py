@@ -21,6 +21,7 @@ from atlas.upstreams.answers import refused
 from atlas.upstreams.config import UpstreamConfig
 from atlas.upstreams.connection import CONNECT_SECONDS, Connection
 from atlas.upstreams.connections import Connections
+from atlas.upstreams.relays import Progress
 from atlas.upstreams.watching import Watching
 
 LIST_SECONDS = 30.0  # after which an upstream that says nothing is asked again what it offers
@@ -73,6 +74,7 @@ class Upstream:
         while True:
             try:
                 await self._follow()
+                continue
             except UpstreamMissing as missing:
                 rest = min(rest * 2, LONGEST_REST) if self.problem else FIRST_REST
                 self._lose(str(missing))
@@ -94,28 +96,29 @@ class Upstream:
     ) -> mcp.CallToolResult | relays.InputRequired:
         """The answer. UpstreamMissing, CallRefused: nothing was done. AnswerLost: nobody knows."""
 
-        async def ask(connection: Connection) -> mcp.CallToolResult | relays.InputRequired:
+        async def ask(
+            connection: Connection, progress: Progress
+        ) -> mcp.CallToolResult | relays.InputRequired:
             headers = x_mcp_header_map(tool.input_schema)
             if headers:
                 # A session fills these for tools that it has listed; this one may not have listed any.
                 connection.client.session._x_mcp_header_maps[tool.name] = headers
-            async with connection.call() as progress:
-                return await connection.request(
-                    lambda client: relays.call_tool(client, tool.name, arguments, progress)
-                )
+            return await connection.request(
+                lambda client: relays.call_tool(client, tool.name, arguments, progress)
+            )
 
         return await self._ask(ask)
 
     async def read_resource(self, uri: str) -> mcp.ReadResourceResult | relays.InputRequired:
         """Read a resource of the upstream."""
-        return await self._ask(lambda one: one.request(lambda client: relays.read_resource(client, uri)))
+        return await self._ask(lambda one, _: one.request(lambda client: relays.read_resource(client, uri)))
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any]
     ) -> mcp.GetPromptResult | relays.InputRequired:
         """Render a prompt of the upstream."""
         return await self._ask(
-            lambda one: one.request(lambda client: relays.get_prompt(client, name, arguments))
+            lambda one, _: one.request(lambda client: relays.get_prompt(client, name, arguments))
         )
 
     async def complete(
@@ -127,19 +130,20 @@ class Upstream:
         """What the upstream suggests for an argument of its own, others being known."""
         about = {"name": argument.name, "value": argument.value}
         answer = await self._ask(
-            lambda one: one.request(lambda client: client.complete_mcp(ref, about, known or None))
+            lambda one, _: one.request(lambda client: client.complete_mcp(ref, about, known or None))
         )
         return answer.completion
 
-    async def _ask(self, ask: Callable[[Connection], Coroutine[Any, Any, Answer]]) -> Answer:
+    async def _ask(self, ask: Callable[[Connection, Progress], Coroutine[Any, Any, Answer]]) -> Answer:
         limit = self.config.seconds
         try:
-            async with self._connections.lend(front_mode()) as connection:
+            # Nothing may be awaited between the two: a process with no open call may be started anew.
+            async with self._connections.lend(front_mode()) as connection, connection.call() as progress:
                 if self.problem:
                     self._stale.set()
                 sent_at = time.monotonic()
                 try:
-                    return await asyncio.wait_for(ask(connection), limit)
+                    return await asyncio.wait_for(ask(connection, progress), limit)
                 except asyncio.TimeoutError:
                     waited = time.monotonic() - sent_at
                     raise AnswerLost(reason=f"it did not answer within {waited:.0f} seconds") from None
@@ -158,12 +162,12 @@ class Upstream:
             raise AnswerLost(reason=reason) from lost
 
     async def _follow(self) -> None:
-        """Hold a connection and keep the lists; returns never, and raises when the connection is lost."""
+        """Hold a connection and keep the lists; raises when it is lost, returns when it is replaced."""
         async with (
             self._connections.lend("auto") as connection,
             self.watching.on(connection.client.session),
         ):
-            while True:
+            while not connection.is_retired:
                 self._stale.clear()
                 await self._refresh(connection)
                 await self._until_stale(connection)
@@ -175,6 +179,8 @@ class Upstream:
         finally:
             for wait in waits:
                 wait.cancel()
+        if connection.is_retired:
+            return
         if not connection.wire.is_sound:
             raise UpstreamMissing(reason=connection.wire.reason)
         await self._connections.close_idle()
@@ -188,6 +194,8 @@ class Upstream:
                 connection.wire.note_broken(SILENT)  # so that a process is started anew
             raise UpstreamMissing(reason=SILENT) from None
         except (MCPError, ConnectionError, RuntimeError) as error:
+            if connection.is_retired:
+                return
             raise UpstreamMissing(reason=connection.wire.broken or f"{SILENT}: {error}") from None
         was_missing, self.problem = self.problem is not None, None
         if was_missing:

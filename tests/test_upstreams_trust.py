@@ -1,0 +1,128 @@
+"""Servers that err or mean harm: what they ask, say and name reaches nobody whom it does not concern."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastmcp import Client
+from fastmcp.client.elicitation import ElicitResult
+from gateway_process import WAIT_SECONDS, eventually, text_of
+from starlette.responses import StreamingResponse
+from upstream_by_hand import ByHand, event, tool
+from upstream_process import Front, fronted, noted
+
+PROGRAM = Path(__file__).parent / "upstream_asking.py"
+
+
+class Asked:
+    """An agent that accepts, and remembers that it was asked."""
+
+    def __init__(self) -> None:
+        self.questions: list[str] = []
+
+    async def __call__(self, message: str, *others: Any) -> ElicitResult[Any]:
+        """Answer a question."""
+        self.questions.append(message)
+        return ElicitResult(action="accept", content={})
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """The file in which the program notes which calls reached it."""
+    return tmp_path / "notes"
+
+
+@asynccontextmanager
+async def asking(notes: Path) -> AsyncIterator[Front]:
+    """The program that asks, behind a front."""
+    entry = {"command": sys.executable, "args": [str(PROGRAM)], "env": {"NOTES": str(notes)}}
+    async with fronted(far=entry) as front:
+        await front.until_there("far")
+        yield front
+
+
+async def until_noted(notes: Path, *names: str) -> None:
+    """Wait until calls reached the program."""
+
+    async def are_there() -> bool:
+        return noted(notes) == list(names)
+
+    await eventually(are_there)
+
+
+async def test_an_agent_is_not_asked_what_a_program_asks_while_another_reads_of_it(notes: Path) -> None:
+    """A read is as open as a call, and nobody could tell whose it is."""
+    one, other = Asked(), Asked()
+    async with (
+        asking(notes) as front,
+        Client(front.server, mode="legacy", elicitation_handler=one) as caller,
+        Client(front.server, mode="legacy", elicitation_handler=other) as reader,
+    ):
+        held = asyncio.create_task(caller.call_tool("far_hold", {}))
+        await until_noted(notes, "hold")
+        [read] = await asyncio.wait_for(reader.read_resource("asking://far/one"), WAIT_SECONDS)
+        assert text_of(await asyncio.wait_for(held, WAIT_SECONDS)) == "nobody was asked"
+    assert read.text == "nobody was asked"
+    assert one.questions == other.questions == []
+
+
+async def test_what_a_program_asks_after_a_call_was_given_up_is_put_to_nobody(notes: Path) -> None:
+    """It may be about that call; when nobody uses the program any more, it is started anew."""
+    other = Asked()
+    async with (
+        asking(notes) as front,
+        Client(front.server, mode="legacy", elicitation_handler=other) as agent,
+    ):
+        held = asyncio.create_task(agent.call_tool("far_hold", {}))
+        await until_noted(notes, "hold")
+        given_up = asyncio.create_task(front.call("far_start"))
+        await until_noted(notes, "hold", "start")
+        given_up.cancel()
+        await asyncio.gather(given_up, return_exceptions=True)
+        front.upstreams.all[0]._stale.set()  # it is asked for its lists, which makes it ask
+        assert text_of(await asyncio.wait_for(held, WAIT_SECONDS)) == "nobody was asked"
+        assert text_of(await front.call("far_known")) == "new"
+        assert front.upstreams.report() == {"far": {"ok": True}}
+    assert other.questions == []
+
+
+async def test_an_error_that_is_an_answer_leaves_a_program_as_it_is(notes: Path) -> None:
+    """A resource that it does not know costs it nothing."""
+    async with asking(notes) as front:
+        upstream = front.upstreams.all[0]
+        process = upstream._connections._shared
+        with pytest.raises(Exception, match="Method not found"):
+            await upstream.get_prompt("nobody has this", {})
+        assert text_of(await front.call("far_known")) == "new"
+        assert upstream._connections._shared is process
+
+
+async def test_a_call_whose_agents_answer_cannot_be_brought_is_of_unknown_outcome() -> None:
+    """It was sent, and begun: that its server cannot be reached now does not mean that nothing was done."""
+    server = ByHand(tools=[tool("pay")])
+
+    async def paying() -> AsyncIterator[bytes]:
+        server.leave()
+        schema = {"type": "object", "properties": {}}
+        params = {"message": "Sure?", "requestedSchema": schema}
+        yield event({"id": 77, "method": "elicitation/create", "params": params})
+        await asyncio.sleep(600)
+
+    def answer(message: dict[str, Any]) -> StreamingResponse | None:
+        if message["method"] != "tools/call":
+            return None
+        return StreamingResponse(paying(), media_type="text/event-stream")
+
+    server.answer = answer
+    user = Asked()
+    async with server.listening() as entry, fronted(far=entry) as front:
+        await front.until_there("far")
+        async with Client(front.server, mode="legacy", elicitation_handler=user) as agent:
+            calling = agent.call_tool("far_pay", {}, raise_on_error=False)
+            answered = await asyncio.wait_for(calling, WAIT_SECONDS)
+    assert user.questions == ["Sure?"]
+    assert answered.is_error and "The server far got the call, and " in text_of(answered)
