@@ -22,6 +22,7 @@ from atlas.upstreams.upstream import Offer, Upstream
 
 # What only the gateway says in `_meta`, and what describes one connection and not the next.
 RESERVED = ("io.atlas/", "io.modelcontextprotocol/serverInfo")
+FRAMEWORKS = ("fastmcp", "_fastmcp")  # keys that FastMCP reads and fills itself
 LONGEST_NAME = 128  # of a tool, as the specification has it
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,9 @@ class UpstreamPrompt(Prompt):
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredPromptResult(answer)
         messages = [Message(content=message.content, role=message.role) for message in answer.messages]
-        return PromptResult(messages=messages, description=answer.description, meta=answer.meta)
+        return PromptResult(
+            messages=messages, description=answer.description, meta=_theirs(answer.meta) or None
+        )
 
 
 class UpstreamProvider(Provider):
@@ -224,7 +227,11 @@ def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _theirs(said: dict[str, Any] | None) -> dict[str, Any]:
-    return {key: value for key, value in (said or {}).items() if not key.startswith(RESERVED)}
+    return {
+        key: value
+        for key, value in (said or {}).items()
+        if not key.startswith(RESERVED) and key not in FRAMEWORKS
+    }
 
 
 async def _read(upstream: Upstream, uri: str) -> ResourceResult:
@@ -238,7 +245,7 @@ async def _read(upstream: Upstream, uri: str) -> ResourceResult:
         ResourceContent(
             content=item.text if isinstance(item, mcp.TextResourceContents) else base64.b64decode(item.blob),
             mime_type=item.mime_type,
-            meta=item.meta,
+            meta=_theirs(item.meta) or None,
         )
         for item in answer.contents
     ]

@@ -196,7 +196,7 @@ class Upstream:
         except (MCPError, ConnectionError, RuntimeError) as error:
             if connection.is_retired:
                 return
-            raise UpstreamMissing(reason=connection.wire.broken or f"{SILENT}: {error}") from None
+            raise UpstreamMissing(reason=connection.wire.broken or _why_silent(error)) from None
         was_missing, self.problem = self.problem is not None, None
         if was_missing:
             logger.info("The server %s is there", self.name)
@@ -238,6 +238,12 @@ async def _listed(asked: Coroutine[Any, Any, list[Any]]) -> list[Any]:
         if error.error.code == mcp.METHOD_NOT_FOUND:
             return []  # it has none of these
         raise
+
+
+def _why_silent(error: Exception) -> str:
+    """Without the upstream's own words: agents, people and logs read this as the gateway's."""
+    code = f"error {error.error.code}" if isinstance(error, MCPError) else type(error).__name__
+    return f"{SILENT} ({code})"
 
 
 def front_mode() -> str:

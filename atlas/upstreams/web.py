@@ -182,7 +182,6 @@ def reason_of(error: BaseException) -> str:
     """Why a connection failed, without a URL, which may hold a password."""
     if isinstance(error, httpx2.HTTPStatusError):
         return f"it answered HTTP {error.response.status_code}"
-    if isinstance(error, (httpx2.TransportError, OSError)):
-        said = getattr(error, "strerror", None) or str(error)
-        return said if said and "://" not in said else type(error).__name__
-    return type(error).__name__
+    # Other texts may quote what was sent, a header with a key in it for instance, or what the upstream said.
+    said = str(error) if isinstance(error, httpx2.ConnectError) else getattr(error, "strerror", None)
+    return said if isinstance(said, str) and said and "://" not in said else type(error).__name__
