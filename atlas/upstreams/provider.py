@@ -18,11 +18,13 @@ from pydantic import Field, ValidationError
 
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.models import UPSTREAM_META, plain_text
+from atlas.upstreams.templates import LONGEST, match_template
 from atlas.upstreams.upstream import Offer, Upstream
 
 # What only the gateway says in `_meta`, and what describes one connection and not the next.
 RESERVED = ("io.atlas/", "io.modelcontextprotocol/serverInfo")
 FRAMEWORKS = ("fastmcp", "_fastmcp")  # keys that FastMCP reads and fills itself
+OURS = "atlas://"  # the resources of the gateway
 LONGEST_NAME = 128  # of a tool, as the specification has it
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,10 @@ class UpstreamTemplate(ResourceTemplate):
     """A family of resources of an upstream."""
 
     upstream: Any = Field(exclude=True, repr=False)
+
+    def matches(self, uri: str) -> dict[str, Any] | None:
+        """The variables of a URI that it stands for; never of one of the gateway's own."""
+        return None if _is_ours(uri) else match_template(self.uri_template, uri)
 
     async def _read(self, uri: str, params: dict[str, Any]) -> ResourceResult:
         return await _read(self.upstream, self.upstream.config.uri_there(uri))
@@ -175,6 +181,8 @@ def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
 
 
 def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
+    if _is_ours(str(offered.uri)):
+        raise ValueError("A resource that poses as the gateway's.")
     return UpstreamResource(
         upstream=upstream,
         uri_there=str(offered.uri),
@@ -190,6 +198,8 @@ def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
 
 
 def _template(upstream: Upstream, offered: mcp.ResourceTemplate) -> UpstreamTemplate:
+    if _is_ours(offered.uri_template) or len(offered.uri_template) > LONGEST:
+        raise ValueError("A template that poses as the gateway's, or that nobody could read.")
     return UpstreamTemplate(
         upstream=upstream,
         uri_template=offered.uri_template,
@@ -219,6 +229,10 @@ def _prompt(upstream: Upstream, offered: mcp.Prompt) -> UpstreamPrompt:
         icons=offered.icons,
         meta=_meta(upstream, offered.meta),
     )
+
+
+def _is_ours(uri: str) -> bool:
+    return uri.lower().startswith(OURS)
 
 
 def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
