@@ -1,6 +1,7 @@
 """Servers that err or mean harm: what they ask, say and name reaches nobody whom it does not concern."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -19,6 +20,8 @@ from upstream_by_hand import ByHand, event, tool
 from upstream_process import Front, fronted, noted
 
 from atlas.arguments import check_arguments
+from atlas.errors import CallRefused
+from atlas.upstreams import connections
 from atlas.upstreams.web import reason_of
 
 PROGRAM = Path(__file__).parent / "upstream_asking.py"
@@ -245,3 +248,99 @@ async def test_no_argument_makes_the_gateway_run_a_servers_regular_expression() 
         with pytest.raises(ValidationError, match="Invalid arguments for tool 'far_do'"):
             await check_arguments(far_do, wrong)
     assert time.monotonic() - began < 1
+
+
+async def names_of(front: Front) -> dict[str, str]:
+    """Whose each tool is."""
+    return {tool.name: (tool.meta or {})["io.atlas/upstream"] for tool in await _theirs(front)}
+
+
+async def _theirs(front: Front) -> list[Any]:
+    return [tool for tool in await front.server.list_tools() if tool.name != "get_outcome"]
+
+
+async def test_a_server_cannot_take_a_name_from_one_that_offers_it() -> None:
+    """Calls that were approved for one would go to the other."""
+    first, second = ByHand(tools=[tool("one")]), ByHand(tools=[tool("send")])
+    bare = {"atlas": {"prefix": ""}}
+    async with (
+        first.listening() as early,
+        second.listening() as late,
+        fronted(first=early | bare, second=late | bare) as front,
+    ):
+        await front.until_there("first", "second")
+        first.lists["tools"].append(tool("send"))
+        front.upstreams.all[0]._stale.set()
+        problem = await front.until_missing("first")
+        assert problem == "its tools send are hidden, because others have their names"
+        assert await names_of(front) == {"one": "first", "send": "second"}
+        second.lists["tools"] = []
+        front.upstreams.all[1]._stale.set()
+        await front.until_there("first")  # it is nobody's any more
+        assert await names_of(front) == {"one": "first", "send": "first"}
+
+
+async def test_a_server_without_a_prefix_cannot_take_a_name_under_that_of_another() -> None:
+    """Not even before the other one offers it."""
+    bare, crm = ByHand(tools=[tool("one"), tool("crm_send")]), ByHand()
+    async with (
+        bare.listening() as early,
+        crm.listening() as late,
+        fronted(bare=early | {"atlas": {"prefix": ""}}, crm=late) as front,
+    ):
+        await front.until_there("crm")
+        assert await names_of(front) == {"one": "bare"}
+        assert "crm_send are hidden" in front.upstreams.report()["bare"]["problem"]
+
+
+async def test_a_program_that_never_answers_ends_with_the_gateway(tmp_path: Path) -> None:
+    """Also one that does not end when it is asked to."""
+    pid = tmp_path / "pid"
+    script = f"trap '' TERM; echo $$ > {pid}; while :; do sleep 600; done"
+
+    async def has_begun() -> bool:
+        return pid.exists() and bool(pid.read_text().strip())
+
+    async with fronted(far={"command": "bash", "args": ["-c", script]}):
+        await eventually(has_begun)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(int(pid.read_text()), 0)
+
+
+async def test_a_server_whose_connections_are_all_in_use_is_not_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its lists are read again when one is free."""
+    monkeypatch.setattr(connections, "BUSY_SECONDS", 0.01)
+    server = ByHand(tools=[tool("do")])
+    async with server.listening() as entry, fronted(far=entry) as front:
+        await front.until_there("far")
+        upstream = front.upstreams.all[0]
+        free = upstream._connections._free
+        while not free.locked():
+            await free.acquire()
+        with pytest.raises(CallRefused):
+            await upstream.get_prompt("any", {})
+        refused = asyncio.Event()
+        place = upstream._connections._place
+
+        @asynccontextmanager
+        async def watched() -> AsyncIterator[None]:
+            try:
+                async with place():
+                    yield
+            except CallRefused:
+                refused.set()
+                raise
+
+        monkeypatch.setattr(upstream._connections, "_place", watched)
+        server.answer = lambda message: {"error": {"code": -32000, "message": "later"}}
+        upstream._stale.set()
+        said = await front.until_missing("far")
+        await free.acquire()  # the place of its follower, which gave it up
+        await asyncio.wait_for(refused.wait(), WAIT_SECONDS)
+        assert await front.until_missing("far") == said
+        server.answer = lambda message: None
+        for _ in range(connections.MOST_CONNECTIONS):
+            free.release()
+        await front.until_there("far")

@@ -78,6 +78,8 @@ class Upstream:
             except UpstreamMissing as missing:
                 rest = min(rest * 2, LONGEST_REST) if self.problem else FIRST_REST
                 self._lose(str(missing))
+            except CallRefused:
+                rest = FIRST_REST  # all its connections are in use, which says nothing against it
             except Exception as error:
                 # Whatever a server does, it is missing, and the gateway goes on.
                 logger.warning("The server %s cannot be followed: %s", self.name, type(error).__name__)
