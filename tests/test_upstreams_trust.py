@@ -20,8 +20,9 @@ from upstream_by_hand import ByHand, event, tool
 from upstream_process import Front, fronted, noted
 
 from atlas.arguments import check_arguments
+from atlas.definitions import LONGEST_DEFINITION
 from atlas.errors import CallRefused
-from atlas.upstreams import connections
+from atlas.upstreams import connections, upstream
 from atlas.upstreams.web import reason_of
 
 PROGRAM = Path(__file__).parent / "upstream_asking.py"
@@ -344,3 +345,58 @@ async def test_a_server_whose_connections_are_all_in_use_is_not_missing(
         for _ in range(connections.MOST_CONNECTIONS):
             free.release()
         await front.until_there("far")
+
+
+async def test_lists_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page may be long, and all of them together may not: the server is missing, and that is why."""
+    monkeypatch.setattr(upstream, "LONGEST_LISTS", 100_000)
+    server = ByHand()
+    pages: list[str] = []
+
+    def answer(message: dict[str, Any]) -> dict[str, Any] | None:
+        if message["method"] not in ("tools/list", "resources/list"):
+            return None
+        pages.append(message["method"])
+        more = {"nextCursor": str(len(pages))} if len(pages) % 2 else {}
+        if message["method"] == "tools/list":
+            return {"result": {"tools": [tool(f"do{len(pages)}", title="a" * 30_000)]} | more}
+        return {"result": {"resources": [{"uri": f"x://{len(pages)}", "name": "a" * 30_000}]} | more}
+
+    server.answer = answer
+    async with server.listening() as entry, fronted(far=entry) as front:
+        assert await front.until_missing("far") == "its lists are longer than 0 MB"
+        assert pages[:4] == ["tools/list"] * 2 + ["resources/list"] * 2
+        monkeypatch.setattr(upstream, "LONGEST_LISTS", 200_000)
+        front.upstreams.all[0]._stale.set()
+        await front.until_there("far")
+        assert len(await _theirs(front)) == 2
+
+
+async def test_a_list_of_too_many_pages_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one whose pages go in a circle is read once."""
+    monkeypatch.setattr(upstream, "MOST_PAGES", 3)
+    server = ByHand()
+    cursors = iter(range(1000))
+
+    def answer(message: dict[str, Any]) -> dict[str, Any] | None:
+        if message["method"] != "tools/list":
+            return None
+        return {"result": {"tools": [], "nextCursor": str(next(cursors))}}
+
+    server.answer = answer
+    async with server.listening() as entry, fronted(far=entry) as front:
+        assert await front.until_missing("far") == "one of its lists has more than 3 pages"
+        circle = {"result": {"tools": [tool("do")], "nextCursor": "again"}}
+        server.answer = lambda message: circle if message["method"] == "tools/list" else None
+        front.upstreams.all[0]._stale.set()
+        await front.until_there("far")
+        assert await names_of(front) == {"far_do": "far"}
+
+
+async def test_a_tool_whose_definition_nobody_could_be_shown_is_left_out() -> None:
+    """The others are there."""
+    fits, too_long = "a" * (LONGEST_DEFINITION - 1000), "a" * LONGEST_DEFINITION
+    server = ByHand(tools=[tool("fits", description=fits), tool("long", description=too_long), tool("do")])
+    async with server.listening() as entry, fronted(far=entry) as front:
+        await front.until_there("far")
+        assert set(await names_of(front)) == {"far_fits", "far_do"}

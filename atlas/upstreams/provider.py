@@ -16,6 +16,7 @@ from fastmcp.tools import InputRequiredToolResult, Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
 from pydantic import Field, ValidationError
 
+from atlas.definitions import LONGEST_DEFINITION, definition_of
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.models import UPSTREAM_META, plain_text
 from atlas.upstreams.templates import LONGEST, match_template
@@ -166,7 +167,7 @@ class UpstreamProvider(Provider):
 def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
     if not 0 < len(offered.name) <= LONGEST_NAME or plain_text(offered.name) != offered.name:
         raise ValueError("A name that people could not read.")
-    return UpstreamTool(
+    tool = UpstreamTool(
         upstream=upstream,
         there=offered,
         name=offered.name,
@@ -178,6 +179,12 @@ def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
         icons=offered.icons,
         meta=_meta(upstream, offered.meta),
     )
+    # The exact form takes its time, and is needed only where it may be too long.
+    if len(offered.model_dump_json()) > LONGEST_DEFINITION // 4:
+        here = tool.model_copy(update={"name": upstream.config.name_of(offered.name)})
+        if definition_of(here).is_too_long:
+            raise ValueError("A definition that no person could be shown.")
+    return tool
 
 
 def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:

@@ -28,6 +28,7 @@ LIST_SECONDS = 30.0  # after which an upstream that says nothing is asked again 
 SETTLE_SECONDS = 0.05  # several changes that are announced together are read once
 FIRST_REST, LONGEST_REST = 1.0, 15.0  # seconds between attempts to reach one that cannot be reached
 MOST_PAGES = 20  # of a list
+LONGEST_LISTS = 16 * 1024 * 1024  # characters of all lists together
 SILENT = "it does not say what it offers"
 
 logger = logging.getLogger(__name__)
@@ -225,20 +226,39 @@ class Upstream:
 
 
 async def _read_offer(client: Client[Any]) -> Offer:
+    length = 0
+
+    async def listed(list_page: Callable[..., Coroutine[Any, Any, Any]], kind: str) -> tuple[Any, ...]:
+        """One list, page by page, while all of them together are not too long to be kept."""
+        nonlocal length
+        found: list[Any] = []
+        cursors: list[str | None] = [None]
+        while len(cursors) <= MOST_PAGES:
+            page = await _page(list_page, cursors[-1])
+            length += len(page.model_dump_json()) if page else 0
+            if length > LONGEST_LISTS:
+                raise UpstreamMissing(reason=f"its lists are longer than {LONGEST_LISTS // 1024 // 1024} MB")
+            found += getattr(page, kind, ())
+            if page is None or page.next_cursor is None or page.next_cursor in cursors:
+                return tuple(found)
+            cursors.append(page.next_cursor)
+        raise UpstreamMissing(reason=f"one of its lists has more than {MOST_PAGES} pages")
+
     return Offer(
-        tools=tuple(await _listed(client.list_tools(MOST_PAGES))),
-        resources=tuple(await _listed(client.list_resources(MOST_PAGES))),
-        templates=tuple(await _listed(client.list_resource_templates(MOST_PAGES))),
-        prompts=tuple(await _listed(client.list_prompts(MOST_PAGES))),
+        tools=await listed(client.list_tools_mcp, "tools"),
+        resources=await listed(client.list_resources_mcp, "resources"),
+        templates=await listed(client.list_resource_templates_mcp, "resource_templates"),
+        prompts=await listed(client.list_prompts_mcp, "prompts"),
     )
 
 
-async def _listed(asked: Coroutine[Any, Any, list[Any]]) -> list[Any]:
+async def _page(list_page: Callable[..., Coroutine[Any, Any, Any]], cursor: str | None) -> Any:
+    """A page of a list; None if the upstream has no such list."""
     try:
-        return await asked
+        return await list_page(cursor=cursor)
     except MCPError as error:
         if error.error.code == mcp.METHOD_NOT_FOUND:
-            return []  # it has none of these
+            return None
         raise
 
 
