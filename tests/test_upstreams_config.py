@@ -135,3 +135,29 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     """With the path."""
     with pytest.raises(UpstreamsInvalid, match="No such file or directory"):
         read_upstreams(tmp_path / "nowhere.json", {})
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer sk-secret\r"},  # of an env file with the line ends of Windows
+        {"Authorization": "Bearer sk-secret\r\nX-Other: 1"},
+        {"Authorization": " sk-secret"},
+        {"Authorization": "sk-secret\u00a0"},
+        {"Author\nization": "sk-secret"},
+        {"X Key": "sk-secret"},
+        {"": "sk-secret"},
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused_without_its_value(tmp_path: Path, headers: Any) -> None:
+    """Whoever sent it would quote it in an error."""
+    with pytest.raises(UpstreamsInvalid, match="the server crm has a header whose name or value") as caught:
+        read(tmp_path, servers(crm={"url": "https://crm.example.com/mcp", "headers": headers}))
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_headers_may_be_empty_and_hold_any_visible_character(tmp_path: Path) -> None:
+    """As servers take them."""
+    headers = {"X-Empty": "", "x-api_key": "a b~{}\"'", "Authorization": "Bearer ${TOKEN}"}
+    [config] = read(tmp_path, servers(crm={"url": "https://crm.example.com/mcp", "headers": headers}))
+    assert config.headers == headers | {"Authorization": "Bearer a-secret-token"}

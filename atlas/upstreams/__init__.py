@@ -11,18 +11,20 @@ from fastmcp.exceptions import NotFoundError, ToolError
 from atlas.upstreams.audience import Audience
 from atlas.upstreams.completions import add_completions
 from atlas.upstreams.config import UpstreamConfig
+from atlas.upstreams.processes import GRACE_SECONDS
 from atlas.upstreams.provider import UpstreamProvider
 from atlas.upstreams.upstream import Upstream
 
 __all__ = ["Upstreams", "unknown_tool"]
 
+END_SECONDS = 2 * GRACE_SECONDS + 4
 START_SECONDS = 4.0  # for which the start of the gateway waits for servers; they may come later
 
 
 async def _end(run: asyncio.Task[None]) -> None:
     while not run.done():  # libraries on the way may swallow a cancellation
         run.cancel()
-        await asyncio.wait((run,), timeout=0.5)
+        await asyncio.wait((run,), timeout=END_SECONDS)  # a second one would come between it and its process
 
 
 def unknown_tool(tool_name: str) -> Exception:
@@ -36,6 +38,7 @@ class Upstreams:
     def __init__(self, configs: tuple[UpstreamConfig, ...]) -> None:
         self._own: frozenset[str] = frozenset()
         self._owners: dict[str, str] = {}  # of the names of tools
+        self._is_settled = False  # the start is over, at which the order of the file decides about names
         self._audience = Audience(lambda: [one.missing for one in self.all if one.missing])
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self.all = [Upstream(config, self._changed) for config in configs]
@@ -67,10 +70,11 @@ class Upstreams:
                 _, slow = await asyncio.wait(known, timeout=START_SECONDS)
                 for wait in slow:
                     wait.cancel()
+            self._is_settled = True
             yield
         finally:
-            for run in runs:
-                await _end(run)
+            self._is_settled = False
+            await asyncio.gather(*(_end(run) for run in runs))
             await asyncio.gather(*(upstream.close() for upstream in self.all), return_exceptions=True)
 
     def unknown(self, tool_name: str) -> Exception:
@@ -100,15 +104,27 @@ class Upstreams:
         offered = upstream.offer.tools if upstream.offer else ()
         return {tool.name for tool in offered if upstream.config.tools.allows(tool.name)}
 
+    @property
+    def _prefixes(self) -> tuple[str, ...]:
+        """How the names of those with a prefix begin, which one without cannot take."""
+        return tuple(f"{one.config.prefix}_" for one in self.all if one.config.prefix)
+
     def _is_free(self, upstream: Upstream, name_there: str) -> bool:
         """Whether a name was left for an upstream's tool by the gateway and by the servers before it."""
         return self._owners.get(upstream.config.name_of(name_there)) == upstream.name
 
     async def _changed(self) -> None:
-        self._owners = dict.fromkeys(self._own, "")  # which no server is called
+        offers = {
+            upstream.name: {upstream.config.name_of(name) for name in self._names(upstream)}
+            for upstream in self.all
+        }
+        held = self._owners if self._is_settled else {}  # a name stays with who has it and still offers it
+        self._owners = {name: owner for name, owner in held.items() if name in offers.get(owner, ())}
+        self._owners |= dict.fromkeys(self._own, "")  # which no server is called
         for upstream in self.all:
-            for name in self._names(upstream):
-                self._owners.setdefault(upstream.config.name_of(name), upstream.name)
+            for name in offers[upstream.name]:
+                if upstream.config.prefix or not name.startswith(self._prefixes):
+                    self._owners.setdefault(name, upstream.name)
         await self._audience.tell()
         for listener in self._listeners:
             await listener()

@@ -15,6 +15,8 @@ from atlas.models import plain_text
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 PREFIX = re.compile(r"[A-Za-z0-9_.-]{0,48}")
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LONGEST_NAME = 48
 OURS = "atlas"  # the key for what no other host knows
 SPELLINGS = {"stdio": "stdio", "sse": "sse"} | dict.fromkeys(
@@ -164,6 +166,11 @@ def _settled(name: str, entry: Entry) -> UpstreamConfig:
         raise ValueError(f"the url of the server {name} begins with neither http:// nor https://.")
     if any("\0" in text for text in (entry.command or "", *entry.args, *entry.env, *entry.env.values())):
         raise ValueError(f"the server {name} has a null character in its command, args or env.")
+    if not all(_can_be_sent(key, value) for key, value in entry.headers.items()):
+        raise ValueError(
+            f"the server {name} has a header whose name or value cannot be sent: "
+            "it has a control character in it, or a blank at its beginning or end."
+        )
     prefix = entry.atlas.prefix
     return UpstreamConfig(
         name=name,
@@ -178,6 +185,10 @@ def _settled(name: str, entry: Entry) -> UpstreamConfig:
         url=entry.url or "",
         headers=entry.headers,
     )
+
+
+def _can_be_sent(header: str, value: str) -> bool:
+    return bool(HEADER.fullmatch(header)) and value == value.strip() and not CONTROL.search(value)
 
 
 def _way(name: str, entry: Entry) -> Way:

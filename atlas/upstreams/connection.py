@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from fastmcp import Client
+from fastmcp.exceptions import ToolError
 from fastmcp.server.providers.proxy import (
     default_proxy_elicitation_handler,
     default_proxy_log_handler,
@@ -15,9 +16,10 @@ from fastmcp.server.providers.proxy import (
     default_proxy_roots_handler,
     default_proxy_sampling_handler,
 )
+from mcp import MCPError
 from mcp.client.session import MessageHandlerFnT
 
-from atlas.errors import UpstreamMissing
+from atlas.errors import CallRefused, UpstreamMissing
 from atlas.upstreams.config import UpstreamConfig, Way
 from atlas.upstreams.processes import ProcessTransport
 from atlas.upstreams.web import Sockets, WebTransport, reason_of
@@ -35,6 +37,8 @@ class Connection:
         self.mode = mode
         self.wire = Wire()
         self.used_at = time.monotonic()
+        self.is_unclear = False  # a call was given up on it, and what it asks now may belong to that call
+        self.is_retired = False  # it is ended on purpose, and another takes its place
         self._calls: list[contextvars.Context] = []
         transport = (
             ProcessTransport(config, self.wire)
@@ -100,18 +104,24 @@ class Connection:
         takes reports of progress, which belong to one call in any case."""
         context = contextvars.copy_context()
         self._calls.append(context)
+        self.wire.begin()
 
         async def progress(*report: Any) -> None:
             await _in(context, default_proxy_progress_handler(*report))
 
         try:
             yield _quiet(progress)
+        except (ToolError, MCPError, UpstreamMissing, CallRefused):
+            raise  # an answer, or nothing was sent: the upstream is not at work for this call
+        except BaseException:
+            self.is_unclear = True
+            raise
         finally:
             self._calls.remove(context)
 
     def _asked(self, answer: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Awaitable[Any]]:
         async def asked(*question: Any) -> Any:
-            if len(self._calls) != 1:
+            if len(self._calls) != 1 or self.is_unclear:
                 raise ConnectionError("The gateway cannot tell whose agent is asked.")
             return await _in(self._calls[0], answer(*question))
 
@@ -119,7 +129,8 @@ class Connection:
 
     def _told(self, tell: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Awaitable[None]]:
         async def told(*news: Any) -> None:
-            if len(self._calls) == 1:  # else it would be told to somebody else's agent
+            # Else it would be told to somebody else's agent.
+            if len(self._calls) == 1 and not self.is_unclear:
                 await _in(self._calls[0], tell(*news))
 
         return _quiet(told)

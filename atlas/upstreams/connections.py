@@ -90,15 +90,17 @@ class Connections:
 
     async def _process(self) -> Connection:
         """The one process, started if it does not run."""
-        if self._shared is None or not self._shared.wire.is_sound:
+        if not _is_fit(self._shared):
             async with self._connecting:
-                if self._shared is None or not self._shared.wire.is_sound:
+                if not _is_fit(self._shared):
                     self._refuse_while_resting()
                     ended, self._shared = self._shared, None
                     if ended is not None:
+                        ended.is_retired = ended.wire.is_sound
                         await ended.close()
                     # In the era in which it can ask agents on the way: one process cannot speak both.
                     self._shared = await self._reach("legacy")
+        assert self._shared is not None  # noqa: S101  (it is fit)
         return self._shared
 
     async def _sound_idle(self, mode: str) -> Connection | None:
@@ -146,6 +148,11 @@ class Connections:
             raise
         self._failure = None
         return connection
+
+
+def _is_fit(process: Connection | None) -> bool:
+    """Whether a process can be given a call; who asks cannot be told on an unclear one, once it is idle."""
+    return process is not None and process.wire.is_sound and (process.is_busy or not process.is_unclear)
 
 
 async def _still_exists(connection: Connection) -> bool:

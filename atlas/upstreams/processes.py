@@ -125,14 +125,22 @@ async def _end(process: Process) -> None:
     assert process.stdin is not None  # noqa: S101  (it was started with pipes)
     with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
         await process.stdin.aclose()
-    for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        if await _has_ended(process):
-            break
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal_number)
-    await _has_ended(process)
+    try:
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+            if await _has_ended(process):
+                break
+            _signal(process, signal_number)
+        await _has_ended(process)
+    except BaseException:
+        _signal(process, signal.SIGKILL)  # who waits for its end is cancelled, and it must not stay behind
+        raise
     with anyio.move_on_after(LAST_SECONDS), contextlib.suppress(OSError, anyio.BrokenResourceError):
         await process.aclose()  # waits for whoever holds its pipes, if any
+
+
+def _signal(process: Process, signal_number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal_number)
 
 
 async def _has_ended(process: Process, seconds: float = GRACE_SECONDS) -> bool:

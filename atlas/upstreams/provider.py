@@ -16,12 +16,16 @@ from fastmcp.tools import InputRequiredToolResult, Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
 from pydantic import Field, ValidationError
 
+from atlas.definitions import LONGEST_DEFINITION, definition_of
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.models import UPSTREAM_META, plain_text
+from atlas.upstreams.templates import LONGEST, match_template
 from atlas.upstreams.upstream import Offer, Upstream
 
 # What only the gateway says in `_meta`, and what describes one connection and not the next.
 RESERVED = ("io.atlas/", "io.modelcontextprotocol/serverInfo")
+FRAMEWORKS = ("fastmcp", "_fastmcp")  # keys that FastMCP reads and fills itself
+OURS = "atlas://"  # the resources of the gateway
 LONGEST_NAME = 128  # of a tool, as the specification has it
 
 logger = logging.getLogger(__name__)
@@ -65,6 +69,10 @@ class UpstreamTemplate(ResourceTemplate):
 
     upstream: Any = Field(exclude=True, repr=False)
 
+    def matches(self, uri: str) -> dict[str, Any] | None:
+        """The variables of a URI that it stands for; never of one of the gateway's own."""
+        return None if _is_ours(uri) else match_template(self.uri_template, uri)
+
     async def _read(self, uri: str, params: dict[str, Any]) -> ResourceResult:
         return await _read(self.upstream, self.upstream.config.uri_there(uri))
 
@@ -81,7 +89,9 @@ class UpstreamPrompt(Prompt):
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredPromptResult(answer)
         messages = [Message(content=message.content, role=message.role) for message in answer.messages]
-        return PromptResult(messages=messages, description=answer.description, meta=answer.meta)
+        return PromptResult(
+            messages=messages, description=answer.description, meta=_theirs(answer.meta) or None
+        )
 
 
 class UpstreamProvider(Provider):
@@ -157,7 +167,7 @@ class UpstreamProvider(Provider):
 def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
     if not 0 < len(offered.name) <= LONGEST_NAME or plain_text(offered.name) != offered.name:
         raise ValueError("A name that people could not read.")
-    return UpstreamTool(
+    tool = UpstreamTool(
         upstream=upstream,
         there=offered,
         name=offered.name,
@@ -169,9 +179,17 @@ def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
         icons=offered.icons,
         meta=_meta(upstream, offered.meta),
     )
+    # The exact form takes its time, and is needed only where it may be too long.
+    if len(offered.model_dump_json()) > LONGEST_DEFINITION // 4:
+        here = tool.model_copy(update={"name": upstream.config.name_of(offered.name)})
+        if definition_of(here).is_too_long:
+            raise ValueError("A definition that no person could be shown.")
+    return tool
 
 
 def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
+    if _is_ours(str(offered.uri)):
+        raise ValueError("A resource that poses as the gateway's.")
     return UpstreamResource(
         upstream=upstream,
         uri_there=str(offered.uri),
@@ -187,6 +205,8 @@ def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
 
 
 def _template(upstream: Upstream, offered: mcp.ResourceTemplate) -> UpstreamTemplate:
+    if _is_ours(offered.uri_template) or len(offered.uri_template) > LONGEST:
+        raise ValueError("A template that poses as the gateway's, or that nobody could read.")
     return UpstreamTemplate(
         upstream=upstream,
         uri_template=offered.uri_template,
@@ -218,13 +238,21 @@ def _prompt(upstream: Upstream, offered: mcp.Prompt) -> UpstreamPrompt:
     )
 
 
+def _is_ours(uri: str) -> bool:
+    return uri.lower().startswith(OURS)
+
+
 def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
     """What the upstream says beside it, with its name set by us, so that it cannot pose as another."""
     return _theirs(said) | {UPSTREAM_META: upstream.name}
 
 
 def _theirs(said: dict[str, Any] | None) -> dict[str, Any]:
-    return {key: value for key, value in (said or {}).items() if not key.startswith(RESERVED)}
+    return {
+        key: value
+        for key, value in (said or {}).items()
+        if not key.startswith(RESERVED) and key not in FRAMEWORKS
+    }
 
 
 async def _read(upstream: Upstream, uri: str) -> ResourceResult:
@@ -238,7 +266,7 @@ async def _read(upstream: Upstream, uri: str) -> ResourceResult:
         ResourceContent(
             content=item.text if isinstance(item, mcp.TextResourceContents) else base64.b64decode(item.blob),
             mime_type=item.mime_type,
-            meta=item.meta,
+            meta=_theirs(item.meta) or None,
         )
         for item in answer.contents
     ]

@@ -21,12 +21,14 @@ from atlas.upstreams.answers import refused
 from atlas.upstreams.config import UpstreamConfig
 from atlas.upstreams.connection import CONNECT_SECONDS, Connection
 from atlas.upstreams.connections import Connections
+from atlas.upstreams.relays import Progress
 from atlas.upstreams.watching import Watching
 
 LIST_SECONDS = 30.0  # after which an upstream that says nothing is asked again what it offers
 SETTLE_SECONDS = 0.05  # several changes that are announced together are read once
 FIRST_REST, LONGEST_REST = 1.0, 15.0  # seconds between attempts to reach one that cannot be reached
 MOST_PAGES = 20  # of a list
+LONGEST_LISTS = 16 * 1024 * 1024  # characters of all lists together
 SILENT = "it does not say what it offers"
 
 logger = logging.getLogger(__name__)
@@ -73,9 +75,12 @@ class Upstream:
         while True:
             try:
                 await self._follow()
+                continue
             except UpstreamMissing as missing:
                 rest = min(rest * 2, LONGEST_REST) if self.problem else FIRST_REST
                 self._lose(str(missing))
+            except CallRefused:
+                rest = FIRST_REST  # all its connections are in use, which says nothing against it
             except Exception as error:
                 # Whatever a server does, it is missing, and the gateway goes on.
                 logger.warning("The server %s cannot be followed: %s", self.name, type(error).__name__)
@@ -94,28 +99,29 @@ class Upstream:
     ) -> mcp.CallToolResult | relays.InputRequired:
         """The answer. UpstreamMissing, CallRefused: nothing was done. AnswerLost: nobody knows."""
 
-        async def ask(connection: Connection) -> mcp.CallToolResult | relays.InputRequired:
+        async def ask(
+            connection: Connection, progress: Progress
+        ) -> mcp.CallToolResult | relays.InputRequired:
             headers = x_mcp_header_map(tool.input_schema)
             if headers:
                 # A session fills these for tools that it has listed; this one may not have listed any.
                 connection.client.session._x_mcp_header_maps[tool.name] = headers
-            async with connection.call() as progress:
-                return await connection.request(
-                    lambda client: relays.call_tool(client, tool.name, arguments, progress)
-                )
+            return await connection.request(
+                lambda client: relays.call_tool(client, tool.name, arguments, progress)
+            )
 
         return await self._ask(ask)
 
     async def read_resource(self, uri: str) -> mcp.ReadResourceResult | relays.InputRequired:
         """Read a resource of the upstream."""
-        return await self._ask(lambda one: one.request(lambda client: relays.read_resource(client, uri)))
+        return await self._ask(lambda one, _: one.request(lambda client: relays.read_resource(client, uri)))
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any]
     ) -> mcp.GetPromptResult | relays.InputRequired:
         """Render a prompt of the upstream."""
         return await self._ask(
-            lambda one: one.request(lambda client: relays.get_prompt(client, name, arguments))
+            lambda one, _: one.request(lambda client: relays.get_prompt(client, name, arguments))
         )
 
     async def complete(
@@ -127,19 +133,20 @@ class Upstream:
         """What the upstream suggests for an argument of its own, others being known."""
         about = {"name": argument.name, "value": argument.value}
         answer = await self._ask(
-            lambda one: one.request(lambda client: client.complete_mcp(ref, about, known or None))
+            lambda one, _: one.request(lambda client: client.complete_mcp(ref, about, known or None))
         )
         return answer.completion
 
-    async def _ask(self, ask: Callable[[Connection], Coroutine[Any, Any, Answer]]) -> Answer:
+    async def _ask(self, ask: Callable[[Connection, Progress], Coroutine[Any, Any, Answer]]) -> Answer:
         limit = self.config.seconds
         try:
-            async with self._connections.lend(front_mode()) as connection:
+            # Nothing may be awaited between the two: a process with no open call may be started anew.
+            async with self._connections.lend(front_mode()) as connection, connection.call() as progress:
                 if self.problem:
                     self._stale.set()
                 sent_at = time.monotonic()
                 try:
-                    return await asyncio.wait_for(ask(connection), limit)
+                    return await asyncio.wait_for(ask(connection, progress), limit)
                 except asyncio.TimeoutError:
                     waited = time.monotonic() - sent_at
                     raise AnswerLost(reason=f"it did not answer within {waited:.0f} seconds") from None
@@ -158,12 +165,12 @@ class Upstream:
             raise AnswerLost(reason=reason) from lost
 
     async def _follow(self) -> None:
-        """Hold a connection and keep the lists; returns never, and raises when the connection is lost."""
+        """Hold a connection and keep the lists; raises when it is lost, returns when it is replaced."""
         async with (
             self._connections.lend("auto") as connection,
             self.watching.on(connection.client.session),
         ):
-            while True:
+            while not connection.is_retired:
                 self._stale.clear()
                 await self._refresh(connection)
                 await self._until_stale(connection)
@@ -175,6 +182,8 @@ class Upstream:
         finally:
             for wait in waits:
                 wait.cancel()
+        if connection.is_retired:
+            return
         if not connection.wire.is_sound:
             raise UpstreamMissing(reason=connection.wire.reason)
         await self._connections.close_idle()
@@ -188,7 +197,9 @@ class Upstream:
                 connection.wire.note_broken(SILENT)  # so that a process is started anew
             raise UpstreamMissing(reason=SILENT) from None
         except (MCPError, ConnectionError, RuntimeError) as error:
-            raise UpstreamMissing(reason=connection.wire.broken or f"{SILENT}: {error}") from None
+            if connection.is_retired:
+                return
+            raise UpstreamMissing(reason=connection.wire.broken or _why_silent(error)) from None
         was_missing, self.problem = self.problem is not None, None
         if was_missing:
             logger.info("The server %s is there", self.name)
@@ -215,21 +226,46 @@ class Upstream:
 
 
 async def _read_offer(client: Client[Any]) -> Offer:
+    length = 0
+
+    async def listed(list_page: Callable[..., Coroutine[Any, Any, Any]], kind: str) -> tuple[Any, ...]:
+        """One list, page by page, while all of them together are not too long to be kept."""
+        nonlocal length
+        found: list[Any] = []
+        cursors: list[str | None] = [None]
+        while len(cursors) <= MOST_PAGES:
+            page = await _page(list_page, cursors[-1])
+            length += len(page.model_dump_json()) if page else 0
+            if length > LONGEST_LISTS:
+                raise UpstreamMissing(reason=f"its lists are longer than {LONGEST_LISTS // 1024 // 1024} MB")
+            found += getattr(page, kind, ())
+            if page is None or page.next_cursor is None or page.next_cursor in cursors:
+                return tuple(found)
+            cursors.append(page.next_cursor)
+        raise UpstreamMissing(reason=f"one of its lists has more than {MOST_PAGES} pages")
+
     return Offer(
-        tools=tuple(await _listed(client.list_tools(MOST_PAGES))),
-        resources=tuple(await _listed(client.list_resources(MOST_PAGES))),
-        templates=tuple(await _listed(client.list_resource_templates(MOST_PAGES))),
-        prompts=tuple(await _listed(client.list_prompts(MOST_PAGES))),
+        tools=await listed(client.list_tools_mcp, "tools"),
+        resources=await listed(client.list_resources_mcp, "resources"),
+        templates=await listed(client.list_resource_templates_mcp, "resource_templates"),
+        prompts=await listed(client.list_prompts_mcp, "prompts"),
     )
 
 
-async def _listed(asked: Coroutine[Any, Any, list[Any]]) -> list[Any]:
+async def _page(list_page: Callable[..., Coroutine[Any, Any, Any]], cursor: str | None) -> Any:
+    """A page of a list; None if the upstream has no such list."""
     try:
-        return await asked
+        return await list_page(cursor=cursor)
     except MCPError as error:
         if error.error.code == mcp.METHOD_NOT_FOUND:
-            return []  # it has none of these
+            return None
         raise
+
+
+def _why_silent(error: Exception) -> str:
+    """Without the upstream's own words: agents, people and logs read this as the gateway's."""
+    code = f"error {error.error.code}" if isinstance(error, MCPError) else type(error).__name__
+    return f"{SILENT} ({code})"
 
 
 def front_mode() -> str:

@@ -1,6 +1,7 @@
 """An upstream that is a URL, over streamable HTTP or SSE: one TLS context, shared sockets, and limits."""
 
 import contextlib
+import json
 import ssl
 from collections.abc import AsyncIterator
 from functools import cache
@@ -60,18 +61,21 @@ class Watched(httpx2.AsyncBaseTransport):
         """Send one request; it is never sent again."""
         request.headers["Accept-Encoding"] = "identity"  # what is counted is what is kept
         is_post = request.method == "POST"
+        is_call = is_post and not self._wire.has_left and _is_request(request)
         try:
             response = await self._sockets.transport.handle_async_request(request)
         except NEVER_LEFT as error:
-            if is_post:
+            if is_call:
                 self._wire.note_unsent(reason_of(error))
+            elif is_post:  # the call is under way: its agent's answer to a question, for instance
+                self._wire.note_broken(reason_of(error))
             raise
         except httpx2.TransportError as error:
             if is_post:
                 self._wire.note_broken(reason_of(error))
             raise
-        if is_post:
-            self._wire.status = response.status_code
+        if is_call:
+            self._wire.status, self._wire.has_left = response.status_code, True
         is_events = response.headers.get("Content-Type", "").startswith(EVENTS)
         is_lifeline = not is_post and self._way is Way.SSE
         counted = Counted(response, self._wire if is_post or is_lifeline else Wire(), is_events, is_lifeline)
@@ -168,11 +172,16 @@ class WebTransport(ClientTransport):
         return httpx2.AsyncClient(transport=watched, headers=dict(self._config.headers), timeout=TIMEOUTS)
 
 
+def _is_request(request: httpx2.Request) -> bool:
+    """Whether what is posted asks for something; else it is an answer or a notification."""
+    message = json.loads(request.content)
+    return isinstance(message, dict) and "method" in message and "id" in message
+
+
 def reason_of(error: BaseException) -> str:
     """Why a connection failed, without a URL, which may hold a password."""
     if isinstance(error, httpx2.HTTPStatusError):
         return f"it answered HTTP {error.response.status_code}"
-    if isinstance(error, (httpx2.TransportError, OSError)):
-        said = getattr(error, "strerror", None) or str(error)
-        return said if said and "://" not in said else type(error).__name__
-    return type(error).__name__
+    # Other texts may quote what was sent, a header with a key in it for instance, or what the upstream said.
+    said = str(error) if isinstance(error, httpx2.ConnectError) else getattr(error, "strerror", None)
+    return said if isinstance(said, str) and said and "://" not in said else type(error).__name__

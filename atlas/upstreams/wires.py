@@ -22,8 +22,13 @@ class Wire:
     def __init__(self) -> None:
         self.unsent: str | None = None  # why nothing reached the upstream
         self.broken: str | None = None  # why an answer can no longer be had
-        self.status = 0  # of the newest HTTP answer to something that was posted
+        self.status = 0  # of the HTTP answer to the request of the call that is open
+        self.has_left = False  # that request may have reached the upstream
         self.ended = asyncio.Event()  # nothing more will come
+
+    def begin(self) -> None:
+        """Another call is made on it."""
+        self.status, self.has_left = 0, False
 
     def note_unsent(self, reason: str) -> None:
         """What was to be sent did not leave."""
