@@ -30,6 +30,7 @@ from atlas.models import Case, ToolCall
 
 NOTIFY_SECONDS = 2.0  # an agent that reads nothing for so long gets no further notifications
 STATELESS_VERSION = "2026-07-28"  # what a tool sees of an agent that is not there: nobody can be asked
+TRACE = frozenset({"traceparent", "tracestate", "baggage"})  # in the `_meta` of a request (SEP-414)
 NOTIFICATIONS = frozenset(
     {
         "report_progress",
@@ -99,10 +100,9 @@ class WaitingAgents:
             # By its digest a case is one principal's one call; this is the second line.
             if request.run(current_principal) == case.call.principal:
                 context = request.run(copy_context)
+                context.run(_take_trace_away)
                 context.run(_bind, session=None, params=_params(case.call))
                 context.run(_take_headers_away)
-                # The agent's trace would be its own text in a call that was approved without it.
-                context.run(attach, TraceContext())
                 return context
         context = copy_context()
         context.run(fastmcp_request_ctx.set, _nobodys_request(case.call))
@@ -144,6 +144,16 @@ def _take_headers_away() -> None:
     if request is not None:
         inner = replace(request._srctx, request=None)
         fastmcp_request_ctx.set(replace(request, request=None, _srctx=inner))
+
+
+def _take_trace_away() -> None:
+    """Keep the agent's trace from servers: it can be any text, and the call was approved without it."""
+    attach(TraceContext())
+    request = fastmcp_request_ctx.get()
+    if request is not None and request.meta:
+        kept = cast(Any, {key: value for key, value in request.meta.items() if key not in TRACE})
+        inner = replace(request._srctx, meta=kept)
+        fastmcp_request_ctx.set(replace(request, meta=kept, _srctx=inner))
 
 
 def _meta_of(request: FastMCPRequestContext) -> dict[str, Any]:

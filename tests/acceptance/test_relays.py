@@ -211,9 +211,10 @@ async def test_nothing_can_be_asked_when_nobody_waits(gateways: dict[str, Gatewa
 async def test_the_meta_of_an_agent_stays_here(gateways: dict[str, GatewayProcess], era: str) -> None:
     """It is not part of what is approved; of it the level of logging alone is passed on."""
     async with agent(gateways["http"], era) as client:
-        meta: Any = {"com.example/secret": "not for you", LOG_LEVEL_META_KEY: "info"}
+        trace = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01", "tracestate": "agent=any-text"}
+        meta: Any = {"com.example/secret": "not for you", LOG_LEVEL_META_KEY: "info"} | trace
         told = json.loads(text_of(await client.call_tool("fx_tell_meta", {}, meta=meta)))
-    assert "com.example/secret" not in told
+    assert not {"com.example/secret", *trace} & told.keys()
     assert told.get(LOG_LEVEL_META_KEY) == ("info" if era != "legacy" else None)
 
 
