@@ -28,7 +28,7 @@ from atlas.database import instant_text, now
 from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
 from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
 from atlas.reopen import is_missing, reopen, what_changed
-from atlas.rounds import adopt_definition
+from atlas.rounds import adopt_definition, not_that_round
 
 UNDECIDED = (Status.QUEUED, Status.PENDING_REVIEW)
 NOT_BEGUN = (*UNDECIDED, Status.AUTHORIZED)
@@ -169,7 +169,7 @@ class Decisions:
         if is_approval and case.round_number != vote.round_number:
             if case.round_number != before.round_number:
                 self._tell(case)
-            raise _not_that_round(case, vote)
+            raise not_that_round(case, vote.round_number)
         return case
 
     async def approvals_of(self, case: Case) -> int:
@@ -200,15 +200,6 @@ class Decisions:
             return case
         reason = "A person decides before the call is assessed."
         return request_review(connection, case, self._timeout, reason=reason)
-
-
-def _not_that_round(case: Case, vote: Vote) -> CallChanged:
-    """Says what has changed, and how to approve the call as it is now."""
-    reason = case.assessment.reopened_because if case.assessment else None
-    if reason is None or vote.round_number > case.round_number:
-        reason = f"It is in round {case.round_number}, not {vote.round_number}."
-    then = f'Say "round": {case.round_number} to approve it as it is now.'
-    return CallChanged(case_id=case.case_id, reason=reason, then=then)
 
 
 def _record_vote(connection: Connection, case: Case, vote: Vote) -> Case:

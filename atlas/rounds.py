@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.case_tables import cases
+from atlas.errors import CallChanged
 from atlas.models import Case
 
 
@@ -31,3 +32,12 @@ def next_round(case: Case, *, definition_sha256: str | None) -> Case:
     fresh = {"inquiry": None, "assessment": None, "decision": None, "expires_at": None}
     number = {"round_number": case.round_number + 1, "definition_sha256": definition_sha256}
     return case.model_copy(update=fresh | number)
+
+
+def not_that_round(case: Case, approved: int) -> CallChanged:
+    """What to raise for an approval of another round: says what has changed, and how to approve it now."""
+    reason = case.assessment.reopened_because if case.assessment else None
+    if reason is None or approved > case.round_number:
+        reason = f"It is in round {case.round_number}, not {approved}."
+    then = f'Say "round": {case.round_number} to approve it as it is now.'
+    return CallChanged(case_id=case.case_id, reason=reason, then=then)
