@@ -150,10 +150,15 @@ def _take_trace_away() -> None:
     """Keep the agent's trace from servers: it can be any text, and the call was approved without it."""
     attach(TraceContext())
     request = fastmcp_request_ctx.get()
-    if request is not None and request.meta:
-        kept = cast(Any, {key: value for key, value in request.meta.items() if key not in TRACE})
-        inner = replace(request._srctx, meta=kept)
-        fastmcp_request_ctx.set(replace(request, meta=kept, _srctx=inner))
+    if request is None:
+        return
+    # The inner one has the SDK's names (progress_token), the outer one those of the wire (progressToken).
+    inner = replace(request._srctx, meta=_without_trace(request._srctx.meta))
+    fastmcp_request_ctx.set(replace(request, meta=_without_trace(request.meta), _srctx=inner))
+
+
+def _without_trace(meta: Any) -> Any:
+    return meta and {key: value for key, value in meta.items() if key not in TRACE}
 
 
 def _meta_of(request: FastMCPRequestContext) -> dict[str, Any]:

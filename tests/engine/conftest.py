@@ -157,7 +157,8 @@ class Server:
     def __init__(self, directory, *arguments, keys=None):
         self.directory, self.arguments, self.keys = directory, list(arguments), keys
         if keys is not None:
-            self.arguments += ["--event-key", keys.event_key, "--signing-key", keys.signing_key]
+            # A key may begin with a dash.
+            self.arguments += [f"--event-key={keys.event_key}", f"--signing-key={keys.signing_key}"]
         self.port, self.process = 0, None
 
     def start(self):
