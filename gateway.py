@@ -188,6 +188,7 @@ def build_stages(
     """What the workflow calls, in the order of the path."""
     return Stages(
         assess=assessments.assess,
+        ask=assessments.ask,
         decide=partial(decide_after_wait, store=store),
         execute=executor.execute,
         report_failure=partial(

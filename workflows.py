@@ -24,6 +24,7 @@ from atlas.models import Case, Status
 from atlas.settings import Settings
 
 Standing = dict[str, Any]
+UNDECIDED = (Status.QUEUED.value, Status.PENDING_REVIEW.value)
 UNDECIDED_OR_APPROVED = (Status.PENDING_REVIEW.value, Status.AUTHORIZED.value, Status.EXECUTING.value)
 
 
@@ -32,6 +33,7 @@ class Stages:
     """The stages of the gateway that serves the request, each called with the case's reference."""
 
     assess: Callable[[str], Awaitable[Case]]  # and decide by the score
+    ask: Callable[[str], Awaitable[Case]]  # the same, and tell the reviewer of a case that waits
     decide: Callable[..., Awaitable[Case]]  # after the wait; is_woken: by an event, not by the time-out
     execute: Callable[[str], Awaitable[Case]]
     report_failure: Callable[[str, str], Awaitable[Case]]
@@ -66,22 +68,24 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
     """Bring one call from its admission to its ending."""
     stage, case_id = stages.get(), str(ctx.event.data["event_id"])
 
-    async def assess() -> Standing:
-        try:
-            return _standing(await stage.assess(case_id))
-        except CaseNotFound as error:
-            # Somebody with the event key made it up, or the data directory is another one.
-            raise inngest.NonRetriableError(str(error)) from error
+    async def ask() -> Standing:
+        return _standing(await stage.ask(case_id))
 
-    standing = await ctx.step.run("assess", assess)
-    if standing.get("asked") and standing["status"] == Status.QUEUED.value:
-        # A model elsewhere is at work; its answer is fetched in a step of its own, after a restart too.
-        standing = await ctx.step.run("assess", assess)
+    try:
+        # Not a step, and neither is the execution: the case store knows already whether it was done, so a
+        # memo would only cost a call. What is approved by itself needs none.
+        standing = _standing(await stage.assess(case_id))
+    except CaseNotFound as error:
+        # Somebody with the event key made it up, or the data directory is another one.
+        raise inngest.NonRetriableError(str(error)) from error
+    if standing["status"] in UNDECIDED and not standing["is_judged_anew"]:
+        # A model elsewhere is at work, whose answer is fetched here, after a restart too; or a person has to
+        # be told, once, however often the run is replayed.
+        standing = await ctx.step.run("assess", ask)
     while standing["status"] in UNDECIDED_OR_APPROVED:
         if standing["status"] == Status.PENDING_REVIEW.value:
             standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
             continue
-        # Not a step: the case store knows already whether it was done, so a memo would only cost a call.
         # Where tool or policy have changed the case comes back PENDING_REVIEW, and the run waits again. When
         # it is replayed through here then, the case store says the same, or that the case went on without it;
         # as the steps stand in one row, it finds its place among them, or ends as the case has.
@@ -113,7 +117,6 @@ def _standing(case: Case) -> Standing:
         "status": case.status.value,
         "risk_score": case.assessment.risk_score if case.assessment else None,
         "is_judged_anew": case.round_number > 1,
-        "asked": case.inquiry.reference if case.inquiry else None,
         "wait_seconds": max(1, int(left) + 1),  # whole seconds that lead past the end of the review
     }
 

@@ -60,18 +60,27 @@ class Assessments:
         self._kept: set[str] = set()  # digests of definitions that are on record
 
     async def assess(self, case_id: str) -> Case:
-        """Judge a case unless it was judged before, and tell the reviewer if it waits for a person now.
+        """Judge a case unless it was judged before, and decide by its score.
 
         A model elsewhere is only asked at first: the case comes back QUEUED, with an inquiry, and assessing
         it again fetches the answer, in whatever process that is.
+
+        What comes back AUTHORIZED is executed next, and on disk when that begins: without it, it is assessed
+        again.
         """
         case = await self._store.read_call(case_id)
         judged = None
         if case.assessment is None and case.status is Status.QUEUED:  # else a person was quicker
             judged = await self._judge(case)
-        case = await self._store.change(case_id, partial(self._record, case_id=case_id, judged=judged))
+        record = partial(self._record, case_id=case_id, judged=judged)
+        case = await self._store.change(case_id, record, passing={Status.AUTHORIZED})
         if isinstance(judged, Inquiry) and judged != case.inquiry and self._model is not None:
             self._model.drop(judged)
+        return case
+
+    async def ask(self, case_id: str) -> Case:
+        """Assess a case, and tell the reviewer if it waits for a person now."""
+        case = await self.assess(case_id)
         if case.status is Status.PENDING_REVIEW:
             self._notifier.review_requested(case)
         return case

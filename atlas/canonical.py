@@ -7,8 +7,9 @@ from typing import Any
 
 import rfc8785
 
-# Fractions, exponents, long integers, and keys that UTF-16 sorts otherwise than code points do.
-_EXOTIC = re.compile(r"(?:^|[\[:,])-?(?:\d{16}|\d+[.eE])|[\ue000-\U0010ffff]")
+# Fractions, exponents, long integers, and keys that UTF-16 sorts otherwise than code points do. A number ends
+# where a value can end, as the seconds in an instant do not.
+_EXOTIC = re.compile(r"(?:^|[\[:,])-?(?:\d{16}|\d+(?:\.\d|[eE])[-+\deE]*(?:$|[\],}]))|[\ue000-\U0010ffff]")
 
 
 class NotCanonical(ValueError):

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -95,9 +95,18 @@ class CaseStore:
 
         return await self.database.read(rows)
 
-    async def change(self, case_id: str, work: Callable[[Connection], Case]) -> Case:
-        """One write transaction about a case; whoever watches is told after it is on disk."""
-        case = await self.database.write(work)
+    async def change(
+        self, case_id: str, work: Callable[[Connection], Case], *, passing: Collection[Status] = ()
+    ) -> Case:
+        """One write transaction about a case; whoever watches is told after it is on disk.
+
+        A case that only passes through a status, because the caller changes it again at once, is on disk with
+        that change, and nobody is told of this one.
+        """
+        change = await self.database.write_ahead(work) if passing else None
+        if change is not None and change.result.status in passing:
+            return change.result
+        case = await (self.database.write(work) if change is None else change.on_disk())
         for watch in self._watches.get(case_id, ()):
             watch.tell(case)
         for listener in self.listeners:

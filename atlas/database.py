@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -17,6 +18,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from atlas.commits import Change, Writer
 from atlas.errors import DataDirectoryInUse
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -123,38 +125,38 @@ class Database:
         self._reader = sa.create_engine(
             f"sqlite:///{self.path}", hide_parameters=True, isolation_level="AUTOCOMMIT"
         )
-        self._write_thread = ThreadPoolExecutor(1, "database-writer")
         self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
         sa.event.listen(self._writer, "connect", _prepare_writer)
-        sa.event.listen(self._writer, "begin", _begin_immediate)
         sa.event.listen(self._reader, "connect", _prepare_reader)
+        self._changes = Writer(self._writer)
 
     async def close(self) -> None:
         """Finish what was begun, disconnect, and give the directory back."""
         if self._lock_file is None:
             return
-        for threads in (self._write_thread, self._read_threads):
-            await asyncio.to_thread(threads.shutdown)
+        await self._changes.close()
+        await asyncio.to_thread(self._read_threads.shutdown)
         self._writer.dispose()
         self._reader.dispose()
         os.close(self._lock_file)
         self._lock_file = None
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
-        """Run work in one transaction, which sees and makes all of its changes at once, or none.
+        """Run work, which makes all of its changes at once, or none; they are on disk when it returns.
 
         Once handed over it is carried to its end, also when the caller is cancelled.
         """
+        return await self._changes.write(work)
 
-        def transaction() -> Result:
-            # A connection from the pool each time: giving it back undoes what a failed COMMIT leaves open.
-            with self._writer.begin() as connection:
-                return work(connection)
-
-        return await asyncio.get_running_loop().run_in_executor(self._write_thread, transaction)
+    async def write_ahead(self, work: Callable[[Connection], Result]) -> Change[Result]:
+        """The same, but return when others see the changes, which the disk will have a moment later."""
+        return await self._changes.write_ahead(work)
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
-        """Run work on a connection that sees what is committed."""
+        """Run work on a connection that sees what was written before."""
+        if self._changes.is_behind:
+            with suppress(sa.exc.SQLAlchemyError):  # what did not get to the disk is not there to be read
+                await self._changes.write(lambda connection: None)
 
         def reading() -> Result:
             with self._reader.connect() as connection:

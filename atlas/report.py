@@ -176,7 +176,10 @@ async def own_case(store: CaseStore, ref: str) -> Case | None:
 
 
 async def hand_over(store: CaseStore, case: Case, *, is_call: bool = False) -> None:
-    """Note on disk that an agent gets the ending of its call now; the same call is then a new one.
+    """Note that an agent gets the ending of its call now; the same call is then a new one.
+
+    The agent does not wait for the disk: the same call finds the note before it is there. If the process ends
+    first, that call brings the ending once more, and executes nothing.
 
     What a tool asks the agent can only be handed over, and then answered, where the agent makes its call.
     """
@@ -185,7 +188,7 @@ async def hand_over(store: CaseStore, case: Case, *, is_call: bool = False) -> N
     if not is_call and case.outcome is not None and case.outcome.asks_for_input:
         return
     try:
-        await store.database.write(partial(mark_collected, case=case))
+        await store.database.write_ahead(partial(mark_collected, case=case))
     except SQLAlchemyError:
         # The agent gets its result all the same; at worst the same call brings it once more.
         logger.exception("It could not be noted that %s was handed over", case.case_id)
