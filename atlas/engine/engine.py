@@ -15,7 +15,7 @@ from atlas.engine.errors import SyncRefused
 from atlas.engine.executor import Executor
 from atlas.engine.functions import Function
 from atlas.engine.keys import EngineKeys
-from atlas.engine.network import PooledTransport
+from atlas.engine.network import AppTransport
 from atlas.engine.registration import load_functions, register
 from atlas.engine.store import Store
 
@@ -36,7 +36,7 @@ class Engine:
         self.functions: Mapping[str, Function] = {}
         self.is_running = False
         self._registrations = 0
-        self._transport = transport or PooledTransport()
+        self._transport = transport or AppTransport()
         self.store = Store(path, on_commit=self._wake)
         self._executor: Executor | None = None
         self.app = build_app(self)
@@ -67,7 +67,7 @@ class Engine:
         if self._executor is not None:
             await self._executor.stop()
         await self.store.close()
-        if isinstance(self._transport, PooledTransport):
+        if isinstance(self._transport, AppTransport):
             await self._transport.aclose()
 
     async def sync(self, url: str) -> None:
