@@ -4,6 +4,7 @@ import asyncio
 import collections
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 
 import httpx
@@ -12,7 +13,7 @@ from atlas.engine.calls import Answer, Call, build_request, load_call, send_call
 from atlas.engine.errors import StoreFailed
 from atlas.engine.events import fire_due, transact
 from atlas.engine.functions import Function
-from atlas.engine.history import forget_ended
+from atlas.engine.history import History
 from atlas.engine.keys import EngineKeys
 from atlas.engine.opcodes import apply_answer
 from atlas.engine.runs import fail_run
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 _MOST_CALLS = 512  # at once: a call may wait for something slow, and the others must not wait for it
 _AHEAD = 64
 _LONGEST_NAP = 30.0  # seconds; a clock set forward or a laptop that slept is noticed by then
-_FORGET_EVERY = 3600.0  # seconds
+_REST = 5  # times as long as it took to forget some, so that calls hardly notice
 _STORE_PAUSE = 1.0  # seconds before a store that failed is tried again
 
 
@@ -39,11 +40,13 @@ class Executor:
         functions: Callable[[], Mapping[str, Function]],
         transport: httpx.AsyncBaseTransport,
         keys: EngineKeys | None,
+        history: History,
     ) -> None:
         self._store = store
         self._functions = functions
         self._transport = transport
         self._keys = keys
+        self._history = history
         self._woken = asyncio.Event()
         self._lanes: dict[int, str] = {}  # of the calls in flight, by queue item
         self._calls: set[asyncio.Task[None]] = set()
@@ -146,12 +149,14 @@ class Executor:
 
     async def _forget(self) -> None:
         while True:
+            begun = time.monotonic()
             try:
-                has_more = await self._store.write(forget_ended)
+                has_more = await self._store.write(self._history.forget_some)
             except StoreFailed:
                 logger.exception("What ended long ago could not be forgotten; trying again later.")
                 has_more = False
-            await asyncio.sleep(_STORE_PAUSE if has_more else _FORGET_EVERY)
+            took = time.monotonic() - begun
+            await asyncio.sleep(took * _REST if has_more else self._history.pause)
 
     async def _call(self, item_id: int) -> None:
         try:

@@ -50,6 +50,10 @@ CREATE TABLE skips (
 ) WITHOUT ROWID;
 CREATE INDEX skips_until ON skips (until);
 """
+# Made where they are missing: an engine that does not know of them keeps them all the same.
+LATER_INDEXES = """
+CREATE INDEX IF NOT EXISTS events_received ON events (received_at);
+"""
 
 
 def lock_store(path: pathlib.Path) -> int:
@@ -112,4 +116,6 @@ def _create_tables(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
+    for statement in LATER_INDEXES.split(";"):
+        connection.execute(statement)
     connection.execute("COMMIT")
