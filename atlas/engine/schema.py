@@ -10,7 +10,8 @@ from atlas.engine.errors import StoreInUse, StoreUnusable
 APPLICATION_ID = 0x41544C45  # "ATLE" in the header of the file says whose it is
 VERSION = 1
 
-# due_at is 0 for what is due at once: it must not wait when the clock is set back.
+# due_at of the queue is 0 for what is due at once: it must not wait when the clock is set back. It is -1 for
+# what goes on because time ran out, of which there may be very much at once: what is new goes first.
 TABLES = """
 CREATE TABLE functions (
     function_id TEXT PRIMARY KEY, app TEXT NOT NULL, configuration TEXT NOT NULL, is_archived INTEGER NOT NULL
