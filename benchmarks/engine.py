@@ -176,7 +176,7 @@ class Driver:
             begun = await self.send("gate", key)
             started.append((await self.app.when("called", key) - begun) * 1000)
             await self.app.when("waits", key)
-            await asyncio.sleep(0.15)  # no server tells when a wait is in force
+            await asyncio.sleep(0.3)  # no server tells when a wait is in force
             begun = await self.send("decided", key)
             resumed.append((await self.app.when("resumed", key) - begun) * 1000)
         return started, resumed

@@ -1,13 +1,14 @@
 """What it costs that very many runs wait for a decision, in `python -m atlas.engine`.
 
-    python benchmarks/holiday.py [--waiting 100000] [--rounds 40] [--due 0]
+    python benchmarks/holiday.py [--waiting 100000] [--rounds 40] [--due 0] [--ended 0]
 
 The waiting runs are written into the file as the engine would have left them: one run is brought to its
 wait by the engine, and the others are copies of its rows with ids of their own (through the front door a
 hundred thousand take some twenty minutes; tests/engine/test_engine_scale.py checks that copies are alike).
 Measured are the start until the engine is ready, its memory, unrelated runs, and decisions on some of the
 runs that wait; each beside the same engine with none waiting. With `--due` so many of the waits time out
-within one minute, while unrelated runs go on.
+within one minute, while unrelated runs go on; with `--ended` so many have ended 90 days ago, and are
+forgotten while unrelated runs go on.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from engine import AppProcess, Driver, cpu_seconds, peak_memory, quantiles  # no
 from waiting_runs import FIRST, copy_waiting_run  # noqa: E402
 
 from atlas.engine.schema import connect_store  # noqa: E402
+from atlas.engine.times import DAY, now  # noqa: E402
 
 DECISIONS = 100
 MINUTE = 60_000
@@ -72,6 +74,8 @@ async def run(options):
     with tempfile.TemporaryDirectory() as directory:
         engine = EngineProcess(directory, options)
         report("none waiting", await measure(options, engine, decisions=0))
+        if options.ended:
+            await measure_forgetting(options, engine)
         copy(engine, options.waiting)
         found = await measure(options, engine, decisions=min(options.waiting, DECISIONS))
         report(f"{options.waiting} waiting", found)
@@ -111,6 +115,27 @@ async def measure(options, engine, *, decisions):
         "two-step runs/s": round(rate, 1),
         "peak RSS, MB": memory,
     }
+
+
+async def measure_forgetting(options, engine):
+    """Reports what unrelated runs take while runs that ended long ago are forgotten."""
+    connection = engine.store()
+    copy_waiting_run(connection, options.ended)
+    ended_at = now() - 90 * DAY
+    connection.execute("UPDATE events SET received_at = ?", (ended_at,))
+    connection.execute(
+        "UPDATE runs SET status = 'COMPLETED', output = 'null', ended_at = ? WHERE run_id IN"
+        " (SELECT run_id FROM pauses WHERE CAST(match_value AS INTEGER) >= ?)",
+        (ended_at, FIRST),
+    )
+    connection.execute("DELETE FROM pauses WHERE CAST(match_value AS INTEGER) >= ?", (FIRST,))
+    connection.close()
+    found = await measure(options, engine, decisions=0)
+    connection = engine.store()
+    left = connection.execute("SELECT count(*) FROM runs WHERE ended_at <= ?", (ended_at,)).fetchone()[0]
+    connection.execute("DELETE FROM runs WHERE ended_at <= ?", (ended_at,))
+    connection.close()
+    report(f"forgetting {options.ended} runs, of which {left} were left", found)
 
 
 async def measure_due(options, engine):
@@ -172,6 +197,7 @@ def main():
     parser.add_argument("--waiting", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--due", type=int, default=0, help="of those that wait")
+    parser.add_argument("--ended", type=int, default=0, help="runs that are forgotten meanwhile")
     options = parser.parse_args()
     options.app, options.event_key = "holiday", secrets.token_hex(16)
     options.signing_key = secrets.token_hex(32)

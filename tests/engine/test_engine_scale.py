@@ -190,7 +190,7 @@ async def test_waits_without_an_equality_are_not_asked_about_other_events(dev_la
 async def test_a_new_run_does_not_wait_for_thousands_that_time_out(dev_lab, until):
     """All that fell due while the engine was stopped goes on, and what is new goes first."""
     add_waiting(dev_lab)
-    await leave_waiting(dev_lab, until, 1500)
+    await leave_waiting(dev_lab, until, 600)
     with changing(dev_lab) as connection:
         connection.execute("UPDATE pauses SET due_at = 1")
     async with dev_lab.running():
@@ -198,6 +198,6 @@ async def test_a_new_run_does_not_wait_for_thousands_that_time_out(dev_lab, unti
         await dev_lab.send("other", {"n": 7})
         await until(lambda: dev_lab.rows("SELECT 1 FROM runs WHERE output = '7'"))
         timed_out = [entry for entry in dev_lab.log if isinstance(entry, tuple)]
-        assert len(timed_out) < 1000
-        await until(lambda: len([e for e in dev_lab.log if isinstance(e, tuple)]) == 1501, seconds=60)
+        assert len(timed_out) < 400
+        await until(lambda: len([e for e in dev_lab.log if isinstance(e, tuple)]) == 601, seconds=60)
         await until(lambda: not dev_lab.rows("SELECT 1 FROM runs WHERE status = 'RUNNING'"))
