@@ -121,19 +121,18 @@ class Executor:
         task.add_done_callback(self._calls.discard)
 
     def _due_items(self) -> list[_Item]:
-        most = len(self._lanes) + _AHEAD
+        most, busy = len(self._lanes) + _AHEAD, list(self._full_lanes())
         begun = [at for at in self._timed_out.values() if at > time.monotonic() - _MOMENT]
         timed_out = len(self._timed_out) + _MOST_TIMED_OUT - len(begun) if len(begun) < _MOST_TIMED_OUT else 0
         found = (
-            self._select("due_at = ?", AT_ONCE, most=most),
-            self._select("due_at > 0 AND due_at <= ?", now(), most=most),
-            self._select("due_at = ?", AFTER_WHAT_IS_NEW, most=timed_out),
+            self._select("due_at = ?", AT_ONCE, busy=busy, most=most),
+            self._select("due_at > 0 AND due_at <= ?", now(), busy=busy, most=most),
+            self._select("due_at = ?", AFTER_WHAT_IS_NEW, busy=busy, most=timed_out),
         )
         # In turns: none of them waits for the end of another.
         return [item for items in itertools.zip_longest(*found) for item in items if item is not None]
 
-    def _select(self, due: str, moment: int, *, most: int) -> list[_Item]:
-        busy = list(self._full_lanes())
+    def _select(self, due: str, moment: int, *, busy: list[str], most: int) -> list[_Item]:
         rows = self._store.reader.execute(  # only question marks are put in
             "SELECT item_id, queue.lane, function_id, due_at FROM queue JOIN runs USING (run_id)"  # noqa: S608
             f" WHERE {due} AND queue.lane NOT IN ({','.join('?' * len(busy))})"

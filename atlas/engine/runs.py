@@ -149,6 +149,9 @@ def to_error(output: Any) -> dict[str, Any]:
 
 
 def _announce_end(tx: Transaction, run_id: str, status: Status, output: str) -> None:
+    # Event and output may be large: they are read only if somebody wants to know.
+    if not any(tx.is_heard(f"inngest/function.{ending}") for ending in ("failed", "cancelled", "finished")):
+        return
     function_id, body = tx.execute(
         "SELECT function_id, body FROM runs JOIN events USING (event_id) WHERE run_id = ?", run_id
     ).fetchone()
