@@ -23,6 +23,7 @@ LATER_SECONDS = 30.0  # between the further attempts
 SILENCE_SECONDS = 120.0  # a run of which so long nothing shows may be lost: another one takes the case up
 OVERDUE_SECONDS = 5.0  # the same for a call that was judged anew, whose run may not wait for its new end
 BATCH = 200
+MOVING = [status.value for status in (Status.QUEUED, Status.AUTHORIZED, Status.EXECUTING, Status.REJECTED)]
 
 logger = logging.getLogger(__name__)
 
@@ -102,15 +103,12 @@ class Courier:
 
     async def _unheard_cases(self) -> list[Case]:
         """Every unreported case whose next move is the workflow's."""
-        overdue = sa.and_(
-            cases.c.status == Status.PENDING_REVIEW.value, cases.c.expires_at < now() - timedelta(seconds=1)
-        )
-        abandoned = sa.and_(
-            cases.c.status == Status.EXECUTING.value, cases.c.claimed_by != self._store.process_id
-        )
-        moving = [Status.QUEUED.value, Status.AUTHORIZED.value, Status.REJECTED.value]
-        needed = sa.or_(cases.c.status.in_(moving), overdue, abandoned)
-        unheard = await self._store.select(cases.c.reported_at.is_(None), needed)
+        is_unreported, status = cases.c.reported_at.is_(None), cases.c.status
+        is_abandoned = sa.or_(status != Status.EXECUTING.value, cases.c.claimed_by != self._store.process_id)
+        is_overdue = cases.c.expires_at < now() - timedelta(seconds=1)
+        # Two questions, each answered by an index: as one it would go through all cases that wait.
+        unheard = await self._store.select(is_unreported, status.in_(MOVING), is_abandoned)
+        unheard += await self._store.select(is_unreported, status == Status.PENDING_REVIEW.value, is_overdue)
         known = {_key(case) for case in unheard}
         self._deliveries = {key: value for key, value in self._deliveries.items() if key in known}
         return unheard

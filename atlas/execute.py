@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+import sqlalchemy as sa
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
 from fastmcp.server.transforms import GetToolNext, Transform
@@ -124,7 +125,8 @@ class Executor:
 
     async def recover(self) -> None:
         """Give up, at start, what a dead process had begun and nobody may repeat."""
-        begun = cases.c.status == Status.EXECUTING.value
+        # What has ended is reported; by saying so the question is answered by an index.
+        begun = sa.and_(cases.c.reported_at.is_(None), cases.c.status == Status.EXECUTING.value)
         for case in await self._store.select(begun, cases.c.claimed_by != self._store.process_id):
             if (await tool_facts(self._server, case.call.tool_name)).is_idempotent:
                 self._repeatable.add(case.case_id)

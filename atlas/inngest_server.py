@@ -105,7 +105,8 @@ class InngestServer:
         keys = EngineKeys(event_key=str(self._client.event_key), signing_key=str(self._client.signing_key))
         keys.save(engine_keys_path(self._settings))
         path = self._settings.atlas_data_dir / "engine.db"
-        self._engine = Engine(path, keys=keys, transport=InProcessTransport(app))
+        retention = self._settings.atlas_engine_retention
+        self._engine = Engine(path, keys=keys, transport=InProcessTransport(app), retention=retention)
         async with self._engine as engine:
             attach_in_process(self._client, engine.app)
             yield engine

@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     inngest_dev: str | None = None
     inngest_base_url: str | None = None
     inngest_serve_origin: str | None = None
+    atlas_engine_retention: Duration = timedelta(days=30)
 
     atlas_assessor: AssessorKind = AssessorKind.AUTO
     modal_function_name: str = "nislam-mics/ATLAS-NIST-Measure"

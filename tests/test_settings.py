@@ -49,6 +49,8 @@ def read(**fields: Any) -> Settings:
         ),
         ({"atlas_assess_seconds": float("inf")}, "finite number"),
         ({"atlas_execute_seconds": float("inf")}, "finite number"),
+        ({"atlas_engine_retention": "0s"}, "greater than"),
+        ({"atlas_engine_retention": "for ever"}, "Input should be"),
         ({"atlas_assessor": "modal"}, "without MODAL_TOKEN_ID"),
         ({"atlas_assessor": "openai"}, "without OPENAI_API_KEY"),
         ({"atlas_assessor": "gemini"}, "'auto', 'modal', 'openai'"),

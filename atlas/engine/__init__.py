@@ -16,7 +16,7 @@ differs from Inngest's own server, it does so on purpose:
 | `inngest/function.*` events | made only when a function or a wait listens | always kept |
 | a sleep | ends when it is due | rounded to seconds |
 | runs of a killed process | go on: every acknowledged event and step is on disk | depends on the storage |
-| what has ended | forgotten after 30 days | depends on the plan |
+| what has ended | forgotten after 30 days, or as said | depends on the plan |
 """
 
 from atlas.engine.engine import Engine

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import datetime
 import ipaddress
 import logging
 import pathlib
@@ -13,6 +14,7 @@ import tempfile
 import uvicorn
 
 from atlas.engine import Engine, EngineError, EngineKeys
+from atlas.engine.times import parse_duration
 
 logger = logging.getLogger("atlas.engine")
 
@@ -26,11 +28,12 @@ def main() -> None:
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     try:
         keys = _parse_keys(arguments)
+        retention = _parse_retention(arguments.retention)
         _check_host(arguments.host, keys)
         with contextlib.ExitStack() as stack:
             directory = arguments.data_dir or stack.enter_context(tempfile.TemporaryDirectory())
             pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
-            asyncio.run(_serve(arguments, keys, pathlib.Path(directory)))
+            asyncio.run(_serve(arguments, keys, retention, pathlib.Path(directory)))
     except (EngineError, OSError) as error:
         sys.exit(f"atlas.engine: {error}")
 
@@ -42,6 +45,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--event-key")
     parser.add_argument("--signing-key")
     parser.add_argument("--data-dir", help="where runs are kept; without it they end with the process")
+    parser.add_argument("--retention", default="30d", help="for how long what has ended is kept")
     parser.add_argument(
         "-u", dest="urls", action="append", default=[], metavar="URL", help="an app to sync with"
     )
@@ -56,6 +60,16 @@ def _parse_keys(arguments: argparse.Namespace) -> EngineKeys | None:
     return EngineKeys(event_key=arguments.event_key, signing_key=arguments.signing_key)
 
 
+def _parse_retention(text: str) -> datetime.timedelta:
+    try:
+        milliseconds = parse_duration(text)
+    except ValueError as error:
+        raise EngineError(f"--retention: {error}, such as 90s, 12h or 30d.") from error
+    if not milliseconds:
+        raise EngineError("--retention must be longer than nothing.")
+    return datetime.timedelta(milliseconds=milliseconds)
+
+
 def _check_host(host: str, keys: EngineKeys | None) -> None:
     with contextlib.suppress(ValueError):
         if host == "localhost" or ipaddress.ip_address(host).is_loopback:
@@ -66,10 +80,15 @@ def _check_host(host: str, keys: EngineKeys | None) -> None:
         )
 
 
-async def _serve(arguments: argparse.Namespace, keys: EngineKeys | None, directory: pathlib.Path) -> None:
+async def _serve(
+    arguments: argparse.Namespace,
+    keys: EngineKeys | None,
+    retention: datetime.timedelta,
+    directory: pathlib.Path,
+) -> None:
     family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
     with socket.create_server((arguments.host, arguments.port), family=family) as listener:
-        async with Engine(directory / "engine.db", keys=keys) as engine:
+        async with Engine(directory / "engine.db", keys=keys, retention=retention) as engine:
             server = uvicorn.Server(uvicorn.Config(engine.app, log_config=None, timeout_graceful_shutdown=1))
             polls = [asyncio.create_task(_poll(engine, url)) for url in arguments.urls]
             print(f"listening on http://{arguments.host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201

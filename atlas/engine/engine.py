@@ -1,5 +1,6 @@
 """The engine: store, executor and ASGI app, built and ended together."""
 
+import datetime
 import json
 import pathlib
 from collections.abc import Mapping
@@ -14,8 +15,9 @@ from atlas.engine.calls import AnswerTooLarge, send
 from atlas.engine.errors import SyncRefused
 from atlas.engine.executor import Executor
 from atlas.engine.functions import Function
+from atlas.engine.history import MONTH, History
 from atlas.engine.keys import EngineKeys
-from atlas.engine.network import PooledTransport
+from atlas.engine.network import AppTransport
 from atlas.engine.registration import load_functions, register
 from atlas.engine.store import Store
 
@@ -31,13 +33,15 @@ class Engine:
         *,
         keys: EngineKeys | None,
         transport: httpx.AsyncBaseTransport | None = None,
+        retention: datetime.timedelta = MONTH,
     ) -> None:
         self.keys = keys
         self.functions: Mapping[str, Function] = {}
         self.is_running = False
         self._registrations = 0
-        self._transport = transport or PooledTransport()
+        self._transport = transport or AppTransport()
         self.store = Store(path, on_commit=self._wake)
+        self._history = History(retention)
         self._executor: Executor | None = None
         self.app = build_app(self)
 
@@ -54,7 +58,11 @@ class Engine:
             await self.store.close()
             raise
         self._executor = Executor(
-            self.store, functions=lambda: self.functions, transport=self._transport, keys=self.keys
+            self.store,
+            functions=lambda: self.functions,
+            transport=self._transport,
+            keys=self.keys,
+            history=self._history,
         )
         self._executor.start()
         self.is_running = True
@@ -67,7 +75,7 @@ class Engine:
         if self._executor is not None:
             await self._executor.stop()
         await self.store.close()
-        if isinstance(self._transport, PooledTransport):
+        if isinstance(self._transport, AppTransport):
             await self._transport.aclose()
 
     async def sync(self, url: str) -> None:

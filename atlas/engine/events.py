@@ -10,7 +10,7 @@ from atlas.engine.errors import EventRefused, NotJson
 from atlas.engine.functions import Function
 from atlas.engine.json_text import parse_json, write_json
 from atlas.engine.pauses import drop_pause, find_due, find_matches
-from atlas.engine.runs import Status, continue_run, end_run, memoise, start_runs
+from atlas.engine.runs import AFTER_WHAT_IS_NEW, Status, continue_run, end_run, memoise, start_runs
 from atlas.engine.times import now
 from atlas.engine.transaction import Transaction
 from atlas.engine.ulids import new_ulid
@@ -20,7 +20,7 @@ T = TypeVar("T")
 MOST_EVENTS = 5000
 LARGEST_EVENT = 512 * 2**10
 _LONGEST_NAME = 512
-_MOST_DUE = 500
+_MOST_DUE = 100
 _TIMED_OUT = write_json(None)
 _INVOKE_TIMED_OUT = write_json(
     {"error": {"name": "InvokeTimeout", "message": "The invoked function took too long.", "stack": ""}}
@@ -59,11 +59,11 @@ def receive_events(tx: Transaction, events: list[Event]) -> None:
 
 
 def fire_due(tx: Transaction) -> None:
-    """Ends the pauses whose moment has come."""
+    """Ends some of the pauses whose moment has come."""
     for pause_id, run_id, step_id, kind, name, is_race in find_due(tx, now(), _MOST_DUE):
         if drop_pause(tx, pause_id) and kind != "cancel":
             memoise(tx, run_id, step_id, name, _INVOKE_TIMED_OUT if kind == "invoke" else _TIMED_OUT)
-            continue_run(tx, run_id, is_race=bool(is_race))
+            continue_run(tx, run_id, is_race=bool(is_race), due_at=AFTER_WHAT_IS_NEW)
 
 
 def transact(

@@ -2,9 +2,12 @@
 
 import asyncio
 import collections
+import itertools
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import httpx
 
@@ -12,10 +15,10 @@ from atlas.engine.calls import Answer, Call, build_request, load_call, send_call
 from atlas.engine.errors import StoreFailed
 from atlas.engine.events import fire_due, transact
 from atlas.engine.functions import Function
-from atlas.engine.history import forget_ended
+from atlas.engine.history import History
 from atlas.engine.keys import EngineKeys
 from atlas.engine.opcodes import apply_answer
-from atlas.engine.runs import fail_run
+from atlas.engine.runs import AFTER_WHAT_IS_NEW, AT_ONCE, fail_run
 from atlas.engine.store import Store
 from atlas.engine.times import now
 from atlas.engine.transaction import Transaction
@@ -24,9 +27,20 @@ logger = logging.getLogger(__name__)
 
 _MOST_CALLS = 512  # at once: a call may wait for something slow, and the others must not wait for it
 _AHEAD = 64
+# Calls of runs whose time ran out, at once: very many may fall due together, and none of them is in a hurry.
+# One that takes longer than a moment waits for something slow, which costs nothing, and counts no more.
+_MOST_TIMED_OUT = 16
+_MOMENT = 1.0  # seconds
 _LONGEST_NAP = 30.0  # seconds; a clock set forward or a laptop that slept is noticed by then
-_FORGET_EVERY = 3600.0  # seconds
+_REST = 5  # times as long as it took to forget some, so that calls hardly notice
 _STORE_PAUSE = 1.0  # seconds before a store that failed is tried again
+
+
+class _Item(NamedTuple):
+    item_id: int
+    lane: str
+    function_id: str
+    due_at: int
 
 
 class Executor:
@@ -39,13 +53,16 @@ class Executor:
         functions: Callable[[], Mapping[str, Function]],
         transport: httpx.AsyncBaseTransport,
         keys: EngineKeys | None,
+        history: History,
     ) -> None:
         self._store = store
         self._functions = functions
         self._transport = transport
         self._keys = keys
+        self._history = history
         self._woken = asyncio.Event()
         self._lanes: dict[int, str] = {}  # of the calls in flight, by queue item
+        self._timed_out: dict[int, float] = {}  # when those of runs whose time ran out were begun
         self._calls: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._fired: asyncio.Task[None] | None = None
@@ -78,7 +95,7 @@ class Executor:
             self._woken.clear()
             try:
                 self._start_calls()
-                nap = self._fire_due()
+                nap = min(self._fire_due(), _MOMENT) if self._timed_out else self._fire_due()
             except (sqlite3.Error, StoreFailed):
                 logger.exception("The store can't be read; trying again.")
                 nap = _STORE_PAUSE
@@ -90,28 +107,39 @@ class Executor:
         free = _MOST_CALLS - len(self._calls)
         if free <= 0:
             return
-        for item_id, lane, function_id in self._due_items():
-            if free and item_id not in self._lanes and not self._is_full(lane, function_id):
-                self._lanes[item_id] = lane
-                task = asyncio.create_task(self._call(item_id))
-                self._calls.add(task)
-                task.add_done_callback(self._calls.discard)
+        for item in self._due_items():
+            if free and item.item_id not in self._lanes and not self._is_full(item.lane, item.function_id):
+                self._start_call(item)
                 free -= 1
 
-    def _due_items(self) -> list[tuple[int, str, str]]:
-        busy = list(self._full_lanes())
-        statement = (  # only question marks are put in
-            "SELECT item_id, queue.lane, function_id FROM queue JOIN runs USING (run_id)"  # noqa: S608
-            f" WHERE {{due}} AND queue.lane NOT IN ({','.join('?' * len(busy))})"
-            " ORDER BY due_at, item_id LIMIT ?"
+    def _start_call(self, item: _Item) -> None:
+        self._lanes[item.item_id] = item.lane
+        if item.due_at == AFTER_WHAT_IS_NEW:
+            self._timed_out[item.item_id] = time.monotonic()
+        task = asyncio.create_task(self._call(item.item_id))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    def _due_items(self) -> list[_Item]:
+        most, busy = len(self._lanes) + _AHEAD, list(self._full_lanes())
+        begun = [at for at in self._timed_out.values() if at > time.monotonic() - _MOMENT]
+        timed_out = len(self._timed_out) + _MOST_TIMED_OUT - len(begun) if len(begun) < _MOST_TIMED_OUT else 0
+        found = (
+            self._select("due_at = ?", AT_ONCE, busy=busy, most=most),
+            self._select("due_at > 0 AND due_at <= ?", now(), busy=busy, most=most),
+            self._select("due_at = ?", AFTER_WHAT_IS_NEW, busy=busy, most=timed_out),
         )
-        found: list[tuple[int, str, str]] = []
-        for due, values in (("due_at > 0 AND due_at <= ?", [now()]), ("due_at = 0", [])):
-            rows = self._store.reader.execute(
-                statement.format(due=due), [*values, *busy, len(self._lanes) + _AHEAD]
-            )
-            found += rows.fetchall()
-        return found
+        # In turns: none of them waits for the end of another.
+        return [item for items in itertools.zip_longest(*found) for item in items if item is not None]
+
+    def _select(self, due: str, moment: int, *, busy: list[str], most: int) -> list[_Item]:
+        rows = self._store.reader.execute(  # only question marks are put in
+            "SELECT item_id, queue.lane, function_id, due_at FROM queue JOIN runs USING (run_id)"  # noqa: S608
+            f" WHERE {due} AND queue.lane NOT IN ({','.join('?' * len(busy))})"
+            " ORDER BY due_at, item_id LIMIT ?",
+            (moment, *busy, most),
+        )
+        return [_Item(*row) for row in rows]
 
     def _full_lanes(self) -> set[str]:
         return {lane for lane in self._lanes.values() if self._is_full(lane, lane.partition(" ")[0])}
@@ -126,7 +154,9 @@ class Executor:
         """Ends due pauses; returns the seconds until something else falls due."""
         moment = now()
         pause_at, item_at = self._store.reader.execute(
-            "SELECT (SELECT min(due_at) FROM pauses), (SELECT min(due_at) FROM queue WHERE due_at > ?)",
+            # Without its condition SQLite would look at all pauses: the index is of those with a moment.
+            "SELECT (SELECT min(due_at) FROM pauses WHERE due_at IS NOT NULL),"
+            " (SELECT min(due_at) FROM queue WHERE due_at > ?)",
             (moment,),
         ).fetchone()
         if pause_at is not None and pause_at <= moment:
@@ -137,21 +167,26 @@ class Executor:
         return _LONGEST_NAP if nearest is None else min(_LONGEST_NAP, max(0.0, (nearest - moment) / 1000))
 
     async def _fire(self) -> None:
+        begun = time.monotonic()
         try:
             await self._store.write(transact(fire_due, self._functions()))
+            rest = time.monotonic() - begun  # where very many are due others get their turn in between
         except StoreFailed:
             logger.exception("Pauses that are due could not be ended; trying again.")
-            await asyncio.sleep(_STORE_PAUSE)
-            self.wake()
+            rest = _STORE_PAUSE
+        await asyncio.sleep(rest)
+        self.wake()
 
     async def _forget(self) -> None:
         while True:
+            begun = time.monotonic()
             try:
-                has_more = await self._store.write(forget_ended)
+                has_more = await self._store.write(self._history.forget_some)
             except StoreFailed:
                 logger.exception("What ended long ago could not be forgotten; trying again later.")
                 has_more = False
-            await asyncio.sleep(_STORE_PAUSE if has_more else _FORGET_EVERY)
+            took = time.monotonic() - begun
+            await asyncio.sleep(took * _REST if has_more else self._history.pause)
 
     async def _call(self, item_id: int) -> None:
         try:
@@ -163,6 +198,7 @@ class Executor:
             await asyncio.sleep(_STORE_PAUSE)
         finally:
             del self._lanes[item_id]
+            self._timed_out.pop(item_id, None)
             self.wake()
 
     async def _carry_out(self, call: Call) -> None:

@@ -47,12 +47,18 @@ class Expression:
 
     def split_index(self) -> tuple[str, str, str]:
         """Returns the path to look up in the arriving event, the operand it must equal, and the rest."""
-        for position, (left, right) in enumerate(self.equalities):
-            for path, other in ((left, right), (right, left)):
-                if path.startswith("async.") and not other.startswith("async."):
-                    others = self.equalities[:position] + self.equalities[position + 1 :]
-                    return path.removeprefix("async."), other, _to_text(others, self.rest)
-        return "", "", _to_text(self.equalities, self.rest)
+        found = [
+            (path, other, position)
+            for position, (left, right) in enumerate(self.equalities)
+            for path, other in ((left, right), (right, left))
+            if path.startswith("async.") and not other.startswith("async.")
+        ]
+        if not found:
+            return "", "", _to_text(self.equalities, self.rest)
+        # What waits is told apart by its own event, and hardly by a literal, which may be the same for all.
+        path, other, position = max(found, key=lambda candidate: candidate[1].startswith("event."))
+        others = self.equalities[:position] + self.equalities[position + 1 :]
+        return path.removeprefix("async."), other, _to_text(others, self.rest)
 
 
 @functools.lru_cache(maxsize=1024)

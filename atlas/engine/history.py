@@ -1,26 +1,70 @@
-"""What has ended is forgotten after a while, so that the store does not grow for ever."""
+"""History ends: what has ended is forgotten after a while, a little at a time, so that nothing waits for it.
 
+The file does not shrink, but what is written next takes the room of what was forgotten: it stays as large as
+what one such while has brought. What waits is never forgotten, and neither is what tells that an event was
+received before: both are kept for a day, however short the while.
+"""
+
+import datetime
 import sqlite3
 
 from atlas.engine.times import DAY, now
-from atlas.engine.ulids import first_ulid
 
-KEPT = 30 * DAY
-_MOST = 1000
+MONTH = datetime.timedelta(days=30)
+_MOST_RUNS = 200
+_MOST_EVENTS = 400
+_LONGEST_PAUSE = 3600.0  # seconds
+_FROM_THE_BEGINNING = (-1, -1)
 
 
-def forget_ended(connection: sqlite3.Connection) -> bool:
-    """Deletes some of what ended long ago; tells whether there may be more."""
-    before = now() - KEPT
+class History:
+    """Forgets runs that ended longer ago than the retention, then the events that no run needs."""
+
+    def __init__(self, retention: datetime.timedelta) -> None:
+        self._retention = int(retention.total_seconds() * 1000)
+        self.pause = min(_LONGEST_PAUSE, max(1.0, retention.total_seconds() / 10))  # between two sweeps
+        self._looked_at = _FROM_THE_BEGINNING  # the event up to which the present sweep has come
+
+    def forget_some(self, connection: sqlite3.Connection) -> bool:
+        """Deletes some of what ended long ago; tells whether there may be more."""
+        moment = now()
+        # Each of them, though one may have found more already.
+        return any(
+            [
+                _forget_runs(connection, moment - self._retention),
+                self._forget_events(connection, moment - max(self._retention, DAY)),
+                _forget_skips(connection, moment),
+            ]
+        )
+
+    def _forget_events(self, connection: sqlite3.Connection, before: int) -> bool:
+        # Onwards from where it stopped: the events of all that waits are not looked at again for each step.
+        window = connection.execute(
+            "SELECT received_at, rowid, EXISTS (SELECT 1 FROM runs WHERE runs.event_id = events.event_id)"
+            " FROM events WHERE (received_at, rowid) > (?, ?) AND received_at < ?"
+            " ORDER BY received_at, rowid LIMIT ?",
+            (*self._looked_at, before, _MOST_EVENTS),
+        ).fetchall()
+        unused = [(rowid,) for _, rowid, is_used in window if not is_used]
+        connection.executemany("DELETE FROM events WHERE rowid = ?", unused)
+        has_more = len(window) == _MOST_EVENTS
+        self._looked_at = window[-1][:2] if has_more else _FROM_THE_BEGINNING
+        return has_more
+
+
+def _forget_runs(connection: sqlite3.Connection, before: int) -> bool:
     ended = connection.execute(
-        "SELECT run_id FROM runs WHERE ended_at < ? LIMIT ?", (before, _MOST)
+        "SELECT run_id FROM runs WHERE ended_at < ? ORDER BY ended_at LIMIT ?", (before, _MOST_RUNS)
     ).fetchall()
     connection.executemany("DELETE FROM memos WHERE run_id = ?", ended)
     connection.executemany("DELETE FROM runs WHERE run_id = ?", ended)
-    events = connection.execute(
-        "DELETE FROM events WHERE event_id IN (SELECT event_id FROM events WHERE event_id < ?"
-        " AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.event_id = events.event_id) LIMIT ?)",
-        (first_ulid(before), _MOST),
+    return len(ended) == _MOST_RUNS
+
+
+def _forget_skips(connection: sqlite3.Connection, moment: int) -> bool:
+    forgotten = connection.execute(
+        "DELETE FROM skips WHERE (function_id, key) IN"
+        " (SELECT function_id, key FROM skips WHERE until < ? ORDER BY until LIMIT ?)",
+        (moment, _MOST_EVENTS),
     )
-    connection.execute("DELETE FROM skips WHERE until < ?", (now(),))
-    return len(ended) == _MOST or events.rowcount == _MOST
+    return forgotten.rowcount == _MOST_EVENTS

@@ -1,25 +1,150 @@
-"""The way to apps that are reached over the network."""
+"""The way to apps that are reached over the network: HTTP/1.1 over connections that are kept for a moment."""
 
-import itertools
+import asyncio
+import collections
+import functools
+import ssl
+from collections.abc import AsyncIterator, Callable
 
+import h11
 import httpx
 
-_POOLS = 16
+# Servers close what is idle for long (gunicorn after 2 s); a call that meets the closing would be lost.
+_KEPT_SECONDS = 1.0
+_LARGEST_READ = 2**16
+
+_Origin = tuple[str, str, int]
 
 
-class PooledTransport(httpx.AsyncBaseTransport):
-    """Spreads requests over small pools: a large one looks at all its connections for each request."""
+class AppTransport(httpx.AsyncBaseTransport):
+    """Sends each request over a connection of its own, as many as are needed, and keeps them for the next.
+
+    httpx.AsyncHTTPTransport does the same, and looks at all its connections and for another async library at
+    each request, which cost more than the rest of a call (benchmarks/engine.py).
+    """
 
     def __init__(self) -> None:
-        limits = httpx.Limits(max_connections=None)
-        self._pools = [httpx.AsyncHTTPTransport(limits=limits) for _ in range(_POOLS)]
-        self._turns = itertools.cycle(self._pools)
+        self._kept: dict[_Origin, collections.deque[_Connection]] = collections.defaultdict(collections.deque)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request through the next pool."""
-        return await next(self._turns).handle_async_request(request)
+        """Sends a request and returns the beginning of its response; the body follows as it is read."""
+        timeouts = request.extensions["timeout"]
+        body = await request.aread()
+        origin = _origin(request.url)
+        connection = self._take(origin)
+        if connection is None:
+            connection = await asyncio.wait_for(_connect(origin), timeouts["connect"])
+        try:
+            answer = await connection.ask(request, body, seconds=timeouts["read"])
+        except BaseException:
+            connection.close()
+            raise
+        stream = _Body(connection, functools.partial(self._give_back, origin, connection))
+        return httpx.Response(answer.status_code, headers=answer.headers.raw_items(), stream=stream)
 
     async def aclose(self) -> None:
-        """Closes all connections."""
-        for pool in self._pools:
-            await pool.aclose()
+        """Closes the connections that are kept."""
+        for connections in self._kept.values():
+            for connection in connections:
+                connection.close()
+        self._kept.clear()
+
+    def _take(self, origin: _Origin) -> "_Connection | None":
+        kept = self._kept[origin]
+        while kept:
+            connection = kept.pop()
+            if connection.is_open():
+                return connection
+        return None
+
+    def _give_back(self, origin: _Origin, connection: "_Connection") -> None:
+        kept = self._kept[origin]
+        while kept and not kept[0].is_open():  # the one that has been kept longest
+            kept.popleft()
+        if connection.make_ready(_KEPT_SECONDS):
+            kept.append(connection)
+
+
+class _Connection:
+    """One connection to an app, which carries one request at a time."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_READ)
+        self._alarm: asyncio.TimerHandle | None = None
+
+    async def ask(self, request: httpx.Request, body: bytes, *, seconds: float) -> h11.Response:
+        """Sends a request and returns status and headers of the response, which has to end in time."""
+        self._set_alarm(seconds)
+        head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
+        parts = (self._protocol.send(part) for part in (head, h11.Data(data=body), h11.EndOfMessage()))
+        self._writer.write(b"".join(part or b"" for part in parts))
+        await self._writer.drain()
+        while not isinstance(event := await self._next_event(), h11.Response):
+            pass  # informational: the response is yet to come
+        return event
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yields the body of the response as it comes."""
+        while isinstance(event := await self._next_event(), h11.Data):
+            yield bytes(event.data)
+
+    def make_ready(self, seconds: float) -> bool:
+        """Keeps the connection for another request for so long, or closes it; tells whether it is kept."""
+        if self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE:
+            self._protocol.start_next_cycle()
+            self._set_alarm(seconds)
+        else:
+            self.close()
+        return self.is_open()
+
+    def is_open(self) -> bool:
+        """Tells whether neither side has closed the connection."""
+        return not (self._writer.is_closing() or self._reader.at_eof())
+
+    def close(self) -> None:
+        """Ends the connection at once."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._writer.transport.abort()
+
+    async def _next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        while (event := self._protocol.next_event()) is h11.NEED_DATA:
+            self._protocol.receive_data(await self._reader.read(_LARGEST_READ))
+        return event
+
+    def _set_alarm(self, seconds: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_later(seconds, self._writer.transport.abort)
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of a response, after which its connection is given back."""
+
+    def __init__(self, connection: _Connection, give_back: Callable[[], None]) -> None:
+        self._connection = connection
+        self._give_back = give_back
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._connection.chunks():
+            yield chunk
+
+    async def aclose(self) -> None:
+        self._give_back()
+
+
+async def _connect(origin: _Origin) -> _Connection:
+    scheme, host, port = origin
+    context = _ssl_context() if scheme == "https" else None
+    return _Connection(*await asyncio.open_connection(host, port, ssl=context))
+
+
+@functools.cache
+def _ssl_context() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def _origin(url: httpx.URL) -> _Origin:
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)

@@ -91,7 +91,7 @@ def _advance(tx: Transaction, call: Call) -> None:
     (memo_count,) = tx.execute("SELECT memo_count FROM runs WHERE run_id = ?", call.run_id).fetchone()
     if call.step_id == DISCOVERY and memo_count > call.memo_count:
         # Either this call ran a step, or another part of the run ended one that this call had not been given.
-        tx.execute("UPDATE queue SET attempt = 0, due_at = 0 WHERE item_id = ?", call.item_id)
+        tx.execute("UPDATE queue SET attempt = 0, due_at = min(due_at, 0) WHERE item_id = ?", call.item_id)
         return
     tx.execute("DELETE FROM queue WHERE item_id = ?", call.item_id)
     if call.step_id != DISCOVERY:

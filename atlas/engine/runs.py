@@ -15,6 +15,7 @@ from atlas.engine.ulids import new_ulid
 DISCOVERY = (
     "step"  # the step id of a call that finds out what comes next, as opposed to running a planned step
 )
+AT_ONCE, AFTER_WHAT_IS_NEW = 0, -1  # when a queued call is due; else a moment
 MOST_STEPS = 1000
 LARGEST_STATE = 32 * 2**20
 
@@ -45,11 +46,13 @@ def start_run(tx: Transaction, function: Function, event_id: str, event: dict[st
         *(run_id, function.function_id, event_id, lane, size, moment),
     )
     add_cancels(tx, run_id, function, event)
-    enqueue(tx, run_id, DISCOVERY, due_at=event["ts"] if event["ts"] > moment else 0)
+    enqueue(tx, run_id, DISCOVERY, due_at=event["ts"] if event["ts"] > moment else AT_ONCE)
     return run_id
 
 
-def enqueue(tx: Transaction, run_id: str, step_id: str, *, is_race: bool = False, due_at: int = 0) -> None:
+def enqueue(
+    tx: Transaction, run_id: str, step_id: str, *, is_race: bool = False, due_at: int = AT_ONCE
+) -> None:
     """Queues a call of a run that has not ended, unless the same call is queued already."""
     tx.execute(
         "INSERT INTO queue (run_id, step_id, lane, attempt, is_race, due_at)"
@@ -86,10 +89,10 @@ def has_memo(tx: Transaction, run_id: str, step_id: str) -> bool:
     return found.fetchone() is not None
 
 
-def continue_run(tx: Transaction, run_id: str, *, is_race: bool) -> None:
+def continue_run(tx: Transaction, run_id: str, *, is_race: bool, due_at: int = AT_ONCE) -> None:
     """Queues a discovery call, in a race at once, else when no other part of the run is pending."""
     if is_race or not has_pending(tx, run_id):
-        enqueue(tx, run_id, DISCOVERY)
+        enqueue(tx, run_id, DISCOVERY, due_at=due_at)
 
 
 def has_pending(tx: Transaction, run_id: str) -> bool:
@@ -146,6 +149,9 @@ def to_error(output: Any) -> dict[str, Any]:
 
 
 def _announce_end(tx: Transaction, run_id: str, status: Status, output: str) -> None:
+    # Event and output may be large: they are read only if somebody wants to know.
+    if not any(tx.is_heard(f"inngest/function.{ending}") for ending in ("failed", "cancelled", "finished")):
+        return
     function_id, body = tx.execute(
         "SELECT function_id, body FROM runs JOIN events USING (event_id) WHERE run_id = ?", run_id
     ).fetchone()

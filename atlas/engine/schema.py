@@ -10,7 +10,8 @@ from atlas.engine.errors import StoreInUse, StoreUnusable
 APPLICATION_ID = 0x41544C45  # "ATLE" in the header of the file says whose it is
 VERSION = 1
 
-# due_at is 0 for what is due at once: it must not wait when the clock is set back.
+# due_at of the queue is 0 for what is due at once: it must not wait when the clock is set back. It is -1 for
+# what goes on because time ran out, of which there may be very much at once: what is new goes first.
 TABLES = """
 CREATE TABLE functions (
     function_id TEXT PRIMARY KEY, app TEXT NOT NULL, configuration TEXT NOT NULL, is_archived INTEGER NOT NULL
@@ -49,6 +50,10 @@ CREATE TABLE skips (
     function_id TEXT NOT NULL, key TEXT NOT NULL, until INTEGER NOT NULL, PRIMARY KEY (function_id, key)
 ) WITHOUT ROWID;
 CREATE INDEX skips_until ON skips (until);
+"""
+# Made where they are missing: an engine that does not know of them keeps them all the same.
+LATER_INDEXES = """
+CREATE INDEX IF NOT EXISTS events_received ON events (received_at);
 """
 
 
@@ -112,4 +117,6 @@ def _create_tables(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
+    for statement in LATER_INDEXES.split(";"):
+        connection.execute(statement)
     connection.execute("COMMIT")

@@ -20,12 +20,17 @@ class Transaction:
         """Runs a statement with its values."""
         return self.connection.execute(statement, values)
 
-    def emit(self, name: str, data: dict[str, Any]) -> None:
-        """Keeps a server-made event for delivery if anything listens for it."""
-        is_heard = any(
+    def is_heard(self, name: str) -> bool:
+        """Tells whether anything listens for events of a name."""
+        is_trigger = any(
             is_named(trigger.event, name)
             for function in self.functions.values()
             for trigger in function.triggers
         )
-        if is_heard or self.execute("SELECT 1 FROM pauses WHERE event_name = ? LIMIT 1", name).fetchone():
+        waits = "SELECT 1 FROM pauses WHERE event_name = ? LIMIT 1"
+        return is_trigger or self.execute(waits, name).fetchone() is not None
+
+    def emit(self, name: str, data: dict[str, Any]) -> None:
+        """Keeps a server-made event for delivery if anything listens for it."""
+        if self.is_heard(name):
             self.emitted.append({"name": name, "data": data})

@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 
 from atlas.engine import Engine, EngineKeys
+from atlas.engine.history import MONTH
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -117,6 +118,7 @@ class Lab:
         )
         self.until_logged, self.event = self.app.until_logged, self.app.event
         self.engine = None
+        self.retention = MONTH
 
     async def _answer_sdk(self, scope, receive, send):
         await self.engine.app(scope, receive, send)
@@ -126,7 +128,8 @@ class Lab:
         """Runs the engine, the app synced with it."""
         if self.engine is None:
             self.app.serve()
-        self.engine = Engine(self.path, keys=self.keys, transport=httpx.ASGITransport(app=self.app.web))
+        transport = httpx.ASGITransport(app=self.app.web)
+        self.engine = Engine(self.path, keys=self.keys, transport=transport, retention=self.retention)
         async with self.engine:
             await self.engine.sync("http://app.test/api/inngest")
             yield self
