@@ -1,6 +1,7 @@
 """What the engine does for each opcode an app answers with; one answer is one transaction."""
 
 import dataclasses
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,10 @@ from atlas.engine.transaction import Transaction
 from atlas.engine.ulids import new_ulid
 
 LARGEST_OUTPUT = 4 * 2**20
+_MALFORMED = (
+    *(KeyError, TypeError, ValueError, AttributeError, OverflowError, NotJson, ExpressionInvalid),
+    *(sqlite3.InterfaceError, sqlite3.ProgrammingError),  # an object where a text belongs
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +71,7 @@ def _complete(tx: Transaction, call: Call, output: str) -> None:
 
 
 def _retry(tx: Transaction, call: Call, due_at: int | None) -> None:
-    due_at = retry_at(call.attempt) if due_at is None else due_at
+    due_at = retry_at(call.attempt) if due_at is None else max(due_at, now())
     tx.execute("UPDATE queue SET attempt = attempt + 1, due_at = ? WHERE item_id = ?", due_at, call.item_id)
 
 
@@ -81,7 +86,7 @@ def _apply_opcodes(answered: _Answered, opcodes: list[dict[str, Any]]) -> None:
             # In a race another part of the run may have ended this step since this call was given its memos.
             if not has_memo(tx, call.run_id, opcode["id"]) and handle(answered, opcode):
                 return
-    except (KeyError, TypeError, ValueError, AttributeError, NotJson, ExpressionInvalid) as error:
+    except _MALFORMED as error:
         fail_run(tx, call.run_id, "StepInvalid", f"A step can't be carried out: {error}")
         return
     _advance(tx, call)

@@ -10,8 +10,11 @@ from atlas.engine.functions import Function, parse_function
 from atlas.engine.json_text import write_json
 
 
-def register(connection: sqlite3.Connection, body: dict[str, Any]) -> bool:
-    """Keeps the functions of an app; those it no longer names end their runs but start none."""
+def register(connection: sqlite3.Connection, body: dict[str, Any]) -> tuple[str, bool]:
+    """Keeps the functions of an app; those it no longer names end their runs but start none.
+
+    Returns the name of the app and whether that changed anything.
+    """
     app, configurations = _parse_registration(body)
     before = connection.execute("SELECT * FROM functions ORDER BY function_id").fetchall()
     connection.execute("UPDATE functions SET is_archived = 1 WHERE app = ?", (app,))
@@ -22,7 +25,7 @@ def register(connection: sqlite3.Connection, body: dict[str, Any]) -> bool:
             " configuration = excluded.configuration, is_archived = 0",
             (function_id, app, configuration),
         )
-    return before != connection.execute("SELECT * FROM functions ORDER BY function_id").fetchall()
+    return app, before != connection.execute("SELECT * FROM functions ORDER BY function_id").fetchall()
 
 
 def load_functions(reader: sqlite3.Connection) -> dict[str, Function]:

@@ -262,6 +262,20 @@ def inngest_server(tmp_path_factory):
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def open_server(inngest_server, tmp_path_factory):
+    """The base URL of an Inngest server without keys, as for development."""
+    url, keys = inngest_server
+    if keys is None:
+        yield url
+    elif os.environ.get("ATLAS_TEST_INNGEST_URL"):
+        pytest.skip("the server under test has keys")
+    else:
+        server = Server(tmp_path_factory.mktemp("open")).start()
+        yield server.url
+        server.stop()
+
+
 @pytest.fixture
 def play(inngest_server):
     """An app to add functions to; `async with play.running()` serves and syncs it."""
