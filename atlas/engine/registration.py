@@ -42,8 +42,8 @@ def load_functions(reader: sqlite3.Connection) -> dict[str, Function]:
 def _parse_registration(body: dict[str, Any]) -> tuple[str, dict[str, str]]:
     app = body.get("appname") or body.get("appName") or body.get("app_name")
     functions = body.get("functions")
-    if not isinstance(app, str) or not isinstance(functions, list) or not functions:
-        raise ConfigurationRefused("A registration must name its app and at least one function.")
+    if not isinstance(app, str) or not app or not isinstance(functions, list):
+        raise ConfigurationRefused("A registration must name its app and its functions.")
     if not all(isinstance(function, dict) for function in functions):
         raise ConfigurationRefused("A function must be an object.")
     return app, {parse_function(function).function_id: write_json(function) for function in functions}
