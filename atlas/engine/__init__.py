@@ -14,7 +14,7 @@ differs from Inngest's own server, it does so on purpose:
 | NaN, lone surrogates | refused: they have no canonical form to sign | replaced |
 | one malformed event among others | none of them is taken | those before it are |
 | an event over 512 KiB | refused | refused, if self-hosted from 3 MiB on |
-| a request without an event | refused | taken, with no effect |
+| an empty request | refused | taken, with no effect |
 | a send that is repeated | its events are kept once | kept twice, and run once |
 | a step that can't be carried out | the run fails at once | retried, or fails |
 | a comparison with a missing field | never matches | depends on the expression |
