@@ -9,7 +9,7 @@ differs from Inngest's own server, it does so on purpose:
 | batchEvents, debounce, rateLimit, throttle, singleton | refused at sync | supported |
 | priority, timeouts, cron triggers | refused at sync | supported |
 | concurrency | one limit per function, by key or not, scope `fn` | several, three scopes |
-| Connect, realtime, `step.ai` | a run that uses them fails with a sentence | supported |
+| Connect, realtime, signals, `step.ai` | a run that uses them fails with a sentence | supported |
 | answers of an app when keys are set | must be signed, else lost; streamed ones never are | not checked |
 | NaN, lone surrogates | refused: they have no canonical form to sign | replaced |
 | one malformed event among others | none of them is taken | those before it are |

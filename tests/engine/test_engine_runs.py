@@ -135,27 +135,6 @@ async def test_a_run_is_cancelled_by_hand_once(dev_lab, until):
     assert "resumed" not in dev_lab.log
 
 
-@pytest.mark.parametrize("key", [None, "event.data.key"])
-async def test_concurrency_bounds_the_calls_in_flight(dev_lab, key):
-    now_running = {"a": 0, "b": 0}
-
-    @dev_lab.function(concurrency=[inngest.Concurrency(limit=2, key=key)])
-    async def run(ctx):
-        async def slow():
-            now_running[ctx.event.data["key"]] += 1
-            dev_lab.log.append(dict(now_running))
-            await asyncio.sleep(0.02)
-            now_running[ctx.event.data["key"]] -= 1
-
-        await ctx.step.run("slow", slow)
-
-    async with dev_lab.running():
-        await asyncio.gather(*[dev_lab.send(data={"key": "ab"[n % 2]}) for n in range(10)])
-        await dev_lab.until_ended(10)
-    together = max(entry["a"] + entry["b"] for entry in dev_lab.log)
-    assert together == (2 if key is None else 4)
-
-
 async def test_a_wait_costs_nothing_to_runs_that_wait_for_something_else(dev_lab, until):
     @dev_lab.function()
     async def run(ctx):

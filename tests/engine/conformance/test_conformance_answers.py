@@ -83,13 +83,8 @@ NONSENSE = [
     Reply(206, b'"text"', SDK),
     Reply(206, [None], SDK),
     Reply(206, ["StepRun"], SDK),
-    Reply(206, [{"op": "StepRun", "data": 1}], SDK),
-    Reply(206, [{"id": "a", "data": 1}], SDK),
-    Reply(206, [{"op": 7, "id": "a"}], SDK),
     Reply(206, [{"op": "StepRun", "id": {"x": 1}}], SDK),
     Reply(201, b"   ", SDK),
-    Reply(201, {"status": 200}, SDK),
-    Reply(201, {"status": 201, "headers": {}, "body": '{"status":200,"headers":{},"body":"1"}'}, SDK),
     Reply(500, b"<html>crash</html>", SDK),
 ]
 

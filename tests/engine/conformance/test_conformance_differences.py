@@ -110,7 +110,7 @@ async def test_a_run_is_running_before_its_first_call(raw, differs):
     differs("a run before its first call")
     async with raw.running():
         event_id = await raw.send(ts=int(time.time() * 1000) + 3_600_000)
-        [run] = (await raw.http.get(f"/v1/events/{event_id}/runs")).json()["data"]
+        run = await raw.run_of(event_id, has_ended=False)
         asked = await raw.query("query($id: String!) { run(runID: $id) { status } }", id=run["run_id"])
         await raw.http.delete(f"/v1/runs/{run['run_id']}")
     assert (run["status"], asked["run"]["status"]) == ("Running", "RUNNING")
@@ -137,7 +137,7 @@ async def test_what_graphql_does_not_offer_is_refused(raw, differs):
 
 
 async def test_a_step_of_a_kind_that_the_engine_lacks_fails_the_run_by_name(raw, differs):
-    differs("Connect, realtime, `step.ai`")
+    differs("Connect, realtime, signals, `step.ai`")
     raw.answer = lambda call: steps(step("ask", op="AIGateway", opts={}))
     async with raw.running():
         run = await raw.run_of(await raw.send())

@@ -70,7 +70,7 @@ async def test_an_option_that_the_engine_lacks_is_refused_by_its_name(raw, diffe
     ids=["cron", "scope", "two limits", "connect"],
 )
 async def test_a_way_to_run_that_the_engine_lacks_is_refused(raw, differs, overrides):
-    for row in ("priority, timeouts, cron triggers", "concurrency", "Connect, realtime, `step.ai`"):
+    for row in ("priority, timeouts, cron triggers", "concurrency", "Connect, realtime, signals, `step.ai`"):
         differs(row)
     async with raw.running():
         answer = await raw.register(raw.url, **overrides)
