@@ -105,6 +105,11 @@ def _advance(tx: Transaction, call: Call) -> None:
         fail_run(tx, call.run_id, "NoProgress", "The app answered without a new step and without an end.")
 
 
+def _completed(answered: _Answered, opcode: dict[str, Any]) -> bool:
+    _complete(answered.tx, answered.call, write_json(opcode.get("data")))
+    return True
+
+
 def _ran(answered: _Answered, opcode: dict[str, Any]) -> bool:
     data = write_json(opcode.get("data"))
     if len(data.encode()) > LARGEST_OUTPUT:
@@ -134,11 +139,17 @@ def _planned(answered: _Answered, opcode: dict[str, Any]) -> bool:
 
 
 def _slept(answered: _Answered, opcode: dict[str, Any]) -> bool:
-    duration = (opcode.get("opts") or {}).get("duration")
-    due_at = now() + parse_duration(duration) if duration else parse_moment(opcode["name"])
+    due_at = _wake_at((opcode.get("opts") or {}).get("duration") or opcode["name"])
     run_id, is_race = answered.call.run_id, _is_race(opcode)
     add_sleep(answered.tx, run_id, opcode["id"], _name(opcode), due_at=due_at, is_race=is_race)
     return False
+
+
+def _wake_at(text: str) -> int:
+    try:
+        return now() + parse_duration(text)  # TypeScript's SDK says how long, Python's until when
+    except ValueError:
+        return parse_moment(text)
 
 
 def _waited(answered: _Answered, opcode: dict[str, Any]) -> bool:
@@ -205,4 +216,5 @@ _HANDLERS: dict[str, Callable[[_Answered, dict[str, Any]], bool]] = {
     "Sleep": _slept,
     "WaitForEvent": _waited,
     "InvokeFunction": _invoked,
+    "RunComplete": _completed,  # TypeScript's SDK ends with an opcode, Python's with the status 200
 }

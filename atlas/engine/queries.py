@@ -181,9 +181,11 @@ class _Root:
         }
 
     def _ended_steps(self, run_id: str) -> Iterator[dict[str, Any]]:
-        memos = self._rows("SELECT step_id, name, memo FROM memos WHERE run_id = ? ORDER BY position", run_id)
-        for step_id, name, memo in memos:
-            status = "FAILED" if _is_error(json.loads(memo)) else "COMPLETED"
+        memos = self._rows(
+            "SELECT step_id, name, substr(memo, 1, 9) FROM memos WHERE run_id = ? ORDER BY position", run_id
+        )
+        for step_id, name, begin in memos:
+            status = "FAILED" if begin == '{"error":' else "COMPLETED"
             yield _describe_step(run_id, step_id, name, status) | {"outputID": f"{run_id}/{step_id}"}
 
     def _waiting_steps(self, run_id: str) -> Iterator[dict[str, Any]]:

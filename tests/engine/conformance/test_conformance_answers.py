@@ -141,6 +141,24 @@ async def test_one_opcode_need_not_be_in_a_list(raw):
     assert raw.calls[1].body["steps"] == {step_id("a"): {"data": 1}}
 
 
+@pytest.mark.parametrize("opcode", [{"name": "1s"}, {"opts": {"duration": "1s"}}], ids=["name", "opts"])
+async def test_a_sleep_may_say_how_long_it_lasts(raw, opcode):
+    replay(raw, steps(step("nap", op="Sleep") | opcode))
+    async with raw.running():
+        started = time.monotonic()
+        await raw.run_of(await raw.send())
+    assert time.monotonic() - started > 0.5
+    assert raw.calls[1].body["steps"] == {step_id("nap"): None}
+
+
+async def test_a_function_may_end_with_an_opcode(raw):
+    replay(raw, steps(step("a", data=1), step("end", op="RunComplete", data={"n": 1})))
+    async with raw.running():
+        run = await raw.run_of(await raw.send())
+    assert (run["status"], run["output"]) == ("Completed", {"n": 1})
+    assert len(raw.calls) == 1
+
+
 async def test_a_streamed_answer_is_read(open_server, make_raw):
     raw = make_raw(open_server, None)
     inner = {"body": json.dumps([step("a", data=1)]), "headers": SDK, "status": 206}
@@ -171,6 +189,9 @@ async def test_a_retry_that_was_due_long_ago_is_due_now(raw):
     async with raw.running():
         await raw.run_of(await raw.send(), seconds=40)
     assert [call.body["ctx"]["attempt"] for call in raw.calls] == [0, 1]
+    first, second = (call.headers for call in raw.calls)
+    assert first["x-inngest-job-id"] == second["x-inngest-job-id"]
+    assert first["x-request-id"] != second["x-request-id"]
 
 
 async def test_no_retry_ends_the_run_at_once(raw):
@@ -240,6 +261,22 @@ async def test_in_a_race_the_function_is_called_again_after_each_step(raw):
     async with raw.running():
         run = await raw.run_of(await raw.send())
     assert run["output"] == "won"
+
+
+async def test_an_invocation_is_an_event_of_the_servers_own(raw):
+    options = {"function_id": f"{raw.name}-run", "payload": {"data": {"n": 1}}}
+
+    def answer(call):
+        if call.body["event"]["name"] == "inngest/function.invoked":
+            return done({"of": "the child"})
+        return done() if call.body["steps"] else steps(step("child", op="InvokeFunction", opts=options))
+
+    raw.answer = answer
+    async with raw.running():
+        await raw.run_of(await raw.send())
+    child, last = (call.body for call in raw.calls[1:])
+    assert (child["event"]["data"]["n"], "_inngest" in child["event"]["data"]) == (1, True)
+    assert last["steps"] == {step_id("child"): {"data": {"of": "the child"}}}
 
 
 async def test_a_wait_and_a_step_at_once_both_end(raw, until):
