@@ -119,6 +119,17 @@ def build_request(call: Call, function: Function, keys: EngineKeys | None) -> ht
     )
 
 
+async def call_app(
+    transport: httpx.AsyncBaseTransport, call: Call, function: Function, keys: EngineKeys | None
+) -> Answer:
+    """Returns the app's answer to a call; a call that can't be signed is an error that no retry mends."""
+    try:
+        request = build_request(call, function, keys)
+    except NotJson as error:
+        return Errored(_error("CallImpossible", str(error)), is_final=True)
+    return await send_call(transport, request, keys)
+
+
 async def send_call(
     transport: httpx.AsyncBaseTransport, request: httpx.Request, keys: EngineKeys | None
 ) -> Answer:
