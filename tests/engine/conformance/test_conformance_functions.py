@@ -115,19 +115,19 @@ async def test_the_server_says_how_a_run_ended(play, until, end):
         assert said["result"] == {"n": 1}
 
 
-async def test_a_cancel_has_no_effect_after_its_time(play):
-    second = datetime.timedelta(seconds=1)
+async def test_a_cancel_has_no_effect_after_its_time(raw):
+    async def answer(call):
+        if not call.body["steps"]:
+            return steps(step("nap", op="Sleep", name="2s"))
+        if len(call.body["steps"]) == 1:
+            await raw.send("stop")
+            return steps(step("after", data=1))
+        return done("end")
 
-    @play.function(cancel=[inngest.Cancel(event=play.event("stop"), timeout=second)])
-    async def run(ctx):
-        await ctx.step.sleep("nap", datetime.timedelta(seconds=2))
-        await play.client.send(inngest.Event(name=play.event("stop")))
-        await ctx.step.sleep("another nap", datetime.timedelta(seconds=1))
-        play.log.append("end")
-
-    async with play.running():
-        await play.send()
-        await play.until_logged("end")
+    raw.answer = answer
+    async with raw.running(cancel=[{"event": raw.event("stop"), "timeout": "1s"}]):
+        run = await raw.run_of(await raw.send())
+    assert (run["status"], run["output"]) == ("Completed", "end")
 
 
 async def test_an_invocation_that_takes_too_long_raises(play):

@@ -16,7 +16,9 @@ OPTIONS = {
 
 async def test_a_registration_is_acknowledged_with_the_ids_of_sync_and_app(raw):
     async with raw.running():
-        first, second = [(await raw.register(raw.url, name=f"name {n}")).json() for n in range(2)]
+        first, second = [
+            (await raw.register(raw.url, cancel=[{"event": f"stop {n}"}])).json() for n in range(2)
+        ]
     assert first["ok"] is second["ok"] is True
     assert first["app_id"] == second["app_id"]
     assert first["sync_id"] != second["sync_id"]
