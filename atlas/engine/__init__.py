@@ -9,12 +9,21 @@ differs from Inngest's own server, it does so on purpose:
 | batchEvents, debounce, rateLimit, throttle, singleton | refused at sync | supported |
 | priority, timeouts, cron triggers | refused at sync | supported |
 | concurrency | one limit per function, by key or not, scope `fn` | several, three scopes |
-| Connect, realtime, `step.ai` | a run that uses them fails with a sentence | supported |
+| Connect, realtime, signals, `step.ai` | a run that uses them fails with a sentence | supported |
 | answers of an app when keys are set | must be signed, else lost; streamed ones never are | not checked |
 | NaN, lone surrogates | refused: they have no canonical form to sign | replaced |
+| one malformed event among others | none of them is taken | those before it are |
+| an event over 512 KiB | refused | refused, if self-hosted from 3 MiB on |
+| an empty request | refused | taken, with no effect |
+| a send that is repeated | its events are kept once | kept twice, and run once |
+| a step that can't be carried out | the run fails at once | retried, or fails |
 | a comparison with a missing field | never matches | depends on the expression |
 | `inngest/function.*` events | made only when a function or a wait listens | always kept |
 | a sleep | ends when it is due | rounded to seconds |
+| ids of functions | their names | UUIDs |
+| a run before its first call | RUNNING | QUEUED |
+| what REST does not find | 404 | 400, 404 or 500 |
+| GraphQL | runs, their steps and events, to read | all that its pages need |
 | runs of a killed process | go on: every acknowledged event and step is on disk | depends on the storage |
 | what has ended | forgotten after 30 days, or as said | depends on the plan |
 """

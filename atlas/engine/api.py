@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,11 +14,12 @@ from starlette.routing import Route
 from atlas.engine.errors import ConfigurationRefused, EngineError, EventRefused, NotJson
 from atlas.engine.events import Event, parse_events, receive_events, transact
 from atlas.engine.json_text import parse_json
-from atlas.engine.served import Served, is_authorised
+from atlas.engine.queries import query_routes
+from atlas.engine.served import Served, is_authorised, read_body
 from atlas.engine.status import status_routes
 from atlas.engine.ulids import seeded_ulids
 
-LARGEST_REQUEST = 16 * 2**20
+VERSION = "atlas"  # where Inngest's servers tell theirs
 
 
 def build_app(engine: Served) -> Starlette:
@@ -29,7 +31,9 @@ def build_app(engine: Served) -> Starlette:
         Route("/v0/runs/{run_id}/batch", api.read_batch),
         Route("/v0/runs/{run_id}/actions", api.read_actions),
         Route("/health", api.report_health),
+        Route("/dev", api.describe),
         *status_routes(engine),
+        *query_routes(engine),
     ]
     handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         EngineError: api.report_error,
@@ -56,22 +60,21 @@ class _Api:
 
     async def _read_events(self, request: Request) -> list[Event]:
         seed = request.headers.get("x-inngest-event-id-seed")
-        return parse_events(await _read_body(request), lambda count: seeded_ulids(seed, count))
+        return parse_events(await read_body(request), lambda count: seeded_ulids(seed, count))
 
     async def register(self, request: Request) -> Response:
         if not is_authorised(self._engine, request):
             return self._respond(401, {"error": "Authentication failed"})
         expected = request.headers.get("x-inngest-expected-server-kind", self._engine.kind)
         if expected != self._engine.kind:
-            return self._respond(
-                400, {"error": f"This engine is of kind {self._engine.kind}, not {expected}."}
-            )
+            return self._respond(400, {"error": f"Expected server kind {self._engine.kind}, got {expected}"})
         try:
-            body = parse_json(await _read_body(request))
-            is_modified = await self._engine.register(body if isinstance(body, dict) else {})
+            body = parse_json(await read_body(request))
+            app, is_modified = await self._engine.register(body if isinstance(body, dict) else {})
         except (ConfigurationRefused, NotJson, EventRefused) as error:
             return self._respond(400, {"error": str(error)})
-        return self._respond(200, {"ok": True, "modified": is_modified})
+        ids = {"sync_id": str(uuid.uuid4()), "app_id": str(uuid.uuid5(uuid.NAMESPACE_OID, app))}
+        return self._respond(200, {"ok": True, "modified": is_modified, **ids})
 
     async def read_batch(self, request: Request) -> Response:
         rows = self._read(request, "SELECT body FROM runs JOIN events USING (event_id) WHERE run_id = ?")
@@ -85,7 +88,18 @@ class _Api:
 
     async def report_health(self, request: Request) -> Response:
         status = 200 if self._engine.is_running else 503
-        return self._respond(status, {"status": status, "message": "OK" if status == 200 else "stopped"})
+        message = "OK" if status == 200 else "stopped"
+        return self._respond(status, {"status": status, "message": message, "version": VERSION})
+
+    async def describe(self, request: Request) -> Response:
+        # SDKs look here for a Dev Server; Inngest's other servers have nothing here either.
+        if self._engine.keys is not None:
+            return self._respond(404, {"error": "Not found", "status": 404})
+        functions = [
+            {"id": function.function_id, "name": function.name, "url": function.url}
+            for function in self._engine.functions.values()
+        ]
+        return self._respond(200, {"version": VERSION, "functions": functions, "handlers": []})
 
     async def report_error(self, request: Request, error: Exception) -> Response:
         return self._respond(500, {"ids": [], "status": 500, "error": str(error)})
@@ -110,12 +124,3 @@ class _Api:
 
     def _headers(self) -> dict[str, str]:
         return {"x-inngest-server-kind": self._engine.kind}
-
-
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_REQUEST:
-            raise EventRefused(f"request body is larger than {LARGEST_REQUEST} bytes")
-    return bytes(body)

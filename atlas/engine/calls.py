@@ -119,6 +119,17 @@ def build_request(call: Call, function: Function, keys: EngineKeys | None) -> ht
     )
 
 
+async def call_app(
+    transport: httpx.AsyncBaseTransport, call: Call, function: Function, keys: EngineKeys | None
+) -> Answer:
+    """Returns the app's answer to a call; a call that can't be signed is an error that no retry mends."""
+    try:
+        request = build_request(call, function, keys)
+    except NotJson as error:
+        return Errored(_error("CallImpossible", str(error)), is_final=True)
+    return await send_call(transport, request, keys)
+
+
 async def send_call(
     transport: httpx.AsyncBaseTransport, request: httpx.Request, keys: EngineKeys | None
 ) -> Answer:
@@ -133,7 +144,7 @@ async def send_call(
         return Errored(_error("AnswerUnsigned", f"The app answered {status} without our signature."))
     try:
         return parse_answer(status, headers, body)
-    except (NotJson, KeyError, TypeError, AttributeError) as error:
+    except (NotJson, KeyError, TypeError, ValueError, AttributeError) as error:
         return Errored(_error("AnswerMalformed", f"The app's answer can't be read: {error}"))
 
 
@@ -159,12 +170,13 @@ async def send(
 
 def parse_answer(status: int, headers: httpx.Headers, body: bytes) -> Answer:
     """Returns what an answer means (https://github.com/inngest/inngest/blob/main/docs/SDK_SPEC.md)."""
-    if status == 201:  # streamed: keep-alive spaces, then the answer in an envelope
-        envelope = parse_json(body)
-        return parse_answer(envelope["status"], httpx.Headers(envelope["headers"]), envelope["body"].encode())
+    if status == 201:
+        status, headers, body = _open_envelope(headers, body)
     is_final = headers.get("x-inngest-no-retry") == "true"
+    if status < 300 and "x-inngest-sdk" not in headers:
+        return Errored(_error("AnswerForeign", f"Something that is not an SDK answered {status}."))
     if status == 206:
-        return Steps(opcodes=[dict(opcode) for opcode in parse_json(body)], is_final=is_final)
+        return Steps(opcodes=_parse_opcodes(body), is_final=is_final)
     if status == 200:
         return Completed(output=write_json(parse_json(body)))
     if headers.get("x-inngest-sdk-handled") != "true":
@@ -177,21 +189,44 @@ def parse_answer(status: int, headers: httpx.Headers, body: bytes) -> Answer:
     )
 
 
+def _open_envelope(headers: httpx.Headers, body: bytes) -> tuple[int, httpx.Headers, bytes]:
+    # A streamed answer is keep-alive spaces, then the answer in an envelope.
+    envelope = parse_json(body)
+    status, merged = envelope["status"], {**headers, **envelope["headers"]}
+    if not isinstance(status, int) or status == 201:
+        raise ValueError(f"a streamed answer can't have the status {status}")
+    return status, httpx.Headers(merged), envelope["body"].encode()
+
+
+def _parse_opcodes(body: bytes) -> list[dict[str, Any]]:
+    given = parse_json(body)
+    opcodes = given if isinstance(given, list) else [given]
+    for opcode in opcodes:
+        if not all(isinstance(opcode[field], str) and opcode[field] for field in ("op", "id")):
+            raise ValueError("an opcode must have an op and an id")
+    if rb"\u" in body:
+        write_json(opcodes)  # refuses what could not be stored
+    return opcodes
+
+
 @functools.lru_cache(maxsize=1024)
 def _call_url(url: str, step_id: str) -> httpx.URL:
     return httpx.URL(url).copy_set_param("stepId", step_id)
 
 
 def _build_body(call: Call, function: Function) -> str:
-    # Only what the SDK reads (its server_lib/execution_request.py): it canonicalises all of it in Python.
+    # Only what SDKs read (Python's server_lib/execution_request.py): it canonicalises all of it in Python.
     # Event and memos are stored as JSON: parsing them only to write them again would cost the most.
     is_planned = call.step_id != DISCOVERY
     context = {
         "attempt": call.attempt,
         "disable_immediate_execution": is_planned or call.has_pending,
+        "fn_id": call.function_id,
         "max_attempts": function.max_attempts,
         "run_id": call.run_id,
         "stack": {"current": len(call.step_ids), "stack": list(call.step_ids)},
+        "step_id": call.step_id,
+        "use_api": call.use_api,
     }
     steps = ",".join(f'"{step_id}":{memo}' for step_id, memo in zip(call.step_ids, call.memos, strict=False))
     return (

@@ -95,13 +95,13 @@ class Engine:
         if self._registrations == before:
             raise SyncRefused(f"The app at {url} has registered with another server than this engine.")
 
-    async def register(self, body: dict[str, Any]) -> bool:
-        """Replaces the functions of an app; tells whether that changed anything."""
-        is_modified = await self.store.write(lambda connection: register(connection, body))
+    async def register(self, body: dict[str, Any]) -> tuple[str, bool]:
+        """Replaces the functions of an app; returns its name and whether that changed anything."""
+        app, is_modified = await self.store.write(lambda connection: register(connection, body))
         self.functions = load_functions(self.store.reader)
         self._registrations += 1
         self._wake()
-        return is_modified
+        return app, is_modified
 
     def _sync_request(self, url: str) -> httpx.Request:
         body = jcs.canonicalize({"url": url})

@@ -22,9 +22,15 @@ LARGEST_EVENT = 512 * 2**10
 _LONGEST_NAME = 512
 _MOST_DUE = 100
 _TIMED_OUT = write_json(None)
-_INVOKE_TIMED_OUT = write_json(
-    {"error": {"name": "InvokeTimeout", "message": "The invoked function took too long.", "stack": ""}}
+_INVOKE_TIMED_OUT = write_json(  # the words by which the SDK's users know it
+    {
+        "error": {
+            "name": "InngestInvokeTimeoutError",
+            "message": "Timed out waiting for invoked function to complete",
+        }
+    }
 )
+_EARLIEST, _LATEST = 315_532_800_000, 4_102_444_800_000  # 1980 and 2100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +120,7 @@ def _parse_event(given: dict[str, Any], event_id: str) -> Event:
         raise EventRefused("event name is empty")
     if len(name) > _LONGEST_NAME:
         raise EventRefused(f"event name is longer than {_LONGEST_NAME} characters")
-    if name.startswith("inngest/"):
+    if name.lower().startswith("inngest/"):
         raise EventRefused(f"event name is reserved for internal use: {name}")
     for field, value in (("data", data), ("user", user)):
         if value is not None and not isinstance(value, dict):
@@ -122,7 +128,7 @@ def _parse_event(given: dict[str, Any], event_id: str) -> Event:
     if own_id is not None and not (isinstance(own_id, str) and len(own_id) <= _LONGEST_NAME):
         raise EventRefused("event id is not a text of at most 512 characters")
     body = {
-        "data": data or {},
+        "data": {field: value for field, value in (data or {}).items() if field != "_inngest"},
         "id": own_id or event_id,
         "name": name,
         "ts": _parse_ts(given),
@@ -135,9 +141,11 @@ def _parse_event(given: dict[str, Any], event_id: str) -> Event:
 
 def _parse_ts(given: dict[str, Any]) -> int:
     ts = given.get("ts") or now()
-    if isinstance(ts, bool) or not isinstance(ts, int | float) or not 0 <= ts < 2**53:
-        raise EventRefused("event ts is not a time in milliseconds")
-    return int(ts)
+    if isinstance(ts, bool) or not isinstance(ts, int):
+        raise EventRefused(f"json: cannot unmarshal {json.dumps(ts)[:40]} into event field ts")
+    if not _EARLIEST <= ts <= _LATEST:
+        raise EventRefused("event ts is not a time, in milliseconds, between 1980 and 2100")
+    return ts
 
 
 def _checked_size(body: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import httpx
 
-from atlas.engine.calls import Answer, Call, build_request, load_call, send_call
+from atlas.engine.calls import Answer, Call, call_app, load_call
 from atlas.engine.errors import StoreFailed
 from atlas.engine.events import fire_due, transact
 from atlas.engine.functions import Function
@@ -207,9 +207,7 @@ class Executor:
             message = f"Function {call.function_id} is not registered."
             await self._write(lambda tx: fail_run(tx, call.run_id, "FunctionNotFound", message))
             return
-        answer: Answer = await send_call(
-            self._transport, build_request(call, function, self._keys), self._keys
-        )
+        answer: Answer = await call_app(self._transport, call, function, self._keys)
         await self._write(lambda tx: apply_answer(tx, call, function, answer))
 
     async def _write(self, work: Callable[[Transaction], None]) -> None:

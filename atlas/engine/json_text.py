@@ -13,11 +13,14 @@ _EXOTIC = re.compile(r"[\[:,]-?(?:\d{16}|\d+[.eE])|[\ue000-\U0010ffff]")
 
 
 def canonicalise(text: str) -> bytes:
-    """Returns the canonical form (RFC 8785) of a JSON text."""
-    value = json.loads(text)
-    # The standard library writes most values in that form, ten times as fast as the library for it.
-    written = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    canonical: bytes = jcs.canonicalize(value) if _EXOTIC.search(written) else written.encode()
+    """Returns the canonical form (RFC 8785) of a JSON text; raises NotJson for what is nested too deeply."""
+    try:
+        value = json.loads(text)
+        # The standard library writes most values in that form, ten times as fast as the library for it.
+        written = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        canonical: bytes = jcs.canonicalize(value) if _EXOTIC.search(written) else written.encode()
+    except RecursionError as error:
+        raise NotJson("The value is nested too deeply to be signed.") from error
     return canonical
 
 

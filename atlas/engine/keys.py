@@ -86,8 +86,10 @@ class EngineKeys:
 
     def is_bearer(self, authorization: str) -> bool:
         """Tells whether an Authorization header carries the hash of our signing key."""
-        expected = "Bearer " + hashlib.sha256(bytes.fromhex(self.signing_key)).hexdigest()
-        return hmac.compare_digest(authorization.encode(), expected.encode())
+        scheme, _, given = authorization.partition(" ")
+        expected = hashlib.sha256(bytes.fromhex(self.signing_key)).hexdigest()
+        # TypeScript's SDK leaves the prefix of the key before its hash.
+        return scheme == "Bearer" and hmac.compare_digest(_PREFIX.sub("", given).encode(), expected.encode())
 
     def _digest(self, body: bytes, timestamp: str) -> str:
         return hmac.new(self.signing_key.encode(), body + timestamp.encode(), hashlib.sha256).hexdigest()

@@ -1,6 +1,7 @@
 """What the engine does for each opcode an app answers with; one answer is one transaction."""
 
 import dataclasses
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,10 @@ from atlas.engine.transaction import Transaction
 from atlas.engine.ulids import new_ulid
 
 LARGEST_OUTPUT = 4 * 2**20
+_MALFORMED = (
+    *(KeyError, TypeError, ValueError, AttributeError, OverflowError, NotJson, ExpressionInvalid),
+    *(sqlite3.InterfaceError, sqlite3.ProgrammingError),  # an object where a text belongs
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +71,7 @@ def _complete(tx: Transaction, call: Call, output: str) -> None:
 
 
 def _retry(tx: Transaction, call: Call, due_at: int | None) -> None:
-    due_at = retry_at(call.attempt) if due_at is None else due_at
+    due_at = retry_at(call.attempt) if due_at is None else max(due_at, now())
     tx.execute("UPDATE queue SET attempt = attempt + 1, due_at = ? WHERE item_id = ?", due_at, call.item_id)
 
 
@@ -81,7 +86,7 @@ def _apply_opcodes(answered: _Answered, opcodes: list[dict[str, Any]]) -> None:
             # In a race another part of the run may have ended this step since this call was given its memos.
             if not has_memo(tx, call.run_id, opcode["id"]) and handle(answered, opcode):
                 return
-    except (KeyError, TypeError, ValueError, AttributeError, NotJson, ExpressionInvalid) as error:
+    except _MALFORMED as error:
         fail_run(tx, call.run_id, "StepInvalid", f"A step can't be carried out: {error}")
         return
     _advance(tx, call)
@@ -98,6 +103,11 @@ def _advance(tx: Transaction, call: Call) -> None:
         continue_run(tx, call.run_id, is_race=call.is_race)
     elif not has_pending(tx, call.run_id):
         fail_run(tx, call.run_id, "NoProgress", "The app answered without a new step and without an end.")
+
+
+def _completed(answered: _Answered, opcode: dict[str, Any]) -> bool:
+    _complete(answered.tx, answered.call, write_json(opcode.get("data")))
+    return True
 
 
 def _ran(answered: _Answered, opcode: dict[str, Any]) -> bool:
@@ -129,11 +139,17 @@ def _planned(answered: _Answered, opcode: dict[str, Any]) -> bool:
 
 
 def _slept(answered: _Answered, opcode: dict[str, Any]) -> bool:
-    duration = (opcode.get("opts") or {}).get("duration")
-    due_at = now() + parse_duration(duration) if duration else parse_moment(opcode["name"])
+    due_at = _wake_at((opcode.get("opts") or {}).get("duration") or opcode["name"])
     run_id, is_race = answered.call.run_id, _is_race(opcode)
     add_sleep(answered.tx, run_id, opcode["id"], _name(opcode), due_at=due_at, is_race=is_race)
     return False
+
+
+def _wake_at(text: str) -> int:
+    try:
+        return now() + parse_duration(text)  # TypeScript's SDK says how long, Python's until when
+    except ValueError:
+        return parse_moment(text)
 
 
 def _waited(answered: _Answered, opcode: dict[str, Any]) -> bool:
@@ -200,4 +216,5 @@ _HANDLERS: dict[str, Callable[[_Answered, dict[str, Any]], bool]] = {
     "Sleep": _slept,
     "WaitForEvent": _waited,
     "InvokeFunction": _invoked,
+    "RunComplete": _completed,  # TypeScript's SDK ends with an opcode, Python's with the status 200
 }

@@ -10,8 +10,11 @@ from atlas.engine.functions import Function, parse_function
 from atlas.engine.json_text import write_json
 
 
-def register(connection: sqlite3.Connection, body: dict[str, Any]) -> bool:
-    """Keeps the functions of an app; those it no longer names end their runs but start none."""
+def register(connection: sqlite3.Connection, body: dict[str, Any]) -> tuple[str, bool]:
+    """Keeps the functions of an app; those it no longer names end their runs but start none.
+
+    Returns the name of the app and whether that changed anything.
+    """
     app, configurations = _parse_registration(body)
     before = connection.execute("SELECT * FROM functions ORDER BY function_id").fetchall()
     connection.execute("UPDATE functions SET is_archived = 1 WHERE app = ?", (app,))
@@ -22,7 +25,7 @@ def register(connection: sqlite3.Connection, body: dict[str, Any]) -> bool:
             " configuration = excluded.configuration, is_archived = 0",
             (function_id, app, configuration),
         )
-    return before != connection.execute("SELECT * FROM functions ORDER BY function_id").fetchall()
+    return app, before != connection.execute("SELECT * FROM functions ORDER BY function_id").fetchall()
 
 
 def load_functions(reader: sqlite3.Connection) -> dict[str, Function]:
@@ -39,8 +42,8 @@ def load_functions(reader: sqlite3.Connection) -> dict[str, Function]:
 def _parse_registration(body: dict[str, Any]) -> tuple[str, dict[str, str]]:
     app = body.get("appname") or body.get("appName") or body.get("app_name")
     functions = body.get("functions")
-    if not isinstance(app, str) or not isinstance(functions, list) or not functions:
-        raise ConfigurationRefused("A registration must name its app and at least one function.")
+    if not isinstance(app, str) or not app or not isinstance(functions, list):
+        raise ConfigurationRefused("A registration must name its app and its functions.")
     if not all(isinstance(function, dict) for function in functions):
         raise ConfigurationRefused("A function must be an object.")
     return app, {parse_function(function).function_id: write_json(function) for function in functions}

@@ -16,6 +16,7 @@ DISCOVERY = (
     "step"  # the step id of a call that finds out what comes next, as opposed to running a planned step
 )
 AT_ONCE, AFTER_WHAT_IS_NEW = 0, -1  # when a queued call is due; else a moment
+_FINAL_CODES = {"non_retriable_error", "step_errored"}  # of the errors with which the SDK wants no retry
 MOST_STEPS = 1000
 LARGEST_STATE = 32 * 2**20
 
@@ -166,7 +167,9 @@ def _announce_end(tx: Transaction, run_id: str, status: Status, output: str) -> 
     result = json.loads(output)
     if status is Status.FAILED:
         error = to_error(result)
-        data |= {"result": result, "error": {"error": error["name"], **error}}
+        is_final = isinstance(result, dict) and result.get("code") in _FINAL_CODES
+        reason = "NonRetriableError" if is_final else "invalid status code: 500"
+        data |= {"result": result, "error": {"error": reason, **error}}
         tx.emit("inngest/function.failed", data)
     elif status is Status.CANCELLED:
         tx.emit("inngest/function.cancelled", data)

@@ -5,9 +5,12 @@ from typing import Any, Protocol
 
 from starlette.requests import Request
 
+from atlas.engine.errors import EventRefused
 from atlas.engine.functions import Function
 from atlas.engine.keys import EngineKeys
 from atlas.engine.store import Store
+
+LARGEST_REQUEST = 16 * 2**20
 
 
 class Served(Protocol):
@@ -22,10 +25,20 @@ class Served(Protocol):
     def kind(self) -> str:
         """The server kind."""
 
-    async def register(self, body: dict[str, Any]) -> bool:
-        """Replaces the functions of an app; tells whether that changed anything."""
+    async def register(self, body: dict[str, Any]) -> tuple[str, bool]:
+        """Replaces the functions of an app; returns its name and whether that changed anything."""
 
 
 def is_authorised(engine: Served, request: Request) -> bool:
     """Tells whether a request proves the signing key, which it need not where there are no keys."""
     return engine.keys is None or engine.keys.is_bearer(request.headers.get("authorization", ""))
+
+
+async def read_body(request: Request, *, most: int = LARGEST_REQUEST) -> bytes:
+    """Returns the body of a request; raises EventRefused as soon as it is larger than allowed."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise EventRefused(f"request body is larger than {most} bytes")
+    return bytes(body)

@@ -1,4 +1,4 @@
-"""The status API: what became of events and runs, and cancelling a run by hand."""
+"""The status API in REST: what became of events and runs, and cancelling a run by hand."""
 
 import json
 from typing import Any
@@ -10,10 +10,10 @@ from starlette.routing import Route
 from atlas.engine.events import transact
 from atlas.engine.runs import Status, end_run
 from atlas.engine.served import Served, is_authorised
-from atlas.engine.times import to_iso
+from atlas.engine.times import now, to_iso
 
 _RUN = "SELECT run_id, function_id, event_id, status, output, started_at, ended_at FROM runs"
-_EVENT = "SELECT body FROM events"
+_EVENT = "SELECT event_id, body, received_at FROM events"
 _MOST_LISTED = 100
 
 
@@ -34,14 +34,10 @@ class _StatusApi:
         self._engine = engine
 
     async def list_events(self, request: Request) -> Response:
-        limit = request.query_params.get("limit", "20")
+        limit, name = request.query_params.get("limit", "20"), request.query_params.get("name")
         most = min(int(limit), _MOST_LISTED) if limit.isdecimal() else _MOST_LISTED
-        return self._respond(
-            request,
-            "SELECT body FROM events ORDER BY received_at DESC, event_id DESC LIMIT ?",
-            most,
-            is_list=True,
-        )
+        statement = f"{_EVENT} WHERE name = ifnull(?, name) ORDER BY event_id DESC LIMIT ?"
+        return self._respond(request, statement, name, most, is_list=True)
 
     async def read_event(self, request: Request) -> Response:
         return self._respond(request, f"{_EVENT} WHERE event_id = ?", self._id(request, "event_id"))
@@ -60,19 +56,27 @@ class _StatusApi:
         work = transact(lambda tx: end_run(tx, run_id, Status.CANCELLED, "null"), self._engine.functions)
         if await self._engine.store.write(work):
             return Response(status_code=204)
-        return JSONResponse({"error": "There is no such run, or it has ended."}, status_code=404)
+        body = {"error": "There is no such run, or it has ended.", "status": 404}
+        return JSONResponse(body, status_code=404)
 
     def _id(self, request: Request, name: str) -> str:
         return str(request.path_params[name])
 
-    def _respond(self, request: Request, statement: str, value: object, *, is_list: bool = False) -> Response:
+    def _respond(self, request: Request, statement: str, *values: object, is_list: bool = False) -> Response:
         if not is_authorised(self._engine, request):
             return _unauthorised()
-        rows = self._engine.store.reader.execute(statement, (value,)).fetchall()
+        rows = self._engine.store.reader.execute(statement, values).fetchall()
         if not rows and not is_list:
-            return JSONResponse({"error": "Not found"}, status_code=404)
-        found = [json.loads(row[0]) if len(row) == 1 else _describe_run(row) for row in rows]
-        return JSONResponse({"data": found if is_list else found[0]})
+            return JSONResponse({"error": "Not found", "status": 404}, status_code=404)
+        found = [
+            _describe_event(*row) if statement.startswith(_EVENT) else _describe_run(row) for row in rows
+        ]
+        body = {"data": found if is_list else found[0], "metadata": {"fetched_at": to_iso(now())}}
+        return JSONResponse(body)
+
+
+def _describe_event(event_id: str, body: str, received_at: int) -> dict[str, Any]:
+    return {**json.loads(body), "internal_id": event_id, "received_at": to_iso(received_at)}
 
 
 def _describe_run(row: tuple[Any, ...]) -> dict[str, Any]:
@@ -83,9 +87,10 @@ def _describe_run(row: tuple[Any, ...]) -> dict[str, Any]:
         "function_id": function_id,
         "event_id": event_id,
         "status": status.capitalize(),
+        "ended_at": None if ended_at is None else to_iso(ended_at),
     }
     if ended_at is not None:
-        described |= {"output": json.loads(output), "ended_at": to_iso(ended_at)}
+        described["output"] = json.loads(output)
     return described
 
 

@@ -190,15 +190,19 @@ class Server:
 @contextlib.asynccontextmanager
 async def served(web):
     """Serves an app on a free loopback port and yields its URL."""
-    config = uvicorn.Config(web, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(web, port=0, log_config=None, lifespan="off")
+    config.load()
+    # Not server.serve(): it looks ten times a second whether it should end, and then takes as long again.
     server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    await until(lambda: server.started)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
-        server.should_exit = True
-        await task
+        for listener in server.servers:
+            listener.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
 
 
 @pytest.fixture(name="until")
@@ -263,6 +267,20 @@ def inngest_server(tmp_path_factory):
     server = Server(directory, keys=keys).start()
     yield server.url, keys
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def open_server(inngest_server, tmp_path_factory):
+    """The base URL of an Inngest server without keys, as for development."""
+    url, keys = inngest_server
+    if keys is None:
+        yield url
+    elif os.environ.get("ATLAS_TEST_INNGEST_URL"):
+        pytest.skip("the server under test has keys")
+    else:
+        server = Server(tmp_path_factory.mktemp("open")).start()
+        yield server.url
+        server.stop()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import hashlib
+import time
 
 import inngest
 import pytest
@@ -79,22 +80,36 @@ async def test_an_invalid_wait_expression_fails_the_run(dev_lab):
         assert "not a CEL expression" in dev_lab.output()
 
 
-async def test_a_missing_field_never_ends_a_wait(dev_lab, until):
-    @dev_lab.function()
+async def test_what_nobody_listens_for_is_not_said(dev_lab):
+    @dev_lab.function(retries=0)
     async def run(ctx):
-        await ctx.step.wait_for_event(
-            "wait",
-            event=dev_lab.event("decided"),
-            if_exp="async.data.case == event.data.case",
-            timeout=HOUR,
-        )
+        raise inngest.NonRetriableError("never again")
 
     async with dev_lab.running():
-        await dev_lab.send(data={})
-        await until(lambda: dev_lab.rows("SELECT 1 FROM pauses"))
-        await dev_lab.send("decided", {})
-        await dev_lab.send("decided", {"case": None})
-        assert dev_lab.statuses() == ["RUNNING"]
+        await dev_lab.send()
+        await dev_lab.until_ended()
+        assert dev_lab.rows("SELECT name FROM events") == [(dev_lab.event("go"),)]
+
+
+async def test_what_ended_long_ago_is_forgotten_at_the_next_start(dev_lab, until):
+    @dev_lab.function()
+    async def run(ctx):
+        await ctx.step.run("step", dev_lab.step("step"))
+
+    month = 31 * 86_400_000
+    seed = {"x-inngest-event-id-seed": f"{int(time.time() * 1000) - month},AAECAwQFBgcICQ=="}
+    async with dev_lab.running(), dev_lab.http() as http:
+        await http.post("/e/any", json={"name": dev_lab.event("go")}, headers=seed)
+        await dev_lab.send()
+        await dev_lab.until_ended(2)
+        old = "WHERE event_id = (SELECT min(event_id) FROM events)"
+        await dev_lab.engine.store.write(
+            lambda connection: connection.execute(f"UPDATE runs SET ended_at = ended_at - {month} {old}")
+        )
+    async with dev_lab.running():
+        await until(lambda: len(dev_lab.rows("SELECT 1 FROM runs")) == 1)
+        await until(lambda: len(dev_lab.rows("SELECT 1 FROM events")) == 1)
+        assert len(dev_lab.rows("SELECT 1 FROM memos")) == 1
 
 
 async def test_a_run_is_cancelled_by_hand_once(dev_lab, until):
@@ -118,27 +133,6 @@ async def test_a_run_is_cancelled_by_hand_once(dev_lab, until):
         await dev_lab.until_logged(run["run_id"])
         assert (await http.get(f"/v1/runs/{run['run_id']}")).json()["data"]["status"] == "Cancelled"
     assert "resumed" not in dev_lab.log
-
-
-@pytest.mark.parametrize("key", [None, "event.data.key"])
-async def test_concurrency_bounds_the_calls_in_flight(dev_lab, key):
-    now_running = {"a": 0, "b": 0}
-
-    @dev_lab.function(concurrency=[inngest.Concurrency(limit=2, key=key)])
-    async def run(ctx):
-        async def slow():
-            now_running[ctx.event.data["key"]] += 1
-            dev_lab.log.append(dict(now_running))
-            await asyncio.sleep(0.02)
-            now_running[ctx.event.data["key"]] -= 1
-
-        await ctx.step.run("slow", slow)
-
-    async with dev_lab.running():
-        await asyncio.gather(*[dev_lab.send(data={"key": "ab"[n % 2]}) for n in range(10)])
-        await dev_lab.until_ended(10)
-    together = max(entry["a"] + entry["b"] for entry in dev_lab.log)
-    assert together == (2 if key is None else 4)
 
 
 async def test_a_wait_costs_nothing_to_runs_that_wait_for_something_else(dev_lab, until):

@@ -117,35 +117,6 @@ async def test_a_configuration_that_is_not_supported_is_refused_by_name(dev_lab,
             pass
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"[[]]",
-        b'{"name":"a","data":{"n":NaN}}',
-        b'{"name":"a","data":{"t":"\\ud800"}}',
-        b'{"name":"a","ts":"now"}',
-        b'{"name":"a","ts":-1}',
-        b'{"name":"a","id":7}',
-        b'{"name":"' + b"n" * 513 + b'"}',
-        b'{"name":"a","data":{"t":"' + b"x" * 600_000 + b'"}}',
-        b'[{"name":"a"},{"name":""}]',
-        b"[" * 100_000,
-        b"[" + b'{"name":"a"},' * 5000 + b'{"name":"a"}]',
-        b" " * 17_000_000,
-    ],
-    ids=lambda body: body[:24].decode(),
-)
-async def test_events_that_do_not_fit_leave_no_trace(dev_lab, body):
-    note(dev_lab)
-    async with dev_lab.running(), dev_lab.http() as http:
-        answer = await http.post("/e/any", content=body)
-        assert (answer.status_code, answer.json()["status"]) == (400, 400)
-        assert answer.json()["error"]
-        assert dev_lab.rows("SELECT 1 FROM events") == []
-
-
 def test_keys_are_written_once_for_their_owner_only(tmp_path):
     keys, path = EngineKeys.load_or_draw(tmp_path / "keys.json"), tmp_path / "keys.json"
     assert not path.exists()
