@@ -32,8 +32,20 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     app.state.url = _url(settings.atlas_host, listener.getsockname()[1])
     sys.stdout.write(banner(app.state.url) + "\n")
     sys.stdout.flush()
+    logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
+    server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
+        if not server.started:
+            raise SystemExit(1)
+
+
+def in_one_sentence(record: logging.LogRecord) -> bool:
+    """Tell why the gateway does not start in the words of its own error, without a traceback."""
+    lines = record.getMessage().strip().splitlines()
+    if lines and lines[0].startswith("Traceback") and lines[-1].startswith("atlas."):
+        record.msg, record.args = "%s", (lines[-1].partition(": ")[2],)
+    return True
 
 
 class WithoutTraceback(logging.Filter):

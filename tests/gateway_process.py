@@ -50,6 +50,7 @@ class GatewayProcess:
         """Start it, and return when it answers."""
         with self.log.open("ab") as log:
             log.write(b"--- start ---\n")
+            log.flush()
             self._process = await self._spawn(log, self._environment | environment)
         await eventually(self._answers, seconds=START_SECONDS)
 

@@ -16,6 +16,7 @@ from atlas.engine.history import forget_ended
 from atlas.engine.keys import EngineKeys
 from atlas.engine.opcodes import apply_answer
 from atlas.engine.runs import fail_run
+from atlas.engine.schema import touch_store
 from atlas.engine.store import Store
 from atlas.engine.times import now
 from atlas.engine.transaction import Transaction
@@ -45,6 +46,7 @@ class Executor:
         self._transport = transport
         self._keys = keys
         self._woken = asyncio.Event()
+        self._unreadable = ""  # what was said last of a store that can't be read
         self._lanes: dict[int, str] = {}  # of the calls in flight, by queue item
         self._calls: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
@@ -76,15 +78,26 @@ class Executor:
     async def _run(self) -> None:
         while True:
             self._woken.clear()
-            try:
-                self._start_calls()
-                nap = self._fire_due()
-            except (sqlite3.Error, StoreFailed):
-                logger.exception("The store can't be read; trying again.")
-                nap = _STORE_PAUSE
+            nap = await self._look()
             alarm = asyncio.get_running_loop().call_later(nap, self._woken.set)
             await self._woken.wait()
             alarm.cancel()
+
+    async def _look(self) -> float:
+        """Begins what is due, unless it could not be kept; returns the seconds until the next look."""
+        try:
+            if self._store.problem is not None:
+                await self._store.write(touch_store)
+            self._start_calls()
+            return self._fire_due()
+        except StoreFailed:
+            return _STORE_PAUSE  # the store has told
+        except sqlite3.Error as error:
+            self._store.note(error)
+            if str(error) != self._unreadable:
+                logger.exception("The store can't be read; trying again.")
+            self._unreadable = str(error)
+            return _STORE_PAUSE
 
     def _start_calls(self) -> None:
         free = _MOST_CALLS - len(self._calls)
@@ -139,8 +152,7 @@ class Executor:
     async def _fire(self) -> None:
         try:
             await self._store.write(transact(fire_due, self._functions()))
-        except StoreFailed:
-            logger.exception("Pauses that are due could not be ended; trying again.")
+        except StoreFailed:  # the store has told
             await asyncio.sleep(_STORE_PAUSE)
             self.wake()
 
@@ -148,8 +160,7 @@ class Executor:
         while True:
             try:
                 has_more = await self._store.write(forget_ended)
-            except StoreFailed:
-                logger.exception("What ended long ago could not be forgotten; trying again later.")
+            except StoreFailed:  # the store has told; tried again later
                 has_more = False
             await asyncio.sleep(_STORE_PAUSE if has_more else _FORGET_EVERY)
 
@@ -158,7 +169,8 @@ class Executor:
             call = load_call(self._store.reader, item_id)
             if call is not None:
                 await self._carry_out(call)
-        except Exception:  # the item is still queued; without a pause it would be tried in a tight loop
+        except Exception as error:  # still queued; without a pause it would be tried in a tight loop
+            self._store.note(error)
             logger.exception("A call could not be carried out; trying again.")
             await asyncio.sleep(_STORE_PAUSE)
         finally:
@@ -181,6 +193,5 @@ class Executor:
         while True:
             try:
                 return await self._store.write(transact(work, self._functions()))
-            except StoreFailed:
-                logger.exception("An answer could not be stored; trying again.")
+            except StoreFailed:  # the store has told
                 await asyncio.sleep(_STORE_PAUSE)

@@ -16,11 +16,14 @@ class Served(Protocol):
     keys: EngineKeys | None
     store: Store
     functions: Mapping[str, Function]
-    is_running: bool
 
     @property
     def kind(self) -> str:
         """The server kind."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing goes on at the moment, or None."""
 
     async def register(self, body: dict[str, Any]) -> bool:
         """Replaces the functions of an app; tells whether that changed anything."""

@@ -63,8 +63,8 @@ def arm(description: str) -> None:
     when, number = description.split()
     connect = store.connect_store
 
-    def connect_mortal(path: Any) -> Any:
-        return MortalConnection(connect(path), when, int(number))
+    def connect_mortal(path: Any, **options: Any) -> Any:
+        return MortalConnection(connect(path, **options), when, int(number))
 
     store.connect_store = connect_mortal
 

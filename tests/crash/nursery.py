@@ -40,22 +40,27 @@ class Child:
 
 
 class ForkedGateway(GatewayProcess):
-    """A gateway whose processes are forked from a nursery, which `close` ends."""
+    """A gateway whose processes are forked from a nursery, which `open` starts and `close` ends."""
 
     _nursery: asyncio.subprocess.Process | None = None
 
+    async def open(self) -> None:
+        """Start the nursery, and return when it has imported everything."""
+        self._nursery = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(Path(__file__)), str(self.script)),
+            cwd=self.directory,
+            env=self._environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert self._nursery.stdout is not None
+        assert await asyncio.wait_for(self._nursery.stdout.readline(), START_SECONDS * 2) == b"ready\n"
+
     async def _spawn(self, log: Any, environment: dict[str, str]) -> Any:
-        if self._nursery is None:
-            self._nursery = await asyncio.create_subprocess_exec(
-                *(sys.executable, str(Path(__file__)), str(self.script)),
-                cwd=self.directory,
-                env=environment,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
+        assert self._nursery is not None
         assert self._nursery.stdin is not None and self._nursery.stdout is not None
         self._nursery.stdin.write(json.dumps([log.name, environment]).encode() + b"\n")
-        pid = int(await asyncio.wait_for(self._nursery.stdout.readline(), START_SECONDS * 2))
+        pid = int(await asyncio.wait_for(self._nursery.stdout.readline(), START_SECONDS))
         return Child(pid, self._nursery.stdout)
 
     async def close(self) -> None:
@@ -80,6 +85,7 @@ def main() -> None:
     import crash.crash_gateway as script
 
     script.import_everything()
+    print("ready", flush=True)
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:

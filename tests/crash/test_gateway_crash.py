@@ -56,6 +56,7 @@ async def crash(directory: Path, kills: int, seed: int) -> None:
     chance, deaths = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
     gateway = build_gateway(directory)
     load = GatewayLoad(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
+    await gateway.open()
     sending = asyncio.create_task(load.run())
     try:
         for _ in range(kills):
@@ -102,7 +103,7 @@ async def live_and_die(gateway: GatewayProcess, chance: random.Random) -> str:
 async def die_while_starting(gateway: GatewayProcess, *, seconds: float) -> None:
     """Kill it before it answers, or soon after."""
     starting = asyncio.create_task(gateway.start())
-    await asyncio.sleep(seconds)
+    await asyncio.sleep(seconds)  # at random: not for anything to happen
     await kill(gateway)
     with contextlib.suppress(AssertionError):
         await starting

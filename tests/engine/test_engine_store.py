@@ -26,12 +26,15 @@ async def test_two_engines_never_share_a_store(dev_lab):
 
 @pytest.mark.parametrize(
     ("statement", "reason"),
-    [("CREATE TABLE theirs (x)", "another program"), ("PRAGMA user_version = 99", "newer version")],
+    [
+        ("CREATE TABLE theirs (x)", "another program"),
+        ("PRAGMA application_id = 1096043589; PRAGMA user_version = 99", "newer version"),
+    ],
 )
 async def test_a_file_that_is_not_ours_is_refused_unchanged(tmp_path, statement, reason):
     path = tmp_path / "engine.db"
-    with sqlite3.connect(path) as connection:
-        connection.execute(statement)
+    connection = sqlite3.connect(path)
+    connection.executescript(statement)
     connection.close()
     before = path.read_bytes()
     with pytest.raises(EngineError, match=reason):
