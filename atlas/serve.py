@@ -1,6 +1,7 @@
 """Runs the app with uvicorn: binds first, so that what is printed is true, and ends promptly."""
 
 import logging
+import re
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 
 from atlas.settings import Settings
 
+OWN_ERROR = re.compile(r"^[ |]*atlas[.\w]*: (.+)$", re.MULTILINE)  # as a traceback ends, alone or in a group
 GRACE_SECONDS = 1  # open SSE streams never end by themselves
 
 
@@ -33,18 +35,15 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     sys.stdout.write(banner(app.state.url) + "\n")
     sys.stdout.flush()
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
-    server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
-        server.run(sockets=[listener])
-        if not server.started:
-            raise SystemExit(1)
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def in_one_sentence(record: logging.LogRecord) -> bool:
     """Tell why the gateway does not start in the words of its own error, without a traceback."""
-    lines = record.getMessage().strip().splitlines()
-    if lines and lines[0].startswith("Traceback") and lines[-1].startswith("atlas."):
-        record.msg, record.args = "%s", (lines[-1].partition(": ")[2],)
+    said = record.getMessage()
+    if "Traceback (most recent call last)" in said and (sentences := OWN_ERROR.findall(said)):
+        record.msg, record.args = "The gateway does not start: %s", (sentences[-1],)
     return True
 
 
