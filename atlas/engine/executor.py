@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import functools
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -157,12 +158,15 @@ class Executor:
             self.wake()
 
     async def _forget(self) -> None:
+        moment = now()
         while True:
             try:
-                has_more = await self._store.write(forget_ended)
+                has_more = await self._store.write(functools.partial(forget_ended, moment=moment))
             except StoreFailed:  # the store has told; tried again later
                 has_more = False
-            await asyncio.sleep(_STORE_PAUSE if has_more else _FORGET_EVERY)
+            pause = _STORE_PAUSE if has_more else _FORGET_EVERY
+            await asyncio.sleep(pause)
+            moment = forget_until(moment, clock=now(), elapsed=int(pause * 1000))
 
     async def _call(self, item_id: int) -> None:
         try:
@@ -195,3 +199,8 @@ class Executor:
                 return await self._store.write(transact(work, self._functions()))
             except StoreFailed:  # the store has told
                 await asyncio.sleep(_STORE_PAUSE)
+
+
+def forget_until(moment: int, *, clock: int, elapsed: int) -> int:
+    """Returns the moment to forget by: the clock's, unless it has run ahead of the time that has elapsed."""
+    return min(clock, moment + 2 * elapsed)  # twice: after a long sleep of the machine it catches up

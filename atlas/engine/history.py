@@ -2,16 +2,16 @@
 
 import sqlite3
 
-from atlas.engine.times import DAY, now
+from atlas.engine.times import DAY
 from atlas.engine.ulids import first_ulid
 
 KEPT = 30 * DAY
 _MOST = 1000
 
 
-def forget_ended(connection: sqlite3.Connection) -> bool:
-    """Deletes some of what ended long ago; tells whether there may be more."""
-    before = now() - KEPT
+def forget_ended(connection: sqlite3.Connection, moment: int) -> bool:
+    """Deletes some of what had ended long before a moment; tells whether there may be more."""
+    before = moment - KEPT
     ended = connection.execute(
         "SELECT run_id FROM runs WHERE ended_at < ? LIMIT ?", (before, _MOST)
     ).fetchall()
@@ -22,5 +22,5 @@ def forget_ended(connection: sqlite3.Connection) -> bool:
         " AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.event_id = events.event_id) LIMIT ?)",
         (first_ulid(before), _MOST),
     )
-    connection.execute("DELETE FROM skips WHERE until < ?", (now(),))
+    connection.execute("DELETE FROM skips WHERE until < ?", (moment,))
     return len(ended) == _MOST or events.rowcount == _MOST

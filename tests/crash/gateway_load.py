@@ -71,9 +71,7 @@ class GatewayLoad:
                 await asyncio.sleep(ROUND_SECONDS)
 
     async def _decide_some(self, client: httpx.AsyncClient) -> None:
-        for case_id in waiting_cases(self.gateway):
-            if case_id in self.held:
-                continue
+        for case_id in [each for each in waiting_cases(self.gateway) if each not in self.held][:20]:
             if case_id not in self.acknowledged and self.random.random() < 0.25:
                 self.held.add(case_id)
                 continue
@@ -102,6 +100,6 @@ def rows(gateway: GatewayProcess, statement: str, *values: Any) -> list[Any]:
 def waiting_cases(gateway: GatewayProcess) -> list[str]:
     """The references of the cases that wait for a person."""
     with contextlib.suppress(sqlite3.Error):  # between two gateways the file may be without its tables
-        query = "SELECT case_id FROM cases WHERE status = 'PENDING_REVIEW' ORDER BY opened_at LIMIT 200"
+        query = "SELECT case_id FROM cases WHERE status = 'PENDING_REVIEW' ORDER BY opened_at"
         return [case_id for (case_id,) in rows(gateway, query)]
     return []

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import socket
@@ -56,6 +57,7 @@ async def crash(directory: Path, kills: int, seed: int) -> None:
     chance, deaths = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
     gateway = build_gateway(directory)
     load = GatewayLoad(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
+    logging.getLogger("mcp.client").setLevel(logging.CRITICAL)  # whose connections break all the time
     await gateway.open()
     sending = asyncio.create_task(load.run())
     try:
