@@ -181,6 +181,19 @@ async def test_a_write_is_on_disk_before_it_counts(tmp_path: Path) -> None:
         assert await store.database.write(pragmas) == ["wal", 2]
 
 
+async def test_the_names_of_new_files_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite sees to what is in a file; that the directory has it is seen to at start."""
+    synced, fsync = [], os.fsync
+
+    def note_and_sync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_and_sync)
+    async with open_store(tmp_path / "data"):
+        assert {os.stat(path).st_ino for path in (tmp_path, tmp_path / "data")} <= set(synced)
+
+
 @pytest.mark.parametrize("act", ["write", "read"])
 async def test_an_error_does_not_repeat_the_values_of_a_statement(tmp_path: Path, act: str) -> None:
     """Errors are logged, and those of a step go to Inngest: arguments of a call must not be in them."""

@@ -1,6 +1,7 @@
 """The store belongs to one engine, is of one version, and never acknowledges what it could not write."""
 
 import asyncio
+import os
 import sqlite3
 
 import pytest
@@ -112,3 +113,21 @@ def _age(connection):
     connection.execute(
         "UPDATE events SET event_id = '0' || event_id WHERE event_id NOT IN (SELECT event_id FROM runs)"
     )
+
+
+async def test_what_is_committed_is_on_disk_and_so_are_the_names_of_new_files(tmp_path, monkeypatch):
+    """WAL with synchronous FULL keeps commits over a power failure, if the directory knows the file."""
+    synced, fsync = [], os.fsync
+
+    def note_and_sync(descriptor):
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_and_sync)
+    async with Engine(tmp_path / "engine.db", keys=None) as engine:
+        pragmas = [
+            await engine.store.write(lambda connection, name=name: connection.execute(name).fetchone()[0])
+            for name in ("PRAGMA journal_mode", "PRAGMA synchronous")
+        ]
+    assert pragmas == ["wal", 2]
+    assert tmp_path.stat().st_ino in synced
