@@ -1,22 +1,20 @@
-"""Runs a program whose clock a test sets: `python shifted_clock.py gateway`, or `atlas.engine --port …`.
+"""Runs `python -m atlas.engine` with a clock that a test sets.
 
-The file named by ATLAS_TEST_CLOCK holds by how many seconds its clock is wrong, and can change at any time.
+The file named by ATLAS_TEST_CLOCK holds by how many seconds the clock is wrong, and can change at any time.
 """
 
 import datetime
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-CLOCK = Path(os.environ.get("ATLAS_TEST_CLOCK", os.devnull))
 true_time = time.time
 
 
 def shifted_time() -> float:
     """What the clock shows."""
-    return true_time() + float(CLOCK.read_text() or 0)
+    return true_time() + float(Path(os.environ["ATLAS_TEST_CLOCK"]).read_text())
 
 
 class ShiftedDatetime(datetime.datetime):
@@ -35,22 +33,19 @@ def set_clock(path: Path, **wrong_by: float) -> None:
     fresh.rename(path)
 
 
-def main(program: str) -> None:
-    """Run the program."""
+def shift_clock() -> None:
+    """Let this process see the clock of the test."""
     time.time = shifted_time
     time.time_ns = lambda: int(shifted_time() * 1e9)
-    if program == "atlas.engine":
-        from atlas.engine.__main__ import main as run_engine
 
-        return run_engine()
-    import atlas.database
 
-    atlas.database.datetime = ShiftedDatetime  # type: ignore[misc]
-    from atlas.serve import serve
-    from gateway import app, settings
+def main() -> None:
+    """Run the engine."""
+    shift_clock()
+    from atlas.engine.__main__ import main as run_engine
 
-    return serve(app, settings, app.state.banner)
+    run_engine()
 
 
 if __name__ == "__main__":
-    main(sys.argv.pop(1) if len(sys.argv) > 1 else "gateway")
+    main()

@@ -1,4 +1,4 @@
-"""The gateway with tools that note on disk that they ran, and with moments at which the process kills itself.
+"""The gateway with tools that note on disk that they ran, a clock, and moments at which it kills itself.
 
 ATLAS_TEST_DIE names one: `commit 12`, while the case store commits for the twelfth time, or as mortal_gateway
 has it (`before atlas.execute Executor._call_tool`).
@@ -12,7 +12,9 @@ from pathlib import Path
 import sqlalchemy as sa
 from acceptance.mortal_gateway import arm
 from fastmcp import FastMCP
+from shifted_clock import ShiftedDatetime, shift_clock
 
+import atlas.database
 from atlas import tools
 from crash.mortal_engine import LONGEST_COMMIT, die_soon
 
@@ -29,8 +31,12 @@ def note(tool: str, n: int) -> None:
         os.close(descriptor)
 
 
+add_welfare_tools = tools.add_welfare_tools
+
+
 def add_noting_tools(server: FastMCP, office: tools.WelfareOffice) -> None:
-    """Offer a tool that needs nobody, and one for which a person decides."""
+    """Offer the office's tools, one more that needs nobody, and one for which a person decides."""
+    add_welfare_tools(server, office)
 
     @server.tool
     async def look(n: int) -> str:
@@ -70,6 +76,9 @@ def import_everything() -> None:
 def main() -> None:
     """Serve, and die as ATLAS_TEST_DIE says."""
     tools.add_welfare_tools = add_noting_tools
+    if "ATLAS_TEST_CLOCK" in os.environ:
+        shift_clock()
+        atlas.database.datetime = ShiftedDatetime  # type: ignore[misc]
     moment = os.environ.get("ATLAS_TEST_DIE", "")
     if moment.startswith("commit "):
         arm_commit(int(moment.split()[1]))
@@ -79,7 +88,3 @@ def main() -> None:
     from gateway import app, settings
 
     serve(app, settings, app.state.banner)
-
-
-if __name__ == "__main__":
-    main()

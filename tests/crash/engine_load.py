@@ -12,7 +12,6 @@ import httpx
 from crash.engine_app import Journal
 
 KINDS = ("two", "keyed", "parallel", "flaky", "sleeper", "waiter", "cancellable", "parent")
-MOST_UNFINISHED = 40
 
 
 @dataclass
@@ -22,6 +21,7 @@ class Load:
     url: str
     journal: Journal
     random: random.Random
+    most_unfinished: int
     is_over: bool = False
     acknowledged: dict[str, tuple[str, str]] = field(default_factory=dict)  # n: (kind, id of its event)
     posts: int = 0
@@ -31,7 +31,7 @@ class Load:
 
     async def run(self) -> None:
         """Send events until it is over, a bounded number of them unfinished at a time."""
-        gate, tasks = asyncio.Semaphore(MOST_UNFINISHED), []
+        gate, tasks = asyncio.Semaphore(self.most_unfinished), []
         async with httpx.AsyncClient(timeout=10) as client:
             while not self.is_over:
                 await gate.acquire()

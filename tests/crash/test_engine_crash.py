@@ -36,8 +36,9 @@ async def served(web: Any) -> Any:
         await task
 
 
-async def crash(directory: Path, kills: int, seed: int) -> None:
+async def crash(directory: Path, kills: int, *, load_at_once: int) -> None:
     """Kill an engine that often under load, and check everything that was acknowledged."""
+    seed = int(os.environ.get("ATLAS_TEST_SEED", time.time_ns() % 10_000))
     chance, journal = random.Random(seed), Journal()  # noqa: S311 - to be repeated
     engine = MortalEngine(directory, chance)
     await engine.start()
@@ -47,7 +48,7 @@ async def crash(directory: Path, kills: int, seed: int) -> None:
         api_base_url=engine.url,
         event_api_base_url=engine.url,
     )
-    load = Load(engine.url, journal, random.Random(seed + 1))  # noqa: S311 - to be repeated
+    load = Load(engine.url, journal, random.Random(seed + 1), load_at_once)  # noqa: S311 - to be repeated
     try:
         async with served(build_app(client, journal)) as url, httpx.AsyncClient() as http:
             assert (await http.put(f"{url}/api/inngest")).json()["ok"]
@@ -137,11 +138,11 @@ def check_memos(directory: Path, load: Load) -> None:
 
 async def test_an_engine_killed_a_few_times_under_load_loses_nothing(tmp_path: Path) -> None:
     """Every event runs its function once to the end, every memo is made once, every wait lasts."""
-    await crash(tmp_path, kills=5, seed=int(os.environ.get("ATLAS_TEST_SEED", time.time_ns() % 10_000)))
+    await crash(tmp_path, kills=3, load_at_once=12)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 async def test_an_engine_killed_300_times_under_load_loses_nothing(tmp_path: Path) -> None:
     """The same, long enough to hit the rare moments."""
-    await crash(tmp_path, kills=300, seed=int(os.environ.get("ATLAS_TEST_SEED", time.time_ns() % 10_000)))
+    await crash(tmp_path, kills=300, load_at_once=30)

@@ -16,9 +16,8 @@ from gateway_process import ROOT, GatewayProcess, eventually, outcome, text_of
 
 from atlas import ledger
 from crash.gateway_load import GatewayLoad, rows, waiting_cases
-from crash.nursery import ForkedGateway
+from crash.nursery import ForkedGateway, Nursery
 
-SCRIPT = Path(__file__).parent / "crash_gateway.py"
 POLICY = """
 [[rule]]
 tool = "look"
@@ -42,23 +41,20 @@ MOMENTS = (
 DEATH_SECONDS = 4.0
 
 
-def build_gateway(directory: Path) -> ForkedGateway:
+def build_gateway(directory: Path, nursery: Nursery) -> ForkedGateway:
     """A gateway that is not started yet, on a port that it keeps."""
     policy = directory / "policy.toml"
     policy.write_text(POLICY)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    settings = {"ATLAS_PORT": str(port), "ATLAS_POLICY": str(policy), "PYTHONPATH": f"{ROOT}:{ROOT}/tests"}
-    return ForkedGateway(directory, script=SCRIPT, **settings)
+    return ForkedGateway(directory, nursery, ATLAS_PORT=str(port), ATLAS_POLICY=str(policy))
 
 
-async def crash(directory: Path, kills: int, seed: int) -> None:
+async def crash(gateway: ForkedGateway, kills: int, seed: int) -> None:
     """Kill a gateway that often under load, and compare tools, cases and ledger."""
     chance, deaths = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
-    gateway = build_gateway(directory)
     load = GatewayLoad(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
     logging.getLogger("mcp.client").setLevel(logging.CRITICAL)  # whose connections break all the time
-    await gateway.open()
     sending = asyncio.create_task(load.run())
     try:
         for _ in range(kills):
@@ -78,7 +74,6 @@ async def crash(directory: Path, kills: int, seed: int) -> None:
         sending.cancel()
         with contextlib.suppress(AssertionError):
             await gateway.kill()
-        await gateway.close()
     print(report(gateway, load, deaths, seed))
     check_records(gateway, load)
 
@@ -191,13 +186,17 @@ def seed_of_test() -> int:
     return int(os.environ.get("ATLAS_TEST_SEED", time.time_ns() % 10_000))
 
 
-async def test_a_gateway_killed_a_few_times_under_load_executes_nothing_twice(tmp_path: Path) -> None:
+async def test_a_gateway_killed_a_few_times_under_load_executes_nothing_twice(
+    tmp_path: Path, nursery: Nursery
+) -> None:
     """Killed anywhere, in commits, at the moments of the path: tools, cases and ledger agree in the end."""
-    await crash(tmp_path, kills=5, seed=seed_of_test())
+    await crash(build_gateway(tmp_path, nursery), kills=3, seed=seed_of_test())
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-async def test_a_gateway_killed_300_times_under_load_executes_nothing_twice(tmp_path: Path) -> None:
+async def test_a_gateway_killed_300_times_under_load_executes_nothing_twice(
+    tmp_path: Path, nursery: Nursery
+) -> None:
     """The same, long enough to hit the rare moments."""
-    await crash(tmp_path, kills=300, seed=seed_of_test())
+    await crash(build_gateway(tmp_path, nursery), kills=300, seed=seed_of_test())

@@ -22,7 +22,7 @@ def shifted(start_server, monkeypatch, tmp_path):
     start = subprocess.Popen
 
     def start_shifted(command, **options):
-        return start([sys.executable, "tests/shifted_clock.py", "atlas.engine", *command[3:]], **options)
+        return start([sys.executable, "tests/shifted_clock.py", *command[3:]], **options)
 
     monkeypatch.setattr(subprocess, "Popen", start_shifted)
     return start_server(), clock

@@ -1,28 +1,11 @@
 """The clock jumps while the gateway runs and over a restart: nothing is lost or hurried."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-from gateway_process import ROOT, GatewayProcess, call, eventually, outcome, reference_in, status_of, text_of
+from gateway_process import GatewayProcess, call, eventually, outcome, reference_in, status_of, text_of
 from shifted_clock import set_clock
 
 from atlas import ledger
 
 CHANGE = "modify_welfare_record"
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
-    """A gateway whose clock the test sets."""
-    clock = tmp_path / "clock"
-    set_clock(clock)
-    process = GatewayProcess(
-        tmp_path, script=ROOT / "tests" / "shifted_clock.py", ATLAS_TEST_CLOCK=str(clock)
-    )
-    await process.start()
-    yield process
-    await process.kill()
 
 
 async def hold_call(gateway: GatewayProcess, amount: int) -> str:
