@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import os
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from acceptance.mortal_gateway import arm
@@ -57,12 +58,15 @@ def arm_commit(number: int) -> None:
     """Die while the case store commits for that time."""
     left = [number]
 
-    def begin_to_die(connection: sa.Connection) -> None:
-        left[0] -= 1
+    def count(statement: str) -> None:
+        left[0] -= statement == "COMMIT"
         if left[0] == 0:
-            die_soon(LONGEST_COMMIT * os.getpid() % 100 / 100)
+            die_soon(LONGEST_COMMIT * (os.getpid() % 100) / 100)
 
-    sa.event.listen(sa.Engine, "commit", begin_to_die)
+    def trace(connection: Any, entry: Any) -> None:
+        connection.set_trace_callback(count)
+
+    sa.event.listen(sa.Engine, "connect", trace)
 
 
 def import_everything() -> None:
