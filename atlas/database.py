@@ -4,9 +4,10 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -19,10 +20,12 @@ from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.commits import Change, Writer
-from atlas.errors import DataDirectoryInUse
+from atlas.errors import DatabaseUnusable, DataDirectoryInUse
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 READERS = 2
+LONGEST_LOOK = 2.0  # seconds for a look at the whole file at start; of a larger one the rest is found later
+DAMAGED = ("malformed", "not a database")  # how SQLite says that a file is; Python 3.10 has no error codes
 
 Result = TypeVar("Result")
 
@@ -111,15 +114,21 @@ class Database:
         self.directory = directory
         self.path = directory / "atlas.db"
         self._lock_file: int | None = None
+        self.problem: str | None = None  # why the last change could not be kept, in SQLite's words
 
     async def open(self) -> None:
         """Take the directory for this process, bring the tables up to date, connect.
 
-        Raises DataDirectoryInUse while another gateway holds the directory.
+        Raises DataDirectoryInUse while another gateway holds the directory, and DatabaseUnusable.
         """
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_file = lock_directory(self.directory)
-        await asyncio.to_thread(migrate, self.path)
+        try:
+            await asyncio.to_thread(_make_ready, self.path)
+        except BaseException:
+            os.close(self._lock_file)
+            self._lock_file = None
+            raise
         # Errors without the values: they are logged, and a failed step tells its error to Inngest.
         self._writer = sa.create_engine(f"sqlite:///{self.path}", hide_parameters=True)
         self._reader = sa.create_engine(
@@ -146,11 +155,34 @@ class Database:
 
         Once handed over it is carried to its end, also when the caller is cancelled.
         """
-        return await self._changes.write(work)
+        with self._noting_problems():
+            result = await self._changes.write(work)
+        if not _is_damage(self.problem):
+            self.problem = None
+        return result
 
     async def write_ahead(self, work: Callable[[Connection], Result]) -> Change[Result]:
         """The same, but return when others see the changes, which the disk will have a moment later."""
-        return await self._changes.write_ahead(work)
+        with self._noting_problems():
+            return await self._changes.write_ahead(work)
+
+    async def check(self) -> str | None:
+        """Why the file cannot be read or written at the moment, or None; what has failed is tried again."""
+        with suppress(sa.exc.DBAPIError), self._noting_problems():
+            await self.read(lambda connection: connection.exec_driver_sql("SELECT 1 FROM cases").first())
+            if self.problem is not None:
+                await self.write(_touch)
+        return self.problem
+
+    @contextmanager
+    def _noting_problems(self) -> Iterator[None]:
+        """Remember an error of the file; one of a statement, such as a broken constraint, is none."""
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            if isinstance(error.orig, sqlite3.OperationalError) or _is_damage(str(error.orig)):
+                self.problem = str(error.orig)
+            raise
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run work on a connection that sees what was written before."""
@@ -163,6 +195,56 @@ class Database:
                 return work(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._read_threads, reading)
+
+
+def _make_ready(path: Path) -> None:
+    """Look at a file that is there, without changing it, then bring its tables up to date."""
+    try:
+        if path.exists() and path.stat().st_size:
+            _examine(path)
+        elif (path.parent / "engine.db").exists():
+            raise DatabaseUnusable(path=path, reason="it is missing or empty, and was not before")
+        migrate(path)
+        _keep_names(path.parent)
+    except sa.exc.DBAPIError as error:
+        raise DatabaseUnusable(path=path, reason=error.orig) from error
+    except sqlite3.Error as error:
+        raise DatabaseUnusable(path=path, reason=error) from error
+
+
+def _examine(path: Path) -> None:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    end = time.monotonic() + LONGEST_LOOK
+    connection.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+    try:
+        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.OperationalError:
+        if time.monotonic() < end:
+            raise
+        found = "ok"
+    finally:
+        connection.close()
+    if found != "ok":
+        raise DatabaseUnusable(path=path, reason="it is damaged: " + found.replace("\n", " "))
+
+
+def _keep_names(directory: Path) -> None:
+    """Have the disk keep that a directory and its files are there: SQLite does so for what is in them."""
+    for place in (directory, directory.absolute().parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _is_damage(problem: str | None) -> bool:
+    return any(sign in (problem or "") for sign in DAMAGED)
+
+
+def _touch(connection: Connection) -> None:
+    """Write what is there already, to find out whether anything can be written."""
+    connection.exec_driver_sql("PRAGMA user_version = 0")
 
 
 def lock_directory(directory: Path) -> int:

@@ -90,5 +90,9 @@ class DataDirectoryInUse(AtlasError):
     """Another gateway works on the data directory {path}; one directory serves one gateway."""
 
 
+class DatabaseUnusable(AtlasError):
+    """The database {path} cannot be used: {reason}. Nothing was changed; put a backup of it in its place."""
+
+
 class LedgerBroken(AtlasError):
     """Ledger entry {seq} does not verify: {reason}"""

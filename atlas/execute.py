@@ -7,6 +7,7 @@ is taken on the very object that FastMCP runs; what a server does behind its def
 import asyncio
 import json
 import logging
+import sqlite3
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from fastmcp.tools import InputRequiredToolResult, Tool
 from fastmcp.utilities.versions import VersionSpec
 from mcp.types import CallToolResult, InputRequiredResult
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 
 from atlas import ledger
 from atlas.assess import tool_facts
@@ -46,6 +48,7 @@ from atlas.upstreams import unknown_tool
 from atlas.waiting import WaitingAgents
 
 SHUTDOWN_SECONDS = 1.5
+AGAIN_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -151,9 +154,20 @@ class Executor:
                 detail = f"The tool did not answer within {self._seconds:g} seconds."
                 return await self._abandon(case_id, detail)
             self._unrecorded[case_id] = outcome
-        case = await self._record(case_id, self._unrecorded[case_id])
+        case = await self._keep(case_id, self._unrecorded[case_id])
         del self._unrecorded[case_id]
         return case
+
+    async def _keep(self, case_id: str, outcome: Outcome) -> Case:
+        # What a tool did is done, and its run may fail before a full disk has room or a locked file is free.
+        while True:
+            try:
+                return await self._record(case_id, outcome)
+            except DBAPIError as error:
+                if not isinstance(error.orig, sqlite3.OperationalError):
+                    raise
+                logger.error("The outcome of %s cannot be kept yet: %s", case_id, error.orig)
+                await asyncio.sleep(AGAIN_SECONDS)
 
     async def _claim(self, case_id: str) -> Case:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-import sqlalchemy as sa
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import __version__
 from atlas.assessors.guard import Guard
@@ -61,7 +59,7 @@ def add_health(
             "engine": _part(server.name, server.health() or courier.problem),
             "assessor": _assessor_part(policy, model),
             "policy": _policy_part(policy),
-            "database": _part("sqlite", await _database_problem(database)),
+            "database": _part("sqlite", await database.check()),
         }
         is_ready = all(part["ok"] for part in parts.values())
         # Not among the parts: a server that is missing takes its own tools away, and nothing else.
@@ -85,16 +83,6 @@ def _assessor_part(policy: PolicyInForce, model: Guard | None) -> dict[str, Any]
     # Not ok only while it rests: if nobody called the gateway for its sake, it would never be asked again.
     problem = {"problem": model.problem} if model.problem else {}
     return {"name": model.assessor.name, "ok": not model.is_resting} | problem
-
-
-async def _database_problem(database: Database) -> str | None:
-    try:
-        await database.read(
-            lambda connection: connection.execute(sa.text("SELECT 1 FROM cases LIMIT 1")).first()
-        )
-    except SQLAlchemyError as error:
-        return type(error).__name__
-    return None
 
 
 def banner(

@@ -96,9 +96,7 @@ class InngestServer:
 
     def health(self) -> str | None:
         """Why the workflow does not run at the moment, or None."""
-        if self._engine is not None and not self._engine.is_running:
-            return "the embedded engine has stopped"
-        return self.problem
+        return (self._engine.problem if self._engine is not None else None) or self.problem
 
     @asynccontextmanager
     async def _embedded(self, app: ASGIApp) -> AsyncIterator[Engine]:

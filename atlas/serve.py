@@ -1,6 +1,7 @@
 """Runs the app with uvicorn: binds first, so that what is printed is true, and ends promptly."""
 
 import logging
+import re
 import signal
 import socket
 import sys
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 
 from atlas.settings import Settings
 
+OWN_ERROR = re.compile(r"^[ |]*atlas[.\w]*: (.+)$", re.MULTILINE)  # as a traceback ends, alone or in a group
 GRACE_SECONDS = 1  # open SSE streams never end by themselves
 
 
@@ -32,8 +34,17 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     app.state.url = _url(settings.atlas_host, listener.getsockname()[1])
     sys.stdout.write(banner(app.state.url) + "\n")
     sys.stdout.flush()
+    logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def in_one_sentence(record: logging.LogRecord) -> bool:
+    """Tell why the gateway does not start in the words of its own error, without a traceback."""
+    said = record.getMessage()
+    if "Traceback (most recent call last)" in said and (sentences := OWN_ERROR.findall(said)):
+        record.msg, record.args = "The gateway does not start: %s", (sentences[-1],)
+    return True
 
 
 class WithoutTraceback(logging.Filter):

@@ -50,15 +50,14 @@ class GatewayProcess:
         """Start it, and return when it answers."""
         with self.log.open("ab") as log:
             log.write(b"--- start ---\n")
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                str(self.script),
-                cwd=self.directory,
-                env=self._environment | environment,
-                stdout=log,
-                stderr=log,
-            )
+            log.flush()
+            self._process = await self._spawn(log, self._environment | environment)
         await eventually(self._answers, seconds=START_SECONDS)
+
+    async def _spawn(self, log: Any, environment: dict[str, str]) -> Any:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, str(self.script), cwd=self.directory, env=environment, stdout=log, stderr=log
+        )
 
     def leave_to_env_file(self, name: str) -> None:
         """Do not set a variable, so that the gateway takes it from the .env of its directory."""
@@ -93,6 +92,11 @@ class GatewayProcess:
         """The operating system's number of the process."""
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is known to have ended."""
+        return self._process is None or self._process.returncode is not None
 
     async def ended(self) -> int:
         """Wait until it ends by itself and return its exit status."""

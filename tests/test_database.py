@@ -1,5 +1,6 @@
 """The database file: migrations, the lock on its directory, what its errors say, queries that stay quick."""
 
+import os
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +18,7 @@ import atlas.tools  # noqa: F401  (describes its table)
 from atlas.case_tables import cases
 from atlas.cases import _NEWEST, _SAME, add_outcome, insert_case, read_approvals, read_case
 from atlas.database import Database, Prepared, metadata, migrate, now
-from atlas.errors import DataDirectoryInUse
+from atlas.errors import DatabaseUnusable, DataDirectoryInUse
 from atlas.models import Outcome
 
 
@@ -116,6 +117,44 @@ async def test_only_its_owner_can_read_the_data(tmp_path: Path) -> None:
         assert (tmp_path / "data" / "atlas.db").stat().st_mode & 0o077 == 0
 
 
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "scribbled over": lambda path: path.write_bytes(path.read_bytes()[:8192] + os.urandom(65536)),
+    "without its header": lambda path: path.write_bytes(os.urandom(100) + path.read_bytes()[100:]),
+    "cut off": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "a text": lambda path: path.write_text("not a database\n" * 1000),
+    "empty": lambda path: os.truncate(path, 0),
+    "missing": lambda path: path.unlink(),
+}
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """What is in the files of the database, but for the one that is made from the others."""
+    files = {path.name: path.read_bytes() for path in directory.glob("atlas.db*")}
+    return {name: content for name, content in files.items() if content and not name.endswith("-shm")}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_database_is_refused_in_a_sentence_and_left_as_it_is(
+    tmp_path: Path, damage: str
+) -> None:
+    """A backup can be put in its place; an empty or missing one is only right at the very first start."""
+    async with open_store(tmp_path) as store:
+        await open_case(store)
+    (tmp_path / "engine.db").touch()  # the engine's, which is made after the first atlas.db
+    whole = (tmp_path / "atlas.db").read_bytes()
+    DAMAGES[damage](tmp_path / "atlas.db")
+    before = contents(tmp_path)
+    with pytest.raises(
+        DatabaseUnusable, match=r"atlas\.db cannot be used: .* put a backup of it in its place"
+    ):
+        async with open_store(tmp_path):
+            pass
+    assert contents(tmp_path) == before
+    (tmp_path / "atlas.db").write_bytes(whole)
+    async with open_store(tmp_path) as store:
+        assert len(await store.select()) == 1
+
+
 async def test_finding_the_cases_of_a_call_uses_an_index(tmp_path: Path) -> None:
     """A hundred thousand waiting cases must not slow down a new call, nor as many finished ones."""
     async with open_store(tmp_path) as store:
@@ -140,6 +179,19 @@ async def test_a_write_is_on_disk_before_it_counts(tmp_path: Path) -> None:
             return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
 
         assert await store.database.write(pragmas) == ["wal", 2]
+
+
+async def test_the_names_of_new_files_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite sees to what is in a file; that the directory has it is seen to at start."""
+    synced, fsync = [], os.fsync
+
+    def note_and_sync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_and_sync)
+    async with open_store(tmp_path / "data"):
+        assert {os.stat(path).st_ino for path in (tmp_path, tmp_path / "data")} <= set(synced)
 
 
 @pytest.mark.parametrize("act", ["write", "read"])

@@ -394,6 +394,35 @@ async def test_an_answer_that_could_not_be_recorded_is_recorded_by_the_next_atte
         assert shop.calls == ["a"]
 
 
+async def test_an_outcome_is_held_until_a_full_disk_has_room_for_it(tmp_path: Path) -> None:
+    """However long that takes: the tool has run, and its answer is known."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.approved("wait_for_release", "x" * 200_000)
+        request = asyncio.create_task(shop.executor.execute(case.case_id))
+        while not shop.calls:
+            await asyncio.wait({request}, timeout=0.01)
+        await limit_pages(shop, int(await pragma(shop, "page_count")))
+        shop.release.set()
+        while shop.store.database.problem is None:
+            await asyncio.wait({request}, timeout=0.01)
+        assert shop.store.database.problem == "database or disk is full" and not request.done()
+        await limit_pages(shop, 1_000_000)
+        assert (await asyncio.wait_for(request, 20)).status is Status.EXECUTED
+        assert shop.actions().count("execute.started") == 1
+
+
+async def pragma(shop: Workshop, text: str) -> Any:
+    """What the writing connection of the store answers."""
+    return await shop.store.database.write(
+        lambda connection: connection.exec_driver_sql(f"PRAGMA {text}").scalar()
+    )
+
+
+async def limit_pages(shop: Workshop, count: int) -> None:
+    """Let the file grow to so many pages, as a disk of that size would."""
+    await pragma(shop, f"max_page_count = {count}")
+
+
 async def test_unfinished_business_is_waited_for_at_the_end_but_not_for_long(tmp_path: Path) -> None:
     """Closing returns although a tool hangs."""
     async with workshop(tmp_path) as shop:

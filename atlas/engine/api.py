@@ -87,9 +87,9 @@ class _Api:
         return self._respond_text(found, lambda _: "{" + write + "}")
 
     async def report_health(self, request: Request) -> Response:
-        status = 200 if self._engine.is_running else 503
-        message = "OK" if status == 200 else "stopped"
-        return self._respond(status, {"status": status, "message": message, "version": VERSION})
+        problem = self._engine.problem
+        status = 200 if problem is None else 503
+        return self._respond(status, {"status": status, "message": problem or "OK", "version": VERSION})
 
     async def describe(self, request: Request) -> Response:
         # SDKs look here for a Dev Server; Inngest's other servers have nothing here either.
@@ -102,6 +102,7 @@ class _Api:
         return self._respond(200, {"version": VERSION, "functions": functions, "handlers": []})
 
     async def report_error(self, request: Request, error: Exception) -> Response:
+        self._engine.store.note(error)
         return self._respond(500, {"ids": [], "status": 500, "error": str(error)})
 
     def _read(self, request: Request, statement: str) -> list[tuple[str, ...]] | None:

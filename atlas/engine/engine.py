@@ -50,6 +50,13 @@ class Engine:
         """The server kind apps are told: `dev` without keys, else `cloud`."""
         return "dev" if self.keys is None else "cloud"
 
+    @property
+    def problem(self) -> str | None:
+        """Why nothing goes on at the moment, in a sentence, or None."""
+        if not self.is_running:
+            return "The engine has stopped."
+        return self.store.damage or self.store.problem
+
     async def __aenter__(self) -> "Engine":
         await self.store.open()
         try:

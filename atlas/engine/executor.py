@@ -19,6 +19,7 @@ from atlas.engine.history import History
 from atlas.engine.keys import EngineKeys
 from atlas.engine.opcodes import apply_answer
 from atlas.engine.runs import AFTER_WHAT_IS_NEW, AT_ONCE, fail_run
+from atlas.engine.schema import touch_store
 from atlas.engine.store import Store
 from atlas.engine.times import now
 from atlas.engine.transaction import Transaction
@@ -61,6 +62,7 @@ class Executor:
         self._keys = keys
         self._history = history
         self._woken = asyncio.Event()
+        self._unreadable = ""  # what was said last of a store that can't be read
         self._lanes: dict[int, str] = {}  # of the calls in flight, by queue item
         self._timed_out: dict[int, float] = {}  # when those of runs whose time ran out were begun
         self._calls: set[asyncio.Task[None]] = set()
@@ -93,15 +95,27 @@ class Executor:
     async def _run(self) -> None:
         while True:
             self._woken.clear()
-            try:
-                self._start_calls()
-                nap = min(self._fire_due(), _MOMENT) if self._timed_out else self._fire_due()
-            except (sqlite3.Error, StoreFailed):
-                logger.exception("The store can't be read; trying again.")
-                nap = _STORE_PAUSE
+            nap = await self._look()
             alarm = asyncio.get_running_loop().call_later(nap, self._woken.set)
             await self._woken.wait()
             alarm.cancel()
+
+    async def _look(self) -> float:
+        """Begins what is due, unless it could not be kept; returns the seconds until the next look."""
+        try:
+            if self._store.problem is not None:
+                await self._store.write(touch_store)
+            self._start_calls()
+            nap = self._fire_due()
+            return min(nap, _MOMENT) if self._timed_out else nap
+        except StoreFailed:
+            return _STORE_PAUSE  # the store has told
+        except sqlite3.Error as error:
+            self._store.note(error)
+            if str(error) != self._unreadable:
+                logger.exception("The store can't be read; trying again.")
+            self._unreadable = str(error)
+            return _STORE_PAUSE
 
     def _start_calls(self) -> None:
         free = _MOST_CALLS - len(self._calls)
@@ -171,8 +185,7 @@ class Executor:
         try:
             await self._store.write(transact(fire_due, self._functions()))
             rest = time.monotonic() - begun  # where very many are due others get their turn in between
-        except StoreFailed:
-            logger.exception("Pauses that are due could not be ended; trying again.")
+        except StoreFailed:  # the store has told
             rest = _STORE_PAUSE
         await asyncio.sleep(rest)
         self.wake()
@@ -182,8 +195,7 @@ class Executor:
             begun = time.monotonic()
             try:
                 has_more = await self._store.write(self._history.forget_some)
-            except StoreFailed:
-                logger.exception("What ended long ago could not be forgotten; trying again later.")
+            except StoreFailed:  # the store has told; tried again later
                 has_more = False
             took = time.monotonic() - begun
             await asyncio.sleep(took * _REST if has_more else self._history.pause)
@@ -193,7 +205,8 @@ class Executor:
             call = load_call(self._store.reader, item_id)
             if call is not None:
                 await self._carry_out(call)
-        except Exception:  # the item is still queued; without a pause it would be tried in a tight loop
+        except Exception as error:  # still queued; without a pause it would be tried in a tight loop
+            self._store.note(error)
             logger.exception("A call could not be carried out; trying again.")
             await asyncio.sleep(_STORE_PAUSE)
         finally:
@@ -215,6 +228,5 @@ class Executor:
         while True:
             try:
                 return await self._store.write(transact(work, self._functions()))
-            except StoreFailed:
-                logger.exception("An answer could not be stored; trying again.")
+            except StoreFailed:  # the store has told
                 await asyncio.sleep(_STORE_PAUSE)

@@ -7,6 +7,7 @@ received before: both are kept for a day, however short the while.
 
 import datetime
 import sqlite3
+import time
 
 from atlas.engine.times import DAY, now
 
@@ -24,10 +25,11 @@ class History:
         self._retention = int(retention.total_seconds() * 1000)
         self.pause = min(_LONGEST_PAUSE, max(1.0, retention.total_seconds() / 10))  # between two sweeps
         self._looked_at = _FROM_THE_BEGINNING  # the event up to which the present sweep has come
+        self._moment, self._read_at = now(), time.monotonic()
 
     def forget_some(self, connection: sqlite3.Connection) -> bool:
         """Deletes some of what ended long ago; tells whether there may be more."""
-        moment = now()
+        moment = self._tell_time()
         # Each of them, though one may have found more already.
         return any(
             [
@@ -36,6 +38,12 @@ class History:
                 _forget_skips(connection, moment),
             ]
         )
+
+    def _tell_time(self) -> int:
+        begun, self._read_at = self._read_at, time.monotonic()
+        elapsed = int((self._read_at - begun) * 1000)
+        self._moment = forget_until(self._moment, clock=now(), elapsed=elapsed)
+        return self._moment
 
     def _forget_events(self, connection: sqlite3.Connection, before: int) -> bool:
         # Onwards from where it stopped: the events of all that waits are not looked at again for each step.
@@ -50,6 +58,11 @@ class History:
         has_more = len(window) == _MOST_EVENTS
         self._looked_at = window[-1][:2] if has_more else _FROM_THE_BEGINNING
         return has_more
+
+
+def forget_until(moment: int, *, clock: int, elapsed: int) -> int:
+    """Returns the moment to forget by: the clock's, unless it has run ahead of the time that has elapsed."""
+    return min(clock, moment + 2 * elapsed)  # twice: after a long sleep of the machine it catches up
 
 
 def _forget_runs(connection: sqlite3.Connection, before: int) -> bool:

@@ -1,14 +1,20 @@
 """The tables of the store, and opening its file: ours, of this version, and of no other engine."""
 
+import contextlib
 import fcntl
 import os
 import pathlib
 import sqlite3
+import time
 
 from atlas.engine.errors import StoreInUse, StoreUnusable
 
 APPLICATION_ID = 0x41544C45  # "ATLE" in the header of the file says whose it is
 VERSION = 1
+
+_DIGITS = 20
+_BUSY = 2  # seconds that another process may have the file locked; senders of events wait about five
+_LONGEST_LOOK = 2.0  # seconds
 
 # due_at of the queue is 0 for what is due at once: it must not wait when the clock is set back. It is -1 for
 # what goes on because time ran out, of which there may be very much at once: what is new goes first.
@@ -51,9 +57,11 @@ CREATE TABLE skips (
 ) WITHOUT ROWID;
 CREATE INDEX skips_until ON skips (until);
 """
-# Made where they are missing: an engine that does not know of them keeps them all the same.
-LATER_INDEXES = """
+# Made where they are missing: an engine that does not know of them keeps the index all the same.
+# The commits are counted: what was acknowledged must be among them when the file is opened again.
+LATER = """
 CREATE INDEX IF NOT EXISTS events_received ON events (received_at);
+CREATE TABLE IF NOT EXISTS commits (number INTEGER NOT NULL);
 """
 
 
@@ -68,41 +76,99 @@ def lock_store(path: pathlib.Path) -> int:
     return descriptor
 
 
-def connect_store(path: pathlib.Path) -> sqlite3.Connection:
-    """Returns a connection that commits to disk, tables made; raises StoreUnusable for a foreign file."""
+def connect_store(path: pathlib.Path, *, acknowledged: int) -> sqlite3.Connection:
+    """Returns a connection that commits to disk, after the file was made, or looked at and found whole.
+
+    Raises StoreUnusable, and leaves the file as it is, for one that is not ours, damaged, or without some of
+    the commits that were acknowledged.
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(path, isolation_level=None, timeout=5, cached_statements=256)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreUnusable(f"{path} can't be opened: {error}.") from error
-    try:
-        _check_owner(connection, path)
+        if path.exists():
+            _examine(path, acknowledged)
+        else:
+            _create(path, acknowledged)
+        connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY, cached_statements=256)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        _create_tables(connection)
-    except sqlite3.Error as error:
-        connection.close()
-        raise StoreUnusable(f"{path} can't be used as a store: {error}.") from error
-    except StoreUnusable:
-        connection.close()
-        raise
+        for statement in LATER.split(";"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO commits SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM commits)")
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnusable(f"{path} can't be used as a store: {error}. {_remedy(path)}") from error
     return connection
 
 
 def connect_reader(path: pathlib.Path) -> sqlite3.Connection:
     """Returns a connection that can only read what has been committed."""
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=5
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY
     )
     connection.execute("PRAGMA query_only = ON")
     return connection
 
 
+def touch_store(connection: sqlite3.Connection) -> None:
+    """Writes what is there already, to find out whether anything can be written."""
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def read_acknowledged(lock: int) -> int:
+    """Returns the number of the last commit that was acknowledged, which the lock's file holds."""
+    text = os.pread(lock, _DIGITS, 0)
+    return int(text) if text.isdigit() else 0
+
+
+def write_acknowledged(lock: int, number: int) -> None:
+    """Notes that a commit is on disk; the note itself survives the process, if not the power."""
+    with contextlib.suppress(OSError):  # an older note only finds less
+        os.pwrite(lock, b"%0*d" % (_DIGITS, number), 0)
+
+
+def count_commit(connection: sqlite3.Connection) -> int:
+    """Numbers the commit that is under way."""
+    (number,) = connection.execute("UPDATE commits SET number = number + 1 RETURNING number").fetchone()
+    return int(number)
+
+
+def _create(path: pathlib.Path, acknowledged: int) -> None:
+    """Makes the file under another name first, so that a file of that name is always whole."""
+    if acknowledged or path.with_name(path.name + "-wal").exists():
+        raise StoreUnusable(f"{path} is missing, and what belongs to it is still there. {_remedy(path)}")
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+        connection.executescript(f"BEGIN; {TABLES} {LATER} COMMIT")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    temporary.rename(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _examine(path: pathlib.Path, acknowledged: int) -> None:
+    """Looks at the file without a chance to change it, which opening it for writing could."""
+    if path.stat().st_size == 0:
+        raise StoreUnusable(f"{path} is empty, and was not when it was made. {_remedy(path)}")
+    with contextlib.closing(connect_reader(path)) as reader:
+        _check_owner(reader, path)
+        damage = _find_damage(reader)
+        if damage != "ok":
+            raise StoreUnusable(f"{path} is damaged: {damage}. {_remedy(path)}")
+        if _last_commit(reader) < acknowledged:
+            raise StoreUnusable(
+                f"{path} lacks changes that were acknowledged: its -wal file is missing or cut off, or this"
+                f" is an older copy. {_remedy(path)}"
+            )
+
+
 def _check_owner(connection: sqlite3.Connection, path: pathlib.Path) -> None:
     (owner,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if tables and owner != APPLICATION_ID:
+    if owner != APPLICATION_ID:
         raise StoreUnusable(f"{path} is the database of another program.")
     if version > VERSION:
         raise StoreUnusable(
@@ -110,13 +176,25 @@ def _check_owner(connection: sqlite3.Connection, path: pathlib.Path) -> None:
         )
 
 
-def _create_tables(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-        for statement in TABLES.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-    for statement in LATER_INDEXES.split(";"):
-        connection.execute(statement)
-    connection.execute("COMMIT")
+def _find_damage(reader: sqlite3.Connection) -> str:
+    """Returns `ok` also where looking at all of a large file would take too long: the rest is found later."""
+    end = time.monotonic() + _LONGEST_LOOK
+    reader.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+    try:
+        return str(reader.execute("PRAGMA quick_check(1)").fetchone()[0]).replace("\n", " ")
+    except sqlite3.OperationalError:
+        if time.monotonic() > end:
+            return "ok"
+        raise
+    finally:
+        reader.set_progress_handler(None, 0)
+
+
+def _last_commit(reader: sqlite3.Connection) -> int:
+    if reader.execute("SELECT 1 FROM sqlite_schema WHERE name = 'commits'").fetchone() is None:
+        return 0
+    return int(reader.execute("SELECT coalesce(max(number), 0) FROM commits").fetchone()[0])
+
+
+def _remedy(path: pathlib.Path) -> str:
+    return f"Put its files back from where they were, or move {path.name}* away to begin anew."

@@ -19,7 +19,6 @@ class Served(Protocol):
     keys: EngineKeys | None
     store: Store
     functions: Mapping[str, Function]
-    is_running: bool
 
     @property
     def kind(self) -> str:
@@ -27,6 +26,10 @@ class Served(Protocol):
 
     async def register(self, body: dict[str, Any]) -> tuple[str, bool]:
         """Replaces the functions of an app; returns its name and whether that changed anything."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing goes on at the moment, or None."""
 
 
 def is_authorised(engine: Served, request: Request) -> bool:

@@ -1,7 +1,9 @@
 """The SQLite file and its one writer thread: changes that wait together are committed together."""
 
 import asyncio
+import contextlib
 import dataclasses
+import logging
 import os
 import pathlib
 import queue
@@ -11,12 +13,22 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from atlas.engine.errors import StoreFailed
-from atlas.engine.schema import connect_reader, connect_store, lock_store
+from atlas.engine.schema import (
+    connect_reader,
+    connect_store,
+    count_commit,
+    lock_store,
+    read_acknowledged,
+    write_acknowledged,
+)
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
+logger = logging.getLogger(__name__)
+
 _LARGEST_BATCH = 256
+_DAMAGED = ("malformed", "not a database")  # how SQLite says that the file is; Python 3.10 has no error codes
 
 
 @dataclasses.dataclass
@@ -35,6 +47,8 @@ class Store:
         self._on_commit = on_commit
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._is_open = False
+        self.damage: str | None = None  # which nothing mends while the engine runs
+        self.problem: str | None = None  # why the last change could not be kept
 
     async def open(self) -> None:
         """Locks and opens the file and starts the writer."""
@@ -58,9 +72,9 @@ class Store:
         if not self._is_open:
             return
         self._is_open = False
+        self.reader.close()  # before the writer, which puts everything into the one file when it is the last
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
-        self.reader.close()
         os.close(self._lock)
 
     async def write(self, work: Work[T]) -> T:
@@ -72,17 +86,34 @@ class Store:
         result: T = await job.future
         return result
 
+    def note(self, error: Exception) -> None:
+        """Remembers that the file was found to be damaged, if the error says so."""
+        if self.damage is None and any(sign in str(error) for sign in _DAMAGED):
+            self.damage = f"{self._path} is damaged: {error}"
+            logger.error("%s. Stop, and move %s* away to begin anew.", self.damage, self._path.name)
+
     def _serve(self, opened: "asyncio.Future[None]") -> None:
         try:
-            connection = connect_store(self._path)
+            connection = connect_store(self._path, acknowledged=read_acknowledged(self._lock))
         except Exception as error:  # handed to the caller of open, whatever it is
             self._loop.call_soon_threadsafe(opened.set_exception, error)
             return
         self._loop.call_soon_threadsafe(opened.set_result, None)
         while jobs := self._next_batch():
-            _commit(connection, jobs)
+            self._tell(_commit(connection, jobs, self._lock))
             self._loop.call_soon_threadsafe(self._resolve, jobs)
         connection.close()
+
+    def _tell(self, failure: Exception | None) -> None:
+        """Says once that changes can't be kept, and once that they can again."""
+        if failure is not None:
+            self.note(failure)
+        problem = str(failure) if failure is not None else None
+        if problem is not None and problem != self.problem:
+            logger.error("%s It is tried again until it can be.", problem)
+        if problem is None and self.problem is not None:
+            logger.warning("The store can be written again.")
+        self.problem = problem
 
     def _next_batch(self) -> list[_Job]:
         jobs: list[_Job] = []
@@ -107,18 +138,24 @@ class Store:
         self._on_commit()
 
 
-def _commit(connection: sqlite3.Connection, jobs: list[_Job]) -> None:
+def _commit(connection: sqlite3.Connection, jobs: list[_Job], lock: int) -> StoreFailed | None:
+    """Does all jobs in one transaction; returns why it is not on disk, or None if it is."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         for job in jobs:
             _run(connection, job)
+        number = count_commit(connection)
         connection.execute("COMMIT")
+        write_acknowledged(lock, number)
     except Exception as error:  # handed to every caller of the batch: none of it is on disk
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        failure = StoreFailed(f"The store can't be written: {error}.")
+        failure.__cause__ = error
+        with contextlib.suppress(sqlite3.Error):  # the next BEGIN will say so
+            connection.rollback()
         for job in jobs:
-            job.error = StoreFailed(f"The store can't be written: {error}.")
-            job.error.__cause__ = error
+            job.error = failure
+        return failure
+    return next((job.error for job in jobs if isinstance(job.error, StoreFailed)), None)
 
 
 def _run(connection: sqlite3.Connection, job: _Job) -> None:
@@ -129,5 +166,8 @@ def _run(connection: sqlite3.Connection, job: _Job) -> None:
         if not connection.in_transaction:  # a full disk has rolled back all of them
             raise
         job.error = error
+        if isinstance(error, sqlite3.Error):
+            job.error = StoreFailed(f"The store can't be written: {error}.")
+            job.error.__cause__ = error
         connection.execute("ROLLBACK TO job")
     connection.execute("RELEASE job")

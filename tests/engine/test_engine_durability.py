@@ -1,7 +1,9 @@
 """A killed engine goes on where it was; nothing acknowledged is lost and no memo is made twice."""
 
 import asyncio
+import contextlib
 import datetime
+import sqlite3
 
 import httpx
 import pytest
@@ -115,6 +117,19 @@ async def test_every_acknowledged_event_is_run_after_kill_9(play_with, until):
         server.start()
         await asyncio.gather(*sends)  # the SDK repeats what was not acknowledged
         await until(lambda: set(app.log) == set(range(100)))
+
+
+async def test_an_event_is_on_disk_when_it_is_acknowledged(start_server):
+    """Killed at the very answer, the file has it; a file on which nothing was lost is opened again."""
+    server = start_server()
+    async with httpx.AsyncClient() as http:
+        for n in range(3):
+            answer = await http.post(f"{server.url}/e/any", json={"name": "go", "data": {"n": n}})
+            server.kill()
+            with contextlib.closing(sqlite3.connect(server.directory / "engine.db")) as connection:
+                found = connection.execute("SELECT body FROM events WHERE event_id = ?", answer.json()["ids"])
+                assert f'"n":{n}' in found.fetchone()[0]
+            server.start()
 
 
 async def test_a_stopped_engine_resumes_runs_and_timers(lab, until):

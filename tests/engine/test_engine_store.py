@@ -1,6 +1,7 @@
 """The store belongs to one engine, is of one version, and never acknowledges what it could not write."""
 
 import asyncio
+import os
 import sqlite3
 
 import pytest
@@ -26,12 +27,15 @@ async def test_two_engines_never_share_a_store(dev_lab):
 
 @pytest.mark.parametrize(
     ("statement", "reason"),
-    [("CREATE TABLE theirs (x)", "another program"), ("PRAGMA user_version = 99", "newer version")],
+    [
+        ("CREATE TABLE theirs (x)", "another program"),
+        ("PRAGMA application_id = 1096043589; PRAGMA user_version = 99", "newer version"),
+    ],
 )
 async def test_a_file_that_is_not_ours_is_refused_unchanged(tmp_path, statement, reason):
     path = tmp_path / "engine.db"
-    with sqlite3.connect(path) as connection:
-        connection.execute(statement)
+    connection = sqlite3.connect(path)
+    connection.executescript(statement)
     connection.close()
     before = path.read_bytes()
     with pytest.raises(EngineError, match=reason):
@@ -107,3 +111,21 @@ async def test_what_ended_long_ago_is_forgotten_and_what_waits_is_kept(dev_lab, 
 def _age(connection):
     connection.execute("UPDATE runs SET ended_at = 1 WHERE ended_at IS NOT NULL")
     connection.execute("UPDATE events SET received_at = 1")
+
+
+async def test_what_is_committed_is_on_disk_and_so_are_the_names_of_new_files(tmp_path, monkeypatch):
+    """WAL with synchronous FULL keeps commits over a power failure, if the directory knows the file."""
+    synced, fsync = [], os.fsync
+
+    def note_and_sync(descriptor):
+        synced.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note_and_sync)
+    async with Engine(tmp_path / "engine.db", keys=None) as engine:
+        pragmas = [
+            await engine.store.write(lambda connection, name=name: connection.execute(name).fetchone()[0])
+            for name in ("PRAGMA journal_mode", "PRAGMA synchronous")
+        ]
+    assert pragmas == ["wal", 2]
+    assert tmp_path.stat().st_ino in synced

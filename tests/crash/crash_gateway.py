@@ -1,0 +1,94 @@
+"""The gateway with tools that note on disk that they ran, a clock, and moments at which it kills itself.
+
+ATLAS_TEST_DIE names one: `commit 12`, while the case store commits for the twelfth time, or as mortal_gateway
+has it (`before atlas.execute Executor._call_tool`).
+"""
+
+import asyncio
+import importlib
+import os
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from acceptance.mortal_gateway import arm
+from fastmcp import FastMCP
+from shifted_clock import ShiftedDatetime, shift_clock
+
+import atlas.database
+from atlas import tools
+from crash.mortal_engine import LONGEST_COMMIT, die_soon
+
+ROOT = Path(__file__).parent.parent.parent
+RAN = Path("ran.txt")  # in the directory of the gateway, one line a run
+
+
+def note(tool: str, n: int) -> None:
+    """Remember that a tool ran, in one write, which a killed process has done or not done."""
+    descriptor = os.open(RAN, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, f"{tool} {n}\n".encode())
+    finally:
+        os.close(descriptor)
+
+
+add_welfare_tools = tools.add_welfare_tools
+
+
+def add_noting_tools(server: FastMCP, office: tools.WelfareOffice) -> None:
+    """Offer the office's tools, one more that needs nobody, and one for which a person decides."""
+    add_welfare_tools(server, office)
+
+    @server.tool
+    async def look(n: int) -> str:
+        """Read something, which the policy lets pass."""
+        note("look", n)
+        await asyncio.sleep(0.01)
+        return f"looked at {n}"
+
+    @server.tool
+    async def change(n: int) -> str:
+        """Change something, for which a person decides."""
+        note("change", n)
+        await asyncio.sleep(0.01)
+        return f"changed {n}"
+
+
+def arm_commit(number: int) -> None:
+    """Die while the case store commits for that time."""
+    left = [number]
+
+    def count(statement: str) -> None:
+        left[0] -= statement == "COMMIT"
+        if left[0] == 0:
+            die_soon(LONGEST_COMMIT * (os.getpid() % 100) / 100)
+
+    def trace(connection: Any, entry: Any) -> None:
+        connection.set_trace_callback(count)
+
+    sa.event.listen(sa.Engine, "connect", trace)
+
+
+def import_everything() -> None:
+    """Import what the gateway needs, but for the modules that read the settings."""
+    for name in ("atlas.migrations", "alembic.command", "inngest.fast_api", "fastmcp.server.http", "uvicorn"):
+        importlib.import_module(name)
+    for path in sorted((ROOT / "atlas").glob("*.py")):
+        importlib.import_module(f"atlas.{path.stem}")
+
+
+def main() -> None:
+    """Serve, and die as ATLAS_TEST_DIE says."""
+    tools.add_welfare_tools = add_noting_tools
+    if "ATLAS_TEST_CLOCK" in os.environ:
+        shift_clock()
+        atlas.database.datetime = ShiftedDatetime  # type: ignore[misc]
+    moment = os.environ.get("ATLAS_TEST_DIE", "")
+    if moment.startswith("commit "):
+        arm_commit(int(moment.split()[1]))
+    elif moment:
+        arm(moment)
+    from atlas.serve import serve
+    from gateway import app, settings
+
+    serve(app, settings, app.state.banner)

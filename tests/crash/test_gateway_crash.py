@@ -1,0 +1,202 @@
+"""A gateway that is killed again and again under load executes nothing twice and forgets no decision."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+from gateway_process import ROOT, GatewayProcess, eventually, outcome, text_of
+
+from atlas import ledger
+from crash.gateway_load import GatewayLoad, rows, waiting_cases
+from crash.nursery import ForkedGateway, Nursery
+
+POLICY = """
+[[rule]]
+tool = "look"
+score = 5
+
+[[rule]]
+tool = "change"
+score = 90
+"""
+MOMENTS = (
+    "before atlas.events Courier._deliver",
+    "after atlas.events Courier._deliver",
+    "before atlas.assess Assessments.assess",
+    "after atlas.assess Assessments.assess",
+    "after atlas.decide Decisions.record",
+    "before atlas.execute Executor._claim",
+    "before atlas.execute Executor._call_tool",
+    "after atlas.execute Executor._call_tool",
+    "after atlas.execute Executor._record",
+)
+DEATH_SECONDS = 4.0
+
+
+def build_gateway(directory: Path, nursery: Nursery) -> ForkedGateway:
+    """A gateway that is not started yet, on a port that it keeps."""
+    policy = directory / "policy.toml"
+    policy.write_text(POLICY)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    return ForkedGateway(directory, nursery, ATLAS_PORT=str(port), ATLAS_POLICY=str(policy))
+
+
+async def crash(gateway: ForkedGateway, kills: int, seed: int) -> None:
+    """Kill a gateway that often under load, and compare tools, cases and ledger."""
+    chance, deaths = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
+    load = GatewayLoad(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
+    logging.getLogger("mcp.client").setLevel(logging.CRITICAL)  # whose connections break all the time
+    sending = asyncio.create_task(load.run())
+    try:
+        for _ in range(kills):
+            deaths[await live_and_die(gateway, chance)] += 1
+            load.hang_up()
+        await gateway.start()
+        load.is_over = True
+        await asyncio.wait_for(sending, 60)
+        await eventually(lambda: settled(gateway), seconds=60)
+        check_waiting(gateway, load)
+        await load.decide_held()
+        await eventually(lambda: settled(gateway), seconds=60)
+        assert not waiting_cases(gateway)
+        await check_agents(gateway, load)
+        await check_ledger_command(gateway)
+    finally:
+        sending.cancel()
+        with contextlib.suppress(AssertionError):
+            await gateway.kill()
+    print(report(gateway, load, deaths, seed))
+    check_records(gateway, load)
+
+
+async def live_and_die(gateway: GatewayProcess, chance: random.Random) -> str:
+    """Start it and kill it: at a moment of the path, in a commit, anywhere, or while it starts."""
+    how = chance.choice(("anywhere", "anywhere", "starting", "at a moment", "at a moment", "in a commit"))
+    if how == "starting":
+        await die_while_starting(gateway, seconds=chance.uniform(0.2, 2.5))
+        return how
+    moment = {"at a moment": chance.choice(MOMENTS), "in a commit": f"commit {chance.randint(1, 60)}"}
+    with contextlib.suppress(AssertionError):  # it may die before it answers
+        await gateway.start(ATLAS_TEST_DIE=moment.get(how, ""))
+    if how == "anywhere":
+        await asyncio.sleep(chance.uniform(0.0, 1.0))
+    else:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(gateway.ended(), DEATH_SECONDS)
+    is_alive = not gateway.has_ended
+    await kill(gateway)
+    return "anywhere" if is_alive else how
+
+
+async def die_while_starting(gateway: GatewayProcess, *, seconds: float) -> None:
+    """Kill it before it answers, or soon after."""
+    starting = asyncio.create_task(gateway.start())
+    await asyncio.sleep(seconds)  # at random: not for anything to happen
+    await kill(gateway)
+    with contextlib.suppress(AssertionError):
+        await starting
+
+
+async def kill(gateway: GatewayProcess) -> None:
+    """End it with SIGKILL; nothing else may have ended it before."""
+    await gateway.kill()
+    assert await gateway.ended() == -9, gateway.newest_log()
+
+
+async def settled(gateway: GatewayProcess) -> bool:
+    """Whether every case has ended or waits for a person."""
+    query = "SELECT count(*) FROM cases WHERE status IN ('QUEUED', 'AUTHORIZED', 'EXECUTING')"
+    return rows(gateway, query) == [(0,)]
+
+
+def check_waiting(gateway: GatewayProcess, load: GatewayLoad) -> None:
+    """What nobody decided on waits still."""
+    assert load.held <= set(waiting_cases(gateway))
+    load.held |= set(waiting_cases(gateway))
+
+
+async def check_agents(gateway: GatewayProcess, load: GatewayLoad) -> None:
+    """Every reference that an agent was given leads to the ending of its own call."""
+    async with gateway.agent() as agent:
+        for case_id, n in sorted(load.answered.items())[:100]:
+            text = text_of(await outcome(agent, case_id, wait_seconds=0))
+            assert text.startswith(("EXECUTED", "REJECTED", "OUTCOME UNKNOWN")), text
+            assert not text.startswith("EXECUTED") or f"changed {n}" in text or f"looked at {n}" in text
+
+
+async def check_ledger_command(gateway: GatewayProcess) -> None:
+    """The ledger verifies, as its command says."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "atlas.ledger", "verify", "--data-dir", str(gateway.data)), cwd=ROOT
+    )
+    assert await asyncio.wait_for(process.wait(), 60) == 0
+
+
+def report(gateway: GatewayProcess, load: GatewayLoad, deaths: Counter[str], seed: int) -> str:
+    """The figures of a crash run in one line."""
+    found = dict(rows(gateway, "SELECT status, count(*) FROM cases GROUP BY status"))
+    return (
+        f"seed {seed}: {deaths.total()} kills {dict(deaths)}, {load.calls} calls, {load.lost} without an"
+        f" answer, {dict(load.answers)}, {len(load.acknowledged)} decisions acknowledged, cases {found}"
+    )
+
+
+def check_records(gateway: GatewayProcess, load: GatewayLoad) -> None:
+    """Every case is explained by its ledger, and every run of a tool by a case."""
+    acts: dict[str, list[str]] = defaultdict(list)
+    for entry in ledger.read(gateway.data / "atlas.db"):
+        acts[entry["case_id"]].append(entry["action"])
+    ran = Counter((gateway.directory / "ran.txt").read_text().splitlines())
+    cases = rows(gateway, "SELECT case_id, tool_name, json_extract(arguments, '$.n'), status FROM cases")
+    for case_id, tool, n, status in cases:
+        check_case(acts[case_id], status, ran.pop(f"{tool} {n}", 0))
+    assert not ran, "a tool ran without a case"
+    assert set(load.answered) <= {case_id for case_id, *_ in cases}
+    decided = dict(rows(gateway, "SELECT case_id, decision FROM decisions"))
+    for case_id, decision in load.acknowledged.items():
+        assert decided[case_id] == decision
+
+
+def check_case(acts: list[str], status: str, times: int) -> None:
+    """A case as it ended, what its ledger says, and how often its tool ran: each call is made once here."""
+    assert acts[0] == "admit.queued" and acts.count("admit.queued") == 1
+    if status == "REJECTED":
+        assert "decide.rejected" in acts and "execute.started" not in acts and times == 0
+        return
+    assert status in ("EXECUTED", "OUTCOME_UNKNOWN"), (status, acts)
+    assert acts.count("execute.started") == 1
+    decided = {"decide.auto_approved", "decide.approved"} & set(acts[: acts.index("execute.started")])
+    assert len(decided) == 1, acts
+    ending = "execute.finished" if status == "EXECUTED" else "execute.outcome_unknown"
+    assert acts.count(ending) == 1
+    assert times == 1 if status == "EXECUTED" else times <= 1, (acts, times)
+
+
+def seed_of_test() -> int:
+    """A seed that is printed, or the one to repeat."""
+    return int(os.environ.get("ATLAS_TEST_SEED", time.time_ns() % 10_000))
+
+
+async def test_a_gateway_killed_a_few_times_under_load_executes_nothing_twice(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    """Killed anywhere, in commits, at the moments of the path: tools, cases and ledger agree in the end."""
+    await crash(build_gateway(tmp_path, nursery), kills=3, seed=seed_of_test())
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+async def test_a_gateway_killed_300_times_under_load_executes_nothing_twice(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    """The same, long enough to hit the rare moments."""
+    await crash(build_gateway(tmp_path, nursery), kills=300, seed=seed_of_test())
