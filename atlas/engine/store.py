@@ -144,9 +144,10 @@ def _commit(connection: sqlite3.Connection, jobs: list[_Job], lock: int) -> Stor
         connection.execute("BEGIN IMMEDIATE")
         for job in jobs:
             _run(connection, job)
-        number = count_commit(connection)
+        number = count_commit(connection) if any(job.error is None for job in jobs) else None
         connection.execute("COMMIT")
-        write_acknowledged(lock, number)
+        if number is not None:
+            write_acknowledged(lock, number)
     except Exception as error:  # handed to every caller of the batch: none of it is on disk
         failure = StoreFailed(f"The store can't be written: {error}.")
         failure.__cause__ = error
