@@ -76,7 +76,7 @@ def lock_store(path: pathlib.Path) -> int:
     return descriptor
 
 
-def connect_store(path: pathlib.Path, *, acknowledged: int) -> sqlite3.Connection:
+def connect_store(path: pathlib.Path, *, acknowledged: int = 0) -> sqlite3.Connection:
     """Returns a connection that commits to disk, after the file was made, or looked at and found whole.
 
     Raises StoreUnusable, and leaves the file as it is, for one that is not ours, damaged, or without some of

@@ -103,9 +103,12 @@ async def test_what_ended_long_ago_is_forgotten_at_the_next_start(dev_lab, until
         await dev_lab.send()
         await dev_lab.until_ended(2)
         old = "WHERE event_id = (SELECT min(event_id) FROM events)"
-        await dev_lab.engine.store.write(
-            lambda connection: connection.execute(f"UPDATE runs SET ended_at = ended_at - {month} {old}")
-        )
+
+        def age(connection):
+            connection.execute(f"UPDATE runs SET ended_at = ended_at - {month} {old}")
+            connection.execute(f"UPDATE events SET received_at = received_at - {month} {old}")
+
+        await dev_lab.engine.store.write(age)
     async with dev_lab.running():
         await until(lambda: len(dev_lab.rows("SELECT 1 FROM runs")) == 1)
         await until(lambda: len(dev_lab.rows("SELECT 1 FROM events")) == 1)
