@@ -203,6 +203,8 @@ async def served(web):
             listener.close()
         for connection in list(server.server_state.connections):
             connection.shutdown()
+        if server.server_state.tasks:
+            await asyncio.wait(server.server_state.tasks, timeout=0.5)
 
 
 @pytest.fixture(name="until")
