@@ -33,6 +33,7 @@ from atlas.events import Courier
 from atlas.execute import Executor
 from atlas.health import add_health, add_index, banner
 from atlas.inngest_server import SERVE_PATH, InngestServer
+from atlas.mcp_server import GatewayServer
 from atlas.notifications import Notifier
 from atlas.report import add_get_outcome, report_failure
 from atlas.serve import keep_values_out_of_logs, serve
@@ -169,7 +170,9 @@ def build_server(
     )
     auth = None if settings.is_open else agents
     # A schema is listed as its server wrote it, references included.
-    server = FastMCP("ATLAS", version=__version__, middleware=[gate], auth=auth, dereference_schemas=False)
+    server = GatewayServer(
+        "ATLAS", version=__version__, middleware=[gate], auth=auth, dereference_schemas=False
+    )
     add_welfare_tools(server, office)
     add_get_outcome(server, store)
     server.add_extension(Tasks(store))

@@ -4,13 +4,12 @@ The policy rules first. A model, where one is configured, is asked as well; the 
 policy's floor and the model's score, so that a model can add to the policy but never go below it.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
 
+import anyio
 from fastmcp import FastMCP
-from fastmcp.tools import Tool
 from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
@@ -21,10 +20,11 @@ from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
 from atlas.cases import CaseStore, add_assessment, add_inquiry, read_case
 from atlas.database import now
-from atlas.definitions import definition_of, keep_definition
+from atlas.definitions import keep_definition
 from atlas.errors import AssessorFailed
-from atlas.models import NO_TOOL, UPSTREAM_META, Assessment, Case, Inquiry, Ruling, Status, ToolCall
+from atlas.models import NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.notifications import Notifier
+from atlas.present import NOT_THERE, Present, as_it_is, facts_of, shown
 from atlas.settings import Settings
 from atlas.vouching import vouched
 
@@ -96,15 +96,16 @@ class Assessments:
 
     async def definition_sha256(self, tool_name: str) -> str | None:
         """The digest of a tool's definition; None if there is no such tool."""
-        return facts_of(await self._present(tool_name), tool_name).definition_sha256
+        return (await self._present(tool_name)).sha256
 
-    async def _present(self, tool_name: str) -> Tool | None:
-        """The tool as it is now; None if it is not there, or cannot be looked up or shown at the moment."""
+    async def _present(self, tool_name: str) -> Present:
+        """The tool as it is now; none if it is not there, or cannot be looked up or shown at the moment."""
         try:
-            return _shown(await asyncio.wait_for(self._server.get_tool(tool_name), LOOKUP_SECONDS))
+            with anyio.fail_after(LOOKUP_SECONDS):
+                return shown(await self._server.get_tool(tool_name))
         except Exception as error:  # nothing is approved or executed without it
             logger.warning("The tool %s cannot be looked up: %s", tool_name, type(error).__name__)
-            return None
+            return NOT_THERE
 
     def _record(self, connection: Connection, *, case_id: str, judged: Assessment | Inquiry | None) -> Case:
         case = read_case(connection, case_id)
@@ -116,8 +117,8 @@ class Assessments:
         return self._decide(connection, case)
 
     async def _judge(self, case: Case) -> Assessment | Inquiry:
-        tool = _shown(await self._server.get_tool(case.call.tool_name))
-        question = await self._question(case.call, tool)
+        present = shown(await self._server.get_tool(case.call.tool_name))
+        question = await self._question(case.call, present)
         ruled = await self._rule(case.call, question)
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
             return ruled  # denied, not to be judged by the policy, or so high that no model could change it
@@ -169,10 +170,10 @@ class Assessments:
             definition_sha256=_judged(tool),
         )
 
-    async def _question(self, call: ToolCall, tool: Tool | None) -> Question:
-        facts = await self._kept_facts(tool, call.tool_name)
+    async def _question(self, call: ToolCall, present: Present) -> Question:
+        facts = await self._kept_facts(present, call.tool_name)
         try:
-            arguments = as_the_tool_takes_them(tool, call.arguments)
+            arguments = as_the_tool_takes_them(present.tool, call.arguments)
         except ValidationError:  # the tool has changed since they were checked, and so a person decides
             arguments = call.arguments
         return Question(
@@ -183,42 +184,18 @@ class Assessments:
             user_request=call.user_request,
         )
 
-    async def _kept_facts(self, tool: Tool | None, tool_name: str) -> ToolFacts:
+    async def _kept_facts(self, present: Present, tool_name: str) -> ToolFacts:
         """What the tool says of itself, with its definition on record before anything refers to it."""
-        facts = facts_of(tool, tool_name)
-        if tool is not None and facts.definition_sha256 not in self._kept:
-            definition = definition_of(tool)
+        definition = present.definition
+        if definition is not None and definition.sha256 not in self._kept:
             await self._store.database.write(partial(keep_definition, definition=definition))
             self._kept.add(definition.sha256)
-        return facts
+        return facts_of(present, tool_name)
 
 
 async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:
     """What a tool of a server says of itself; a tool that is not there says nothing."""
-    return facts_of(await server.get_tool(tool_name), tool_name)
-
-
-def facts_of(tool: Tool | None, tool_name: str) -> ToolFacts:
-    """What a tool says of itself."""
-    if tool is None:
-        return ToolFacts(name=tool_name)
-    hints, upstream = tool.annotations, (tool.meta or {}).get(UPSTREAM_META)
-    return ToolFacts(
-        name=tool_name,
-        definition_sha256=definition_of(tool).sha256,
-        upstream=str(upstream) if upstream else None,
-        description=tool.description or "",
-        is_read_only=hints.read_only_hint if hints else None,
-        is_destructive=hints.destructive_hint if hints else None,
-        is_idempotent=hints.idempotent_hint if hints else None,
-        is_open_world=hints.open_world_hint if hints else None,
-        tags=tuple(sorted(tool.tags)),
-    )
-
-
-def _shown(tool: Tool | None) -> Tool | None:
-    """The tool, unless its definition has grown too long to be shown to anybody: it counts as gone then."""
-    return None if tool is None or definition_of(tool).is_too_long else tool
+    return facts_of(as_it_is(await server.get_tool(tool_name)), tool_name)
 
 
 def _judged(tool: ToolFacts) -> str:

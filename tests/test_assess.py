@@ -25,6 +25,7 @@ from atlas.cases import CaseStore
 from atlas.decide import Decisions, decide_by_score
 from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
 from atlas.notifications import Notifier
+from atlas.present import NOT_THERE
 from atlas.settings import Settings
 
 SHIPPED = Settings.model_fields["atlas_policy"].default.read_text()
@@ -280,7 +281,7 @@ async def test_of_two_questions_about_one_case_the_second_is_dropped(tmp_path: P
         second.reference = "fc-2"
         asked = await assessments_of(store, tmp_path, model=first).assess(case.case_id)
         late = assessments_of(store, tmp_path, model=second)
-        judged = await late._model.ask(await late._question(case.call, None))  # type: ignore[union-attr]
+        judged = await late._model.ask(await late._question(case.call, NOT_THERE))  # type: ignore[union-attr]
         late._judge = AsyncMock(return_value=judged)  # type: ignore[method-assign]
         assert (await late.assess(case.case_id)).inquiry == asked.inquiry
         await late._model.close()  # type: ignore[union-attr]

@@ -1,0 +1,54 @@
+"""A tool as it is now: the object that would run, with its definition, and what it says of itself."""
+
+from typing import NamedTuple
+
+from fastmcp.tools import Tool
+
+from atlas.assessors import ToolFacts
+from atlas.definitions import Definition, definition_of
+from atlas.models import UPSTREAM_META
+
+
+class Present(NamedTuple):
+    """A tool and its definition; neither, if it is not there."""
+
+    tool: Tool | None
+    definition: Definition | None
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest of the definition."""
+        return self.definition.sha256 if self.definition else None
+
+
+NOT_THERE = Present(None, None)
+
+
+def as_it_is(tool: Tool | None) -> Present:
+    """The tool with its definition, which is made once for all who look at it now."""
+    return NOT_THERE if tool is None else Present(tool, definition_of(tool))
+
+
+def shown(tool: Tool | None) -> Present:
+    """The same, unless its definition has grown too long to be shown to anybody: it counts as gone then."""
+    present = as_it_is(tool)
+    return NOT_THERE if present.definition and present.definition.is_too_long else present
+
+
+def facts_of(present: Present, tool_name: str) -> ToolFacts:
+    """What a tool says of itself."""
+    tool = present.tool
+    if tool is None:
+        return ToolFacts(name=tool_name)
+    hints, upstream = tool.annotations, (tool.meta or {}).get(UPSTREAM_META)
+    return ToolFacts(
+        name=tool_name,
+        definition_sha256=present.sha256,
+        upstream=str(upstream) if upstream else None,
+        description=tool.description or "",
+        is_read_only=hints.read_only_hint if hints else None,
+        is_destructive=hints.destructive_hint if hints else None,
+        is_idempotent=hints.idempotent_hint if hints else None,
+        is_open_world=hints.open_world_hint if hints else None,
+        tags=tuple(sorted(tool.tags)),
+    )
