@@ -1,5 +1,9 @@
 """The clock jumps while the gateway runs and over a restart: nothing is lost or hurried."""
 
+import sqlite3
+from contextlib import closing
+from functools import partial
+
 from gateway_process import GatewayProcess, call, eventually, outcome, reference_in, status_of, text_of
 from shifted_clock import set_clock
 
@@ -30,6 +34,12 @@ async def approve(gateway: GatewayProcess, case_id: str) -> None:
         assert "EXECUTED" in text_of(await outcome(agent, case_id))
 
 
+async def has_wait(gateway: GatewayProcess) -> bool:
+    """Whether the run of a call has got as far as its wait."""
+    with closing(sqlite3.connect(gateway.data / "engine.db")) as connection:
+        return connection.execute("SELECT 1 FROM pauses").fetchone() is not None
+
+
 async def test_a_clock_that_jumps_an_hour_back_or_forward_delays_no_call_and_no_decision(
     gateway: GatewayProcess,
 ) -> None:
@@ -54,6 +64,7 @@ async def test_a_clock_that_jumps_beyond_the_end_of_a_review_refuses_and_never_a
 ) -> None:
     """The time to decide ends by the clock; when it is set right again the refusal stands."""
     case_id = await hold_call(gateway, 100)
+    await eventually(partial(has_wait, gateway))  # for so long from then on
     set_clock(gateway.directory / "clock", hours=25)
     assert (await gateway.decide(case_id)).json()["error"] == "ReviewExpired"
     await passes_at_once(gateway)  # which wakes the engine; it would see the jump by itself within 30 seconds
