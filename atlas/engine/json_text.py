@@ -11,6 +11,8 @@ from atlas.engine.errors import NotJson
 # Fractions, exponents, long integers and keys that UTF-16 sorts otherwise than code points do.
 _EXOTIC = re.compile(r"[\[:,]-?(?:\d{16}|\d+[.eE])|[\ue000-\U0010ffff]")
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
 
 def canonicalise(text: str) -> bytes:
     """Returns the canonical form (RFC 8785) of a JSON text; raises NotJson for what is nested too deeply."""
@@ -25,11 +27,15 @@ def canonicalise(text: str) -> bytes:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """Returns the value of a JSON text; raises NotJson for NaN, infinities and what is nested too deeply."""
+    """Returns the value of a JSON text; raises NotJson for NaN, lone surrogates and what is too deep."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        decoded = text if isinstance(text, str) else text.decode()  # json.loads lets surrogates through
+        value = json.loads(decoded, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise NotJson(f"The body is not JSON: {error}.") from error
+    if _SURROGATE.search(decoded):
+        write_json(value)
+    return value
 
 
 def write_json(value: Any) -> str:

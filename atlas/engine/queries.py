@@ -96,7 +96,9 @@ def _answer(body: bytes, reader: sqlite3.Connection) -> Response:
     try:
         asked = parse_json(body)
         document = graphql.parse(asked["query"], max_tokens=_MOST_TOKENS)
-        variables = dict(asked.get("variables") or {})
+        variables, operation = dict(asked.get("variables") or {}), asked.get("operationName")
+        if operation is not None and not isinstance(operation, str):
+            raise ValueError("operationName is not a text")
     except (NotJson, KeyError, TypeError, ValueError, AttributeError, graphql.GraphQLError) as error:
         return _refuse(str(error))
     if mistakes := graphql.validate(_schema(), document):
@@ -106,7 +108,7 @@ def _answer(body: bytes, reader: sqlite3.Connection) -> Response:
         document,
         _Root(reader),
         variable_values=variables,
-        operation_name=asked.get("operationName"),
+        operation_name=operation,
     )
     return JSONResponse(result.formatted)
 

@@ -99,10 +99,15 @@ async def test_an_event_that_does_not_fit_is_refused_with_its_reason(bench, text
         assert bench.dump() == before
 
 
-async def test_an_event_that_is_no_utf_8_is_refused(bench):
+@pytest.mark.parametrize(
+    "body",
+    [b'{"name":"\xff\xfe"}', b'{"name":"inngest/\xed\xa0\x80"}', b'{"name":"inngest/\\udc00"}'],
+    ids=["no UTF-8", "a surrogate", "an escaped surrogate"],
+)
+async def test_an_event_that_is_no_text_is_refused(bench, body):
     async with bench.running():
         before = bench.dump()
-        answer = await bench.raw.post(b'{"name":"\xff\xfe"}')
+        answer = await bench.raw.post(body)
         assert (answer.status_code, answer.json()["ids"]) == (400, [""])
         assert bench.dump() == before
 
@@ -160,6 +165,7 @@ async def test_a_stranger_can_not_register_nor_cancel_nor_look(bench, authorizat
         {"cancel": [{"event": "a", "timeout": "soon"}]},
         {"idempotency": {"x": 1}},
         {"name": "\ud800"},
+        {"id": "\ud800", "triggers": []},
         {"futureOption": True},
     ],
     ids=str,
@@ -234,3 +240,28 @@ async def test_what_is_nested_too_deeply_to_be_signed_is_refused_or_ends_its_run
             run = await bench.raw.run_of(answer.json()["ids"][0])
             assert (run["status"], run["output"]["name"]) == ("Failed", "CallImpossible")
     assert answer.status_code in (200, 400)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"query":"{ \\ud800 }"}',
+        b'{"query":"{ run(runID: \\"\\ud800\\") { id } }"}',
+        b'{"query":"query($id: String!) { run(runID: $id) { id } }","variables":{"id":"\\ud800"}}',
+        b'{"query":"query($id: String!) { run(runID: $id) { id } }","variables":{"id":{}}}',
+        b'{"query":"query($id: String!) { run(runID: $id) { id } }"}',
+        b'{"query":"' + b"{ a " * 3000 + b'"}',
+        b'{"query":"query Q { ...Q } fragment Q on Query { ...Q }"}',
+        b'{"query":"mutation { run }"}',
+        b"\xff",
+        b" " * 200_000,
+    ],
+    ids=lambda body: body[:60].decode("latin-1"),
+)
+async def test_a_query_that_makes_no_sense_is_answered_with_its_reason(bench, body):
+    async with bench.running():
+        before = bench.dump()
+        answer = await bench.raw.http.post("/v0/gql", content=body)
+        assert answer.status_code in (200, 422)
+        assert answer.json()["errors"][0]["message"]
+        assert bench.dump() == before

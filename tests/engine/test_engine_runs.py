@@ -9,6 +9,7 @@ import inngest
 import pytest
 
 HOUR = datetime.timedelta(hours=1)
+MONTH = 31 * 86_400_000  # milliseconds
 
 
 async def test_the_wire_carries_what_the_sdk_reads(lab):
@@ -96,23 +97,23 @@ async def test_what_ended_long_ago_is_forgotten_at_the_next_start(dev_lab, until
     async def run(ctx):
         await ctx.step.run("step", dev_lab.step("step"))
 
-    month = 31 * 86_400_000
-    seed = {"x-inngest-event-id-seed": f"{int(time.time() * 1000) - month},AAECAwQFBgcICQ=="}
+    seed = {"x-inngest-event-id-seed": f"{int(time.time() * 1000) - MONTH},AAECAwQFBgcICQ=="}
     async with dev_lab.running(), dev_lab.http() as http:
         await http.post("/e/any", json={"name": dev_lab.event("go")}, headers=seed)
         await dev_lab.send()
         await dev_lab.until_ended(2)
-        old = "WHERE event_id = (SELECT min(event_id) FROM events)"
-
-        def age(connection):
-            connection.execute(f"UPDATE runs SET ended_at = ended_at - {month} {old}")
-            connection.execute(f"UPDATE events SET received_at = received_at - {month} {old}")
-
-        await dev_lab.engine.store.write(age)
+        await dev_lab.engine.store.write(_age)
     async with dev_lab.running():
         await until(lambda: len(dev_lab.rows("SELECT 1 FROM runs")) == 1)
         await until(lambda: len(dev_lab.rows("SELECT 1 FROM events")) == 1)
         assert len(dev_lab.rows("SELECT 1 FROM memos")) == 1
+
+
+def _age(connection):
+    """Makes the oldest event, and its run, a month old."""
+    old = "WHERE event_id = (SELECT min(event_id) FROM events)"
+    connection.execute(f"UPDATE runs SET ended_at = ended_at - {MONTH} {old}")
+    connection.execute(f"UPDATE events SET received_at = received_at - {MONTH} {old}")
 
 
 async def test_a_run_is_cancelled_by_hand_once(dev_lab, until):

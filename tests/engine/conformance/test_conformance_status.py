@@ -120,7 +120,17 @@ async def test_what_is_not_there_is_nothing(raw, differs):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'{"query":7}', b'{"query":"{ nothing }"}', b'{"query":"{ run }"}', b'{"query":"{"}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"query":7}',
+        b'{"query":"{ nothing }"}',
+        b'{"query":"{ run }"}',
+        b'{"query":"{"}',
+        b'{"query":"{ __typename }","operationName":{}}',
+        b'{"query":"{ __typename }","variables":7}',
+    ],
     ids=lambda body: body.decode(),
 )
 async def test_a_query_that_makes_no_sense_is_refused(raw, body):
