@@ -92,7 +92,9 @@ class _Connection:
 
     def make_ready(self, seconds: float) -> bool:
         """Keeps the connection for another request for so long, or closes it; tells whether it is kept."""
-        if self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE:
+        is_done = self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE
+        # What comes unasked would be taken for the answer to the next request.
+        if is_done and self._protocol.trailing_data == (b"", False):
             self._protocol.start_next_cycle()
             self._set_alarm(seconds)
         else:

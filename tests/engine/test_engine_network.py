@@ -74,10 +74,11 @@ async def test_the_next_request_goes_over_the_same_connection():
         [OK],  # after which this peer closes without having said so
         [b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"],
         [b"HTTP/1.1 200 OK\r\n\r\n", b"ok"],  # ends where the connection does
+        [OK + OK],  # an answer that nobody asked for
     ],
 )
-async def test_a_connection_that_the_app_has_closed_is_not_used_again(answer, until):
-    """However an app ends a connection, the next request gets a new one."""
+async def test_a_connection_that_is_spent_is_not_used_again(answer, until):
+    """However an app ends or spoils a connection, the next request gets a new one."""
     peer = Peer(answer)
     async with peer.running() as transport:
         assert (await send(transport, peer.request()))[0::2] == (200, b"ok")
