@@ -88,7 +88,9 @@ def connect_store(path: pathlib.Path, *, acknowledged: int) -> sqlite3.Connectio
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(_COMMITS)  # a file of an earlier version has no such table
         connection.execute("INSERT INTO commits SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM commits)")
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.OperationalError) as error:  # which may be over when it is tried again
+        raise StoreUnusable(f"{path} can't be used at the moment: {error}.") from error
+    except sqlite3.Error as error:
         raise StoreUnusable(f"{path} can't be used as a store: {error}. {_remedy(path)}") from error
     return connection
 
@@ -133,6 +135,7 @@ def _create(path: pathlib.Path, acknowledged: int) -> None:
     temporary.unlink(missing_ok=True)
     os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = MEMORY")  # of a journal on disk a kill could leave a part
         connection.executescript(f"BEGIN; {TABLES} {_COMMITS}; COMMIT")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
