@@ -123,8 +123,8 @@ def write_acknowledged(lock: int, number: int) -> None:
 
 def count_commit(connection: sqlite3.Connection) -> int:
     """Numbers the commit that is under way."""
-    (number,) = connection.execute("UPDATE commits SET number = number + 1 RETURNING number").fetchone()
-    return int(number)
+    connection.execute("UPDATE commits SET number = number + 1")
+    return _last_commit(connection)
 
 
 def _create(path: pathlib.Path, acknowledged: int) -> None:
@@ -156,7 +156,7 @@ def _examine(path: pathlib.Path, acknowledged: int) -> None:
         damage = _find_damage(reader)
         if damage != "ok":
             raise StoreUnusable(f"{path} is damaged: {damage}. {_remedy(path)}")
-        if _last_commit(reader) < acknowledged:
+        if acknowledged and _last_commit(reader) < acknowledged:
             raise StoreUnusable(
                 f"{path} lacks changes that were acknowledged: its -wal file is missing or cut off, or this"
                 f" is an older copy. {_remedy(path)}"
@@ -189,8 +189,6 @@ def _find_damage(reader: sqlite3.Connection) -> str:
 
 
 def _last_commit(reader: sqlite3.Connection) -> int:
-    if reader.execute("SELECT 1 FROM sqlite_schema WHERE name = 'commits'").fetchone() is None:
-        return 0
     return int(reader.execute("SELECT coalesce(max(number), 0) FROM commits").fetchone()[0])
 
 
