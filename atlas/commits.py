@@ -55,8 +55,16 @@ class _Job:
 class Writer:
     """Runs changes in a thread of its own, in the order in which they come."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        number: Callable[[Connection], int],
+        acknowledge: Callable[[int], None],
+    ) -> None:
         self._engine = engine
+        self._number = number  # of what a transaction has come to
+        self._acknowledge = acknowledge  # is told that number when it is on disk
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._connection: Connection | None = None
@@ -113,8 +121,10 @@ class Writer:
             connection = self._connect()
             _execute(connection, "BEGIN IMMEDIATE")  # what is read first must not change before it is written
             is_open = self._run_batch(connection, jobs)
+            number = self._number(connection)
             _execute(connection, "COMMIT")
             connection.commit()  # SQLAlchemy does not know yet
+            self._acknowledge(number)
         except Exception as error:  # handed to everybody whose change is not on disk
             self._disconnect()  # which undoes what a failed COMMIT leaves open
             for job in jobs:

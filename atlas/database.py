@@ -1,10 +1,8 @@
 """The SQLite file of cases, ledger and welfare records: its tables, its migrations, its transactions."""
 
 import asyncio
-import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,12 +18,19 @@ from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.commits import Change, Writer
-from atlas.errors import DatabaseUnusable, DataDirectoryInUse
+from atlas.data_directory import (
+    REMEDY,
+    examine,
+    is_damage,
+    keep_names,
+    lock_directory,
+    read_acknowledged,
+    write_acknowledged,
+)
+from atlas.errors import DatabaseUnusable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 READERS = 2
-LONGEST_LOOK = 2.0  # seconds for a look at the whole file at start; of a larger one the rest is found later
-DAMAGED = ("malformed", "not a database")  # how SQLite says that a file is; Python 3.10 has no error codes
 
 Result = TypeVar("Result")
 
@@ -101,6 +106,7 @@ class Prepared:
 
 
 _BEGIN = Prepared(sa.text("BEGIN IMMEDIATE"))
+_NEWEST_ENTRY = Prepared(sa.text("SELECT coalesce(max(seq), 0) FROM ledger"))
 
 
 class Database:
@@ -124,7 +130,8 @@ class Database:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock_file = lock_directory(self.directory)
         try:
-            await asyncio.to_thread(_make_ready, self.path)
+            self._acknowledged = read_acknowledged(self._lock_file)
+            await asyncio.to_thread(_make_ready, self.path, self._acknowledged)
         except BaseException:
             os.close(self._lock_file)
             self._lock_file = None
@@ -137,7 +144,7 @@ class Database:
         self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
         sa.event.listen(self._writer, "connect", _prepare_writer)
         sa.event.listen(self._reader, "connect", _prepare_reader)
-        self._changes = Writer(self._writer)
+        self._changes = Writer(self._writer, number=_newest_entry, acknowledge=self._acknowledge)
 
     async def close(self) -> None:
         """Finish what was begun, disconnect, and give the directory back."""
@@ -157,7 +164,7 @@ class Database:
         """
         with self._noting_problems():
             result = await self._changes.write(work)
-        if not _is_damage(self.problem):
+        if not is_damage(self.problem):
             self.problem = None
         return result
 
@@ -165,6 +172,11 @@ class Database:
         """The same, but return when others see the changes, which the disk will have a moment later."""
         with self._noting_problems():
             return await self._changes.write_ahead(work)
+
+    def _acknowledge(self, entry: int) -> None:
+        if entry > self._acknowledged and self._lock_file is not None:
+            self._acknowledged = entry
+            write_acknowledged(self._lock_file, entry)
 
     async def check(self) -> str | None:
         """Why the file cannot be read or written at the moment, or None; what has failed is tried again."""
@@ -180,7 +192,7 @@ class Database:
         try:
             yield
         except sa.exc.DBAPIError as error:
-            if isinstance(error.orig, sqlite3.OperationalError) or _is_damage(str(error.orig)):
+            if isinstance(error.orig, sqlite3.OperationalError) or is_damage(str(error.orig)):
                 self.problem = str(error.orig)
             raise
 
@@ -197,65 +209,25 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._read_threads, reading)
 
 
-def _make_ready(path: Path) -> None:
-    """Look at a file that is there, without changing it, then bring its tables up to date."""
+def _newest_entry(connection: Connection) -> int:
+    return int(_NEWEST_ENTRY.first(connection, {})[0])
+
+
+def _make_ready(path: Path, acknowledged: int) -> None:
+    """Look at the file, then bring its tables up to date; raises DatabaseUnusable."""
     try:
-        if path.exists() and path.stat().st_size:
-            _examine(path)
-        elif (path.parent / "engine.db").exists():
-            raise DatabaseUnusable(path=path, reason="it is missing or empty, and was not before")
+        examine(path, acknowledged)
         migrate(path)
-        _keep_names(path.parent)
-    except sa.exc.DBAPIError as error:
-        raise DatabaseUnusable(path=path, reason=error.orig) from error
-    except sqlite3.Error as error:
-        raise DatabaseUnusable(path=path, reason=error) from error
-
-
-def _examine(path: Path) -> None:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    end = time.monotonic() + LONGEST_LOOK
-    connection.set_progress_handler(lambda: time.monotonic() > end, 10_000)
-    try:
-        found = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    except sqlite3.OperationalError:
-        if time.monotonic() < end:
-            raise
-        found = "ok"
-    finally:
-        connection.close()
-    if found != "ok":
-        raise DatabaseUnusable(path=path, reason="it is damaged: " + found.replace("\n", " "))
-
-
-def _keep_names(directory: Path) -> None:
-    """Have the disk keep that a directory and its files are there: SQLite does so for what is in them."""
-    for place in (directory, directory.absolute().parent):
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _is_damage(problem: str | None) -> bool:
-    return any(sign in (problem or "") for sign in DAMAGED)
+        keep_names(path.parent)
+    except (sa.exc.DBAPIError, sqlite3.Error) as error:
+        said = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error)
+        remedy = f" {REMEDY}" if is_damage(said) else ""
+        raise DatabaseUnusable(path=path, reason=f"{said}.{remedy}") from error
 
 
 def _touch(connection: Connection) -> None:
     """Write what is there already, to find out whether anything can be written."""
     connection.exec_driver_sql("PRAGMA user_version = 0")
-
-
-def lock_directory(directory: Path) -> int:
-    """Hold a directory until the process ends, however it ends; returns the descriptor to close."""
-    descriptor = os.open(directory / "gateway.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise DataDirectoryInUse(path=directory) from None
-    return descriptor
 
 
 def migrate(path: Path, revision: str = "head") -> None:

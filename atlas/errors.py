@@ -91,7 +91,7 @@ class DataDirectoryInUse(AtlasError):
 
 
 class DatabaseUnusable(AtlasError):
-    """The database {path} cannot be used: {reason}. Nothing was changed; put a backup of it in its place."""
+    """The database {path} cannot be used: {reason}"""
 
 
 class LedgerBroken(AtlasError):

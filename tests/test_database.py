@@ -1,6 +1,7 @@
 """The database file: migrations, the lock on its directory, what its errors say, queries that stay quick."""
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable
 from functools import partial
@@ -153,6 +154,27 @@ async def test_a_damaged_database_is_refused_in_a_sentence_and_left_as_it_is(
     (tmp_path / "atlas.db").write_bytes(whole)
     async with open_store(tmp_path) as store:
         assert len(await store.select()) == 1
+
+
+@pytest.mark.parametrize("size", [None, 0, 20_000])
+async def test_a_database_that_lost_what_was_acknowledged_is_refused(
+    tmp_path: Path, size: int | None
+) -> None:
+    """Without its -wal file a call that was executed could wait again, and be executed twice."""
+    killed = tmp_path / "killed"
+    async with open_store(tmp_path / "data") as store:
+        for number in range(5):
+            await open_case(store, tool_call(beneficiary_id=str(number)))
+        shutil.copytree(tmp_path / "data", killed)  # as a killed process would leave it
+    log = killed / "atlas.db-wal"
+    whole = log.read_bytes()
+    log.unlink() if size is None else os.truncate(log, size)
+    with pytest.raises(DatabaseUnusable, match="lacks entries of the ledger that were acknowledged"):
+        async with open_store(killed):
+            pass
+    log.write_bytes(whole)
+    async with open_store(killed) as store:
+        assert len(await store.select()) == 5
 
 
 async def test_finding_the_cases_of_a_call_uses_an_index(tmp_path: Path) -> None:

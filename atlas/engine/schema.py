@@ -93,7 +93,9 @@ def connect_store(path: pathlib.Path, *, acknowledged: int = 0) -> sqlite3.Conne
         for statement in LATER.split(";"):
             connection.execute(statement)
         connection.execute("INSERT INTO commits SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM commits)")
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.OperationalError) as error:  # which may be over when it is tried again
+        raise StoreUnusable(f"{path} can't be used at the moment: {error}.") from error
+    except sqlite3.Error as error:
         raise StoreUnusable(f"{path} can't be used as a store: {error}. {_remedy(path)}") from error
     return connection
 
@@ -126,8 +128,8 @@ def write_acknowledged(lock: int, number: int) -> None:
 
 def count_commit(connection: sqlite3.Connection) -> int:
     """Numbers the commit that is under way."""
-    (number,) = connection.execute("UPDATE commits SET number = number + 1 RETURNING number").fetchone()
-    return int(number)
+    connection.execute("UPDATE commits SET number = number + 1")
+    return _last_commit(connection)
 
 
 def _create(path: pathlib.Path, acknowledged: int) -> None:
@@ -138,6 +140,7 @@ def _create(path: pathlib.Path, acknowledged: int) -> None:
     temporary.unlink(missing_ok=True)
     os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = MEMORY")  # of a journal on disk a kill could leave a part
         connection.executescript(f"BEGIN; {TABLES} {LATER} COMMIT")
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -158,7 +161,7 @@ def _examine(path: pathlib.Path, acknowledged: int) -> None:
         damage = _find_damage(reader)
         if damage != "ok":
             raise StoreUnusable(f"{path} is damaged: {damage}. {_remedy(path)}")
-        if _last_commit(reader) < acknowledged:
+        if acknowledged and _last_commit(reader) < acknowledged:
             raise StoreUnusable(
                 f"{path} lacks changes that were acknowledged: its -wal file is missing or cut off, or this"
                 f" is an older copy. {_remedy(path)}"
@@ -191,8 +194,6 @@ def _find_damage(reader: sqlite3.Connection) -> str:
 
 
 def _last_commit(reader: sqlite3.Connection) -> int:
-    if reader.execute("SELECT 1 FROM sqlite_schema WHERE name = 'commits'").fetchone() is None:
-        return 0
     return int(reader.execute("SELECT coalesce(max(number), 0) FROM commits").fetchone()[0])
 
 

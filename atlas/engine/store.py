@@ -88,7 +88,8 @@ class Store:
 
     def note(self, error: Exception) -> None:
         """Remembers that the file was found to be damaged, if the error says so."""
-        if self.damage is None and any(sign in str(error) for sign in _DAMAGED):
+        is_ours = isinstance(error, sqlite3.Error | StoreFailed)
+        if self.damage is None and is_ours and any(sign in str(error) for sign in _DAMAGED):
             self.damage = f"{self._path} is damaged: {error}"
             logger.error("%s. Stop, and move %s* away to begin anew.", self.damage, self._path.name)
 

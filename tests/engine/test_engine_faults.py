@@ -237,3 +237,15 @@ async def test_a_store_that_another_process_has_locked_loses_nothing(dev_lab):
             await dev_lab.send("decided")
         await dev_lab.until_ended()
     assert dev_lab.log == ["before", "end"]
+
+
+async def test_a_store_that_is_locked_at_start_is_not_called_damaged(stopped):
+    """It may be free in a moment: nobody is told to begin anew."""
+    path = stopped(is_killed=False)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(EngineError, match=r"can't be used at the moment: database is locked\.$"):
+            async with engine_of(path):
+                pass
+    async with engine_of(path) as engine:
+        assert engine.problem is None
