@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
@@ -68,6 +69,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._connection: Connection | None = None
+        self._is_open = True
         self._unsynced = 0  # changes that others see and the disk may not have
         self._thread = threading.Thread(target=self._serve, name="database-writer", daemon=True)
         self._thread.start()
@@ -75,18 +77,18 @@ class Writer:
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Make a change, and return its result when it is on disk."""
         job = _Job(work, made=None, synced=self._loop.create_future())
-        self._jobs.put(job)
+        self._hand_over(job)
         result: Result = await job.synced
         return result
 
     async def write_ahead(self, work: Callable[[Connection], Result]) -> Change[Result]:
         """Make a change, and return it as soon as others see it."""
-        job = _Job(work, made=self._loop.create_future(), synced=self._loop.create_future())
+        made: asyncio.Future[Result] = self._loop.create_future()
+        job = _Job(work, made, synced=self._loop.create_future())
+        self._hand_over(job)
         self._unsynced += 1
-        job.synced.add_done_callback(self._note_synced)
-        self._jobs.put(job)
-        assert job.made is not None  # noqa: S101  (it was made two lines above)
-        return Change(await job.made, job.synced, self._hurry)
+        job.synced.add_done_callback(partial(self._note_synced, made))
+        return Change(await made, job.synced, self._hurry)
 
     @property
     def is_behind(self) -> bool:
@@ -95,13 +97,20 @@ class Writer:
 
     async def close(self) -> None:
         """Commit what was handed over, and end."""
+        self._is_open = False
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    def _note_synced(self, synced: "asyncio.Future[Any]") -> None:
+    def _hand_over(self, job: _Job) -> None:
+        if not self._is_open:
+            raise RuntimeError("The database is closed.")
+        self._jobs.put(job)
+
+    def _note_synced(self, made: "asyncio.Future[Any]", synced: "asyncio.Future[Any]") -> None:
         self._unsynced -= 1
-        if not synced.cancelled() and synced.exception() is not None:
-            logger.error("A change did not get to the disk: %s", type(synced.exception()).__name__)
+        lost = None if synced.cancelled() else synced.exception()
+        if lost is not None and not made.cancelled() and made.exception() is None:
+            logger.error("A change did not get to the disk: %s", type(lost).__name__)
 
     def _hurry(self) -> None:
         """Have the changes so far committed at once."""
@@ -125,7 +134,7 @@ class Writer:
             _execute(connection, "COMMIT")
             connection.commit()  # SQLAlchemy does not know yet
             self._acknowledge(number)
-        except Exception as error:  # handed to everybody whose change is not on disk
+        except BaseException as error:  # handed to everybody whose change is not on disk
             self._disconnect()  # which undoes what a failed COMMIT leaves open
             for job in jobs:
                 job.error = error

@@ -144,3 +144,24 @@ async def test_a_change_is_carried_to_its_end_although_its_caller_is_gone(tmp_pa
             await asyncio.wait({task})
         await database.write(lambda connection: add(connection, 2))
         assert on_disk(tmp_path) == [1, 1, 2]
+
+
+async def test_nothing_waits_for_a_database_that_is_closed(tmp_path: Path) -> None:
+    """What comes too late is told so."""
+    async with numbers(tmp_path) as database:
+        pass
+    for write in (database.write, database.write_ahead):
+        with pytest.raises(RuntimeError, match="closed"):
+            await write(lambda connection: add(connection, 1))
+
+
+async def test_a_writer_survives_whatever_a_change_raises(tmp_path: Path) -> None:
+    """Also what would end a thread."""
+
+    def leave(connection: Connection) -> None:
+        raise GeneratorExit
+
+    async with numbers(tmp_path) as database:
+        with pytest.raises(GeneratorExit):
+            await database.write(leave)
+        assert await database.write(lambda connection: add(connection, 1)) == 1
