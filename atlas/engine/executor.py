@@ -30,7 +30,7 @@ _MOST_CALLS = 512  # at once: a call may wait for something slow, and the others
 _AHEAD = 64
 # Calls of runs whose time ran out, at once: very many may fall due together, and none of them is in a hurry.
 # One that takes longer than a moment waits for something slow, which costs nothing, and counts no more.
-_MOST_TIMED_OUT = 16
+_MOST_TIMED_OUT = 4
 _MOMENT = 1.0  # seconds
 _LONGEST_NAP = 30.0  # seconds; a clock set forward or a laptop that slept is noticed by then
 _REST = 5  # times as long as it took to forget some, so that calls hardly notice
