@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -57,8 +58,9 @@ class MortalEngine:
         """End it with SIGKILL, if it still runs; nothing but SIGKILL may have ended it before."""
         assert self._process is not None
         self.deaths[how] += 1
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)  # Process.kill may take its status from asyncio
         status = await asyncio.wait_for(self._process.wait(), START_SECONDS)
         assert status == -9, f"the engine ended with {status}:\n{self.log.read_text()[-3000:]}"
 

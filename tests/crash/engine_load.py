@@ -89,7 +89,7 @@ class Load:
             return str(answer.json()["ids"][0])
 
 
-async def until(condition: Any, *, seconds: float = 120) -> None:
+async def until(condition: Any, *, seconds: float = 600) -> None:
     """Wait until the condition holds, and fail if it does not in time."""
     end = asyncio.get_running_loop().time() + seconds
     while not condition():
