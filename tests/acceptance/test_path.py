@@ -1,6 +1,8 @@
 """The path of one call, seen from outside: a real agent, a real gateway process, a real reviewer."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import pytest
 from gateway_process import GatewayProcess, call, outcome, reference_in, text_of
@@ -49,6 +51,26 @@ async def test_a_rejected_call_changes_nothing_and_the_agent_reads_the_reason(
         status = await call(agent, "check_status", beneficiary_id="BEN-123")
     assert status.structured_content["repayment_due"] == "2027-02-01"
     assert status.structured_content["history"] == []
+
+
+async def test_what_is_approved_by_itself_takes_no_step_and_a_reviewer_is_told_of_the_rest_once(
+    gateway: GatewayProcess,
+) -> None:
+    """A step costs a call of the workflow; a run that is replayed must not tell the reviewer again."""
+    async with gateway.agent() as agent:
+        await call(agent, "check_status", beneficiary_id="BEN-123")
+        assert steps_taken(gateway) == []
+        case_id = reference_in(await call(agent, "request_payment_extension", **EXTENSION))
+        await gateway.decide(case_id)
+        assert "EXECUTED" in text_of(await outcome(agent, case_id))
+    assert "assess" in steps_taken(gateway)
+    assert gateway.newest_log().count(f"A call waits for a person: {case_id}") == 1
+
+
+def steps_taken(gateway: GatewayProcess) -> list[str]:
+    """The steps of which the engine keeps what they brought, in order."""
+    with closing(sqlite3.connect(gateway.data / "engine.db")) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM memos ORDER BY run_id, position")]
 
 
 async def test_a_decision_in_the_moment_after_the_reference_is_never_lost(gateway: GatewayProcess) -> None:
