@@ -8,8 +8,9 @@ import jcs
 
 from atlas.engine.errors import NotJson
 
-# Fractions, exponents, long integers and keys that UTF-16 sorts otherwise than code points do.
-_EXOTIC = re.compile(r"[\[:,]-?(?:\d{16}|\d+[.eE])|[\ue000-\U0010ffff]")
+# Fractions, exponents, long integers and keys that UTF-16 sorts otherwise than code points do. A number ends
+# where a value can end, as the seconds in a time of day do not.
+_EXOTIC = re.compile(r"(?:^|[\[:,])-?(?:\d{16}|\d+(?:\.\d|[eE])[-+\deE]*(?:$|[\],}]))|[\ue000-\U0010ffff]")
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
