@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -175,6 +176,29 @@ async def test_a_database_that_lost_what_was_acknowledged_is_refused(
     log.write_bytes(whole)
     async with open_store(killed) as store:
         assert len(await store.select()) == 5
+
+
+def leave_half_made(directory: Path) -> None:
+    """Put a database into a directory as it is on disk in the middle of the transaction that makes its tables."""
+    path = directory.parent / "atlas.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as killed:
+        killed.execute("PRAGMA cache_size = 1")  # so that it writes before the end
+        killed.execute("BEGIN IMMEDIATE")
+        for number in range(20):
+            killed.execute(f"CREATE TABLE half_{number} (number INTEGER)")
+        directory.mkdir()
+        for file in (path, path.with_name("atlas.db-journal")):
+            assert file.stat().st_size
+            shutil.copy(file, directory)
+
+
+async def test_a_start_after_one_that_was_killed_while_it_made_the_tables_makes_them(tmp_path: Path) -> None:
+    """What a kill left of them is undone, by the journal that it left too."""
+    leave_half_made(tmp_path / "data")
+    database = Database(tmp_path / "data")
+    await database.open()
+    assert await database.read(lambda connection: not sa.inspect(connection).has_table("half_0"))
+    await database.close()
 
 
 async def test_finding_the_cases_of_a_call_uses_an_index(tmp_path: Path) -> None:
