@@ -179,7 +179,7 @@ async def test_a_database_that_lost_what_was_acknowledged_is_refused(
 
 
 def leave_half_made(directory: Path) -> None:
-    """Put a database into a directory as it is on disk in the middle of the transaction that makes its tables."""
+    """Put a database into a directory as a kill leaves it that comes while the tables are made."""
     path = directory.parent / "atlas.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as killed:
         killed.execute("PRAGMA cache_size = 1")  # so that it writes before the end
