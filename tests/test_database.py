@@ -178,6 +178,15 @@ async def test_a_database_that_lost_what_was_acknowledged_is_refused(
         assert len(await store.select()) == 5
 
 
+async def test_a_database_of_a_newer_gateway_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """Whoever goes back to an older version is told so."""
+    migrate(tmp_path / "atlas.db")
+    with closing(sqlite3.connect(tmp_path / "atlas.db")) as newer, newer:
+        newer.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(DatabaseUnusable, match="not of this version of the gateway, but of a newer one"):
+        await Database(tmp_path).open()
+
+
 def leave_half_made(directory: Path) -> None:
     """Put a database into a directory as a kill leaves it that comes while the tables are made."""
     path = directory.parent / "atlas.db"

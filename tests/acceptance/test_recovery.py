@@ -80,6 +80,18 @@ async def test_a_policy_with_a_mistake_ends_the_start_with_a_sentence(tmp_path: 
     assert "Traceback" not in gateway.newest_log()
 
 
+async def test_damaged_keys_of_the_engine_end_the_start_with_a_sentence(tmp_path: Path) -> None:
+    """It names the file and what to do, without a traceback."""
+    gateway = GatewayProcess(tmp_path)
+    gateway.data.mkdir()
+    keys = gateway.data / "engine.keys"
+    keys.write_bytes(b"\0\xff")
+    with pytest.raises(AssertionError, match="the gateway ended"):
+        await gateway.start()
+    assert f"does not start: {keys} does not hold" in gateway.newest_log()
+    assert "Traceback" not in gateway.newest_log()
+
+
 async def test_every_error_over_http_has_the_same_shape(gateway: GatewayProcess) -> None:
     """{"error", "detail"}, with the status that fits."""
     key = {"Authorization": "Bearer reviewer-key-of-the-tests"}
