@@ -17,7 +17,7 @@ import inngest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from atlas.database import now
-from atlas.errors import CaseNotFound
+from atlas.errors import AssessmentLost, CaseNotFound
 from atlas.events import EXECUTION_REQUESTED, SARAH_DECISION
 from atlas.inngest_server import create_client
 from atlas.models import Case, Status
@@ -82,6 +82,9 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
         # A model elsewhere is at work, whose answer is fetched here, after a restart too; or a person has to
         # be told, once, however often the run is replayed.
         standing = await ctx.step.run("assess", ask)
+    if standing["status"] == Status.QUEUED.value:
+        # The run began in an older gateway, which kept in this step that a model elsewhere was asked.
+        standing = await ctx.step.run("assess", ask)
     while standing["status"] in UNDECIDED_OR_APPROVED:
         if standing["status"] == Status.PENDING_REVIEW.value:
             standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
@@ -90,6 +93,8 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
         # it is replayed through here then, the case store says the same, or that the case went on without it;
         # as the steps stand in one row, it finds its place among them, or ends as the case has.
         standing = _standing(await stage.execute(case_id))
+        if standing["status"] == Status.QUEUED.value:
+            raise AssessmentLost(case_id=case_id)  # which has the run tried again, from its beginning
         if standing["status"] != Status.PENDING_REVIEW.value or not standing["is_judged_anew"]:
             break  # it has ended, or this run had no authority
     return _report(standing) | {"case_id": case_id}

@@ -43,12 +43,14 @@ def write_acknowledged(lock_file: int, entry: int) -> None:
 
 
 def examine(path: Path, acknowledged: int) -> None:
-    """Look at a database without a chance to change it; raises DatabaseUnusable, or sqlite3.Error."""
+    """Look at a database without changing what it holds; raises DatabaseUnusable, or sqlite3.Error."""
     if not (path.exists() and path.stat().st_size):
         if acknowledged or (path.parent / "engine.db").exists():
             raise DatabaseUnusable(path=path, reason=f"it is missing or empty, and was not before. {REMEDY}")
         return
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    # A kill while the tables of a file are made for the first time leaves a journal, to be undone first.
+    mode = "rw" if Path(f"{path}-journal").exists() else "ro"
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)) as connection:
         damage = _find_damage(connection)
         if damage != "ok":
             raise DatabaseUnusable(path=path, reason=f"it is damaged: {damage}. {REMEDY}")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -219,6 +220,9 @@ def _make_ready(path: Path, acknowledged: int) -> None:
         examine(path, acknowledged)
         migrate(path)
         keep_names(path.parent)
+    except CommandError as error:  # there is no such revision
+        reason = "its tables are not of this version of the gateway, but of a newer one."
+        raise DatabaseUnusable(path=path, reason=reason) from error
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
         said = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error)
         remedy = f" {REMEDY}" if is_damage(said) else ""

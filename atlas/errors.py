@@ -18,6 +18,10 @@ class CaseNotFound(AtlasError):
     """There is no case {case_id}."""
 
 
+class AssessmentLost(AtlasError):
+    """The assessment of case {case_id} did not get to the disk; it was not executed."""
+
+
 class CaseFinished(AtlasError):
     """Case {case_id} is finished ({status}); nothing more can be decided on it."""
 

@@ -8,8 +8,9 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Protocol
 
 import sqlalchemy as sa
@@ -149,20 +150,20 @@ class Executor:
             try:
                 outcome = await self._call_tool(case)
             except AnswerLost as lost:  # never repeated: it may have been done
-                return await self._abandon(case_id, str(lost))
+                return await self._keep(case_id, partial(self._abandon, case_id, str(lost)))
             if outcome is None:
                 detail = f"The tool did not answer within {self._seconds:g} seconds."
-                return await self._abandon(case_id, detail)
+                return await self._keep(case_id, partial(self._abandon, case_id, detail))
             self._unrecorded[case_id] = outcome
-        case = await self._keep(case_id, self._unrecorded[case_id])
+        case = await self._keep(case_id, partial(self._record, case_id, self._unrecorded[case_id]))
         del self._unrecorded[case_id]
         return case
 
-    async def _keep(self, case_id: str, outcome: Outcome) -> Case:
+    async def _keep(self, case_id: str, record: Callable[[], Awaitable[Case]]) -> Case:
         # What a tool did is done, and its run may fail before a full disk has room or a locked file is free.
         while True:
             try:
-                return await self._record(case_id, outcome)
+                return await record()
             except DBAPIError as error:
                 if not isinstance(error.orig, sqlite3.OperationalError):
                     raise

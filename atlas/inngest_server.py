@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from atlas.auth import SIGNATURE_HEADER
 from atlas.engine import Engine, EngineKeys
+from atlas.engine.errors import KeysUnusable
 from atlas.in_process import InProcessTransport
 from atlas.settings import EngineKind, Settings
 
@@ -36,9 +37,16 @@ def engine_keys_path(settings: Settings) -> Path:
 
 
 def create_client(settings: Settings) -> inngest.Inngest:
-    """The client of the Inngest server that the settings ask for; opens no connection."""
+    """The client of the Inngest server that the settings ask for; opens no connection.
+
+    Leaves the process with a sentence if the embedded engine's keys cannot be read.
+    """
     if settings.engine_kind is EngineKind.EMBEDDED:
-        keys = EngineKeys.load_or_draw(engine_keys_path(settings))
+        try:
+            keys = EngineKeys.load_or_draw(engine_keys_path(settings))
+        except KeysUnusable as error:
+            remedy = "Put it back, or remove it to have new ones drawn."
+            raise SystemExit(f"The gateway does not start: {error} {remedy}") from None
         return inngest.Inngest(
             app_id=APP_ID,
             is_production=True,

@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -175,6 +176,38 @@ async def test_a_database_that_lost_what_was_acknowledged_is_refused(
     log.write_bytes(whole)
     async with open_store(killed) as store:
         assert len(await store.select()) == 5
+
+
+async def test_a_database_of_a_newer_gateway_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    """Whoever goes back to an older version is told so."""
+    migrate(tmp_path / "atlas.db")
+    with closing(sqlite3.connect(tmp_path / "atlas.db")) as newer, newer:
+        newer.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(DatabaseUnusable, match="not of this version of the gateway, but of a newer one"):
+        await Database(tmp_path).open()
+
+
+def leave_half_made(directory: Path) -> None:
+    """Put a database into a directory as a kill leaves it that comes while the tables are made."""
+    path = directory.parent / "atlas.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as killed:
+        killed.execute("PRAGMA cache_size = 1")  # so that it writes before the end
+        killed.execute("BEGIN IMMEDIATE")
+        for number in range(20):
+            killed.execute(f"CREATE TABLE half_{number} (number INTEGER)")
+        directory.mkdir()
+        for file in (path, path.with_name("atlas.db-journal")):
+            assert file.stat().st_size
+            shutil.copy(file, directory)
+
+
+async def test_a_start_after_one_that_was_killed_while_it_made_the_tables_makes_them(tmp_path: Path) -> None:
+    """What a kill left of them is undone, by the journal that it left too."""
+    leave_half_made(tmp_path / "data")
+    database = Database(tmp_path / "data")
+    await database.open()
+    assert await database.read(lambda connection: not sa.inspect(connection).has_table("half_0"))
+    await database.close()
 
 
 async def test_finding_the_cases_of_a_call_uses_an_index(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Execution: the gate, and what becomes of tools that fail, hang, or die half way."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -411,11 +412,31 @@ async def test_an_outcome_is_held_until_a_full_disk_has_room_for_it(tmp_path: Pa
         assert shop.actions().count("execute.started") == 1
 
 
+async def test_that_nobody_knows_what_a_tool_did_is_held_too_until_it_can_be_kept(tmp_path: Path) -> None:
+    """A run that failed meanwhile would leave the call as if it were still being executed."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.approved("wait_for_release", "a")
+        request = asyncio.create_task(shop.executor.execute(case.case_id))
+        while not shop.calls:
+            await asyncio.wait({request}, timeout=0.01)
+        await pragma(shop, "busy_timeout = 0")
+        with closing(sqlite3.connect(shop.store.database.path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            while shop.store.database.problem is None:
+                await asyncio.wait({request}, timeout=0.01)
+            assert not (await asyncio.wait({request}, timeout=0.1))[0]
+        assert (await asyncio.wait_for(request, 20)).status is Status.OUTCOME_UNKNOWN
+        shop.release.set()
+
+
 async def pragma(shop: Workshop, text: str) -> Any:
     """What the writing connection of the store answers."""
-    return await shop.store.database.write(
-        lambda connection: connection.exec_driver_sql(f"PRAGMA {text}").scalar()
-    )
+
+    def ask(connection: Connection) -> Any:
+        result = connection.exec_driver_sql(f"PRAGMA {text}")
+        return result.scalar() if result.returns_rows else None
+
+    return await shop.store.database.write(ask)
 
 
 async def limit_pages(shop: Workshop, count: int) -> None:

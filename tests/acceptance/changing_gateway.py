@@ -1,9 +1,11 @@
 """The gateway with one more tool, `write_note`, which says of itself what the file tool.json says.
 
-The file is a JSON object whose keys are attributes of the tool; {"missing": true} takes the tool away. Each
-call of the tool adds a line to notes.txt. With ATLAS_TEST_DIE the process dies: see mortal_gateway.py.
+The file is a JSON object whose keys are attributes of the tool; {"missing": true} takes the tool away, and
+{"seconds": 1} has it found so late. Each call of the tool adds a line to notes.txt. With ATLAS_TEST_DIE the
+process dies: see mortal_gateway.py.
 """
 
+import asyncio
 import json
 import os
 from pathlib import Path
@@ -26,12 +28,20 @@ class AsTold(Transform):
     async def get_tool(self, name: str, call_next: GetToolNext, **versions: Any) -> Tool | None:
         """The tool as it is told to be."""
         tool = await call_next(name, **versions)
-        return tool if tool is None or name != "write_note" else as_told(tool)
+        if tool is None or name != "write_note":
+            return tool
+        told = what_is_told()
+        await asyncio.sleep(told.pop("seconds", 0))
+        return as_told(tool, told)
 
 
-def as_told(tool: Tool) -> Tool | None:
+def what_is_told() -> dict[str, Any]:
+    """What the file says."""
+    return dict(json.loads(TOLD.read_text())) if TOLD.exists() else {}
+
+
+def as_told(tool: Tool, told: dict[str, Any]) -> Tool | None:
     """The tool as the file has it, or None."""
-    told = json.loads(TOLD.read_text()) if TOLD.exists() else {}
     if hints := told.get("annotations"):
         told["annotations"] = ToolAnnotations(**hints)
     return None if told.pop("missing", False) else tool.model_copy(update=told)

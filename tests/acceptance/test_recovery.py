@@ -1,12 +1,23 @@
 """What the gateway does when others fail: the engine forgets, the workflow fails, the disk is full."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
-from gateway_process import AGENT_KEY, GatewayProcess, call, eventually, outcome, reference_in, text_of
+from acceptance.test_changes import NOBODY, NOTE, Office
+from gateway_process import (
+    AGENT_KEY,
+    REFERENCE,
+    GatewayProcess,
+    call,
+    eventually,
+    outcome,
+    reference_in,
+    text_of,
+)
 
 CHANGE = {"beneficiary_id": "BEN-124", "changes": {"status": "suspended"}}
 
@@ -69,6 +80,18 @@ async def test_a_policy_with_a_mistake_ends_the_start_with_a_sentence(tmp_path: 
     assert "Traceback" not in gateway.newest_log()
 
 
+async def test_damaged_keys_of_the_engine_end_the_start_with_a_sentence(tmp_path: Path) -> None:
+    """It names the file and what to do, without a traceback."""
+    gateway = GatewayProcess(tmp_path)
+    gateway.data.mkdir()
+    keys = gateway.data / "engine.keys"
+    keys.write_bytes(b"\0\xff")
+    with pytest.raises(AssertionError, match="the gateway ended"):
+        await gateway.start()
+    assert f"does not start: {keys} does not hold" in gateway.newest_log()
+    assert "Traceback" not in gateway.newest_log()
+
+
 async def test_every_error_over_http_has_the_same_shape(gateway: GatewayProcess) -> None:
     """{"error", "detail"}, with the status that fits."""
     key = {"Authorization": "Bearer reviewer-key-of-the-tests"}
@@ -108,6 +131,43 @@ async def test_a_database_that_cannot_be_written_refuses_calls_and_decisions(gat
                 connection.execute(f"DROP TRIGGER {table}_full")
         assert (await gateway.decide(case_id)).status_code == 200
         assert "EXECUTED" in text_of(await outcome(agent, case_id))
+
+
+def fail_commit(gateway: GatewayProcess) -> None:
+    """Let no transaction be committed in which a call is approved by itself."""
+    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+        connection.execute("CREATE TABLE one (one INTEGER PRIMARY KEY)")
+        connection.execute("CREATE TABLE other (one REFERENCES one (one) DEFERRABLE INITIALLY DEFERRED)")
+        connection.execute(
+            "CREATE TRIGGER fails AFTER INSERT ON ledger WHEN NEW.action = 'decide.auto_approved'"
+            " BEGIN INSERT INTO other VALUES (1); END"
+        )
+
+
+async def test_an_approval_that_was_seen_and_did_not_get_to_the_disk_is_made_again(tmp_path: Path) -> None:
+    """Nothing is executed on it, and the call need not wait until somebody misses it."""
+    office = Office(tmp_path)
+    office.policy.write_text(NOBODY)
+    await office.start()
+    try:
+        fail_commit(office)
+        office.tell(seconds=0.1)  # so that the approval is committed before the execution begins
+        async with office.agent() as agent:
+            calling = asyncio.create_task(call(agent, "write_note", **NOTE))
+
+            async def is_lost() -> bool:
+                return "A change did not get to the disk" in office.newest_log()
+
+            await eventually(is_lost)
+            assert office.notes() == 0
+            with closing(sqlite3.connect(office.data / "atlas.db")) as connection, connection:
+                connection.execute("DROP TRIGGER fails")
+            answered = await calling
+            case_id = REFERENCE.search(text_of(answered))
+            ending = await outcome(agent, case_id[0]) if case_id else answered
+        assert "written" in text_of(ending) and office.notes() == 1
+    finally:
+        await office.kill()
 
 
 async def test_a_run_that_fails_brings_its_case_before_a_person(gateway: GatewayProcess) -> None:

@@ -138,6 +138,20 @@ async def test_a_forged_memo_in_dev_mode_does_not_pass_the_gate(
         assert text_of(await outcome(agent, case_id, wait_seconds=0)).startswith("PENDING REVIEW")
 
 
+async def test_a_run_that_an_older_gateway_began_tells_the_reviewer(
+    stopped: GatewayProcess, dev_engine: EngineProcess
+) -> None:
+    """Its first step says only that a model elsewhere was asked; the answer came after the upgrade."""
+    await stopped.start(**dev_engine.gateway_settings)
+    case_id = await pending_case(stopped)
+    told = stopped.newest_log().count("A call waits for a person")
+    asked = {"data": {"status": "QUEUED", "risk_score": None, "is_judged_anew": False, "asked": "fc-1"}}
+    body = forged_request(case_id) | {"steps": {step_id("assess"): asked}}
+    response = await post_call(stopped, body, {})
+    assert response.status_code == 206 and "PENDING_REVIEW" in response.text
+    assert stopped.newest_log().count("A call waits for a person") == told + 1
+
+
 async def test_a_forged_memo_with_a_valid_signature_does_not_pass_the_gate_either(
     stopped: GatewayProcess, engine: EngineProcess
 ) -> None:
