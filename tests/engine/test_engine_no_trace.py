@@ -162,6 +162,7 @@ async def test_a_stranger_can_not_register_nor_cancel_nor_look(bench, authorizat
         {"steps": {"step": {}, "other": {}}},
         {"concurrency": [{"limit": "many"}]},
         {"concurrency": 7},
+        {"cancel": [{"event": "a", "timeout": "9" * 400 + "d"}]},
         {"cancel": [{"event": "a", "timeout": "soon"}]},
         {"idempotency": {"x": 1}},
         {"name": "\ud800"},
@@ -264,6 +265,16 @@ async def test_a_function_that_no_call_can_reach_fails_its_runs(bench):
     assert (run["status"], run["output"]["name"]) == ("Failed", "CallImpossible")
 
 
+async def test_a_step_that_plans_itself_does_not_go_round_for_ever(bench):
+    """An app that answers each call with the same plan gets its run failed, not called without end."""
+    bench.raw.answer = lambda call: steps(step("again", op="StepPlanned"))
+    async with bench.engine, bench.raw.http:
+        await bench.raw.register("http://app.test")
+        run = await bench.raw.run_of(await bench.raw.send(), seconds=5)
+    assert (run["status"], run["output"]["name"]) == ("Failed", "NoProgress")
+    assert len(bench.raw.calls) == 2
+
+
 async def test_a_run_that_has_failed_waits_for_nothing(bench):
     """What follows in the answer that made it too long leaves no wait behind, to stumble over years later."""
     wait = step("wait", op="WaitForEvent") | {
@@ -276,6 +287,23 @@ async def test_a_run_that_has_failed_waits_for_nothing(bench):
         run = await bench.raw.run_of(await bench.raw.send())
         assert run["output"]["name"] == "TooManySteps"
         assert bench.dump()["pauses"] == []
+
+
+@pytest.mark.parametrize(
+    ("begin", "alias", "end"),
+    [("run(runID: $RUN) {", "output", "}"), ("", "run(runID: $RUN) { output }", "")],
+    ids=["of one run", "of many"],
+)
+async def test_a_short_query_does_not_get_an_endless_answer(bench, begin, alias, end):
+    """Aliases name the same large output again and again: that is refused before it is put together."""
+    bench.raw.answer = lambda call: done("x" * 200_000)
+    async with bench.running():
+        run = await bench.raw.run_of(await bench.raw.send())
+        aliases = " ".join(f"a{number}: {alias}" for number in range(100))
+        query = f"{{ {begin} {aliases} {end} }}".replace("$RUN", json.dumps(run["run_id"]))
+        answer = await bench.raw.http.post("/v0/gql", json={"query": query})
+        assert "at once" in answer.json()["errors"][0]["message"]
+        assert len(answer.content) < 20_000_000
 
 
 @pytest.mark.parametrize(
