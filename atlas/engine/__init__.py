@@ -12,6 +12,7 @@ differs from Inngest's own server, it does so on purpose:
 | Connect, realtime, signals, `step.ai` | a run that uses them fails with a sentence | supported |
 | answers of an app when keys are set | must be signed, else lost; streamed ones never are | not checked |
 | NaN, lone surrogates | refused: they have no canonical form to sign | replaced |
+| more than 200 levels of JSON | refused | taken, up to 10,000 |
 | one malformed event among others | none of them is taken | those before it are |
 | an event over 512 KiB | refused | refused, if self-hosted from 3 MiB on |
 | an empty request | refused | taken, with no effect |

@@ -3,8 +3,9 @@
 import asyncio
 import dataclasses
 import functools
+import re
 import sqlite3
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
@@ -16,6 +17,8 @@ from atlas.engine.runs import DISCOVERY
 from atlas.engine.times import parse_retry_after
 from atlas.engine.ulids import new_ulid
 
+# Ids of steps stand in URLs, headers and keys of JSON; SDKs send SHA-1 in hexadecimal.
+_STEP_ID = re.compile(r"[!#-\[\]-~]{1,200}")
 LARGEST_INLINE_STATE = 4 * 2**20
 LARGEST_ANSWER = 8 * 2**20
 CALL_TIMEOUT = 2 * 3600
@@ -104,6 +107,7 @@ def build_request(call: Call, function: Function, keys: EngineKeys | None) -> ht
     url = _call_url(function.url, call.step_id)
     body = _build_body(call, function)
     headers = {
+        "accept-encoding": "identity",
         "content-type": "application/json",
         "user-agent": "Inngest",
         "x-run-id": call.run_id,
@@ -122,10 +126,10 @@ def build_request(call: Call, function: Function, keys: EngineKeys | None) -> ht
 async def call_app(
     transport: httpx.AsyncBaseTransport, call: Call, function: Function, keys: EngineKeys | None
 ) -> Answer:
-    """Returns the app's answer to a call; a call that can't be signed is an error that no retry mends."""
+    """Returns the app's answer to a call; one that can't be written or signed no retry mends."""
     try:
         request = build_request(call, function, keys)
-    except NotJson as error:
+    except (NotJson, ValueError, httpx.InvalidURL) as error:
         return Errored(_error("CallImpossible", str(error)), is_final=True)
     return await send_call(transport, request, keys)
 
@@ -159,7 +163,8 @@ async def send(
     response = await transport.handle_async_request(request)
     try:
         body = bytearray()
-        async for chunk in response.aiter_bytes():
+        # As it came: packed was not asked for, and a few packed bytes could unfold to more than the memory.
+        async for chunk in cast("httpx.AsyncByteStream", response.stream):
             body += chunk
             if len(body) > LARGEST_ANSWER:
                 raise AnswerTooLarge(f"The app's answer is larger than {LARGEST_ANSWER} bytes.")
@@ -204,6 +209,8 @@ def _parse_opcodes(body: bytes) -> list[dict[str, Any]]:
     for opcode in opcodes:
         if not all(isinstance(opcode[field], str) and opcode[field] for field in ("op", "id")):
             raise ValueError("an opcode must have an op and an id")
+        if not _STEP_ID.fullmatch(opcode["id"]):
+            raise ValueError("the id of a step must be 1 to 200 printable ASCII characters without quotes")
     return opcodes
 
 

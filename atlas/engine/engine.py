@@ -113,6 +113,7 @@ class Engine:
     def _sync_request(self, url: str) -> httpx.Request:
         body = jcs.canonicalize({"url": url})
         headers = {
+            "accept-encoding": "identity",
             "content-type": "application/json",
             "x-inngest-server-kind": self.kind,
             "user-agent": "Inngest",

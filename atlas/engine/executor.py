@@ -1,7 +1,6 @@
 """The executor: sleeps until work is due, then calls the apps, many at once, and applies their answers."""
 
 import asyncio
-import collections
 import itertools
 import logging
 import sqlite3
@@ -63,7 +62,7 @@ class Executor:
         self._history = history
         self._woken = asyncio.Event()
         self._unreadable = ""  # what was said last of a store that can't be read
-        self._lanes: dict[int, str] = {}  # of the calls in flight, by queue item
+        self._items: dict[int, _Item] = {}  # those whose calls are in flight, by their ids
         self._timed_out: dict[int, float] = {}  # when those of runs whose time ran out were begun
         self._calls: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
@@ -122,12 +121,14 @@ class Executor:
         if free <= 0:
             return
         for item in self._due_items():
-            if free and item.item_id not in self._lanes and not self._is_full(item.lane, item.function_id):
+            if free and item.item_id not in self._items and not self._is_full(item):
                 self._start_call(item)
                 free -= 1
+                if self._is_full(item):
+                    self.wake()  # those behind were not looked at: very many may have waited for this lane
 
     def _start_call(self, item: _Item) -> None:
-        self._lanes[item.item_id] = item.lane
+        self._items[item.item_id] = item
         if item.due_at == AFTER_WHAT_IS_NEW:
             self._timed_out[item.item_id] = time.monotonic()
         task = asyncio.create_task(self._call(item.item_id))
@@ -135,7 +136,7 @@ class Executor:
         task.add_done_callback(self._calls.discard)
 
     def _due_items(self) -> list[_Item]:
-        most, busy = len(self._lanes) + _AHEAD, list(self._full_lanes())
+        most, busy = len(self._items) + _AHEAD, list(self._full_lanes())
         begun = [at for at in self._timed_out.values() if at > time.monotonic() - _MOMENT]
         timed_out = len(self._timed_out) + _MOST_TIMED_OUT - len(begun) if len(begun) < _MOST_TIMED_OUT else 0
         found = (
@@ -156,13 +157,13 @@ class Executor:
         return [_Item(*row) for row in rows]
 
     def _full_lanes(self) -> set[str]:
-        return {lane for lane in self._lanes.values() if self._is_full(lane, lane.partition(" ")[0])}
+        return {item.lane for item in self._items.values() if self._is_full(item)}
 
-    def _is_full(self, lane: str, function_id: str) -> bool:
-        function = self._functions().get(function_id)
+    def _is_full(self, item: _Item) -> bool:
+        function = self._functions().get(item.function_id)
         if function is None or function.concurrency_limit is None:
             return False
-        return collections.Counter(self._lanes.values())[lane] >= function.concurrency_limit
+        return sum(other.lane == item.lane for other in self._items.values()) >= function.concurrency_limit
 
     def _fire_due(self) -> float:
         """Ends due pauses; returns the seconds until something else falls due."""
@@ -210,7 +211,7 @@ class Executor:
             logger.exception("A call could not be carried out; trying again.")
             await asyncio.sleep(_STORE_PAUSE)
         finally:
-            del self._lanes[item_id]
+            del self._items[item_id]
             self._timed_out.pop(item_id, None)
             self.wake()
 

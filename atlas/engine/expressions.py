@@ -29,7 +29,7 @@ _EQUALITY = re.compile(rf"\s*({_OPERAND})\s*==\s*({_OPERAND})\s*")
 _UNSPLITTABLE = re.compile(r"""\|\||\?|//|\"\"\"|'''|\\|\b[rRbB]{1,2}['"]""")
 _MISSING = object()
 _LONGEST_KEY = 200
-_ERRORS = (celpy.evaluation.CELEvalError, ValueError, TypeError, KeyError)
+_ERRORS = (celpy.evaluation.CELEvalError, ValueError, TypeError, KeyError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,7 +87,7 @@ def parse_function(configuration: dict[str, Any]) -> Function:
         )
     except (ConfigurationRefused, ExpressionInvalid) as error:
         raise ConfigurationRefused(f"Function {function_id}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ConfigurationRefused(
             f"Function {function_id} has a malformed configuration: {error!r}."
         ) from error

@@ -13,6 +13,8 @@ from atlas.engine.times import DAY, now
 
 MONTH = datetime.timedelta(days=30)
 _MOST_RUNS = 200
+_MOST_STEPS = 2000  # of those runs, and
+_MOST_STATE = 4 * 2**20  # bytes: a run may have a thousand times as much as most
 _MOST_EVENTS = 400
 _LONGEST_PAUSE = 3600.0  # seconds
 _FROM_THE_BEGINNING = (-1, -1)
@@ -66,12 +68,19 @@ def forget_until(moment: int, *, clock: int, elapsed: int) -> int:
 
 
 def _forget_runs(connection: sqlite3.Connection, before: int) -> bool:
-    ended = connection.execute(
-        "SELECT run_id FROM runs WHERE ended_at < ? ORDER BY ended_at LIMIT ?", (before, _MOST_RUNS)
+    oldest = connection.execute(
+        "SELECT run_id, memo_count, state_size FROM runs WHERE ended_at < ? ORDER BY ended_at LIMIT ?",
+        (before, _MOST_RUNS),
     ).fetchall()
+    ended, steps, state = [], 0, 0
+    for run_id, memo_count, state_size in oldest:
+        ended.append((run_id,))
+        steps, state = steps + memo_count, state + state_size
+        if steps >= _MOST_STEPS or state >= _MOST_STATE:
+            break
     connection.executemany("DELETE FROM memos WHERE run_id = ?", ended)
     connection.executemany("DELETE FROM runs WHERE run_id = ?", ended)
-    return len(ended) == _MOST_RUNS
+    return len(ended) < len(oldest) or len(oldest) == _MOST_RUNS
 
 
 def _forget_skips(connection: sqlite3.Connection, moment: int) -> bool:

@@ -1,5 +1,6 @@
 """JSON as it is stored and signed: only what has a canonical form (RFC 8785) is let in."""
 
+import itertools
 import json
 import re
 from typing import Any, NoReturn
@@ -13,6 +14,11 @@ from atlas.engine.errors import NotJson
 _EXOTIC = re.compile(r"(?:^|[\[:,])-?(?:\d{16}|\d+(?:\.\d|[eE])[-+\deE]*(?:$|[\],}]))|[\ue000-\U0010ffff]")
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+# What is deeper could be parsed here and then not be signed, matched or put into another event: how deep
+# Python goes depends on its version, on the thread, and on whether celpy has raised the limit of the process.
+DEEPEST = 200
+_NO_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^"\[\]{}]+')
 
 
 def canonicalise(text: str) -> bytes:
@@ -28,7 +34,7 @@ def canonicalise(text: str) -> bytes:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """Returns the value of a JSON text; raises NotJson for NaN, lone surrogates and what is too deep."""
+    """Returns the value of a JSON text; raises NotJson for NaN, lone surrogates and more than 200 levels."""
     try:
         decoded = text if isinstance(text, str) else text.decode()  # json.loads lets surrogates through
         value = json.loads(decoded, parse_constant=_refuse_constant)
@@ -36,6 +42,8 @@ def parse_json(text: bytes | str) -> Any:
         raise NotJson(f"The body is not JSON: {error}.") from error
     if _SURROGATE.search(decoded):
         write_json(value)
+    if decoded.count("[") + decoded.count("{") > DEEPEST and _depth(decoded) > DEEPEST:
+        raise NotJson(f"The body is nested more than {DEEPEST} levels deep.")
     return value
 
 
@@ -47,6 +55,11 @@ def write_json(value: Any) -> str:
     except (ValueError, RecursionError) as error:
         raise NotJson(f"The value can't be written as JSON: {error}.") from error
     return text
+
+
+def _depth(text: str) -> int:
+    brackets = _NO_BRACKET.sub("", text)
+    return max(itertools.accumulate(1 if bracket in "[{" else -1 for bracket in brackets))
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -5,6 +5,7 @@ import collections
 import functools
 import ssl
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import h11
 import httpx
@@ -12,6 +13,7 @@ import httpx
 # Servers close what is idle for long (gunicorn after 2 s); a call that meets the closing would be lost.
 _KEPT_SECONDS = 1.0
 _LARGEST_READ = 2**16
+_MOST_INFORMATIONAL = 100  # of the answers with status 1xx to one request
 
 _Origin = tuple[str, str, int]
 
@@ -68,7 +70,7 @@ class AppTransport(httpx.AsyncBaseTransport):
 class _Connection:
     """One connection to an app, which carries one request at a time."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: "_Reader", writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_LARGEST_READ)
@@ -81,9 +83,10 @@ class _Connection:
         parts = (self._protocol.send(part) for part in (head, h11.Data(data=body), h11.EndOfMessage()))
         self._writer.write(b"".join(part or b"" for part in parts))
         await self._writer.drain()
-        while not isinstance(event := await self._next_event(), h11.Response):
-            pass  # informational: the response is yet to come
-        return event
+        for _ in range(_MOST_INFORMATIONAL):
+            if isinstance(event := await self._next_event(), h11.Response):
+                return event
+        raise h11.RemoteProtocolError("no end of informational responses")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yields the body of the response as it comes."""
@@ -102,8 +105,8 @@ class _Connection:
         return self.is_open()
 
     def is_open(self) -> bool:
-        """Tells whether neither side has closed the connection."""
-        return not (self._writer.is_closing() or self._reader.at_eof())
+        """Tells whether neither side has closed the connection, and nothing came that nobody asked for."""
+        return not (self._writer.is_closing() or self._reader.at_eof() or self._reader.unread)
 
     def close(self) -> None:
         """Ends the connection at once."""
@@ -120,6 +123,21 @@ class _Connection:
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = asyncio.get_running_loop().call_later(seconds, self._writer.transport.abort)
+
+
+class _Reader(asyncio.StreamReader):
+    """A stream that knows how much has come and was not read."""
+
+    unread = 0
+
+    def feed_data(self, data: Any) -> None:
+        self.unread += len(data)
+        super().feed_data(data)
+
+    async def read(self, n: int = -1) -> bytes:
+        data = await super().read(n)
+        self.unread -= len(data)
+        return data
 
 
 class _Body(httpx.AsyncByteStream):
@@ -140,7 +158,10 @@ class _Body(httpx.AsyncByteStream):
 async def _connect(origin: _Origin) -> _Connection:
     scheme, host, port = origin
     context = _ssl_context() if scheme == "https" else None
-    return _Connection(*await asyncio.open_connection(host, port, ssl=context))
+    loop, reader = asyncio.get_running_loop(), _Reader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=context)
+    return _Connection(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
 
 @functools.cache

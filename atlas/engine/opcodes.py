@@ -134,6 +134,9 @@ def _failed(answered: _Answered, opcode: dict[str, Any]) -> bool:
 
 
 def _planned(answered: _Answered, opcode: dict[str, Any]) -> bool:
+    if opcode["id"] == answered.call.step_id:  # asked to run a step, the app says that it is to be run
+        fail_run(answered.tx, answered.call.run_id, "NoProgress", f"Step {_name(opcode)} plans itself.")
+        return True
     enqueue(answered.tx, answered.call.run_id, opcode["id"], is_race=_is_race(opcode))
     return False
 

@@ -108,8 +108,9 @@ def _add(
     tx.execute(
         "INSERT INTO pauses (run_id, step_id, kind, step_name, event_name, match_path, match_value,"
         " expression, is_race, due_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (run_id, step_id) DO NOTHING",
-        *(run_id, step_id, kind, name, *match, is_race, due_at),
+        " SELECT run_id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM runs WHERE run_id = ? AND status = 'RUNNING'"
+        " ON CONFLICT (run_id, step_id) DO NOTHING",
+        *(step_id, kind, name, *match, is_race, due_at, run_id),
     )
 
 

@@ -68,6 +68,8 @@ type RunTraceTrigger {
 '''
 _LARGEST_QUERY = 100_000  # bytes
 _MOST_TOKENS = 2000
+_LARGEST_ANSWER = 16 * 2**20  # characters: by aliases a short query could ask for the same text 600 times
+_TOO_MUCH = f"The query asks for more than {_LARGEST_ANSWER} characters of text at once."
 _STEP_OPS = {"sleep": "SLEEP", "wait": "WAIT_FOR_EVENT", "invoke": "INVOKE"}
 _RUN = (
     "SELECT run_id, function_id, event_id, status, output, started_at, ended_at, name, body"
@@ -110,7 +112,16 @@ def _answer(body: bytes, reader: sqlite3.Connection) -> Response:
         variable_values=variables,
         operation_name=operation,
     )
-    return JSONResponse(result.formatted)
+    formatted = result.formatted
+    return JSONResponse(formatted) if _text_size(formatted) <= _LARGEST_ANSWER else _refuse(_TOO_MUCH)
+
+
+def _text_size(value: Any) -> int:
+    if isinstance(value, dict):
+        return sum(map(_text_size, value.values()))
+    if isinstance(value, list):
+        return sum(map(_text_size, value))
+    return len(value) if isinstance(value, str) else 0
 
 
 def _refuse(*messages: str) -> Response:
@@ -129,6 +140,7 @@ class _Root:
 
     def __init__(self, reader: sqlite3.Connection) -> None:
         self._reader = reader
+        self._left = _LARGEST_ANSWER
 
     def event(self, info: object, *, query: dict[str, str]) -> dict[str, Any] | None:
         rows = self._rows("SELECT name, body, received_at FROM events WHERE event_id = ?", query["eventId"])
@@ -200,7 +212,11 @@ class _Root:
             yield _describe_step(run_id, step_id, name, "WAITING") | {"stepOp": _STEP_OPS[kind]}
 
     def _rows(self, statement: str, *values: str) -> list[tuple[Any, ...]]:
-        return self._reader.execute(statement, values).fetchall()
+        if self._left < 0:
+            raise ValueError(_TOO_MUCH)
+        rows = self._reader.execute(statement, values).fetchall()
+        self._left -= sum(len(value) for row in rows for value in row if isinstance(value, str))
+        return rows
 
 
 def _describe_run(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -67,7 +67,11 @@ CREATE TABLE IF NOT EXISTS commits (number INTEGER NOT NULL);
 
 def lock_store(path: pathlib.Path) -> int:
     """Returns the descriptor of a lock that ends with the process; raises StoreInUse if it is held."""
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = path.with_name(path.name + ".lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreUnusable(f"{path} can't be used at the moment: {error}.") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -161,7 +165,7 @@ def _examine(path: pathlib.Path, acknowledged: int) -> None:
         damage = _find_damage(reader)
         if damage != "ok":
             raise StoreUnusable(f"{path} is damaged: {damage}. {_remedy(path)}")
-        if acknowledged and _last_commit(reader) < acknowledged:
+        if acknowledged and (not _is_counted(reader) or _last_commit(reader) < acknowledged):
             raise StoreUnusable(
                 f"{path} lacks changes that were acknowledged: its -wal file is missing or cut off, or this"
                 f" is an older copy. {_remedy(path)}"
@@ -191,6 +195,11 @@ def _find_damage(reader: sqlite3.Connection) -> str:
         raise
     finally:
         reader.set_progress_handler(None, 0)
+
+
+def _is_counted(reader: sqlite3.Connection) -> bool:
+    """Tells whether this is not a copy from the time before commits were counted."""
+    return bool(reader.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'commits'").fetchone()[0])
 
 
 def _last_commit(reader: sqlite3.Connection) -> int:

@@ -77,6 +77,15 @@ def test_the_events_of_runs_that_wait_are_passed_over_once_in_a_sweep(connection
     assert counts(connection) == [1000, 1000, 2000, 0]
 
 
+@pytest.mark.parametrize("large", ["memo_count = 1000", "state_size = 16000000"])
+def test_of_large_runs_only_few_are_forgotten_in_one_step(connection, large):
+    """The step holds the writer, and what a large run leaves behind takes as long as hundreds of others."""
+    add_ended(connection, 20, ended_at=now() - 90 * DAY)
+    connection.execute(f"UPDATE runs SET {large}")
+    assert forget_all(connection, MONTH) >= 10
+    assert counts(connection) == [0, 0, 0, 0]
+
+
 def test_the_room_of_what_was_forgotten_is_used_again(connection):
     """Ten times as much history does not make the file larger."""
 

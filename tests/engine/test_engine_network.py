@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import datetime
+import gzip
 import ipaddress
 import itertools
 import ssl
 
+import h11
 import httpx
 import pytest
 from cryptography import x509
@@ -86,6 +88,52 @@ async def test_a_connection_that_is_spent_is_not_used_again(answer, until):
         peer.answers = [[OK]]
         assert (await send(transport, peer.request()))[0::2] == (200, b"ok")
         assert peer.connections == 2
+
+
+@pytest.mark.parametrize(
+    "late", [OK.replace(b"ok", b"un"), b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"]
+)
+@pytest.mark.parametrize("then_closes", [False, True])
+async def test_an_answer_that_nobody_asked_for_is_never_that_to_the_next_request(late, then_closes, until):
+    """What comes over a connection that is kept, and be it the timeout of a proxy, belongs to no request."""
+    is_kept, has_come = asyncio.Event(), []
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\nbody")
+        writer.write(OK if has_come else OK.replace(b"ok", b"no"))
+        if not has_come:
+            await is_kept.wait()
+            writer.write(late)
+            has_come.append(late)
+        if not has_come or then_closes:
+            writer.close()
+
+    peer = Peer()
+    peer.serve = serve
+    async with peer.running() as transport:
+        assert (await send(transport, peer.request()))[2] == b"no"
+        (kept,) = itertools.chain(*transport._kept.values())
+        is_kept.set()
+        await until(lambda: has_come and kept._reader._buffer)
+        assert (await send(transport, peer.request()))[0::2] == (200, b"ok")
+
+
+async def test_an_answer_is_not_unpacked():
+    """Packed answers are not asked for: a kilobyte could unfold to half a gigabyte."""
+    packed = gzip.compress(gzip.compress(bytes(50_000_000)))
+    head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip, gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
+    peer = Peer([head + packed])
+    async with peer.running() as transport:
+        assert (await send(transport, peer.request()))[2] == packed
+
+
+async def test_an_app_that_only_says_that_it_will_answer_is_left():
+    """Informational responses without end do not keep the engine busy."""
+    peer = Peer([b"HTTP/1.1 102 Processing\r\n\r\n" * 1000])
+    async with peer.running() as transport:
+        with pytest.raises(h11.RemoteProtocolError, match="no end"):
+            await send(transport, peer.request())
+        assert not any(transport._kept.values())
 
 
 async def test_a_connection_is_kept_for_a_moment_only(monkeypatch, until):

@@ -5,7 +5,7 @@ import json
 
 import httpx
 import pytest
-from raw_app import SDK, RawApp, Reply, done, step
+from raw_app import SDK, RawApp, Reply, done, step, steps
 
 from atlas.engine import Engine
 
@@ -162,6 +162,7 @@ async def test_a_stranger_can_not_register_nor_cancel_nor_look(bench, authorizat
         {"steps": {"step": {}, "other": {}}},
         {"concurrency": [{"limit": "many"}]},
         {"concurrency": 7},
+        {"cancel": [{"event": "a", "timeout": "9" * 400 + "d"}]},
         {"cancel": [{"event": "a", "timeout": "soon"}]},
         {"idempotency": {"x": 1}},
         {"name": "\ud800"},
@@ -182,6 +183,8 @@ async def test_a_registration_with_one_invalid_function_is_refused_whole(bench, 
         assert bench.dump() == before
 
 
+# They would be put into the URL, the headers and the body of the next call.
+ODD_IDS = ["ü", "a\r\nx-run-id: b", 'a":1,"b', "a b", "a\\", "a" * 201]
 GARBAGE = [
     Reply(200, b"<html>Please sign in</html>"),
     Reply(200, b'{"cut": ', SDK),
@@ -197,6 +200,8 @@ GARBAGE = [
     Reply(206, [step("good", data=1), {"op": "", "id": "a"}], SDK),
     Reply(206, b'[{"op":"StepRun","id":"\\ud800"}]', SDK),
     Reply(206, b'[{"op":"StepRun","id":"a","data":' + b"[" * 100_000, SDK),
+    *[Reply(206, [step("good", data=1), {"op": "StepPlanned", "id": odd}], SDK) for odd in ODD_IDS],
+    Reply(200, b"[" * 201 + b"]" * 201, SDK),
     Reply(206, [step("good", data=1)]),
     Reply(206, [step("good", data=1)], SDK, is_signed=False),
     Reply(201, b"", SDK),
@@ -240,6 +245,65 @@ async def test_what_is_nested_too_deeply_to_be_signed_is_refused_or_ends_its_run
             run = await bench.raw.run_of(answer.json()["ids"][0])
             assert (run["status"], run["output"]["name"]) == ("Failed", "CallImpossible")
     assert answer.status_code in (200, 400)
+
+
+async def test_an_event_that_only_some_of_the_engine_could_read_is_refused(bench):
+    """Whoever matches, signs or wraps it later goes deeper than who took it; text and width don't count."""
+    data = {"text": "[{" * 300, "wide": [[]] * 300, "deep": json.loads("[" * 198 + "]" * 198)}
+    async with bench.running():
+        assert (await bench.raw.post({"name": "a", "data": data})).status_code == 200
+        answer = await bench.raw.post({"name": "a", "data": {"deep": [data["deep"]]}})
+    assert (answer.status_code, "200 levels" in answer.json()["error"]) == (400, True)
+
+
+async def test_a_function_that_no_call_can_reach_fails_its_runs(bench):
+    """An address that is none does not keep a run, which would be tried again and again."""
+    async with bench.running():
+        url = "http://app.test:port"
+        assert (await bench.raw.register(url)).status_code == 200
+        run = await bench.raw.run_of(await bench.raw.send(), seconds=5)
+    assert (run["status"], run["output"]["name"]) == ("Failed", "CallImpossible")
+
+
+async def test_a_step_that_plans_itself_does_not_go_round_for_ever(bench):
+    """An app that answers each call with the same plan gets its run failed, not called without end."""
+    bench.raw.answer = lambda call: steps(step("again", op="StepPlanned"))
+    async with bench.engine, bench.raw.http:
+        await bench.raw.register("http://app.test")
+        run = await bench.raw.run_of(await bench.raw.send(), seconds=5)
+    assert (run["status"], run["output"]["name"]) == ("Failed", "NoProgress")
+    assert len(bench.raw.calls) == 2
+
+
+async def test_a_run_that_has_failed_waits_for_nothing(bench):
+    """What follows in the answer that made it too long leaves no wait behind, to stumble over years later."""
+    wait = step("wait", op="WaitForEvent") | {
+        "name": "ping",
+        "opts": {"if": "async.data.x > 1", "timeout": "1h"},
+    }
+    bench.raw.answer = lambda call: steps(*[step(str(n), data=n) for n in range(1001)], wait)
+    async with bench.engine, bench.raw.http:
+        await bench.raw.register("http://app.test")
+        run = await bench.raw.run_of(await bench.raw.send())
+        assert run["output"]["name"] == "TooManySteps"
+        assert bench.dump()["pauses"] == []
+
+
+@pytest.mark.parametrize(
+    ("begin", "alias", "end"),
+    [("run(runID: $RUN) {", "output", "}"), ("", "run(runID: $RUN) { output }", "")],
+    ids=["of one run", "of many"],
+)
+async def test_a_short_query_does_not_get_an_endless_answer(bench, begin, alias, end):
+    """Aliases name the same large output again and again: that is refused before it is put together."""
+    bench.raw.answer = lambda call: done("x" * 200_000)
+    async with bench.running():
+        run = await bench.raw.run_of(await bench.raw.send())
+        aliases = " ".join(f"a{number}: {alias}" for number in range(100))
+        query = f"{{ {begin} {aliases} {end} }}".replace("$RUN", json.dumps(run["run_id"]))
+        answer = await bench.raw.http.post("/v0/gql", json={"query": query})
+        assert "at once" in answer.json()["errors"][0]["message"]
+        assert len(answer.content) < 20_000_000
 
 
 @pytest.mark.parametrize(

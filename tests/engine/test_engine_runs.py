@@ -185,3 +185,25 @@ def _configuration(function):
     return function.get_config("http://app.test/api/inngest").main.model_dump(
         mode="json", by_alias=True, exclude_none=True
     )
+
+
+@pytest.mark.parametrize("name", ["slow", "slow one"])
+async def test_those_behind_a_lane_that_is_full_do_not_wait_for_all_of_it(dev_lab, name):
+    """However many runs wait for a function of which one call goes at a time, another function starts."""
+    release = asyncio.Event()
+
+    @dev_lab.function(name, trigger="slow", concurrency=[inngest.Concurrency(limit=1)])
+    async def slow(ctx):
+        dev_lab.log.append("begun")
+        await release.wait()
+
+    @dev_lab.function("quick", trigger="quick")
+    async def quick(ctx):
+        dev_lab.log.append("quick")
+
+    async with dev_lab.running():
+        names = ["slow"] * 100 + ["quick"]
+        await dev_lab.app.client.send([inngest.Event(name=dev_lab.event(name)) for name in names])
+        await dev_lab.until_logged("quick", seconds=5)
+        assert dev_lab.log.count("begun") == 1
+        release.set()

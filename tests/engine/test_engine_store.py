@@ -1,6 +1,7 @@
 """The store belongs to one engine, is of one version, and never acknowledges what it could not write."""
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 
@@ -50,6 +51,28 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path):
     with pytest.raises(EngineError, match="can't be used"):
         async with Engine(path, keys=None):
             pass
+
+
+async def test_a_store_that_has_no_place_is_refused_in_a_sentence(tmp_path):
+    """A directory that is missing or read-only is no traceback."""
+    with pytest.raises(EngineError, match="can't be used"):
+        async with Engine(tmp_path / "missing" / "engine.db", keys=None):
+            pass
+
+
+async def test_a_copy_from_before_commits_were_counted_is_refused_for_what_it_lacks(dev_lab):
+    """Put over a newer store, it lacks what was acknowledged since; in a directory of its own it is fine."""
+    note(dev_lab)
+    async with dev_lab.running():
+        await dev_lab.send(data={"n": 1})
+    with contextlib.closing(sqlite3.connect(dev_lab.path)) as connection:
+        connection.execute("DROP TABLE commits")
+    with pytest.raises(EngineError, match="lacks changes that were acknowledged"):
+        async with Engine(dev_lab.path, keys=None):
+            pass
+    dev_lab.path.with_name("engine.db.lock").unlink()
+    async with dev_lab.running():
+        await dev_lab.until_logged(1)
 
 
 async def test_a_full_disk_acknowledges_nothing_and_loses_nothing(dev_lab):

@@ -32,6 +32,13 @@ async def test_what_can_not_be_signed_is_not_taken(raw, differs):
     assert [answer.status_code for answer in answers] == [400, 400]
 
 
+async def test_what_is_nested_too_deeply_is_not_taken(raw, differs):
+    differs("more than 200 levels of JSON")
+    async with raw.running():
+        answer = await raw.post(b'{"name":"a","data":{"n":' + b"[" * 199 + b"]" * 199 + b"}}")
+    assert answer.status_code == 400
+
+
 async def test_one_malformed_event_keeps_the_others_out(raw, differs):
     differs("one malformed event among others")
     async with raw.running():
