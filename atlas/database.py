@@ -182,7 +182,9 @@ class Database:
     async def check(self) -> str | None:
         """Why the file cannot be read or written at the moment, or None; what has failed is tried again."""
         with suppress(sa.exc.DBAPIError), self._noting_problems():
-            await self.read(lambda connection: connection.exec_driver_sql("SELECT 1 FROM cases").first())
+            await self.read(
+                lambda connection: connection.exec_driver_sql("SELECT 1 FROM cases LIMIT 1").first()
+            )
             if self.problem is not None:
                 await self.write(_touch)
         return self.problem
