@@ -19,16 +19,9 @@ from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.commits import Change, Writer
-from atlas.data_directory import (
-    REMEDY,
-    examine,
-    is_damage,
-    keep_names,
-    lock_directory,
-    read_acknowledged,
-    write_acknowledged,
-)
+from atlas.data_directory import NEWEST_ENTRY, REMEDY, examine, lock_directory
 from atlas.errors import DatabaseUnusable
+from atlas.sqlite_files import is_damage, keep_names, read_acknowledged, write_acknowledged
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 READERS = 2
@@ -107,7 +100,7 @@ class Prepared:
 
 
 _BEGIN = Prepared(sa.text("BEGIN IMMEDIATE"))
-_NEWEST_ENTRY = Prepared(sa.text("SELECT coalesce(max(seq), 0) FROM ledger"))
+_NEWEST_ENTRY = Prepared(sa.text(NEWEST_ENTRY))
 
 
 class Database:
@@ -222,6 +215,7 @@ def _make_ready(path: Path, acknowledged: int) -> None:
         examine(path, acknowledged)
         migrate(path)
         keep_names(path.parent)
+        keep_names(path.absolute().parent.parent)
     except CommandError as error:  # there is no such revision
         reason = "its tables are not of this version of the gateway, but of a newer one."
         raise DatabaseUnusable(path=path, reason=reason) from error

@@ -1,20 +1,17 @@
 """The tables of the store, and opening its file: ours, of this version, and of no other engine."""
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import sqlite3
-import time
 
 from atlas.engine.errors import StoreInUse, StoreUnusable
+from atlas.sqlite_files import find_damage, hold_lock, keep_names
 
 APPLICATION_ID = 0x41544C45  # "ATLE" in the header of the file says whose it is
 VERSION = 1
 
-_DIGITS = 20
 _BUSY = 2  # seconds that another process may have the file locked; senders of events wait about five
-_LONGEST_LOOK = 2.0  # seconds
 
 # due_at of the queue is 0 for what is due at once: it must not wait when the clock is set back. It is -1 for
 # what goes on because time ran out, of which there may be very much at once: what is new goes first.
@@ -67,17 +64,12 @@ CREATE TABLE IF NOT EXISTS commits (number INTEGER NOT NULL);
 
 def lock_store(path: pathlib.Path) -> int:
     """Returns the descriptor of a lock that ends with the process; raises StoreInUse if it is held."""
-    lock = path.with_name(path.name + ".lock")
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return hold_lock(path.with_name(path.name + ".lock"))
+    except BlockingIOError as error:
+        raise StoreInUse(f"Another engine has {path} open.") from error
     except OSError as error:
         raise StoreUnusable(f"{path} can't be used at the moment: {error}.") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise StoreInUse(f"Another engine has {path} open.") from error
-    return descriptor
 
 
 def connect_store(path: pathlib.Path, *, acknowledged: int = 0) -> sqlite3.Connection:
@@ -118,18 +110,6 @@ def touch_store(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def read_acknowledged(lock: int) -> int:
-    """Returns the number of the last commit that was acknowledged, which the lock's file holds."""
-    text = os.pread(lock, _DIGITS, 0)
-    return int(text) if text.isdigit() else 0
-
-
-def write_acknowledged(lock: int, number: int) -> None:
-    """Notes that a commit is on disk; the note itself survives the process, if not the power."""
-    with contextlib.suppress(OSError):  # an older note only finds less
-        os.pwrite(lock, b"%0*d" % (_DIGITS, number), 0)
-
-
 def count_commit(connection: sqlite3.Connection) -> int:
     """Numbers the commit that is under way."""
     connection.execute("UPDATE commits SET number = number + 1")
@@ -149,11 +129,7 @@ def _create(path: pathlib.Path, acknowledged: int) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
     temporary.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    keep_names(path.parent)
 
 
 def _examine(path: pathlib.Path, acknowledged: int) -> None:
@@ -162,7 +138,7 @@ def _examine(path: pathlib.Path, acknowledged: int) -> None:
         raise StoreUnusable(f"{path} is empty, and was not when it was made. {_remedy(path)}")
     with contextlib.closing(connect_reader(path)) as reader:
         _check_owner(reader, path)
-        damage = _find_damage(reader)
+        damage = find_damage(reader)
         if damage != "ok":
             raise StoreUnusable(f"{path} is damaged: {damage}. {_remedy(path)}")
         if acknowledged and (not _is_counted(reader) or _last_commit(reader) < acknowledged):
@@ -181,20 +157,6 @@ def _check_owner(connection: sqlite3.Connection, path: pathlib.Path) -> None:
         raise StoreUnusable(
             f"{path} was written by a newer version of the engine ({version}, not {VERSION})."
         )
-
-
-def _find_damage(reader: sqlite3.Connection) -> str:
-    """Returns `ok` also where looking at all of a large file would take too long: the rest is found later."""
-    end = time.monotonic() + _LONGEST_LOOK
-    reader.set_progress_handler(lambda: time.monotonic() > end, 10_000)
-    try:
-        return str(reader.execute("PRAGMA quick_check(1)").fetchone()[0]).replace("\n", " ")
-    except sqlite3.OperationalError:
-        if time.monotonic() > end:
-            return "ok"
-        raise
-    finally:
-        reader.set_progress_handler(None, 0)
 
 
 def _is_counted(reader: sqlite3.Connection) -> bool:

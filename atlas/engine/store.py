@@ -13,14 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from atlas.engine.errors import StoreFailed
-from atlas.engine.schema import (
-    connect_reader,
-    connect_store,
-    count_commit,
-    lock_store,
-    read_acknowledged,
-    write_acknowledged,
-)
+from atlas.engine.schema import connect_reader, connect_store, count_commit, lock_store
+from atlas.sqlite_files import is_damage, read_acknowledged, write_acknowledged
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -28,7 +22,6 @@ Work = Callable[[sqlite3.Connection], T]
 logger = logging.getLogger(__name__)
 
 _LARGEST_BATCH = 256
-_DAMAGED = ("malformed", "not a database")  # how SQLite says that the file is; Python 3.10 has no error codes
 
 
 @dataclasses.dataclass
@@ -89,7 +82,7 @@ class Store:
     def note(self, error: Exception) -> None:
         """Remembers that the file was found to be damaged, if the error says so."""
         is_ours = isinstance(error, sqlite3.Error | StoreFailed)
-        if self.damage is None and is_ours and any(sign in str(error) for sign in _DAMAGED):
+        if self.damage is None and is_ours and is_damage(str(error)):
             self.damage = f"{self._path} is damaged: {error}"
             logger.error("%s. Stop, and move %s* away to begin anew.", self.damage, self._path.name)
 
