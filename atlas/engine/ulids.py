@@ -15,11 +15,6 @@ def new_ulid() -> str:
     return _encode(int(time.time() * 1000), secrets.token_bytes(10))
 
 
-def first_ulid(moment: int) -> str:
-    """Returns the lowest ULID of a moment."""
-    return _encode(moment, bytes(10))
-
-
 def seeded_ulids(seed: str | None, count: int) -> list[str]:
     """Returns the ULIDs for the events of one request: the same ones whenever the same seed comes again."""
     parsed = _parse_seed(seed) if seed else None
