@@ -127,21 +127,7 @@ class Admission(Middleware):
                 return stored, False
             case, is_new = insert_case(connection, call, definition)
             if is_new:
-                detail: dict[str, Any] = {
-                    "tool_name": call.tool_name,
-                    "arguments_sha256": call.arguments_sha256,
-                    "definition_sha256": definition.sha256,
-                }
-                if call.claims:
-                    detail["agent_claims"] = call.claims  # what it says, which can be false
-                ledger.append(
-                    connection,
-                    case.case_id,
-                    ledger.Action.ADMITTED,
-                    actor=call.principal,
-                    detail=detail,
-                    at=case.opened_at,
-                )
+                note_admission(connection, case)
             return case, is_new
 
         try:
@@ -151,6 +137,26 @@ class Admission(Middleware):
             raise ToolError(
                 "This call was refused: the gateway cannot record it. Nothing was done."
             ) from error
+
+
+def note_admission(connection: Connection, case: Case) -> None:
+    """Put into the ledger that a case was opened, and for which call."""
+    call = case.call
+    detail: dict[str, Any] = {
+        "tool_name": call.tool_name,
+        "arguments_sha256": call.arguments_sha256,
+        "definition_sha256": case.definition_sha256,
+    }
+    if call.claims:
+        detail["agent_claims"] = call.claims  # what it says, which can be false
+    ledger.append(
+        connection,
+        case.case_id,
+        ledger.Action.ADMITTED,
+        actor=call.principal,
+        detail=detail,
+        at=case.opened_at,
+    )
 
 
 def continuation_of(context: Context) -> dict[str, Any] | None:

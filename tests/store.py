@@ -13,7 +13,7 @@ from atlas.canonical import digest
 from atlas.cases import CaseStore, insert_case
 from atlas.database import Database, now
 from atlas.decide import Decisions, Vote
-from atlas.models import Assessment, Case, Ruling, ToolCall, Verdict
+from atlas.models import Assessment, Case, Decision, Ruling, ToolCall, Verdict
 from atlas.settings import Settings
 
 
@@ -47,6 +47,17 @@ async def open_case(store: CaseStore, call: ToolCall | None = None) -> Case:
         return case
 
     return await store.database.write(work)
+
+
+def recorded_approval(case: Case) -> Decision:
+    """What a reviewer decided who approves of a case."""
+    return Decision(
+        decision=Verdict.APPROVED,
+        reviewer="r",
+        reason=None,
+        arguments_sha256=case.call.arguments_sha256,
+        decided_at=now(),
+    )
 
 
 def ruling(**fields: Any) -> Ruling:

@@ -19,6 +19,7 @@ from store import (
     decisions,
     open_case,
     open_store,
+    recorded_approval,
     rejection,
     settings_of_test,
     tool_call,
@@ -26,10 +27,9 @@ from store import (
 
 from atlas import ledger
 from atlas.cases import CaseStore, add_assessment, add_decision, transition
-from atlas.database import now
 from atlas.decide import Decisions, decide_by_score
 from atlas.execute import Executor
-from atlas.models import Assessment, Case, Decision, Status, ToolCall, Verdict
+from atlas.models import Assessment, Case, Status, ToolCall
 from atlas.notifications import Notifier
 from atlas.waiting import WaitingAgents
 
@@ -171,13 +171,7 @@ async def test_an_approval_from_before_policies_ruled_on_approvals_still_holds(t
         case = await open_case(shop.store, tool_call("note", text="a"))
 
         def approve(connection: Connection) -> Case:
-            decision = Decision(
-                decision=Verdict.APPROVED,
-                reviewer="r",
-                reason=None,
-                arguments_sha256=case.call.arguments_sha256,
-                decided_at=now(),
-            )
+            decision = recorded_approval(case)
             return transition(connection, add_decision(connection, case, decision), Status.AUTHORIZED)
 
         await shop.store.change(case.case_id, approve)
@@ -192,13 +186,7 @@ async def test_what_the_policy_denied_is_not_executed_whatever_state_it_is_in(tm
 
             def approve(connection: Connection, case: Case = case, fields: Any = fields) -> Case:
                 judged = add_assessment(connection, case, assessment_of(case.call, 80, **fields))
-                decision = Decision(
-                    decision=Verdict.APPROVED,
-                    reviewer="r",
-                    reason=None,
-                    arguments_sha256=case.call.arguments_sha256,
-                    decided_at=now(),
-                )
+                decision = recorded_approval(case)
                 return transition(connection, add_decision(connection, judged, decision), Status.AUTHORIZED)
 
             await shop.store.change(case.case_id, approve)

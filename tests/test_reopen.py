@@ -6,14 +6,21 @@ from typing import Any
 
 import pytest
 from sqlalchemy.engine import Connection
-from store import approval, assessment_of, open_case, open_store, rejection, ruling
+from store import (
+    approval,
+    assessment_of,
+    open_case,
+    open_store,
+    recorded_approval,
+    rejection,
+    ruling,
+)
 
 from atlas import ledger
 from atlas.cases import CaseStore, add_assessment, add_decision, read_approvals, read_case
-from atlas.database import now
 from atlas.decide import Decisions, decide_after_wait, decide_by_score, send_back
 from atlas.errors import CallChanged, CaseFinished, ReviewExpired
-from atlas.models import Assessment, Case, Decision, Ruling, Status, ToolCall, Verdict
+from atlas.models import Assessment, Case, Ruling, Status, ToolCall
 from atlas.reopen import what_changed
 
 DAY = timedelta(days=1)
@@ -240,13 +247,7 @@ async def test_what_was_approved_before_definitions_were_recorded_is_executed_as
     """An upgrade takes no approval away, also where it changes the policy."""
     async with open_store(tmp_path) as store:
         case = await waiting(store, definition=None)
-        decision = Decision(
-            decision=Verdict.APPROVED,
-            reviewer="r",
-            reason=None,
-            arguments_sha256=case.call.arguments_sha256,
-            decided_at=now(),
-        )
+        decision = recorded_approval(case)
         approved = await store.change(
             case.case_id, lambda connection: add_decision(connection, case, decision)
         )

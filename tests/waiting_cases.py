@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from waiting_runs import copy_run
 
-from atlas import ledger
+from atlas.admit import note_admission
 from atlas.assess import record_assessment
 from atlas.canonical import digest_of_call
 from atlas.cases import insert_case, read_case
@@ -55,19 +55,7 @@ def _copy(connection: Connection, original: Case, arguments: dict[str, Any]) -> 
     definition = Definition(text="on record already", sha256=original.definition_sha256)
     case, is_new = insert_case(connection, call, definition)
     assert is_new
-    detail = {
-        "tool_name": call.tool_name,
-        "arguments_sha256": sha256,
-        "definition_sha256": definition.sha256,
-    }
-    ledger.append(
-        connection,
-        case.case_id,
-        ledger.Action.ADMITTED,
-        actor=call.principal,
-        detail=detail,
-        at=case.opened_at,
-    )
+    note_admission(connection, case)
     assessment = original.assessment.model_copy(update={"arguments_sha256": sha256})
     case = record_assessment(connection, case, assessment)
     return decide_by_score(connection, case, timeout=DAYS)
