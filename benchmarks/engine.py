@@ -13,7 +13,6 @@ import contextlib
 import datetime
 import json
 import pathlib
-import re
 import secrets
 import socket
 import statistics
@@ -27,6 +26,7 @@ import httpx
 import inngest
 import inngest.fast_api
 import uvicorn
+from processes import cpu_seconds, peak_memory
 
 ROOT = pathlib.Path(__file__).parents[1]
 BOUND = 120  # seconds for any one measurement
@@ -156,9 +156,9 @@ class Driver:
         """Returns the measurements as a dictionary of milliseconds, runs per second and MB."""
         await self.rounds(3, first=-3)  # until everything is warm
         started, resumed = await self.rounds(self.options.rounds)
-        before = cpu_seconds(pid), cpu_seconds(self.app.process.pid)
+        before = cpu_seconds(pid) if pid else 0.0, cpu_seconds(self.app.process.pid)
         rate = await self.throughput(self.options.runs)
-        after = cpu_seconds(pid), cpu_seconds(self.app.process.pid)
+        after = cpu_seconds(pid) if pid else 0.0, cpu_seconds(self.app.process.pid)
         server, app = ((b - a) * 1000 / self.options.runs for a, b in zip(before, after, strict=True))
         return {
             "event to first call, ms": quantiles(started),
@@ -197,20 +197,6 @@ def quantiles(values):
     """Returns the median and the 95th percentile."""
     ordered = sorted(values)
     return {"p50": round(statistics.median(ordered), 1), "p95": round(ordered[int(len(ordered) * 0.95)], 1)}
-
-
-def cpu_seconds(pid):
-    """Returns user and system time of a process (proc(5), fields 14 and 15)."""
-    if pid is None:
-        return 0.0
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
-
-
-def peak_memory(pid):
-    """Returns the largest resident size of a process so far, in MB."""
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return round(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024, 1)
 
 
 @contextlib.contextmanager

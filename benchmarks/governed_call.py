@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from gateway_process import AGENT_KEY, GatewayProcess  # noqa: E402
+from processes import cpu_seconds, served  # noqa: E402
 
 CONCURRENCY = 16
 THROUGHPUT_ROUNDS = 6
@@ -71,21 +72,6 @@ async def main(directory):
 with tempfile.TemporaryDirectory() as directory:
     asyncio.run(main(Path(directory)))
 """
-
-
-@contextlib.asynccontextmanager
-async def bare_server() -> AsyncIterator[tuple[str, int]]:
-    """URL and process id of a FastMCP server with one tool."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", BARE_SERVER, stdout=asyncio.subprocess.PIPE, cwd=ROOT
-    )
-    try:
-        assert process.stdout is not None
-        port = int(await asyncio.wait_for(process.stdout.readline(), 40))
-        yield f"http://127.0.0.1:{port}", process.pid
-    finally:
-        process.kill()
-        await process.wait()
 
 
 @contextlib.asynccontextmanager
@@ -154,11 +140,6 @@ async def throughput(client: Client[Any], count: int) -> float:
     return count / (time.perf_counter() - begun)
 
 
-def cpu_seconds(process_id: int) -> float:
-    """User and system time of a process, by the clock that Linux keeps of it (clock_getcpuclockid(3))."""
-    return time.clock_gettime(~process_id << 3 | 2)
-
-
 async def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -169,7 +150,7 @@ async def main() -> None:
     parser.add_argument("--throughput-calls", type=int, default=480)
     options = parser.parse_args()
     async with (
-        bare_server() as (bare_url, bare_id),
+        served(BARE_SERVER) as (bare_url, bare_id),
         governed_server() as (governed_url, governed_id),
         Client(SSETransport(f"{bare_url}/mcp/sse")) as bare,
         Client(SSETransport(f"{governed_url}/mcp/sse", auth=AGENT_KEY)) as governed,

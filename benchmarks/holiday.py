@@ -25,7 +25,8 @@ import time
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from engine import AppProcess, Driver, cpu_seconds, peak_memory, quantiles  # noqa: E402
+from engine import AppProcess, Driver, quantiles  # noqa: E402
+from processes import cpu_seconds, peak_memory  # noqa: E402
 from waiting_runs import FIRST, copy_waiting_run  # noqa: E402
 
 from atlas.engine.schema import connect_store  # noqa: E402

@@ -21,8 +21,9 @@ import httpx
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from engine import cpu_seconds, peak_memory, quantiles  # noqa: E402
+from engine import quantiles  # noqa: E402
 from gateway_process import GatewayProcess, call, eventually, reference_in  # noqa: E402
+from processes import cpu_seconds, peak_memory  # noqa: E402
 from waiting_cases import copy_waiting_case  # noqa: E402
 
 DECISIONS = 50

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from gateway_process import AGENT_KEY, GatewayProcess, eventually  # noqa: E402
+from processes import cpu_seconds, served  # noqa: E402
 
 POLICY = '[[rule]]\ntool = "far_add"\nscore = 5\n'
 
@@ -90,18 +91,10 @@ asyncio.run(main(sys.argv[1], sys.argv[2]))
 
 
 @contextlib.asynccontextmanager
-async def served(kind: str, url: str = "") -> AsyncIterator[tuple[str, int]]:
+async def front(kind: str, url: str = "") -> AsyncIterator[tuple[str, int]]:
     """URL and process id of one of the servers above."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SERVER, kind, url, stdout=asyncio.subprocess.PIPE, cwd=ROOT
-    )
-    try:
-        assert process.stdout is not None
-        port = int(await asyncio.wait_for(process.stdout.readline(), 40))
-        yield f"http://127.0.0.1:{port}/mcp", process.pid
-    finally:
-        process.kill()
-        await process.wait()
+    async with served(SERVER, kind, url) as (origin, process_id):
+        yield f"{origin}/mcp", process_id
 
 
 @contextlib.asynccontextmanager
@@ -161,12 +154,6 @@ class Subject:
         return f"{self.name:34}{self.median:10.1f}{p95:10.1f}{self.cpu * 1000 / len(self.times):14.1f}"
 
 
-def cpu_seconds(process_id: int) -> float:
-    """User and system time of a process (proc(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
-
-
 async def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(
@@ -177,12 +164,12 @@ async def main() -> None:
     options = parser.parse_args()
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        url, upstream_id = await enter(served("direct"))
+        url, upstream_id = await enter(front("direct"))
         fronts = [
             ("upstream, called directly", url, upstream_id),
-            ("create_proxy as it comes", *await enter(served("proxy", url))),
-            ("proxy without its defaults", *await enter(served("plain", url))),
-            ("this gateway, without the gate", *await enter(served("ungoverned", url))),
+            ("create_proxy as it comes", *await enter(front("proxy", url))),
+            ("proxy without its defaults", *await enter(front("plain", url))),
+            ("this gateway, without the gate", *await enter(front("ungoverned", url))),
             ("governed", *await enter(governed(url))),
         ]
         subjects = []
