@@ -4,20 +4,18 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from fastmcp import Client
 from fastmcp.exceptions import NotFoundError, ToolError
-from gateway_process import WAIT_SECONDS, call, eventually, text_of
-from starlette.applications import Starlette
+from gateway_process import call, eventually, text_of
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from upstream_by_hand import posted_to
 from upstream_process import UpstreamProcess, fronted, noted, stdio_entry
 
 from atlas.errors import AnswerLost, AtlasError, CallRefused, UpstreamMissing
@@ -80,27 +78,8 @@ async def answering(
             return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "error": error})
         return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": results[method]})
 
-    async with posted_to(post) as entry:
+    async with posted_to(post) as (_, entry):
         yield entry, calls
-
-
-@asynccontextmanager
-async def posted_to(post: Callable[[Request], Awaitable[Response]]) -> AsyncIterator[dict[str, Any]]:
-    """What stands in the file for a server by hand, while it listens."""
-    app = Starlette(routes=[Route("/mcp", post, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
-    serving = asyncio.create_task(server.serve())
-
-    async def has_started() -> bool:
-        return server.started
-
-    try:
-        await eventually(has_started)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield {"url": f"http://127.0.0.1:{port}/mcp"}
-    finally:
-        server.should_exit = True
-        await asyncio.wait_for(serving, WAIT_SECONDS)
 
 
 async def test_a_gateway_starts_without_its_servers_and_says_which_are_missing_and_why(
@@ -269,7 +248,7 @@ async def test_an_agent_that_shakes_hands_reaches_a_server_that_does_not() -> No
     async def hear(message: Any) -> None:
         """Nothing is announced."""
 
-    async with posted_to(post) as entry:
+    async with posted_to(post) as (_, entry):
         config = UpstreamConfig(name="far", way=Way.HTTP, prefix="far", url=entry["url"])
         lender = connections.Connections(config, hear)
         async with lender.lend("legacy") as connection:

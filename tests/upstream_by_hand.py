@@ -68,22 +68,29 @@ class ByHand:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[dict[str, Any]]:
         """What stands in the file for it, while it listens."""
-        post: Callable[[Request], Awaitable[Response]] = self._post
-        app = Starlette(routes=[Route("/mcp", post, methods=["POST"])])
-        config = uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=0)
-        self._server = server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
+        async with posted_to(self._post, timeout_graceful_shutdown=0) as (self._server, entry):
+            yield entry
 
-        async def has_started() -> bool:
-            return server.started
 
-        try:
-            await eventually(has_started)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            yield {"url": f"http://127.0.0.1:{port}/mcp"}
-        finally:
-            server.should_exit = True
-            await asyncio.wait_for(serving, WAIT_SECONDS)
+@asynccontextmanager
+async def posted_to(
+    post: Callable[[Request], Awaitable[Response]], **options: Any
+) -> AsyncIterator[tuple[uvicorn.Server, dict[str, Any]]]:
+    """A server whose one endpoint is a function, and what stands in the file for it, while it listens."""
+    app = Starlette(routes=[Route("/mcp", post, methods=["POST"])])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", **options))
+    serving = asyncio.create_task(server.serve())
+
+    async def has_started() -> bool:
+        return server.started
+
+    try:
+        await eventually(has_started)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield server, {"url": f"http://127.0.0.1:{port}/mcp"}
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(serving, WAIT_SECONDS)
 
 
 def event(message: dict[str, Any]) -> bytes:

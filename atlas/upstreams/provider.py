@@ -168,16 +168,11 @@ def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
     if not 0 < len(offered.name) <= LONGEST_NAME or plain_text(offered.name) != offered.name:
         raise ValueError("A name that people could not read.")
     tool = UpstreamTool(
-        upstream=upstream,
         there=offered,
-        name=offered.name,
-        title=offered.title,
-        description=offered.description,
         parameters=offered.input_schema,
         output_schema=offered.output_schema,
         annotations=offered.annotations,
-        icons=offered.icons,
-        meta=_meta(upstream, offered.meta),
+        **_as_offered(upstream, offered),
     )
     # The exact form takes its time, and is needed only where it may be too long.
     if len(offered.model_dump_json()) > LONGEST_DEFINITION // 4:
@@ -191,16 +186,11 @@ def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
     if _is_ours(str(offered.uri)):
         raise ValueError("A resource that poses as the gateway's.")
     return UpstreamResource(
-        upstream=upstream,
         uri_there=str(offered.uri),
         uri=offered.uri,
-        name=offered.name,
-        title=offered.title,
-        description=offered.description,
         mime_type=offered.mime_type or "text/plain",
-        icons=offered.icons,
         annotations=offered.annotations,
-        meta=_meta(upstream, offered.meta),
+        **_as_offered(upstream, offered),
     )
 
 
@@ -208,16 +198,11 @@ def _template(upstream: Upstream, offered: mcp.ResourceTemplate) -> UpstreamTemp
     if _is_ours(offered.uri_template) or len(offered.uri_template) > LONGEST:
         raise ValueError("A template that poses as the gateway's, or that nobody could read.")
     return UpstreamTemplate(
-        upstream=upstream,
         uri_template=offered.uri_template,
-        name=offered.name,
-        title=offered.title,
-        description=offered.description,
         mime_type=offered.mime_type or "text/plain",
-        icons=offered.icons,
         annotations=offered.annotations,
         parameters={},
-        meta=_meta(upstream, offered.meta),
+        **_as_offered(upstream, offered),
     )
 
 
@@ -227,15 +212,24 @@ def _prompt(upstream: Upstream, offered: mcp.Prompt) -> UpstreamPrompt:
         for one in offered.arguments or ()
     ]
     return UpstreamPrompt(
-        upstream=upstream,
         name_there=offered.name,
-        name=offered.name,
-        title=offered.title,
-        description=offered.description,
         arguments=arguments,
-        icons=offered.icons,
-        meta=_meta(upstream, offered.meta),
+        **_as_offered(upstream, offered),
     )
+
+
+def _as_offered(
+    upstream: Upstream, offered: mcp.Tool | mcp.Resource | mcp.ResourceTemplate | mcp.Prompt
+) -> dict[str, Any]:
+    """What everything that an upstream offers has in common."""
+    return {
+        "upstream": upstream,
+        "name": offered.name,
+        "title": offered.title,
+        "description": offered.description,
+        "icons": offered.icons,
+        "meta": _meta(upstream, offered.meta),
+    }
 
 
 def _is_ours(uri: str) -> bool:
