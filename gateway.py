@@ -16,36 +16,36 @@ from starlette.types import ASGIApp
 
 from atlas import __version__
 from atlas.admit import Admission
-from atlas.answers import INSTRUCTIONS
+from atlas.agents.answers import INSTRUCTIONS
+from atlas.agents.held_calls import WaitingAgents
+from atlas.agents.resources import add_case_resources
+from atlas.agents.server import GatewayServer
+from atlas.agents.subscriptions import Subscriptions
+from atlas.agents.tasks import Tasks
+from atlas.agents.transports import add_transports
 from atlas.assess import Assessments
 from atlas.assessors.choose import build_assessor
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.assessors.policy.reloading import reloading_on_hangup
 from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate, ThisMachineOnly
-from atlas.cases import CaseStore
-from atlas.database import Database
+from atlas.cases.store import CaseStore
+from atlas.database.sqlite import Database
 from atlas.decide import Decisions, decide_after_wait, decide_by_score
-from atlas.delivery.resources import add_case_resources
-from atlas.delivery.subscriptions import Subscriptions
-from atlas.delivery.tasks import Tasks
 from atlas.errors import AtlasError
-from atlas.events import Courier
 from atlas.execute import Executor
-from atlas.health import add_health, add_index, banner
-from atlas.inngest_server import SERVE_PATH, InngestServer
-from atlas.mcp_server import GatewayServer
-from atlas.notifications import Notifier
+from atlas.operate.health import add_health, add_index, banner
+from atlas.operate.serving import keep_values_out_of_logs, serve
+from atlas.people.notices import Notifier
+from atlas.people.webhook import add_error_shape, add_webhook
 from atlas.report import add_get_outcome, report_failure
-from atlas.serve import keep_values_out_of_logs, serve
 from atlas.settings import EngineKind, Settings, variables
-from atlas.tools import WelfareOffice, add_welfare_tools
-from atlas.transports import add_transports
 from atlas.upstreams import Upstreams
 from atlas.upstreams.config import read_upstreams
 from atlas.upstreams.following import Following
-from atlas.waiting import WaitingAgents
-from atlas.webhook import add_error_shape, add_webhook
+from atlas.welfare import WelfareOffice, add_welfare_tools
+from atlas.workflow.courier import Courier
+from atlas.workflow.server import SERVE_PATH, InngestServer
 from workflows import BindStages, Stages, handle_governance, inngest_client
 
 

@@ -16,12 +16,12 @@ from typing import Any
 import inngest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from atlas.database import now
+from atlas.database.sqlite import now
 from atlas.errors import AssessmentLost, CaseNotFound
-from atlas.events import EXECUTION_REQUESTED, SARAH_DECISION
-from atlas.inngest_server import create_client
 from atlas.models import Case, Status
 from atlas.settings import Settings
+from atlas.workflow.courier import EXECUTION_REQUESTED, SARAH_DECISION
+from atlas.workflow.server import create_client
 
 Standing = dict[str, Any]
 UNDECIDED = (Status.QUEUED.value, Status.PENDING_REVIEW.value)

@@ -13,21 +13,21 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
-from atlas.answers import GET_OUTCOME, answer
-from atlas.arguments import check_arguments
+from atlas.agents.answers import GET_OUTCOME, answer
+from atlas.agents.arguments import check_arguments
+from atlas.agents.held_calls import WaitingAgents, has_left
+from atlas.agents.progress import Progress
+from atlas.agents.same_call import stored_answer, take_stored
+from atlas.agents.tasks import takes_tasks, task_started
 from atlas.auth import current_principal
 from atlas.canonical import NotCanonical, digest_of_call
-from atlas.cases import CaseStore, insert_case
-from atlas.definitions import LONGEST_DEFINITION, Definition, definition_of
-from atlas.delivery.progress import Progress
-from atlas.delivery.same_call import stored_answer, take_stored
-from atlas.delivery.tasks import takes_tasks, task_started
+from atlas.cases.definitions import LONGEST_DEFINITION, Definition, definition_of
+from atlas.cases.store import CaseStore, insert_case
+from atlas.cases.watch import Watch
 from atlas.models import Case, Status, ToolCall
 from atlas.report import hand_over, is_final, is_settled
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
-from atlas.waiting import WaitingAgents, has_left
-from atlas.watch import Watch
 
 INTENT, USER_REQUEST = "io.atlas/intent", "io.atlas/user_request"  # in `_meta` of a call
 LONGEST_CLAIM = 1000  # characters

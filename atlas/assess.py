@@ -14,19 +14,19 @@ from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.arguments import as_the_tool_takes_them
+from atlas.agents.arguments import as_the_tool_takes_them
 from atlas.assessors import Answer, Assessor, Question, ToolFacts
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
-from atlas.cases import CaseStore, add_assessment, add_inquiry, read_case
-from atlas.database import now
-from atlas.definitions import keep_definition
+from atlas.cases.definitions import keep_definition
+from atlas.cases.store import CaseStore, add_assessment, add_inquiry, read_case
+from atlas.database.sqlite import now
 from atlas.errors import AssessorFailed
+from atlas.grounds.first_seen import vouched
+from atlas.grounds.present import NOT_THERE, Present, as_it_is, facts_of, shown
 from atlas.models import NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
-from atlas.notifications import Notifier
-from atlas.present import NOT_THERE, Present, as_it_is, facts_of, shown
+from atlas.people.notices import Notifier
 from atlas.settings import Settings
-from atlas.vouching import vouched
 
 WORST_SCORE = 100
 LOOKUP_SECONDS = 10.0  # for a tool, when a call that was judged is to be approved or executed

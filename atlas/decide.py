@@ -14,7 +14,8 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.assess import record_assessment
-from atlas.cases import (
+from atlas.cases.rounds import adopt_definition, not_that_round
+from atlas.cases.store import (
     CaseStore,
     add_approval,
     add_decision,
@@ -24,11 +25,10 @@ from atlas.cases import (
     read_case,
     transition,
 )
-from atlas.database import instant_text, now
+from atlas.database.sqlite import instant_text, now
 from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
+from atlas.grounds.reopening import is_missing, reopen, what_changed
 from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
-from atlas.reopen import is_missing, reopen, what_changed
-from atlas.rounds import adopt_definition, not_that_round
 
 UNDECIDED = (Status.QUEUED, Status.PENDING_REVIEW)
 NOT_BEGUN = (*UNDECIDED, Status.AUTHORIZED)

@@ -24,11 +24,12 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from atlas import ledger
+from atlas.agents.client_errors import error_result
+from atlas.agents.held_calls import WaitingAgents
 from atlas.assess import tool_facts
-from atlas.authority import check_admission, check_approvals, check_authority, check_grounds
 from atlas.canonical import digest
-from atlas.case_tables import cases
-from atlas.cases import (
+from atlas.cases.definitions import definition_of
+from atlas.cases.store import (
     CaseStore,
     add_outcome,
     claim_again,
@@ -36,17 +37,16 @@ from atlas.cases import (
     read_case,
     transition,
 )
-from atlas.client_errors import error_result
-from atlas.database import now
+from atlas.cases.tables import cases
+from atlas.database.sqlite import now
 from atlas.decide import send_back
-from atlas.definitions import definition_of
 from atlas.errors import AnswerLost, ExecutionRefused
+from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
+from atlas.grounds.reopening import is_as_judged, judged_definitions, what_changed
 from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
-from atlas.notifications import Notifier
-from atlas.reopen import is_as_judged, judged_definitions, what_changed
+from atlas.people.notices import Notifier
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
-from atlas.waiting import WaitingAgents
 
 SHUTDOWN_SECONDS = 1.5
 AGAIN_SECONDS = 1.0

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.canonical import NotCanonical, canonical_json
-from atlas.database import Prepared, instant_text, metadata, now
+from atlas.database.sqlite import Prepared, instant_text, metadata, now
 from atlas.errors import LedgerBroken
 from atlas.settings import Settings
 

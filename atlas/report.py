@@ -17,16 +17,16 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
-from atlas.answers import GET_OUTCOME, LONGEST_WAIT_SECONDS, USUAL_WAIT_SECONDS, outcome_answer
+from atlas.agents.answers import GET_OUTCOME, LONGEST_WAIT_SECONDS, USUAL_WAIT_SECONDS, outcome_answer
+from atlas.agents.held_calls import has_left
 from atlas.auth import current_principal
-from atlas.cases import CaseStore, add_outcome, mark_collected, read_case, transition
-from atlas.database import now
+from atlas.cases.store import CaseStore, add_outcome, mark_collected, read_case, transition
+from atlas.database.sqlite import now
 from atlas.decide import request_review
 from atlas.errors import CaseNotFound
 from atlas.models import Case, Outcome, Status
-from atlas.notifications import Notifier
+from atlas.people.notices import Notifier
 from atlas.settings import Settings
-from atlas.waiting import has_left
 
 REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
 # Without bounds: what lies outside counts as the nearest bound, and a model that gives 60 needs no error.

@@ -46,9 +46,9 @@ import uvicorn
 from fastmcp import FastMCP
 from fastmcp.server.http import create_sse_app
 
-from atlas.database import Database
-from atlas.serve import bind
-from atlas.tools import WelfareOffice, add_welfare_tools
+from atlas.database.sqlite import Database
+from atlas.operate.serving import bind
+from atlas.welfare import WelfareOffice, add_welfare_tools
 
 async def main(directory):
     server = FastMCP("bare")

@@ -45,7 +45,7 @@ from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.server import create_proxy
 from fastmcp.server.providers.proxy import ProxyClient
 
-from atlas.serve import bind
+from atlas.operate.serving import bind
 from atlas.upstreams import Upstreams
 from atlas.upstreams.config import UpstreamConfig, Way
 

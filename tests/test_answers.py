@@ -9,8 +9,8 @@ from fastmcp.tools import ToolResult
 from mcp.types import CallToolResult
 from store import tool_call
 
-from atlas.answers import answer, outcome_answer, pending_text
-from atlas.database import now
+from atlas.agents.answers import answer, outcome_answer, pending_text
+from atlas.database.sqlite import now
 from atlas.models import Assessment, Case, Decision, Outcome, Status, Verdict
 from atlas.report import seconds_to_wait
 

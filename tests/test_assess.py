@@ -21,11 +21,11 @@ from atlas import ledger
 from atlas.assess import Assessments, tool_facts
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
-from atlas.cases import CaseStore
+from atlas.cases.store import CaseStore
 from atlas.decide import Decisions, decide_by_score
+from atlas.grounds.present import NOT_THERE
 from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
-from atlas.notifications import Notifier
-from atlas.present import NOT_THERE
+from atlas.people.notices import Notifier
 from atlas.settings import Settings
 
 SHIPPED = Settings.model_fields["atlas_policy"].default.read_text()

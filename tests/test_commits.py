@@ -12,7 +12,7 @@ from gateway_process import eventually
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from atlas.database import Database
+from atlas.database.sqlite import Database
 
 
 @asynccontextmanager

@@ -16,10 +16,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from store import open_case, open_store, tool_call
 
-import atlas.tools  # noqa: F401  (describes its table)
-from atlas.case_tables import cases
-from atlas.cases import _NEWEST, _SAME, add_outcome, insert_case, read_approvals, read_case
-from atlas.database import Database, Prepared, metadata, migrate, now
+import atlas.welfare  # noqa: F401  (describes its table)
+from atlas.cases.store import _NEWEST, _SAME, add_outcome, insert_case, read_approvals, read_case
+from atlas.cases.tables import cases
+from atlas.database.sqlite import Database, Prepared, metadata, migrate, now
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse
 from atlas.models import Outcome
 

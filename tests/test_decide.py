@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 from store import approval, assessment_of, decisions, open_case, open_store, rejection, tool_call
 
 from atlas import ledger
-from atlas.cases import CaseStore, add_assessment, read_case, transition
+from atlas.cases.store import CaseStore, add_assessment, read_case, transition
 from atlas.decide import Vote, decide_after_wait, decide_by_score, request_review
 from atlas.errors import (
     CaseFinished,

@@ -11,7 +11,7 @@ from mcp.types import Icon, ToolAnnotations
 from sqlalchemy.exc import SQLAlchemyError
 from store import open_store
 
-from atlas.definitions import (
+from atlas.cases.definitions import (
     LONGEST_DEFINITION,
     definition_of,
     definitions,

@@ -37,9 +37,9 @@ from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import Policy
 from atlas.ledger import Action
 from atlas.models import TRANSITIONS, Ruling, Status
+from atlas.people.webhook import HTTP_STATUS
 from atlas.settings import Settings
 from atlas.upstreams.config import Way, read_upstreams
-from atlas.webhook import HTTP_STATUS
 from gateway import app
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

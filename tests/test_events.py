@@ -9,7 +9,7 @@ from store import approval, open_store
 from test_reopen import REDEFINED, decisions_under, waiting
 
 from atlas.errors import CallChanged
-from atlas.events import OVERDUE_SECONDS, SILENCE_SECONDS, Courier
+from atlas.workflow.courier import OVERDUE_SECONDS, SILENCE_SECONDS, Courier
 
 
 async def test_a_call_that_was_judged_anew_and_is_overdue_does_not_wait_long_for_its_run(

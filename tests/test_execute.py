@@ -26,12 +26,12 @@ from store import (
 )
 
 from atlas import ledger
-from atlas.cases import CaseStore, add_assessment, add_decision, transition
+from atlas.agents.held_calls import WaitingAgents
+from atlas.cases.store import CaseStore, add_assessment, add_decision, transition
 from atlas.decide import Decisions, decide_by_score
 from atlas.execute import Executor
 from atlas.models import Assessment, Case, Status, ToolCall
-from atlas.notifications import Notifier
-from atlas.waiting import WaitingAgents
+from atlas.people.notices import Notifier
 
 
 class Workshop:

@@ -10,7 +10,7 @@ import pytest
 
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.guard import MOST_QUESTIONS, REST_SECONDS, Guard
-from atlas.database import now
+from atlas.database.sqlite import now
 from atlas.errors import AssessorFailed, QuestionUnfit
 from atlas.models import Inquiry
 

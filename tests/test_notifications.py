@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy.engine import Connection
 from store import assessment_of, open_case, open_store, settings_of_test, tool_call
 
-from atlas.cases import add_assessment, transition
+from atlas.cases.rounds import next_round
+from atlas.cases.store import add_assessment, transition
 from atlas.models import Case, Status
-from atlas.notifications import Notifier
-from atlas.rounds import next_round
+from atlas.people.notices import Notifier
 
 
 async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(

@@ -17,11 +17,11 @@ from store import (
 )
 
 from atlas import ledger
-from atlas.cases import CaseStore, add_assessment, add_decision, read_approvals, read_case
+from atlas.cases.store import CaseStore, add_assessment, add_decision, read_approvals, read_case
 from atlas.decide import Decisions, decide_after_wait, decide_by_score, send_back
 from atlas.errors import CallChanged, CaseFinished, ReviewExpired
+from atlas.grounds.reopening import what_changed
 from atlas.models import Assessment, Case, Ruling, Status, ToolCall
-from atlas.reopen import what_changed
 
 DAY = timedelta(days=1)
 DEFINED, REDEFINED = "d" * 64, "e" * 64

@@ -7,9 +7,9 @@ import pytest
 from sqlalchemy.engine import Connection
 from store import open_case, open_store, tool_call
 
-from atlas.cases import transition
-from atlas.database import now
-from atlas.delivery.same_call import take_stored
+from atlas.agents.same_call import take_stored
+from atlas.cases.store import transition
+from atlas.database.sqlite import now
 from atlas.models import Case, Status
 
 

@@ -4,11 +4,11 @@ import logging
 
 import pytest
 
-from atlas.serve import WithoutTraceback
+from atlas.operate.serving import WithoutTraceback
 
 
 @pytest.mark.parametrize(
-    ("name", "keeps"), [("fastmcp.server", False), ("mcp.server", False), ("atlas.events", True)]
+    ("name", "keeps"), [("fastmcp.server", False), ("mcp.server", False), ("atlas.workflow.courier", True)]
 )
 def test_the_errors_of_tools_are_logged_by_their_type_alone(name: str, keeps: bool) -> None:
     """An exception of a tool may repeat its arguments; our own are needed to find mistakes."""

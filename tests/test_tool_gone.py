@@ -15,13 +15,13 @@ from test_guard import GOOD, Says, SaysLater
 
 from atlas import ledger
 from atlas.admit import definition_to_judge
-from atlas.cases import CaseStore, insert_case
-from atlas.definitions import LONGEST_DEFINITION
+from atlas.agents.held_calls import WaitingAgents
+from atlas.cases.definitions import LONGEST_DEFINITION
+from atlas.cases.store import CaseStore, insert_case
 from atlas.errors import CallChanged, CaseFinished, NotPermitted
 from atlas.execute import Executor
 from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
-from atlas.notifications import Notifier
-from atlas.waiting import WaitingAgents
+from atlas.people.notices import Notifier
 
 DENIES_DESTRUCTION = '[[rule]]\ntool = "*"\nwhen = "tool.annotations.is_destructive == true"\ndeny = true\n'
 PERSON = '[[rule]]\ntool = "check_status"\nscore = 80\n'

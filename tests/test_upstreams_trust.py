@@ -19,8 +19,8 @@ from starlette.responses import StreamingResponse
 from upstream_by_hand import ByHand, event, tool
 from upstream_process import Front, fronted, noted
 
-from atlas.arguments import check_arguments
-from atlas.definitions import LONGEST_DEFINITION
+from atlas.agents.arguments import check_arguments
+from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.errors import CallRefused
 from atlas.upstreams import connections, upstream
 from atlas.upstreams.web import reason_of

@@ -11,8 +11,8 @@ from opentelemetry.context import attach, detach
 from opentelemetry.propagate import extract, inject
 from store import open_case, open_store, tool_call
 
+from atlas.agents.held_calls import ForgivingSession, WaitingAgents
 from atlas.auth import ANYBODY
-from atlas.waiting import ForgivingSession, WaitingAgents
 
 request: ContextVar[str] = ContextVar("request", default="nobody's")
 

@@ -15,10 +15,10 @@ from waiting_runs import copy_run
 from atlas.admit import note_admission
 from atlas.assess import record_assessment
 from atlas.canonical import digest_of_call
-from atlas.cases import insert_case, read_case
-from atlas.database import Database
+from atlas.cases.definitions import Definition
+from atlas.cases.store import insert_case, read_case
+from atlas.database.sqlite import Database
 from atlas.decide import decide_by_score
-from atlas.definitions import Definition
 from atlas.engine.schema import connect_store
 from atlas.models import Case
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from atlas.assessors import Answer, Assessor, DurableAssessor, Question
 from atlas.assessors.prompt import is_cut, prepare
-from atlas.database import now
+from atlas.database.sqlite import now
 from atlas.errors import AssessorFailed, QuestionUnfit
 from atlas.models import Inquiry
 

@@ -5,8 +5,8 @@ import os
 import pathlib
 import sqlite3
 
+from atlas.database.sqlite_files import find_damage, hold_lock, keep_names
 from atlas.engine.errors import StoreInUse, StoreUnusable
-from atlas.sqlite_files import find_damage, hold_lock, keep_names
 
 APPLICATION_ID = 0x41544C45  # "ATLE" in the header of the file says whose it is
 VERSION = 1

@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from atlas.database.sqlite_files import is_damage, read_acknowledged, write_acknowledged
 from atlas.engine.errors import StoreFailed
 from atlas.engine.schema import connect_reader, connect_store, count_commit, lock_store
-from atlas.sqlite_files import is_damage, read_acknowledged, write_acknowledged
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]

@@ -6,7 +6,7 @@ import mcp.types as mcp
 from fastmcp.exceptions import ToolError
 from mcp import MCPError
 
-from atlas.client_errors import is_for_client
+from atlas.agents.client_errors import is_for_client
 from atlas.errors import AnswerLost, AtlasError, CallRefused, UpstreamMissing
 from atlas.upstreams.wires import Wire
 

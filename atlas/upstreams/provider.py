@@ -16,7 +16,7 @@ from fastmcp.tools import InputRequiredToolResult, Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
 from pydantic import Field, ValidationError
 
-from atlas.definitions import LONGEST_DEFINITION, definition_of
+from atlas.cases.definitions import LONGEST_DEFINITION, definition_of
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.models import UPSTREAM_META, plain_text
 from atlas.upstreams.templates import LONGEST, match_template

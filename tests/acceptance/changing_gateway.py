@@ -17,7 +17,7 @@ from fastmcp.tools import Tool
 from mcp.types import ToolAnnotations
 from mortal_gateway import arm
 
-import atlas.tools
+import atlas.welfare
 
 TOLD = Path("tool.json")
 
@@ -47,7 +47,7 @@ def as_told(tool: Tool, told: dict[str, Any]) -> Tool | None:
     return None if told.pop("missing", False) else tool.model_copy(update=told)
 
 
-def add_tools(server: FastMCP, office: atlas.tools.WelfareOffice) -> None:
+def add_tools(server: FastMCP, office: atlas.welfare.WelfareOffice) -> None:
     """The welfare office, and the tool that changes."""
     add_welfare_tools(server, office)
     server.add_transform(AsTold())
@@ -63,9 +63,9 @@ def add_tools(server: FastMCP, office: atlas.tools.WelfareOffice) -> None:
 if __name__ == "__main__":
     if "ATLAS_TEST_DIE" in os.environ:
         arm(os.environ["ATLAS_TEST_DIE"])
-    add_welfare_tools = atlas.tools.add_welfare_tools
-    atlas.tools.add_welfare_tools = add_tools
-    from atlas.serve import serve
+    add_welfare_tools = atlas.welfare.add_welfare_tools
+    atlas.welfare.add_welfare_tools = add_tools
+    from atlas.operate.serving import serve
     from gateway import app, settings
 
     serve(app, settings, app.state.banner)

@@ -7,7 +7,7 @@ from fastmcp import Context, FastMCP
 from fastmcp.server.dependencies import get_http_headers
 from mcp.types import ElicitRequest, ElicitRequestFormParams, InputRequiredResult
 
-from atlas import tools
+from atlas import welfare
 
 RAN = Path("ran.txt")  # in the directory of the gateway, one line a run
 RELEASE = Path("release")  # what talk_on waits for
@@ -17,7 +17,7 @@ QUESTION = ElicitRequest(
         requested_schema={"type": "object", "properties": {"desk": {"type": "string"}}},
     )
 )
-add_welfare_tools = tools.add_welfare_tools
+add_welfare_tools = welfare.add_welfare_tools
 
 
 def note(line: str) -> None:
@@ -26,7 +26,7 @@ def note(line: str) -> None:
         file.write(f"{line}\n")
 
 
-def add_talking_tools(server: FastMCP, office: tools.WelfareOffice) -> None:
+def add_talking_tools(server: FastMCP, office: welfare.WelfareOffice) -> None:
     """Offer the office's tools, and these."""
     add_welfare_tools(server, office)
     add_watched_resource(server)
@@ -85,8 +85,8 @@ def add_watched_resource(server: FastMCP) -> None:
 
 
 if __name__ == "__main__":
-    tools.add_welfare_tools = add_talking_tools
-    from atlas.serve import serve
+    welfare.add_welfare_tools = add_talking_tools
+    from atlas.operate.serving import serve
     from gateway import app, settings
 
     serve(app, settings, app.state.banner)

@@ -51,7 +51,7 @@ def arm(description: str) -> None:
 
 if __name__ == "__main__":
     arm(os.environ["ATLAS_TEST_DIE"])
-    from atlas.serve import serve
+    from atlas.operate.serving import serve
     from gateway import app, settings
 
     serve(app, settings, app.state.banner)

@@ -22,7 +22,7 @@ def connect_and_note(*args: Any, **kwargs: Any) -> sqlite3.Connection:
 
 if __name__ == "__main__":
     sqlite3.connect = sqlite3.dbapi2.connect = connect_and_note
-    from atlas.serve import serve
+    from atlas.operate.serving import serve
     from gateway import app, settings
 
     serve(app, settings, app.state.banner)

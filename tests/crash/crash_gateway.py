@@ -15,8 +15,8 @@ from acceptance.mortal_gateway import arm
 from fastmcp import FastMCP
 from shifted_clock import ShiftedDatetime, shift_clock
 
-import atlas.database
-from atlas import tools
+import atlas.database.sqlite
+from atlas import welfare
 from crash.mortal_engine import LONGEST_COMMIT, die_soon
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,10 +32,10 @@ def note(tool: str, n: int) -> None:
         os.close(descriptor)
 
 
-add_welfare_tools = tools.add_welfare_tools
+add_welfare_tools = welfare.add_welfare_tools
 
 
-def add_noting_tools(server: FastMCP, office: tools.WelfareOffice) -> None:
+def add_noting_tools(server: FastMCP, office: welfare.WelfareOffice) -> None:
     """Offer the office's tools, one more that needs nobody, and one for which a person decides."""
     add_welfare_tools(server, office)
 
@@ -71,24 +71,33 @@ def arm_commit(number: int) -> None:
 
 def import_everything() -> None:
     """Import what the gateway needs, but for the modules that read the settings."""
-    for name in ("atlas.migrations", "alembic.command", "inngest.fast_api", "fastmcp.server.http", "uvicorn"):
+    for name in (
+        "atlas.database.migrations",
+        "alembic.command",
+        "inngest.fast_api",
+        "fastmcp.server.http",
+        "uvicorn",
+    ):
         importlib.import_module(name)
     for path in sorted((ROOT / "atlas").glob("*.py")):
         importlib.import_module(f"atlas.{path.stem}")
+    for room in ("agents", "cases", "database", "grounds", "operate", "people", "workflow"):
+        for path in sorted((ROOT / "atlas" / room).glob("*.py")):
+            importlib.import_module(f"atlas.{room}.{path.stem}")
 
 
 def main() -> None:
     """Serve, and die as ATLAS_TEST_DIE says."""
-    tools.add_welfare_tools = add_noting_tools
+    welfare.add_welfare_tools = add_noting_tools
     if "ATLAS_TEST_CLOCK" in os.environ:
         shift_clock()
-        atlas.database.datetime = ShiftedDatetime  # type: ignore[misc]
+        atlas.database.sqlite.datetime = ShiftedDatetime  # type: ignore[misc]
     moment = os.environ.get("ATLAS_TEST_DIE", "")
     if moment.startswith("commit "):
         arm_commit(int(moment.split()[1]))
     elif moment:
         arm(moment)
-    from atlas.serve import serve
+    from atlas.operate.serving import serve
     from gateway import app, settings
 
     serve(app, settings, app.state.banner)

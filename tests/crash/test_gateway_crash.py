@@ -28,8 +28,8 @@ tool = "change"
 score = 90
 """
 MOMENTS = (
-    "before atlas.events Courier._deliver",
-    "after atlas.events Courier._deliver",
+    "before atlas.workflow.courier Courier._deliver",
+    "after atlas.workflow.courier Courier._deliver",
     "before atlas.assess Assessments.assess",
     "after atlas.assess Assessments.assess",
     "after atlas.decide Decisions.record",

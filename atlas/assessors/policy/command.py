@@ -15,10 +15,10 @@ from atlas.assess import tool_facts
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import Policy
 from atlas.assessors.policy.explain import explain
-from atlas.database import Database
+from atlas.database.sqlite import Database
 from atlas.errors import PolicyInvalid
 from atlas.settings import Settings
-from atlas.tools import WelfareOffice, add_welfare_tools
+from atlas.welfare import WelfareOffice, add_welfare_tools
 
 CANNOT_EXPLAIN = 2
 

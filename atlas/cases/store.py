@@ -10,9 +10,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from atlas.case_tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
-from atlas.database import Database, Prepared, now
-from atlas.definitions import Definition, keep_definition
+from atlas.cases.definitions import Definition, keep_definition
+from atlas.cases.rounds import of_this_round, round_of
+from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
+from atlas.cases.watch import Watch
+from atlas.database.sqlite import Database, Prepared, now
 from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.models import (
     TRANSITIONS,
@@ -27,8 +29,6 @@ from atlas.models import (
     ToolCall,
     Verdict,
 )
-from atlas.rounds import of_this_round, round_of
-from atlas.watch import Watch
 
 _DETAILS = (inquiries, assessments, decisions, outcomes)
 _EVERYTHING = sa.select(

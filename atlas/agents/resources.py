@@ -11,10 +11,10 @@ from fastmcp.resources import Resource, ResourceResult
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from mcp.types import ListResourcesRequest, ReadResourceRequestParams
 
-from atlas.answers import facts_of
+from atlas.agents.answers import facts_of
 from atlas.auth import current_principal
-from atlas.case_tables import cases
-from atlas.cases import CaseStore
+from atlas.cases.store import CaseStore
+from atlas.cases.tables import cases
 from atlas.models import Case
 from atlas.report import hand_over, own_case
 

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 
 from fastmcp.server.context import Context
 
-from atlas.answers import progress_text
+from atlas.agents.answers import progress_text
+from atlas.agents.held_calls import ForgivingSession
 from atlas.models import Case, Status
-from atlas.waiting import ForgivingSession
 
 SILENT_SECONDS = 0.5  # a call that is approved by itself is mostly answered before
 

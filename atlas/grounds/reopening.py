@@ -10,11 +10,11 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.assess import record_assessment
-from atlas.cases import read_approvals
-from atlas.database import now
-from atlas.definitions import differences, read_definition
+from atlas.cases.definitions import differences, read_definition
+from atlas.cases.rounds import next_round
+from atlas.cases.store import read_approvals
+from atlas.database.sqlite import now
 from atlas.models import NO_TOOL, Assessment, Case, Ruling
-from atlas.rounds import next_round
 
 
 def what_changed(connection: Connection, case: Case, ruled: Assessment) -> str | None:

@@ -4,8 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from atlas.database.sqlite_files import find_damage, hold_lock
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse
-from atlas.sqlite_files import find_damage, hold_lock
 
 REMEDY = "Nothing was changed; put a backup of it in its place."
 LACKING = (

@@ -9,9 +9,9 @@ from datetime import timedelta
 import inngest
 import sqlalchemy as sa
 
-from atlas.case_tables import cases
-from atlas.cases import CaseStore
-from atlas.database import now
+from atlas.cases.store import CaseStore
+from atlas.cases.tables import cases
+from atlas.database.sqlite import now
 from atlas.models import Case, Status
 
 EXECUTION_REQUESTED = "atlas/tool.execution_requested"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from fastmcp.tools import Tool
 
 from atlas.assessors import ToolFacts
-from atlas.definitions import Definition, definition_of
+from atlas.cases.definitions import Definition, definition_of
 from atlas.models import UPSTREAM_META
 
 

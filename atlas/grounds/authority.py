@@ -4,7 +4,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.canonical import digest_of_call
-from atlas.cases import read_approvals
+from atlas.cases.store import read_approvals
 from atlas.errors import ExecutionRefused
 from atlas.models import Case, Status, Verdict
 

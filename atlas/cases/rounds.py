@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from atlas.case_tables import cases
+from atlas.cases.tables import cases
 from atlas.errors import CallChanged
 from atlas.models import Case
 

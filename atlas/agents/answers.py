@@ -9,8 +9,8 @@ from typing import Any
 from fastmcp.tools import InputRequiredToolResult, ToolResult
 from mcp.types import CallToolResult, ContentBlock, InputRequiredResult, TextContent
 
-from atlas.client_errors import raise_client_error
-from atlas.database import instant_text
+from atlas.agents.client_errors import raise_client_error
+from atlas.database.sqlite import instant_text
 from atlas.models import Case, Outcome, Status
 
 GET_OUTCOME = "get_outcome"

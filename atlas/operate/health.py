@@ -7,14 +7,14 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from atlas import __version__
+from atlas.agents.transports import PREFIX
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
-from atlas.database import Database
-from atlas.events import Courier
-from atlas.inngest_server import SERVE_PATH, InngestServer
+from atlas.database.sqlite import Database
 from atlas.settings import Settings
-from atlas.transports import PREFIX
 from atlas.upstreams import Upstreams
+from atlas.workflow.courier import Courier
+from atlas.workflow.server import SERVE_PATH, InngestServer
 
 OPEN_MODE = "OPEN MODE: no keys are set; anybody on this machine can call tools and approve calls"
 

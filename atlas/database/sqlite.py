@@ -18,10 +18,10 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from atlas.commits import Change, Writer
-from atlas.data_directory import NEWEST_ENTRY, REMEDY, examine, lock_directory
+from atlas.database.data_directory import NEWEST_ENTRY, REMEDY, examine, lock_directory
+from atlas.database.sqlite_files import is_damage, keep_names, read_acknowledged, write_acknowledged
+from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable
-from atlas.sqlite_files import is_damage, keep_names, read_acknowledged, write_acknowledged
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 READERS = 2

@@ -10,8 +10,8 @@ from functools import partial
 from sqlalchemy.engine import Connection
 
 from atlas.assessors import ToolFacts
-from atlas.database import Database, now
-from atlas.definitions import differences, first_definition, note_first_definition, read_definition
+from atlas.cases.definitions import differences, first_definition, note_first_definition, read_definition
+from atlas.database.sqlite import Database, now
 from atlas.models import Ruling
 
 

@@ -20,8 +20,8 @@ from starlette.types import ASGIApp
 from atlas.auth import SIGNATURE_HEADER
 from atlas.engine import Engine, EngineKeys
 from atlas.engine.errors import KeysUnusable
-from atlas.in_process import InProcessTransport
 from atlas.settings import EngineKind, Settings
+from atlas.workflow.in_process import InProcessTransport
 
 APP_ID = "atlas-governance-gateway"
 SERVE_PATH = "/api/inngest"

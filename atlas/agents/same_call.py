@@ -6,9 +6,9 @@ from fastmcp.tools import ToolResult
 from mcp.types import CallToolResult
 from sqlalchemy.engine import Connection
 
-from atlas.answers import ABOUT_CASE, about, answer
-from atlas.cases import mark_collected, newest_case
-from atlas.database import now
+from atlas.agents.answers import ABOUT_CASE, about, answer
+from atlas.cases.store import mark_collected, newest_case
+from atlas.database.sqlite import now
 from atlas.models import Case, ToolCall
 
 LONGEST_KEPT = timedelta(days=7)  # what ended before is answered by get_outcome only

@@ -18,9 +18,9 @@ from pydantic import ConfigDict, Field
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.answers import answer, ending_text, progress_text
-from atlas.cases import CaseStore, mark_collected, read_case, transition
-from atlas.database import instant_text, now
+from atlas.agents.answers import answer, ending_text, progress_text
+from atlas.cases.store import CaseStore, mark_collected, read_case, transition
+from atlas.database.sqlite import instant_text, now
 from atlas.models import Case, Status
 from atlas.report import hand_over, own_case
 

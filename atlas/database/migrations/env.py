@@ -1,0 +1,14 @@
+"""Alembic's entry: runs the migrations on the connection that atlas.database.sqlite.migrate opened."""
+
+from alembic import context
+
+import atlas.cases.store
+import atlas.ledger
+import atlas.welfare  # noqa: F401  (each describes its tables in the metadata)
+from atlas.database.sqlite import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,1 @@
+"""What operators see and do: health, start-up text, serving."""
