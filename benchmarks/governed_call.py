@@ -26,7 +26,7 @@ from fastmcp import Client
 from fastmcp.client.transports import SSETransport
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from gateway_process import AGENT_KEY, GatewayProcess  # noqa: E402
 from processes import cpu_seconds, served  # noqa: E402

@@ -23,7 +23,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from engine import AppProcess, Driver, quantiles  # noqa: E402
 from processes import cpu_seconds, peak_memory  # noqa: E402

@@ -3,9 +3,9 @@
     python benchmarks/holiday_gateway.py [--waiting 100000] [--rounds 40]
 
 One call is brought to its wait by the gateway; the others are copies, whose rows the gateway's own functions
-write (tests/waiting_cases.py). Measured are the start until /readyz says ready, memory, the CPU time of a
-gateway that nobody calls, an unrelated governed call, the same call again as one that waits, get_outcome of
-it, and an approval until its outcome is there; each beside the same gateway with one call waiting.
+write (tests/support/waiting_cases.py). Measured are the start until /readyz says ready, memory, the CPU time
+of a gateway that nobody calls, an unrelated governed call, the same call again as one that waits, get_outcome
+of it, and an approval until its outcome is there; each beside the same gateway with one call waiting.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import time
 import httpx
 
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from engine import quantiles  # noqa: E402
 from gateway_process import GatewayProcess, call, eventually, reference_in  # noqa: E402

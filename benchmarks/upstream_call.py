@@ -27,7 +27,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from gateway_process import AGENT_KEY, GatewayProcess, eventually  # noqa: E402
 from processes import cpu_seconds, served  # noqa: E402

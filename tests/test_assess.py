@@ -3,65 +3,26 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from assessing import LENIENT, assessments_of, decisions_by
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
 from injections import INJECTIONS, Injection
 from mcp.types import ToolAnnotations
-from store import approval, open_case, open_store, settings_of_test, tool_call
-from test_guard import FAILURES, GOOD, Says, SaysLater
+from models_that_say import FAILURES, GOOD, Says, SaysLater
+from store import approval, open_case, open_store, tool_call
 
 from atlas import ledger
-from atlas.assess import Assessments, tool_facts
-from atlas.assessors.guard import Guard
-from atlas.assessors.policy import PolicyInForce
-from atlas.cases.store import CaseStore
-from atlas.decide import Decisions, decide_by_score
+from atlas.assess import tool_facts
 from atlas.grounds.present import NOT_THERE
 from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
-from atlas.people.notices import Notifier
 from atlas.settings import Settings
 
 SHIPPED = Settings.model_fields["atlas_policy"].default.read_text()
-LENIENT = 'unknown_tools = "person"\n[[rule]]\ntool = "check_status"\nscore = 12\n'
-
-
-def server_with(*names: str) -> FastMCP:
-    """A server with tools of such names, which take whatever they are given."""
-    server = FastMCP("tools")
-    for name in names:
-        server.add_tool(Tool(name=name, parameters={"type": "object"}))
-    return server
-
-
-def assessments_of(
-    store: CaseStore,
-    directory: Path,
-    *,
-    policy: str = LENIENT,
-    model: Says | None = None,
-    seconds: float = 0.2,
-    server: FastMCP | None = None,
-) -> Assessments:
-    """The stage, with a policy of such text and such a model."""
-    settings = settings_of_test(directory, atlas_assess_seconds=0.2)
-    path = directory / "policy.toml"
-    path.write_text(policy)
-    return Assessments(
-        store=store,
-        server=server or server_with("check_status", "request_payment_extension"),
-        policy=PolicyInForce(path, threshold=70, reviewers=None),
-        model=Guard(model, seconds=seconds) if model else None,
-        settings=settings,
-        notifier=Notifier(settings),
-        decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
-    )
 
 
 async def assessed(directory: Path, policy: str, model: Says | None, **arguments: Any) -> Case:
@@ -73,11 +34,6 @@ async def assessed(directory: Path, policy: str, model: Says | None, **arguments
         if case.inquiry is not None and case.status is Status.QUEUED:
             await assessments.assess(case.case_id)
         return await store.read(case.case_id)
-
-
-def decisions_by(assessments: Assessments, store: CaseStore) -> Decisions:
-    """Takes decisions of people under the policy of the stage."""
-    return Decisions(store=store, rule=assessments.rule, timeout=timedelta(days=1), tell=lambda case: None)
 
 
 def rule(**gives: int) -> str:

@@ -47,7 +47,7 @@ class Nursery:
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, __file__],
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT}/tests"},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{ROOT}/tests:{ROOT}/tests/support"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -23,7 +23,7 @@ def shifted(start_server, monkeypatch, tmp_path):
     start = subprocess.Popen
 
     def start_shifted(command, **options):
-        return start([sys.executable, "tests/shifted_clock.py", *command[3:]], **options)
+        return start([sys.executable, "tests/support/shifted_clock.py", *command[3:]], **options)
 
     monkeypatch.setattr(subprocess, "Popen", start_shifted)
     return start_server(), clock

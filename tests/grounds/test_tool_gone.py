@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from assessing import LENIENT, assessments_of, decisions_by
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
 from mcp.types import ToolAnnotations
+from models_that_say import GOOD, Says, SaysLater
 from sqlalchemy.engine import Connection
 from store import approval, open_case, open_store, settings_of_test, tool_call
-from test_assess import LENIENT, assessments_of, decisions_by
-from test_guard import GOOD, Says, SaysLater
 
 from atlas import ledger
 from atlas.admit import definition_to_judge

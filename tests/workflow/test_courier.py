@@ -5,8 +5,8 @@ from pathlib import Path
 
 import inngest
 import pytest
+from judged_calls import REDEFINED, decisions_under, waiting
 from store import approval, open_store
-from test_reopen import REDEFINED, decisions_under, waiting
 
 from atlas.errors import CallChanged
 from atlas.workflow.courier import OVERDUE_SECONDS, SILENCE_SECONDS, Courier

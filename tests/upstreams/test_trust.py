@@ -14,7 +14,7 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.exceptions import ValidationError
-from gateway_process import WAIT_SECONDS, eventually, text_of
+from gateway_process import ROOT, WAIT_SECONDS, eventually, text_of
 from starlette.responses import StreamingResponse
 from upstream_by_hand import ByHand, event, tool
 from upstream_process import Front, fronted, noted
@@ -25,7 +25,7 @@ from atlas.errors import CallRefused
 from atlas.upstreams import connections, upstream
 from atlas.upstreams.web import reason_of
 
-PROGRAM = Path(__file__).parent / "upstream_asking.py"
+PROGRAM = ROOT / "tests" / "support" / "upstream_asking.py"
 
 
 class Asked:

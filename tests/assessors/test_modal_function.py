@@ -523,7 +523,7 @@ async def test_the_answer_outlives_the_process_that_asked(
     async with ModalProcess(tmp_path, function=NAME, seconds=1.5) as modal:
         monkeypatch.setenv("MODAL_SERVER_URL", modal.url)
         asking = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", ASK, NAME, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
+            sys.executable, "-c", ASK, NAME, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
         )
         assert asking.stdout is not None
         reference = (await asyncio.wait_for(asking.stdout.readline(), 20)).decode().strip()

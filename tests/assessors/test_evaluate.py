@@ -21,7 +21,7 @@ from atlas.assessors.evaluate.judged import Judged, judge_all
 from atlas.assessors.evaluate.labelled import LabelledCall, read_labelled
 from atlas.assessors.evaluate.tables import markdown
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 # In the README: a comment that says of which assessor the table is, and the table under it.
 TABLES = re.compile(r"<!-- figures of (\w+) on tests/data -->\n+((?:\|.*\|\n)+)")

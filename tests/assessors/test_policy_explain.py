@@ -12,7 +12,7 @@ import pytest
 
 from atlas.assessors.policy.command import main
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "atlas" / "policy.toml"
 
 

@@ -1,15 +1,13 @@
 """Cases that are judged anew: when, why, what is withdrawn, and what of an old case stays as it was."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from judged_calls import DAY, DEFINED, REDEFINED, decisions_under, judged, waiting
 from sqlalchemy.engine import Connection
 from store import (
     approval,
-    assessment_of,
-    open_case,
     open_store,
     recorded_approval,
     rejection,
@@ -17,41 +15,11 @@ from store import (
 )
 
 from atlas import ledger
-from atlas.cases.store import CaseStore, add_assessment, add_decision, read_approvals, read_case
-from atlas.decide import Decisions, decide_after_wait, decide_by_score, send_back
+from atlas.cases.store import CaseStore, add_decision, read_approvals, read_case
+from atlas.decide import Decisions, decide_after_wait, send_back
 from atlas.errors import CallChanged, CaseFinished, ReviewExpired
 from atlas.grounds.reopening import what_changed
 from atlas.models import Assessment, Case, Ruling, Status, ToolCall
-
-DAY = timedelta(days=1)
-DEFINED, REDEFINED = "d" * 64, "e" * 64
-
-
-def judged(call: ToolCall, *, definition: str | None = DEFINED, **fields: Any) -> Assessment:
-    """What a policy says of a call, with such a definition of its tool."""
-    assessed = assessment_of(call, **fields)
-    return assessed.model_copy(update={"definition_sha256": definition})
-
-
-async def waiting(store: CaseStore, **fields: Any) -> Case:
-    """A case that waits for a person, with the definition of its tool on record."""
-    case = await open_case(store)
-
-    def judge(connection: Connection) -> Case:
-        assessed = add_assessment(connection, case, judged(case.call, **fields))
-        return decide_by_score(connection, assessed, timeout=DAY)
-
-    return await store.change(case.case_id, judge)
-
-
-def decisions_under(store: CaseStore, told: list[Case] | None = None, **fields: Any) -> Decisions:
-    """Takes decisions while policy and tool are as the fields say."""
-
-    async def rule(call: ToolCall) -> Assessment:
-        return judged(call, **fields)
-
-    tell = (told if told is not None else []).append
-    return Decisions(store=store, rule=rule, timeout=DAY, tell=tell)
 
 
 async def said(store: CaseStore, case: Case, ruled: Assessment) -> str | None:

@@ -24,7 +24,7 @@ from atlas.assessors.prompt import (
 )
 from atlas.errors import QuestionUnfit
 
-PROMPT = Path(__file__).parent.parent / "atlas" / "assessors" / "prompt.py"
+PROMPT = Path(__file__).parents[2] / "atlas" / "assessors" / "prompt.py"
 
 
 def question(arguments: dict[str, Any], **fields: Any) -> Question:

@@ -20,7 +20,7 @@ from atlas.assessors.modal_wire import Wire
 from atlas.assessors.prompt import PROMPT_VERSION
 from atlas.errors import AssessorFailed
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 APP = "atlas/assessors/modal_app.py"
 NAME = "nislam-mics/ATLAS-NIST-Measure"
 TOKEN = {"ak-test": "as-test"}

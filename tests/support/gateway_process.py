@@ -15,7 +15,7 @@ import httpx
 from fastmcp import Client
 from fastmcp.client.transports import SSETransport, StreamableHttpTransport
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 AGENT_KEY = "agent-key-of-the-tests"
 OTHER_AGENT_KEY = "other-agent-key-of-the-tests"
 REVIEWER_KEY = "reviewer-key-of-the-tests"

@@ -11,7 +11,7 @@ from atlas.assessors.evaluate.labelled import LabelledCall, read_labelled
 from atlas.assessors.general import GeneralScore, score_generally
 from atlas.assessors.general.reading import CHARACTERS, VALUES, read
 
-DATA = sorted((Path(__file__).parent / "data").glob("*.jsonl"))
+DATA = sorted((Path(__file__).parents[1] / "data").glob("*.jsonl"))
 THRESHOLD = 70
 CLAIMS = (
     "",

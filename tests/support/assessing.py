@@ -1,0 +1,56 @@
+"""The stage that assesses, with a policy, a model and tools of the test."""
+
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from fastmcp import FastMCP
+from fastmcp.tools import Tool
+from models_that_say import Says
+from store import settings_of_test
+
+from atlas.assess import Assessments
+from atlas.assessors.guard import Guard
+from atlas.assessors.policy import PolicyInForce
+from atlas.cases.store import CaseStore
+from atlas.decide import Decisions, decide_by_score
+from atlas.people.notices import Notifier
+
+LENIENT = 'unknown_tools = "person"\n[[rule]]\ntool = "check_status"\nscore = 12\n'
+
+
+def server_with(*names: str) -> FastMCP:
+    """A server with tools of such names, which take whatever they are given."""
+    server = FastMCP("tools")
+    for name in names:
+        server.add_tool(Tool(name=name, parameters={"type": "object"}))
+    return server
+
+
+def assessments_of(
+    store: CaseStore,
+    directory: Path,
+    *,
+    policy: str = LENIENT,
+    model: Says | None = None,
+    seconds: float = 0.2,
+    server: FastMCP | None = None,
+) -> Assessments:
+    """The stage, with a policy of such text and such a model."""
+    settings = settings_of_test(directory, atlas_assess_seconds=0.2)
+    path = directory / "policy.toml"
+    path.write_text(policy)
+    return Assessments(
+        store=store,
+        server=server or server_with("check_status", "request_payment_extension"),
+        policy=PolicyInForce(path, threshold=70, reviewers=None),
+        model=Guard(model, seconds=seconds) if model else None,
+        settings=settings,
+        notifier=Notifier(settings),
+        decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
+    )
+
+
+def decisions_by(assessments: Assessments, store: CaseStore) -> Decisions:
+    """Takes decisions of people under the policy of the stage."""
+    return Decisions(store=store, rule=assessments.rule, timeout=timedelta(days=1), tell=lambda case: None)
