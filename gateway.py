@@ -18,6 +18,7 @@ from atlas import __version__
 from atlas.admit import Admission
 from atlas.agents.answers import INSTRUCTIONS
 from atlas.agents.held_calls import WaitingAgents
+from atlas.agents.keys import AgentKeys
 from atlas.agents.resources import add_case_resources
 from atlas.agents.server import GatewayServer
 from atlas.agents.subscriptions import Subscriptions
@@ -28,16 +29,18 @@ from atlas.assessors.choose import build_assessor
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.assessors.policy.reloading import reloading_on_hangup
-from atlas.auth import AgentKeys, FreshnessGuard, ReviewerGate, ThisMachineOnly
 from atlas.cases.store import CaseStore
 from atlas.database.sqlite import Database
 from atlas.decide import Decisions, decide_after_wait, decide_by_score
 from atlas.errors import AtlasError
 from atlas.execute import Executor
+from atlas.operate.error_shape import add_error_shape
 from atlas.operate.health import add_health, add_index, banner
 from atlas.operate.serving import keep_values_out_of_logs, serve
+from atlas.operate.this_machine import ThisMachineOnly
 from atlas.people.notices import Notifier
-from atlas.people.webhook import add_error_shape, add_webhook
+from atlas.people.reviewers import ReviewerGate
+from atlas.people.webhook import add_webhook
 from atlas.report import add_get_outcome, report_failure
 from atlas.settings import EngineKind, Settings, variables
 from atlas.upstreams import Upstreams
@@ -45,6 +48,7 @@ from atlas.upstreams.config import read_upstreams
 from atlas.upstreams.following import Following
 from atlas.welfare import WelfareOffice, add_welfare_tools
 from atlas.workflow.courier import Courier
+from atlas.workflow.freshness import FreshnessGuard
 from atlas.workflow.server import SERVE_PATH, InngestServer
 from workflows import BindStages, Stages, handle_governance, inngest_client
 

@@ -16,8 +16,8 @@ from typing import Any
 import inngest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from atlas.database.sqlite import now
 from atlas.errors import AssessmentLost, CaseNotFound
+from atlas.instants import now
 from atlas.models import Case, Status
 from atlas.settings import Settings
 from atlas.workflow.courier import EXECUTION_REQUESTED, SARAH_DECISION

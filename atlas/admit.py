@@ -16,10 +16,10 @@ from atlas import ledger
 from atlas.agents.answers import GET_OUTCOME, answer
 from atlas.agents.arguments import check_arguments
 from atlas.agents.held_calls import WaitingAgents, has_left
+from atlas.agents.keys import current_principal
 from atlas.agents.progress import Progress
 from atlas.agents.same_call import stored_answer, take_stored
 from atlas.agents.tasks import takes_tasks, task_started
-from atlas.auth import current_principal
 from atlas.canonical import NotCanonical, digest_of_call
 from atlas.cases.definitions import LONGEST_DEFINITION, Definition, definition_of
 from atlas.cases.store import CaseStore, insert_case

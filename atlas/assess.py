@@ -20,10 +20,10 @@ from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
 from atlas.cases.definitions import keep_definition
 from atlas.cases.store import CaseStore, add_assessment, add_inquiry, read_case
-from atlas.database.sqlite import now
 from atlas.errors import AssessorFailed
 from atlas.grounds.first_seen import vouched
 from atlas.grounds.present import NOT_THERE, Present, as_it_is, facts_of, shown
+from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.people.notices import Notifier
 from atlas.settings import Settings

@@ -25,9 +25,9 @@ from atlas.cases.store import (
     read_case,
     transition,
 )
-from atlas.database.sqlite import instant_text, now
 from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
 from atlas.grounds.reopening import is_missing, reopen, what_changed
+from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
 
 UNDECIDED = (Status.QUEUED, Status.PENDING_REVIEW)

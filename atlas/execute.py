@@ -38,11 +38,11 @@ from atlas.cases.store import (
     transition,
 )
 from atlas.cases.tables import cases
-from atlas.database.sqlite import now
 from atlas.decide import send_back
 from atlas.errors import AnswerLost, ExecutionRefused
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
 from atlas.grounds.reopening import is_as_judged, judged_definitions, what_changed
+from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
 from atlas.people.notices import Notifier
 from atlas.settings import Settings

@@ -20,8 +20,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.canonical import NotCanonical, canonical_json
-from atlas.database.sqlite import Prepared, instant_text, metadata, now
+from atlas.database.statements import Prepared, metadata
 from atlas.errors import LedgerBroken
+from atlas.instants import instant_text, now
 from atlas.settings import Settings
 
 VERSION = b"atlas-ledger-v1\n"

@@ -19,11 +19,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from atlas import ledger
 from atlas.agents.answers import GET_OUTCOME, LONGEST_WAIT_SECONDS, USUAL_WAIT_SECONDS, outcome_answer
 from atlas.agents.held_calls import has_left
-from atlas.auth import current_principal
+from atlas.agents.keys import current_principal
 from atlas.cases.store import CaseStore, add_outcome, mark_collected, read_case, transition
-from atlas.database.sqlite import now
 from atlas.decide import request_review
 from atlas.errors import CaseNotFound
+from atlas.instants import now
 from atlas.models import Case, Outcome, Status
 from atlas.people.notices import Notifier
 from atlas.settings import Settings

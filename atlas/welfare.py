@@ -15,7 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from sqlalchemy.engine import Connection
 from typing_extensions import TypedDict
 
-from atlas.database.sqlite import Database, instant_text, metadata, now
+from atlas.database.sqlite import Database
+from atlas.database.statements import metadata
+from atlas.instants import instant_text, now
 
 PAYMENT_EXTENSION_DAYS = 30
 Benefit = Literal["housing benefit", "basic income support", "disability benefit", "child benefit"]

@@ -37,7 +37,7 @@ from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import Policy
 from atlas.ledger import Action
 from atlas.models import TRANSITIONS, Ruling, Status
-from atlas.people.webhook import HTTP_STATUS
+from atlas.operate.error_shape import HTTP_STATUS
 from atlas.settings import Settings
 from atlas.upstreams.config import Way, read_upstreams
 from gateway import app

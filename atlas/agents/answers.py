@@ -10,7 +10,7 @@ from fastmcp.tools import InputRequiredToolResult, ToolResult
 from mcp.types import CallToolResult, ContentBlock, InputRequiredResult, TextContent
 
 from atlas.agents.client_errors import raise_client_error
-from atlas.database.sqlite import instant_text
+from atlas.instants import instant_text
 from atlas.models import Case, Outcome, Status
 
 GET_OUTCOME = "get_outcome"

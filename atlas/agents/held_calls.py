@@ -25,7 +25,7 @@ from mcp.shared.exceptions import NoBackChannelError
 from opentelemetry.context import Context as TraceContext
 from opentelemetry.context import attach
 
-from atlas.auth import current_principal
+from atlas.agents.keys import current_principal
 from atlas.models import Case, ToolCall
 
 NOTIFY_SECONDS = 2.0  # an agent that reads nothing for so long gets no further notifications

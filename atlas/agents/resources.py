@@ -12,7 +12,7 @@ from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from mcp.types import ListResourcesRequest, ReadResourceRequestParams
 
 from atlas.agents.answers import facts_of
-from atlas.auth import current_principal
+from atlas.agents.keys import current_principal
 from atlas.cases.store import CaseStore
 from atlas.cases.tables import cases
 from atlas.models import Case

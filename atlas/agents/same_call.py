@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.agents.answers import ABOUT_CASE, about, answer
 from atlas.cases.store import mark_collected, newest_case
-from atlas.database.sqlite import now
+from atlas.instants import now
 from atlas.models import Case, ToolCall
 
 LONGEST_KEPT = timedelta(days=7)  # what ended before is answered by get_outcome only

@@ -28,8 +28,8 @@ from mcp.types import (
 )
 from mcp_types import INVALID_PARAMS, INVALID_REQUEST
 
+from atlas.agents.keys import current_principal
 from atlas.agents.resources import PREFIX, uri_of
-from atlas.auth import current_principal
 from atlas.cases.store import CaseStore
 from atlas.models import Case, Status
 from atlas.report import own_case

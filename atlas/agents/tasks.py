@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.agents.answers import answer, ending_text, progress_text
 from atlas.cases.store import CaseStore, mark_collected, read_case, transition
-from atlas.database.sqlite import instant_text, now
+from atlas.instants import instant_text, now
 from atlas.models import Case, Status
 from atlas.report import hand_over, own_case
 

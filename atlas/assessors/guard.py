@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from atlas.assessors import Answer, Assessor, DurableAssessor, Question
 from atlas.assessors.prompt import is_cut, prepare
-from atlas.database.sqlite import now
 from atlas.errors import AssessorFailed, QuestionUnfit
+from atlas.instants import now
 from atlas.models import Inquiry
 
 FAILURES_BEFORE_REST = 5

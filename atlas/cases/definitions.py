@@ -17,7 +17,7 @@ from fastmcp.tools import Tool
 from sqlalchemy.engine import Connection
 
 from atlas.canonical import NotCanonical, canonical_json
-from atlas.database.sqlite import Instant, Prepared, metadata
+from atlas.database.statements import Instant, Prepared, metadata
 from atlas.models import UPSTREAM_META, Frozen, plain_text
 
 LONGEST_DEFINITION = 256 * 1024  # bytes

@@ -5,7 +5,7 @@ A case that is judged anew begins another round; of every round only the newest 
 
 import sqlalchemy as sa
 
-from atlas.database.sqlite import Instant, metadata
+from atlas.database.statements import Instant, metadata
 
 # As text: SQLite uses a partial index only for the very condition it was made with.
 UNFINISHED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW', 'AUTHORIZED', 'EXECUTING')")

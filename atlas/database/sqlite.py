@@ -3,23 +3,22 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.engine import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.database.data_directory import NEWEST_ENTRY, REMEDY, examine, lock_directory
 from atlas.database.sqlite_files import is_damage, keep_names, read_acknowledged, write_acknowledged
+from atlas.database.statements import Prepared
 from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable
 
@@ -27,80 +26,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 READERS = 2
 
 Result = TypeVar("Result")
-
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(column_0_label)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-class Instant(sa.TypeDecorator[datetime]):
-    """A point in time, kept as ISO 8601 text in UTC with microseconds, so that it also sorts as text."""
-
-    impl = sa.String(27)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
-        """Write a datetime that knows its zone."""
-        return None if value is None else instant_text(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
-        """Read it back, in UTC."""
-        return None if value is None else datetime.fromisoformat(value.replace("Z", "+00:00"))
-
-
-def instant_text(value: datetime) -> str:
-    """`2026-11-23T04:51:23.000000Z`, of a datetime that knows its zone."""
-    return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def now() -> datetime:
-    """The present moment, in UTC."""
-    return datetime.now(timezone.utc)
-
-
-class Prepared:
-    """A statement for the few that every call runs: on SQLite it goes to the driver as text, compiled once.
-
-    There more time is spent on a statement's way through SQLAlchemy than in SQLite. Values are taken as they
-    are, instants among them; a row from SQLite has its instants as text.
-    """
-
-    def __init__(self, statement: sa.Executable) -> None:
-        self.statement = statement
-        compiled = cast(sa.ClauseElement, statement).compile(dialect=sqlite.dialect(paramstyle="named"))
-        self._text, self._values = str(compiled), compiled.params
-
-    def first(self, connection: Connection, values: Mapping[str, Any]) -> Any:
-        """Run it in the transaction of a connection and return the first row as a tuple, or None."""
-        return next(iter(self.rows(connection, values)), None)
-
-    def rows(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Any]:
-        """Run it in the transaction of a connection and return its rows as tuples."""
-        return self._run(connection, values)[0]
-
-    def execute(self, connection: Connection, values: Mapping[str, Any]) -> int:
-        """Run it in the transaction of a connection and return how many rows it changed."""
-        return self._run(connection, values)[1]
-
-    def _run(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Sequence[Any], int]:
-        if connection.dialect.name != "sqlite":
-            result = connection.execute(self.statement, dict(values))
-            return result.all() if result.returns_rows else (), result.rowcount
-        driver: Any = connection.connection.driver_connection
-        texts = {
-            name: instant_text(value) if isinstance(value, datetime) else value
-            for name, value in values.items()
-        }
-        try:
-            cursor = driver.execute(self._text, self._values | texts)
-            return cursor.fetchall(), cursor.rowcount
-        except sqlite3.Error as error:
-            raise sa.exc.DBAPIError(self._text, None, error) from error  # without the values
 
 
 _BEGIN = Prepared(sa.text("BEGIN IMMEDIATE"))

@@ -13,7 +13,7 @@ from atlas.assess import record_assessment
 from atlas.cases.definitions import differences, read_definition
 from atlas.cases.rounds import next_round
 from atlas.cases.store import read_approvals
-from atlas.database.sqlite import now
+from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Ruling
 
 

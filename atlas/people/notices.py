@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from atlas.database.sqlite import instant_text
+from atlas.instants import instant_text
 from atlas.models import Case, plain_text
 from atlas.settings import Settings
 

@@ -4,36 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, Field
-from sqlalchemy.exc import SQLAlchemyError
-from starlette.exceptions import HTTPException
 
 from atlas.decide import Decisions, Vote
 from atlas.errors import (
-    AtlasError,
-    CallChanged,
-    CaseFinished,
-    CaseNotFound,
-    ContraryDecision,
-    NotAuthenticated,
     NotPermitted,
-    ReviewExpired,
-    TransitionRefused,
 )
 from atlas.models import Case, Frozen, Verdict, plain_text
-
-HTTP_STATUS: dict[type[AtlasError], int] = {
-    NotAuthenticated: 401,
-    NotPermitted: 403,
-    CaseNotFound: 404,
-    CaseFinished: 409,
-    CallChanged: 409,
-    ContraryDecision: 409,
-    ReviewExpired: 409,
-    TransitionRefused: 409,
-}
 
 
 def visible(name: str) -> str:
@@ -117,36 +94,3 @@ def signature(named: str | None, claimed: str | None) -> str:
     if claimed not in (None, named):
         raise NotPermitted(reason=f"This is the key of {named}; it cannot sign for {claimed}.")
     return named
-
-
-def add_error_shape(app: FastAPI) -> None:
-    """Answer every error as {"error", "detail"}."""
-
-    @app.exception_handler(AtlasError)
-    async def known(request: Request, error: AtlasError) -> JSONResponse:
-        return _told(HTTP_STATUS.get(type(error), 500), type(error).__name__, str(error))
-
-    @app.exception_handler(SQLAlchemyError)
-    async def unrecorded(request: Request, error: SQLAlchemyError) -> JSONResponse:
-        return _told(
-            503, "StoreUnavailable", "The case store cannot be read or written; nothing was changed."
-        )
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        mistakes = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}"
-            for item in error.errors()
-        )
-        return _told(422, "RequestInvalid", mistakes)
-
-    @app.exception_handler(HTTPException)
-    async def other(request: Request, error: HTTPException) -> JSONResponse:
-        return _told(error.status_code, "HTTPError", str(error.detail), headers=error.headers)
-
-
-def _told(status: int, name: str, detail: str, *, headers: object = None) -> JSONResponse:
-    extra = dict(headers) if isinstance(headers, dict) else {}
-    if status == 401:
-        extra["WWW-Authenticate"] = "Bearer"
-    return JSONResponse({"error": name, "detail": detail}, status_code=status, headers=extra)

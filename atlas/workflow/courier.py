@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from atlas.cases.store import CaseStore
 from atlas.cases.tables import cases
-from atlas.database.sqlite import now
+from atlas.instants import now
 from atlas.models import Case, Status
 
 EXECUTION_REQUESTED = "atlas/tool.execution_requested"

@@ -17,10 +17,10 @@ import jcs
 from inngest._internal.net import ThreadAwareAsyncHTTPClient
 from starlette.types import ASGIApp
 
-from atlas.auth import SIGNATURE_HEADER
 from atlas.engine import Engine, EngineKeys
 from atlas.engine.errors import KeysUnusable
 from atlas.settings import EngineKind, Settings
+from atlas.workflow.freshness import SIGNATURE_HEADER
 from atlas.workflow.in_process import InProcessTransport
 
 APP_ID = "atlas-governance-gateway"

@@ -10,7 +10,7 @@ from mcp.types import CallToolResult
 from store import tool_call
 
 from atlas.agents.answers import answer, outcome_answer, pending_text
-from atlas.database.sqlite import now
+from atlas.instants import now
 from atlas.models import Assessment, Case, Decision, Outcome, Status, Verdict
 from atlas.report import seconds_to_wait
 

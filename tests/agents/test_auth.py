@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from atlas.auth import ThisMachineOnly, is_fresh
+from atlas.operate.this_machine import ThisMachineOnly
+from atlas.workflow.freshness import is_fresh
 
 NOW = 1_800_000_000
 

@@ -12,7 +12,7 @@ from opentelemetry.propagate import extract, inject
 from store import open_case, open_store, tool_call
 
 from atlas.agents.held_calls import ForgivingSession, WaitingAgents
-from atlas.auth import ANYBODY
+from atlas.agents.keys import ANYBODY
 
 request: ContextVar[str] = ContextVar("request", default="nobody's")
 

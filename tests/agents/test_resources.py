@@ -5,10 +5,10 @@ from pathlib import Path
 from fastmcp import Client, FastMCP
 from store import open_case, open_store, tool_call
 
+from atlas.agents.keys import ANYBODY
 from atlas.agents.resources import MOST_LISTED, add_case_resources
-from atlas.auth import ANYBODY
 from atlas.cases.store import add_outcome
-from atlas.database.sqlite import now
+from atlas.instants import now
 from atlas.models import Outcome
 
 

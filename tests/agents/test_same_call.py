@@ -9,7 +9,7 @@ from store import open_case, open_store, tool_call
 
 from atlas.agents.same_call import take_stored
 from atlas.cases.store import transition
-from atlas.database.sqlite import now
+from atlas.instants import now
 from atlas.models import Case, Status
 
 

@@ -10,8 +10,8 @@ import pytest
 from models_that_say import FAILURES, GOOD, QUESTION, Says, SaysLater, fail
 
 from atlas.assessors.guard import MOST_QUESTIONS, REST_SECONDS, Guard
-from atlas.database.sqlite import now
 from atlas.errors import AssessorFailed, QuestionUnfit
+from atlas.instants import now
 from atlas.models import Inquiry
 
 

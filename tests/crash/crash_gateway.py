@@ -15,7 +15,7 @@ from acceptance.mortal_gateway import arm
 from fastmcp import FastMCP
 from shifted_clock import ShiftedDatetime, shift_clock
 
-import atlas.database.sqlite
+import atlas.instants
 from atlas import welfare
 from crash.mortal_engine import LONGEST_COMMIT, die_soon
 
@@ -91,7 +91,7 @@ def main() -> None:
     welfare.add_welfare_tools = add_noting_tools
     if "ATLAS_TEST_CLOCK" in os.environ:
         shift_clock()
-        atlas.database.sqlite.datetime = ShiftedDatetime  # type: ignore[misc]
+        atlas.instants.datetime = ShiftedDatetime  # type: ignore[misc]
     moment = os.environ.get("ATLAS_TEST_DIE", "")
     if moment.startswith("commit "):
         arm_commit(int(moment.split()[1]))

@@ -19,8 +19,10 @@ from store import open_case, open_store, tool_call
 import atlas.welfare  # noqa: F401  (describes its table)
 from atlas.cases.store import _NEWEST, _SAME, add_outcome, insert_case, read_approvals, read_case
 from atlas.cases.tables import cases
-from atlas.database.sqlite import Database, Prepared, metadata, migrate, now
+from atlas.database.sqlite import Database, migrate
+from atlas.database.statements import Prepared, metadata
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse
+from atlas.instants import now
 from atlas.models import Outcome
 
 

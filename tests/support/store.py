@@ -11,8 +11,9 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.canonical import digest
 from atlas.cases.store import CaseStore, insert_case
-from atlas.database.sqlite import Database, now
+from atlas.database.sqlite import Database
 from atlas.decide import Decisions, Vote
+from atlas.instants import now
 from atlas.models import Assessment, Case, Decision, Ruling, ToolCall, Verdict
 from atlas.settings import Settings
 

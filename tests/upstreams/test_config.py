@@ -103,7 +103,7 @@ def test_prefixes_are_names_that_clients_take(tmp_path: Path) -> None:
         (servers(crm={"command": "a", "env": {"N": 1}}), "the server crm: env.N: "),
         (servers(crm={"command": "${NOT_SET}"}), "wants the variable NOT_SET, which is not set."),
         (servers(crm={"command": "a", "atlas": {"tool": {}}}), "atlas.tool: Extra inputs are not permitted."),
-        (servers(crm={"command": "a", "atlas": {"tools": {"only": []}}}), "atlas.welfare.only: Extra inputs"),
+        (servers(crm={"command": "a", "atlas": {"tools": {"only": []}}}), "atlas.tools.only: Extra inputs"),
         (servers(crm={"command": "a", "atlas": {"prefix": "a b"}}), "atlas.prefix: "),
         (servers(crm={"command": "a", "atlas": {"seconds": 0}}), "atlas.seconds: "),
         ({"mcpServers": {"a b": {"command": "a"}, "a_b": {"command": "b"}}}, "have the same prefix, a_b."),

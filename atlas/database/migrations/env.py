@@ -5,7 +5,7 @@ from alembic import context
 import atlas.cases.store
 import atlas.ledger
 import atlas.welfare  # noqa: F401  (each describes its tables in the metadata)
-from atlas.database.sqlite import metadata
+from atlas.database.statements import metadata
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True

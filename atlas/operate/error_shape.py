@@ -1,0 +1,68 @@
+"""The one shape in which errors are told over HTTP: {"error", "detail"}, and the status of each."""
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from atlas.errors import (
+    AtlasError,
+    CallChanged,
+    CaseFinished,
+    CaseNotFound,
+    ContraryDecision,
+    NotAuthenticated,
+    NotPermitted,
+    ReviewExpired,
+    TransitionRefused,
+)
+
+HTTP_STATUS: dict[type[AtlasError], int] = {
+    NotAuthenticated: 401,
+    NotPermitted: 403,
+    CaseNotFound: 404,
+    CaseFinished: 409,
+    CallChanged: 409,
+    ContraryDecision: 409,
+    ReviewExpired: 409,
+    TransitionRefused: 409,
+}
+
+
+def add_error_shape(app: FastAPI) -> None:
+    """Answer every error as {"error", "detail"}."""
+
+    @app.exception_handler(AtlasError)
+    async def known(request: Request, error: AtlasError) -> JSONResponse:
+        return _shaped(HTTP_STATUS.get(type(error), 500), type(error).__name__, str(error))
+
+    @app.exception_handler(SQLAlchemyError)
+    async def unrecorded(request: Request, error: SQLAlchemyError) -> JSONResponse:
+        return _shaped(
+            503, "StoreUnavailable", "The case store cannot be read or written; nothing was changed."
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        mistakes = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}"
+            for item in error.errors()
+        )
+        return _shaped(422, "RequestInvalid", mistakes)
+
+    @app.exception_handler(HTTPException)
+    async def other(request: Request, error: HTTPException) -> JSONResponse:
+        return _shaped(error.status_code, "HTTPError", str(error.detail), headers=error.headers)
+
+
+def _shaped(status: int, name: str, detail: str, *, headers: object = None) -> JSONResponse:
+    extra = dict(headers) if isinstance(headers, dict) else {}
+    if status == 401:
+        extra["WWW-Authenticate"] = "Bearer"
+    return JSONResponse({"error": name, "detail": detail}, status_code=status, headers=extra)
+
+
+def error_response(error: AtlasError, *, status: int) -> JSONResponse:
+    """An error of ours as an answer, for what stands in front of the routes."""
+    return JSONResponse({"error": type(error).__name__, "detail": str(error)}, status_code=status)

@@ -1,0 +1,27 @@
+"""Who a reviewer is: the holder of a reviewer's key, and never an agent."""
+
+from fastapi import Request
+
+from atlas.agents.keys import AgentKeys, digest_of_key
+from atlas.errors import NotAuthenticated, NotPermitted
+from atlas.settings import Settings
+
+
+class ReviewerGate:
+    """Lets only holders of a reviewer's key through; an agent's key is told that it is one."""
+
+    def __init__(self, settings: Settings, agents: AgentKeys) -> None:
+        self._reviewers = {digest_of_key(key): name for key, name in settings.reviewer_keys.items()}
+        self._agents = agents
+
+    async def __call__(self, request: Request) -> str | None:
+        """The name that the reviewer's key has, if any; raises NotAuthenticated or NotPermitted."""
+        if not self._reviewers:
+            return None
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() == "bearer" and digest_of_key(token) in self._reviewers:
+            return self._reviewers[digest_of_key(token)]
+        if scheme.lower() == "bearer" and self._agents.is_agent(token):
+            raise NotPermitted(reason="An agent cannot decide on calls; this takes the reviewer's key.")
+        raise NotAuthenticated
