@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from atlas import __version__
 from atlas.admit import Admission
 from atlas.agents.answers import INSTRUCTIONS
+from atlas.agents.get_outcome import add_get_outcome
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.keys import AgentKeys
 from atlas.agents.resources import add_case_resources
@@ -41,7 +42,7 @@ from atlas.operate.this_machine import ThisMachineOnly
 from atlas.people.notices import Notifier
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.webhook import add_webhook
-from atlas.report import add_get_outcome, report_failure
+from atlas.report import report_failure
 from atlas.settings import EngineKind, Settings, variables
 from atlas.upstreams import Upstreams
 from atlas.upstreams.config import read_upstreams

@@ -18,14 +18,14 @@ from atlas.agents.arguments import check_arguments
 from atlas.agents.held_calls import WaitingAgents, has_left
 from atlas.agents.keys import current_principal
 from atlas.agents.progress import Progress
+from atlas.agents.receipt import hand_over
 from atlas.agents.same_call import stored_answer, take_stored
 from atlas.agents.tasks import takes_tasks, task_started
 from atlas.canonical import NotCanonical, digest_of_call
 from atlas.cases.definitions import LONGEST_DEFINITION, Definition, definition_of
 from atlas.cases.store import CaseStore, insert_case
-from atlas.cases.watch import Watch
+from atlas.cases.watch import Watch, is_final, is_settled
 from atlas.models import Case, Status, ToolCall
-from atlas.report import hand_over, is_final, is_settled
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
 

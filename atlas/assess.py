@@ -13,16 +13,16 @@ from fastmcp import FastMCP
 from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
-from atlas import ledger
 from atlas.agents.arguments import as_the_tool_takes_them
 from atlas.assessors import Answer, Assessor, Question, ToolFacts
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
 from atlas.cases.definitions import keep_definition
-from atlas.cases.store import CaseStore, add_assessment, add_inquiry, read_case
+from atlas.cases.judgements import record_assessment, record_inquiry
+from atlas.cases.store import CaseStore, read_case
 from atlas.errors import AssessorFailed
 from atlas.grounds.first_seen import vouched
-from atlas.grounds.present import NOT_THERE, Present, as_it_is, facts_of, shown
+from atlas.grounds.present import NOT_THERE, Present, facts_of, shown
 from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.people.notices import Notifier
@@ -111,7 +111,7 @@ class Assessments:
         case = read_case(connection, case_id)
         if isinstance(judged, Inquiry):
             # Two runs may have asked; the question that is on record first is the one that counts.
-            return case if case.inquiry or case.assessment else _record_inquiry(connection, case, judged)
+            return case if case.inquiry or case.assessment else record_inquiry(connection, case, judged)
         if judged is not None and case.assessment is None:
             case = record_assessment(connection, case, judged)
         return self._decide(connection, case)
@@ -193,39 +193,9 @@ class Assessments:
         return facts_of(present, tool_name)
 
 
-async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:
-    """What a tool of a server says of itself; a tool that is not there says nothing."""
-    return facts_of(as_it_is(await server.get_tool(tool_name)), tool_name)
-
-
 def _judged(tool: ToolFacts) -> str:
     """The digest of what is judged, so that what was judged without the tool is not taken for it later."""
     return tool.definition_sha256 or NO_TOOL
-
-
-def record_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:
-    """Write the one assessment of a case, and its ledger entry."""
-    ledger.append(
-        connection,
-        case.case_id,
-        ledger.Action.ASSESSED,
-        actor=assessment.assessor,
-        detail=assessment.model_dump(mode="json", exclude={"assessed_at"}),
-        at=assessment.assessed_at,
-    )
-    return add_assessment(connection, case, assessment)
-
-
-def _record_inquiry(connection: Connection, case: Case, inquiry: Inquiry) -> Case:
-    ledger.append(
-        connection,
-        case.case_id,
-        ledger.Action.ASKED,
-        actor=inquiry.assessor,
-        detail={"reference": inquiry.reference},
-        at=inquiry.asked_at,
-    )
-    return add_inquiry(connection, case, inquiry)
 
 
 def _worst(ruled: Assessment, reason: str, *, assessor: str) -> Assessment:

@@ -26,22 +26,21 @@ from sqlalchemy.exc import DBAPIError
 from atlas import ledger
 from atlas.agents.client_errors import error_result
 from atlas.agents.held_calls import WaitingAgents
-from atlas.assess import tool_facts
 from atlas.canonical import digest
 from atlas.cases.definitions import definition_of
+from atlas.cases.endings import GATEWAY, end_case, without_result
 from atlas.cases.store import (
     CaseStore,
-    add_outcome,
     claim_again,
     mark_reported,
     read_case,
     transition,
 )
 from atlas.cases.tables import cases
-from atlas.decide import send_back
 from atlas.errors import AnswerLost, ExecutionRefused
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
-from atlas.grounds.reopening import is_as_judged, judged_definitions, what_changed
+from atlas.grounds.present import tool_facts
+from atlas.grounds.reopening import is_as_judged, judged_definitions, send_back, what_changed
 from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
 from atlas.people.notices import Notifier
@@ -255,17 +254,15 @@ class Executor:
         detail = {"is_error": outcome.is_error, "result_sha256": digest_of_result(outcome)}
 
         def record(connection: Connection) -> Case:
-            case = read_case(connection, case_id)
-            case = add_outcome(connection, case, outcome)
-            ledger.append(
+            return end_case(
                 connection,
-                case_id,
+                read_case(connection, case_id),
+                Status.EXECUTED,
                 ledger.Action.EXECUTED,
-                actor="gateway",
                 detail=detail,
+                outcome=outcome,
                 at=outcome.finished_at,
             )
-            return transition(connection, case, Status.EXECUTED, reported_at=now())
 
         return await self._store.change(case_id, record)
 
@@ -284,19 +281,16 @@ class Executor:
 
 
 def _take(connection: Connection, case: Case, process_id: str, *, is_repeated: bool = False) -> Case:
+    detail: dict[str, Any] = {
+        "arguments_sha256": case.call.arguments_sha256,
+        "definition_sha256": case.definition_sha256,
+    }
     if is_repeated:
-        return _take_again(connection, case, process_id)
-    _append(connection, case, ledger.Action.EXECUTING, **_digests(case))
+        detail["repeated"] = True
+    ledger.append(connection, case.case_id, ledger.Action.EXECUTING, actor=GATEWAY, detail=detail)
+    if is_repeated:
+        return claim_again(connection, case, process_id)
     return transition(connection, case, Status.EXECUTING, claimed_by=process_id)
-
-
-def _take_again(connection: Connection, case: Case, process_id: str) -> Case:
-    _append(connection, case, ledger.Action.EXECUTING, **_digests(case), repeated=True)
-    return claim_again(connection, case, process_id)
-
-
-def _digests(case: Case) -> dict[str, str | None]:
-    return {"arguments_sha256": case.call.arguments_sha256, "definition_sha256": case.definition_sha256}
 
 
 def _refuse(connection: Connection, case: Case, reason: str) -> Case:
@@ -308,22 +302,23 @@ def _refuse(connection: Connection, case: Case, reason: str) -> Case:
         # The run of a case that was sent back is replayed through here, to where it waits again.
         return mark_reported(connection, case) if case.status is Status.REJECTED else case
     logger.error("An execution was refused: %s", case.case_id)
-    _append(connection, case, ledger.Action.EXECUTION_REFUSED, status=case.status.value, reason=reason)
+    action, detail = ledger.Action.EXECUTION_REFUSED, {"status": case.status.value, "reason": reason}
     if case.status is not Status.AUTHORIZED:
+        ledger.append(connection, case.case_id, action, actor=GATEWAY, detail=detail)
         return case
-    outcome = Outcome(result=None, detail=f"Reason: {reason}.", finished_at=now())
-    case = add_outcome(connection, case, outcome)
-    return transition(connection, case, Status.FAILED, reported_at=now())
+    outcome = without_result(f"Reason: {reason}.")
+    return end_case(connection, case, Status.FAILED, action, detail=detail, outcome=outcome)
 
 
 def _end_unknown(connection: Connection, case: Case, detail: str) -> Case:
-    case = add_outcome(connection, case, Outcome(result=None, detail=detail, finished_at=now()))
-    _append(connection, case, ledger.Action.OUTCOME_UNKNOWN, reason=detail)
-    return transition(connection, case, Status.OUTCOME_UNKNOWN, reported_at=now())
-
-
-def _append(connection: Connection, case: Case, action: ledger.Action, **detail: Any) -> None:
-    ledger.append(connection, case.case_id, action, actor="gateway", detail=detail)
+    return end_case(
+        connection,
+        case,
+        Status.OUTCOME_UNKNOWN,
+        ledger.Action.OUTCOME_UNKNOWN,
+        detail={"reason": detail},
+        outcome=without_result(detail),
+    )
 
 
 def digest_of_result(outcome: Outcome) -> str | None:
