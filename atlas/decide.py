@@ -6,7 +6,6 @@ is judged anew, and the reviewer is told what is otherwise. A rejection always c
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -30,6 +29,7 @@ from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitt
 from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, ToolCall, Verdict
+from atlas.people.votes import Vote
 
 
 def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
@@ -80,17 +80,6 @@ def _expire(connection: Connection, case: Case) -> Case:
     return end_case(connection, case, Status.EXPIRED, ledger.Action.EXPIRED, detail=detail)
 
 
-@dataclass(frozen=True)
-class Vote:
-    """What one reviewer says of a case."""
-
-    verdict: Verdict
-    reviewer: str
-    reason: str | None
-    is_signed: bool = False  # whether the reviewer's key has this name; else the name is a claim
-    round_number: int = 1  # the round of the case that is approved; a rejection is about all of them
-
-
 class Decisions:
     """Writes what people decide; from the moment it is on disk it holds, whatever the workflow does."""
 
@@ -131,9 +120,7 @@ class Decisions:
                 _check_open(case)
                 return case
             if ruled is not None and case.status.is_not_begun:
-                case = self._apply(
-                    connection, case, ruled
-                )  # which may send it back
+                case = self._apply(connection, case, ruled)  # which may send it back
             is_as_seen = case.round_number == vote.round_number and case.status is not Status.DENIED
             return _record_approval(connection, case, vote) if is_as_seen else case
 

@@ -43,7 +43,6 @@ from atlas.grounds.present import tool_facts
 from atlas.grounds.reopening import is_as_judged, judged_definitions, send_back, what_changed
 from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
-from atlas.people.notices import Notifier
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
 
@@ -77,8 +76,8 @@ class Judge(Protocol):
     def policy_sha256(self) -> str:
         """The digest of the policy in force."""
 
-    async def definition_sha256(self, tool_name: str) -> str | None:
-        """The digest of the tool's definition as it is now; None if there is no such tool."""
+    async def definition_sha256(self, case: Case) -> str | None:
+        """The digest of the definition of the case's tool as it is now; None if there is no such tool."""
 
     async def rule(self, call: ToolCall) -> Assessment:
         """What the policy in force says of the call, with its tool as it is now."""
@@ -93,7 +92,7 @@ class Executor:
         store: CaseStore,
         server: FastMCP,
         judge: Judge,
-        notifier: Notifier,
+        tell: Callable[[Case], None],
         settings: Settings,
         waiting: WaitingAgents,
         unknown: Callable[[str], Exception] = unknown_tool,
@@ -104,7 +103,7 @@ class Executor:
         self._judge = judge
         self._waiting = waiting
         self._unknown = unknown
-        self._notifier = notifier
+        self._tell = tell  # the reviewers, of what waits for them or is of unknown outcome
         self._review_timeout = settings.atlas_review_timeout
         self._seconds = settings.atlas_execute_seconds
         self._running: dict[str, asyncio.Task[Case]] = {}
@@ -173,7 +172,7 @@ class Executor:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""
         before = await self._store.read_call(case_id)
         call = before.call
-        present, ruled = await self._judge.definition_sha256(call.tool_name), None
+        present, ruled = await self._judge.definition_sha256(before), None
 
         def claim(connection: Connection) -> Case:
             case = read_case(connection, case_id)
@@ -194,7 +193,7 @@ class Executor:
             ruled = await self._judge.rule(call)
             case = await self._store.change(case_id, claim)
         if case.status is Status.PENDING_REVIEW and case.round_number > before.round_number:
-            self._notifier.review_requested(case)
+            self._tell(case)
         self._tell_if_unknown(case)
         return case
 
@@ -277,7 +276,7 @@ class Executor:
 
     def _tell_if_unknown(self, case: Case) -> None:
         if case.status is Status.OUTCOME_UNKNOWN:
-            self._notifier.outcome_unknown(case)
+            self._tell(case)
 
 
 def _take(connection: Connection, case: Case, process_id: str, *, is_repeated: bool = False) -> Case:

@@ -58,6 +58,11 @@ class Status(str, Enum):
         return self in (Status.QUEUED, Status.PENDING_REVIEW)
 
     @property
+    def is_judged(self) -> bool:
+        """Whether the call has its score and has not ended."""
+        return self in (Status.PENDING_REVIEW, Status.AUTHORIZED, Status.EXECUTING)
+
+    @property
     def is_not_begun(self) -> bool:
         """Whether a person can still stop the call."""
         return self.is_undecided or self is Status.AUTHORIZED

@@ -10,7 +10,6 @@ from atlas.cases.endings import end_case, without_result
 from atlas.cases.reviews import request_review
 from atlas.cases.store import CaseStore, read_case
 from atlas.models import Case, Status
-from atlas.people.notices import Notifier
 from atlas.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -21,7 +20,7 @@ async def report_failure(
     error: str,
     *,
     store: CaseStore,
-    notifier: Notifier,
+    tell: Callable[[Case], None],
     settings: Settings,
     give_up: Callable[[str], Awaitable[Case]],
 ) -> Case:
@@ -36,7 +35,7 @@ async def report_failure(
 
     case = await store.change(case_id, end)
     if case.status is Status.PENDING_REVIEW:
-        notifier.review_requested(case)
+        tell(case)
     return await give_up(case_id) if case.status is Status.EXECUTING else case
 
 
