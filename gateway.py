@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from atlas import __version__
 from atlas.admit import Admission
+from atlas.answers import INSTRUCTIONS
 from atlas.assess import Assessments
 from atlas.assessors.choose import build_assessor
 from atlas.assessors.guard import Guard
@@ -171,7 +172,12 @@ def build_server(
     auth = None if settings.is_open else agents
     # A schema is listed as its server wrote it, references included.
     server = GatewayServer(
-        "ATLAS", version=__version__, middleware=[gate], auth=auth, dereference_schemas=False
+        "ATLAS",
+        instructions=INSTRUCTIONS,
+        version=__version__,
+        middleware=[gate],
+        auth=auth,
+        dereference_schemas=False,
     )
     add_welfare_tools(server, office)
     add_get_outcome(server, store)

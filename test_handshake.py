@@ -103,7 +103,7 @@ class Agent:
                 step(f"The assessor wants a person for this as well; the reviewer approves {reference}.")
                 answer(await self.reviewer.decide("APPROVED", reference, "Reading harms nobody"))
                 outcome = await self.wait_for(reference, FINAL)
-            record = (outcome.structured_content or {}).get("result", {}).get("structuredContent") or {}
+            record = (outcome.structured_content or {}).get("result") or {}
         expect("history" in record, "check_status gave no record", text_of(result))
         return record
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from fastmcp.exceptions import ToolError, ValidationError
 from fastmcp.server.context import Context
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
+from atlas.answers import GET_OUTCOME, answer
 from atlas.arguments import check_arguments
 from atlas.auth import current_principal
 from atlas.canonical import NotCanonical, digest_of_call
@@ -22,7 +23,7 @@ from atlas.delivery.progress import Progress
 from atlas.delivery.same_call import stored_answer, take_stored
 from atlas.delivery.tasks import takes_tasks, task_started
 from atlas.models import Case, Status, ToolCall
-from atlas.report import GET_OUTCOME, answer, hand_over, is_final, is_settled
+from atlas.report import hand_over, is_final, is_settled
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
 from atlas.waiting import WaitingAgents, has_left
@@ -33,6 +34,14 @@ LONGEST_CLAIM = 1000  # characters
 CONTINUATION = ("inputResponses", "requestState")  # MCP 2026-07-28; the state as the tool wrote it, unsealed
 
 logger = logging.getLogger(__name__)
+
+
+class Checked(NamedTuple):
+    """A call with valid arguments, and what its tool says of itself."""
+
+    call: ToolCall
+    definition: Definition
+    is_read_only: bool
 
 
 class Admission(Middleware):
@@ -68,11 +77,12 @@ class Admission(Middleware):
         call_next: CallNext[CallToolRequestParams, ToolResult],
     ) -> ToolResult:
         """Hold the call, and answer with its result or with its reference."""
-        if context.message.name == GET_OUTCOME:
-            return await call_next(context)
         assert context.fastmcp_context is not None  # noqa: S101  (FastMCP sets it for every tools/call)
-        call, definition = await self._checked_call(context.message, context.fastmcp_context)
-        case, is_new = await self._open_case(call, definition)
+        if context.message.name == GET_OUTCOME:
+            await self._checked_tool(context.message, context.fastmcp_context)
+            return await call_next(context)
+        checked = await self._checked_call(context.message, context.fastmcp_context)
+        case, is_new = await self._open_case(checked)
         if case.status.is_final:  # the same call ended before, and its agent never got the ending
             return stored_answer(case)
         is_task = takes_tasks(context.fastmcp_context)
@@ -82,7 +92,7 @@ class Admission(Middleware):
                 self._announce(case)
             case = await self._held(watch, Progress(context.fastmcp_context), review_seconds=review_seconds)
         if not await has_left(context.fastmcp_context):
-            await hand_over(self._store, case, is_call=True)
+            await hand_over(self._store, case, is_call=True, is_read_only=checked.is_read_only)
         if is_task and not case.status.is_final:
             # FastMCP hands what is no ToolResult on as it is, and calls it the result of an extension.
             return cast(ToolResult, task_started(case))
@@ -95,16 +105,18 @@ class Admission(Middleware):
             case = await watch.until(is_final, seconds=review_seconds, tell=progress.tell)
         return case
 
-    async def _checked_call(
-        self, message: CallToolRequestParams, context: Context
-    ) -> tuple[ToolCall, Definition]:
-        name, arguments = message.name, message.arguments or {}
-        tool = await context.fastmcp.get_tool(name)
+    async def _checked_tool(self, message: CallToolRequestParams, context: Context) -> Tool:
+        tool = await context.fastmcp.get_tool(message.name)
         if tool is None:
             # Raised here and not by call_next, which would run a tool that appears in the meantime.
-            raise self._unknown(name)
+            raise self._unknown(message.name)
+        await check_arguments(tool, message.arguments or {})
+        return tool
+
+    async def _checked_call(self, message: CallToolRequestParams, context: Context) -> Checked:
+        name, arguments = message.name, message.arguments or {}
+        tool = await self._checked_tool(message, context)
         definition = definition_to_judge(tool)
-        await check_arguments(tool, arguments)
         continuation = continuation_of(context)
         try:
             call = ToolCall(
@@ -118,14 +130,16 @@ class Admission(Middleware):
             )
         except NotCanonical as error:
             raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
-        return call, definition
+        is_read_only = tool.annotations is not None and tool.annotations.read_only_hint is True
+        return Checked(call, definition, is_read_only)
 
-    async def _open_case(self, call: ToolCall, definition: Definition) -> tuple[Case, bool]:
+    async def _open_case(self, checked: Checked) -> tuple[Case, bool]:
         def open_case(connection: Connection) -> tuple[Case, bool]:
-            stored = take_stored(connection, call)
+            # What is read again has to be as it is now.
+            stored = None if checked.is_read_only else take_stored(connection, checked.call)
             if stored is not None:
                 return stored, False
-            case, is_new = insert_case(connection, call, definition)
+            case, is_new = insert_case(connection, checked.call, checked.definition)
             if is_new:
                 note_admission(connection, case)
             return case, is_new
@@ -149,6 +163,8 @@ def note_admission(connection: Connection, case: Case) -> None:
     }
     if call.claims:
         detail["agent_claims"] = call.claims  # what it says, which can be false
+    if case.waiting_before:
+        detail["waiting_before"] = list(case.waiting_before)
     ledger.append(
         connection,
         case.case_id,

@@ -56,12 +56,14 @@ WithoutPatterns.evolve = _stay
 
 
 async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
-    """Raise the error that an invalid call of the tool gets without the gateway."""
+    """Raise ValidationError, with a sentence on what is wrong, for arguments that the tool would refuse."""
     if isinstance(tool, FunctionTool):
         try:
             _signature_check(tool.fn).validate_python(arguments)
         except PydanticValidationError as error:
-            raise ValidationError(str(error)) from error
+            # Not its own text, which names an address elsewhere and repeats what was sent.
+            mistakes = "; ".join(_sentence(mistake) for mistake in error.errors(include_url=False))
+            raise ValidationError(f"Invalid arguments for tool {tool.name!r}: {mistakes}.") from error
         return
     # An empty registry: a schema must not make the gateway fetch what it refers to.
     is_theirs = UPSTREAM_META in (tool.meta or {})
@@ -70,6 +72,13 @@ async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
     mistake = best_match(validator.iter_errors(arguments))
     if mistake is not None:
         raise ValidationError(f"Invalid arguments for tool {tool.name!r}: {mistake.message}")
+
+
+def _sentence(mistake: Any) -> str:
+    """One mistake that pydantic found: where, and what is expected there."""
+    place = ".".join(str(part) for part in mistake["loc"])
+    said = str(mistake["msg"]).removeprefix("Value error, ")
+    return f"{place}: {said[:1].lower()}{said[1:]}"
 
 
 def as_the_tool_takes_them(tool: Tool | None, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ cases = sa.Table(
     sa.Column("collected_at", Instant),
     sa.Column("definition_sha256", sa.String(64)),
     sa.Column("round_number", sa.Integer, nullable=False, server_default=sa.text("1")),
+    sa.Column("waiting_before", sa.Text),
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(

@@ -47,7 +47,10 @@ _EVERYTHING = sa.select(
 )
 _NAMES = tuple(_EVERYTHING.selected_columns.keys())
 _CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request")
-_OPENED = ("case_id", "arguments", "continuation", "status", "opened_at", "definition_sha256", *_CALLED)
+_OPENED = (
+    *("case_id", "arguments", "continuation", "status", "opened_at", "definition_sha256", "waiting_before"),
+    *_CALLED,
+)
 _OPEN = Prepared(cases.insert().values({name: sa.bindparam(name) for name in _OPENED}))
 _INSERT = {table: Prepared(table.insert()) for table in _DETAILS}
 _CHANGING = ("expires_at", "claimed_by", "reported_at", "definition_sha256", "round_number")
@@ -60,6 +63,16 @@ _SAME_CALL = ("principal", "tool_name", "arguments_sha256")
 _OF_CALL = _EVERYTHING.where(*(cases.c[name] == sa.bindparam(name) for name in _SAME_CALL))
 _SAME = Prepared(_OF_CALL.where(UNFINISHED))
 _NEWEST = Prepared(_OF_CALL.order_by(cases.c.opened_at.desc()).limit(sa.literal_column("1")))
+MOST_NAMED = 3  # of the calls that waited before
+_WAITING = Prepared(
+    sa.select(cases.c.case_id)
+    .where(
+        *(cases.c[name] == sa.bindparam(name) for name in ("principal", "tool_name")),
+        UNFINISHED,
+        cases.c.status == Status.PENDING_REVIEW.value,
+    )
+    .limit(sa.literal_column(str(MOST_NAMED)))
+)
 _COLLECT = Prepared(
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"), cases.c.collected_at.is_(None))
@@ -140,6 +153,7 @@ def insert_case(
         status=Status.QUEUED,
         opened_at=now(),
         definition_sha256=definition.sha256 if definition else None,
+        waiting_before=_waiting_now(connection, call),
     )
     if definition is not None:
         keep_definition(connection, definition)
@@ -149,9 +163,16 @@ def insert_case(
     said = {
         "arguments": json.dumps(call.arguments),
         "continuation": None if call.continuation is None else json.dumps(call.continuation),
+        "waiting_before": json.dumps(case.waiting_before) if case.waiting_before else None,
     }
     _OPEN.execute(connection, called | opened | said)
     return case, True
+
+
+def _waiting_now(connection: Connection, call: ToolCall) -> tuple[str, ...]:
+    """Calls of the same agent and tool that wait for a person; of many, some."""
+    asked = call.model_dump(include={"principal", "tool_name"})
+    return tuple(str(row[0]) for row in _WAITING.rows(connection, asked))
 
 
 def newest_case(connection: Connection, call: ToolCall) -> Case | None:
@@ -261,6 +282,7 @@ def _case(row: Any) -> Case:
         collected_at=row["collected_at"],
         definition_sha256=row["definition_sha256"],
         round_number=row["round_number"],
+        waiting_before=tuple(json.loads(row["waiting_before"] or "[]")),
         inquiry=_inquiry(row),
         assessment=_assessment(row),
         decision=_decision(row),

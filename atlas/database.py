@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -77,16 +77,20 @@ class Prepared:
 
     def first(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """Run it in the transaction of a connection and return the first row as a tuple, or None."""
+        return next(iter(self.rows(connection, values)), None)
+
+    def rows(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Run it in the transaction of a connection and return its rows as tuples."""
         return self._run(connection, values)[0]
 
     def execute(self, connection: Connection, values: Mapping[str, Any]) -> int:
         """Run it in the transaction of a connection and return how many rows it changed."""
         return self._run(connection, values)[1]
 
-    def _run(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Any, int]:
+    def _run(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Sequence[Any], int]:
         if connection.dialect.name != "sqlite":
             result = connection.execute(self.statement, dict(values))
-            return result.first() if result.returns_rows else None, result.rowcount
+            return result.all() if result.returns_rows else (), result.rowcount
         driver: Any = connection.connection.driver_connection
         texts = {
             name: instant_text(value) if isinstance(value, datetime) else value
@@ -94,7 +98,7 @@ class Prepared:
         }
         try:
             cursor = driver.execute(self._text, self._values | texts)
-            return cursor.fetchone(), cursor.rowcount
+            return cursor.fetchall(), cursor.rowcount
         except sqlite3.Error as error:
             raise sa.exc.DBAPIError(self._text, None, error) from error  # without the values
 

@@ -311,7 +311,7 @@ def _refuse(connection: Connection, case: Case, reason: str) -> Case:
     _append(connection, case, ledger.Action.EXECUTION_REFUSED, status=case.status.value, reason=reason)
     if case.status is not Status.AUTHORIZED:
         return case
-    outcome = Outcome(result=None, detail=f"Not executed: {reason}.", finished_at=now())
+    outcome = Outcome(result=None, detail=f"Reason: {reason}.", finished_at=now())
     case = add_outcome(connection, case, outcome)
     return transition(connection, case, Status.FAILED, reported_at=now())
 

@@ -208,6 +208,7 @@ class Case(Frozen):
     reported_at: datetime | None = None
     collected_at: datetime | None = None  # when its ending was handed to the agent first
     definition_sha256: str | None = None  # of its tool; None: admitted before definitions were recorded
+    waiting_before: tuple[str, ...] = ()  # calls of the same agent and tool that waited when it came
     round_number: int = 1  # how often it was judged; what was decided in an earlier round does not count
     inquiry: Inquiry | None = None
     assessment: Assessment | None = None

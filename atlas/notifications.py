@@ -26,13 +26,14 @@ class Notifier:
     def review_requested(self, case: Case) -> None:
         """A person has to decide on the case."""
         logger.warning(
-            "A call waits for a person: %s %s by %s, risk score %s (%s)%s",
+            "A call waits for a person: %s %s by %s, risk score %s (%s)%s%s",
             case.case_id,
             case.call.tool_name,
             case.call.principal,
             case.assessment.risk_score if case.assessment else None,
             case.assessment.classification if case.assessment else "not assessed",
             _judged_anew(case),
+            f"; {', '.join(case.waiting_before)} waited already" if case.waiting_before else "",
         )
         self._post("review_requested", case)
 
@@ -82,6 +83,7 @@ def _message(kind: str, case: Case) -> dict[str, Any]:
         "principal": case.call.principal,
         "risk_score": case.assessment.risk_score if case.assessment else None,
         "agent_claims": {name: plain_text(text) for name, text in case.call.claims.items()},
+        "waiting_before": list(case.waiting_before),
         "reopened_because": case.assessment.reopened_because if case.assessment else None,
         "expires_at": instant_text(case.expires_at) if case.expires_at else None,
     }

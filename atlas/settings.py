@@ -75,8 +75,9 @@ class Settings(BaseSettings):
     atlas_policy: Path = Path(__file__).parent / "policy.toml"
     atlas_risk_threshold: int = Field(default=70, ge=1, le=100)
     atlas_assess_seconds: float = Field(default=30, gt=0, allow_inf_nan=False)
-    atlas_grace_seconds: float = Field(default=5, ge=0, le=50)
-    atlas_review_grace_seconds: float = Field(default=5, ge=0, le=25)
+    # Together below 3 seconds: some clients give up after 5.
+    atlas_grace_seconds: float = Field(default=2, ge=0, le=50)
+    atlas_review_grace_seconds: float = Field(default=0.5, ge=0, le=25)
     atlas_review_timeout: Duration = timedelta(hours=24)
     atlas_execute_seconds: float = Field(default=300, gt=0, allow_inf_nan=False)
     atlas_notify_url: HttpUrl | None = None

@@ -5,19 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
 from mcp.types import ToolAnnotations
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 from sqlalchemy.engine import Connection
+from typing_extensions import TypedDict
 
 from atlas.database import Database, instant_text, metadata, now
 
 PAYMENT_EXTENSION_DAYS = 30
-BENEFITS = ("housing benefit", "basic income support", "disability benefit", "child benefit")
+Benefit = Literal["housing benefit", "basic income support", "disability benefit", "child benefit"]
 
 beneficiaries = sa.Table(
     "beneficiaries",
@@ -110,26 +111,43 @@ def _move(record: dict[str, Any], field: str, days: int) -> str:
     return str(record[field])
 
 
-def _amount(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 10_000:
-        raise ToolError("monthly_amount_eur is a whole number of euros from 0 to 10000.")
+def _whole_number(value: Any) -> Any:
+    if isinstance(value, (bool, str)):
+        raise ValueError("has to be a whole number of euros")
     return value
 
 
-def _choice(field: str, *choices: str) -> Callable[[Any], str]:
-    def check(value: Any) -> str:
-        if value not in choices:
-            raise ToolError(f"{field} is one of: {', '.join(choices)}.")
-        return str(value)
-
-    return check
+Euros = Annotated[int, BeforeValidator(_whole_number), Field(description="Whole euros", ge=0, le=10_000)]
 
 
-CHANGEABLE: dict[str, Callable[[Any], Any]] = {
-    "benefit": _choice("benefit", *BENEFITS),
-    "monthly_amount_eur": _amount,
-    "status": _choice("status", "active", "suspended", "ended"),
+class Fields(TypedDict, total=False):
+    """The fields of a welfare record that can be changed."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    benefit: Benefit | None
+    monthly_amount_eur: Euros | None
+    status: Literal["active", "suspended", "ended"] | None
+
+
+def _at_least_one(fields: Fields) -> Fields:
+    if not _new_values(fields):
+        raise ValueError("give at least one of benefit, monthly_amount_eur and status")
+    return fields
+
+
+def _new_values(fields: Fields) -> dict[str, Any]:
+    """What changes; null stands for a field that stays as it is, as clients in strict mode send it."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+# In place of a reference into `$defs`, which some clients do not follow.
+CHANGES_SCHEMA = TypeAdapter(Fields).json_schema() | {
+    "title": "Changes",
+    "description": "New values by field; a field that is null or missing stays as it is",
+    "minProperties": 1,
 }
+Changes = Annotated[Fields, AfterValidator(_at_least_one), WithJsonSchema(CHANGES_SCHEMA)]
 
 
 def add_welfare_tools(server: FastMCP, office: WelfareOffice) -> None:
@@ -185,20 +203,15 @@ def _add_modification(server: FastMCP, office: WelfareOffice) -> None:
     )
     async def modify_welfare_record(
         beneficiary_id: BeneficiaryId,
-        changes: Annotated[
-            dict[str, Any],
-            Field(description="New values by field: benefit, monthly_amount_eur, status", min_length=1),
-        ],
+        changes: Changes,
     ) -> str:
         """Change the benefit, its amount or its status for a beneficiary."""
-        unknown = sorted(changes.keys() - CHANGEABLE.keys())
-        if unknown:
-            raise ToolError(f"These fields cannot be changed: {', '.join(unknown)}.")
-        what = f"modified: {json.dumps(changes, ensure_ascii=False, sort_keys=True)}"
+        values = _new_values(changes)
+        what = f"modified: {json.dumps(values, ensure_ascii=False, sort_keys=True)}"
 
         def edit(record: dict[str, Any]) -> str:
-            record.update({field: CHANGEABLE[field](value) for field, value in changes.items()})
-            return ", ".join(sorted(changes))
+            record.update(values)
+            return ", ".join(sorted(values))
 
         changed = await office.change(beneficiary_id, what, edit)
         return f"The record of {beneficiary_id} was changed: {changed}."

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import mcp
 import pytest
 import pytest_asyncio
 from acceptance.npm_clients import NODE, NODE_ENVIRONMENT, NPX, NpmClients
@@ -28,6 +29,8 @@ from gateway_process import (
     output_of,
     reference_in,
 )
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
 from starlette.routing import Route
 
 from atlas.assessors import Question, ToolFacts
@@ -236,7 +239,18 @@ async def test_the_prompt_for_agents_names_tools_that_exist(guide: GatewayProces
     assert named and set(named) <= tools.keys()
     parameters = tools["get_outcome"].input_schema["properties"]
     assert parameters.keys() == {"ref", "wait_seconds"}
-    assert f"up to {parameters['wait_seconds']['maximum']} to wait" in checked("prompt")
+
+
+@pytest.mark.parametrize("mode", ["legacy", "auto"])  # auto asks with server/discover
+async def test_the_prompt_for_agents_is_what_they_are_told_when_they_connect(
+    guide: GatewayProcess, mode: str
+) -> None:
+    """In `initialize`, and in `server/discover` of the era that has no handshake."""
+    async with (
+        create_mcp_http_client(headers={"Authorization": f"Bearer {AGENT_KEY}"}) as http,
+        mcp.Client(streamable_http_client(f"{guide.url}/mcp", http_client=http), mode=mode) as agent,
+    ):
+        assert agent.instructions == checked("prompt")
 
 
 # Blocks

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 from fastmcp.server.context import Context
 
+from atlas.answers import progress_text
 from atlas.models import Case, Status
-from atlas.report import progress_text
 from atlas.waiting import ForgivingSession
 
 SILENT_SECONDS = 0.5  # a call that is approved by itself is mostly answered before

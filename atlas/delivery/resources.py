@@ -11,11 +11,12 @@ from fastmcp.resources import Resource, ResourceResult
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from mcp.types import ListResourcesRequest, ReadResourceRequestParams
 
+from atlas.answers import facts_of
 from atlas.auth import current_principal
 from atlas.case_tables import cases
 from atlas.cases import CaseStore
 from atlas.models import Case
-from atlas.report import ending_text, hand_over, own_case, progress_text, standing
+from atlas.report import hand_over, own_case
 
 PREFIX = "atlas://cases/"
 MOST_LISTED = 100
@@ -54,9 +55,8 @@ def add_case_resources(server: FastMCP, store: CaseStore) -> None:
 
 
 def as_json(case: Case) -> dict[str, Any]:
-    """What the resource of a case holds: standing, a line of text, and the tool's result or None."""
-    text = ending_text(case) if case.status.is_final else progress_text(case)
-    return standing(case) | {"text": text, "result": case.outcome.result if case.outcome else None}
+    """What the resource of a case holds: the facts of the case, and the tool's result or None."""
+    return {"result": None} | facts_of(case)
 
 
 async def _own(store: CaseStore, uri: str) -> Case:

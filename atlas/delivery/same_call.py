@@ -6,12 +6,11 @@ from fastmcp.tools import ToolResult
 from mcp.types import CallToolResult
 from sqlalchemy.engine import Connection
 
+from atlas.answers import ABOUT_CASE, about, answer
 from atlas.cases import mark_collected, newest_case
-from atlas.database import instant_text, now
+from atlas.database import now
 from atlas.models import Case, ToolCall
-from atlas.report import answer
 
-ABOUT_CASE = "io.atlas/case"  # in `_meta` of such an answer
 LONGEST_KEPT = timedelta(days=7)  # what ended before is answered by get_outcome only
 
 
@@ -28,13 +27,8 @@ def take_stored(connection: Connection, call: ToolCall) -> Case | None:
 def stored_answer(case: Case) -> ToolResult:
     """The answer of a case that ended earlier, with a word on which case that was."""
     told = answer(case)
-    about = {
-        "ref": case.case_id,
-        "status": case.status.value,
-        "finished_at": instant_text(case.finished_at) if case.finished_at else None,
-    }
     result = told.to_mcp_result()
     if isinstance(result, CallToolResult):
-        meta = {**(result.meta or {}), ABOUT_CASE: about}
+        meta = {**(result.meta or {}), ABOUT_CASE: about(case)}
         return ToolResult.from_mcp_result(result.model_copy(update={"meta": meta}))
     return told

@@ -18,10 +18,11 @@ from pydantic import ConfigDict, Field
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.answers import answer, ending_text, progress_text
 from atlas.cases import CaseStore, mark_collected, read_case, transition
 from atlas.database import instant_text, now
 from atlas.models import Case, Status
-from atlas.report import answer, ending_text, hand_over, own_case, progress_text
+from atlas.report import hand_over, own_case
 
 TASKS = "io.modelcontextprotocol/tasks"
 VERSIONS = frozenset({"2026-07-28"})
@@ -138,7 +139,7 @@ def _result(case: Case) -> dict[str, Any]:
     if case.outcome is not None and case.outcome.result is not None and not case.outcome.asks_for_input:
         return case.outcome.result
     told = answer(case, as_text=True).to_mcp_result()
-    assert isinstance(told, CallToolResult)  # noqa: S101  (it is an error, which has this form)
+    assert isinstance(told, CallToolResult)  # noqa: S101  (as_text asks the agent for nothing)
     return told.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 

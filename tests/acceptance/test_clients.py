@@ -97,7 +97,7 @@ async def test_the_fastmcp_client_lists_calls_and_reads_the_refusal(
         case_id = reference_in(await call(agent, "request_payment_extension", **risky()))
         await running.decide(case_id, "REJECTED", reason="not in the file")
         result = await outcome(agent, case_id)
-    assert result.is_error and "not in the file" in text_of(result)
+    assert not result.is_error and "not in the file" in text_of(result)
 
 
 @pytest.mark.parametrize("mode", ["legacy", STATELESS_VERSION])

@@ -115,7 +115,7 @@ async def test_a_subscriber_is_told_and_reads_the_outcome_after_a_restart(
         await running.decide(case_id)
         while (case := content_of(await agent.read_resource(uri)))["result"] is None:
             assert await updates.next() == uri
-    assert case["status"] == "EXECUTED" and "now due on" in case["result"]["content"][0]["text"]
+    assert case["status"] == "EXECUTED" and "now due on" in case["result"]
 
 
 async def test_a_listener_is_told_and_reads_the_outcome_after_a_restart(running: GatewayProcess) -> None:
@@ -133,7 +133,7 @@ async def test_a_listener_is_told_and_reads_the_outcome_after_a_restart(running:
         await running.decide(case_id, "REJECTED", reason="listen to this")
         assert await asyncio.wait_for(anext(changes), WAIT_SECONDS) == ResourceUpdated(uri)
         case = content_of(await agent.read_resource(uri))
-    assert case["status"] == "REJECTED" and "listen to this" in case["text"]
+    assert case["status"] == "REJECTED" and "listen to this" in case["message"]
 
 
 @HANDSHAKE

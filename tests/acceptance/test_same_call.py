@@ -24,6 +24,8 @@ from gateway_process import (
     waiting_case,
 )
 
+from atlas import ledger
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOOL = "request_payment_extension"
@@ -103,6 +105,55 @@ async def test_what_was_handed_over_on_another_way_is_not_brought_again(
             async with task_client(running.url, AGENT_KEY) as other_client:
                 await about(other_client, "tasks/get", case_id)
         assert reference_in(await call(agent, TOOL, **arguments)) != case_id
+
+
+async def test_what_is_read_again_is_read_anew_and_what_is_done_again_is_a_new_case(
+    running: GatewayProcess,
+) -> None:
+    """Killed in the moment of an answer, three times: no ending of before stands in for a second call."""
+    for amount in (31, 32, 33):
+        async with running.agent() as agent:
+            await call(agent, "check_status", beneficiary_id="BEN-125")
+            changes = {"monthly_amount_eur": amount}
+            asked = {"beneficiary_id": "BEN-125", "changes": changes}
+            case_id = reference_in(await call(agent, "modify_welfare_record", **asked))
+            await running.decide(case_id)
+            assert "EXECUTED" in text_of(await outcome(agent, case_id))
+            await running.kill()
+        await running.start()
+        async with running.agent() as agent:
+            record = await call(agent, "check_status", beneficiary_id="BEN-125")
+            assert record.structured_content["monthly_amount_eur"] == amount
+            assert "io.atlas/case" not in (record.meta or {})
+            assert reference_in(await call(agent, "modify_welfare_record", **asked)) != case_id
+
+
+async def test_a_reworded_call_names_the_one_that_waits_to_agent_reviewer_and_ledger(
+    running: GatewayProcess,
+) -> None:
+    """It is a case of its own, and everyone sees that it may be the same request."""
+    async with running.agent() as agent, running.agent(OTHER_AGENT_KEY) as other:
+        first = reference_in(await call(agent, "request_extension", **long_extension("first words")))
+        again = await call(agent, "request_extension", **long_extension("other words"))
+        foreign = await call(other, "request_extension", **long_extension("words of another agent"))
+        second = reference_in(again)
+        await decided(running, first, "REJECTED", reason="no")
+        third = await call(agent, "request_extension", **long_extension("third words"))
+    sentence = "When this call came, an earlier call of request_extension still waited: "
+    assert f"{sentence}{first}." in text_of(again)
+    assert sentence not in text_of(foreign) and f"{sentence}{second}." in text_of(third)
+    assert f"; {first} waited already" in running.newest_log()
+    opened = {entry["case_id"]: entry["detail"] for entry in reversed(ledger_of(running))}
+    assert opened[second]["waiting_before"] == [first] and "waiting_before" not in opened[first]
+
+
+def long_extension(reason: str) -> dict[str, Any]:
+    """Arguments of an extension that a person has to decide on."""
+    return {"beneficiary_id": "BEN-123", "days": 90, "reason": reason}
+
+
+def ledger_of(gateway: GatewayProcess) -> list[dict[str, Any]]:
+    return list(ledger.read(gateway.data / "atlas.db"))
 
 
 async def test_another_agents_call_is_a_case_of_its_own(running: GatewayProcess) -> None:

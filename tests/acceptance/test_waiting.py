@@ -15,6 +15,7 @@ from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import SSETransport, StreamableHttpTransport
 from gateway_process import (
     AGENT_KEY,
+    REFERENCE,
     WAIT_SECONDS,
     GatewayProcess,
     call,
@@ -158,7 +159,9 @@ async def test_a_tool_goes_on_talking_when_its_agent_was_answered(tmp_path: Path
             async with listening(gateway, kind, heard) as agent:
                 asked = asyncio.create_task(call(agent, "talk_on", word=f"late {kind}"))
                 await gateway.decide(await waiting_case(gateway, f"late {kind}"))
-                case_id = reference_in(await asked)
+                answered = text_of(await asked)
+                assert answered.startswith("EXECUTING (Ref: evt_")
+                case_id = REFERENCE.findall(answered)[0]
                 assert any(message == f"late {kind}" for _, message in heard.progress)
                 (tmp_path / "release").touch()
                 result = await outcome(agent, case_id)
@@ -197,7 +200,8 @@ async def test_a_tool_that_talks_is_executed_although_nobody_waits(tmp_path: Pat
         async with gateway.agent() as agent:
             assert "said later" in text_of(await outcome(agent, case_id))
             refused = await outcome(agent, asking)
-            assert refused.is_error and "EXECUTED" in text_of(refused)
+            assert text_of(refused).startswith(f"EXECUTED (Ref: {asking}). The tool answered with an error.")
+            assert refused.structured_content["is_error"]
     finally:
         await gateway.kill()
 
@@ -270,7 +274,7 @@ async def test_an_answer_to_a_tool_that_was_changed_is_not_used(tmp_path: Path) 
                 connection.commit()
             await gateway.decide(case_id)
             told = await agent.call_tool("get_outcome", {"ref": case_id, "wait_seconds": 20})
-        assert told.is_error and "FAILED" in text_of(told)
+        assert text_of(told).startswith("FAILED")
         assert not (gateway.directory / "ran.txt").exists()
     finally:
         await gateway.kill()

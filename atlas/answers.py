@@ -1,0 +1,197 @@
+"""What an agent reads of its call: the notice while it waits, its tool's answer, or why there is none.
+
+Text and structured content say the same, because some clients show their model only one of the two. The
+state and the tool's first text are one block, because others show only the first.
+"""
+
+from typing import Any
+
+from fastmcp.tools import InputRequiredToolResult, ToolResult
+from mcp.types import CallToolResult, ContentBlock, InputRequiredResult, TextContent
+
+from atlas.client_errors import raise_client_error
+from atlas.database import instant_text
+from atlas.models import Case, Outcome, Status
+
+GET_OUTCOME = "get_outcome"
+LONGEST_WAIT_SECONDS = 25  # of get_outcome; most clients give up on a call after 60 seconds
+USUAL_WAIT_SECONDS = 3  # what an agent is advised to ask for; some clients give up after 5 seconds
+ABOUT_CASE = "io.atlas/case"  # in `_meta` of what the gateway itself answers: ref, status, finished_at
+
+# What every agent is told when it connects; the same text stands in the documentation.
+INSTRUCTIONS = """\
+Some of your tool calls are reviewed before they take effect. When a tool answers with a reference instead of
+its result, as in "PENDING REVIEW (Ref: evt_…)":
+- The call has not failed, and it has not succeeded. It waits for a decision.
+- Tell the user the reference, and that the action waits for review.
+- Do not call the tool again, do not reword the call, and do not try to reach the same end with another tool.
+- To learn the outcome, call `get_outcome` with the reference as ref and 3 as wait_seconds. If the call still
+  waits, go on with other work, and ask later.
+- When the outcome is REJECTED, DENIED, EXPIRED or FAILED, nothing was done. Tell the user so, with the reason
+  if there is one, and respect it.
+- When it is OUTCOME UNKNOWN, tell the user that a person has to check whether it took effect. Do not repeat
+  it.
+"""
+
+PROGRESS = {
+    Status.QUEUED: "The call is recorded and waits to be assessed.",
+    Status.PENDING_REVIEW: "The call waits for a person to decide.",
+    Status.AUTHORIZED: "The call is approved and about to be executed.",
+    Status.EXECUTING: "The call is approved and is being executed.",
+}
+
+
+def answer(case: Case, *, as_text: bool = False) -> ToolResult:
+    """What the agent's call returns: the tool's own result, the pending notice, or why there is no result.
+
+    A refusal is an error, because the protocol calls everything else a success: what was asked for was not
+    done. An unknown outcome is none: a client that repeats what failed could do the same thing twice.
+
+    What a tool asks can only be put to the agent in its call; elsewhere it is told as a text.
+    """
+    outcome = case.outcome
+    if outcome is not None and outcome.result is not None and not (as_text and outcome.asks_for_input):
+        if outcome.asks_for_input:
+            return InputRequiredToolResult(InputRequiredResult.model_validate(outcome.result))
+        if not as_text:
+            raise_client_error(outcome.result)
+        return ToolResult.from_mcp_result(CallToolResult.model_validate(outcome.result))
+    if not case.status.is_final:
+        return _told(case, pending_text(case))
+    is_error = case.status not in (Status.EXECUTED, Status.OUTCOME_UNKNOWN)
+    return _told(case, ending_text(case), is_error=is_error)
+
+
+def outcome_answer(case: Case) -> ToolResult:
+    """What get_outcome returns: state and first text of the tool in one block, then its other blocks.
+
+    It is never an error, whatever became of the call: asking for the outcome has succeeded.
+    """
+    if not case.status.is_final:
+        return _told(case, pending_text(case))
+    if not has_answer(case):
+        return _told(case, ending_text(case))
+    assert case.outcome is not None  # noqa: S101  (has_answer)
+    content = _content(case.outcome)
+    lines, others = [ending_text(case)], content
+    if content and isinstance(content[0], TextContent):
+        lines, others = [ending_text(case), content[0].text], content[1:]
+    head = TextContent(type="text", text="\n".join(lines))
+    # Many clients show a model nothing else where there is structured content, and it holds no image.
+    facts = facts_of(case) if all(block.type == "text" for block in content) else None
+    return ToolResult(content=[head, *others], structured_content=facts, meta={ABOUT_CASE: about(case)})
+
+
+def _told(case: Case, text: str, *, is_error: bool = False) -> ToolResult:
+    facts = facts_of(case) | {"message": text}
+    return ToolResult(
+        content=text, structured_content=facts, is_error=is_error, meta={ABOUT_CASE: about(case)}
+    )
+
+
+def facts_of(case: Case) -> dict[str, Any]:
+    """Where a case stands, for programs, and for models that see nothing else.
+
+    case_id, status, risk_score, message; decision and reason once a person has decided; is_error and result
+    once the tool has answered.
+    """
+    facts: dict[str, Any] = {
+        "case_id": case.case_id,
+        "status": case.status.value,
+        "risk_score": case.assessment.risk_score if case.assessment else None,
+        "message": ending_text(case) if case.status.is_final else pending_text(case),
+    }
+    if case.decision is not None:
+        facts |= {"decision": case.decision.decision.value, "reason": case.decision.reason}
+    if case.outcome is not None and has_answer(case):
+        facts |= {"is_error": case.outcome.is_error, "result": plain_result(case.outcome)}
+    return facts
+
+
+def about(case: Case) -> dict[str, Any]:
+    """Which case an answer belongs to: {"ref", "status", "finished_at"}."""
+    finished_at = instant_text(case.finished_at) if case.finished_at else None
+    return {"ref": case.case_id, "status": case.status.value, "finished_at": finished_at}
+
+
+def has_answer(case: Case) -> bool:
+    """Whether a tool has answered the call, with a result or with an error of its own."""
+    return case.outcome is not None and case.outcome.result is not None and not case.outcome.asks_for_input
+
+
+def plain_result(outcome: Outcome) -> Any:
+    """What a tool answered, once: its structured content, else its text, else its blocks as on the wire."""
+    wire = outcome.result or {}
+    structured, content = wire.get("structuredContent"), wire.get("content") or []
+    if structured is not None:
+        is_wrapped = ((wire.get("_meta") or {}).get("fastmcp") or {}).get("wrap_result") is True
+        return structured["result"] if is_wrapped and "result" in structured else structured
+    if all(block.get("type") == "text" for block in content):
+        return "\n".join(block["text"] for block in content)
+    return content
+
+
+def _content(outcome: Outcome) -> list[ContentBlock]:
+    return CallToolResult.model_validate(outcome.result).content
+
+
+def pending_text(case: Case) -> str:
+    """The notice of a call that has no ending yet."""
+    wait = f'{GET_OUTCOME}(ref="{case.case_id}", wait_seconds={USUAL_WAIT_SECONDS})'
+    lines = [
+        _headline(case),
+        f"Nothing has failed. Do not repeat the call, and do not reword it. For its outcome call {wait}.",
+    ]
+    if case.waiting_before:
+        earlier = ", ".join(case.waiting_before)
+        lines.append(
+            f"When this call came, an earlier call of {case.call.tool_name} still waited: {earlier}. "
+            "If this is the same request in other words, tell the user so."
+        )
+    return "\n".join(lines)
+
+
+def _headline(case: Case) -> str:
+    reference = f"(Ref: {case.case_id})"
+    if case.status in (Status.QUEUED, Status.PENDING_REVIEW):
+        return f"PENDING REVIEW {reference}. Action queued subject to governance checks."
+    return f"{case.status.value} {reference}. {PROGRESS[case.status]}"
+
+
+def progress_text(case: Case) -> str:
+    """One line on where an unfinished case stands."""
+    return f"{case.status.value.replace('_', ' ')} (Ref: {case.case_id}). {PROGRESS[case.status]}"
+
+
+def ending_text(case: Case) -> str:
+    """One line on how a case ended; of a refusal, that nothing was done."""
+    reference = f"(Ref: {case.case_id})"
+    if case.outcome is not None and case.outcome.asks_for_input:
+        again = f"Call {case.call.tool_name} again with the same arguments: then it asks you."
+        return f"EXECUTED {reference}. The tool asks for more before it goes on. {again}"
+    if case.status is Status.EXECUTED:
+        ending = "The tool answered with an error" if case.outcome and case.outcome.is_error else "Done"
+        return f"EXECUTED {reference}. {ending}."
+    detail = case.outcome.detail if case.outcome and case.outcome.detail else ""
+    if case.status is Status.OUTCOME_UNKNOWN:
+        return (
+            f"OUTCOME UNKNOWN {reference}. The call was begun and may or may not have taken effect; "
+            f"it is not repeated, and a person was told. {detail}".rstrip()
+        )
+    reason = case.decision.reason if case.decision and case.decision.reason else ""
+    return f"{case.status.value} {reference}. {REFUSALS[case.status]} {_why(case, detail, reason)}".rstrip()
+
+
+REFUSALS = {
+    Status.REJECTED: "A person refused this call; it was not executed.",
+    Status.DENIED: "The policy forbids this call, and no person can lift that; it was not executed.",
+    Status.WITHDRAWN: "You took this call back; it was not executed.",
+    Status.EXPIRED: "No person decided in time; the call was not executed.",
+    Status.FAILED: "The call was not executed.",
+}
+
+
+def _why(case: Case, detail: str, reason: str) -> str:
+    if case.status is Status.REJECTED:
+        return f"Reason: {reason}" if reason else ""
+    return detail
