@@ -1,15 +1,17 @@
-"""Agents of frameworks, each a process with its framework in a virtual environment of its own."""
+"""Agents of frameworks, each a process whose framework is installed in a folder of its own."""
 
 import asyncio
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import uv
+from acceptance.npm_clients import NODE, NODE_ENVIRONMENT, NPM
 from gateway_process import AGENT_KEY, ROOT
 
 DRIVERS = Path(__file__).parent / "frameworks"
@@ -20,34 +22,47 @@ LINE_SECONDS = 90  # more than a driver gives a run
 END_SECONDS = 10
 
 
-def python_of(name: str) -> Path:
-    """The Python with a framework in it, installed at the first use and when a pin has changed.
+def command_of(name: str) -> tuple[str | Path, ...]:
+    """What starts a driver, with its framework installed at the first use and when a pin has changed.
 
     It is in ATLAS_TEST_FRAMEWORKS or else in .framework-tests of the checkout.
     """
     directory = Path(os.environ.get("ATLAS_TEST_FRAMEWORKS") or ROOT / ".framework-tests")
     directory.mkdir(parents=True, exist_ok=True)
-    environment, pins = directory / name, DRIVERS / f"{name}.txt"
-    installed, wanted = environment / "installed.txt", f"# Python {sys.version}\n{pins.read_text()}"
+    folder, pins = directory / name, DRIVERS / f"{name}.txt"
+    installed, wanted = folder / "installed.txt", f"# Python {sys.version}\n{pins.read_text()}"
+    script = DRIVERS / f"{name}.mjs"
     with (directory / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run beside these install the same
         if not installed.exists() or installed.read_text() != wanted:
-            _uv("venv", "--clear", "--python", sys.executable, environment)
-            _uv("pip", "install", "--python", environment, "--requirements", pins)
+            if script.exists():
+                _install_from_npm(folder, pins.read_text().split())
+            else:
+                _install_from_pypi(folder, pins)
             installed.write_text(wanted)
-    return environment / "bin" / "python"
+    if not script.exists():
+        return folder / "bin" / "python", DRIVERS / f"{name}.py"
+    return NODE, shutil.copy(script, folder)  # Node looks for modules beside the script
 
 
-def _uv(*command: str | Path) -> None:
+def _install_from_npm(folder: Path, packages: list[str]) -> None:
+    folder.mkdir(exist_ok=True)
+    command = [NODE, NPM, "install", "--no-audit", "--no-fund", "--prefix", folder, *packages]
+    _succeed(command, os.environ | NODE_ENVIRONMENT)
+
+
+def _install_from_pypi(folder: Path, pins: Path) -> None:
+    environment = _pips_settings() | os.environ | {"UV_PYTHON_DOWNLOADS": "never"}
+    uv_alone = [UV, "--quiet", "--no-config"]
+    _succeed([*uv_alone, "venv", "--clear", "--python", sys.executable, folder], environment)
+    _succeed([*uv_alone, "pip", "install", "--python", folder, "--requirements", pins], environment)
+
+
+def _succeed(command: list[str | Path], environment: dict[str, str]) -> None:
     done = subprocess.run(
-        [UV, "--quiet", "--no-config", *command],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_SECONDS,
-        env=_pips_settings() | os.environ | {"UV_PYTHON_DOWNLOADS": "never"},
+        command, check=False, capture_output=True, text=True, timeout=INSTALL_SECONDS, env=environment
     )
-    assert done.returncode == 0, f"uv {' '.join(map(str, command))}:\n{done.stderr}"
+    assert done.returncode == 0, f"{' '.join(map(str, command))}:\n{done.stderr}"
 
 
 def _pips_settings() -> dict[str, str]:

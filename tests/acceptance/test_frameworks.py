@@ -3,15 +3,15 @@
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from acceptance.framework_process import DRIVERS, INSTALL_SECONDS, FrameworkProcess, python_of
+from acceptance.framework_process import INSTALL_SECONDS, FrameworkProcess, command_of
 from gateway_process import GatewayProcess
 
 pytestmark = [
@@ -38,9 +38,12 @@ class Way:
     def __str__(self) -> str:
         return f"{self.name} over {self.transport}"
 
-    def command(self) -> tuple[Path, Path]:
-        """What starts its driver, once it is installed."""
-        return python_of(self.name), DRIVERS / f"{self.name}.py"
+
+def by_hand(name: str, *, dead_over_sse: bool = True, needs: tuple[int, int] = (3, 10)) -> Iterator[Any]:
+    """Both ways of a framework that only `-m frameworks` runs."""
+    too_old = pytest.mark.skipif(sys.version_info < needs, reason="the framework needs a newer Python")
+    for way in (Way(name), Way(name, "sse", needs_new_client=dead_over_sse)):
+        yield pytest.param(way, marks=(pytest.mark.frameworks, too_old))
 
 
 WAYS = (
@@ -48,6 +51,14 @@ WAYS = (
     Way("openai_agents", "sse", needs_new_client=True),
     Way("pydantic_ai_agent"),
     Way("langchain_agent"),
+    *by_hand("google_adk", dead_over_sse=False, needs=(3, 11)),
+    *by_hand("autogen_agent"),
+    *by_hand("smolagents_agent"),
+    *by_hand("llamaindex_agent", dead_over_sse=False),
+    *by_hand("semantic_kernel_agent"),
+    *by_hand("crewai_agent"),
+    *by_hand("ai_sdk"),
+    *by_hand("langchain_js"),
 )
 ANY_WAY = pytest.mark.parametrize("way", WAYS, ids=str)
 
@@ -75,7 +86,7 @@ async def started(
     agents: list[FrameworkProcess] = []
 
     async def start(way: Way) -> FrameworkProcess:
-        command = await asyncio.to_thread(way.command)
+        command = await asyncio.to_thread(command_of, way.name)
         url, log = running.url + PATHS[way.transport], running.directory / f"{way}.log"
         agents.append(agent := FrameworkProcess(url, way.transport, log))
         await agent.start(*command)
