@@ -68,7 +68,7 @@ class Office(GatewayProcess):
         return str(answer.json()["detail"])
 
     def round_of(self, case_id: str) -> int:
-        """The newest round of a case, as the README's listing shows it."""
+        """The newest round of a case, as the documentation's listing shows it."""
         with contextlib.closing(sqlite3.connect(self.data / "atlas.db")) as connection:
             row = connection.execute("SELECT round_number FROM cases WHERE case_id = ?", (case_id,))
             return int(row.fetchone()[0])
