@@ -19,6 +19,8 @@ HARD_WORDS = re.compile(
 )
 # Blocks that are no program: each is checked by the test that asks for it by its name.
 CHECKED = {"claude-desktop", "cursor", "policy", "policy-in-short", "prompt", "script", "upstreams"}
+FRAMEWORKS = ("ai_sdk", "crewai_agent", "google_adk", "langchain_agent", "openai_agents", "pydantic_ai_agent")
+CHECKED |= {f"framework {name}" for name in FRAMEWORKS}  # tests/acceptance/test_framework_snippets.py
 
 each_page = pytest.mark.parametrize("one", PAGES, ids=lambda one: one.name)
 
