@@ -37,6 +37,7 @@ from atlas.mcp_server import GatewayServer
 from atlas.notifications import Notifier
 from atlas.report import add_get_outcome, report_failure
 from atlas.serve import keep_values_out_of_logs, serve
+from atlas.sessions.store import SessionStore
 from atlas.settings import EngineKind, Settings, variables
 from atlas.tools import WelfareOffice, add_welfare_tools
 from atlas.transports import add_transports
@@ -117,7 +118,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     add_error_shape(app)
     origin = settings.inngest_serve_origin
     inngest.fast_api.serve(app, client, [handle_governance], serve_origin=origin, enable_unauthed_sync=False)
-    mcp_lifespan = add_transports(app, server)
+    mcp_lifespan = add_transports(app, server, SessionStore(database))
     add_middleware(app, settings, stages)
     return app
 

@@ -4,6 +4,7 @@ from alembic import context
 
 import atlas.cases
 import atlas.ledger
+import atlas.sessions.store
 import atlas.tools  # noqa: F401  (each describes its tables in the metadata)
 from atlas.database import metadata
 
