@@ -12,6 +12,7 @@ from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.keys import AgentKeys
 from atlas.agents.resources import add_case_resources
 from atlas.agents.server import GatewayServer
+from atlas.agents.sessions.store import SessionStore
 from atlas.agents.subscriptions import Subscriptions
 from atlas.agents.tasks import Tasks
 from atlas.agents.transports import add_transports
@@ -51,4 +52,4 @@ class AgentsEdge:
 
     def add_to(self, app: FastAPI) -> Callable[[], AbstractAsyncContextManager[None]]:
         """Serve it; returns the lifespan that has to run meanwhile."""
-        return add_transports(app, self.server)
+        return add_transports(app, self.server, SessionStore(self._store.database))
