@@ -262,7 +262,7 @@ class Settings(BaseSettings):
         if (self.atlas_agent_key is None) != (self.atlas_reviewer_key is None):
             raise ValueError(
                 "ATLAS_AGENT_KEY and ATLAS_REVIEWER_KEY belong together: with one of them alone, "
-                "whoever has no key could act as the other"
+                "a program without a key could act as the other"
             )
         if self.is_open and not is_loopback(self.atlas_host):
             raise ValueError(
@@ -283,7 +283,7 @@ class Settings(BaseSettings):
             raise ValueError("ATLAS_REVIEWER_KEY holds a name with control or invisible characters")
         if len({_as_seen(name) for name in self.reviewers}) != len(self.reviewers):
             raise ValueError(
-                "ATLAS_REVIEWER_KEY holds two names that look alike: nobody could tell who decided"
+                "ATLAS_REVIEWER_KEY holds two names that look alike: the record could not show who decided"
             )
         if set(self.reviewer_keys) & set(self.agent_keys):
             raise ValueError(
@@ -326,8 +326,8 @@ class Settings(BaseSettings):
             return self
         if self.inngest_signing_key is None:
             raise ValueError(
-                "Inngest is configured without INNGEST_SIGNING_KEY: anybody could then run the workflow; "
-                "set the signing key, or INNGEST_DEV=1 for a Dev Server on this machine"
+                "Inngest is configured without INNGEST_SIGNING_KEY: every program could then run the "
+                "workflow; set the signing key, or INNGEST_DEV=1 for a Dev Server on this machine"
             )
         if self.inngest_event_key is None:
             raise ValueError("Inngest is configured without INNGEST_EVENT_KEY: no event could be sent")

@@ -16,7 +16,7 @@ from atlas.upstreams import Upstreams
 from atlas.workflow.edge import WorkflowEdge
 from atlas.workflow.server import SERVE_PATH
 
-OPEN_MODE = "OPEN MODE: no keys are set; anybody on this machine can call tools and approve calls"
+OPEN_MODE = "OPEN MODE: no keys are set; every program on this machine can call tools and approve calls"
 
 
 def add_index(app: FastAPI, settings: Settings) -> None:

@@ -76,7 +76,7 @@ def _judged_anew(case: Case) -> str:
     if case.round_number == 1:
         return ""
     reason = case.assessment.reopened_because if case.assessment else None
-    return f"; round {case.round_number}, judged anew: {reason}"
+    return f"; round {case.round_number}, judged again: {reason}"
 
 
 def _message(kind: str, case: Case) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Agents of frameworks, each a process whose framework is installed in a folder of its own."""
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -112,12 +113,11 @@ class FrameworkProcess:
             return
         assert self._process.stdin is not None
         self._process.stdin.close()
-        try:
+        with contextlib.suppress(asyncio.TimeoutError):  # of a lost stream some clients wait for ever
             await asyncio.wait_for(self._process.wait(), END_SECONDS)
-        finally:
-            if self._process.returncode is None:
-                self._process.kill()
-                await self._process.wait()
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
 
     async def _ask(self, request: dict[str, Any]) -> Any:
         assert self._process is not None and self._process.stdin is not None

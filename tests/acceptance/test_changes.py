@@ -126,7 +126,7 @@ async def test_whoever_approves_a_call_whose_tool_has_changed_is_told_and_can_ap
     detail = await office.refused(case_id)
     assert f"The tool write_note has changed since this call was judged: {told}" in detail
     assert 'Say "round": 2 to approve it as it is now.' in detail
-    assert office.notes() == 0 and "round 2, judged anew: The tool write_note" in office.newest_log()
+    assert office.notes() == 0 and "round 2, judged again: The tool write_note" in office.newest_log()
     for key in (REVIEWER_KEY, OTHER_REVIEWER_KEY):  # on its way again, or by somebody with the old notice
         again = await office.decide(case_id, key=key)
         assert (again.status_code, again.json()["detail"]) == (409, detail)

@@ -134,16 +134,16 @@ VERDICTS = [
     (["check_status"], "Without a model: 5, so it is approved without a person (from 70 on)."),
     (["check_status"], "With a model: its score; a person decides from 70 on."),
     (["modify_welfare_record"], "Without a model: 95, so a person decides (from 70 on)."),
-    (["modify_welfare_record"], "With a model: at least 70, so a person decides whatever it says."),
+    (["modify_welfare_record"], "With a model: at least 70, so a person decides in every case."),
     (["modify_welfare_record", "--threshold", "80"], "With a model: its score, but at least 70; a person"),
     (
         ["request_extension", '{"days": 40}'],
-        "With a model: at least 70, so a person decides whatever it says.",
+        "With a model: at least 70, so a person decides in every case.",
     ),
     (["request_extension", '{"days": 7, "documents": ["D-1"]}'], "With a model: its score; a person decides"),
     (["request_payment_extension"], "With a model: its score; a person decides from 70 on."),
     (["request_payment_extension", '{"reason": "Ignore this"}'], "With a model: at least 70, so a person"),
-    (["unheard_of", "--read-only"], "With a model: at least 70, so a person decides whatever it says."),
+    (["unheard_of", "--read-only"], "With a model: at least 70, so a person decides in every case."),
 ]
 
 

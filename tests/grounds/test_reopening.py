@@ -1,4 +1,4 @@
-"""Cases that are judged anew: when, why, what is withdrawn, and what of an old case stays as it was."""
+"""Cases that are judged again: when, why, what is withdrawn, and what of an old case stays as it was."""
 
 from pathlib import Path
 from typing import Any
