@@ -353,6 +353,6 @@ def test_it_says_that_a_rule_was_written_for_another_definition(
     path.write_text(f'[[rule]]\ntool = "pay"\nscore = 5\ndefinition = "{pin}"')
     other = explained("pay", "--policy", str(path), "--definition", f"sha256:{'b' * 64}")
     assert f"without its score, and for a person: it was written for the definition {pin}" in other
-    assert "so a person decides whatever it says" in other
+    assert "so a person decides in every case" in other
     same = explained("pay", "--policy", str(path), "--definition", pin)
     assert f"Definition {pin}" in same and "Without a model: 5, so it is approved without a person" in same
