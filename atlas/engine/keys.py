@@ -11,6 +11,7 @@ import secrets
 import time
 import urllib.parse
 
+from atlas.database.sqlite_files import keep_names
 from atlas.engine.errors import KeysUnusable
 
 _PREFIX = re.compile(r"^signkey-\w+-")
@@ -63,11 +64,7 @@ class EngineKeys:
             if self.load_or_draw(path) != self:
                 raise KeysUnusable(f"{path} already holds other keys.") from None
             return
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        keep_names(path.parent)
 
     def sign(self, body: bytes, *, at: int | None = None) -> str:
         """Returns the x-inngest-signature of a body: a request's in canonical form, an answer's as it is."""
