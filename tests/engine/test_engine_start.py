@@ -44,5 +44,6 @@ def test_the_engine_takes_of_the_gateway_only_what_it_names():
         "atlas.database",
         "atlas.database.sqlite_files",
         "atlas.database.writer",
+        "atlas.instants",
     }
     assert not {"sqlalchemy", "alembic", "pydantic", "fastmcp", "inngest"} & set(loaded)
