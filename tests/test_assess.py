@@ -17,8 +17,7 @@ from models_that_say import FAILURES, GOOD, Says, SaysLater
 from store import approval, open_case, open_store, tool_call
 
 from atlas import ledger
-from atlas.assess import tool_facts
-from atlas.grounds.present import NOT_THERE
+from atlas.grounds.present import NOT_THERE, tool_facts
 from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
 from atlas.settings import Settings
 

@@ -8,9 +8,10 @@ from typing import Any
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
 
+from atlas.settings import Settings, variables
 from atlas.upstreams.audience import Audience
 from atlas.upstreams.completions import add_completions
-from atlas.upstreams.config import UpstreamConfig
+from atlas.upstreams.config import UpstreamConfig, read_upstreams
 from atlas.upstreams.processes import GRACE_SECONDS
 from atlas.upstreams.provider import UpstreamProvider
 from atlas.upstreams.upstream import Upstream
@@ -42,6 +43,11 @@ class Upstreams:
         self._audience = Audience(lambda: [one.missing for one in self.all if one.missing])
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self.all = [Upstream(config, self._changed) for config in configs]
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Upstreams":
+        """Those that the settings name; raises UpstreamsInvalid."""
+        return cls(read_upstreams(settings.atlas_mcp_config, variables()))
 
     def mount(self, server: FastMCP) -> None:
         """Offer on a server what they offer, and tell its agents when that changes."""

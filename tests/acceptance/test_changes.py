@@ -306,7 +306,7 @@ async def test_what_was_approved_before_the_policy_changed_goes_back_and_under_a
         await office.decide(case_id)
     await office.ended()
     office.policy.write_text(PERSON + "review_timeout = '2h'\n")
-    await office.start(ATLAS_TEST_DIE="before atlas.decide _deny")
+    await office.start(ATLAS_TEST_DIE="before atlas.cases.reviews deny")
     await office.waits_anew(case_id)
     await office.govern(DENIED)
     with contextlib.suppress(httpx.TransportError):

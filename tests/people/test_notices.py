@@ -45,7 +45,7 @@ async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
             again = next_round(case, definition_sha256=None)
             return transition(connection, add_assessment(connection, again, judged), Status.PENDING_REVIEW)
 
-        notifier.review_requested(await store.change(case.case_id, wait))
+        notifier.tell(await store.change(case.case_id, wait))
 
         first, second = [await asyncio.wait_for(requests.get(), 20) for _ in range(2)]
         await notifier.close()
