@@ -1,5 +1,6 @@
 """Points in time, the present one and the text in which they are kept, and the lengths between them."""
 
+import math
 import re
 from datetime import datetime, timedelta, timezone
 
@@ -20,9 +21,9 @@ def parse_duration(text: str) -> timedelta:
     Raises ValueError for anything else.
     """
     parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is not a duration")
     milliseconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not parts or "".join(number + unit for number, unit in parts) != text or math.isinf(milliseconds):
+        raise ValueError(f"{text!r} is not a duration")
     return timedelta(milliseconds=min(milliseconds, LONGEST / timedelta(milliseconds=1)))
 
 
