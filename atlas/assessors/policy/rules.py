@@ -10,11 +10,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 
 from atlas.assessors.policy.conditions import Condition
 from atlas.models import Frozen
-from atlas.settings import Duration, parse_duration
+from atlas.settings import Duration, read_duration
 
 
 def _duration(value: Any) -> timedelta:
-    duration = parse_duration(value) if isinstance(value, str) else None
+    duration = read_duration(value) if isinstance(value, str) else None
     if not isinstance(duration, timedelta) or duration < timedelta(seconds=1):
         raise ValueError("no duration")
     return duration
