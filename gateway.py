@@ -56,9 +56,9 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             stack.push_async_callback(people.close)
             if model is not None:
                 stack.push_async_callback(model.close)
-            await path.executor.recover()  # before the servers are there: nothing is sent twice
+            await path.execution.recover()  # before the servers are there: nothing is sent twice
             await stack.enter_async_context(upstreams.open(agents.server))
-            stack.push_async_callback(path.executor.close)
+            stack.push_async_callback(path.execution.close)
             await stack.enter_async_context(reloading_on_hangup(policy))
             await stack.enter_async_context(mcp_lifespan())
             await stack.enter_async_context(workflow.run(inngest_endpoint, url=app.state.url))

@@ -15,7 +15,7 @@ from atlas import ledger
 from atlas.cases.endings import end_case
 from atlas.cases.judgements import record_assessment
 from atlas.cases.reviews import deny, request_review
-from atlas.cases.rounds import adopt_definition, not_that_round
+from atlas.cases.rounds import adopt_definition, other_round_error
 from atlas.cases.store import (
     CaseStore,
     add_approval,
@@ -131,7 +131,7 @@ class Decisions:
         if case.round_number != vote.round_number:
             if case.round_number != before.round_number:
                 self._tell(case)
-            raise not_that_round(case, vote.round_number)
+            raise other_round_error(case, vote.round_number)
         return case
 
     async def approvals_of(self, case: Case) -> int:

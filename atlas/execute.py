@@ -83,7 +83,7 @@ class Judge(Protocol):
         """What the policy in force says of the call, with its tool as it is now."""
 
 
-class Executor:
+class Execution:
     """Executes authorized cases; the gate is the transaction in which it claims one."""
 
     def __init__(

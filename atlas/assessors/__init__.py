@@ -34,7 +34,7 @@ class Question(Frozen):
 Words = Annotated[StrictStr, AfterValidator(plain_text)]  # a model's; they are shown to people
 
 
-class Answer(BaseModel):
+class ModelAnswer(BaseModel):
     """What a model has to answer; nothing is converted, so that 70.5 or "70" is no score."""
 
     model_config = ConfigDict(extra="forbid")
@@ -55,7 +55,7 @@ class Assessor(Protocol):
     prompt_version: str | None
 
     async def judge(self, question: Question) -> Any:
-        """Answer what `Answer` accepts; raises AssessorFailed with a sentence for the reviewer, or anything.
+        """Give what `ModelAnswer` accepts; raises AssessorFailed with a sentence, or anything.
 
         It sets no deadline of its own: whoever asks cancels it.
         """

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from atlas.assessors import Answer, Assessor, DurableAssessor, Question
+from atlas.assessors import Assessor, DurableAssessor, ModelAnswer, Question
 from atlas.assessors.prompt import is_cut, prepare
 from atlas.errors import AssessorFailed, QuestionUnfit
 from atlas.instants import now
@@ -62,7 +62,7 @@ class Guard:
         rest = " It is left alone for a minute; meanwhile a person decides." if self.is_resting else ""
         return f"It failed {self._failures} times in a row; last error: {self._last_failure}{rest}"
 
-    async def judge(self, question: Question) -> Answer:
+    async def judge(self, question: Question) -> ModelAnswer:
         """The answer to a question, within the deadline."""
         self._refuse_while_resting()
         return await self._watched(lambda: self._read(self.assessor.judge(question)), self._seconds)
@@ -74,7 +74,7 @@ class Guard:
         reference = await self._watched(lambda: assessor.ask(question), self._seconds)
         return Inquiry(assessor=assessor.name, reference=reference, asked_at=asked_at)
 
-    async def fetch(self, inquiry: Inquiry) -> Answer:
+    async def fetch(self, inquiry: Inquiry) -> ModelAnswer:
         """The answer to what was asked, by this process or one before it, within what is left of the time."""
         assessor, left = self._durable(), self._seconds - _age(inquiry.asked_at)
         try:
@@ -132,8 +132,8 @@ class Guard:
             self._open_questions -= 1
         return result
 
-    async def _read(self, awaited: Awaitable[Any]) -> Answer:
-        answer = Answer.model_validate(await awaited)
+    async def _read(self, awaited: Awaitable[Any]) -> ModelAnswer:
+        answer = ModelAnswer.model_validate(await awaited)
         self._failures = 0  # only an answer ends a row of failures, not that a question was taken
         return answer
 
@@ -179,4 +179,4 @@ def _mistakes(error: ValidationError) -> str:
 
 def _place(item: Any) -> str:
     # The name of an unknown field is the assessor's word; only ours are repeated.
-    return ".".join(str(part) for part in item["loc"] if part in Answer.model_fields) or "it"
+    return ".".join(str(part) for part in item["loc"] if part in ModelAnswer.model_fields) or "it"

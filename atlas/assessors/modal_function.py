@@ -20,7 +20,7 @@ from atlas.assessors.prompt import PROMPT_VERSION, payload, prepare
 from atlas.errors import AssessorFailed
 
 if TYPE_CHECKING:
-    from atlas.assessors.modal_wire import Wire
+    from atlas.assessors.modal_wire import ModalWire
 
 CANCEL_SECONDS = 5  # for a call that nobody waits for any more
 OBJECT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # as modal._utils.name_utils has it
@@ -83,7 +83,7 @@ class ModalFunction:
         self._target = replace(named, environment=named.environment or environment or None)
         self._token = (token_id.strip(), token_secret.strip())
         self.name = f"modal {function_name.strip()}"
-        self._wire: Wire | None = None
+        self._wire: ModalWire | None = None
         self._opening = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
 
@@ -123,16 +123,16 @@ class ModalFunction:
         if wire is not None:
             await wire.close()
 
-    async def _open(self) -> "Wire":
+    async def _open(self) -> "ModalWire":
         if not all(self._token):
             raise AssessorFailed(reason="MODAL_TOKEN_ID and MODAL_TOKEN_SECRET are not both set.")
         async with self._opening:
             if self._wire is None:
                 # Half a second and 36 MB, which a gateway without Modal is spared, and the event loop too.
                 await asyncio.to_thread(importlib.import_module, "atlas.assessors.modal_wire")
-                from atlas.assessors.modal_wire import Wire
+                from atlas.assessors.modal_wire import ModalWire
 
-                self._wire = await Wire.open(self._target, self._token)
+                self._wire = await ModalWire.open(self._target, self._token)
             return self._wire
 
     @contextmanager

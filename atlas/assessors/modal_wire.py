@@ -43,7 +43,7 @@ _settings: Any = modal.config._SETTINGS
 _settings["max_throttle_wait"] = _settings["max_throttle_wait"]._replace(default=THROTTLE_SECONDS)
 
 
-class Wire:
+class ModalWire:
     """One client and one handle of the function, kept for as long as they are good."""
 
     def __init__(self, client: modal.Client, target: ModalName) -> None:
@@ -53,7 +53,7 @@ class Wire:
         self._looking_up = asyncio.Lock()
 
     @classmethod
-    async def open(cls, target: ModalName, token: tuple[str, str]) -> "Wire":
+    async def open(cls, target: ModalName, token: tuple[str, str]) -> "ModalWire":
         """Connect; whoever gives up meanwhile leaves no attempt to connect behind."""
         return cls(await _connect_in_sdk.aio(token), target)
 

@@ -34,7 +34,7 @@ def next_round(case: Case, *, definition_sha256: str | None) -> Case:
     return case.model_copy(update=fresh | number)
 
 
-def not_that_round(case: Case, approved: int) -> CallChanged:
+def other_round_error(case: Case, approved: int) -> CallChanged:
     """What to raise for an approval of another round: says what has changed, and how to approve it now."""
     reason = case.assessment.reopened_because if case.assessment else None
     if reason is None or approved > case.round_number:

@@ -16,7 +16,7 @@ from atlas.instants import now
 from atlas.models import Ruling
 
 
-async def vouched(ruling: Ruling, tool: ToolFacts, database: Database, *, threshold: int) -> Ruling:
+async def as_first_seen(ruling: Ruling, tool: ToolFacts, database: Database, *, threshold: int) -> Ruling:
     """The ruling; of a tool that is missing, or changed since the policy did, one that wants a person."""
     present = tool.definition_sha256
     if ruling.is_denied:

@@ -20,7 +20,7 @@ from mcp import MCPError
 from mcp.client.session import MessageHandlerFnT
 
 from atlas.errors import CallRefused, UpstreamMissing
-from atlas.upstreams.config import UpstreamConfig, Way
+from atlas.upstreams.config import Transport, UpstreamConfig
 from atlas.upstreams.processes import ProcessTransport
 from atlas.upstreams.web import Sockets, WebTransport, reason_of
 from atlas.upstreams.wires import Wire
@@ -42,7 +42,7 @@ class Connection:
         self._calls: list[contextvars.Context] = []
         transport = (
             ProcessTransport(config, self.wire)
-            if config.way is Way.STDIO
+            if config.way is Transport.STDIO
             else WebTransport(config, self.wire, sockets)
         )
         self.client: Client[Any] = Client(

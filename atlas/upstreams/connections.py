@@ -9,7 +9,7 @@ from mcp import MCPError
 from mcp.client.session import MessageHandlerFnT
 
 from atlas.errors import CallRefused, UpstreamMissing
-from atlas.upstreams.config import UpstreamConfig, Way
+from atlas.upstreams.config import Transport, UpstreamConfig
 from atlas.upstreams.connection import CONNECT_SECONDS, Connection
 from atlas.upstreams.web import Sockets
 
@@ -33,13 +33,13 @@ class Connections:
         self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._connecting = asyncio.Lock()
         self._failure: tuple[float, str] | None = None
-        self._is_legacy_only = config.way is Way.SSE
+        self._is_legacy_only = config.way is Transport.SSE
         self._is_modern_only = False
 
     @asynccontextmanager
     async def lend(self, mode: str) -> AsyncIterator[Connection]:
         """A sound connection, of the wanted era if that is spoken; UpstreamMissing if there is none."""
-        if self._config.way is Way.STDIO:
+        if self._config.way is Transport.STDIO:
             yield await self._process()
             return
         async with self._place():
@@ -143,7 +143,7 @@ class Connections:
             await connection.open()
         except UpstreamMissing as missing:
             self._failure = (time.monotonic(), str(missing))
-            self._is_legacy_only = self._config.way is Way.SSE  # what comes back may be a newer one
+            self._is_legacy_only = self._config.way is Transport.SSE  # what comes back may be a newer one
             self._is_modern_only = False
             raise
         self._failure = None

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from atlas.assessors import Answer, Assessor
+from atlas.assessors import Assessor, ModelAnswer
 from atlas.assessors.evaluate.labelled import LabelledCall
 from atlas.models import Frozen
 
@@ -54,6 +54,6 @@ async def _judge(assessor: Assessor, call: LabelledCall, seconds: float) -> Judg
 
 def _score(answer: Any) -> int | None:
     try:
-        return Answer.model_validate(answer).risk_score
+        return ModelAnswer.model_validate(answer).risk_score
     except ValidationError:
         return None
