@@ -1,9 +1,9 @@
-"""What a start of the gateway costs: CPU until /readyz answers, beside FastMCP's import alone, and idle memory.
+"""What a start of the gateway costs: CPU until /readyz answers, beside importing FastMCP, and idle memory.
 
     python benchmarks/start.py [--rounds 10]
 
-Each is measured in turn, so that a noisy machine is noisy for all: `from fastmcp import FastMCP`, which every
-server built with FastMCP pays; `import fastmcp`, which defers nearly all of that; the gateway with the default
+Each is measured in turn, so that a noisy machine is noisy for all: `from fastmcp import FastMCP`, which a
+server built with FastMCP pays; `import fastmcp`, which defers nearly all of that; the gateway with default
 settings and no data directory yet; and the gateway with the directory of the start before. Printed are the
 medians of user and system time, the ratios (the median of those in each turn, with quartiles), and what the
 gateway holds in memory once it is ready.

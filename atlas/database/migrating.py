@@ -1,6 +1,6 @@
 """Which version the tables of a file have, and how they come to the newest one.
 
-Alembic is imported only when a file is older than the gateway: it costs a tenth of a start (benchmarks/start.py).
+Alembic is imported only when a file is older than the gateway: it costs a tenth of a start.
 A new file is made by `newest_tables.sql`, which a test holds equal to what the migrations make; after a new
 migration `python -m atlas.database.migrating` writes it again.
 """
