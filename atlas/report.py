@@ -30,6 +30,10 @@ from atlas.settings import Settings
 
 REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
 # Without bounds: what lies outside counts as the nearest bound, and a model that gives 60 needs no error.
+ABOUT_GET_OUTCOME = (
+    "Tell what became of a call that was answered with a reference: result, refusal, or still waiting.\n\n"
+    "Call this instead of the tool: do not reword the call and send it again."
+)
 WAIT_SECONDS_SCHEMA = {
     "type": "integer",
     "description": f"How many seconds to wait for an outcome, from 0 to {LONGEST_WAIT_SECONDS}; "
@@ -55,6 +59,7 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
     @server.tool(
         name=GET_OUTCOME,
         title="Get the outcome of a held call",
+        description=ABOUT_GET_OUTCOME,  # and no docstring: see add_welfare_tools
         output_schema=None,
         annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
     )
@@ -62,10 +67,6 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
         ref: Annotated[str, Field(description="The reference from the pending notice: evt_…")],
         wait_seconds: Annotated[Any, WithJsonSchema(WAIT_SECONDS_SCHEMA)] = 0,
     ) -> ToolResult:
-        """Tell what became of a call that was answered with a reference: result, refusal, or still waiting.
-
-        Call this instead of the tool: do not reword the call and send it again.
-        """
         seconds = seconds_to_wait(wait_seconds)
         case = await own_case(store, ref)
         if case is None:

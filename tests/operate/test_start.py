@@ -34,6 +34,8 @@ NOT_NEEDED_YET = [
     ("fastmcp.client", "ATLAS_MCP_CONFIG names servers"),
     ("key_value", "as fastmcp.client"),
     ("beartype", "as fastmcp.client"),
+    ("jsonschema", "a tool of another server is called"),
+    ("griffe", "a tool has its description in a docstring"),
     ("modal", "Modal judges"),
     ("graphql", "a run of the engine is looked up"),
     ("fastmcp.server.auth.providers", "never"),
