@@ -7,14 +7,10 @@ by whoever holds the event key, so every step reads the case store and acts on w
 Governance logic: Anna Ko (UC Berkeley).
 """
 
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import inngest
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from atlas.errors import AssessmentLost, CaseNotFound
 from atlas.instants import now
@@ -22,24 +18,10 @@ from atlas.models import Case, Status
 from atlas.settings import Settings
 from atlas.workflow.courier import EXECUTION_REQUESTED, SARAH_DECISION
 from atlas.workflow.server import create_client
+from atlas.workflow.stages import stages
 
 Standing = dict[str, Any]
-UNDECIDED = (Status.QUEUED.value, Status.PENDING_REVIEW.value)
-UNDECIDED_OR_APPROVED = (Status.PENDING_REVIEW.value, Status.AUTHORIZED.value, Status.EXECUTING.value)
 
-
-@dataclass(frozen=True)
-class Stages:
-    """The stages of the gateway that serves the request, each called with the case's reference."""
-
-    assess: Callable[[str], Awaitable[Case]]  # and decide by the score
-    ask: Callable[[str], Awaitable[Case]]  # the same, and tell the reviewer of a case that waits
-    decide: Callable[..., Awaitable[Case]]  # after the wait; is_woken: by an event, not by the time-out
-    execute: Callable[[str], Awaitable[Case]]
-    report_failure: Callable[[str, str], Awaitable[Case]]
-
-
-stages: ContextVar[Stages] = ContextVar("stages")  # set by the gateway for each request of Inngest
 
 inngest_client = create_client(Settings.read())
 
@@ -78,14 +60,14 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
     except CaseNotFound as error:
         # Somebody with the event key made it up, or the data directory is another one.
         raise inngest.NonRetriableError(str(error)) from error
-    if standing["status"] in UNDECIDED and not standing["is_judged_anew"]:
+    if Status(standing["status"]).is_undecided and not standing["is_judged_anew"]:
         # A model elsewhere is at work, whose answer is fetched here, after a restart too; or a person has to
         # be told, once, however often the run is replayed.
         standing = await ctx.step.run("assess", ask)
     if standing["status"] == Status.QUEUED.value:
         # The run began in an older gateway, which kept in this step that a model elsewhere was asked.
         standing = await ctx.step.run("assess", ask)
-    while standing["status"] in UNDECIDED_OR_APPROVED:
+    while Status(standing["status"]).is_judged:
         if standing["status"] == Status.PENDING_REVIEW.value:
             standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
             continue
@@ -128,22 +110,6 @@ def _standing(case: Case) -> Standing:
 
 def _report(standing: Standing) -> Standing:
     """What the run returns: AUTHORIZED for what was executed, with the case's own status beside it."""
-    ran = standing["status"] in (Status.EXECUTED.value, Status.OUTCOME_UNKNOWN.value)
+    ran = Status(standing["status"]).may_have_run
     status = "AUTHORIZED" if ran else standing["status"]
     return {"status": status, "case_status": standing["status"], "risk_score": standing["risk_score"]}
-
-
-class BindStages:
-    """ASGI middleware: the requests that pass here find the stages of this gateway."""
-
-    def __init__(self, app: ASGIApp, bound: Stages) -> None:
-        self._app = app
-        self._bound = bound
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Bind for the duration of the request."""
-        token = stages.set(self._bound)
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            stages.reset(token)

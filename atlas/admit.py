@@ -18,14 +18,15 @@ from atlas.agents.arguments import check_arguments
 from atlas.agents.held_calls import WaitingAgents, has_left
 from atlas.agents.keys import current_principal
 from atlas.agents.progress import Progress
+from atlas.agents.receipt import hand_over
 from atlas.agents.same_call import stored_answer, take_stored
 from atlas.agents.tasks import takes_tasks, task_started
 from atlas.canonical import NotCanonical, digest_of_call
-from atlas.cases.definitions import LONGEST_DEFINITION, Definition, definition_of
+from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.cases.store import CaseStore, insert_case
-from atlas.cases.watch import Watch
+from atlas.cases.watch import Watch, is_final, is_settled
+from atlas.grounds.present import Present, as_it_is
 from atlas.models import Case, Status, ToolCall
-from atlas.report import hand_over, is_final, is_settled
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
 
@@ -40,8 +41,13 @@ class Checked(NamedTuple):
     """A call with valid arguments, and what its tool says of itself."""
 
     call: ToolCall
-    definition: Definition
-    is_read_only: bool
+    present: Present
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the tool says that it only reads."""
+        hints = self.present.tool.annotations if self.present.tool else None
+        return hints is not None and hints.read_only_hint is True
 
 
 class Admission(Middleware):
@@ -87,7 +93,7 @@ class Admission(Middleware):
             return stored_answer(case)
         is_task = takes_tasks(context.fastmcp_context)
         review_seconds = 0 if is_task else self._review_grace_seconds
-        with self._store.watch(case) as watch, self._waiting.hold(case):
+        with self._store.watch(case) as watch, self._waiting.hold(case, checked.present if is_new else None):
             if is_new:
                 self._announce(case)
             case = await self._held(watch, Progress(context.fastmcp_context), review_seconds=review_seconds)
@@ -116,7 +122,7 @@ class Admission(Middleware):
     async def _checked_call(self, message: CallToolRequestParams, context: Context) -> Checked:
         name, arguments = message.name, message.arguments or {}
         tool = await self._checked_tool(message, context)
-        definition = definition_to_judge(tool)
+        present = present_to_judge(tool)
         continuation = continuation_of(context)
         try:
             call = ToolCall(
@@ -130,8 +136,7 @@ class Admission(Middleware):
             )
         except NotCanonical as error:
             raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
-        is_read_only = tool.annotations is not None and tool.annotations.read_only_hint is True
-        return Checked(call, definition, is_read_only)
+        return Checked(call, present)
 
     async def _open_case(self, checked: Checked) -> tuple[Case, bool]:
         def open_case(connection: Connection) -> tuple[Case, bool]:
@@ -139,7 +144,7 @@ class Admission(Middleware):
             stored = None if checked.is_read_only else take_stored(connection, checked.call)
             if stored is not None:
                 return stored, False
-            case, is_new = insert_case(connection, checked.call, checked.definition)
+            case, is_new = insert_case(connection, checked.call, checked.present.definition)
             if is_new:
                 note_admission(connection, case)
             return case, is_new
@@ -183,15 +188,15 @@ def continuation_of(context: Context) -> dict[str, Any] | None:
     return said or None
 
 
-def definition_to_judge(tool: Tool) -> Definition:
-    """The definition of a tool, which has to be short enough to be kept and shown. Raises ToolError."""
-    definition = definition_of(tool)
-    if definition.is_too_long:
+def present_to_judge(tool: Tool) -> Present:
+    """A tool whose definition is short enough to be kept and shown. Raises ToolError."""
+    present = as_it_is(tool)
+    if present.definition is not None and present.definition.is_too_long:
         raise ToolError(
             f"This call was refused: the definition of {tool.name} is longer than "
             f"{LONGEST_DEFINITION // 1024} KB. Nothing was done."
         )
-    return definition
+    return present
 
 
 def claim(context: Context, name: str) -> str | None:

@@ -13,19 +13,18 @@ from fastmcp import FastMCP
 from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
-from atlas import ledger
 from atlas.agents.arguments import as_the_tool_takes_them
 from atlas.assessors import Answer, Assessor, Question, ToolFacts
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
 from atlas.cases.definitions import keep_definition
-from atlas.cases.store import CaseStore, add_assessment, add_inquiry, read_case
+from atlas.cases.judgements import record_assessment, record_inquiry
+from atlas.cases.store import CaseStore, read_case
 from atlas.errors import AssessorFailed
 from atlas.grounds.first_seen import vouched
-from atlas.grounds.present import NOT_THERE, Present, as_it_is, facts_of, shown
+from atlas.grounds.present import NOT_THERE, Present, facts_of, shown
 from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
-from atlas.people.notices import Notifier
 from atlas.settings import Settings
 
 WORST_SCORE = 100
@@ -37,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class Assessments:
-    """Has cases judged, records each score once, and lets `decide` act on it in the same transaction."""
+    """Has cases judged, and records each score once."""
 
     def __init__(
         self,
@@ -47,43 +46,41 @@ class Assessments:
         policy: PolicyInForce,
         model: Guard | None,
         settings: Settings,
-        notifier: Notifier,
-        decide: Callable[[Connection, Case], Case],
+        handed: Callable[[Case], Present | None] = lambda case: None,
     ) -> None:
         self._store = store
         self._server = server
         self._policy = policy
         self._model = model
         self._threshold = settings.atlas_risk_threshold
-        self._notifier = notifier
-        self._decide = decide
+        self._handed = handed  # the tool as the admission saw it a moment ago
         self._kept: set[str] = set()  # digests of definitions that are on record
 
-    async def assess(self, case_id: str) -> Case:
-        """Judge a case unless it was judged before, and decide by its score.
+    async def judge(self, case_id: str) -> Assessment | Inquiry | None:
+        """What the policy and the model say of a case; None if it is judged already, or decided.
 
-        A model elsewhere is only asked at first: the case comes back QUEUED, with an inquiry, and assessing
-        it again fetches the answer, in whatever process that is.
-
-        What comes back AUTHORIZED is executed next, and on disk when that begins: without it, it is assessed
-        again.
+        A model elsewhere is only asked at first, which gives an inquiry; judging the case again fetches the
+        answer, in whatever process that is.
         """
         case = await self._store.read_call(case_id)
-        judged = None
-        if case.assessment is None and case.status is Status.QUEUED:  # else a person was quicker
-            judged = await self._judge(case)
-        record = partial(self._record, case_id=case_id, judged=judged)
-        case = await self._store.change(case_id, record, passing={Status.AUTHORIZED})
-        if isinstance(judged, Inquiry) and judged != case.inquiry and self._model is not None:
-            self._model.drop(judged)
+        if case.assessment is not None or case.status is not Status.QUEUED:  # a person was quicker
+            return None
+        return await self._judge(case)
+
+    def record(self, connection: Connection, case_id: str, judged: Assessment | Inquiry | None) -> Case:
+        """Write what was judged, or asked, unless another run was quicker."""
+        case = read_case(connection, case_id)
+        if isinstance(judged, Inquiry):
+            # Two runs may have asked; the question that is on record first is the one that counts.
+            return case if case.inquiry or case.assessment else record_inquiry(connection, case, judged)
+        if judged is not None and case.assessment is None:
+            case = record_assessment(connection, case, judged)
         return case
 
-    async def ask(self, case_id: str) -> Case:
-        """Assess a case, and tell the reviewer if it waits for a person now."""
-        case = await self.assess(case_id)
-        if case.status is Status.PENDING_REVIEW:
-            self._notifier.review_requested(case)
-        return case
+    def drop_unused(self, judged: Assessment | Inquiry | None, case: Case) -> None:
+        """Take back a question whose answer no case waits for."""
+        if isinstance(judged, Inquiry) and judged != case.inquiry and self._model is not None:
+            self._model.drop(judged)
 
     async def rule(self, call: ToolCall) -> Assessment:
         """What the policy alone says of a call; if it cannot be applied, the worst score."""
@@ -94,9 +91,10 @@ class Assessments:
         """The digest of the policy in force."""
         return self._policy.sha256
 
-    async def definition_sha256(self, tool_name: str) -> str | None:
-        """The digest of a tool's definition; None if there is no such tool."""
-        return (await self._present(tool_name)).sha256
+    async def definition_sha256(self, case: Case) -> str | None:
+        """The digest of the definition of a case's tool; None if there is no such tool."""
+        present = self._handed(case)
+        return (await self._present(case.call.tool_name) if present is None else present).sha256
 
     async def _present(self, tool_name: str) -> Present:
         """The tool as it is now; none if it is not there, or cannot be looked up or shown at the moment."""
@@ -107,17 +105,8 @@ class Assessments:
             logger.warning("The tool %s cannot be looked up: %s", tool_name, type(error).__name__)
             return NOT_THERE
 
-    def _record(self, connection: Connection, *, case_id: str, judged: Assessment | Inquiry | None) -> Case:
-        case = read_case(connection, case_id)
-        if isinstance(judged, Inquiry):
-            # Two runs may have asked; the question that is on record first is the one that counts.
-            return case if case.inquiry or case.assessment else _record_inquiry(connection, case, judged)
-        if judged is not None and case.assessment is None:
-            case = record_assessment(connection, case, judged)
-        return self._decide(connection, case)
-
     async def _judge(self, case: Case) -> Assessment | Inquiry:
-        present = shown(await self._server.get_tool(case.call.tool_name))
+        present = self._handed(case) or shown(await self._server.get_tool(case.call.tool_name))
         question = await self._question(case.call, present)
         ruled = await self._rule(case.call, question)
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
@@ -193,39 +182,9 @@ class Assessments:
         return facts_of(present, tool_name)
 
 
-async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:
-    """What a tool of a server says of itself; a tool that is not there says nothing."""
-    return facts_of(as_it_is(await server.get_tool(tool_name)), tool_name)
-
-
 def _judged(tool: ToolFacts) -> str:
     """The digest of what is judged, so that what was judged without the tool is not taken for it later."""
     return tool.definition_sha256 or NO_TOOL
-
-
-def record_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:
-    """Write the one assessment of a case, and its ledger entry."""
-    ledger.append(
-        connection,
-        case.case_id,
-        ledger.Action.ASSESSED,
-        actor=assessment.assessor,
-        detail=assessment.model_dump(mode="json", exclude={"assessed_at"}),
-        at=assessment.assessed_at,
-    )
-    return add_assessment(connection, case, assessment)
-
-
-def _record_inquiry(connection: Connection, case: Case, inquiry: Inquiry) -> Case:
-    ledger.append(
-        connection,
-        case.case_id,
-        ledger.Action.ASKED,
-        actor=inquiry.assessor,
-        detail={"reference": inquiry.reference},
-        at=inquiry.asked_at,
-    )
-    return add_inquiry(connection, case, inquiry)
 
 
 def _worst(ruled: Assessment, reason: str, *, assessor: str) -> Assessment:

@@ -6,32 +6,30 @@ is judged anew, and the reviewer is told what is otherwise. A rejection always c
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.assess import record_assessment
+from atlas.cases.endings import end_case
+from atlas.cases.judgements import record_assessment
+from atlas.cases.reviews import deny, request_review
 from atlas.cases.rounds import adopt_definition, not_that_round
 from atlas.cases.store import (
     CaseStore,
     add_approval,
     add_decision,
-    add_outcome,
     mark_reported,
     read_approvals,
     read_case,
     transition,
 )
 from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
-from atlas.grounds.reopening import is_missing, reopen, what_changed
+from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.instants import instant_text, now
-from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Outcome, Status, ToolCall, Verdict
-
-UNDECIDED = (Status.QUEUED, Status.PENDING_REVIEW)
-NOT_BEGUN = (*UNDECIDED, Status.AUTHORIZED)
+from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, ToolCall, Verdict
+from atlas.people.votes import Vote
 
 
 def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
@@ -44,7 +42,7 @@ def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -
     if assessment is None:
         return request_review(connection, case, timeout, reason="The call was not assessed.")
     if assessment.is_denied:
-        return _deny(connection, case, assessment)
+        return deny(connection, case, assessment)
     if assessment.needs_person:
         reason = f"Risk Score [{assessment.risk_score}] is not below {assessment.threshold}."
         return request_review(connection, case, timeout, reason=reason)
@@ -57,34 +55,6 @@ def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -
         detail={"text": text, "arguments_sha256": assessment.arguments_sha256},
     )
     return transition(connection, case, Status.AUTHORIZED)
-
-
-def _deny(connection: Connection, case: Case, assessment: Assessment) -> Case:
-    detail = {"reason": assessment.rationale, "arguments_sha256": assessment.arguments_sha256}
-    ledger.append(connection, case.case_id, ledger.Action.DENIED, actor=assessment.assessor, detail=detail)
-    case = add_outcome(connection, case, Outcome(result=None, detail=assessment.rationale, finished_at=now()))
-    return transition(connection, case, Status.DENIED, reported_at=now())
-
-
-def request_review(connection: Connection, case: Case, timeout: timedelta, *, reason: str) -> Case:
-    """Put a case before a person, who has until now + timeout, or as long as the policy gives."""
-    ruling = case.assessment.ruling if case.assessment else None
-    if ruling is not None and ruling.review_seconds is not None:
-        timeout = timedelta(seconds=ruling.review_seconds)
-    expires_at = now() + timeout
-    detail = {"reason": reason, "expires_at": instant_text(expires_at)}
-    ledger.append(connection, case.case_id, ledger.Action.REVIEW_REQUESTED, actor="gateway", detail=detail)
-    return transition(connection, case, Status.PENDING_REVIEW, expires_at=expires_at)
-
-
-def send_back(
-    connection: Connection, case: Case, ruled: Assessment, timeout: timedelta, *, reason: str
-) -> Case:
-    """Have a case judged anew that has changed, and put it before a person, or end it if it is denied now."""
-    case = reopen(connection, case, ruled, reason=reason)
-    if ruled.is_denied:
-        return _deny(connection, case, ruled)
-    return request_review(connection, case, timeout, reason=reason)
 
 
 async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -> Case:
@@ -107,19 +77,7 @@ async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -
 
 def _expire(connection: Connection, case: Case) -> Case:
     detail = {"expires_at": instant_text(case.expires_at)} if case.expires_at else {}
-    ledger.append(connection, case.case_id, ledger.Action.EXPIRED, actor="gateway", detail=detail)
-    return transition(connection, case, Status.EXPIRED, reported_at=now())
-
-
-@dataclass(frozen=True)
-class Vote:
-    """What one reviewer says of a case."""
-
-    verdict: Verdict
-    reviewer: str
-    reason: str | None
-    is_signed: bool = False  # whether the reviewer's key has this name; else the name is a claim
-    round_number: int = 1  # the round of the case that is approved; a rejection is about all of them
+    return end_case(connection, case, Status.EXPIRED, ledger.Action.EXPIRED, detail=detail)
 
 
 class Decisions:
@@ -141,32 +99,36 @@ class Decisions:
     async def record(self, case_id: str, vote: Vote) -> Case:
         """Record a decision, or one of the approvals that together are one.
 
-        The same again in the same round changes nothing, and an approval of another round counts for nothing.
+        The same decision again changes nothing.
         Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished, NotPermitted, CallChanged.
         """
+        if vote.verdict is Verdict.REJECTED:
+            return await self._store.change(case_id, partial(_reject, case_id=case_id, vote=vote))
+        return await self._approve(case_id, vote)
+
+    async def _approve(self, case_id: str, vote: Vote) -> Case:
+        """An approval counts in its own round only: what was judged again is not what was approved."""
         before, ruled = await self._store.read(case_id), None
-        is_approval = vote.verdict is Verdict.APPROVED
-        if is_approval and (before.decision is None or before.round_number != vote.round_number):
-            # Who may approve it, if anybody may, is for the policy to say, also for one that came into force
+        if before.decision is None or before.round_number != vote.round_number:
+            # Who may approve it, if anyone may, is for the policy to say, also for one that came into force
             # while the call waited; no model need be asked for that.
             ruled = await self._rule(before.call)
 
-        def record(connection: Connection) -> Case:
+        def approve(connection: Connection) -> Case:
             case = read_case(connection, case_id)
-            if is_approval and case.round_number != vote.round_number:
+            if case.round_number != vote.round_number:
                 _check_open(case)
-                return case  # it was judged anew: not what was approved here
-            if ruled is not None and case.status in NOT_BEGUN:
-                case = self._apply(connection, case, ruled)
-            is_sent_back = is_approval and case.round_number != vote.round_number
-            if case.status is Status.DENIED or is_sent_back:
                 return case
-            return _record_vote(connection, case, vote)
+            if ruled is not None and case.status.is_not_begun:
+                case = self._apply(connection, case, ruled)  # which may send it back
+            is_as_seen = case.round_number == vote.round_number and case.status is not Status.DENIED
+            return _record_approval(connection, case, vote) if is_as_seen else case
 
-        case = await self._store.change(case_id, record)
-        if case.status is Status.DENIED:  # raised here, because it may have been denied just now
+        case = await self._store.change(case_id, approve)
+        # What was just written stays written, so that it is refused only here.
+        if case.status is Status.DENIED:
             raise CaseFinished(case_id=case_id, status=case.status.value)
-        if is_approval and case.round_number != vote.round_number:
+        if case.round_number != vote.round_number:
             if case.round_number != before.round_number:
                 self._tell(case)
             raise not_that_round(case, vote.round_number)
@@ -195,24 +157,40 @@ class Decisions:
         if case.assessment is None:
             case = record_assessment(connection, case, ruled)
         if ruled.is_denied:
-            return _deny(connection, case, ruled)
+            return deny(connection, case, ruled)
         if case.status is Status.PENDING_REVIEW:
             return case
         reason = "A person decides before the call is assessed."
         return request_review(connection, case, self._timeout, reason=reason)
 
 
-def _record_vote(connection: Connection, case: Case, vote: Vote) -> Case:
-    if case.decision is not None and case.decision.decision is not vote.verdict:
-        raise ContraryDecision(case_id=case.case_id, decision=case.decision.decision.value)
-    if vote.verdict is Verdict.APPROVED:  # to stop a call every reviewer is good enough
-        _check_reviewer(case, vote)
-    if case.decision is not None:
+def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
+    """Any reviewer stops the call, in whatever round it is, and whatever the policy says of it."""
+    case = read_case(connection, case_id)
+    if _is_decided(case, vote):
         return case
     _check_open(case)
-    if vote.verdict is Verdict.APPROVED and not _is_last_approval(connection, case, vote):
+    return _decide_by_person(connection, case, vote)
+
+
+def _record_approval(connection: Connection, case: Case, vote: Vote) -> Case:
+    is_decided = _is_decided(case, vote)
+    _check_reviewer(case, vote)
+    if is_decided:
+        return case
+    _check_open(case)
+    if not _is_last_approval(connection, case, vote):
         return case
     return _decide_by_person(connection, case, vote)
+
+
+def _is_decided(case: Case, vote: Vote) -> bool:
+    """Whether a person has decided so already; raises ContraryDecision if it was the other way."""
+    if case.decision is None:
+        return False
+    if case.decision.decision is not vote.verdict:
+        raise ContraryDecision(case_id=case.case_id, decision=case.decision.decision.value)
+    return True
 
 
 def _check_reviewer(case: Case, vote: Vote) -> None:

@@ -26,25 +26,23 @@ from sqlalchemy.exc import DBAPIError
 from atlas import ledger
 from atlas.agents.client_errors import error_result
 from atlas.agents.held_calls import WaitingAgents
-from atlas.assess import tool_facts
 from atlas.canonical import digest
 from atlas.cases.definitions import definition_of
+from atlas.cases.endings import GATEWAY, end_case, without_result
 from atlas.cases.store import (
     CaseStore,
-    add_outcome,
     claim_again,
     mark_reported,
     read_case,
     transition,
 )
 from atlas.cases.tables import cases
-from atlas.decide import send_back
 from atlas.errors import AnswerLost, ExecutionRefused
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
-from atlas.grounds.reopening import is_as_judged, judged_definitions, what_changed
+from atlas.grounds.present import tool_facts
+from atlas.grounds.reopening import is_as_judged, judged_definitions, send_back, what_changed
 from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
-from atlas.people.notices import Notifier
 from atlas.settings import Settings
 from atlas.upstreams import unknown_tool
 
@@ -78,8 +76,8 @@ class Judge(Protocol):
     def policy_sha256(self) -> str:
         """The digest of the policy in force."""
 
-    async def definition_sha256(self, tool_name: str) -> str | None:
-        """The digest of the tool's definition as it is now; None if there is no such tool."""
+    async def definition_sha256(self, case: Case) -> str | None:
+        """The digest of the definition of the case's tool as it is now; None if there is no such tool."""
 
     async def rule(self, call: ToolCall) -> Assessment:
         """What the policy in force says of the call, with its tool as it is now."""
@@ -94,7 +92,7 @@ class Executor:
         store: CaseStore,
         server: FastMCP,
         judge: Judge,
-        notifier: Notifier,
+        tell: Callable[[Case], None],
         settings: Settings,
         waiting: WaitingAgents,
         unknown: Callable[[str], Exception] = unknown_tool,
@@ -105,7 +103,7 @@ class Executor:
         self._judge = judge
         self._waiting = waiting
         self._unknown = unknown
-        self._notifier = notifier
+        self._tell = tell  # the reviewers, of what waits for them or is of unknown outcome
         self._review_timeout = settings.atlas_review_timeout
         self._seconds = settings.atlas_execute_seconds
         self._running: dict[str, asyncio.Task[Case]] = {}
@@ -174,7 +172,7 @@ class Executor:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""
         before = await self._store.read_call(case_id)
         call = before.call
-        present, ruled = await self._judge.definition_sha256(call.tool_name), None
+        present, ruled = await self._judge.definition_sha256(before), None
 
         def claim(connection: Connection) -> Case:
             case = read_case(connection, case_id)
@@ -195,7 +193,7 @@ class Executor:
             ruled = await self._judge.rule(call)
             case = await self._store.change(case_id, claim)
         if case.status is Status.PENDING_REVIEW and case.round_number > before.round_number:
-            self._notifier.review_requested(case)
+            self._tell(case)
         self._tell_if_unknown(case)
         return case
 
@@ -255,17 +253,15 @@ class Executor:
         detail = {"is_error": outcome.is_error, "result_sha256": digest_of_result(outcome)}
 
         def record(connection: Connection) -> Case:
-            case = read_case(connection, case_id)
-            case = add_outcome(connection, case, outcome)
-            ledger.append(
+            return end_case(
                 connection,
-                case_id,
+                read_case(connection, case_id),
+                Status.EXECUTED,
                 ledger.Action.EXECUTED,
-                actor="gateway",
                 detail=detail,
+                outcome=outcome,
                 at=outcome.finished_at,
             )
-            return transition(connection, case, Status.EXECUTED, reported_at=now())
 
         return await self._store.change(case_id, record)
 
@@ -280,23 +276,20 @@ class Executor:
 
     def _tell_if_unknown(self, case: Case) -> None:
         if case.status is Status.OUTCOME_UNKNOWN:
-            self._notifier.outcome_unknown(case)
+            self._tell(case)
 
 
 def _take(connection: Connection, case: Case, process_id: str, *, is_repeated: bool = False) -> Case:
+    detail: dict[str, Any] = {
+        "arguments_sha256": case.call.arguments_sha256,
+        "definition_sha256": case.definition_sha256,
+    }
     if is_repeated:
-        return _take_again(connection, case, process_id)
-    _append(connection, case, ledger.Action.EXECUTING, **_digests(case))
+        detail["repeated"] = True
+    ledger.append(connection, case.case_id, ledger.Action.EXECUTING, actor=GATEWAY, detail=detail)
+    if is_repeated:
+        return claim_again(connection, case, process_id)
     return transition(connection, case, Status.EXECUTING, claimed_by=process_id)
-
-
-def _take_again(connection: Connection, case: Case, process_id: str) -> Case:
-    _append(connection, case, ledger.Action.EXECUTING, **_digests(case), repeated=True)
-    return claim_again(connection, case, process_id)
-
-
-def _digests(case: Case) -> dict[str, str | None]:
-    return {"arguments_sha256": case.call.arguments_sha256, "definition_sha256": case.definition_sha256}
 
 
 def _refuse(connection: Connection, case: Case, reason: str) -> Case:
@@ -308,22 +301,23 @@ def _refuse(connection: Connection, case: Case, reason: str) -> Case:
         # The run of a case that was sent back is replayed through here, to where it waits again.
         return mark_reported(connection, case) if case.status is Status.REJECTED else case
     logger.error("An execution was refused: %s", case.case_id)
-    _append(connection, case, ledger.Action.EXECUTION_REFUSED, status=case.status.value, reason=reason)
+    action, detail = ledger.Action.EXECUTION_REFUSED, {"status": case.status.value, "reason": reason}
     if case.status is not Status.AUTHORIZED:
+        ledger.append(connection, case.case_id, action, actor=GATEWAY, detail=detail)
         return case
-    outcome = Outcome(result=None, detail=f"Reason: {reason}.", finished_at=now())
-    case = add_outcome(connection, case, outcome)
-    return transition(connection, case, Status.FAILED, reported_at=now())
+    outcome = without_result(f"Reason: {reason}.")
+    return end_case(connection, case, Status.FAILED, action, detail=detail, outcome=outcome)
 
 
 def _end_unknown(connection: Connection, case: Case, detail: str) -> Case:
-    case = add_outcome(connection, case, Outcome(result=None, detail=detail, finished_at=now()))
-    _append(connection, case, ledger.Action.OUTCOME_UNKNOWN, reason=detail)
-    return transition(connection, case, Status.OUTCOME_UNKNOWN, reported_at=now())
-
-
-def _append(connection: Connection, case: Case, action: ledger.Action, **detail: Any) -> None:
-    ledger.append(connection, case.case_id, action, actor="gateway", detail=detail)
+    return end_case(
+        connection,
+        case,
+        Status.OUTCOME_UNKNOWN,
+        ledger.Action.OUTCOME_UNKNOWN,
+        detail={"reason": detail},
+        outcome=without_result(detail),
+    )
 
 
 def digest_of_result(outcome: Outcome) -> str | None:

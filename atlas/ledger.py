@@ -178,7 +178,7 @@ def _verify(path: Path) -> int:
     except LedgerBroken as error:
         sys.stdout.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{count} entries, each as it was written and in its place.\n")
+    sys.stdout.write(f"OK: {count} entries verified.\n")
     return 0
 
 

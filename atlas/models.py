@@ -52,6 +52,31 @@ class Status(str, Enum):
         """Whether nothing can follow."""
         return self not in TRANSITIONS
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether neither the score nor a person has decided yet."""
+        return self in (Status.QUEUED, Status.PENDING_REVIEW)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the call has its score and has not ended."""
+        return self in (Status.PENDING_REVIEW, Status.AUTHORIZED, Status.EXECUTING)
+
+    @property
+    def is_not_begun(self) -> bool:
+        """Whether a person can still stop the call."""
+        return self.is_undecided or self is Status.AUTHORIZED
+
+    @property
+    def may_have_run(self) -> bool:
+        """Whether the tool was called, or may have been."""
+        return self in (Status.EXECUTED, Status.OUTCOME_UNKNOWN)
+
+    @property
+    def is_up_to_the_workflow(self) -> bool:
+        """Whether the workflow has to act next, or has to hear of a rejection."""
+        return self in (Status.QUEUED, Status.AUTHORIZED, Status.EXECUTING, Status.REJECTED)
+
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset(

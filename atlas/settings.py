@@ -62,43 +62,132 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
-    atlas_host: str = "127.0.0.1"
-    atlas_port: int = Field(default=8000, ge=0, le=65535)
-    atlas_data_dir: Path = Path("data")
-    atlas_allowed_hosts: str = ""
+    atlas_host: str = Field(
+        default="127.0.0.1",
+        description="The address it listens on. Another address than loopback needs both keys.",
+    )
+    atlas_port: int = Field(default=8000, ge=0, le=65535, description="The port it listens on.")
+    atlas_data_dir: Path = Field(
+        default=Path("data"), description="The directory of cases, ledger and embedded engine."
+    )
+    atlas_allowed_hosts: str = Field(
+        default="",
+        description="Host names, with commas between, under which clients reach it behind a proxy.",
+    )
 
-    atlas_agent_key: SecretStr | None = None
-    atlas_reviewer_key: SecretStr | None = None
+    atlas_agent_key: SecretStr | None = Field(
+        default=None,
+        description="The bearer key of agents: one key, or `name:key` pairs with commas between. "
+        "A key has at least 16 characters. Without keys: open mode.",
+    )
+    atlas_reviewer_key: SecretStr | None = Field(
+        default=None,
+        description="The bearer key of reviewers: one key, or `name:key` pairs with commas between. "
+        "It is never equal to an agent's key.",
+    )
 
-    atlas_mcp_config: Path | None = None
+    atlas_mcp_config: Path | None = Field(
+        default=None,
+        description="The file of the servers behind the gateway, in the `mcpServers` format. "
+        "Without one, agents see the built-in tools alone.",
+    )
 
-    atlas_policy: Path = Path(__file__).parent / "policy.toml"
-    atlas_risk_threshold: int = Field(default=70, ge=1, le=100)
-    atlas_assess_seconds: float = Field(default=30, gt=0, allow_inf_nan=False)
-    # Together below 3 seconds: some clients give up after 5.
-    atlas_grace_seconds: float = Field(default=2, ge=0, le=50)
-    atlas_review_grace_seconds: float = Field(default=0.5, ge=0, le=25)
-    atlas_review_timeout: Duration = timedelta(hours=24)
-    atlas_execute_seconds: float = Field(default=300, gt=0, allow_inf_nan=False)
-    atlas_notify_url: HttpUrl | None = None
+    atlas_policy: Path = Field(
+        default=Path(__file__).parent / "policy.toml",
+        description="The policy file. Without one, the shipped `atlas/policy.toml`.",
+    )
+    atlas_risk_threshold: int = Field(
+        default=70, ge=1, le=100, description="From this score (1 to 100) on, a person decides."
+    )
+    atlas_assess_seconds: float = Field(
+        default=30,
+        gt=0,
+        allow_inf_nan=False,
+        description="How many seconds a model may take. After that a person decides.",
+    )
+    atlas_grace_seconds: float = Field(
+        default=2,
+        ge=0,
+        le=50,
+        description="How many seconds an agent's call is held for its outcome. After that the agent gets a "
+        "reference. Some clients give up after 5 seconds: by default this and the next setting together stay "
+        "below 3.",
+    )
+    atlas_review_grace_seconds: float = Field(
+        default=0.5,
+        ge=0,
+        le=25,
+        description="How many seconds more (at most 25) a call is held when a person has to decide.",
+    )
+    atlas_review_timeout: Duration = Field(
+        default=timedelta(hours=24),
+        description="How long a person may take, as `90s`, `30m`, `24h` or `3d`. "
+        "After that the call is refused.",
+    )
+    atlas_execute_seconds: float = Field(
+        default=300,
+        gt=0,
+        allow_inf_nan=False,
+        description="How many seconds a tool may take. After that its outcome counts as unknown.",
+    )
+    atlas_notify_url: HttpUrl | None = Field(
+        default=None, description="A URL that gets a POST for every call that waits for a person."
+    )
 
-    inngest_event_key: SecretStr | None = None
-    inngest_signing_key: SecretStr | None = None
-    inngest_signing_key_fallback: SecretStr | None = None
-    inngest_dev: str | None = None
-    inngest_base_url: str | None = None
-    inngest_serve_origin: str | None = None
-    atlas_engine_retention: Duration = timedelta(days=30)
+    inngest_event_key: SecretStr | None = Field(
+        default=None, description="The key with which events are sent to Inngest."
+    )
+    inngest_signing_key: SecretStr | None = Field(
+        default=None, description="The key with which Inngest and the gateway sign their requests."
+    )
+    inngest_signing_key_fallback: SecretStr | None = Field(
+        default=None, description="The signing key before a rotation."
+    )
+    inngest_dev: str | None = Field(
+        default=None,
+        description="`1`, or the URL of an Inngest Dev Server. Nothing is signed: for development only.",
+    )
+    inngest_base_url: str | None = Field(
+        default=None, description="A self-hosted Inngest server. With keys and without this: Inngest Cloud."
+    )
+    inngest_serve_origin: str | None = Field(
+        default=None,
+        description="The URL under which the Inngest server reaches this gateway. "
+        "Without it, the URL that start-up prints.",
+    )
+    atlas_engine_retention: Duration = Field(
+        default=timedelta(days=30),
+        description="How long the embedded engine keeps what has ended, as `90s`, `30m`, `24h` or `3d`. "
+        "Cases and ledger are kept for ever.",
+    )
 
-    atlas_assessor: AssessorKind = AssessorKind.AUTO
-    modal_function_name: str = "nislam-mics/ATLAS-NIST-Measure"
-    modal_token_id: SecretStr | None = None
-    modal_token_secret: SecretStr | None = None
-    modal_environment: str | None = None
-    openai_api_key: SecretStr | None = None
-    openai_base_url: str | None = None
-    openai_model: str | None = None
-    ollama_host: str | None = None
+    atlas_assessor: AssessorKind = Field(
+        default=AssessorKind.AUTO,
+        description="The model that judges beside the policy: `auto`, `modal`, `openai`, or `policy` "
+        "for none.",
+    )
+    modal_function_name: str = Field(
+        default="nislam-mics/ATLAS-NIST-Measure",
+        description="The Modal function: app/function, app/Class.method, or either behind environment/.",
+    )
+    modal_token_id: SecretStr | None = Field(default=None, description="The token of the Modal workspace.")
+    modal_token_secret: SecretStr | None = Field(default=None, description="The secret of that token.")
+    modal_environment: str | None = Field(
+        default=None,
+        description="The environment in the Modal workspace. Without one, the workspace's default.",
+    )
+    openai_api_key: SecretStr | None = Field(
+        default=None, description="The key of OpenAI, or of a server that speaks its chat completions."
+    )
+    openai_base_url: str | None = Field(
+        default=None, description="The URL of that server. Without one, `https://api.openai.com/v1`."
+    )
+    openai_model: str | None = Field(
+        default=None, description="The model. Without one, `gpt-6-luna`, or `llama3.2` at Ollama."
+    )
+    ollama_host: str | None = Field(
+        default=None, description="The URL of Ollama, for example `http://127.0.0.1:11434`."
+    )
 
     @classmethod
     def read(cls, **fixed: Any) -> "Settings":
@@ -173,7 +262,7 @@ class Settings(BaseSettings):
         if (self.atlas_agent_key is None) != (self.atlas_reviewer_key is None):
             raise ValueError(
                 "ATLAS_AGENT_KEY and ATLAS_REVIEWER_KEY belong together: with one of them alone, "
-                "whoever has no key could act as the other"
+                "a program without a key could act as the other"
             )
         if self.is_open and not is_loopback(self.atlas_host):
             raise ValueError(
@@ -194,7 +283,7 @@ class Settings(BaseSettings):
             raise ValueError("ATLAS_REVIEWER_KEY holds a name with control or invisible characters")
         if len({_as_seen(name) for name in self.reviewers}) != len(self.reviewers):
             raise ValueError(
-                "ATLAS_REVIEWER_KEY holds two names that look alike: nobody could tell who decided"
+                "ATLAS_REVIEWER_KEY holds two names that look alike: the record could not show who decided"
             )
         if set(self.reviewer_keys) & set(self.agent_keys):
             raise ValueError(
@@ -237,8 +326,8 @@ class Settings(BaseSettings):
             return self
         if self.inngest_signing_key is None:
             raise ValueError(
-                "Inngest is configured without INNGEST_SIGNING_KEY: anybody could then run the workflow; "
-                "set the signing key, or INNGEST_DEV=1 for a Dev Server on this machine"
+                "Inngest is configured without INNGEST_SIGNING_KEY: every program could then run the "
+                "workflow; set the signing key, or INNGEST_DEV=1 for a Dev Server on this machine"
             )
         if self.inngest_event_key is None:
             raise ValueError("Inngest is configured without INNGEST_EVENT_KEY: no event could be sent")

@@ -14,12 +14,12 @@ from store import open_store, settings_of_test
 
 from atlas import ledger
 from atlas.admit import INTENT, USER_REQUEST, Admission
+from atlas.agents.get_outcome import add_get_outcome
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.definitions import definition_of
 from atlas.cases.store import CaseStore
 from atlas.cases.tables import cases
 from atlas.models import Case
-from atlas.report import add_get_outcome
 from atlas.welfare import WelfareOffice, add_welfare_tools
 
 

@@ -17,8 +17,7 @@ from models_that_say import FAILURES, GOOD, Says, SaysLater
 from store import approval, open_case, open_store, tool_call
 
 from atlas import ledger
-from atlas.assess import tool_facts
-from atlas.grounds.present import NOT_THERE
+from atlas.grounds.present import NOT_THERE, tool_facts
 from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
 from atlas.settings import Settings
 
@@ -397,7 +396,7 @@ async def test_a_tool_that_cannot_be_looked_up_is_not_there(tmp_path: Path) -> N
 
     async with open_store(tmp_path) as store:
         assessments = assessments_of(store, tmp_path, server=Broken("broken"))
-        assert await assessments.definition_sha256("check_status") is None
+        assert await assessments.definition_sha256(await open_case(store)) is None
         ruled = await assessments.rule(tool_call("check_status"))
         assert ruled.definition_sha256 == NO_TOOL and ruled.needs_person
 

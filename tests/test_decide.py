@@ -9,8 +9,9 @@ from sqlalchemy.engine import Connection
 from store import approval, assessment_of, decisions, open_case, open_store, rejection, tool_call
 
 from atlas import ledger
+from atlas.cases.reviews import request_review
 from atlas.cases.store import CaseStore, add_assessment, read_case, transition
-from atlas.decide import Vote, decide_after_wait, decide_by_score, request_review
+from atlas.decide import decide_after_wait, decide_by_score
 from atlas.errors import (
     CaseFinished,
     CaseNotFound,
@@ -20,6 +21,7 @@ from atlas.errors import (
     TransitionRefused,
 )
 from atlas.models import Case, Status, Verdict
+from atlas.people.votes import Vote
 
 DAY = timedelta(days=1)
 

@@ -49,7 +49,7 @@ class Workshop:
             store=store,
             server=self.server,
             judge=self,
-            notifier=Notifier(settings),
+            tell=Notifier(settings).tell,
             settings=settings,
             waiting=WaitingAgents(),
         )
@@ -64,7 +64,7 @@ class Workshop:
         """Its digest."""
         return "0" * 64
 
-    async def definition_sha256(self, tool_name: str) -> str | None:
+    async def definition_sha256(self, case: Case) -> str | None:
         """As the test says."""
         return self.definition
 

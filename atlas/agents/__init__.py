@@ -1,4 +1,4 @@
-"""The edge for agents: the MCP server, its transports, held calls, and every way an outcome reaches them.
+"""The edge for agents: who they are, the MCP server, held calls, and every way an outcome reaches them.
 
-What is decided about a call does not live here; the stages of the path do that.
+No decision about a call is made here: the stages of the path do that.
 """

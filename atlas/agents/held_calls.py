@@ -7,6 +7,7 @@ error.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import Context, copy_context
@@ -26,8 +27,10 @@ from opentelemetry.context import Context as TraceContext
 from opentelemetry.context import attach
 
 from atlas.agents.keys import current_principal
+from atlas.grounds.present import Present
 from atlas.models import Case, ToolCall
 
+FRESH_SECONDS = 1.0  # for which a look at a tool is handed along; the last look before the call is its own
 NOTIFY_SECONDS = 2.0  # an agent that reads nothing for so long gets no further notifications
 STATELESS_VERSION = "2026-07-28"  # what a tool sees of an agent that is not there: nobody can be asked
 TRACE = frozenset({"traceparent", "tracestate", "baggage"})  # in the `_meta` of a request (SEP-414)
@@ -76,10 +79,22 @@ class WaitingAgents:
 
     def __init__(self) -> None:
         self._requests: dict[str, list[Context]] = {}
+        self._seen: dict[str, tuple[Present, float]] = {}
+
+    def handed(self, case: Case) -> Present | None:
+        """The tool of a call that was admitted a moment ago, as the admission saw it; else None."""
+        present, seen_at = self._seen.get(case.case_id, (None, 0.0))
+        is_fresh = time.monotonic() - seen_at < FRESH_SECONDS and case.round_number == 1
+        return present if is_fresh else None
 
     @contextmanager
-    def hold(self, case: Case) -> Iterator[None]:
-        """Let the call be executed in the context of the request that is being served."""
+    def hold(self, case: Case, present: Present | None = None) -> Iterator[None]:
+        """Let the call be executed in the context of the request that is being served.
+
+        Of a new call `present` is its tool, which those who judge it at once need not look up again.
+        """
+        if present is not None:
+            self._seen[case.case_id] = (present, time.monotonic())
         request, session = copy_context(), _forgiving_session()
         if session is not None:
             request.run(_bind, session=session, params=None)
@@ -88,6 +103,8 @@ class WaitingAgents:
         try:
             yield
         finally:
+            if present is not None:
+                self._seen.pop(case.case_id, None)
             requests.remove(request)
             if not requests:
                 del self._requests[case.case_id]

@@ -13,10 +13,10 @@ from mcp.types import ListResourcesRequest, ReadResourceRequestParams
 
 from atlas.agents.answers import facts_of
 from atlas.agents.keys import current_principal
+from atlas.agents.receipt import hand_over, own_case
 from atlas.cases.store import CaseStore
 from atlas.cases.tables import cases
 from atlas.models import Case
-from atlas.report import hand_over, own_case
 
 PREFIX = "atlas://cases/"
 MOST_LISTED = 100

@@ -29,10 +29,10 @@ from mcp.types import (
 from mcp_types import INVALID_PARAMS, INVALID_REQUEST
 
 from atlas.agents.keys import current_principal
+from atlas.agents.receipt import own_case
 from atlas.agents.resources import PREFIX, uri_of
 from atlas.cases.store import CaseStore
 from atlas.models import Case, Status
-from atlas.report import own_case
 
 MOST_SUBSCRIPTIONS = 1000  # of one connection
 MOST_STREAMS = 100  # of one agent

@@ -19,15 +19,15 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.agents.answers import answer, ending_text, progress_text
-from atlas.cases.store import CaseStore, mark_collected, read_case, transition
-from atlas.instants import instant_text, now
+from atlas.agents.receipt import hand_over, own_case
+from atlas.cases.endings import end_case
+from atlas.cases.store import CaseStore, mark_collected, read_case
+from atlas.instants import instant_text
 from atlas.models import Case, Status
-from atlas.report import hand_over, own_case
 
 TASKS = "io.modelcontextprotocol/tasks"
 VERSIONS = frozenset({"2026-07-28"})
 POLL_MILLISECONDS = 2000
-WITHDRAWABLE = (Status.QUEUED, Status.PENDING_REVIEW)
 
 
 class TaskParams(RequestParams):
@@ -148,10 +148,12 @@ async def withdraw(store: CaseStore, case: Case) -> Case:
 
     def take_back(connection: Connection) -> Case:
         found = read_case(connection, case.case_id)
-        if found.status not in WITHDRAWABLE:
+        if not found.status.is_undecided:
             return found
         actor, detail = found.call.principal, {"arguments_sha256": found.call.arguments_sha256}
-        ledger.append(connection, found.case_id, ledger.Action.WITHDRAWN, actor=actor, detail=detail)
-        return mark_collected(connection, transition(connection, found, Status.WITHDRAWN, reported_at=now()))
+        ended = end_case(
+            connection, found, Status.WITHDRAWN, ledger.Action.WITHDRAWN, actor=actor, detail=detail
+        )
+        return mark_collected(connection, ended)
 
     return await store.change(case.case_id, take_back)

@@ -6,8 +6,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 from fastmcp import FastMCP
 from fastmcp.server.http import create_sse_app
+from starlette.middleware import Middleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from atlas.agents.sessions.questions import number_apart
+from atlas.agents.sessions.store import SessionStore
+from atlas.agents.sessions.taking_up import TakingUp
 
 PREFIX = "/mcp"
 
@@ -26,13 +31,17 @@ class AddSlash:
         await self._app(slashed, receive, send)
 
 
-def add_transports(app: FastAPI, server: FastMCP) -> Callable[[], AbstractAsyncContextManager[None]]:
+def add_transports(
+    app: FastAPI, server: FastMCP, sessions: SessionStore
+) -> Callable[[], AbstractAsyncContextManager[None]]:
     """Add the MCP routes; returns the lifespan that has to run while they are served.
 
     Routes and not a mount: only so do root_path, both slashes and both transports come out right.
     """
     sse = create_sse_app(server, f"{PREFIX}/messages/", f"{PREFIX}/sse", auth=server.auth)
-    http = server.http_app(path=PREFIX, transport="http")
+    taking_up = Middleware(TakingUp, store=sessions, is_open=server.auth is None)
+    http = server.http_app(path=PREFIX, transport="http", middleware=[taking_up])
+    server._mcp_server.middleware.append(number_apart)
     app.router.routes.extend(
         [
             Route(PREFIX, endpoint=http),

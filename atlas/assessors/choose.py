@@ -1,12 +1,23 @@
 """Chooses, in one place, what judges calls beside the policy."""
 
 from atlas.assessors import Assessor
+from atlas.assessors.guard import Guard
+from atlas.assessors.policy import PolicyInForce
 from atlas.errors import AssessorInvalid
 from atlas.settings import AssessorKind, Settings
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-6-luna"
 OLLAMA_MODEL = "llama3.2"
+
+
+def build_judges(settings: Settings) -> tuple[PolicyInForce, Guard | None]:
+    """The policy, which rules on every call, and the model that is asked as well, if one is configured."""
+    assessor = build_assessor(settings)
+    policy = PolicyInForce(
+        settings.atlas_policy, threshold=settings.atlas_risk_threshold, reviewers=settings.reviewers
+    )
+    return policy, Guard(assessor, seconds=settings.atlas_assess_seconds) if assessor else None
 
 
 def build_assessor(settings: Settings) -> Assessor | None:

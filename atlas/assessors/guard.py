@@ -60,7 +60,7 @@ class Guard:
         if not self._failures:
             return None
         rest = " It is left alone for a minute; meanwhile a person decides." if self.is_resting else ""
-        return f"It failed {self._failures} times in a row, at last so: {self._last_failure}{rest}"
+        return f"It failed {self._failures} times in a row; last error: {self._last_failure}{rest}"
 
     async def judge(self, question: Question) -> Answer:
         """The answer to a question, within the deadline."""

@@ -1,1 +1,1 @@
-"""What is kept of a call: its tables, its rounds, the definition of its tool, and the checked changes."""
+"""What is kept of a call: its tables, its rounds, the definition of its tool, and its checked changes."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from atlas.models import Case
+from atlas.models import Case, Status
 
 POLL_SECONDS = 1.0  # a change made by another process is seen after this long
 
@@ -54,3 +54,13 @@ class Watch:
             alarm.cancel()
         if not self._is_told:
             self.case = await self._read(self.case.case_id)
+
+
+def is_final(case: Case) -> bool:
+    """Whether a case has ended."""
+    return case.status.is_final
+
+
+def is_settled(case: Case) -> bool:
+    """Whether an agent's waiting call is answered now: there is an ending, or a person must decide."""
+    return case.status.is_final or case.status is Status.PENDING_REVIEW

@@ -1,1 +1,4 @@
-"""Where it is kept: the file, its one writer, its migrations. What is kept, the rooms that keep it know."""
+"""Where it is kept: the file, its one writer and its migrations.
+
+The rooms that keep something describe their own tables.
+"""

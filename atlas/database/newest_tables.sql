@@ -110,6 +110,21 @@ CREATE TRIGGER tool_definitions_no_update BEFORE UPDATE ON tool_definitions BEGI
 
 CREATE TRIGGER tool_definitions_no_delete BEFORE DELETE ON tool_definitions BEGIN SELECT RAISE(ABORT, 'the table tool_definitions is append-only'); END;
 
-INSERT INTO alembic_version VALUES ('0005');
+CREATE TABLE sessions (
+	session_sha256 VARCHAR(64) NOT NULL, 
+	principal VARCHAR(200) NOT NULL, 
+	protocol_version VARCHAR(20) NOT NULL, 
+	client_info TEXT NOT NULL, 
+	capabilities TEXT NOT NULL, 
+	opened_at VARCHAR(27) NOT NULL, 
+	last_seen_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_sessions PRIMARY KEY (session_sha256)
+);
+
+CREATE INDEX ix_sessions_of_agent ON sessions (principal, last_seen_at);
+
+CREATE INDEX ix_sessions_last_seen_at ON sessions (last_seen_at);
+
+INSERT INTO alembic_version VALUES ('0006');
 
 COMMIT;

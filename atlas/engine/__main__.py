@@ -66,7 +66,7 @@ def _parse_retention(text: str) -> datetime.timedelta:
     except ValueError as error:
         raise EngineError(f"--retention: {error}, such as 90s, 12h or 30d.") from error
     if not milliseconds:
-        raise EngineError("--retention must be longer than nothing.")
+        raise EngineError("--retention must be greater than 0.")
     return datetime.timedelta(milliseconds=milliseconds)
 
 

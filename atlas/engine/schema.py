@@ -169,4 +169,4 @@ def _last_commit(reader: sqlite3.Connection) -> int:
 
 
 def _remedy(path: pathlib.Path) -> str:
-    return f"Put its files back from where they were, or move {path.name}* away to begin anew."
+    return f"Put its files back from where they were, or move {path.name}* away to begin with an empty one."

@@ -84,7 +84,9 @@ class Store:
         is_ours = isinstance(error, sqlite3.Error | StoreFailed)
         if self.damage is None and is_ours and is_damage(str(error)):
             self.damage = f"{self._path} is damaged: {error}"
-            logger.error("%s. Stop, and move %s* away to begin anew.", self.damage, self._path.name)
+            logger.error(
+                "%s. Stop, and move %s* away to begin with an empty one.", self.damage, self._path.name
+            )
 
     def _serve(self, opened: "asyncio.Future[None]") -> None:
         try:

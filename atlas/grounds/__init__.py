@@ -1,1 +1,1 @@
-"""Whether a judgement still holds: what was approved, by whom, and whether tool and policy are the same."""
+"""Whether a judgement still holds: who approved what, and whether tool and policy are the same."""

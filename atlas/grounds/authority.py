@@ -28,7 +28,7 @@ def check_grounds(case: Case) -> None:
     elif case.assessment is not None and not case.assessment.needs_person:
         approved = case.assessment.arguments_sha256
     else:
-        raise ExecutionRefused(case_id=case.case_id, reason="nobody approved it")
+        raise ExecutionRefused(case_id=case.case_id, reason="no one approved it")
     if (
         not approved
         == case.call.arguments_sha256

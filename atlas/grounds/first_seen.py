@@ -33,7 +33,10 @@ async def vouched(ruling: Ruling, tool: ToolFacts, database: Database, *, thresh
         return differences(read_definition(connection, first), read_definition(connection, present))
 
     what = await database.read(compare)
-    reason = f"The tool {tool.name} has changed since the policy did, which does not know it so: {what}."
+    reason = (
+        f"The tool {tool.name} changed after the policy file was last edited: {what}. "
+        "A person must approve it until the policy is updated."
+    )
     return _for_a_person(ruling, reason, threshold)
 
 

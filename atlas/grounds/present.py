@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from fastmcp import FastMCP
 from fastmcp.tools import Tool
 
 from atlas.assessors import ToolFacts
@@ -52,3 +53,8 @@ def facts_of(present: Present, tool_name: str) -> ToolFacts:
         is_open_world=hints.open_world_hint if hints else None,
         tags=tuple(sorted(tool.tags)),
     )
+
+
+async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:
+    """What a tool of a server says of itself; a tool that is not there says nothing."""
+    return facts_of(as_it_is(await server.get_tool(tool_name)), tool_name)

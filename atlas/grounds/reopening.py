@@ -9,12 +9,18 @@ from datetime import timedelta
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.assess import record_assessment
 from atlas.cases.definitions import differences, read_definition
+from atlas.cases.judgements import record_assessment
+from atlas.cases.reviews import deny, request_review
 from atlas.cases.rounds import next_round
 from atlas.cases.store import read_approvals
 from atlas.instants import now
-from atlas.models import NO_TOOL, Assessment, Case, Ruling
+from atlas.models import (
+    NO_TOOL,
+    Assessment,
+    Case,
+    Ruling,
+)
 
 
 def what_changed(connection: Connection, case: Case, ruled: Assessment) -> str | None:
@@ -151,3 +157,13 @@ def _told(ruling: Ruling) -> dict[str, str]:
         "classification": ruling.classification,
         "legal basis": ruling.legal_basis or "none",
     }
+
+
+def send_back(
+    connection: Connection, case: Case, ruled: Assessment, timeout: timedelta, *, reason: str
+) -> Case:
+    """Have a case judged anew that has changed, and put it before a person, or end it if it is denied now."""
+    case = reopen(connection, case, ruled, reason=reason)
+    if ruled.is_denied:
+        return deny(connection, case, ruled)
+    return request_review(connection, case, timeout, reason=reason)

@@ -1,1 +1,1 @@
-"""What operators see and do: health, start-up text, serving."""
+"""What operators see and do: health, errors, start-up text, serving."""

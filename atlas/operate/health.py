@@ -13,10 +13,10 @@ from atlas.assessors.policy import PolicyInForce
 from atlas.database.sqlite import Database
 from atlas.settings import Settings
 from atlas.upstreams import Upstreams
-from atlas.workflow.courier import Courier
-from atlas.workflow.server import SERVE_PATH, InngestServer
+from atlas.workflow.edge import WorkflowEdge
+from atlas.workflow.server import SERVE_PATH
 
-OPEN_MODE = "OPEN MODE: no keys are set; anybody on this machine can call tools and approve calls"
+OPEN_MODE = "OPEN MODE: no keys are set; every program on this machine can call tools and approve calls"
 
 
 def add_index(app: FastAPI, settings: Settings) -> None:
@@ -39,8 +39,7 @@ def add_health(
     app: FastAPI,
     *,
     database: Database,
-    server: InngestServer,
-    courier: Courier,
+    workflow: WorkflowEdge,
     policy: PolicyInForce,
     model: Guard | None,
     upstreams: Upstreams,
@@ -56,7 +55,7 @@ def add_health(
     async def readyz() -> JSONResponse:
         """Each part that was chosen, and whether it answers; 503 where one does not."""
         parts = {
-            "engine": _part(server.name, server.health() or courier.problem),
+            "engine": _part(workflow.name, workflow.problem),
             "assessor": _assessor_part(policy, model),
             "policy": _policy_part(policy),
             "database": _part("sqlite", await database.check()),
@@ -88,7 +87,7 @@ def _assessor_part(policy: PolicyInForce, model: Guard | None) -> dict[str, Any]
 def banner(
     settings: Settings,
     *,
-    server: InngestServer,
+    workflow: WorkflowEdge,
     policy: PolicyInForce,
     model: Guard | None,
     upstreams: Upstreams,
@@ -100,7 +99,7 @@ def banner(
         lines = [
             f"ATLAS Governance Gateway {__version__}",
             f"  MCP        {url}{PREFIX}/sse (SSE) and {url}{PREFIX} (streamable HTTP)",
-            f"  engine     {server.name}",
+            f"  engine     {workflow.name}",
             f"  policy     {policy.name}, a person decides from {settings.atlas_risk_threshold}",
             f"  assessor   {model.assessor.name if model else 'the policy alone'}",
             f"  database   {settings.atlas_data_dir / 'atlas.db'}",

@@ -5,12 +5,13 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
 
+from atlas.errors import AtlasError
 from atlas.settings import Settings
 
 OWN_ERROR = re.compile(r"^[ |]*atlas[.\w]*: (.+)$", re.MULTILINE)  # as a traceback ends, alone or in a group
@@ -37,6 +38,15 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
         uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def or_a_sentence() -> Iterator[None]:
+    """Leave the process with the sentence of an error of ours, and no traceback."""
+    try:
+        yield
+    except AtlasError as error:
+        raise SystemExit(str(error)) from None
 
 
 def in_one_sentence(record: logging.LogRecord) -> bool:

@@ -1,1 +1,1 @@
-"""The edge for people: how a reviewer is told, who a reviewer is, and how a decision comes in."""
+"""The edge for people: who a reviewer is, how they are told of a call, and how a decision comes in."""

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from atlas.instants import instant_text
-from atlas.models import Case, plain_text
+from atlas.models import Case, Status, plain_text
 from atlas.settings import Settings
 
 ATTEMPTS = 3
@@ -23,8 +23,14 @@ class Notifier:
         self._url = str(settings.atlas_notify_url) if settings.atlas_notify_url else None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def review_requested(self, case: Case) -> None:
-        """A person has to decide on the case."""
+    def tell(self, case: Case) -> None:
+        """Tell of a case that waits for a decision, or whose outcome a person has to find out."""
+        if case.status is Status.PENDING_REVIEW:
+            self._tell_of_review(case)
+        elif case.status is Status.OUTCOME_UNKNOWN:
+            self._tell_of_unknown_outcome(case)
+
+    def _tell_of_review(self, case: Case) -> None:
         logger.warning(
             "A call waits for a person: %s %s by %s, risk score %s (%s)%s%s",
             case.case_id,
@@ -37,8 +43,7 @@ class Notifier:
         )
         self._post("review_requested", case)
 
-    def outcome_unknown(self, case: Case) -> None:
-        """The case was begun and may or may not have happened: somebody has to look."""
+    def _tell_of_unknown_outcome(self, case: Case) -> None:
         logger.error("The outcome of a call is unknown: %s %s", case.case_id, case.call.tool_name)
         self._post("outcome_unknown", case)
 
@@ -71,7 +76,7 @@ def _judged_anew(case: Case) -> str:
     if case.round_number == 1:
         return ""
     reason = case.assessment.reopened_because if case.assessment else None
-    return f"; round {case.round_number}, judged anew: {reason}"
+    return f"; round {case.round_number}, judged again: {reason}"
 
 
 def _message(kind: str, case: Case) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """The edge for people: POST /webhook/approval, and the one shape in which errors are told over HTTP."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Depends, FastAPI, Request
 from pydantic import AfterValidator, Field
 
-from atlas.decide import Decisions, Vote
 from atlas.errors import (
     NotPermitted,
 )
 from atlas.models import Case, Frozen, Verdict, plain_text
+from atlas.people.votes import Vote
 
 
 def visible(name: str) -> str:
@@ -18,6 +18,16 @@ def visible(name: str) -> str:
     if plain_text(name) != name or name != name.strip():
         raise ValueError("a name has no control or invisible characters and no blanks around it")
     return name
+
+
+class Decides(Protocol):
+    """What takes the decisions of people."""
+
+    async def record(self, case_id: str, vote: Vote) -> Case:
+        """Record a decision, or one of the approvals that together are one."""
+
+    async def approvals_of(self, case: Case) -> int:
+        """How many reviewers have approved a case so far."""
 
 
 class DecisionRequest(Frozen):
@@ -54,7 +64,7 @@ def add_webhook(
     app: FastAPI,
     *,
     gate: Callable[[Request], Awaitable[str | None]],
-    decisions: Decisions,
+    decisions: Decides,
     announce: Callable[[Case], None],
 ) -> None:
     """Serve the human decision."""

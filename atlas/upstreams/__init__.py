@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
 
+from atlas.settings import Settings, variables
 from atlas.upstreams.audience import Audience
-from atlas.upstreams.config import GRACE_SECONDS, UpstreamConfig
+from atlas.upstreams.config import GRACE_SECONDS, UpstreamConfig, read_upstreams
 
 if TYPE_CHECKING:
     from atlas.upstreams.upstream import Upstream
@@ -54,6 +55,11 @@ class Upstreams:
         self._audience = Audience(lambda: [one.missing for one in self.all if one.missing])
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self.all = _each(configs, self._changed)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Upstreams":
+        """Those that the settings name; raises UpstreamsInvalid."""
+        return cls(read_upstreams(settings.atlas_mcp_config, variables()))
 
     def mount(self, server: FastMCP) -> None:
         """Offer on a server what they offer, and tell its agents when that changes."""

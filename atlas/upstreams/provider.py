@@ -196,7 +196,7 @@ def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
 
 def _template(upstream: Upstream, offered: mcp.ResourceTemplate) -> UpstreamTemplate:
     if _is_ours(offered.uri_template) or len(offered.uri_template) > LONGEST:
-        raise ValueError("A template that poses as the gateway's, or that nobody could read.")
+        raise ValueError("A template with an address of the gateway's own, or one that is too long.")
     return UpstreamTemplate(
         uri_template=offered.uri_template,
         mime_type=offered.mime_type or "text/plain",

@@ -97,7 +97,7 @@ class Watching:
                     else:
                         self._lists_changed()
         except MCPError as error:
-            logger.info("An upstream lets nobody listen: %s", error.error.code)
+            logger.info("An upstream refuses subscriptions: %s", error.error.code)
             if error.error.code == METHOD_NOT_FOUND:
                 await self._is_other.wait()  # it will not know it later either
         except SubscriptionLost as error:

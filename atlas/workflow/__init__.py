@@ -1,4 +1,4 @@
 """The edge to Inngest: which server runs the workflow, its client, and what it is told.
 
-The story itself is workflows.py.
+The durable story itself is workflows.py.
 """

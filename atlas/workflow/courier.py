@@ -23,7 +23,7 @@ LATER_SECONDS = 30.0  # between the further attempts
 SILENCE_SECONDS = 120.0  # a run of which so long nothing shows may be lost: another one takes the case up
 OVERDUE_SECONDS = 5.0  # the same for a call that was judged anew, whose run may not wait for its new end
 BATCH = 200
-MOVING = [status.value for status in (Status.QUEUED, Status.AUTHORIZED, Status.EXECUTING, Status.REJECTED)]
+MOVING = [status.value for status in Status if status.is_up_to_the_workflow]
 
 logger = logging.getLogger(__name__)
 

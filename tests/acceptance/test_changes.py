@@ -68,7 +68,7 @@ class Office(GatewayProcess):
         return str(answer.json()["detail"])
 
     def round_of(self, case_id: str) -> int:
-        """The newest round of a case, as the README's listing shows it."""
+        """The newest round of a case, as the documentation's listing shows it."""
         with contextlib.closing(sqlite3.connect(self.data / "atlas.db")) as connection:
             row = connection.execute("SELECT round_number FROM cases WHERE case_id = ?", (case_id,))
             return int(row.fetchone()[0])
@@ -126,7 +126,7 @@ async def test_whoever_approves_a_call_whose_tool_has_changed_is_told_and_can_ap
     detail = await office.refused(case_id)
     assert f"The tool write_note has changed since this call was judged: {told}" in detail
     assert 'Say "round": 2 to approve it as it is now.' in detail
-    assert office.notes() == 0 and "round 2, judged anew: The tool write_note" in office.newest_log()
+    assert office.notes() == 0 and "round 2, judged again: The tool write_note" in office.newest_log()
     for key in (REVIEWER_KEY, OTHER_REVIEWER_KEY):  # on its way again, or by somebody with the old notice
         again = await office.decide(case_id, key=key)
         assert (again.status_code, again.json()["detail"]) == (409, detail)
@@ -306,7 +306,7 @@ async def test_what_was_approved_before_the_policy_changed_goes_back_and_under_a
         await office.decide(case_id)
     await office.ended()
     office.policy.write_text(PERSON + "review_timeout = '2h'\n")
-    await office.start(ATLAS_TEST_DIE="before atlas.decide _deny")
+    await office.start(ATLAS_TEST_DIE="before atlas.cases.reviews deny")
     await office.waits_anew(case_id)
     await office.govern(DENIED)
     with contextlib.suppress(httpx.TransportError):

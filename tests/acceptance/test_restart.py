@@ -60,10 +60,10 @@ def verify_ledger(gateway: GatewayProcess, case_id: str) -> list[str]:
 BEFORE_A_PERSON_DECIDES = [
     "before atlas.workflow.courier Courier.announce",  # recorded, and nobody was told
     "after atlas.workflow.courier Courier._deliver",  # Inngest has the event
-    "before atlas.assess Assessments.assess",  # the run has begun
+    "before atlas.path AssessAndDecide.assess",  # the run has begun
     "before atlas.assess Assessments._judge",
-    "after atlas.assess Assessments.assess",  # judged and put before a person, and the engine does not know
-    "before atlas.people.notices Notifier.review_requested",
+    "after atlas.path AssessAndDecide.assess",  # judged and put before a person, and the engine does not know
+    "before atlas.people.notices Notifier.tell",
 ]
 
 

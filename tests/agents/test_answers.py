@@ -10,9 +10,9 @@ from mcp.types import CallToolResult
 from store import tool_call
 
 from atlas.agents.answers import answer, outcome_answer, pending_text
+from atlas.agents.get_outcome import seconds_to_wait
 from atlas.instants import now
 from atlas.models import Assessment, Case, Decision, Outcome, Status, Verdict
-from atlas.report import seconds_to_wait
 
 CASE_ID = "evt_0123456789abcdef"
 WRAPPED = {"fastmcp": {"wrap_result": True}}

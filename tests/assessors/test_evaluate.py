@@ -1,4 +1,4 @@
-"""The figures: right with ties, honest where a set cannot give them, and the same as in the README."""
+"""The figures: right with ties, honest where a set cannot give them, and the same as in the documentation."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from atlas.assessors.evaluate.tables import markdown
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
-# In the README: a comment that says of which assessor the table is, and the table under it.
+# In the documentation: a comment that says of which assessor the table is, and the table under it.
 TABLES = re.compile(r"<!-- figures of (\w+) on tests/data -->\n+((?:\|.*\|\n)+)")
 
 
@@ -385,18 +385,19 @@ def test_a_picture_that_cannot_be_written_ends_the_command_with_a_sentence() -> 
     assert ended.returncode == 2 and "Traceback" not in ended.stderr and "nowhere" in ended.stderr
 
 
-def tables_of_the_readme() -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = TABLES.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+def tables_of_the_page() -> list[tuple[str, str]]:
+    page = ROOT / "docs" / "explanation" / "how-good-are-the-scores.md"
+    found: list[tuple[str, str]] = TABLES.findall(page.read_text(encoding="utf-8"))
     return found
 
 
-def test_the_readme_shows_the_figures_of_the_part_that_is_shipped() -> None:
+def test_the_page_shows_the_figures_of_the_part_that_is_shipped() -> None:
     """For the shipped default and for the general rules."""
-    assert dict(tables_of_the_readme()).keys() == {"general", "policy"}
+    assert dict(tables_of_the_page()).keys() == {"general", "policy"}
 
 
-@pytest.mark.parametrize(("assessor", "table"), tables_of_the_readme())
-def test_the_tables_of_the_readme_come_from_the_command(
+@pytest.mark.parametrize(("assessor", "table"), tables_of_the_page())
+def test_the_tables_of_the_page_come_from_the_command(
     assessor: str, table: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Digit by digit."""

@@ -36,7 +36,7 @@ async def test_after_five_failures_in_a_row_the_assessor_is_left_alone_for_a_min
         assert not guard.is_resting, count
         with pytest.raises(AssessorFailed):
             await guard.judge(QUESTION)
-    assert guard.is_resting and "5 times in a row, at last so: The assessor failed: Runtime" in str(
+    assert guard.is_resting and "5 times in a row; last error: The assessor failed: Runtime" in str(
         guard.problem
     )
     model.make = lambda: GOOD

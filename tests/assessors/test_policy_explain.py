@@ -134,16 +134,16 @@ VERDICTS = [
     (["check_status"], "Without a model: 5, so it is approved without a person (from 70 on)."),
     (["check_status"], "With a model: its score; a person decides from 70 on."),
     (["modify_welfare_record"], "Without a model: 95, so a person decides (from 70 on)."),
-    (["modify_welfare_record"], "With a model: at least 70, so a person decides whatever it says."),
+    (["modify_welfare_record"], "With a model: at least 70, so a person decides in every case."),
     (["modify_welfare_record", "--threshold", "80"], "With a model: its score, but at least 70; a person"),
     (
         ["request_extension", '{"days": 40}'],
-        "With a model: at least 70, so a person decides whatever it says.",
+        "With a model: at least 70, so a person decides in every case.",
     ),
     (["request_extension", '{"days": 7, "documents": ["D-1"]}'], "With a model: its score; a person decides"),
     (["request_payment_extension"], "With a model: its score; a person decides from 70 on."),
     (["request_payment_extension", '{"reason": "Ignore this"}'], "With a model: at least 70, so a person"),
-    (["unheard_of", "--read-only"], "With a model: at least 70, so a person decides whatever it says."),
+    (["unheard_of", "--read-only"], "With a model: at least 70, so a person decides in every case."),
 ]
 
 
@@ -353,6 +353,6 @@ def test_it_says_that_a_rule_was_written_for_another_definition(
     path.write_text(f'[[rule]]\ntool = "pay"\nscore = 5\ndefinition = "{pin}"')
     other = explained("pay", "--policy", str(path), "--definition", f"sha256:{'b' * 64}")
     assert f"without its score, and for a person: it was written for the definition {pin}" in other
-    assert "so a person decides whatever it says" in other
+    assert "so a person decides in every case" in other
     same = explained("pay", "--policy", str(path), "--definition", pin)
     assert f"Definition {pin}" in same and "Without a model: 5, so it is approved without a person" in same

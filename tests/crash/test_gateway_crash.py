@@ -30,8 +30,8 @@ score = 90
 MOMENTS = (
     "before atlas.workflow.courier Courier._deliver",
     "after atlas.workflow.courier Courier._deliver",
-    "before atlas.assess Assessments.assess",
-    "after atlas.assess Assessments.assess",
+    "before atlas.path AssessAndDecide.assess",
+    "after atlas.path AssessAndDecide.assess",
     "after atlas.decide Decisions.record",
     "before atlas.execute Executor._claim",
     "before atlas.execute Executor._call_tool",

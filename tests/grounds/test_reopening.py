@@ -1,4 +1,4 @@
-"""Cases that are judged anew: when, why, what is withdrawn, and what of an old case stays as it was."""
+"""Cases that are judged again: when, why, what is withdrawn, and what of an old case stays as it was."""
 
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from store import (
 
 from atlas import ledger
 from atlas.cases.store import CaseStore, add_decision, read_approvals, read_case
-from atlas.decide import Decisions, decide_after_wait, send_back
+from atlas.decide import Decisions, decide_after_wait
 from atlas.errors import CallChanged, CaseFinished, ReviewExpired
-from atlas.grounds.reopening import what_changed
+from atlas.grounds.reopening import send_back, what_changed
 from atlas.models import Assessment, Case, Ruling, Status, ToolCall
 
 
@@ -194,11 +194,10 @@ async def test_a_rejection_counts_although_the_case_is_judged_anew_at_that_momen
         case = await waiting(store)
 
         class Overtaken(CaseStore):
-            async def read(self, case_id: str) -> Case:
-                before = await super().read(case_id)
-                with pytest.raises(CallChanged):  # between the reading and the writing of the rejection
+            async def change(self, case_id: str, work: Any, **options: Any) -> Case:
+                with pytest.raises(CallChanged):  # before the rejection is written
                     await decisions_under(store, definition=REDEFINED).record(case_id, approval("sarah"))
-                return before
+                return await super().change(case_id, work, **options)
 
         votes = decisions_under(Overtaken(store.database), definition=REDEFINED)
         rejected = await votes.record(case.case_id, rejection("desk", "not so"))

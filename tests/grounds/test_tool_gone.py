@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from store import approval, open_case, open_store, settings_of_test, tool_call
 
 from atlas import ledger
-from atlas.admit import definition_to_judge
+from atlas.admit import present_to_judge
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.cases.store import CaseStore, insert_case
@@ -49,7 +49,7 @@ class Flapping:
             store=store,
             server=self.server,
             judge=self.assessments,
-            notifier=Notifier(settings),
+            tell=Notifier(settings).tell,
             settings=settings,
             waiting=WaitingAgents(),
         )
@@ -79,7 +79,7 @@ class Flapping:
         assert tool is not None
 
         def admit(connection: Connection) -> Case:
-            case, _ = insert_case(connection, call, definition_to_judge(tool))
+            case, _ = insert_case(connection, call, present_to_judge(tool).definition)
             detail = {"tool_name": call.tool_name, "arguments_sha256": call.arguments_sha256}
             ledger.append(
                 connection, case.case_id, ledger.Action.ADMITTED, actor=call.principal, detail=detail

@@ -45,7 +45,7 @@ async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
             again = next_round(case, definition_sha256=None)
             return transition(connection, add_assessment(connection, again, judged), Status.PENDING_REVIEW)
 
-        notifier.review_requested(await store.change(case.case_id, wait))
+        notifier.tell(await store.change(case.case_id, wait))
 
         first, second = [await asyncio.wait_for(requests.get(), 20) for _ in range(2)]
         await notifier.close()
@@ -54,4 +54,4 @@ async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
     assert first["agent_claims"] == {"intent": "close the file"}  # marked as claims, and nothing hidden
     assert first["reopened_because"] == "It changed." and first["round"] == 2
     assert "of a person" not in json.dumps(first)
-    assert "; round 2, judged anew: It changed." in caplog.text
+    assert "; round 2, judged again: It changed." in caplog.text

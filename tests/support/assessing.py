@@ -1,7 +1,6 @@
 """The stage that assesses, with a policy, a model and tools of the test."""
 
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 from fastmcp import FastMCP
@@ -13,8 +12,9 @@ from atlas.assess import Assessments
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.cases.store import CaseStore
-from atlas.decide import Decisions, decide_by_score
-from atlas.people.notices import Notifier
+from atlas.decide import Decisions
+from atlas.models import Case
+from atlas.path import AssessAndDecide
 
 LENIENT = 'unknown_tools = "person"\n[[rule]]\ntool = "check_status"\nscore = 12\n'
 
@@ -27,6 +27,15 @@ def server_with(*names: str) -> FastMCP:
     return server
 
 
+class StagesTwoAndThree(Assessments):
+    """Assesses and decides by the score, as the path does."""
+
+    async def assess(self, case_id: str) -> Case:
+        """The case as it stands then."""
+        path = AssessAndDecide(self, store=self._store, timeout=timedelta(days=1))
+        return await path.assess(case_id)
+
+
 def assessments_of(
     store: CaseStore,
     directory: Path,
@@ -35,19 +44,17 @@ def assessments_of(
     model: Says | None = None,
     seconds: float = 0.2,
     server: FastMCP | None = None,
-) -> Assessments:
+) -> StagesTwoAndThree:
     """The stage, with a policy of such text and such a model."""
     settings = settings_of_test(directory, atlas_assess_seconds=0.2)
     path = directory / "policy.toml"
     path.write_text(policy)
-    return Assessments(
+    return StagesTwoAndThree(
         store=store,
         server=server or server_with("check_status", "request_payment_extension"),
         policy=PolicyInForce(path, threshold=70, reviewers=None),
         model=Guard(model, seconds=seconds) if model else None,
         settings=settings,
-        notifier=Notifier(settings),
-        decide=partial(decide_by_score, timeout=settings.atlas_review_timeout),
     )
 
 

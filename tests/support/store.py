@@ -12,9 +12,10 @@ from atlas import ledger
 from atlas.canonical import digest
 from atlas.cases.store import CaseStore, insert_case
 from atlas.database.sqlite import Database
-from atlas.decide import Decisions, Vote
+from atlas.decide import Decisions
 from atlas.instants import now
 from atlas.models import Assessment, Case, Decision, Ruling, ToolCall, Verdict
+from atlas.people.votes import Vote
 from atlas.settings import Settings
 
 

@@ -14,8 +14,8 @@ from fastmcp.exceptions import ToolError
 from gateway_process import WAIT_SECONDS, eventually, text_of
 from upstream_process import Front, UpstreamProcess, fronted, noted, stdio_entry
 
-from atlas.assess import tool_facts
 from atlas.errors import AnswerLost, UpstreamMissing
+from atlas.grounds.present import tool_facts
 
 WAYS = pytest.mark.parametrize("way", ["stdio", "sse", "http"])
 ON_THE_WEB = pytest.mark.parametrize("way", ["sse", "http"])

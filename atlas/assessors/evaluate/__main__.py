@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=_count, metavar="S", default=30, help="deadline of each call")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="one JSON object")
-    output.add_argument("--markdown", action="store_true", help="the rows of the README's table")
+    output.add_argument("--markdown", action="store_true", help="the rows of the documentation's table")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="ROC and reliability")
     return parser
 

@@ -1,4 +1,4 @@
-"""The figures as text for a terminal and as rows for the README."""
+"""The figures as text for a terminal and as rows for the documentation."""
 
 from collections.abc import Callable, Sequence
 
@@ -48,7 +48,7 @@ def _pair(first: float | None, second: float | None) -> str:
 
 
 def markdown(figures: Sequence[Figures]) -> str:
-    """A table for the README: only what is the same on every machine."""
+    """A table for the documentation: only what is the same on every machine."""
     rows = [[title for title, _ in COLUMNS], ["---"] * len(COLUMNS)]
     rows += [[show(one) for _, show in COLUMNS] for one in figures]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 
 from fastmcp import FastMCP
 
-from atlas.assess import tool_facts
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import Policy
 from atlas.assessors.policy.explain import explain
 from atlas.database.sqlite import Database
 from atlas.errors import PolicyInvalid
+from atlas.grounds.present import tool_facts
 from atlas.settings import Settings
 from atlas.welfare import WelfareOffice, add_welfare_tools
 

@@ -124,6 +124,6 @@ def _verdict(policy: Policy, ruling: Ruling, *, failed: bool) -> list[str]:
     person = "so a person decides" if ruling.score >= threshold else "so it is approved without a person"
     lines = [f"Without a model: {ruling.score}, {person} (from {threshold} on)."]
     if ruling.floor >= threshold:
-        return [*lines, f"With a model: at least {ruling.floor}, so a person decides whatever it says."]
+        return [*lines, f"With a model: at least {ruling.floor}, so a person decides in every case."]
     least = f", but at least {ruling.floor}" if ruling.floor else ""
     return [*lines, f"With a model: its score{least}; a person decides from {threshold} on."]

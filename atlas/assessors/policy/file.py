@@ -149,7 +149,7 @@ def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
     if beside:
         yield (
             beside[0],
-            f"{beside[0]} means nothing beside deny: nobody scores or reviews what is denied",
+            f"{beside[0]} has no effect beside deny: what is denied is neither scored nor reviewed",
         )
     if rule.definition and not rule.names_one_tool:
         yield "definition", "a definition is that of one tool, and this rule is about several"
@@ -195,7 +195,7 @@ def _contradiction(asking: Rule, limited: Rule, names: int) -> str:
     asks = f'the rule "{asking.title}" asks for {asking.approvals} approvals'
     has = f'the rule "{limited.title}" names {names} reviewer{"" if names == 1 else "s"}'
     advice = "give the first its own reviewers, and put it above the second"
-    return f"{asks}, and {has}: nobody could approve a call that both are about; {advice}"
+    return f"{asks}, and {has}: no one could approve a call that both are about; {advice}"
 
 
 def _stands_in(above: Rule, asking: Rule, limited: Rule) -> bool:

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import atlas.agents.sessions.store
 import atlas.cases.store
 import atlas.ledger
 import atlas.welfare  # noqa: F401  (each describes its tables in the metadata)

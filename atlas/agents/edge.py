@@ -1,0 +1,55 @@
+"""The edge for agents, as the gateway builds it: who they are, the server they speak to, its transports."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI
+
+from atlas import __version__
+from atlas.agents.answers import INSTRUCTIONS
+from atlas.agents.get_outcome import add_get_outcome
+from atlas.agents.held_calls import WaitingAgents
+from atlas.agents.keys import AgentKeys
+from atlas.agents.resources import add_case_resources
+from atlas.agents.server import GatewayServer
+from atlas.agents.sessions.store import SessionStore
+from atlas.agents.subscriptions import Subscriptions
+from atlas.agents.tasks import Tasks
+from atlas.agents.transports import add_transports
+from atlas.cases.store import CaseStore
+from atlas.settings import Settings
+from atlas.upstreams import Upstreams
+from atlas.upstreams.following import Following
+
+
+class AgentsEdge:
+    """One MCP server; the path puts its gate in front, and tools and servers are added behind it."""
+
+    def __init__(self, settings: Settings, store: CaseStore) -> None:
+        self._store = store
+        self.keys = AgentKeys(settings)
+        self.waiting = WaitingAgents()
+        self.server = GatewayServer(
+            "ATLAS",
+            instructions=INSTRUCTIONS,
+            version=__version__,
+            auth=None if settings.is_open else self.keys,
+            dereference_schemas=False,  # a schema is listed as its server wrote it, references included
+        )
+
+    def add_outcomes(self) -> None:
+        """Offer every way on which an outcome reaches its agent."""
+        add_get_outcome(self.server, self._store)
+        self.server.add_extension(Tasks(self._store))
+        add_case_resources(self.server, self._store)
+
+    def add_upstreams(self, upstreams: Upstreams) -> Subscriptions:
+        """Offer the servers behind the gateway, and have agents follow what changes there."""
+        upstreams.mount(self.server)
+        subscriptions = Subscriptions(self.server, self._store)
+        Following(self.server, upstreams, subscriptions)
+        return subscriptions
+
+    def add_to(self, app: FastAPI) -> Callable[[], AbstractAsyncContextManager[None]]:
+        """Serve it; returns the lifespan that has to run meanwhile."""
+        return add_transports(app, self.server, SessionStore(self._store.database))

@@ -1,0 +1,36 @@
+"""How a case ends: its entry in the ledger, its outcome if there is one, and the transition, together."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from atlas import ledger
+from atlas.cases.store import add_outcome, transition
+from atlas.instants import now
+from atlas.models import Case, Outcome, Status
+
+GATEWAY = "gateway"  # the actor, where neither an agent nor a person nor an assessor acts
+
+
+def end_case(
+    connection: Connection,
+    case: Case,
+    to: Status,
+    action: ledger.Action,
+    *,
+    actor: str = GATEWAY,
+    detail: dict[str, Any],
+    outcome: Outcome | None = None,
+    at: datetime | None = None,
+) -> Case:
+    """End a case; the workflow needs to hear no more of it. Raises TransitionRefused."""
+    ledger.append(connection, case.case_id, action, actor=actor, detail=detail, at=at)
+    if outcome is not None:
+        case = add_outcome(connection, case, outcome)
+    return transition(connection, case, to, reported_at=now())
+
+
+def without_result(detail: str) -> Outcome:
+    """The outcome of a case without an answer of its tool, with what its agent reads about that."""
+    return Outcome(result=None, detail=detail, finished_at=now())

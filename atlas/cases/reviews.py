@@ -1,0 +1,38 @@
+"""A case is put before a person, or denied by the policy."""
+
+from datetime import timedelta
+
+from sqlalchemy.engine import Connection
+
+from atlas import ledger
+from atlas.cases.endings import end_case, without_result
+from atlas.cases.store import (
+    transition,
+)
+from atlas.instants import instant_text, now
+from atlas.models import Assessment, Case, Status
+
+
+def deny(connection: Connection, case: Case, assessment: Assessment) -> Case:
+    """End a case that the policy denies."""
+    detail = {"reason": assessment.rationale, "arguments_sha256": assessment.arguments_sha256}
+    return end_case(
+        connection,
+        case,
+        Status.DENIED,
+        ledger.Action.DENIED,
+        actor=assessment.assessor,
+        detail=detail,
+        outcome=without_result(assessment.rationale),
+    )
+
+
+def request_review(connection: Connection, case: Case, timeout: timedelta, *, reason: str) -> Case:
+    """Put a case before a person, who has until now + timeout, or as long as the policy gives."""
+    ruling = case.assessment.ruling if case.assessment else None
+    if ruling is not None and ruling.review_seconds is not None:
+        timeout = timedelta(seconds=ruling.review_seconds)
+    expires_at = now() + timeout
+    detail = {"reason": reason, "expires_at": instant_text(expires_at)}
+    ledger.append(connection, case.case_id, ledger.Action.REVIEW_REQUESTED, actor="gateway", detail=detail)
+    return transition(connection, case, Status.PENDING_REVIEW, expires_at=expires_at)

@@ -1,0 +1,35 @@
+"""What an operator meets, as the gateway builds it: health, errors, and who is served at all."""
+
+from fastapi import FastAPI
+from fastmcp.server.http import HostOriginGuardMiddleware
+
+from atlas.assessors.guard import Guard
+from atlas.assessors.policy import PolicyInForce
+from atlas.database.sqlite import Database
+from atlas.operate.error_shape import add_error_shape
+from atlas.operate.health import add_health, add_index, banner
+from atlas.operate.this_machine import ThisMachineOnly
+from atlas.settings import Settings
+from atlas.upstreams import Upstreams
+from atlas.workflow.edge import WorkflowEdge
+
+
+def add_operations(
+    app: FastAPI,
+    settings: Settings,
+    *,
+    database: Database,
+    workflow: WorkflowEdge,
+    judges: tuple[PolicyInForce, Guard | None],
+    upstreams: Upstreams,
+) -> None:
+    """Serve the routes of operators, and guard every route by whom it is addressed to."""
+    policy, model = judges
+    app.state.url = f"http://127.0.0.1:{settings.atlas_port}"  # until the port is bound
+    app.state.banner = banner(settings, workflow=workflow, policy=policy, model=model, upstreams=upstreams)
+    add_health(app, database=database, workflow=workflow, policy=policy, model=model, upstreams=upstreams)
+    add_index(app, settings)
+    add_error_shape(app)
+    if settings.is_open:
+        app.add_middleware(ThisMachineOnly)
+    app.add_middleware(HostOriginGuardMiddleware, mode="strict", allowed_hosts=settings.allowed_hosts or None)

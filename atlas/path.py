@@ -1,0 +1,121 @@
+"""The path of a call: its stages, put together for the workflow."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+from fastmcp import FastMCP
+from sqlalchemy.engine import Connection
+
+from atlas.admit import Admission
+from atlas.agents.held_calls import WaitingAgents
+from atlas.assess import Assessments
+from atlas.assessors.guard import Guard
+from atlas.assessors.policy import PolicyInForce
+from atlas.cases.store import CaseStore
+from atlas.decide import Decisions, decide_after_wait, decide_by_score
+from atlas.execute import Executor
+from atlas.models import Case, Inquiry, Status
+from atlas.report import report_failure
+from atlas.settings import Settings
+from atlas.workflow.stages import Stages
+
+
+class AssessAndDecide:
+    """Stages 2 and 3, in one transaction: what is approved by its score waits for the disk once."""
+
+    def __init__(self, assessments: Assessments, *, store: CaseStore, timeout: timedelta) -> None:
+        self._assessments = assessments
+        self._store = store
+        self._timeout = timeout
+
+    async def assess(self, case_id: str) -> Case:
+        """Judge a case unless it was judged before, and decide by its score.
+
+        It comes back QUEUED, with an inquiry, while a model elsewhere is at work. What comes back AUTHORIZED
+        is executed next, and on disk when that begins: without it, it is assessed again.
+        """
+        judged = await self._assessments.judge(case_id)
+
+        def record(connection: Connection) -> Case:
+            case = self._assessments.record(connection, case_id, judged)
+            if isinstance(judged, Inquiry):
+                return case
+            return decide_by_score(connection, case, timeout=self._timeout)
+
+        case = await self._store.change(case_id, record, passing={Status.AUTHORIZED})
+        self._assessments.drop_unused(judged, case)
+        return case
+
+
+@dataclass(frozen=True)
+class Path:
+    """What the edges need of it."""
+
+    stages: Stages  # for the workflow
+    executor: Executor
+    decisions: Decisions  # of people
+
+
+def build_path(
+    settings: Settings,
+    *,
+    store: CaseStore,
+    server: FastMCP,
+    waiting: WaitingAgents,
+    judges: tuple[PolicyInForce, Guard | None],
+    announce: Callable[[Case], None],
+    tell: Callable[[Case], None],
+    unknown: Callable[[str], Exception],
+) -> Path:
+    """Put the gate in front of a server, and the stages behind it.
+
+    `announce` tells the workflow of a case, `tell` the reviewers; `unknown` says why a tool is not there.
+    """
+    policy, model = judges
+    gate = Admission(store=store, announce=announce, settings=settings, waiting=waiting, unknown=unknown)
+    server.add_middleware(gate)
+    assessments = Assessments(
+        store=store, server=server, policy=policy, model=model, settings=settings, handed=waiting.handed
+    )
+    executor = Executor(
+        store=store,
+        server=server,
+        judge=assessments,
+        tell=tell,
+        settings=settings,
+        waiting=waiting,
+        unknown=unknown,
+    )
+    timeout = settings.atlas_review_timeout
+    decisions = Decisions(store=store, rule=assessments.rule, timeout=timeout, tell=tell)
+    stages = build_stages(settings, store=store, assessments=assessments, executor=executor, tell=tell)
+    return Path(stages, executor, decisions)
+
+
+def build_stages(
+    settings: Settings,
+    *,
+    store: CaseStore,
+    assessments: Assessments,
+    executor: Executor,
+    tell: Callable[[Case], None],
+) -> Stages:
+    """What the workflow calls, in the order of the path; `tell` tells the reviewers of a case."""
+    first = AssessAndDecide(assessments, store=store, timeout=settings.atlas_review_timeout)
+
+    async def ask(case_id: str) -> Case:
+        case = await first.assess(case_id)
+        tell(case)
+        return case
+
+    return Stages(
+        assess=first.assess,
+        ask=ask,
+        decide=partial(decide_after_wait, store=store),
+        execute=executor.execute,
+        report_failure=partial(
+            report_failure, store=store, tell=tell, settings=settings, give_up=executor.give_up
+        ),
+    )

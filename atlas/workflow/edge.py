@@ -1,0 +1,71 @@
+"""The edge to Inngest, as the gateway builds it: the server, the courier, and the endpoint that is called."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import inngest
+import inngest.fast_api
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
+
+from atlas.cases.store import CaseStore
+from atlas.settings import EngineKind, Settings
+from atlas.workflow.courier import Courier
+from atlas.workflow.freshness import FreshnessGuard
+from atlas.workflow.server import SERVE_PATH, InngestServer
+from atlas.workflow.stages import BindStages, Stages
+
+
+class WorkflowEdge:
+    """Announces cases to the workflow, and serves it the stages."""
+
+    def __init__(self, settings: Settings, client: inngest.Inngest, store: CaseStore) -> None:
+        self._settings = settings
+        self._client = client
+        self._courier = Courier(client, store)
+        self._server = InngestServer(settings, client)
+        self.announce = self._courier.announce
+
+    @property
+    def name(self) -> str:
+        """Which server runs the workflow."""
+        return self._server.name
+
+    @property
+    def problem(self) -> str | None:
+        """Why the workflow does not run at the moment, or None."""
+        return self._server.health() or self._courier.problem
+
+    def add_to(self, app: FastAPI, function: inngest.Function[Any], stages: Stages) -> ASGIApp:
+        """Serve the function at SERVE_PATH, and return the endpoint for calls from within this process."""
+        origin = self._settings.inngest_serve_origin
+        inngest.fast_api.serve(app, self._client, [function], serve_origin=origin, enable_unauthed_sync=False)
+        served = [route for route in app.routes if isinstance(route, APIRoute) and route.path == SERVE_PATH]
+        for route in served:
+            app.router.routes.remove(route)
+        routes = [Route(route.path, route.endpoint, methods=list(route.methods or ())) for route in served]
+        endpoint = self._guarded(Router(routes), stages)
+        methods = sorted({method for route in served for method in route.methods or ()})
+        app.router.routes.append(Route(SERVE_PATH, endpoint=endpoint, methods=methods))
+        return endpoint
+
+    def _guarded(self, endpoint: ASGIApp, stages: Stages) -> ASGIApp:
+        """The one order of guards, for calls from elsewhere and from this process alike."""
+        bound = BindStages(endpoint, stages)
+        if self._settings.engine_kind is EngineKind.INNGEST_DEV:  # a Dev Server signs nothing
+            return bound
+        return FreshnessGuard(bound, SERVE_PATH)
+
+    @asynccontextmanager
+    async def run(self, endpoint: ASGIApp, *, url: str) -> AsyncIterator[None]:
+        """Run or reach the server, and deliver what is announced."""
+        async with self._server.run(endpoint, url=url):
+            deliveries = asyncio.create_task(self._courier.run())
+            try:
+                yield
+            finally:
+                deliveries.cancel()

@@ -1,0 +1,56 @@
+"""The rooms of the code: imports point one way, and the map in CONTRIBUTING.md says what stands there."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = sorted(path.parent.name for path in (ROOT / "atlas").glob("*/__init__.py"))
+PATH = {f"atlas.{name}" for name in ("admit", "assess", "decide", "execute", "report", "path")}
+TAKEN_ALONG = {"atlas.canonical", "atlas.database.sqlite_files", "atlas.database.writer"}  # by the engine
+SHARED = ("models", "errors", "settings", "instants", "canonical")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules of ours that a file imports, in functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("atlas"):
+            yield from (
+                [node.module or ""] if node.module != "atlas" else [f"atlas.{a.name}" for a in node.names]
+            )
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("atlas"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_does_not_import_the_path(room: str) -> None:
+    """What the stages need lives in rooms; what a room needs never lives in a stage."""
+    files = (ROOT / "atlas" / room).rglob("*.py")
+    assert not {(path.name, name) for path in files for name in imported(path) if name in PATH}
+
+
+def test_the_engine_imports_nothing_of_governance() -> None:
+    """It could stand in a repository of its own, with what it takes along."""
+    files = (ROOT / "atlas" / "engine").rglob("*.py")
+    others = {name for path in files for name in imported(path) if not name.startswith("atlas.engine")}
+    assert others <= TAKEN_ALONG
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_all_share_imports_no_room(name: str) -> None:
+    """The nouns stand below everything."""
+    rooms = {f"atlas.{room}" for room in ROOMS}
+    found = set(imported(ROOT / "atlas" / f"{name}.py"))
+    assert not {module for module in found if ".".join(module.split(".")[:2]) in rooms}
+
+
+def test_the_map_of_rooms_says_what_the_rooms_say_of_themselves() -> None:
+    """Each room once, with the first sentence of its docstring."""
+    lines = re.findall(r"^\| `atlas/(\w+)/` \| ([^|]+) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    assert [name for name, _ in lines] == ROOMS
+    for name, said in lines:
+        text = ast.get_docstring(ast.parse((ROOT / "atlas" / name / "__init__.py").read_text())) or ""
+        assert said.strip() == text.partition("\n\n")[0].replace("\n", " ")
