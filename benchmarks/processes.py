@@ -33,5 +33,14 @@ def cpu_seconds(process_id: int) -> float:
 
 def peak_memory(process_id: int) -> float:
     """The largest resident size of a process so far, in MB."""
+    return _megabytes(process_id, "VmHWM")
+
+
+def resident_memory(process_id: int) -> float:
+    """What a process holds in memory now, in MB."""
+    return _megabytes(process_id, "VmRSS")
+
+
+def _megabytes(process_id: int, field: str) -> float:
     status = Path(f"/proc/{process_id}/status").read_text()
-    return round(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024, 1)  # type: ignore[index]
+    return round(int(re.search(rf"{field}:\s+(\d+)", status)[1]) / 1024, 1)  # type: ignore[index]

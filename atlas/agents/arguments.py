@@ -1,58 +1,20 @@
 """Arguments and their tool: whether they are valid, and what the tool makes of them."""
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import attrs
 from fastmcp.exceptions import ValidationError
 from fastmcp.server.dependencies import without_injected_parameters
 from fastmcp.tools import Tool
 from fastmcp.tools.function_tool import FunctionTool
 from fastmcp.utilities.types import get_cached_typeadapter
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError as SchemaMistake
-from jsonschema.exceptions import best_match
-from jsonschema.validators import extend
 from pydantic import TypeAdapter
 from pydantic import ValidationError as PydanticValidationError
 from pydantic_core import to_jsonable_python
-from referencing import Registry
 
 from atlas.models import UPSTREAM_META
-
-
-def _nothing(*_: Any) -> Iterator[SchemaMistake]:
-    """Find no mistake."""
-    yield from ()
-
-
-def _others(validator: Any, schema: Any, instance: Any, parent: dict[str, Any]) -> Iterator[SchemaMistake]:
-    """Check the properties that are not named; beside patterns nobody could say which these are."""
-    if "patternProperties" not in parent:
-        yield from Draft202012Validator.VALIDATORS["additionalProperties"](
-            validator, schema, instance, parent
-        )
-
-
-def _stay(self: Any, **changes: Any) -> Any:
-    """The same kind of validator for a part of a schema, whichever dialect that part names."""
-    return attrs.evolve(self, **changes)
-
-
-# For the schemas of servers behind the gateway: one regular expression of theirs could hold up everybody,
-# and they check their own patterns when they are called.
-WithoutPatterns: Any = extend(
-    Draft202012Validator,
-    {
-        "pattern": _nothing,
-        "patternProperties": _nothing,
-        "additionalProperties": _others,
-        "unevaluatedProperties": _nothing,  # which looks into patternProperties
-    },
-)
-WithoutPatterns.evolve = _stay
 
 
 async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
@@ -65,13 +27,12 @@ async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
             mistakes = "; ".join(_sentence(mistake) for mistake in error.errors(include_url=False))
             raise ValidationError(f"Invalid arguments for tool {tool.name!r}: {mistakes}.") from error
         return
-    # An empty registry: a schema must not make the gateway fetch what it refers to.
+    from atlas.agents.schemas import mistake_in  # its jsonschema takes 4 MB
+
     is_theirs = UPSTREAM_META in (tool.meta or {})
-    checks = WithoutPatterns if is_theirs else Draft202012Validator
-    validator = checks(tool.parameters, registry=Registry())
-    mistake = best_match(validator.iter_errors(arguments))
+    mistake = mistake_in(arguments, tool.parameters, with_patterns=not is_theirs)
     if mistake is not None:
-        raise ValidationError(f"Invalid arguments for tool {tool.name!r}: {mistake.message}")
+        raise ValidationError(f"Invalid arguments for tool {tool.name!r}: {mistake}")
 
 
 def _sentence(mistake: Any) -> str:

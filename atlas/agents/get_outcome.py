@@ -16,6 +16,10 @@ from atlas.agents.receipt import hand_over, own_case
 from atlas.cases.store import CaseStore
 from atlas.cases.watch import is_final
 
+ABOUT = (
+    "Tell what became of a call that was answered with a reference: result, refusal, or still waiting.\n\n"
+    "Call this instead of the tool: do not reword the call and send it again."
+)
 # Without bounds: what lies outside counts as the nearest bound, and a model that gives 60 needs no error.
 WAIT_SECONDS_SCHEMA = {
     "type": "integer",
@@ -30,6 +34,7 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
     @server.tool(
         name=GET_OUTCOME,
         title="Get the outcome of a held call",
+        description=ABOUT,  # and no docstring: see add_welfare_tools
         output_schema=None,
         annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
     )
@@ -37,10 +42,6 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
         ref: Annotated[str, Field(description="The reference from the pending notice: evt_…")],
         wait_seconds: Annotated[Any, WithJsonSchema(WAIT_SECONDS_SCHEMA)] = 0,
     ) -> ToolResult:
-        """Tell what became of a call that was answered with a reference: result, refusal, or still waiting.
-
-        Call this instead of the tool: do not reword the call and send it again.
-        """
         seconds = seconds_to_wait(wait_seconds)
         case = await own_case(store, ref)
         if case is None:

@@ -1,4 +1,4 @@
-"""The SQLite file of cases, ledger and welfare records: its tables, its migrations, its transactions."""
+"""The SQLite file of cases, ledger and welfare records: its connections and its transactions."""
 
 import asyncio
 import os
@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.database.data_directory import REMEDY, examine, lock_directory, newest_entry
+from atlas.database.migrating import bring_up_to_date, leave_transactions
 from atlas.database.sqlite_files import (
     is_damage,
     keep_commits,
@@ -24,17 +22,12 @@ from atlas.database.sqlite_files import (
     read_acknowledged,
     write_acknowledged,
 )
-from atlas.database.statements import Prepared
 from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 READERS = 2
 
 Result = TypeVar("Result")
-
-
-_BEGIN = Prepared(sa.text("BEGIN IMMEDIATE"))
 
 
 class Database:
@@ -166,7 +159,7 @@ def _failure(error: BaseException) -> BaseException:
 def _make_ready(path: Path, acknowledged: int) -> None:
     """Look at the file, then bring its tables up to date."""
     examine(path, acknowledged)
-    migrate(path)
+    bring_up_to_date(path)
     keep_names(path.parent)
     keep_names(path.absolute().parent.parent)
 
@@ -176,9 +169,6 @@ def _refusing(path: Path) -> Iterator[None]:
     """Say in a sentence, with DatabaseUnusable, why a file cannot be used."""
     try:
         yield
-    except CommandError as error:  # there is no such revision
-        reason = "its tables are not of this version of the gateway, but of a newer one."
-        raise DatabaseUnusable(path=path, reason=reason) from error
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
         said = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error)
         remedy = f" {REMEDY}" if is_damage(said) else ""
@@ -190,30 +180,8 @@ def _touch(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA user_version = 0")
 
 
-def migrate(path: Path, revision: str = "head") -> None:
-    """Bring the tables of a file, new or old, to the newest version, or to an older one."""
-    path.touch(mode=0o600)
-    engine = sa.create_engine(f"sqlite:///{path}")
-    # As a whole or not at all: the driver's own transactions would leave half an update behind a kill.
-    sa.event.listen(engine, "connect", _leave_transactions)
-    sa.event.listen(engine, "begin", _begin_immediate)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    try:
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
-    finally:
-        engine.dispose()
-
-
-def _leave_transactions(connection: Any, entry: ConnectionPoolEntry) -> None:
-    # The driver would begin transactions by itself, and too late: see _begin_immediate.
-    connection.isolation_level = None
-
-
 def _prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
-    _leave_transactions(connection, entry)
+    leave_transactions(connection, entry)
     _prepare_reader(connection, entry)
     keep_commits(connection)
     connection.execute("PRAGMA foreign_keys = ON")
@@ -221,8 +189,3 @@ def _prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
 
 def _prepare_reader(connection: Any, entry: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA busy_timeout = 5000")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later could otherwise find the file changed in between.
-    _BEGIN.execute(connection, {})

@@ -8,14 +8,7 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from typing import Any
-
-import celpy
-import celpy.adapter
-import celpy.celparser
-import celpy.celtypes
-import celpy.evaluation
 
 from atlas.engine.errors import ExpressionInvalid
 
@@ -29,7 +22,6 @@ _EQUALITY = re.compile(rf"\s*({_OPERAND})\s*==\s*({_OPERAND})\s*")
 _UNSPLITTABLE = re.compile(r"""\|\||\?|//|\"\"\"|'''|\\|\b[rRbB]{1,2}['"]""")
 _MISSING = object()
 _LONGEST_KEY = 200
-_ERRORS = (celpy.evaluation.CELEvalError, ValueError, TypeError, KeyError, RecursionError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +65,9 @@ def parse_expression(text: str) -> Expression:
             rest.append(conjunct.strip())
     expression = Expression(tuple(equalities), " && ".join(rest))
     if expression.rest:
-        _compile(expression.rest)
+        from atlas.engine.cel import compile_in_cel
+
+        compile_in_cel(expression.rest)
     return expression
 
 
@@ -82,12 +76,9 @@ def evaluate(text: str, scope: Scope) -> Any:
     if re.fullmatch(_PATH, text.strip()):
         value = _resolve(text.strip(), scope)
         return None if value is _MISSING else value
-    try:
-        activation = {name: celpy.adapter.json_to_cel(event) for name, event in scope.items()}
-        result = _compile(text).evaluate(activation)
-        return json.loads(json.dumps(result, cls=celpy.adapter.CELJSONEncoder))
-    except _ERRORS:
-        return None
+    from atlas.engine.cel import evaluate_in_cel
+
+    return evaluate_in_cel(text, scope)
 
 
 def index_key(operand: str, scope: Scope) -> str | None:
@@ -145,35 +136,3 @@ def _resolve(operand: str, scope: Scope) -> Any:
     for name in names:
         value = value.get(name, _MISSING) if isinstance(value, dict) else _MISSING
     return value
-
-
-_NUMBERS = (celpy.celtypes.IntType, celpy.celtypes.UintType, celpy.celtypes.DoubleType)
-
-
-def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    # JSON has one kind of number, celpy three that don't compare with each other.
-    def compared(left: Any, right: Any) -> Any:
-        if isinstance(left, _NUMBERS) and isinstance(right, _NUMBERS) and type(left) is not type(right):
-            left, right = celpy.celtypes.DoubleType(left), celpy.celtypes.DoubleType(right)
-        return compare(left, right)
-
-    return compared
-
-
-_COMPARISONS = {
-    "_<_": _comparison(celpy.evaluation.bool_lt),
-    "_<=_": _comparison(celpy.evaluation.bool_le),
-    "_>_": _comparison(celpy.evaluation.bool_gt),
-    "_>=_": _comparison(celpy.evaluation.bool_ge),
-    "_==_": _comparison(celpy.evaluation.bool_eq),
-    "_!=_": _comparison(celpy.evaluation.bool_ne),
-}
-
-
-@functools.lru_cache(maxsize=256)
-def _compile(text: str) -> Any:
-    environment = celpy.Environment()
-    try:
-        return environment.program(environment.compile(text), functions=_COMPARISONS)
-    except celpy.celparser.CELParseError as error:
-        raise ExpressionInvalid(f"{text!r} is not a CEL expression.") from error

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fastmcp import FastMCP
 from mcp.shared.subscriptions import (
@@ -16,8 +16,9 @@ from mcp.shared.subscriptions import (
 )
 
 from atlas.upstreams import Upstreams
-from atlas.upstreams.provider import UpstreamResource, UpstreamTemplate
-from atlas.upstreams.upstream import Upstream
+
+if TYPE_CHECKING:
+    from atlas.upstreams.upstream import Upstream
 
 LISTS = (ToolsListChanged(), PromptsListChanged(), ResourcesListChanged())
 
@@ -43,7 +44,8 @@ class Following:
         for upstream in upstreams.all:
             upstream.watching.updated = partial(self._updated, upstream)
         upstreams.on_change(self._lists_changed)
-        followers.on_followed = self._followed
+        if upstreams.all:
+            followers.on_followed = self._followed
 
     def _followed(self, uris: frozenset[str]) -> None:
         self._newest = uris
@@ -52,6 +54,8 @@ class Following:
 
     async def _find(self) -> None:
         """Tell each upstream which of its resources are followed, until that is so for the newest list."""
+        from atlas.upstreams.provider import UpstreamResource, UpstreamTemplate
+
         sought: frozenset[str] | None = None
         while sought != self._newest:
             sought = self._newest
@@ -63,7 +67,7 @@ class Following:
             for upstream in self._upstreams.all:
                 upstream.watching.follow(frozenset(by_upstream[upstream]))
 
-    async def _updated(self, upstream: Upstream, uri_there: str) -> None:
+    async def _updated(self, upstream: "Upstream", uri_there: str) -> None:
         await self._publish(ResourceUpdated(upstream.config.uri_here(uri_there)))
 
     async def _lists_changed(self) -> None:

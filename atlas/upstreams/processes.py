@@ -21,10 +21,9 @@ from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 from mcp.types import jsonrpc_message_adapter
 
-from atlas.upstreams.config import UpstreamConfig
+from atlas.upstreams.config import GRACE_SECONDS, UpstreamConfig
 from atlas.upstreams.wires import LONGEST_ANSWER, TOO_LONG, RelaySession, Wire
 
-GRACE_SECONDS = 2.0  # to end by itself when its input is closed, and again after SIGTERM
 LAST_SECONDS = 0.5  # between the end of what it prints and its own
 NO_OUTPUT, NO_INPUT = "its process closed its output", "its process no longer reads"
 

@@ -14,7 +14,8 @@ import pytest
 
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import ConditionFailed, Policy, PolicyInForce, evaluation
-from atlas.assessors.policy.file import PolicyFile, read_policy
+from atlas.assessors.policy.conditions import Condition
+from atlas.assessors.policy.file import CHECKED, PolicyFile, condition_sha256, read_policy
 from atlas.assessors.policy.rules import NEVER_GOVERNED
 from atlas.errors import PolicyInvalid
 from atlas.models import Ruling
@@ -58,6 +59,14 @@ def rules(*each: str) -> str:
     """A policy of these rules, each about the tool `pay` unless it says otherwise."""
     tables = [text if text.startswith("tool =") else f"tool = 'pay'; {text}" for text in each]
     return "\n".join(f"[[rule]]; {table}".replace("; ", "\n") for table in tables)
+
+
+def test_the_conditions_that_a_start_need_not_compile_are_those_of_the_shipped_policy() -> None:
+    """Each compiles. After a change of atlas/policy.toml the digests in CHECKED change as well."""
+    conditions = [rule.when for rule in read_policy(SHIPPED).rules if rule.when]
+    assert {condition_sha256(when) for when in conditions} == CHECKED
+    for when in conditions:
+        Condition(when)
 
 
 SHIPPED_CALLS = [

@@ -3,6 +3,8 @@
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -12,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from store import open_case, open_store, tool_call
@@ -19,11 +22,21 @@ from store import open_case, open_store, tool_call
 import atlas.welfare  # noqa: F401  (describes its table)
 from atlas.cases.store import _NEWEST, _SAME, add_outcome, insert_case, read_approvals, read_case
 from atlas.cases.tables import cases
-from atlas.database.sqlite import Database, migrate
+from atlas.database.migrating import (
+    MIGRATIONS,
+    NEWEST_TABLES,
+    bring_up_to_date,
+    migrate,
+    newest_version,
+    tables_of_migrations,
+)
+from atlas.database.sqlite import Database
 from atlas.database.statements import Prepared, metadata
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse
 from atlas.instants import now
 from atlas.models import Outcome
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_migrations_make_the_tables_that_the_code_describes(tmp_path: Path) -> None:
@@ -37,9 +50,67 @@ def test_the_migrations_make_the_tables_that_the_code_describes(tmp_path: Path) 
 
 
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
-    """Every start migrates."""
-    migrate(tmp_path / "atlas.db")
-    migrate(tmp_path / "atlas.db")
+    """A start that has nothing to do does nothing."""
+    path = tmp_path / "atlas.db"
+    migrate(path)
+    before = dump(path)
+    migrate(path)
+    bring_up_to_date(path)
+    assert dump(path) == before
+
+
+def test_a_new_file_gets_the_tables_that_the_migrations_make(tmp_path: Path) -> None:
+    """After a new migration `python -m atlas.database.migrating` writes newest_tables.sql again."""
+    assert NEWEST_TABLES.read_text() == tables_of_migrations()
+    migrate(tmp_path / "migrated.db")
+    bring_up_to_date(tmp_path / "new.db")
+    assert dump(tmp_path / "new.db") == dump(tmp_path / "migrated.db")
+
+
+def test_the_newest_version_is_the_one_that_the_migrations_end_with() -> None:
+    """It is read from the names of their files, so that a start need not ask Alembic."""
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    assert newest_version() == scripts.get_current_head()
+
+
+LOADS_ALEMBIC = """
+import sys
+from pathlib import Path
+from atlas.database.migrating import bring_up_to_date
+
+bring_up_to_date(Path(sys.argv[1]))
+print("alembic" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("version", "is_due"),
+    [
+        (None, False),  # a new file
+        ("0002", True),
+        ("0004", True),
+        ("head", False),
+    ],
+)
+def test_alembic_is_loaded_only_when_a_migration_is_due(
+    tmp_path: Path, version: str | None, is_due: bool
+) -> None:
+    """It costs a tenth of a start. The version is the newest one then, old file or new."""
+    path = tmp_path / "atlas.db"
+    if version is not None:
+        migrate(path, version)
+    command = [sys.executable, "-c", LOADS_ALEMBIC, str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == str(is_due)
+    with closing(sqlite3.connect(path)) as connection:
+        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    assert version == newest_version()
+
+
+def dump(path: Path) -> list[str]:
+    """All that a database holds, as statements in the order of their text."""
+    with closing(sqlite3.connect(path)) as connection:
+        return sorted(connection.iterdump())
 
 
 def test_what_was_judged_and_decided_before_an_upgrade_is_there_afterwards(tmp_path: Path) -> None:

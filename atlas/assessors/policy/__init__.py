@@ -5,6 +5,7 @@
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Collection
 from pathlib import Path
@@ -19,6 +20,8 @@ from atlas.errors import AtlasError, PolicyInvalid
 from atlas.models import Ruling
 
 WORST_SCORE = 100
+# celpy raises the limit of the process to this when it is first used, on which no call may depend.
+DEEPEST_PYTHON = 2500
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,7 @@ class Policy:
 
     def __init__(self, path: Path, *, threshold: int) -> None:
         """Read a policy file; raises PolicyInvalid with what is wrong in it, and on which line."""
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEPEST_PYTHON))
         self.file = read_policy(path)
         self.threshold = threshold
         self.sha256 = self.file.sha256

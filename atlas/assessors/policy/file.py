@@ -10,7 +10,6 @@ from typing import Any, Literal
 import tomli
 from pydantic import ValidationError
 
-from atlas.assessors.policy.conditions import ConditionInvalid
 from atlas.assessors.policy.lines import Section, place_of, read_sections, sections_of_array
 from atlas.assessors.policy.rules import NEVER_GOVERNED, WANTED, WHY_NEVER_GOVERNED, Rule, RuleTable
 from atlas.errors import PolicyInvalid
@@ -22,6 +21,16 @@ ANNOTATIONS_ARE_GONE = (
     "to tools that no rule names"
 )
 LARGEST_BYTES = 1_000_000
+# The conditions of the shipped policy, by SHA-256. A test compiles them, so that a start does not have to: it
+# would take a quarter of a second and 11 MB. Each is compiled at the first call that it is about; a condition
+# that is not among these is compiled when its file is read.
+CHECKED = frozenset(
+    (
+        "3333ab0a0abe4914ea3781c7652239704428476e3bd3632be03156a55345680e",
+        "aa0c4c9496ea15611728dab0792289ad58e9e34ad1b0a3c80ee47f0f713331b9",
+        "aaf5023ec4ccdb3130e0244b9e1ffca3d833f498c30dc1cf181a6b2b15c82482",
+    )
+)
 NOT_BESIDE_DENY = ("definition", "score", "floor", "reviewers", "approvals", "review_timeout")
 
 
@@ -95,7 +104,7 @@ def _check(tables: dict[str, Any], sections: list[Section]) -> tuple[list[Rule],
         found = list(_wrong_values(entry))
         if not found:
             rules.append(Rule(**entry, line=section.line))
-            found = list(_senseless(rules[-1], names))
+            found = [*_senseless(rules[-1], names), *_wrong_condition(rules[-1])]
             names.add(rules[-1].name or "")
         mistakes += [f"{section.place(key)}: {reason}" for key, reason in found]
     return rules, [*mistakes, *_contradictions(rules)]
@@ -150,10 +159,22 @@ def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
             "approvals",
             f"{rule.approvals} approvals are more than the {named} reviewers named here can give",
         )
+
+
+def _wrong_condition(rule: Rule) -> Iterator[tuple[str, str]]:
+    if rule.when is None or condition_sha256(rule.when) in CHECKED:
+        return
+    from atlas.assessors.policy.conditions import ConditionInvalid
+
     try:
         _ = rule.condition
     except ConditionInvalid as error:
         yield "when", f"the condition {error}"
+
+
+def condition_sha256(when: str) -> str:
+    """How a condition is known, however its rule is named and whatever it gives."""
+    return hashlib.sha256(when.encode()).hexdigest()
 
 
 def _contradictions(rules: list[Rule]) -> Iterator[str]:

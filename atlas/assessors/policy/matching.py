@@ -1,11 +1,14 @@
 """Which rules count for a call: their pattern matches its tool, and their condition holds."""
 
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from atlas.assessors import Question
-from atlas.assessors.policy.evaluation import Evaluation, why_not_evaluated
 from atlas.assessors.policy.rules import Rule
 from atlas.models import Frozen
+
+if TYPE_CHECKING:
+    from atlas.assessors.policy.evaluation import Evaluation
 
 
 class Match(str, Enum):
@@ -26,8 +29,11 @@ class Matched(Frozen):
 
 def match_rules(fitting: list[Rule], question: Question) -> list[Matched]:
     """Evaluate the conditions of rules whose pattern matches; how long it takes depends on the arguments."""
-    if not any(rule.condition for rule in fitting):
+    conditions = [rule.condition for rule in fitting]  # all are compiled before the time of the call begins
+    if not any(conditions):
         return [Matched(rule=rule, match=Match.COUNTS) for rule in fitting]
+    from atlas.assessors.policy.evaluation import Evaluation, why_not_evaluated
+
     try:
         evaluation = Evaluation(question)
     except Exception as error:  # a number that CEL has no place for, or arguments nested too deeply
@@ -41,7 +47,9 @@ def _matched(rule: Rule, reason: str) -> Matched:
     return Matched(rule=rule, match=Match.FAILED, reason=reason)
 
 
-def _evaluated(rule: Rule, evaluation: Evaluation) -> Matched:
+def _evaluated(rule: Rule, evaluation: "Evaluation") -> Matched:
+    from atlas.assessors.policy.evaluation import why_not_evaluated
+
     try:
         holds = rule.condition is None or rule.condition.holds(evaluation)
     except Exception as error:  # whatever CEL meets in the arguments: the caller has a person decide

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that atlas.database.sqlite.migrate opened."""
+"""Alembic's entry: runs the migrations on the connection that atlas.database.migrating.migrate opened."""
 
 from alembic import context
 

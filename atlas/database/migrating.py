@@ -1,0 +1,97 @@
+"""Which version the tables of a file have, and how they come to the newest one.
+
+Alembic is imported only when a file is older than the gateway: it costs a tenth of a start.
+A new file is made by `newest_tables.sql`, which a test holds equal to what the migrations make; after a new
+migration `python -m atlas.database.migrating` writes it again.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from atlas.errors import DatabaseUnusable
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+NEWEST_TABLES = Path(__file__).parent / "newest_tables.sql"
+NEWER = "its tables are not of this version of the gateway, but of a newer one."
+
+
+def bring_up_to_date(path: Path) -> None:
+    """Bring the tables of a file, new or old, to the newest version; raises DatabaseUnusable."""
+    path.touch(mode=0o600)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        if not _has_tables(connection):
+            connection.executescript(NEWEST_TABLES.read_text())
+        is_newest = _version(connection) == newest_version()
+    if not is_newest:  # which also mends a newest_tables.sql that was left behind
+        migrate(path)
+
+
+def newest_version() -> str:
+    """The number of the newest migration, by the names of their files."""
+    return max(file.name[:4] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def migrate(path: Path, revision: str = "head") -> None:
+    """Bring the tables of a file to a version by the migrations; raises DatabaseUnusable."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    path.touch(mode=0o600)
+    engine = sa.create_engine(f"sqlite:///{path}")
+    # As a whole or not at all: the driver's own transactions would leave half an update behind a kill.
+    sa.event.listen(engine, "connect", leave_transactions)
+    sa.event.listen(engine, "begin", _begin_immediate)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+    except CommandError as error:  # there is no such revision
+        raise DatabaseUnusable(path=path, reason=NEWER) from error
+    finally:
+        engine.dispose()
+
+
+def leave_transactions(connection: Any, entry: ConnectionPoolEntry) -> None:
+    """Keep the driver from beginning transactions, which it would do too late: see _begin_immediate."""
+    connection.isolation_level = None
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    # A transaction that reads first and writes later could otherwise find the file changed in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+
+
+def _version(connection: sqlite3.Connection) -> str | None:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+        return None
+    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(found[0]) if found else None
+
+
+def tables_of_migrations() -> str:
+    """The statements that make, in one transaction, what the migrations make of an empty file."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "atlas.db"
+        migrate(path)
+        with closing(sqlite3.connect(path)) as connection:
+            made = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid"
+            statements = [f"{row[0]};" for row in connection.execute(made)]
+            version = f"INSERT INTO alembic_version VALUES ('{_version(connection)}');"  # noqa: S608  (our own)
+    return "\n\n".join(["BEGIN IMMEDIATE;", *statements, version, "COMMIT;\n"])
+
+
+if __name__ == "__main__":
+    NEWEST_TABLES.write_text(tables_of_migrations())
