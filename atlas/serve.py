@@ -31,7 +31,7 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     listener = bind(settings.atlas_host, settings.atlas_port)
-    app.state.url = _url(settings.atlas_host, listener.getsockname()[1])
+    app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
     sys.stdout.write(banner(app.state.url) + "\n")
     sys.stdout.flush()
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
@@ -84,6 +84,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(host: str, port: int) -> str:
+def url_of(host: str, port: int) -> str:
+    """Where a client on this machine reaches what listens on an address; one for "everywhere" is loopback."""
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{name}:{port}"
