@@ -129,7 +129,7 @@ start_in_docker() {
         --volume "$VOLUME:/data" "$NAME" chown -R "$THERE" /data || true
     touch "$MARK"
     if [[ -n $HAS_COMPOSE ]]; then
-        docker compose --env-file /dev/null up --detach --no-build --force-recreate
+        docker compose --env-file /dev/null --progress quiet up --detach --no-build --force-recreate
     else
         docker run --detach "${OPTIONS[@]}" "$NAME" >/dev/null
     fi || die 'The container could not be started; the lines above say why.'

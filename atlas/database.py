@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.commits import Change, Writer
-from atlas.data_directory import NEWEST_ENTRY, REMEDY, examine, lock_directory
+from atlas.data_directory import NEWEST_ENTRY, REMEDY, examine, lock_directory, make_directory
 from atlas.errors import DatabaseUnusable
 from atlas.sqlite_files import is_damage, keep_names, read_acknowledged, write_acknowledged
 
@@ -123,9 +123,10 @@ class Database:
     async def open(self) -> None:
         """Take the directory for this process, bring the tables up to date, connect.
 
-        Raises DataDirectoryInUse while another gateway holds the directory, and DatabaseUnusable.
+        Raises DataDirectoryInUse while another gateway holds the directory, DataDirectoryUnusable where it
+        cannot be written, and DatabaseUnusable.
         """
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(self.directory)
         self._lock_file = lock_directory(self.directory)
         try:
             self._acknowledged = read_acknowledged(self._lock_file)

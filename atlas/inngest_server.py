@@ -18,8 +18,10 @@ from inngest._internal.net import ThreadAwareAsyncHTTPClient
 from starlette.types import ASGIApp
 
 from atlas.auth import SIGNATURE_HEADER
+from atlas.data_directory import require_writable
 from atlas.engine import Engine, EngineKeys
 from atlas.engine.errors import KeysUnusable
+from atlas.errors import DataDirectoryUnusable
 from atlas.in_process import InProcessTransport
 from atlas.settings import EngineKind, Settings
 
@@ -41,6 +43,11 @@ def create_client(settings: Settings) -> inngest.Inngest:
 
     Leaves the process with a sentence if the embedded engine's keys cannot be read.
     """
+    if settings.atlas_data_dir.exists():
+        try:  # before a file that another user owns is taken for a damaged one
+            require_writable(settings.atlas_data_dir)
+        except DataDirectoryUnusable as error:
+            raise SystemExit(f"The gateway does not start: {error}") from None
     if settings.engine_kind is EngineKind.EMBEDDED:
         try:
             keys = EngineKeys.load_or_draw(engine_keys_path(settings))

@@ -371,7 +371,8 @@ if words[0] == "run" and "atlas.configure" in words:
     given = {name: inside.get(value, value) for name, value in given.items() if value}
     command = [inside.get(word, word) for word in words[words.index("atlas-gateway") + 2 :]]
     sys.exit(subprocess.run([sys.executable, *command], env=os.environ | given).returncode)
-if line.startswith(("run --detach", "compose --env-file /dev/null up")) and not (here / "broken").exists():
+is_start = line.startswith("run --detach") or (words[0] == "compose" and "up" in words)
+if is_start and not (here / "broken").exists():
     (here / "running").touch()
 if words[0] in ("stop", "rm"):
     (here / "running").unlink(missing_ok=True)
@@ -456,7 +457,17 @@ def test_where_there_is_compose_it_gets_what_the_description_asks_for(
     (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_POLICY=mine.toml\n")
     done = run(fresh_checkout, first_on_path=docker)
     assert done.returncode == 0, done.stderr
-    up = ["compose", "--env-file", "/dev/null", "up", "--detach", "--no-build", "--force-recreate"]
+    up = [
+        "compose",
+        "--env-file",
+        "/dev/null",
+        "--progress",
+        "quiet",
+        "up",
+        "--detach",
+        "--no-build",
+        "--force-recreate",
+    ]
     assert up in calls_of(docker)
     given = exported_to(docker)
     assert given["ATLAS_PORT"] == str(free_port)
