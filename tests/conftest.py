@@ -6,13 +6,16 @@ from pathlib import Path
 import pytest
 from gateway_process import GatewayProcess
 
+RUN_BY_HAND = ("soak", "frameworks")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave long runs out, unless `-m` asks for them."""
-    if "soak" not in str(config.option.markexpr):
-        long = [item for item in items if item.get_closest_marker("soak")]
-        items[:] = [item for item in items if item not in long]
-        config.hook.pytest_deselected(items=long)
+    for marker in RUN_BY_HAND:
+        if marker not in str(config.option.markexpr):
+            long = [item for item in items if item.get_closest_marker(marker)]
+            items[:] = [item for item in items if item not in long]
+            config.hook.pytest_deselected(items=long)
 
 
 @pytest.fixture

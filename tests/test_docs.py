@@ -47,7 +47,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 README = (ROOT / "README.md").read_text()
 URL = "http://127.0.0.1:8000"
 RUN_SECONDS = 100
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", ".npm-tests", "node_modules", ".*_cache")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", "node_modules", ".*-tests", ".*_cache")
 NOT_THE_GATEWAYS = {
     *("ATLAS_SCORER", "OLLAMA_CONTEXT_LENGTH"),  # what `modal deploy` and Ollama read
     *(f"ATLAS_TEST_INNGEST_{name}" for name in ("URL", "EVENT_KEY", "SIGNING_KEY")),
