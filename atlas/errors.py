@@ -94,6 +94,10 @@ class DataDirectoryInUse(AtlasError):
     """Another gateway works on the data directory {path}; one directory serves one gateway."""
 
 
+class DataDirectoryUnusable(AtlasError):
+    """The data directory {path} cannot be used: {reason}."""
+
+
 class DatabaseUnusable(AtlasError):
     """The database {path} cannot be used: {reason}"""
 

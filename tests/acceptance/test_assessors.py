@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import sqlite3
 import sys
@@ -18,7 +17,7 @@ from gateway_process import GatewayProcess, call, eventually, outcome, output_of
 from injections import INJECTIONS, MODIFY, Injection
 from llama_server import MODEL_NAME, llama_server
 from modal_process import TOKEN_ID, TOKEN_SECRET, ModalProcess
-from setup_terminal import ROOT, Terminal
+from setup_terminal import Terminal
 
 READ = {"beneficiary_id": "BEN-124"}
 CARD, TOKEN = "4111 1111 1111 1111", "sk-proj-abcdefghijklmnop1234567890"
@@ -249,7 +248,6 @@ async def test_setup_configures_each_assessor_and_the_handshake_passes_with_it(
     configure(terminal, llama)
     terminal.answer("MCP servers file", "")
     assert terminal.finish() == 0
-    shutil.copy2(ROOT / "test_handshake.py", checkout)
     async with ModalProcess(tmp_path) as modal:
         where = {name: value for name, value in modal.environment.items() if name in STAND_IN}
         gateway = GatewayProcess(checkout, checkout / "gateway.py", PYTHONPATH=str(checkout), **where)

@@ -849,6 +849,18 @@ async def test_a_file_that_is_none_is_refused_at_once_and_the_old_policy_stays(
         assert (await in_force.rule(question())).score == 10
 
 
+async def test_a_file_that_another_one_has_replaced_outside_a_container_is_not_taken_for_the_new_one(
+    write: Write,
+) -> None:
+    """A container keeps the file that it was given; without a word a changed policy would not hold."""
+    path = write('unknown_tools = "person"\n')
+    with path.open() as given:
+        policy = PolicyInForce(Path(f"/proc/self/fd/{given.fileno()}"), threshold=70)
+        path.unlink()
+        policy.reload()
+    assert "another file has taken its place outside this container" in str(policy.problem)
+
+
 async def test_whatever_goes_wrong_when_a_policy_is_read_again_the_old_one_stays(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -192,8 +192,15 @@ class PolicyInForce:
             finally:
                 self._reading.release()
 
+    def _require_the_file_of_that_name(self) -> None:
+        # A container keeps the file that it was given, also when an editor puts another one in its place.
+        if self._path.exists() and not self._path.stat().st_nlink:
+            reason = "another file has taken its place outside this container: restart the container."
+            raise PolicyInvalid(path=self._path, reason=reason)
+
     def _read_again(self) -> None:
         try:
+            self._require_the_file_of_that_name()
             policy = self._read()
         except PolicyInvalid as error:
             self.problem = str(error)
