@@ -65,7 +65,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             stack.callback(subscriptions.close)
             yield
 
-    # Without FastAPI's pages, whose scripts come from somebody else's host, and what they describe.
+    # Without FastAPI's pages, whose scripts come from another host, and what they describe.
     app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
     add_operations(app, settings, database=database, workflow=workflow, judges=judges, upstreams=upstreams)
     people.add_to(app, decisions=path.decisions, announce=workflow.announce)

@@ -2,7 +2,7 @@
 
 What passes through here is references, digests, scores and states; arguments, rationales and results stay in
 the case store. Nothing here is trusted with a decision either: a step's memo can be forged and an event sent
-by whoever holds the event key, so every step reads the case store and acts on what it finds there.
+by anyone who holds the event key, so every step reads the case store and acts on what it finds there.
 
 Governance logic: Anna Ko (UC Berkeley).
 """
@@ -35,7 +35,7 @@ async def report_failure(ctx: inngest.Context) -> Standing:
         try:
             return _standing(await stages.get().report_failure(case_id, error))
         except CaseNotFound:
-            return {"status": None}  # there is nobody to report to
+            return {"status": None}  # there is no one to report to
 
     return await ctx.step.run("report", report)
 
@@ -55,10 +55,10 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
 
     try:
         # Not a step, and neither is the execution: the case store knows already whether it was done, so a
-        # memo would only cost a call. What is approved by itself needs none.
+        # memo would only cost a call. A call that its score approves needs none.
         standing = _standing(await stage.assess(case_id))
     except CaseNotFound as error:
-        # Somebody with the event key made it up, or the data directory is another one.
+        # Someone with the event key made it up, or the data directory is another one.
         raise inngest.NonRetriableError(str(error)) from error
     if Status(standing["status"]).is_undecided and not standing["is_judged_anew"]:
         # A model elsewhere is at work, whose answer is fetched here, after a restart too; or a person has to

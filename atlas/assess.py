@@ -1,4 +1,4 @@
-"""Stage 2: a call gets its risk score; whatever goes wrong on the way, a person decides.
+"""Stage 2: a call gets its risk score; if anything goes wrong on the way, a person decides.
 
 The policy rules first. A model, where one is configured, is asked as well; the score is the higher of the
 policy's floor and the model's score, so that a model can add to the policy but never go below it.
@@ -60,7 +60,7 @@ class Assessments:
         """What the policy and the model say of a case; None if it is judged already, or decided.
 
         A model elsewhere is only asked at first, which gives an inquiry; judging the case again fetches the
-        answer, in whatever process that is.
+        answer, in this process or in another one.
         """
         case = await self._store.read_call(case_id)
         if case.assessment is not None or case.status is not Status.QUEUED:  # a person was quicker
@@ -206,7 +206,7 @@ def _with_answer(ruled: Assessment, answer: ModelAnswer, assessor: Assessor) -> 
     """The higher of the policy's floor and the model's score, with the model's reasons."""
     floor = ruled.ruling.floor if ruled.ruling else WORST_SCORE
     if answer.classification.strip().lower().startswith("prohibited"):
-        floor = max(floor, ruled.threshold)  # whatever number it says beside it
+        floor = max(floor, ruled.threshold)  # even beside a low number
     return ruled.model_copy(
         update={
             "risk_score": max(floor, answer.risk_score),

@@ -1,7 +1,7 @@
 """Stage 4: the approved call, exactly as approved, at most once.
 
 If its tool or the policy has changed since it was judged, it goes back to a person. The last look at the tool
-is taken on the very object that FastMCP runs; what a server does behind its definition, nobody sees.
+is taken on the very object that FastMCP runs; no one sees what a server does behind its definition.
 """
 
 import asyncio
@@ -126,7 +126,7 @@ class Execution:
         return await self._abandon(case_id, "It was begun, and its answer could not be kept.")
 
     async def recover(self) -> None:
-        """Give up, at start, what a dead process had begun and nobody may repeat."""
+        """Give up, at start, what a dead process had begun and no one may repeat."""
         # What has ended is reported; by saying so the question is answered by an index.
         begun = sa.and_(cases.c.reported_at.is_(None), cases.c.status == Status.EXECUTING.value)
         for case in await self._store.select(begun, cases.c.claimed_by != self._store.process_id):

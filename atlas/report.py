@@ -40,6 +40,6 @@ async def report_failure(
 
 
 def _fail(connection: Connection, case: Case, reason: str) -> Case:
-    # Without the reason: whoever can report a failure could otherwise talk to the agent.
+    # Without the reason: else anyone who can report a failure could talk to the agent.
     outcome, detail = without_result("Reason: the workflow failed."), {"reason": reason}
     return end_case(connection, case, Status.FAILED, ledger.Action.FAILED, detail=detail, outcome=outcome)

@@ -252,7 +252,7 @@ class Settings(BaseSettings):
 
     @property
     def is_open(self) -> bool:
-        """Whether no key is set, so that anybody on this machine is agent and reviewer."""
+        """Whether no key is set, so that anyone on this machine is agent and reviewer."""
         return self.atlas_agent_key is None
 
     @cached_property

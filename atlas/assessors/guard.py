@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Guard:
-    """Stands between the gateway and one assessor; whatever goes wrong is raised as AssessorFailed.
+    """Stands between the gateway and one assessor; anything that goes wrong is raised as AssessorFailed.
 
     After five failures in a row the assessor is left alone for a minute. The next question then decides: an
     answer ends the rest, a failure begins the next one.
@@ -94,7 +94,7 @@ class Guard:
             return True
 
     def drop(self, inquiry: Inquiry) -> None:
-        """Stop the work on a question whose answer nobody will fetch."""
+        """Stop the work on a question whose answer no one will fetch."""
         if isinstance(self.assessor, DurableAssessor):
             self._cancel_later(self.assessor, inquiry.reference)
 
@@ -123,7 +123,7 @@ class Guard:
             if time.monotonic() - begun > seconds:  # an assessor that never waits cannot be interrupted
                 raise asyncio.TimeoutError
         except QuestionUnfit:
-            raise  # no assessor could do better: whoever asks such questions must not put it to rest
+            raise  # no assessor could do better: an agent's unfit questions must not put it to rest
         except Exception as error:
             reason = _reason(error, seconds=self._seconds)
             self._failed(reason)
@@ -134,7 +134,7 @@ class Guard:
 
     async def _read(self, awaited: Awaitable[Any]) -> ModelAnswer:
         answer = ModelAnswer.model_validate(await awaited)
-        self._failures = 0  # only an answer ends a row of failures, not that a question was taken
+        self._failures = 0  # only an answer ends a row of failures; a question that was taken does not
         return answer
 
     def _failed(self, reason: str) -> None:
@@ -162,7 +162,7 @@ def _age(moment: datetime) -> float:
 
 
 def _reason(error: Exception, *, seconds: float) -> str:
-    """What the reviewer reads; never with what the assessor said, which may repeat the arguments."""
+    """What the reviewer reads, without the words of the assessor: they may repeat the arguments."""
     if isinstance(error, AssessorFailed):
         return str(error)
     if isinstance(error, asyncio.TimeoutError):

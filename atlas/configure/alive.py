@@ -1,6 +1,6 @@
 """Asks the gateway of this machine or container whether it is alive: `python -m atlas.configure.alive`.
 
-It reads the environment by itself and imports nothing of ours: a health check runs every few seconds.
+It reads the environment on its own and imports nothing of ours: a health check runs every few seconds.
 """
 
 import http.client

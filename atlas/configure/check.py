@@ -91,7 +91,7 @@ def urls_here(settings: Settings, servers: tuple[UpstreamConfig, ...]) -> Iterat
 
 
 def published(host: str) -> str:
-    """The address of this machine at which Docker publishes the port."""
+    """The address of this machine on which Docker publishes the port."""
     try:
         address = ip_address("127.0.0.1" if host == "localhost" else host)
     except ValueError:

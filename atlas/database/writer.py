@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 LARGEST_BATCH = 64
-LINGER_SECONDS = 0.02  # for which a change that nobody waits for may stay out of the file
+LINGER_SECONDS = 0.02  # for which a change that no one waits for may stay out of the file
 
 Result = TypeVar("Result")
 Handle = TypeVar("Handle")  # what a change is made with: SQLite's own connection, or one that stands for it

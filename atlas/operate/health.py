@@ -79,7 +79,7 @@ def _policy_part(policy: PolicyInForce) -> dict[str, Any]:
 def _assessor_part(policy: PolicyInForce, model: Guard | None) -> dict[str, Any]:
     if model is None:
         return _part(policy.name, None)
-    # Not ok only while it rests: if nobody called the gateway for its sake, it would never be asked again.
+    # Not ok only while it rests: if no one called the gateway because of it, it would never be asked again.
     problem = {"problem": model.problem} if model.problem else {}
     return {"name": model.assessor.name, "ok": not model.is_resting} | problem
 

@@ -16,7 +16,7 @@ from atlas.errors import AtlasError
 from atlas.settings import Settings
 
 OWN_ERROR = re.compile(r"^[ |]*atlas[.\w]*: (.+)$", re.MULTILINE)  # as a traceback ends, alone or in a group
-GRACE_SECONDS = 1  # open SSE streams never end by themselves
+GRACE_SECONDS = 1  # open SSE streams never end on their own
 
 
 def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> None:

@@ -98,7 +98,7 @@ def add_webhook(
 
 
 def signature(named: str | None, claimed: str | None) -> str:
-    """Who decides: whom the key names; where it names nobody, whoever the request says."""
+    """Who decides: the name that the key has; where it has none, the name in the request."""
     if named is None:
         return claimed or "Sarah"
     if claimed not in (None, named):

@@ -39,7 +39,7 @@ class Audience(Middleware):
     async def tell(self) -> None:
         """Say that tools, resources and prompts may have changed."""
         told = (asyncio.wait_for(_tell(connection), TELL_SECONDS) for connection in list(self._connections))
-        await asyncio.gather(*told, return_exceptions=True)  # who does not listen is not waited for
+        await asyncio.gather(*told, return_exceptions=True)  # a client that does not listen is not waited for
 
 
 async def _tell(connection: Connection) -> None:

@@ -32,13 +32,13 @@ logger = logging.getLogger(__name__)
 
 
 class UpstreamTool(Tool):
-    """A tool of an upstream, by whatever name agents know it."""
+    """A tool of an upstream, under the name by which agents know it."""
 
     upstream: Any = Field(exclude=True, repr=False)
     as_offered: Any = Field(exclude=True, repr=False)  # as the upstream describes it
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Call it, once; AnswerLost is the cause of the ToolError if nobody knows what was done."""
+        """Call it, once; AnswerLost is the cause of the ToolError if no one knows what was done."""
         try:
             answer = await self.upstream.call_tool(self.as_offered, arguments)
         except (UpstreamMissing, CallRefused, AnswerLost) as error:
@@ -113,7 +113,7 @@ class UpstreamProvider(Provider):
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
         if self._upstream.config.prefix:
-            await self._upstream.known.wait()  # nobody else can have it, so it is worth waiting for
+            await self._upstream.known.wait()  # no one else can have it, so it is worth waiting for
         return next((tool for tool in await self._list_tools() if tool.name == name), None)
 
     async def _list_resources(self) -> Sequence[Resource]:

@@ -138,7 +138,7 @@ class TakingUp:
         return inner_id
 
     async def _inner_id(self, key: Key) -> str:
-        """By which id FastMCP knows the session, as far as this process can tell."""
+        """The id by which FastMCP knows the session, as far as this process can tell."""
         known = self._known.get(key)
         if known is None:
             return key[1]
@@ -170,7 +170,7 @@ def _may_have_session(scope: Scope) -> bool:
 
 
 def _not_found() -> Response:
-    """Say that the session has ended, in the words at which clients begin again.
+    """Say that the session has ended, in the words that make clients begin again.
 
     Python's client 2 hands code and words on, and Google's ADK begins again at exactly these. Clients on the
     TypeScript SDK are handed the text of the body, in which some look for the code that its servers use.

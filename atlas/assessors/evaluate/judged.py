@@ -41,7 +41,7 @@ async def _judge(assessor: Assessor, call: LabelledCall, seconds: float) -> Judg
     score: int | None
     try:
         score = _score(await asyncio.wait_for(assessor.judge(call.question), seconds))
-    except Exception:  # whatever an assessor raises, a person decides; it is counted as a failure
+    except Exception:  # a person decides after any error of an assessor; it is counted as a failure
         score = None
     milliseconds = (time.perf_counter() - began) * 1000
     return Judged(
