@@ -61,8 +61,8 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
         # Someone with the event key made it up, or the data directory is another one.
         raise inngest.NonRetriableError(str(error)) from error
     if Status(standing["status"]).is_undecided and not standing["is_judged_anew"]:
-        # A model elsewhere is at work, whose answer is fetched here, after a restart too; or a person has to
-        # be told, once, however often the run is replayed.
+        # A model elsewhere is at work, and its answer is fetched here, after a restart too. Or a person has
+        # to be told, once, even if the run is replayed many times.
         standing = await ctx.step.run("assess", ask)
     if standing["status"] == Status.QUEUED.value:
         # The run began in an older gateway, which kept in this step that a model elsewhere was asked.
@@ -71,9 +71,9 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
         if standing["status"] == Status.PENDING_REVIEW.value:
             standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
             continue
-        # Where tool or policy have changed the case comes back PENDING_REVIEW, and the run waits again. When
-        # it is replayed through here then, the case store says the same, or that the case went on without it;
-        # as the steps stand in one row, it finds its place among them, or ends as the case has.
+        # If tool or policy have changed, the case comes back PENDING_REVIEW, and the run waits again. A later
+        # replay comes through here, too: the case store then says the same, or that the case went on without
+        # it. As the steps stand in one row, the run finds its place among them, or ends as the case has.
         standing = _standing(await stage.execute(case_id))
         if standing["status"] == Status.QUEUED.value:
             raise AssessmentLost(case_id=case_id)  # which has the run tried again, from its beginning

@@ -110,7 +110,7 @@ class Assessments:
         question = await self._question(case.call, present)
         ruled = await self._rule(case.call, question)
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
-            return ruled  # denied, not to be judged by the policy, or so high that no model could change it
+            return ruled  # denied, without a ruling, or so high that no model could change it
         try:
             if case.inquiry is None and await self._model.sees_only_a_part(question):
                 return _worst(ruled, TOO_LONG, assessor=self._model.assessor.name)

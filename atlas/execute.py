@@ -208,11 +208,11 @@ class Execution:
         return is_repeated
 
     def _send_back(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
-        """Put a case before a person, with what changed; unchanged if the policy that ruled holds no more."""
+        """Put a case before a person, with what changed; unchanged if another policy is in force by now."""
         if ruled.ruling is not None and ruled.ruling.policy_sha256 != self._judge.policy_sha256:
             return case
         reason = what_changed(connection, case, ruled)
-        if reason is None:  # it is what it was again
+        if reason is None:  # it is again what it was
             return _take(connection, case, self._store.process_id)
         return send_back(connection, case, ruled, self._review_timeout, reason=reason)
 

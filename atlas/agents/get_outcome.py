@@ -56,7 +56,7 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
 
 
 def seconds_to_wait(asked: Any) -> float:
-    """How long get_outcome waits: less than 0 seconds, and None, count as 0, and more than 25 count as 25.
+    """How long get_outcome waits: a number outside of 0 to 25 seconds counts as the nearer end, None as 0.
 
     Raises ToolError for anything but a number.
     """

@@ -30,7 +30,7 @@ from atlas.agents.keys import current_principal
 from atlas.grounds.present import Present
 from atlas.models import Case, ToolCall
 
-FRESH_SECONDS = 1.0  # for which a look at a tool is handed along; the last look before the call is its own
+FRESH_SECONDS = 1.0  # for which the tool that the admission saw is used; the last look is a new one
 NOTIFY_SECONDS = 2.0  # an agent that reads nothing for so long gets no further notifications
 STATELESS_VERSION = "2026-07-28"  # what a tool sees of an agent that is not there: no one can be asked
 TRACE = frozenset({"traceparent", "tracestate", "baggage"})  # in the `_meta` of a request (SEP-414)
@@ -91,7 +91,7 @@ class WaitingAgents:
     def hold(self, case: Case, present: Present | None = None) -> Iterator[None]:
         """Let the call be executed in the context of the request that is being served.
 
-        For a new call `present` is its tool; a judge that judges it at once need not look the tool up again.
+        For a new call `present` is its tool, so that judging it at once needs no second look at the tool.
         """
         if present is not None:
             self._seen[case.case_id] = (present, time.monotonic())
@@ -114,7 +114,7 @@ class WaitingAgents:
     def context_of(self, case: Case) -> Context:
         """The context in which the call is to be executed: its agent's, or one without an agent."""
         for request in reversed(self._requests.get(case.case_id, ())):
-            # By its digest a case is one principal's one call; this is the second line.
+            # The digest of a case already allows one call of one principal; this is a second check.
             if request.run(current_principal) == case.call.principal:
                 context = request.run(copy_context)
                 context.run(_take_trace_away)

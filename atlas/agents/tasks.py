@@ -1,7 +1,7 @@
 """Calls as tasks (extension `io.modelcontextprotocol/tasks`, SEP-2663), for clients that declare it.
 
 The reference of a case is the id of its task, and the case store is the store of tasks, so they survive what
-cases survive. Nothing is ever deleted: a task lives without end (`ttlMs` is null).
+cases survive. Nothing is ever deleted: a task lives for ever (`ttlMs` is null).
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,8 @@
 
 A question is spawned and its answer is fetched by the id of the call, so that another process can fetch it.
 The SDK tells Modal the name of this host, its platform and Python (headers `x-modal-node`, `-platform`,
-`-python-version`); it goes through the proxy of HTTPS_PROXY unless MODAL_DISABLE_API_PROXY is set, and it
-reads the active profile of `~/.modal.toml` for what no MODAL_ variable says, the token excepted.
+`-python-version`). It goes through the proxy of HTTPS_PROXY unless MODAL_DISABLE_API_PROXY is set. Except for
+the token it reads what no MODAL_ variable says in the active profile of `~/.modal.toml`.
 """
 
 import asyncio

@@ -135,8 +135,8 @@ def messages_of(received: dict[str, Any]) -> list[dict[str, str]]:
 def is_cut(question: "Question", *, characters: int = READ_CHARACTERS) -> bool:
     """Whether a model sees only a part of the arguments; a text that only says so counts as well.
 
-    What is masked and is not plainly a secret is such a part. What a tool says of itself and what the agent
-    claims is not: it is not carried out.
+    A masked text that is not plainly a secret is such a part. What a tool says of itself and what the agent
+    claims is no such part: it is not carried out.
     """
     if _size(question.arguments) > MOST_CHARACTERS:
         return True

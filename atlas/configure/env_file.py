@@ -1,4 +1,4 @@
-"""Reads and writes `.env`: what was asked gets its new value, every other line stays as it is."""
+"""Reads and writes `.env`: a setting that was asked for gets its new value, every other line stays."""
 
 import io
 import os

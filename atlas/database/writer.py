@@ -192,7 +192,7 @@ class Writer(Generic[Handle]):
         self._driver.execute("RELEASE change")
 
     def _tell(self, what: Callable[[Any], None], about: Any) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it all who could wait
+        with suppress(RuntimeError):  # the loop has ended, and no one waits any more
             self._loop.call_soon_threadsafe(what, about)
 
     def _resolve(self, jobs: list[_Job]) -> None:

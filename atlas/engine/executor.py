@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _MOST_CALLS = 512  # at once: a call may wait for something slow, and the others must not wait for it
 _AHEAD = 64
 # Calls of runs whose time ran out, at once: very many may fall due together, and none of them is in a hurry.
-# One that takes longer than a moment waits for something slow, which costs nothing, and counts no more.
+# One that takes longer than a moment waits for something slow: it costs nothing, and is not counted any more.
 _MOST_TIMED_OUT = 4
 _MOMENT = 1.0  # seconds
 _LONGEST_NAP = 30.0  # seconds; a clock set forward or a laptop that slept is noticed by then

@@ -32,7 +32,7 @@ class History:
     def forget_some(self, connection: sqlite3.Connection) -> bool:
         """Delete some of what ended long ago; tells whether there may be more."""
         moment = self._tell_time()
-        # Each of them, though one may have found more already.
+        # All three run, even if the first has found more already.
         return any(
             [
                 _forget_runs(connection, moment - self._retention),

@@ -71,7 +71,7 @@ def _part(name: str, problem: str | None) -> dict[str, Any]:
 
 
 def _policy_part(policy: PolicyInForce) -> dict[str, Any]:
-    # A reload that failed leaves the policy before it in force: worth saying, and no reason to stop serving.
+    # After a reload that failed the former policy is in force: worth saying, but no reason to stop serving.
     problem = {"problem": policy.problem} if policy.problem else {}
     return {"name": policy.name, "ok": True, "sha256": policy.sha256} | problem
 

@@ -23,7 +23,7 @@ class Audience(Middleware):
     async def on_list_tools(
         self, context: MiddlewareContext[Any], call_next: CallNext[Any, Sequence[Tool]]
     ) -> Sequence[Tool]:
-        """Remember who asks, where the gateway can speak first, which it cannot in the stateless protocol."""
+        """Remember who asks, if the gateway can speak first; in the stateless protocol it cannot."""
         request = context.fastmcp_context.request_context if context.fastmcp_context else None
         connection = getattr(request.session, "_connection", None) if request else None
         if connection is not None and connection.has_standalone_channel:

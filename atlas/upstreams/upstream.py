@@ -80,7 +80,7 @@ class Upstream:
                 rest = min(rest * 2, LONGEST_REST) if self.problem else FIRST_REST
                 self._lose(str(missing))
             except CallRefused:
-                rest = FIRST_REST  # all its connections are in use, which says nothing against it
+                rest = FIRST_REST  # all its connections are in use: it may be there all the same
             except Exception as error:
                 # After any error the server is missing, and the gateway goes on.
                 logger.warning("The server %s cannot be followed: %s", self.name, type(error).__name__)

@@ -18,7 +18,7 @@ Keep = Callable[[str, Handshake], Awaitable[None]]
 class Attempt:
     """A request whose answer "there is no such session" is kept back, so that it can be made once more.
 
-    That answer comes before anything of the request is done. What was read of the request is kept till then.
+    That answer comes before anything of the request is done. Until then the parts that were read are kept.
     """
 
     def __init__(self, receive: Receive, send: Send, *, session_id: str) -> None:

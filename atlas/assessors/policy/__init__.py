@@ -228,8 +228,8 @@ class PolicyInForce:
 def why_person(rules: list[Rule]) -> str | None:
     """Why these rules want a person in spite of any model, although no floor of theirs says so.
 
-    A floor stands for a score only if its rule is about this tool and all its calls: else a rule meant
-    to make some calls stricter would let a model do what it may not with a tool that no rule names.
+    A floor stands for a score only if its rule is about this tool and all its calls. Else a rule that makes
+    some calls stricter would let a model do what it may not do with a tool that no rule names.
     """
     if any((rule.approvals or 1) > 1 for rule in rules):
         return "more than one reviewer has to approve"
