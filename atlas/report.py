@@ -1,4 +1,4 @@
-"""Stage 5: the agent asks for the outcome and gets it; and what becomes of a failed run."""
+"""Stage 5: a run that failed ends its case, so that every agent gets an outcome; agents/ tells it."""
 
 import logging
 from collections.abc import Awaitable, Callable

@@ -156,7 +156,9 @@ class Settings(BaseSettings):
         description="How many seconds a tool may take. After that its outcome counts as unknown.",
     )
     atlas_notify_url: HttpUrl | None = Field(
-        default=None, description="A URL that gets a POST for every call that waits for a person."
+        default=None,
+        description="A URL that gets a POST for every call that waits for a person, and for every unknown "
+        "outcome.",
     )
 
     inngest_event_key: PlainSecret = Field(

@@ -49,7 +49,8 @@ def stop() -> bool:
     """End the gateway of this checkout as Ctrl-C would; returns whether one ran."""
     process_id = running()
     if process_id is None:
-        PID_FILE.unlink(missing_ok=True)
+        if not command_of(_noted()):  # else it is of a gateway that was started by hand
+            PID_FILE.unlink(missing_ok=True)
         return False
     end = time.monotonic() + GRACE_SECONDS
     with suppress(ProcessLookupError):
@@ -66,11 +67,16 @@ def stop() -> bool:
 
 def running() -> int | None:
     """The process in the pid file, if it is the gateway and not one that got its number later."""
+    process_id = _noted()
+    is_gateway_here = command_of(process_id).startswith(f"{ROOT}/.venv/bin/python {ROOT}/gateway.py")
+    return process_id if is_gateway_here else None
+
+
+def _noted() -> int:
+    """The number in the pid file, or 0, which no process has."""
     with suppress(OSError, ValueError):
-        process_id = int(PID_FILE.read_text())
-        if command_of(process_id).startswith(f"{ROOT}/.venv/bin/python {ROOT}/gateway.py"):
-            return process_id
-    return None
+        return int(PID_FILE.read_text())
+    return 0
 
 
 def command_of(process_id: int) -> str:

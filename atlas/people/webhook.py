@@ -1,4 +1,4 @@
-"""The edge for people: POST /webhook/approval, and the one shape in which errors are told over HTTP."""
+"""What people decide comes in here: POST /webhook/approval."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Protocol

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from atlas.agents.answers import GET_OUTCOME
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import ConditionFailed, Policy, PolicyInForce, evaluation
 from atlas.assessors.policy.conditions import Condition
@@ -19,7 +20,6 @@ from atlas.assessors.policy.file import CHECKED, PolicyFile, condition_sha256, r
 from atlas.assessors.policy.rules import NEVER_GOVERNED
 from atlas.errors import PolicyInvalid
 from atlas.models import Ruling
-from atlas.report import GET_OUTCOME
 from atlas.settings import Settings
 
 SHIPPED = Settings.model_fields["atlas_policy"].default
