@@ -90,6 +90,10 @@ class AnswerLost(AtlasError):
     """{reason}"""
 
 
+class NotCalled(AtlasError):
+    """{reason}"""
+
+
 class DataDirectoryInUse(AtlasError):
     """Another gateway works on the data directory {path}; one directory serves one gateway."""
 

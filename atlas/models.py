@@ -36,7 +36,7 @@ class Status(str, Enum):
     # -> AUTHORIZED, REJECTED, EXPIRED, DENIED, WITHDRAWN, itself: judged again
     PENDING_REVIEW = "PENDING_REVIEW"
     AUTHORIZED = "AUTHORIZED"  # -> EXECUTING, PENDING_REVIEW, REJECTED, DENIED, FAILED
-    EXECUTING = "EXECUTING"  # -> EXECUTED, OUTCOME_UNKNOWN
+    EXECUTING = "EXECUTING"  # -> EXECUTED, OUTCOME_UNKNOWN, FAILED
     EXECUTED = "EXECUTED"  # final: the tool answered, with a result or an error of its own
     REJECTED = "REJECTED"  # final: a person refused
     DENIED = "DENIED"  # final: the policy forbids it, and no person can lift that
@@ -95,7 +95,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.AUTHORIZED: frozenset(
         {Status.EXECUTING, Status.PENDING_REVIEW, Status.REJECTED, Status.DENIED, Status.FAILED}
     ),
-    Status.EXECUTING: frozenset({Status.EXECUTED, Status.OUTCOME_UNKNOWN}),
+    Status.EXECUTING: frozenset({Status.EXECUTED, Status.OUTCOME_UNKNOWN, Status.FAILED}),
 }
 
 

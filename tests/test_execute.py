@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fastmcp import FastMCP
-from fastmcp.exceptions import ToolError
+from fastmcp.exceptions import NotFoundError, ToolError
 from mcp.types import ToolAnnotations
 from sqlalchemy.engine import Connection
 from store import (
@@ -26,6 +26,7 @@ from store import (
 )
 
 from atlas import ledger
+from atlas.agents.answers import ending_text
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.store import CaseStore, add_assessment, add_decision, transition
 from atlas.decide import Decisions, decide_by_score
@@ -304,12 +305,54 @@ async def test_what_a_dead_process_had_begun_is_not_repeated_by_a_tool_that_has_
 
 
 async def test_a_tool_that_changes_after_the_last_check_is_not_called(tmp_path: Path) -> None:
-    """The very tool that is about to run is looked at; the agent reads why it did not."""
+    """The very tool that is about to run is looked at, and no answer is made up for it."""
     async with workshop(tmp_path) as shop:
         shop.definition = "d" * 64  # what the judge has seen is not what is there now
         case = await shop.execution.execute((await shop.approved("note")).case_id)
-        assert shop.calls == [] and case.outcome is not None and case.outcome.is_error
-        assert "changed in the moment before its call; it was not called" in str(case.outcome.result)
+        assert shop.calls == [] and case.status is Status.FAILED and case.outcome is not None
+        assert case.outcome.result is None
+        assert case.outcome.detail == "Reason: The tool note changed in the moment before its call."
+        assert shop.actions()[-1] == "execute.refused" and case == await shop.store.read(case.case_id)
+
+
+async def test_a_tool_that_goes_after_the_last_check_is_not_said_to_have_answered(tmp_path: Path) -> None:
+    """The agent reads that nothing was done."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.approved("note")
+        shop.server.local_provider.remove_tool("note")
+        case = await shop.execution.execute(case.case_id)
+        assert case.status is Status.FAILED and "Unknown tool" in ending_text(case)
+
+
+async def test_a_tool_that_changes_before_it_is_repeated_leaves_an_unknown_outcome(tmp_path: Path) -> None:
+    """The process that died may have called it."""
+    async with workshop(tmp_path) as shop:
+        shop.definition = "d" * 64
+        case = await shop.approved("set_text")
+
+        def begin(connection: Connection) -> Case:
+            return transition(connection, case, Status.EXECUTING, claimed_by="a process that died")
+
+        await shop.store.change(case.case_id, begin)
+        await shop.execution.recover()
+        assert (await shop.execution.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
+        assert shop.calls == []
+
+
+async def test_a_tool_that_looks_at_itself_after_it_changed_has_answered(tmp_path: Path) -> None:
+    """Only what comes before the call can say that there was none."""
+    async with workshop(tmp_path) as shop:
+
+        @shop.server.tool
+        async def replace_itself(text: str) -> str:
+            """Be gone while it runs."""
+            shop.calls.append(text)
+            shop.server.local_provider.remove_tool("replace_itself")
+            raise NotFoundError(f"no {await shop.server.get_tool('replace_itself')}")
+
+        case = await shop.execution.execute((await shop.approved("replace_itself")).case_id)
+        assert shop.calls == ["a"] and case.status is Status.EXECUTED
+        assert case.outcome is not None and "no None" in str(case.outcome.result)
 
 
 async def test_a_policy_that_comes_into_force_while_a_call_is_claimed_is_asked_before_it_runs(
