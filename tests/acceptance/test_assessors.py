@@ -13,7 +13,16 @@ from typing import Any
 import httpx
 import pytest
 from fastmcp import Client
-from gateway_process import GatewayProcess, call, eventually, outcome, output_of, reference_in, text_of
+from gateway_process import (
+    ROOT,
+    GatewayProcess,
+    call,
+    eventually,
+    outcome,
+    output_of,
+    reference_in,
+    text_of,
+)
 from injections import INJECTIONS, MODIFY, Injection
 from llama_server import MODEL_NAME, llama_server
 from modal_process import TOKEN_ID, TOKEN_SECRET, ModalProcess
@@ -22,6 +31,8 @@ from setup_terminal import Terminal
 READ = {"beneficiary_id": "BEN-124"}
 CARD, TOKEN = "4111 1111 1111 1111", "sk-proj-abcdefghijklmnop1234567890"
 HANDSHAKE_SECONDS = 100.0
+
+FREE_FIELDS = Path(__file__).parent / "gateway_with_free_fields.py"
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +43,11 @@ def llama() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def judged_by(directory: Path, **settings: str) -> AsyncIterator[GatewayProcess]:
+async def judged_by(
+    directory: Path, script: Path = ROOT / "gateway.py", **settings: str
+) -> AsyncIterator[GatewayProcess]:
     """A gateway with such settings."""
-    gateway = GatewayProcess(directory, **settings)
+    gateway = GatewayProcess(directory, script, **settings)
     await gateway.start()
     try:
         yield gateway
@@ -184,7 +197,7 @@ async def test_no_injected_argument_gets_past_a_person(
 ) -> None:
     """Whatever the real model is talked into, the floor holds; and nothing was changed."""
     settings = {"OPENAI_BASE_URL": llama, "OPENAI_MODEL": MODEL_NAME, "ATLAS_ASSESS_SECONDS": "60"}
-    async with judged_by(tmp_path, **settings) as gateway, gateway.agent() as agent:
+    async with judged_by(tmp_path, FREE_FIELDS, **settings) as gateway, gateway.agent() as agent:
         for attack in attacks:
             claims = {"io.atlas/intent": attack.intent, "io.atlas/user_request": attack.user_request}
             held = await agent.call_tool(
