@@ -458,7 +458,7 @@ async def test_calls_are_judged_side_by_side_and_one_failure_is_alone() -> None:
 
     async with serving(reply) as (assessor, _):
         answers = await asyncio.gather(*(judged(assessor) for _ in range(10)), return_exceptions=True)
-    assert sorted(type(answer).__name__ for answer in answers) == ["ModelAnswer"] * 9 + ["AssessorFailed"]
+    assert sorted(type(answer).__name__ for answer in answers) == ["AssessorFailed"] + ["ModelAnswer"] * 9
 
 
 async def test_a_call_too_long_to_judge_is_not_sent() -> None:

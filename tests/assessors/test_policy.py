@@ -575,13 +575,13 @@ WRONG = [
     (rules("review_timeout = '366d'"), "line 3: review_timeout must be"),
     (rules("deny = false"), "line 3: deny must be true"),
     (rules("deny = 1"), "line 3: deny must be true"),
-    (rules("deny = true; score = 1"), "line 4: score means nothing beside deny"),
-    (rules("floor = 1; deny = true"), "line 3: floor means nothing beside deny"),
-    (rules("approvals = 2; deny = true"), "line 3: approvals means nothing beside deny"),
+    (rules("deny = true; score = 1"), "line 4: score has no effect beside deny"),
+    (rules("floor = 1; deny = true"), "line 3: floor has no effect beside deny"),
+    (rules("approvals = 2; deny = true"), "line 3: approvals has no effect beside deny"),
     (rules("definition = 'sha256:0'; score = 1"), "line 3: definition must be the digest of a tool's"),
     (rules(f"definition = '{'0' * 64}'; score = 1"), "line 3: definition must be"),
     (rules(f"definition = 'sha256:{'0' * 64}'"), "line 1: this rule gives nothing"),
-    (rules(f"deny = true; definition = 'sha256:{'0' * 64}'"), "line 4: definition means nothing beside deny"),
+    (rules(f"deny = true; definition = 'sha256:{'0' * 64}'"), "line 4: definition has no effect beside deny"),
     (
         rules(f"tool = 'p*'; definition = 'sha256:{'0' * 64}'; score = 1"),
         "line 3: a definition is that of",
@@ -744,7 +744,7 @@ def test_a_contradiction_is_said_in_one_sentence(write: Write) -> None:
     with pytest.raises(PolicyInvalid) as caught:
         Policy(write(rules("reviewers = ['anna']", "approvals = 2; name = 'two'")), threshold=THRESHOLD)
     assert str(caught.value).endswith(
-        'the rule "two" asks for 2 approvals, and the rule "pay (line 1)" names 1 reviewer: nobody could '
+        'the rule "two" asks for 2 approvals, and the rule "pay (line 1)" names 1 reviewer: no one could '
         "approve a call that both are about; give the first its own reviewers, and put it above the second."
     )
 
