@@ -30,13 +30,7 @@ from atlas.agents.held_calls import WaitingAgents
 from atlas.canonical import digest
 from atlas.cases.definitions import definition_of
 from atlas.cases.endings import GATEWAY, end_case, without_result
-from atlas.cases.store import (
-    CaseStore,
-    claim_again,
-    mark_reported,
-    read_case,
-    transition,
-)
+from atlas.cases.store import CaseStore, claim_again, mark_reported, read_case, transition
 from atlas.cases.tables import cases
 from atlas.errors import AnswerLost, ExecutionRefused, NotCalled
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
@@ -326,7 +320,7 @@ def _take(connection: Connection, case: Case, process_id: str, *, is_repeated: b
 def _refuse(connection: Connection, case: Case, reason: str) -> Case:
     if case.status is Status.EXECUTING:
         return _end_unknown(connection, case, "It was begun, and its answer was not kept.")
-    if case.status in (Status.EXECUTED, Status.OUTCOME_UNKNOWN, Status.FAILED):
+    if case.status.may_have_run or case.status is Status.FAILED:
         return case  # a repeated request: the ending is on record
     if case.round_number > 1 and case.status is not Status.AUTHORIZED:
         # The run of a case that was sent back is replayed through here, to where it waits again.

@@ -107,7 +107,8 @@ def build_stages(
 
     async def ask(case_id: str) -> Case:
         case = await first.assess(case_id)
-        tell(case)
+        if case.status is Status.PENDING_REVIEW:
+            tell(case)
         return case
 
     return Stages(

@@ -1,6 +1,5 @@
 """Stage 5: a run that failed ends its case, so that every agent gets an outcome; agents/ tells it."""
 
-import logging
 from collections.abc import Awaitable, Callable
 
 from sqlalchemy.engine import Connection
@@ -11,8 +10,6 @@ from atlas.cases.reviews import request_review
 from atlas.cases.store import CaseStore, read_case
 from atlas.models import Case, Status
 from atlas.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 
 async def report_failure(

@@ -2,10 +2,16 @@
 
     python benchmarks/holiday_gateway.py [--waiting 100000] [--rounds 40]
 
-One call is brought to its wait by the gateway; the others are copies, whose rows the gateway's own functions
-write (tests/support/waiting_cases.py). Measured are the start until /readyz says ready, memory, the CPU time
-of a gateway that nobody calls, an unrelated governed call, the same call again as one that waits, get_outcome
-of it, and an approval until its outcome is there; each beside the same gateway with one call waiting.
+One call is brought to its wait by the gateway. The others are copies: the gateway's own functions write their
+rows (tests/support/waiting_cases.py). Measured are:
+
+- the start, until /readyz says ready, and the memory;
+- the CPU time of a gateway while no agent calls it;
+- a governed call that has nothing to do with those that wait;
+- a call that is the same as one that waits, and get_outcome of it;
+- an approval, until its outcome is there.
+
+Each is measured beside the same gateway with one call waiting.
 """
 
 import argparse

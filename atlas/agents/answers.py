@@ -7,7 +7,7 @@ state and the tool's first text are one block, because others show only the firs
 from typing import Any
 
 from fastmcp.tools import InputRequiredToolResult, ToolResult
-from mcp.types import CallToolResult, ContentBlock, InputRequiredResult, TextContent
+from mcp.types import CallToolResult, InputRequiredResult, TextContent
 
 from atlas.agents.client_errors import raise_client_error
 from atlas.instants import instant_text
@@ -56,10 +56,7 @@ def answer(case: Case, *, as_text: bool = False) -> ToolResult:
         if not as_text:
             raise_client_error(outcome.result)
         return ToolResult.from_mcp_result(CallToolResult.model_validate(outcome.result))
-    if not case.status.is_final:
-        return _told(case, pending_text(case))
-    is_error = case.status not in (Status.EXECUTED, Status.OUTCOME_UNKNOWN)
-    return _told(case, ending_text(case), is_error=is_error)
+    return _told(case, is_error=case.status.is_final and not case.status.may_have_run)
 
 
 def outcome_answer(case: Case) -> ToolResult:
@@ -67,26 +64,22 @@ def outcome_answer(case: Case) -> ToolResult:
 
     It is never an error, even if the call failed: asking for the outcome has succeeded.
     """
-    if not case.status.is_final:
-        return _told(case, pending_text(case))
-    if not has_answer(case):
-        return _told(case, ending_text(case))
-    assert case.outcome is not None  # noqa: S101  (has_answer)
-    content = _content(case.outcome)
-    lines, others = [ending_text(case)], content
+    outcome = answered(case)
+    if outcome is None:
+        return _told(case)
+    facts, content = facts_of(case), CallToolResult.model_validate(outcome.result).content
+    lines, others = [facts["message"]], content
     if content and isinstance(content[0], TextContent):
-        lines, others = [ending_text(case), content[0].text], content[1:]
+        lines, others = [*lines, content[0].text], content[1:]
     head = TextContent(type="text", text="\n".join(lines))
     # Where there is structured content, many clients show a model nothing else, and it holds no image.
-    facts = facts_of(case) if all(block.type == "text" for block in content) else None
-    return ToolResult(content=[head, *others], structured_content=facts, meta={ABOUT_CASE: about(case)})
+    shown = facts if all(block.type == "text" for block in content) else None
+    return ToolResult(content=[head, *others], structured_content=shown, meta={ABOUT_CASE: about(case)})
 
 
-def _told(case: Case, text: str, *, is_error: bool = False) -> ToolResult:
-    facts = facts_of(case) | {"message": text}
-    return ToolResult(
-        content=text, structured_content=facts, is_error=is_error, meta={ABOUT_CASE: about(case)}
-    )
+def _told(case: Case, *, is_error: bool = False) -> ToolResult:
+    facts, meta = facts_of(case), {ABOUT_CASE: about(case)}
+    return ToolResult(content=facts["message"], structured_content=facts, is_error=is_error, meta=meta)
 
 
 def facts_of(case: Case) -> dict[str, Any]:
@@ -103,8 +96,8 @@ def facts_of(case: Case) -> dict[str, Any]:
     }
     if case.decision is not None:
         facts |= {"decision": case.decision.decision.value, "reason": case.decision.reason}
-    if case.outcome is not None and has_answer(case):
-        facts |= {"is_error": case.outcome.is_error, "result": plain_result(case.outcome)}
+    if (outcome := answered(case)) is not None:
+        facts |= {"is_error": outcome.is_error, "result": plain_result(outcome)}
     return facts
 
 
@@ -114,9 +107,10 @@ def about(case: Case) -> dict[str, Any]:
     return {"ref": case.case_id, "status": case.status.value, "finished_at": finished_at}
 
 
-def has_answer(case: Case) -> bool:
-    """Whether a tool has answered the call, with a result or with an error of its own."""
-    return case.outcome is not None and case.outcome.result is not None and not case.outcome.asks_for_input
+def answered(case: Case) -> Outcome | None:
+    """What a tool has answered to the call, with a result or with an error of its own; None if it has not."""
+    outcome = case.outcome
+    return None if outcome is None or outcome.result is None or outcome.asks_for_input else outcome
 
 
 def plain_result(outcome: Outcome) -> Any:
@@ -129,10 +123,6 @@ def plain_result(outcome: Outcome) -> Any:
     if all(block.get("type") == "text" for block in content):
         return "\n".join(block["text"] for block in content)
     return content
-
-
-def _content(outcome: Outcome) -> list[ContentBlock]:
-    return CallToolResult.model_validate(outcome.result).content
 
 
 def pending_text(case: Case) -> str:
@@ -153,7 +143,7 @@ def pending_text(case: Case) -> str:
 
 def _headline(case: Case) -> str:
     reference = f"(Ref: {case.case_id})"
-    if case.status in (Status.QUEUED, Status.PENDING_REVIEW):
+    if case.status.is_undecided:
         return f"PENDING REVIEW {reference}. Action queued subject to governance checks."
     return f"{case.status.value} {reference}. {PROGRESS[case.status]}"
 

@@ -11,10 +11,9 @@ from atlas.cases.store import CaseStore, mark_collected
 from atlas.errors import CaseNotFound
 from atlas.models import Case
 
-logger = logging.getLogger(__name__)
-
-
 REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
+
+logger = logging.getLogger(__name__)
 
 
 async def own_case(store: CaseStore, ref: str) -> Case | None:

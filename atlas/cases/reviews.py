@@ -5,10 +5,8 @@ from datetime import timedelta
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.cases.endings import end_case, without_result
-from atlas.cases.store import (
-    transition,
-)
+from atlas.cases.endings import GATEWAY, end_case, without_result
+from atlas.cases.store import transition
 from atlas.instants import instant_text, now
 from atlas.models import Assessment, Case, Status
 
@@ -34,5 +32,5 @@ def request_review(connection: Connection, case: Case, timeout: timedelta, *, re
         timeout = timedelta(seconds=ruling.review_seconds)
     expires_at = now() + timeout
     detail = {"reason": reason, "expires_at": instant_text(expires_at)}
-    ledger.append(connection, case.case_id, ledger.Action.REVIEW_REQUESTED, actor="gateway", detail=detail)
+    ledger.append(connection, case.case_id, ledger.Action.REVIEW_REQUESTED, actor=GATEWAY, detail=detail)
     return transition(connection, case, Status.PENDING_REVIEW, expires_at=expires_at)

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.cases.definitions import differences, read_definition
+from atlas.cases.endings import GATEWAY
 from atlas.cases.judgements import record_assessment
 from atlas.cases.reviews import deny, request_review
 from atlas.cases.rounds import next_round
@@ -97,7 +98,7 @@ def _append(connection: Connection, case: Case, renewed: Assessment, reason: str
         "definition_sha256": [case.definition_sha256, renewed.definition_sha256],
         "policy_sha256": [_sha256(before), _sha256(renewed.ruling)],
     }
-    ledger.append(connection, case.case_id, ledger.Action.REOPENED, actor="gateway", detail=detail)
+    ledger.append(connection, case.case_id, ledger.Action.REOPENED, actor=GATEWAY, detail=detail)
 
 
 def _tool_changes(connection: Connection, case: Case, ruled: Assessment) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What one reviewer says of a case."""
+"""The vote of a reviewer, as the webhook takes it and the stage that decides counts it."""
 
 from dataclasses import dataclass
 

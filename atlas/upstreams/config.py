@@ -18,7 +18,6 @@ PREFIX = re.compile(r"[A-Za-z0-9_.-]{0,48}")
 HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LONGEST_NAME = 48
-GATEWAY_KEY = "atlas"  # the key for what no other host knows
 GRACE_SECONDS = 2.0  # for a process to end on its own when its input is closed, and again after SIGTERM
 SPELLINGS = {"stdio": "stdio", "sse": "sse"} | dict.fromkeys(
     ("http", "streamable-http", "streamable_http", "streamableHttp"), "http"

@@ -16,6 +16,7 @@ from fastmcp.server.transforms import GetToolNext, Transform
 from fastmcp.tools import Tool
 from mcp.types import ToolAnnotations
 from mortal_gateway import arm
+from serving_gateway import serve_with_tools
 
 import atlas.welfare
 
@@ -64,8 +65,4 @@ if __name__ == "__main__":
     if "ATLAS_TEST_DIE" in os.environ:
         arm(os.environ["ATLAS_TEST_DIE"])
     add_welfare_tools = atlas.welfare.add_welfare_tools
-    atlas.welfare.add_welfare_tools = add_tools
-    from atlas.operate.serving import serve
-    from gateway import app, settings
-
-    serve(app, settings, app.state.banner)
+    serve_with_tools(add_tools)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastmcp import FastMCP
+from serving_gateway import serve_with_tools
 
 from atlas import welfare
 
@@ -21,8 +22,4 @@ def add_free_tools(server: FastMCP, office: welfare.WelfareOffice) -> None:
 
 
 if __name__ == "__main__":
-    welfare.add_welfare_tools = add_free_tools
-    from atlas.operate.serving import serve
-    from gateway import app, settings
-
-    serve(app, settings, app.state.banner)
+    serve_with_tools(add_free_tools)

@@ -6,6 +6,7 @@ from pathlib import Path
 from fastmcp import Context, FastMCP
 from fastmcp.server.dependencies import get_http_headers
 from mcp.types import ElicitRequest, ElicitRequestFormParams, InputRequiredResult
+from serving_gateway import serve_with_tools
 
 from atlas import welfare
 
@@ -85,8 +86,4 @@ def add_watched_resource(server: FastMCP) -> None:
 
 
 if __name__ == "__main__":
-    welfare.add_welfare_tools = add_talking_tools
-    from atlas.operate.serving import serve
-    from gateway import app, settings
-
-    serve(app, settings, app.state.banner)
+    serve_with_tools(add_talking_tools)

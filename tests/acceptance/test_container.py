@@ -74,7 +74,7 @@ def setup(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_settings_are_those_of_the_file(container: Path) -> None:
-    """Whatever the form of a line, and with the real port in the log."""
+    """In every form that a line can have, and with the real port in the log."""
     log = docker("logs", NAME).stdout
     port = next(line for line in (container / ".env").read_text().splitlines() if "ATLAS_PORT" in line)
     assert "a person decides from 65" in log

@@ -179,7 +179,7 @@ async def test_a_wait_that_is_no_number_is_answered_with_a_sentence(running: Gat
 
 
 class Session:
-    """A client by hand that keeps the id of its session, whatever happens."""
+    """A client by hand that always keeps the id of its session."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/mcp"

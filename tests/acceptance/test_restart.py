@@ -58,7 +58,7 @@ def verify_ledger(gateway: GatewayProcess, case_id: str) -> list[str]:
 
 
 BEFORE_A_PERSON_DECIDES = [
-    "before atlas.workflow.courier Courier.announce",  # recorded, and nobody was told
+    "before atlas.workflow.courier Courier.announce",  # recorded, and no one was told
     "after atlas.workflow.courier Courier._deliver",  # Inngest has the event
     "before atlas.path AssessAndDecide.assess",  # the run has begun
     "before atlas.assess Assessments._judge",

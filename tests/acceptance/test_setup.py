@@ -299,9 +299,9 @@ def test_the_handshake_passes_against_the_gateway_that_was_started(
         == "FAILED. The gateway refuses the agent's key: is ATLAS_AGENT_KEY the gateway's?"
     )
     run(installed, "stop", first_on_path=no_docker)
-    nobody = run(installed, "try", first_on_path=no_docker)
-    assert (nobody.returncode, nobody.stdout) == (1, "")
-    assert f"FAILED. No gateway answers at http://127.0.0.1:{free_port}" in nobody.stderr
+    refused = run(installed, "try", first_on_path=no_docker)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"FAILED. No gateway answers at http://127.0.0.1:{free_port}" in refused.stderr
 
 
 def test_a_gateway_that_ends_at_once_is_a_failure_with_its_last_words(

@@ -22,7 +22,6 @@ def connect_and_note(*args: Any, **kwargs: Any) -> sqlite3.Connection:
 
 if __name__ == "__main__":
     sqlite3.connect = sqlite3.dbapi2.connect = connect_and_note
-    from atlas.operate.serving import serve
-    from gateway import app, settings
+    from serving_gateway import serve_gateway
 
-    serve(app, settings, app.state.banner)
+    serve_gateway()

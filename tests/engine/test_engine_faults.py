@@ -240,7 +240,7 @@ async def test_a_store_that_another_process_has_locked_loses_nothing(dev_lab):
 
 
 async def test_a_store_that_is_locked_at_start_is_not_called_damaged(stopped):
-    """It may be free in a moment: nobody is told to begin with an empty one."""
+    """It may be free in a moment, so the message does not say to begin with an empty one."""
     path = stopped(is_killed=False)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

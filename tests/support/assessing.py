@@ -20,7 +20,7 @@ LENIENT = 'unknown_tools = "person"\n[[rule]]\ntool = "check_status"\nscore = 12
 
 
 def server_with(*names: str) -> FastMCP:
-    """A server with tools of such names, which take whatever they are given."""
+    """A server with tools of such names, which take any arguments."""
     server = FastMCP("tools")
     for name in names:
         server.add_tool(Tool(name=name, parameters={"type": "object"}))

@@ -15,7 +15,7 @@ QUESTION = Question(tool=ToolFacts(name="read"), arguments={}, principal="agent"
 
 
 class Says:
-    """An assessor that answers with whatever a function makes."""
+    """An assessor that answers with what a function makes."""
 
     name = "test model"
     model = None

@@ -1,6 +1,7 @@
 """One request and its answer on their way through, where the answer is looked at before the client has it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
@@ -24,7 +25,7 @@ class Attempt:
     def __init__(self, receive: Receive, send: Send, *, session_id: str) -> None:
         self._receive, self._send = receive, send
         self._session_id = session_id  # under which the client knows the session
-        self._received: list[Message] = []
+        self._received: deque[Message] = deque()
         self._is_answered = False
         self.is_refused = False
 
@@ -37,7 +38,7 @@ class Attempt:
 
     async def receive_again(self) -> Message:
         """The pieces that were received, then the next ones."""
-        return self._received.pop(0) if self._received else await self._receive()
+        return self._received.popleft() if self._received else await self._receive()
 
     async def send(self, message: Message) -> None:
         """Pass a piece of the answer on."""
@@ -46,16 +47,16 @@ class Attempt:
             if not self.is_refused:
                 self._received.clear()
         if not self.is_refused:
-            await self.send_again(message)
+            await self._send(self._under_own_id(message))
 
-    async def send_again(self, message: Message) -> None:
-        """Pass a piece of the answer on in any case, under the client's own name of the session."""
+    def _under_own_id(self, message: Message) -> Message:
+        """A piece of the answer, with the id by which the client knows its session."""
         if message["type"] == START:
             headers = MutableHeaders(raw=list(message["headers"]))
             if MCP_SESSION_ID_HEADER in headers:
                 headers[MCP_SESSION_ID_HEADER] = self._session_id
-            message = {**message, "headers": headers.raw}
-        await self._send(message)
+            return {**message, "headers": headers.raw}
+        return message
 
 
 class Opening:
@@ -63,7 +64,7 @@ class Opening:
 
     def __init__(self, receive: Receive, send: Send, *, keep: Keep) -> None:
         self._receive, self._send, self._keep = receive, send, keep
-        self._said = b""
+        self._said = bytearray()
         self._start: Message | None = None  # held back until it is known what follows
 
     async def receive(self) -> Message:
@@ -86,7 +87,7 @@ class Opening:
     async def _note(self, start: Message, body: bytes) -> None:
         session_id = Headers(raw=start["headers"]).get(MCP_SESSION_ID_HEADER)
         handshake = read_handshake(self._said, body) if start["status"] == 200 else None
-        self._said = b""
+        self._said = bytearray()
         if session_id is not None and handshake is not None:
             await self._keep(session_id, handshake)
 

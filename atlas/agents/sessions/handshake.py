@@ -27,7 +27,7 @@ class Handshake(BaseModel):
         return json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params}).encode()
 
 
-def read_handshake(request: bytes, answer: bytes) -> Handshake | None:
+def read_handshake(request: bytes | bytearray, answer: bytes) -> Handshake | None:
     """What was agreed on, or None if nothing was: something else was asked, or the answer is an error."""
     try:
         params, result = json.loads(request)["params"], json.loads(_message_in(answer))["result"]
