@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from atlas.errors import AtlasError
+from atlas.operate.start import collect_as_usual
 from atlas.settings import Settings
 
 OWN_ERROR = re.compile(r"^[ |]*atlas[.\w]*: (.+)$", re.MULTILINE)  # as a traceback ends, alone or in a group
@@ -28,6 +29,7 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         app,
         log_config=None,
         log_level="warning",
+        ws="none",  # there are no such routes, and the library for them takes 2 MB
         access_log=False,  # it would be put together for every request before it is dropped
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
@@ -37,7 +39,16 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     sys.stdout.flush()
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
-        uvicorn.Server(config).run(sockets=[listener])
+        Server(config).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """A server that knows when its start is over."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell the garbage collector."""
+        await super().startup(sockets=sockets)
+        collect_as_usual()
 
 
 @contextmanager
