@@ -29,6 +29,8 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         app,
         log_config=None,
         log_level="warning",
+        loop="auto",  # uvloop and httptools where they are installed, asyncio and h11 elsewhere
+        http="auto",
         ws="none",  # there are no such routes, and the library for them takes 2 MB
         access_log=False,  # it would be put together for every request before it is dropped
         timeout_graceful_shutdown=GRACE_SECONDS,
