@@ -1,11 +1,30 @@
-"""Points in time: the present one, and the text in which they are kept and told."""
+"""Points in time, the present one and the text in which they are kept, and the lengths between them."""
 
-from datetime import datetime, timezone
+import math
+import re
+from datetime import datetime, timedelta, timezone
+
+LONGEST = timedelta(days=366)
+
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 
 
 def instant_text(value: datetime) -> str:
     """`2026-11-23T04:51:23.000000Z`, of a datetime that knows its zone."""
     return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read `90s`, `1h30m` or `3d`, as Inngest's protocol writes them; what is longer than LONGEST is LONGEST.
+
+    Raises ValueError for anything else.
+    """
+    parts = _PART.findall(text)
+    milliseconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not parts or "".join(number + unit for number, unit in parts) != text or math.isinf(milliseconds):
+        raise ValueError(f"{text!r} is not a duration")
+    return timedelta(milliseconds=min(milliseconds, LONGEST / timedelta(milliseconds=1)))
 
 
 def now() -> datetime:

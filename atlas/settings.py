@@ -15,11 +15,11 @@ from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from atlas.instants import parse_duration
 from atlas.models import plain_text
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+SPACE_BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[a-z])")
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
-SECONDS_OF_UNIT = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def variables() -> dict[str, str]:
@@ -27,16 +27,19 @@ def variables() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(".env").items() if value} | dict(os.environ)
 
 
-def parse_duration(value: Any) -> Any:
-    """Read `90`, `90s`, `30m`, `24h` or `3d` as a timedelta; anything else is left for pydantic to refuse."""
-    match = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None or len(match[1]) > 9:
+def read_duration(value: Any) -> Any:
+    """Read `90`, which is seconds, `90s`, `1h30m` or `3d`; anything else is left for pydantic to refuse."""
+    if not isinstance(value, str):
         return value
-    return timedelta(seconds=float(match[1]) * SECONDS_OF_UNIT[match[2]])
+    text = SPACE_BEFORE_UNIT.sub("", value.strip())
+    try:
+        return parse_duration(f"{text}s" if text[-1:].isdecimal() else text)
+    except ValueError:
+        return value
 
 
 Duration = Annotated[
-    timedelta, BeforeValidator(parse_duration), Field(gt=timedelta(0), le=timedelta(days=365))
+    timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=timedelta(days=365))
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = sorted(path.parent.name for path in (ROOT / "atlas").glob("*/__init__.py"))
 PATH = {f"atlas.{name}" for name in ("admit", "assess", "decide", "execute", "report", "path")}
-TAKEN_ALONG = {"atlas.canonical", "atlas.database.sqlite_files", "atlas.database.writer"}  # by the engine
+TAKEN_ALONG = {"atlas.canonical", "atlas.instants", "atlas.database.sqlite_files", "atlas.database.writer"}
 SHARED = ("models", "errors", "settings", "instants", "canonical")
 
 

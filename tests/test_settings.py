@@ -121,10 +121,21 @@ def test_the_engine_is_chosen_by_the_inngest_variables(fields: dict[str, Any], k
 
 @pytest.mark.parametrize(
     ("text", "duration"),
-    [("90", 90), ("90s", 90), ("30m", 1800), ("24h", 86400), ("3d", 259200), ("1.5h", 5400)],
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("30m", 1800),
+        ("24h", 86400),
+        ("3d", 259200),
+        ("1.5h", 5400),
+        ("1h30m", 5400),
+        ("2w", 1209600),
+        (" 30 m ", 1800),
+        ("500ms", 0.5),
+    ],
 )
-def test_durations_are_read_with_their_unit(text: str, duration: int) -> None:
-    """Seconds, minutes, hours, days."""
+def test_durations_are_read_with_their_unit(text: str, duration: float) -> None:
+    """One or several, from milliseconds to weeks; without a unit they are seconds."""
     assert read(atlas_review_timeout=text).atlas_review_timeout == timedelta(seconds=duration)
 
 

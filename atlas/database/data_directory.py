@@ -12,8 +12,6 @@ LACKING = (
     "it lacks entries of the ledger that were acknowledged: its -wal file is missing or cut off, or this is"
     " an older copy. Put its files back from where they were, or remove gateway.lock to go on without them."
 )
-# Of what was acknowledged, the number that gateway.lock holds.
-NEWEST_ENTRY = "SELECT coalesce(max(seq), 0) FROM ledger"
 
 
 def lock_directory(directory: Path) -> int:
@@ -36,9 +34,10 @@ def examine(path: Path, acknowledged: int) -> None:
         damage = find_damage(connection)
         if damage != "ok":
             raise DatabaseUnusable(path=path, reason=f"it is damaged: {damage}. {REMEDY}")
-        if acknowledged and _newest_entry(connection) < acknowledged:
+        if acknowledged and newest_entry(connection) < acknowledged:
             raise DatabaseUnusable(path=path, reason=LACKING)
 
 
-def _newest_entry(connection: sqlite3.Connection) -> int:
-    return int(connection.execute(NEWEST_ENTRY).fetchone()[0])
+def newest_entry(connection: sqlite3.Connection) -> int:
+    """The number of the newest entry of the ledger, which gateway.lock holds of what was acknowledged."""
+    return int(connection.execute("SELECT coalesce(max(seq), 0) FROM ledger").fetchone()[0])

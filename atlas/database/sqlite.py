@@ -13,19 +13,21 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from atlas.database.data_directory import NEWEST_ENTRY, REMEDY, examine, lock_directory
+from atlas.database.data_directory import REMEDY, examine, lock_directory, newest_entry
 from atlas.database.migrating import bring_up_to_date, leave_transactions
-from atlas.database.sqlite_files import is_damage, keep_names, read_acknowledged, write_acknowledged
-from atlas.database.statements import Prepared
+from atlas.database.sqlite_files import (
+    is_damage,
+    keep_commits,
+    keep_names,
+    read_acknowledged,
+    write_acknowledged,
+)
 from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable
 
 READERS = 2
 
 Result = TypeVar("Result")
-
-
-_NEWEST_ENTRY = Prepared(sa.text(NEWEST_ENTRY))
 
 
 class Database:
@@ -50,20 +52,34 @@ class Database:
         self._lock_file = lock_directory(self.directory)
         try:
             self._acknowledged = read_acknowledged(self._lock_file)
-            await asyncio.to_thread(_make_ready, self.path, self._acknowledged)
+            self._connection = await asyncio.to_thread(self._connect)
         except BaseException:
             os.close(self._lock_file)
             self._lock_file = None
             raise
+        self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
+        driver: Any = self._connection.connection.driver_connection
+        self._changes = Writer(
+            self._connection,
+            driver,
+            name="database-writer",
+            number=newest_entry,
+            acknowledge=self._acknowledge,
+            failure=_failure,
+        )
+
+    def _connect(self) -> Connection:
+        """Make the file ready, and return the connection of its writer; raises DatabaseUnusable."""
         # Errors without the values: they are logged, and a failed step tells its error to Inngest.
         self._writer = sa.create_engine(f"sqlite:///{self.path}", hide_parameters=True)
         self._reader = sa.create_engine(
             f"sqlite:///{self.path}", hide_parameters=True, isolation_level="AUTOCOMMIT"
         )
-        self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
         sa.event.listen(self._writer, "connect", _prepare_writer)
         sa.event.listen(self._reader, "connect", _prepare_reader)
-        self._changes = Writer(self._writer, number=_newest_entry, acknowledge=self._acknowledge)
+        with _refusing(self.path):
+            _make_ready(self.path, self._acknowledged)
+            return self._writer.connect()
 
     async def close(self) -> None:
         """Finish what was begun, disconnect, and give the directory back."""
@@ -71,6 +87,7 @@ class Database:
             return
         await self._changes.close()
         await asyncio.to_thread(self._read_threads.shutdown)
+        self._connection.close()
         self._writer.dispose()
         self._reader.dispose()
         os.close(self._lock_file)
@@ -130,17 +147,28 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._read_threads, reading)
 
 
-def _newest_entry(connection: Connection) -> int:
-    return int(_NEWEST_ENTRY.first(connection, {})[0])
+def _failure(error: BaseException) -> BaseException:
+    """An error of SQLite as SQLAlchemy raises it, and any other as it is."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    failure = sa.exc.DBAPIError(None, None, error)
+    failure.__cause__ = error
+    return failure
 
 
 def _make_ready(path: Path, acknowledged: int) -> None:
-    """Look at the file, then bring its tables up to date; raises DatabaseUnusable."""
+    """Look at the file, then bring its tables up to date."""
+    examine(path, acknowledged)
+    bring_up_to_date(path)
+    keep_names(path.parent)
+    keep_names(path.absolute().parent.parent)
+
+
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Say in a sentence, with DatabaseUnusable, why a file cannot be used."""
     try:
-        examine(path, acknowledged)
-        bring_up_to_date(path)
-        keep_names(path.parent)
-        keep_names(path.absolute().parent.parent)
+        yield
     except (sa.exc.DBAPIError, sqlite3.Error) as error:
         said = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error)
         remedy = f" {REMEDY}" if is_damage(said) else ""
@@ -155,16 +183,9 @@ def _touch(connection: Connection) -> None:
 def _prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
     leave_transactions(connection, entry)
     _prepare_reader(connection, entry)
-    # In WAL mode NORMAL may forget the last commits when the power fails; FULL may not.
-    _pragma(connection, "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON")
+    keep_commits(connection)
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _prepare_reader(connection: Any, entry: ConnectionPoolEntry) -> None:
-    _pragma(connection, "busy_timeout = 5000")
-
-
-def _pragma(connection: Any, *settings: str) -> None:
-    cursor = connection.cursor()
-    for setting in settings:
-        cursor.execute(f"PRAGMA {setting}")
-    cursor.close()
+    connection.execute("PRAGMA busy_timeout = 5000")

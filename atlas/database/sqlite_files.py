@@ -41,6 +41,12 @@ def write_acknowledged(lock: int, number: int) -> None:
         os.pwrite(lock, b"%0*d" % (DIGITS, number), 0)
 
 
+def keep_commits(connection: sqlite3.Connection) -> None:
+    """Have each commit of a connection on disk when it returns, also if the power fails then."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # in WAL mode NORMAL may forget the last commits
+
+
 def find_damage(connection: sqlite3.Connection) -> str:
     """What SQLite finds wrong with a file; `ok` also where looking at all of it would take too long."""
     end = time.monotonic() + LONGEST_LOOK

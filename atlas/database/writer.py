@@ -1,8 +1,8 @@
-"""The one writer of the database: changes that wait together are committed together, each as a whole or not.
+"""The one writer of a SQLite file: changes that wait together are committed together, each as a whole or not.
 
 Syncing a file takes longer than all the rest of a call, so calls at the same time share one. A change that is
-soon followed by another one need not wait for the disk: whoever comes later sees it, and nothing that is
-written later is on disk without it.
+soon followed by another one need not wait for the disk: what comes later sees it, and nothing that is written
+later is on disk without it. The case store and the engine write with it, each through its own connection.
 """
 
 import asyncio
@@ -17,13 +17,12 @@ from functools import partial
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
 LARGEST_BATCH = 64
 LINGER_SECONDS = 0.02  # for which a change that nobody waits for may stay out of the file
 
 Result = TypeVar("Result")
+Handle = TypeVar("Handle")  # what a change is made with: SQLite's own connection, or one that stands for it
+Errors = list[BaseException]
 
 logger = logging.getLogger(__name__)
 
@@ -46,42 +45,56 @@ class Change(Generic[Result]):
 
 @dataclass(eq=False)
 class _Job:
-    work: Callable[[Connection], Any]
-    made: "asyncio.Future[Any] | None"  # for whoever does not wait for the disk
+    work: Callable[[Any], Any]
+    made: "asyncio.Future[Any] | None"  # for a caller who does not wait for the disk
     synced: "asyncio.Future[Any]"
     result: Any = None
     error: BaseException | None = None
 
 
-class Writer:
-    """Runs changes in a thread of its own, in the order in which they come."""
+class Writer(Generic[Handle]):
+    """Runs changes in a thread of its own, in the order in which they come.
+
+    The connection is in autocommit mode, may be used in any thread, and has no other user until `close` has
+    returned. In the thread, `number` says what a commit has come to, and `acknowledge` is told so when it is
+    on disk; `failure` makes the error that the callers get of the one that kept a batch from the disk. In the
+    loop, `settled` is told the errors of each batch, none where all of it is on disk.
+    """
 
     def __init__(
         self,
-        engine: sa.Engine,
+        handle: Handle,
+        driver: sqlite3.Connection,
         *,
-        number: Callable[[Connection], int],
+        name: str,
+        number: Callable[[sqlite3.Connection], int],
         acknowledge: Callable[[int], None],
+        failure: Callable[[BaseException], BaseException],
+        settled: Callable[[Errors], None] = lambda errors: None,
+        largest_batch: int = LARGEST_BATCH,
     ) -> None:
-        self._engine = engine
-        self._number = number  # of what a transaction has come to
-        self._acknowledge = acknowledge  # is told that number when it is on disk
+        self._handle = handle
+        self._driver = driver  # SQLite's connection, which the handle stands for
+        self._number = number
+        self._acknowledge = acknowledge
+        self._failure = failure
+        self._settled = settled
+        self._largest_batch = largest_batch
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._connection: Connection | None = None
         self._is_open = True
         self._unsynced = 0  # changes that others see and the disk may not have
-        self._thread = threading.Thread(target=self._serve, name="database-writer", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
-    async def write(self, work: Callable[[Connection], Result]) -> Result:
+    async def write(self, work: Callable[[Handle], Result]) -> Result:
         """Make a change, and return its result when it is on disk."""
         job = _Job(work, made=None, synced=self._loop.create_future())
         self._hand_over(job)
         result: Result = await job.synced
         return result
 
-    async def write_ahead(self, work: Callable[[Connection], Result]) -> Change[Result]:
+    async def write_ahead(self, work: Callable[[Handle], Result]) -> Change[Result]:
         """Make a change, and return it as soon as others see it."""
         made: asyncio.Future[Result] = self._loop.create_future()
         job = _Job(work, made, synced=self._loop.create_future())
@@ -96,7 +109,7 @@ class Writer:
         return self._unsynced > 0
 
     async def close(self) -> None:
-        """Commit what was handed over, and end."""
+        """Commit what was handed over, and end; the connection stays open."""
         self._is_open = False
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
@@ -114,55 +127,49 @@ class Writer:
 
     def _hurry(self) -> None:
         """Have the changes so far committed at once."""
-        self._jobs.put(_Job(lambda connection: None, made=None, synced=self._loop.create_future()))
+        self._jobs.put(_Job(lambda handle: None, made=None, synced=self._loop.create_future()))
 
     def _serve(self) -> None:
         is_open = True
         while is_open:
             job = self._jobs.get()
             is_open = job is not None and self._commit(job)
-        self._disconnect()
 
     def _commit(self, first: _Job) -> bool:
         """Run a batch in one transaction; tells whether more may come."""
         jobs, is_open = [first], True
         try:
-            connection = self._connect()
-            _execute(connection, "BEGIN IMMEDIATE")  # what is read first must not change before it is written
-            is_open = self._run_batch(connection, jobs)
-            number = self._number(connection)
-            _execute(connection, "COMMIT")
-            connection.commit()  # SQLAlchemy does not know yet
-            self._acknowledge(number)
-        except BaseException as error:  # handed to everybody whose change is not on disk
-            self._disconnect()  # which undoes what a failed COMMIT leaves open
+            self._driver.execute("BEGIN IMMEDIATE")  # what is read first must not change before it is written
+            is_open = self._run_batch(jobs)
+            is_changed = any(job.error is None for job in jobs)
+            number = self._number(self._driver) if is_changed else None
+            self._driver.execute("COMMIT")
+            if number is not None:
+                self._acknowledge(number)
+        except BaseException as error:  # handed to every caller of the batch: none of it is on disk
+            self._undo()
+            failure = self._failure(error)
             for job in jobs:
-                job.error = error
-        self._tell(_resolve, jobs)
+                job.error = failure
+        self._tell(self._resolve, jobs)
         return is_open
 
-    def _connect(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        return self._connection
+    def _undo(self) -> None:
+        """Undo what a failed COMMIT leaves open."""
+        with suppress(sqlite3.Error):  # the next BEGIN will say so
+            self._driver.rollback()
 
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(sa.exc.SQLAlchemyError):
-                connection.close()
-
-    def _run_batch(self, connection: Connection, jobs: list[_Job]) -> bool:
+    def _run_batch(self, jobs: list[_Job]) -> bool:
         """Run the first job and those that come meanwhile; tells whether more may come."""
         job: _Job | None = jobs[0]
         deadline = monotonic() + LINGER_SECONDS
         is_waited_for = False
         while job is not None:
-            _run(connection, job)
+            self._run(job)
             is_waited_for |= job.made is None
             if job.made is not None:
                 self._tell(_resolve_made, job)
-            if len(jobs) == LARGEST_BATCH:
+            if len(jobs) == self._largest_batch:
                 return True
             try:
                 left = 0.0 if is_waited_for else deadline - monotonic()
@@ -173,37 +180,27 @@ class Writer:
                 jobs.append(job)
         return False
 
+    def _run(self, job: _Job) -> None:
+        self._driver.execute("SAVEPOINT change")
+        try:
+            job.result = job.work(self._handle)
+        except Exception as error:  # handed to the caller who asked for it; the rest of the batch stands
+            if not self._driver.in_transaction:  # a full disk has undone all of them
+                raise
+            job.error = error
+            self._driver.execute("ROLLBACK TO change")
+        self._driver.execute("RELEASE change")
+
     def _tell(self, what: Callable[[Any], None], about: Any) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it everybody who could wait
+        with suppress(RuntimeError):  # the loop has ended, and with it all who could wait
             self._loop.call_soon_threadsafe(what, about)
 
-
-def _resolve(jobs: list[_Job]) -> None:
-    for job in jobs:
-        for future in (job.made, job.synced):
-            if future is not None and not future.done():
-                _settle(future, job)
-
-
-def _run(connection: Connection, job: _Job) -> None:
-    _execute(connection, "SAVEPOINT change")
-    try:
-        job.result = job.work(connection)
-    except Exception as error:  # handed to whoever asked for it; the rest of the batch stands
-        driver: Any = connection.connection.driver_connection
-        if not driver.in_transaction:  # a full disk has undone all of them
-            raise
-        job.error = error
-        _execute(connection, "ROLLBACK TO change")
-    _execute(connection, "RELEASE change")
-
-
-def _execute(connection: Connection, statement: str) -> None:
-    driver: Any = connection.connection.driver_connection
-    try:
-        driver.execute(statement)
-    except sqlite3.Error as error:
-        raise sa.exc.DBAPIError(statement, None, error) from error
+    def _resolve(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            for future in (job.made, job.synced):
+                if future is not None and not future.done():
+                    _settle(future, job)
+        self._settled([job.error for job in jobs if job.error is not None])
 
 
 def _resolve_made(job: _Job) -> None:

@@ -14,7 +14,7 @@ import tempfile
 import uvicorn
 
 from atlas.engine import Engine, EngineError, EngineKeys
-from atlas.engine.times import parse_duration
+from atlas.instants import parse_duration
 
 logger = logging.getLogger("atlas.engine")
 
@@ -62,12 +62,12 @@ def _parse_keys(arguments: argparse.Namespace) -> EngineKeys | None:
 
 def _parse_retention(text: str) -> datetime.timedelta:
     try:
-        milliseconds = parse_duration(text)
+        retention = parse_duration(text)
     except ValueError as error:
         raise EngineError(f"--retention: {error}, such as 90s, 12h or 30d.") from error
-    if not milliseconds:
+    if not retention:
         raise EngineError("--retention must be greater than 0.")
-    return datetime.timedelta(milliseconds=milliseconds)
+    return retention
 
 
 def _check_host(host: str, keys: EngineKeys | None) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from atlas.engine.errors import ConfigurationRefused, ExpressionInvalid
 from atlas.engine.expressions import Scope, evaluate, parse_expression, value_key
-from atlas.engine.times import parse_duration
+from atlas.engine.times import parse_wait
 
 _SUPPORTED = {"id", "name", "triggers", "steps", "idempotency", "concurrency", "cancel"}
 _MOST = {"triggers": 10, "cancel": 5, "concurrency": 1}
@@ -130,7 +130,7 @@ def _parse_cancel(cancel: dict[str, Any]) -> Cancel:
         field for field in cancel if field not in {"event", "if", "timeout"} and cancel[field]
     ]:
         raise ConfigurationRefused(f"cancel with {unsupported[0]} is not supported by this engine.")
-    timeout = parse_duration(cancel["timeout"]) if cancel.get("timeout") else None
+    timeout = parse_wait(cancel["timeout"]) if cancel.get("timeout") else None
     return Cancel(
         event=_parse_name(cancel["event"]), expression=_checked(cancel.get("if") or ""), timeout=timeout
     )

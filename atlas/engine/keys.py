@@ -11,6 +11,7 @@ import secrets
 import time
 import urllib.parse
 
+from atlas.database.sqlite_files import keep_names
 from atlas.engine.errors import KeysUnusable
 
 _PREFIX = re.compile(r"^signkey-\w+-")
@@ -63,22 +64,17 @@ class EngineKeys:
             if self.load_or_draw(path) != self:
                 raise KeysUnusable(f"{path} already holds other keys.") from None
             return
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        keep_names(path.parent)
 
     def sign(self, body: bytes, *, at: int | None = None) -> str:
         """Returns the x-inngest-signature of a body: a request's in canonical form, an answer's as it is."""
-        timestamp = str(int(time.time()) if at is None else at)
-        return f"t={timestamp}&s={self._digest(body, timestamp)}"
+        return sign(body, self.signing_key, at=at)
 
     def is_signature(self, signature: str, body: bytes) -> bool:
         """Tells whether the signature was made over this body with our signing key."""
         fields = urllib.parse.parse_qs(signature)
         timestamp, given = fields.get("t", [""])[0], fields.get("s", [""])[0]
-        return hmac.compare_digest(given.encode(), self._digest(body, timestamp).encode())
+        return hmac.compare_digest(given.encode(), _digest(body, self.signing_key, timestamp).encode())
 
     def is_event_key(self, event_key: str) -> bool:
         """Tells whether the event key is ours."""
@@ -91,5 +87,12 @@ class EngineKeys:
         # TypeScript's SDK leaves the prefix of the key before its hash.
         return scheme == "Bearer" and hmac.compare_digest(_PREFIX.sub("", given).encode(), expected.encode())
 
-    def _digest(self, body: bytes, timestamp: str) -> str:
-        return hmac.new(self.signing_key.encode(), body + timestamp.encode(), hashlib.sha256).hexdigest()
+
+def sign(body: bytes, signing_key: str, *, at: int | None = None) -> str:
+    """Returns the x-inngest-signature of a body, made at a Unix time in seconds, which is now by default."""
+    timestamp = str(int(time.time()) if at is None else at)
+    return f"t={timestamp}&s={_digest(body, _PREFIX.sub('', signing_key), timestamp)}"
+
+
+def _digest(body: bytes, key: str, timestamp: str) -> str:
+    return hmac.new(key.encode(), body + timestamp.encode(), hashlib.sha256).hexdigest()

@@ -23,7 +23,7 @@ from atlas.engine.runs import (
     start_run,
     to_error,
 )
-from atlas.engine.times import LONGEST_WAIT, now, parse_duration, parse_moment, retry_at
+from atlas.engine.times import LONGEST_WAIT, now, parse_moment, parse_wait, retry_at
 from atlas.engine.transaction import Transaction
 from atlas.engine.ulids import new_ulid
 
@@ -150,7 +150,7 @@ def _slept(answered: _Answered, opcode: dict[str, Any]) -> bool:
 
 def _wake_at(text: str) -> int:
     try:
-        return now() + parse_duration(text)  # TypeScript's SDK says how long, Python's until when
+        return now() + parse_wait(text)  # TypeScript's SDK says how long, Python's until when
     except ValueError:
         return parse_moment(text)
 
@@ -164,7 +164,7 @@ def _waited(answered: _Answered, opcode: dict[str, Any]) -> bool:
         _name(opcode),
         event=options.get("event") or opcode["name"],
         expression=options.get("if") or "",
-        due_at=now() + parse_duration(options["timeout"]),
+        due_at=now() + parse_wait(options["timeout"]),
         is_race=_is_race(opcode),
     )
     return False
@@ -178,7 +178,7 @@ def _invoked(answered: _Answered, opcode: dict[str, Any]) -> bool:
     if function is None:
         error = {"name": "FunctionNotFound", "message": f"There is no function {options['function_id']}."}
         return _failed(answered, {**opcode, "error": error})
-    due_at = now() + (parse_duration(options["timeout"]) if options.get("timeout") else LONGEST_WAIT)
+    due_at = now() + (parse_wait(options["timeout"]) if options.get("timeout") else LONGEST_WAIT)
     child_id = start_run(tx, function, *_invocation_event(tx, call, opcode))
     run_id, is_race = call.run_id, _is_race(opcode)
     add_invocation(tx, run_id, opcode["id"], _name(opcode), child_id=child_id, due_at=due_at, is_race=is_race)

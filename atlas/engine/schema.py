@@ -5,7 +5,7 @@ import os
 import pathlib
 import sqlite3
 
-from atlas.database.sqlite_files import find_damage, hold_lock, keep_names
+from atlas.database.sqlite_files import find_damage, hold_lock, keep_commits, keep_names
 from atlas.engine.errors import StoreInUse, StoreUnusable
 
 APPLICATION_ID = 0x41544C45  # "ATLE" in the header of the file says whose it is
@@ -83,9 +83,10 @@ def connect_store(path: pathlib.Path, *, acknowledged: int = 0) -> sqlite3.Conne
             _examine(path, acknowledged)
         else:
             _create(path, acknowledged)
-        connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY, cached_statements=256)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection = sqlite3.connect(  # its writer has a thread of its own
+            path, isolation_level=None, timeout=_BUSY, cached_statements=256, check_same_thread=False
+        )
+        keep_commits(connection)
         for statement in LATER.split(";"):
             connection.execute(statement)
         connection.execute("INSERT INTO commits SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM commits)")

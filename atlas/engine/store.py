@@ -1,18 +1,16 @@
-"""The SQLite file and its one writer thread: changes that wait together are committed together."""
+"""The SQLite file: held by one engine, written by the one writer, and whether it can be at the moment."""
 
 import asyncio
-import contextlib
-import dataclasses
+import functools
 import logging
 import os
 import pathlib
-import queue
 import sqlite3
-import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from atlas.database.sqlite_files import is_damage, read_acknowledged, write_acknowledged
+from atlas.database.writer import Errors, Writer
 from atlas.engine.errors import StoreFailed
 from atlas.engine.schema import connect_reader, connect_store, count_commit, lock_store
 
@@ -24,40 +22,36 @@ logger = logging.getLogger(__name__)
 _LARGEST_BATCH = 256
 
 
-@dataclasses.dataclass
-class _Job:
-    work: Work[Any]
-    future: "asyncio.Future[Any]"
-    result: Any = None
-    error: Exception | None = None
-
-
 class Store:
     """Does each piece of work in a transaction; what `write` has returned is on disk."""
 
     def __init__(self, path: pathlib.Path, *, on_commit: Callable[[], None]) -> None:
         self._path = path
         self._on_commit = on_commit
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._is_open = False
         self.damage: str | None = None  # which nothing mends while the engine runs
         self.problem: str | None = None  # why the last change could not be kept
 
     async def open(self) -> None:
         """Locks and opens the file and starts the writer."""
-        self._loop = asyncio.get_running_loop()
         self._lock = lock_store(self._path)
-        opened: asyncio.Future[None] = self._loop.create_future()
-        self._thread = threading.Thread(
-            target=self._serve, args=(opened,), name="atlas-engine-store", daemon=True
-        )
-        self._thread.start()
         try:
-            await opened
+            acknowledged = read_acknowledged(self._lock)
+            self._connection = await asyncio.to_thread(connect_store, self._path, acknowledged=acknowledged)
             self.reader = connect_reader(self._path)
         except BaseException:
             os.close(self._lock)
             raise
+        self._changes = Writer(
+            self._connection,
+            self._connection,
+            name="atlas-engine-store",
+            number=count_commit,
+            acknowledge=functools.partial(write_acknowledged, self._lock),
+            failure=_failed,
+            settled=self._settle,
+            largest_batch=_LARGEST_BATCH,
+        )
         self._is_open = True
 
     async def close(self) -> None:
@@ -65,21 +59,18 @@ class Store:
         if not self._is_open:
             return
         self._is_open = False
+        await self._changes.close()
         self.reader.close()  # before the writer, which puts everything into the one file when it is the last
-        self._jobs.put(None)
-        await self._loop.run_in_executor(None, self._thread.join)
+        await asyncio.to_thread(self._connection.close)
         os.close(self._lock)
 
     async def write(self, work: Work[T]) -> T:
         """Returns what the work returned, once it is on disk; raises StoreFailed if it could not be kept."""
         if not self._is_open:
             raise StoreFailed("The engine is stopped.")
-        job = _Job(work, self._loop.create_future())
-        self._jobs.put(job)
-        result: T = await job.future
-        return result
+        return await self._changes.write(functools.partial(_run, work))
 
-    def note(self, error: Exception) -> None:
+    def note(self, error: BaseException) -> None:
         """Remembers that the file was found to be damaged, if the error says so."""
         is_ours = isinstance(error, sqlite3.Error | StoreFailed)
         if self.damage is None and is_ours and is_damage(str(error)):
@@ -88,20 +79,9 @@ class Store:
                 "%s. Stop, and move %s* away to begin with an empty one.", self.damage, self._path.name
             )
 
-    def _serve(self, opened: "asyncio.Future[None]") -> None:
-        try:
-            connection = connect_store(self._path, acknowledged=read_acknowledged(self._lock))
-        except Exception as error:  # handed to the caller of open, whatever it is
-            self._loop.call_soon_threadsafe(opened.set_exception, error)
-            return
-        self._loop.call_soon_threadsafe(opened.set_result, None)
-        while jobs := self._next_batch():
-            self._tell(_commit(connection, jobs, self._lock))
-            self._loop.call_soon_threadsafe(self._resolve, jobs)
-        connection.close()
-
-    def _tell(self, failure: Exception | None) -> None:
+    def _settle(self, errors: Errors) -> None:
         """Says once that changes can't be kept, and once that they can again."""
+        failure = next((error for error in errors if isinstance(error, StoreFailed)), None)
         if failure is not None:
             self.note(failure)
         problem = str(failure) if failure is not None else None
@@ -110,61 +90,19 @@ class Store:
         if problem is None and self.problem is not None:
             logger.warning("The store can be written again.")
         self.problem = problem
-
-    def _next_batch(self) -> list[_Job]:
-        jobs: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == _LARGEST_BATCH or self._jobs.empty():
-                return jobs
-            job = self._jobs.get_nowait()
-        if jobs:
-            self._jobs.put(None)
-        return jobs
-
-    def _resolve(self, jobs: list[_Job]) -> None:
-        for job in jobs:
-            if job.future.cancelled():
-                continue
-            if job.error is not None:
-                job.future.set_exception(job.error)
-            else:
-                job.future.set_result(job.result)
         self._on_commit()
 
 
-def _commit(connection: sqlite3.Connection, jobs: list[_Job], lock: int) -> StoreFailed | None:
-    """Does all jobs in one transaction; returns why it is not on disk, or None if it is."""
+def _run(work: Work[T], connection: sqlite3.Connection) -> T:
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        for job in jobs:
-            _run(connection, job)
-        number = count_commit(connection) if any(job.error is None for job in jobs) else None
-        connection.execute("COMMIT")
-        if number is not None:
-            write_acknowledged(lock, number)
-    except Exception as error:  # handed to every caller of the batch: none of it is on disk
-        failure = StoreFailed(f"The store can't be written: {error}.")
-        failure.__cause__ = error
-        with contextlib.suppress(sqlite3.Error):  # the next BEGIN will say so
-            connection.rollback()
-        for job in jobs:
-            job.error = failure
-        return failure
-    return next((job.error for job in jobs if isinstance(job.error, StoreFailed)), None)
+        return work(connection)
+    except sqlite3.Error as error:
+        raise _failed(error) from error
 
 
-def _run(connection: sqlite3.Connection, job: _Job) -> None:
-    connection.execute("SAVEPOINT job")
-    try:
-        job.result = job.work(connection)
-    except Exception as error:  # handed to the caller of write; the rest of the batch stands
-        if not connection.in_transaction:  # a full disk has rolled back all of them
-            raise
-        job.error = error
-        if isinstance(error, sqlite3.Error):
-            job.error = StoreFailed(f"The store can't be written: {error}.")
-            job.error.__cause__ = error
-        connection.execute("ROLLBACK TO job")
-    connection.execute("RELEASE job")
+def _failed(error: BaseException) -> StoreFailed:
+    if isinstance(error, StoreFailed):
+        return error
+    failure = StoreFailed(f"The store can't be written: {error}.")
+    failure.__cause__ = error
+    return failure

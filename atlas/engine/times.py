@@ -6,12 +6,14 @@ import random
 import re
 import time
 
-_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+from atlas.instants import LONGEST, parse_duration
+
 _BACKOFF = (1, 2, 5, 15, 30, 60, 120, 300, 600, 1200)
 
-DAY = _UNITS["d"]
-LONGEST_WAIT = 366 * DAY
+_MILLISECOND = datetime.timedelta(milliseconds=1)
+
+DAY = datetime.timedelta(days=1) // _MILLISECOND
+LONGEST_WAIT = LONGEST // _MILLISECOND
 
 
 def now() -> int:
@@ -19,12 +21,9 @@ def now() -> int:
     return int(time.time() * 1000)
 
 
-def parse_duration(text: str) -> int:
+def parse_wait(text: str) -> int:
     """Returns the milliseconds of a duration such as `1h30m`; raises ValueError for anything else."""
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is not a duration")
-    return min(int(sum(float(number) * _UNITS[unit] for number, unit in parts)), LONGEST_WAIT)
+    return parse_duration(text) // _MILLISECOND
 
 
 def parse_moment(text: str) -> int:

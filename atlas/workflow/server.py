@@ -1,14 +1,11 @@
 """The Inngest server that runs the workflow: the embedded engine, a Dev Server, or Inngest itself."""
 
 import asyncio
-import hmac
 import logging
 import os
 import ssl
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from starlette.types import ASGIApp
 
 from atlas.engine import Engine, EngineKeys
 from atlas.engine.errors import KeysUnusable
+from atlas.engine.keys import sign
 from atlas.settings import EngineKind, Settings
 from atlas.workflow.freshness import SIGNATURE_HEADER
 
@@ -172,13 +170,6 @@ def attach_in_process(client: inngest.Inngest, app: ASGIApp) -> None:
     """Let a client reach an engine of this process by call."""
     transport = httpx.ASGITransport(app)  # as quick as one of our own, since sniffio is installed
     client._http_client._http_client = ThreadAwareAsyncHTTPClient(transport=transport).initialize()
-
-
-def sign(body: bytes, signing_key: str, *, at: int | None = None) -> str:
-    """The signature of a canonical body as Inngest makes it, at a Unix time in seconds (default now)."""
-    key = signing_key.split("-", 2)[-1] if signing_key.startswith("signkey-") else signing_key
-    moment = str(int(time.time()) if at is None else at)
-    return f"t={moment}&s={hmac.new(key.encode(), body + moment.encode(), sha256).hexdigest()}"
 
 
 def _secret(value: object) -> str | None:

@@ -24,7 +24,7 @@ from gateway_process import (
 )
 
 from atlas import ledger
-from atlas.workflow.server import sign
+from atlas.engine.keys import sign
 
 CHANGE = {"beneficiary_id": "BEN-125", "changes": {"status": "ended"}}
 HANDLER = "atlas-governance-gateway-handle-governance"

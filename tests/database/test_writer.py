@@ -3,8 +3,9 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.database.sqlite import Database
+from atlas.database.sqlite_files import keep_commits
+from atlas.database.writer import Errors, Writer
 
 
 @asynccontextmanager
@@ -48,7 +51,12 @@ def fail_at_commit(connection: Connection) -> None:
 
 def on_disk(directory: Path) -> list[int]:
     """The numbers that another process finds."""
-    with closing(sqlite3.connect(directory / "atlas.db")) as connection:
+    return numbers_in(directory / "atlas.db")
+
+
+def numbers_in(path: Path) -> list[int]:
+    """The numbers in a file, in the order in which they came."""
+    with closing(sqlite3.connect(path)) as connection:
         return [number for (number,) in connection.execute("SELECT number FROM numbers ORDER BY rowid")]
 
 
@@ -165,3 +173,100 @@ async def test_a_writer_survives_whatever_a_change_raises(tmp_path: Path) -> Non
         with pytest.raises(GeneratorExit):
             await database.write(leave)
         assert await database.write(lambda connection: add(connection, 1)) == 1
+
+
+@asynccontextmanager
+async def writer_on(
+    path: Path, acknowledged: list[int], settled: list[Errors]
+) -> AsyncIterator[Writer[sqlite3.Connection]]:
+    """A writer on SQLite's own connection, as the engine has one; it numbers by the rows of a table."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as connection:
+        keep_commits(connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")
+        writer = Writer(
+            connection,
+            connection,
+            name="test-writer",
+            number=lambda driver: int(driver.execute("SELECT count(*) FROM numbers").fetchone()[0]),
+            acknowledge=acknowledged.append,
+            failure=lambda error: LookupError(str(error)),
+            settled=settled.append,
+        )
+        try:
+            yield writer
+        finally:
+            await writer.close()
+
+
+def put(driver: sqlite3.Connection, number: int) -> None:
+    """Put a number into the table."""
+    driver.execute("INSERT INTO numbers VALUES (?)", (number,))
+
+
+def refer_to_nothing(driver: sqlite3.Connection) -> None:
+    """Put a row whose foreign key is checked at the COMMIT only, and does not hold then."""
+    driver.execute("CREATE TABLE parts (number REFERENCES numbers (number) DEFERRABLE INITIALLY DEFERRED)")
+    driver.execute("INSERT INTO parts VALUES (99)")
+
+
+def lose_the_transaction(driver: sqlite3.Connection) -> None:
+    """Fail as on a full disk, where SQLite undoes the whole transaction."""
+    driver.execute("ROLLBACK")
+    raise ValueError("full")
+
+
+@pytest.mark.parametrize("fail", [refer_to_nothing, lose_the_transaction])
+async def test_when_a_batch_is_not_kept_all_of_its_callers_are_told_and_none_is_acknowledged(
+    tmp_path: Path, fail: Callable[[sqlite3.Connection], None]
+) -> None:
+    """In the words that the owner of the file has for it; and the next change is kept."""
+    acknowledged: list[int] = []
+    settled: list[Errors] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def put_and_wait(driver: sqlite3.Connection) -> None:
+        put(driver, 1)
+        begun.set()
+        assert go_on.wait(10)
+
+    async with writer_on(tmp_path / "numbers.db", acknowledged, settled) as writer:
+        works = (put_and_wait, lambda driver: put(driver, 2), fail)
+        batch = [asyncio.create_task(writer.write(work)) for work in works]
+        assert await asyncio.to_thread(begun.wait, 10)
+        go_on.set()
+        told = await asyncio.gather(*batch, return_exceptions=True)
+        assert [type(error) for error in told] == [LookupError] * 3
+        assert (acknowledged, settled) == ([], [told])
+        await writer.write(lambda driver: put(driver, 3))
+        assert (acknowledged, settled) == ([1], [told, []])
+    assert numbers_in(tmp_path / "numbers.db") == [3]
+
+
+async def test_a_change_that_was_undone_alone_is_not_acknowledged(tmp_path: Path) -> None:
+    """Its batch is told of its error, which is its own."""
+    acknowledged: list[int] = []
+    settled: list[Errors] = []
+    async with writer_on(tmp_path / "numbers.db", acknowledged, settled) as writer:
+        await writer.write(lambda driver: put(driver, 1))
+        with pytest.raises(sqlite3.IntegrityError) as caught:
+            await writer.write(lambda driver: put(driver, 1))
+    assert (acknowledged, settled) == ([1], [[], [caught.value]])
+
+
+async def test_closing_commits_what_was_handed_over(tmp_path: Path) -> None:
+    """Also when there is more of it than one batch holds."""
+    async with writer_on(tmp_path / "numbers.db", [], []) as writer:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def hold_up(driver: sqlite3.Connection) -> None:
+            begun.set()
+            assert go_on.wait(10)
+
+        first = asyncio.create_task(writer.write(hold_up))
+        assert await asyncio.to_thread(begun.wait, 10)
+        rest = [asyncio.create_task(writer.write(partial(put, number=number))) for number in range(100)]
+        await asyncio.wait(rest, timeout=0)
+        go_on.set()
+    await asyncio.gather(first, *rest)
+    assert numbers_in(tmp_path / "numbers.db") == list(range(100))

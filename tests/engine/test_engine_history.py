@@ -177,7 +177,7 @@ async def test_a_call_does_not_wait_while_history_is_forgotten(signed_lab, until
         await signed_lab.until_ended(5)
 
 
-@pytest.mark.parametrize("retention", ["never", "0s", "-1d", "30", ""])
+@pytest.mark.parametrize("retention", ["never", "0s", "-1d", "30", "1h 30m", ""])
 def test_a_retention_that_is_no_duration_is_refused_at_start(retention):
     """The engine does not start with a retention that it would have to guess."""
     command = [sys.executable, "-m", "atlas.engine", f"--retention={retention}"]

@@ -6,8 +6,10 @@ import stat
 import httpx
 import inngest
 import pytest
+from inngest._internal.net import sign_request
 
 from atlas.engine import EngineError, EngineKeys
+from atlas.engine.keys import sign
 
 
 def note(lab):
@@ -141,3 +143,11 @@ def test_keys_do_not_show_themselves(draw_keys):
     keys = draw_keys()
     assert keys.event_key not in repr(keys)
     assert keys.signing_key not in repr(keys)
+
+
+@pytest.mark.parametrize("prefix", ["", "signkey-test-", "signkey-prod-"])
+def test_a_signature_is_the_one_that_the_sdk_makes_whatever_stands_before_the_key(prefix):
+    body, key = b'{"a":1}', "ab" * 32
+    expected = sign_request(body, prefix + key, 1_700_000_000)
+    assert sign(body, prefix + key, at=1_700_000_000) == expected
+    assert EngineKeys(event_key="e" * 8, signing_key=prefix + key).sign(body, at=1_700_000_000) == expected

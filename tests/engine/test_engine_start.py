@@ -30,3 +30,20 @@ async def test_an_app_that_is_named_at_the_start_is_synced(start_server, make_ap
 def test_the_library_for_queries_is_loaded_at_the_first_query_only():
     code = "import sys, atlas.engine, atlas.engine.queries; sys.exit('graphql' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_engine_takes_of_the_gateway_only_what_it_names():
+    """It knows nothing of governance, nor of the libraries that only the case store needs."""
+    code = "import sys, atlas.engine, atlas.engine.__main__, atlas.engine.queries; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    ours = {name for name in loaded if name.startswith("atlas.") and not name.startswith("atlas.engine")}
+    assert ours == {
+        "atlas.canonical",
+        "atlas.database",
+        "atlas.database.sqlite_files",
+        "atlas.database.writer",
+        "atlas.instants",
+    }
+    assert not {"sqlalchemy", "alembic", "pydantic", "fastmcp", "inngest"} & set(loaded)

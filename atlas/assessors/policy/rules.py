@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StringConstraints
 
 from atlas.models import Frozen
-from atlas.settings import Duration, parse_duration
+from atlas.settings import Duration, read_duration
 
 if TYPE_CHECKING:
     from atlas.assessors.policy.conditions import Condition
 
 
 def _duration(value: Any) -> timedelta:
-    duration = parse_duration(value) if isinstance(value, str) else None
+    duration = read_duration(value) if isinstance(value, str) else None
     if not isinstance(duration, timedelta) or duration < timedelta(seconds=1):
         raise ValueError("no duration")
     return duration
