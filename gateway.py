@@ -59,16 +59,16 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             stack.push_async_callback(people.close)
             if model is not None:
                 stack.push_async_callback(model.close)
-            await path.executor.recover()  # before the servers are there: nothing is sent twice
+            await path.execution.recover()  # before the servers are there: nothing is sent twice
             await stack.enter_async_context(upstreams.open(agents.server))
-            stack.push_async_callback(path.executor.close)
+            stack.push_async_callback(path.execution.close)
             await stack.enter_async_context(reloading_on_hangup(policy))
             await stack.enter_async_context(mcp_lifespan())
             await stack.enter_async_context(workflow.run(inngest_endpoint, url=app.state.url))
             stack.callback(subscriptions.close)
             yield
 
-    # Without FastAPI's pages, whose scripts come from somebody else's host, and what they describe.
+    # Without FastAPI's pages, whose scripts come from another host, and what they describe.
     app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
     add_operations(app, settings, database=database, workflow=workflow, judges=judges, upstreams=upstreams)
     people.add_to(app, decisions=path.decisions, announce=workflow.announce)

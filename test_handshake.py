@@ -108,7 +108,7 @@ class Agent:
         return record
 
     async def ask_for_something_risky(self, reason: str) -> Held:
-        """Make a call that waits for a person, whatever assessor judges."""
+        """Make a call that waits for a person, with any assessor."""
         result = await self.call("request_payment_extension", beneficiary_id=BENEFICIARY, reason=reason)
         if await self.waits_for_person(result):
             return Held(reference_in(result), reason)
@@ -241,7 +241,7 @@ def bearer(key: str | None) -> dict[str, str]:
 
 
 def sentence_of(error: BaseException) -> str:
-    """What went wrong, inside whatever groups of exceptions the clients' tasks have wrapped around it."""
+    """What went wrong, inside the groups of exceptions that the clients' tasks have wrapped around it."""
     leaves = leaves_of(error)
     failed = [str(leaf) for leaf in leaves if isinstance(leaf, HandshakeError)]
     broken = f"The connection to the gateway broke: {type(leaves[0]).__name__}: {leaves[0]}"

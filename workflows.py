@@ -2,7 +2,7 @@
 
 What passes through here is references, digests, scores and states; arguments, rationales and results stay in
 the case store. Nothing here is trusted with a decision either: a step's memo can be forged and an event sent
-by whoever holds the event key, so every step reads the case store and acts on what it finds there.
+by anyone who holds the event key, so every step reads the case store and acts on what it finds there.
 
 Governance logic: Anna Ko (UC Berkeley).
 """
@@ -35,7 +35,7 @@ async def report_failure(ctx: inngest.Context) -> Standing:
         try:
             return _standing(await stages.get().report_failure(case_id, error))
         except CaseNotFound:
-            return {"status": None}  # there is nobody to report to
+            return {"status": None}  # there is no one to report to
 
     return await ctx.step.run("report", report)
 
@@ -55,14 +55,14 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
 
     try:
         # Not a step, and neither is the execution: the case store knows already whether it was done, so a
-        # memo would only cost a call. What is approved by itself needs none.
+        # memo would only cost a call. A call that its score approves needs none.
         standing = _standing(await stage.assess(case_id))
     except CaseNotFound as error:
-        # Somebody with the event key made it up, or the data directory is another one.
+        # Someone with the event key made it up, or the data directory is another one.
         raise inngest.NonRetriableError(str(error)) from error
     if Status(standing["status"]).is_undecided and not standing["is_judged_anew"]:
-        # A model elsewhere is at work, whose answer is fetched here, after a restart too; or a person has to
-        # be told, once, however often the run is replayed.
+        # A model elsewhere is at work, and its answer is fetched here, after a restart too. Or a person has
+        # to be told, once, even if the run is replayed many times.
         standing = await ctx.step.run("assess", ask)
     if standing["status"] == Status.QUEUED.value:
         # The run began in an older gateway, which kept in this step that a model elsewhere was asked.
@@ -71,9 +71,9 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
         if standing["status"] == Status.PENDING_REVIEW.value:
             standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
             continue
-        # Where tool or policy have changed the case comes back PENDING_REVIEW, and the run waits again. When
-        # it is replayed through here then, the case store says the same, or that the case went on without it;
-        # as the steps stand in one row, it finds its place among them, or ends as the case has.
+        # If tool or policy have changed, the case comes back PENDING_REVIEW, and the run waits again. A later
+        # replay comes through here, too: the case store then says the same, or that the case went on without
+        # it. As the steps stand in one row, the run finds its place among them, or ends as the case has.
         standing = _standing(await stage.execute(case_id))
         if standing["status"] == Status.QUEUED.value:
             raise AssessmentLost(case_id=case_id)  # which has the run tried again, from its beginning

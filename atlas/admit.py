@@ -100,7 +100,7 @@ class Admission(Middleware):
         if not await has_left(context.fastmcp_context):
             await hand_over(self._store, case, is_call=True, is_read_only=checked.is_read_only)
         if is_task and not case.status.is_final:
-            # FastMCP hands what is no ToolResult on as it is, and calls it the result of an extension.
+            # FastMCP passes anything but a ToolResult on as it is, and calls it the result of an extension.
             return cast(ToolResult, task_started(case))
         return answer(case)
 
@@ -140,7 +140,7 @@ class Admission(Middleware):
 
     async def _open_case(self, checked: Checked) -> tuple[Case, bool]:
         def open_case(connection: Connection) -> tuple[Case, bool]:
-            # What is read again has to be as it is now.
+            # A call that only reads has to read again what is there now.
             stored = None if checked.is_read_only else take_stored(connection, checked.call)
             if stored is not None:
                 return stored, False
@@ -200,7 +200,7 @@ def present_to_judge(tool: Tool) -> Present:
 
 
 def claim(context: Context, name: str) -> str | None:
-    """What the agent says of its call in `_meta`, if it is a text; of a long one the beginning."""
+    """What the agent says of its call in `_meta`, if it is a text; of a long text only the beginning."""
     request = context.request_context  # FastMCP hands middleware a message without what clients put there
     said = (request.meta or {}).get(name) if request else None
     # A lone surrogate, which no file can hold, becomes a question mark.

@@ -1,4 +1,4 @@
-"""Stage 2: a call gets its risk score; whatever goes wrong on the way, a person decides.
+"""Stage 2: a call gets its risk score; if anything goes wrong on the way, a person decides.
 
 The policy rules first. A model, where one is configured, is asked as well; the score is the higher of the
 policy's floor and the model's score, so that a model can add to the policy but never go below it.
@@ -14,15 +14,15 @@ from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
 from atlas.agents.arguments import as_the_tool_takes_them
-from atlas.assessors import Answer, Assessor, Question, ToolFacts
+from atlas.assessors import Assessor, ModelAnswer, Question, ToolFacts
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import ConditionFailed, PolicyInForce
 from atlas.cases.definitions import keep_definition
 from atlas.cases.judgements import record_assessment, record_inquiry
 from atlas.cases.store import CaseStore, read_case
 from atlas.errors import AssessorFailed
-from atlas.grounds.first_seen import vouched
-from atlas.grounds.present import NOT_THERE, Present, facts_of, shown
+from atlas.grounds.first_seen import as_first_seen
+from atlas.grounds.present import NOT_THERE, Present, facts_of, fit_to_show
 from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.settings import Settings
@@ -60,7 +60,7 @@ class Assessments:
         """What the policy and the model say of a case; None if it is judged already, or decided.
 
         A model elsewhere is only asked at first, which gives an inquiry; judging the case again fetches the
-        answer, in whatever process that is.
+        answer, in this process or in another one.
         """
         case = await self._store.read_call(case_id)
         if case.assessment is not None or case.status is not Status.QUEUED:  # a person was quicker
@@ -100,17 +100,17 @@ class Assessments:
         """The tool as it is now; none if it is not there, or cannot be looked up or shown at the moment."""
         try:
             with anyio.fail_after(LOOKUP_SECONDS):
-                return shown(await self._server.get_tool(tool_name))
+                return fit_to_show(await self._server.get_tool(tool_name))
         except Exception as error:  # nothing is approved or executed without it
             logger.warning("The tool %s cannot be looked up: %s", tool_name, type(error).__name__)
             return NOT_THERE
 
     async def _judge(self, case: Case) -> Assessment | Inquiry:
-        present = self._handed(case) or shown(await self._server.get_tool(case.call.tool_name))
+        present = self._handed(case) or fit_to_show(await self._server.get_tool(case.call.tool_name))
         question = await self._question(case.call, present)
         ruled = await self._rule(case.call, question)
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
-            return ruled  # denied, not to be judged by the policy, or so high that no model could change it
+            return ruled  # denied, without a ruling, or so high that no model could change it
         try:
             if case.inquiry is None and await self._model.sees_only_a_part(question):
                 return _worst(ruled, TOO_LONG, assessor=self._model.assessor.name)
@@ -124,7 +124,7 @@ class Assessments:
             logger.warning("A person decides on %s, because no model judged it: %s", case.case_id, failure)
             return _worst(ruled, str(failure), assessor=self._model.assessor.name)
 
-    async def _answer(self, case: Case, question: Question, model: Guard) -> Answer:
+    async def _answer(self, case: Case, question: Question, model: Guard) -> ModelAnswer:
         if case.inquiry is not None and case.inquiry.assessor == model.assessor.name:
             if case.inquiry.definition_sha256 not in (None, _judged(question.tool)):
                 raise AssessorFailed(reason=CHANGED_MEANWHILE)
@@ -134,7 +134,9 @@ class Assessments:
     async def _rule(self, call: ToolCall, question: Question) -> Assessment:
         try:
             ruling = await self._policy.rule(question)
-            ruling = await vouched(ruling, question.tool, self._store.database, threshold=self._threshold)
+            ruling = await as_first_seen(
+                ruling, question.tool, self._store.database, threshold=self._threshold
+            )
             return self._assessment(call, question.tool, ruling)
         except ConditionFailed as failure:
             logger.warning("A person decides, because a condition of the policy failed: %s", failure)
@@ -200,11 +202,11 @@ def _worst(ruled: Assessment, reason: str, *, assessor: str) -> Assessment:
     )
 
 
-def _with_answer(ruled: Assessment, answer: Answer, assessor: Assessor) -> Assessment:
+def _with_answer(ruled: Assessment, answer: ModelAnswer, assessor: Assessor) -> Assessment:
     """The higher of the policy's floor and the model's score, with the model's reasons."""
     floor = ruled.ruling.floor if ruled.ruling else WORST_SCORE
     if answer.classification.strip().lower().startswith("prohibited"):
-        floor = max(floor, ruled.threshold)  # whatever number it says beside it
+        floor = max(floor, ruled.threshold)  # even beside a low number
     return ruled.model_copy(
         update={
             "risk_score": max(floor, answer.risk_score),

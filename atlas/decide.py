@@ -1,8 +1,8 @@
-"""Stage 3: below the threshold a call is approved by itself; from there a person decides, or time does.
+"""Stage 3: below the threshold the score approves a call; from there a person decides, or time does.
 
-What the policy denies, nobody can approve. Where it asks for several approvals, each counts for itself until
+What the policy denies, no one can approve. Where it asks for several approvals, each counts for itself until
 the last one makes the decision. An approval of what has changed since it was judged does not count: the case
-is judged anew, and the reviewer is told what is otherwise. A rejection always counts: it is about the call.
+is judged again, and the reviewer is told what has changed. A rejection always counts: it is about the call.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from atlas import ledger
 from atlas.cases.endings import end_case
 from atlas.cases.judgements import record_assessment
 from atlas.cases.reviews import deny, request_review
-from atlas.cases.rounds import adopt_definition, not_that_round
+from atlas.cases.rounds import adopt_definition, other_round_error
 from atlas.cases.store import (
     CaseStore,
     add_approval,
@@ -64,7 +64,7 @@ async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -
         case = read_case(connection, case_id)
         if case.status is Status.PENDING_REVIEW and _is_overdue(case):
             return _expire(connection, case)
-        # The run of a case that was judged anew is replayed through here with the event of an earlier round.
+        # The run of a case that was judged again is replayed through here with the event of an earlier round.
         if case.status is Status.PENDING_REVIEW and is_woken and case.round_number == 1:
             detail = {"reason": "A decision event came, but no decision is recorded; the wait goes on."}
             ledger.append(
@@ -81,7 +81,7 @@ def _expire(connection: Connection, case: Case) -> Case:
 
 
 class Decisions:
-    """Writes what people decide; from the moment it is on disk it holds, whatever the workflow does."""
+    """Writes what people decide; from the moment it is on disk it holds, even if the workflow fails."""
 
     def __init__(
         self,
@@ -110,8 +110,8 @@ class Decisions:
         """An approval counts in its own round only: what was judged again is not what was approved."""
         before, ruled = await self._store.read(case_id), None
         if before.decision is None or before.round_number != vote.round_number:
-            # Who may approve it, if anyone may, is for the policy to say, also for one that came into force
-            # while the call waited; no model need be asked for that.
+            # The policy says who may approve it, if anyone may: also a policy that came into force while
+            # the call waited. No model need be asked for that.
             ruled = await self._rule(before.call)
 
         def approve(connection: Connection) -> Case:
@@ -131,7 +131,7 @@ class Decisions:
         if case.round_number != vote.round_number:
             if case.round_number != before.round_number:
                 self._tell(case)
-            raise not_that_round(case, vote.round_number)
+            raise other_round_error(case, vote.round_number)
         return case
 
     async def approvals_of(self, case: Case) -> int:
@@ -165,7 +165,7 @@ class Decisions:
 
 
 def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
-    """Any reviewer stops the call, in whatever round it is, and whatever the policy says of it."""
+    """Any reviewer can stop the call, in any round, and no policy prevents that."""
     case = read_case(connection, case_id)
     if _is_decided(case, vote):
         return case

@@ -90,8 +90,16 @@ class AnswerLost(AtlasError):
     """{reason}"""
 
 
+class NotCalled(AtlasError):
+    """{reason}"""
+
+
 class DataDirectoryInUse(AtlasError):
     """Another gateway works on the data directory {path}; one directory serves one gateway."""
+
+
+class DataDirectoryUnusable(AtlasError):
+    """The data directory {path} cannot be used: {reason}."""
 
 
 class DatabaseUnusable(AtlasError):

@@ -1,7 +1,7 @@
 """Stage 4: the approved call, exactly as approved, at most once.
 
 If its tool or the policy has changed since it was judged, it goes back to a person. The last look at the tool
-is taken on the very object that FastMCP runs; what a server does behind its definition, nobody sees.
+is taken on the very object that FastMCP runs; no one sees what a server does behind its definition.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -37,7 +38,7 @@ from atlas.cases.store import (
     transition,
 )
 from atlas.cases.tables import cases
-from atlas.errors import AnswerLost, ExecutionRefused
+from atlas.errors import AnswerLost, ExecutionRefused, NotCalled
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
 from atlas.grounds.present import tool_facts
 from atlas.grounds.reopening import is_as_judged, judged_definitions, send_back, what_changed
@@ -52,20 +53,33 @@ AGAIN_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-# The tool that is being called, and the digest of the definition that it was approved with.
-approved_tool: ContextVar[tuple[str, str | None]] = ContextVar("approved_tool", default=("", None))
+@dataclass
+class LastLook:
+    """The tool that is about to be called, and whether it was found to be the approved one."""
+
+    tool_name: str
+    definition_sha256: str | None  # None: approved before definitions were recorded
+    is_passed: bool = False  # until then the tool has certainly not been called
+
+
+last_look: ContextVar[LastLook | None] = ContextVar("last_look", default=None)
 
 
 class AsApproved(Transform):
-    """The last look: the tool that is about to run is the one that was approved."""
+    """Takes the last look: the tool that is about to run is the one that was approved."""
 
     async def get_tool(
         self, name: str, call_next: GetToolNext, *, version: VersionSpec | None = None
     ) -> Tool | None:
-        """The tool as it is; raises ToolError while a call is made that was approved with another one."""
-        tool, (called, sha256) = await call_next(name, version=version), approved_tool.get()
-        if tool is not None and called == name and sha256 not in (None, definition_of(tool).sha256):
-            raise ToolError(f"The tool {name} changed in the moment before its call; it was not called.")
+        """The tool as it is; raises ToolError or NotFoundError if a call is about to get another one."""
+        tool, look = await call_next(name, version=version), last_look.get()
+        if look is None or look.is_passed or look.tool_name != name:
+            return tool
+        if tool is None:  # FastMCP would look for it under its other names
+            raise NotFoundError(f"Unknown tool: {name!r}")
+        if look.definition_sha256 not in (None, definition_of(tool).sha256):
+            raise ToolError(f"The tool {name} changed in the moment before its call.")
+        look.is_passed = True
         return tool
 
 
@@ -83,7 +97,7 @@ class Judge(Protocol):
         """What the policy in force says of the call, with its tool as it is now."""
 
 
-class Executor:
+class Execution:
     """Executes authorized cases; the gate is the transaction in which it claims one."""
 
     def __init__(
@@ -126,7 +140,7 @@ class Executor:
         return await self._abandon(case_id, "It was begun, and its answer could not be kept.")
 
     async def recover(self) -> None:
-        """Give up, at start, what a dead process had begun and nobody may repeat."""
+        """Give up, at start, what a dead process had begun and no one may repeat."""
         # What has ended is reported; by saying so the question is answered by an index.
         begun = sa.and_(cases.c.reported_at.is_(None), cases.c.status == Status.EXECUTING.value)
         for case in await self._store.select(begun, cases.c.claimed_by != self._store.process_id):
@@ -147,6 +161,8 @@ class Executor:
                 return case
             try:
                 outcome = await self._call_tool(case)
+            except NotCalled as refusal:
+                return await self._keep(case_id, partial(self._end_uncalled, case_id, str(refusal)))
             except AnswerLost as lost:  # never repeated: it may have been done
                 return await self._keep(case_id, partial(self._abandon, case_id, str(lost)))
             if outcome is None:
@@ -208,27 +224,29 @@ class Executor:
         return is_repeated
 
     def _send_back(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
-        """Put a case before a person, with what changed; unchanged if the policy that ruled holds no more."""
+        """Put a case before a person, with what changed; unchanged if another policy is in force by now."""
         if ruled.ruling is not None and ruled.ruling.policy_sha256 != self._judge.policy_sha256:
             return case
         reason = what_changed(connection, case, ruled)
-        if reason is None:  # it is what it was again
+        if reason is None:  # it is again what it was
             return _take(connection, case, self._store.process_id)
         return send_back(connection, case, ruled, self._review_timeout, reason=reason)
 
     async def _call_tool(self, case: Case) -> Outcome | None:
         """The tool's answer, an error of its own included; None if it did not answer in time."""
+        # After the claim all digests of the case are the same one; an old case has none.
+        look = LastLook(case.call.tool_name, next(iter(judged_definitions(case) - {NO_TOOL}), None))
         try:
             # In the context of the agent that waits, so that what the tool sends reaches it.
             context = self._waiting.context_of(case)
-            # After the claim all digests of the case are the same one; an old case has none.
-            approved = next(iter(judged_definitions(case) - {NO_TOOL}), None)
-            context.run(approved_tool.set, (case.call.tool_name, approved))
+            context.run(last_look.set, look)
             called = context.run(asyncio.create_task, self._tool_result(case.call))
             result = await asyncio.wait_for(called, self._seconds)
         except asyncio.TimeoutError:
             return None
         except Exception as error:
+            if not look.is_passed:
+                raise NotCalled(reason=str(error)) from error
             if isinstance(error.__cause__, AnswerLost):
                 raise error.__cause__ from None
             # An error is an answer.
@@ -242,6 +260,9 @@ class Executor:
         try:
             result = await self._server.call_tool(call.tool_name, call.arguments, run_middleware=False)
         except NotFoundError as error:
+            look = last_look.get()
+            if look is not None and look.is_passed:  # the tool itself did not find something
+                raise
             raise self._unknown(call.tool_name) from error
         except SystemExit as error:  # which would end the gateway, and not only the tool
             raise ToolError(f"The tool {call.tool_name} tried to end the process.") from error
@@ -264,6 +285,16 @@ class Executor:
             )
 
         return await self._store.change(case_id, record)
+
+    async def _end_uncalled(self, case_id: str, reason: str) -> Case:
+        """End a case that was claimed, and whose tool was then not there, or another one."""
+        if case_id in self._repeatable:  # the process that died may have called it
+            return await self._abandon(case_id, f"It was begun, and not repeated: {reason}")
+
+        def end(connection: Connection) -> Case:
+            return _fail(connection, read_case(connection, case_id), reason)
+
+        return await self._store.change(case_id, end)
 
     async def _abandon(self, case_id: str, detail: str) -> Case:
         def abandon(connection: Connection) -> Case:
@@ -301,12 +332,22 @@ def _refuse(connection: Connection, case: Case, reason: str) -> Case:
         # The run of a case that was sent back is replayed through here, to where it waits again.
         return mark_reported(connection, case) if case.status is Status.REJECTED else case
     logger.error("An execution was refused: %s", case.case_id)
-    action, detail = ledger.Action.EXECUTION_REFUSED, {"status": case.status.value, "reason": reason}
-    if case.status is not Status.AUTHORIZED:
-        ledger.append(connection, case.case_id, action, actor=GATEWAY, detail=detail)
-        return case
-    outcome = without_result(f"Reason: {reason}.")
+    if case.status is Status.AUTHORIZED:
+        return _fail(connection, case, f"{reason}.")
+    action, detail = ledger.Action.EXECUTION_REFUSED, _detail_of_refusal(case, reason)
+    ledger.append(connection, case.case_id, action, actor=GATEWAY, detail=detail)
+    return case
+
+
+def _fail(connection: Connection, case: Case, reason: str) -> Case:
+    """End an approved case whose tool was not called."""
+    action, detail = ledger.Action.EXECUTION_REFUSED, _detail_of_refusal(case, reason.removesuffix("."))
+    outcome = without_result(f"Reason: {reason}")
     return end_case(connection, case, Status.FAILED, action, detail=detail, outcome=outcome)
+
+
+def _detail_of_refusal(case: Case, reason: str) -> dict[str, str]:
+    return {"status": case.status.value, "reason": reason}
 
 
 def _end_unknown(connection: Connection, case: Case, detail: str) -> Case:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 
-HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that nobody reads
+HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that no one reads
 
 
 def plain_text(text: str) -> str:
@@ -33,15 +33,15 @@ class Status(str, Enum):
     """Where a case stands, with the transitions out of it."""
 
     QUEUED = "QUEUED"  # -> PENDING_REVIEW, AUTHORIZED, REJECTED, DENIED, WITHDRAWN
-    # -> AUTHORIZED, REJECTED, EXPIRED, DENIED, WITHDRAWN, itself: judged anew
+    # -> AUTHORIZED, REJECTED, EXPIRED, DENIED, WITHDRAWN, itself: judged again
     PENDING_REVIEW = "PENDING_REVIEW"
     AUTHORIZED = "AUTHORIZED"  # -> EXECUTING, PENDING_REVIEW, REJECTED, DENIED, FAILED
-    EXECUTING = "EXECUTING"  # -> EXECUTED, OUTCOME_UNKNOWN
+    EXECUTING = "EXECUTING"  # -> EXECUTED, OUTCOME_UNKNOWN, FAILED
     EXECUTED = "EXECUTED"  # final: the tool answered, with a result or an error of its own
     REJECTED = "REJECTED"  # final: a person refused
     DENIED = "DENIED"  # final: the policy forbids it, and no person can lift that
-    WITHDRAWN = "WITHDRAWN"  # final: the agent took it back before anybody decided
-    EXPIRED = "EXPIRED"  # final: nobody decided in time, which is a refusal
+    WITHDRAWN = "WITHDRAWN"  # final: the agent took it back before anyone decided
+    EXPIRED = "EXPIRED"  # final: no one decided in time, which is a refusal
     FAILED = "FAILED"  # final: approved but never executed, because the gateway itself could not
     OUTCOME_UNKNOWN = (
         "OUTCOME_UNKNOWN"  # final: begun, and the process died before the tool's answer was kept
@@ -95,7 +95,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.AUTHORIZED: frozenset(
         {Status.EXECUTING, Status.PENDING_REVIEW, Status.REJECTED, Status.DENIED, Status.FAILED}
     ),
-    Status.EXECUTING: frozenset({Status.EXECUTED, Status.OUTCOME_UNKNOWN}),
+    Status.EXECUTING: frozenset({Status.EXECUTED, Status.OUTCOME_UNKNOWN, Status.FAILED}),
 }
 
 
@@ -119,7 +119,7 @@ class ToolCall(Frozen):
 
     @property
     def claims(self) -> dict[str, str]:
-        """What the agent says of its call, for whoever decides on it; it can be false."""
+        """What the agent says of its call, for those who decide on it; it can be false."""
         said = {"intent": self.intent, "user_request": self.user_request}
         return {name: text for name, text in said.items() if text is not None}
 
@@ -166,7 +166,7 @@ class Assessment(Frozen):
     model: str | None = None
     prompt_version: str | None = None
     definition_sha256: str | None = None  # that was judged; NO_TOOL: none was there; None: not on record
-    reopened_because: str | None = None  # what had changed, so that the call was judged anew
+    reopened_because: str | None = None  # what had changed, so that the call was judged again
 
     @property
     def needs_person(self) -> bool:
@@ -175,7 +175,7 @@ class Assessment(Frozen):
 
     @property
     def is_denied(self) -> bool:
-        """Whether nobody can let the call through."""
+        """Whether no one can let the call through."""
         return self.ruling is not None and self.ruling.is_denied
 
     @property

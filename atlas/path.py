@@ -15,7 +15,7 @@ from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.cases.store import CaseStore
 from atlas.decide import Decisions, decide_after_wait, decide_by_score
-from atlas.execute import Executor
+from atlas.execute import Execution
 from atlas.models import Case, Inquiry, Status
 from atlas.report import report_failure
 from atlas.settings import Settings
@@ -54,7 +54,7 @@ class Path:
     """What the edges need of it."""
 
     stages: Stages  # for the workflow
-    executor: Executor
+    execution: Execution
     decisions: Decisions  # of people
 
 
@@ -79,7 +79,7 @@ def build_path(
     assessments = Assessments(
         store=store, server=server, policy=policy, model=model, settings=settings, handed=waiting.handed
     )
-    executor = Executor(
+    execution = Execution(
         store=store,
         server=server,
         judge=assessments,
@@ -90,8 +90,8 @@ def build_path(
     )
     timeout = settings.atlas_review_timeout
     decisions = Decisions(store=store, rule=assessments.rule, timeout=timeout, tell=tell)
-    stages = build_stages(settings, store=store, assessments=assessments, executor=executor, tell=tell)
-    return Path(stages, executor, decisions)
+    stages = build_stages(settings, store=store, assessments=assessments, execution=execution, tell=tell)
+    return Path(stages, execution, decisions)
 
 
 def build_stages(
@@ -99,7 +99,7 @@ def build_stages(
     *,
     store: CaseStore,
     assessments: Assessments,
-    executor: Executor,
+    execution: Execution,
     tell: Callable[[Case], None],
 ) -> Stages:
     """What the workflow calls, in the order of the path; `tell` tells the reviewers of a case."""
@@ -114,8 +114,8 @@ def build_stages(
         assess=first.assess,
         ask=ask,
         decide=partial(decide_after_wait, store=store),
-        execute=executor.execute,
+        execute=execution.execute,
         report_failure=partial(
-            report_failure, store=store, tell=tell, settings=settings, give_up=executor.give_up
+            report_failure, store=store, tell=tell, settings=settings, give_up=execution.give_up
         ),
     )

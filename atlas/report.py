@@ -1,4 +1,4 @@
-"""Stage 5: the agent asks for the outcome and gets it; and what becomes of a failed run."""
+"""Stage 5: a run that failed ends its case, so that every agent gets an outcome; agents/ tells it."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -40,6 +40,6 @@ async def report_failure(
 
 
 def _fail(connection: Connection, case: Case, reason: str) -> Case:
-    # Without the reason: whoever can report a failure could otherwise talk to the agent.
+    # Without the reason: else anyone who can report a failure could talk to the agent.
     outcome, detail = without_result("Reason: the workflow failed."), {"reason": reason}
     return end_case(connection, case, Status.FAILED, ledger.Action.FAILED, detail=detail, outcome=outcome)

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from atlas.instants import parse_duration
@@ -20,6 +20,8 @@ from atlas.models import plain_text
 
 SPACE_BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[a-z])")
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+PLAIN = re.compile(r"[A-Za-z0-9._~:/+=@%,-]*")
+SIGNING_KEY = re.compile(r"((signkey-[A-Za-z0-9_]+-)?([0-9a-fA-F]{2})+)?")
 
 
 def variables() -> dict[str, str]:
@@ -38,6 +40,26 @@ def read_duration(value: Any) -> Any:
         return value
 
 
+def plain(value: Any) -> Any:
+    """Refuse what cannot be in a key or a name: it was copied with something around it."""
+    if isinstance(value, str) and not PLAIN.fullmatch(value.strip()):
+        raise ValueError(
+            "Only letters, digits and . _ ~ : / + = @ % , - can stand here: no blanks, no quotes."
+        )
+    return value
+
+
+def signing_key(value: Any) -> Any:
+    """Refuse what Inngest's SDK would fail on at the first request."""
+    if isinstance(value, str) and not SIGNING_KEY.fullmatch(value.strip()):
+        raise ValueError(
+            "A signing key is an even number of hexadecimal digits, alone or behind signkey-prod-."
+        )
+    return value
+
+
+PlainSecret = Annotated[SecretStr | None, BeforeValidator(plain)]
+SigningKey = Annotated[SecretStr | None, BeforeValidator(signing_key)]
 Duration = Annotated[
     timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=timedelta(days=365))
 ]
@@ -134,16 +156,18 @@ class Settings(BaseSettings):
         description="How many seconds a tool may take. After that its outcome counts as unknown.",
     )
     atlas_notify_url: HttpUrl | None = Field(
-        default=None, description="A URL that gets a POST for every call that waits for a person."
+        default=None,
+        description="A URL that gets a POST for every call that waits for a person, and for every unknown "
+        "outcome.",
     )
 
-    inngest_event_key: SecretStr | None = Field(
+    inngest_event_key: PlainSecret = Field(
         default=None, description="The key with which events are sent to Inngest."
     )
-    inngest_signing_key: SecretStr | None = Field(
+    inngest_signing_key: SigningKey = Field(
         default=None, description="The key with which Inngest and the gateway sign their requests."
     )
-    inngest_signing_key_fallback: SecretStr | None = Field(
+    inngest_signing_key_fallback: SigningKey = Field(
         default=None, description="The signing key before a rotation."
     )
     inngest_dev: str | None = Field(
@@ -173,8 +197,8 @@ class Settings(BaseSettings):
         default="nislam-mics/ATLAS-NIST-Measure",
         description="The Modal function: app/function, app/Class.method, or either behind environment/.",
     )
-    modal_token_id: SecretStr | None = Field(default=None, description="The token of the Modal workspace.")
-    modal_token_secret: SecretStr | None = Field(default=None, description="The secret of that token.")
+    modal_token_id: PlainSecret = Field(default=None, description="The token of the Modal workspace.")
+    modal_token_secret: PlainSecret = Field(default=None, description="The secret of that token.")
     modal_environment: str | None = Field(
         default=None,
         description="The environment in the Modal workspace. Without one, the workspace's default.",
@@ -199,6 +223,19 @@ class Settings(BaseSettings):
             return cls(**fixed)
         except ValidationError as error:
             raise SystemExit("\n".join(_sentence(item) for item in error.errors())) from None
+        except OSError as error:
+            raise SystemExit(f"The settings in {error.filename} cannot be read: {error.strerror}.") from None
+        except UnicodeDecodeError:
+            raise SystemExit("The settings in .env cannot be read: the file is not UTF-8.") from None
+
+    @classmethod
+    def check_value(cls, name: str, value: str) -> None:
+        """Raise ValueError, a sentence, where one setting alone cannot have a value."""
+        field = cls.model_fields[name.lower()]
+        try:
+            TypeAdapter(Annotated[(field.annotation, field)]).validate_python(value)  # type: ignore[arg-type]
+        except ValidationError as error:
+            raise ValueError(_words(error.errors()[0])) from None
 
     @cached_property
     def engine_kind(self) -> EngineKind:
@@ -217,7 +254,7 @@ class Settings(BaseSettings):
 
     @property
     def is_open(self) -> bool:
-        """Whether no key is set, so that anybody on this machine is agent and reviewer."""
+        """Whether no key is set, so that anyone on this machine is agent and reviewer."""
         return self.atlas_agent_key is None
 
     @cached_property
@@ -227,10 +264,11 @@ class Settings(BaseSettings):
             return self.atlas_assessor
         if self.modal_token_id is not None:
             return AssessorKind.MODAL
-        return AssessorKind.OPENAI if self._has_openai else AssessorKind.POLICY
+        return AssessorKind.OPENAI if self.has_openai else AssessorKind.POLICY
 
     @property
-    def _has_openai(self) -> bool:
+    def has_openai(self) -> bool:
+        """Whether a server that speaks OpenAI's chat completions is configured."""
         return any((self.openai_api_key, self.openai_base_url, self.ollama_host))
 
     @cached_property
@@ -306,7 +344,7 @@ class Settings(BaseSettings):
             raise ValueError("MODAL_TOKEN_ID and MODAL_TOKEN_SECRET belong together")
         if self.assessor_kind is AssessorKind.MODAL and self.modal_token_id is None:
             raise ValueError("ATLAS_ASSESSOR is modal, without MODAL_TOKEN_ID and MODAL_TOKEN_SECRET")
-        if self.assessor_kind is AssessorKind.OPENAI and not self._has_openai:
+        if self.assessor_kind is AssessorKind.OPENAI and not self.has_openai:
             raise ValueError(
                 "ATLAS_ASSESSOR is openai, without OPENAI_API_KEY, OPENAI_BASE_URL or OLLAMA_HOST"
             )
@@ -358,5 +396,9 @@ def is_loopback(host: str) -> bool:
 
 def _sentence(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"]).upper()
+    return f"{name}: {_words(item)}" if name else _words(item)
+
+
+def _words(item: Any) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{name}: {message}." if name else f"{message}."
+    return message if message.endswith(".") else f"{message}."

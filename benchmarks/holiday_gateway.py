@@ -33,7 +33,7 @@ TOOL = "modify_welfare_record"
 
 def arguments(number):
     """Returns the arguments of a call that a person decides on."""
-    return {"beneficiary_id": "BEN-124", "changes": {"note": f"number {number}"}}
+    return {"beneficiary_id": f"BEN-{number}", "changes": {"status": "suspended"}}
 
 
 async def start(gateway):

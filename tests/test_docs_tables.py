@@ -14,7 +14,7 @@ from atlas.ledger import Action
 from atlas.models import TRANSITIONS, Ruling, Status
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.settings import Settings
-from atlas.upstreams.config import Way, read_upstreams
+from atlas.upstreams.config import Transport, read_upstreams
 from docs import generate
 
 SETTINGS = {name.upper() for name in Settings.model_fields}
@@ -116,11 +116,11 @@ def test_the_example_of_servers_is_read(tmp_path: Path) -> None:
     path.write_text(checked("upstreams"))
     files, crm = read_upstreams(path, {"HOME": "/home/of-mine", "CRM_TOKEN": "secret"})
     assert (files.way, files.args[-1], files.name_of("read_file")) == (
-        Way.STDIO,
+        Transport.STDIO,
         "/home/of-mine/shared",
         "files_read_file",
     )
-    assert (crm.way, crm.headers["Authorization"], crm.seconds) == (Way.HTTP, "Bearer secret", 60)
+    assert (crm.way, crm.headers["Authorization"], crm.seconds) == (Transport.HTTP, "Bearer secret", 60)
     assert crm.name_of("contact_find") == "customers_contact_find"
     assert crm.tools.allows("contact_find") and not crm.tools.allows("contact_delete")
     assert not crm.tools.allows("invoice_find")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fastmcp import FastMCP
-from fastmcp.exceptions import ToolError
+from fastmcp.exceptions import NotFoundError, ToolError
 from mcp.types import ToolAnnotations
 from sqlalchemy.engine import Connection
 from store import (
@@ -26,10 +26,11 @@ from store import (
 )
 
 from atlas import ledger
+from atlas.agents.answers import ending_text
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.store import CaseStore, add_assessment, add_decision, transition
 from atlas.decide import Decisions, decide_by_score
-from atlas.execute import Executor
+from atlas.execute import Execution
 from atlas.models import Assessment, Case, Status, ToolCall
 from atlas.people.notices import Notifier
 
@@ -45,7 +46,7 @@ class Workshop:
         self.definition: str | None = None  # what the judge finds that the tool is
         self.server = FastMCP("workshop")
         settings = settings_of_test(directory, atlas_execute_seconds=0.3)
-        self.executor = Executor(
+        self.execution = Execution(
             store=store,
             server=self.server,
             judge=self,
@@ -127,7 +128,7 @@ async def workshop(directory: Path) -> AsyncIterator[Workshop]:
 async def test_an_approved_call_is_executed_with_its_arguments_and_its_result_kept(tmp_path: Path) -> None:
     """The result is the tool's own, structured content included."""
     async with workshop(tmp_path) as shop:
-        case = await shop.executor.execute((await shop.approved("note", "hello")).case_id)
+        case = await shop.execution.execute((await shop.approved("note", "hello")).case_id)
         assert case.status is Status.EXECUTED and shop.calls == ["hello"]
         assert case == await shop.store.read(case.case_id)
         assert case.outcome is not None and case.outcome.result is not None
@@ -144,7 +145,7 @@ async def test_a_call_whose_score_was_low_is_executed_without_a_person(tmp_path:
             return decide_by_score(connection, judged, timeout=timedelta(days=1))
 
         await shop.store.change(case.case_id, judge)
-        assert (await shop.executor.execute(case.case_id)).status is Status.EXECUTED
+        assert (await shop.execution.execute(case.case_id)).status is Status.EXECUTED
 
 
 @pytest.mark.parametrize("score", [None, 70, 100])
@@ -161,7 +162,7 @@ async def test_a_case_that_is_marked_authorized_without_grounds_is_not_executed(
             return transition(connection, case, Status.AUTHORIZED)
 
         await shop.store.change(case.case_id, mark)
-        assert (await shop.executor.execute(case.case_id)).status is Status.FAILED
+        assert (await shop.execution.execute(case.case_id)).status is Status.FAILED
         assert shop.calls == [] and "execute.refused" in shop.actions()
 
 
@@ -175,7 +176,7 @@ async def test_an_approval_from_before_policies_ruled_on_approvals_still_holds(t
             return transition(connection, add_decision(connection, case, decision), Status.AUTHORIZED)
 
         await shop.store.change(case.case_id, approve)
-        assert (await shop.executor.execute(case.case_id)).status is Status.EXECUTED
+        assert (await shop.execution.execute(case.case_id)).status is Status.EXECUTED
 
 
 async def test_what_the_policy_denied_is_not_executed_whatever_state_it_is_in(tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ async def test_what_the_policy_denied_is_not_executed_whatever_state_it_is_in(tm
                 return transition(connection, add_decision(connection, judged, decision), Status.AUTHORIZED)
 
             await shop.store.change(case.case_id, approve)
-            assert (await shop.executor.execute(case.case_id)).status is Status.FAILED
+            assert (await shop.execution.execute(case.case_id)).status is Status.FAILED
         assert shop.calls == []
 
 
@@ -204,7 +205,7 @@ async def test_an_assessment_of_other_arguments_is_no_ground(tmp_path: Path) -> 
             return transition(connection, case, Status.AUTHORIZED)
 
         await shop.store.change(case.case_id, mark)
-        assert (await shop.executor.execute(case.case_id)).status is Status.FAILED
+        assert (await shop.execution.execute(case.case_id)).status is Status.FAILED
         assert shop.calls == []
 
 
@@ -215,14 +216,14 @@ async def test_an_approval_does_not_carry_over_to_another_tool_or_agent(tmp_path
         case = await shop.approved("note")
         alter = f"UPDATE cases SET {column} = 'set_text' WHERE case_id = '{case.case_id}'"
         await shop.store.database.write(lambda connection: connection.exec_driver_sql(alter))
-        assert (await shop.executor.execute(case.case_id)).status is Status.FAILED
+        assert (await shop.execution.execute(case.case_id)).status is Status.FAILED
         assert shop.calls == [] and "execute.refused" in shop.actions()
 
 
 async def test_an_answer_that_no_file_can_hold_is_kept_as_far_as_it_can_be(tmp_path: Path) -> None:
     """A lone surrogate in a tool's error does not leave the call half way."""
     async with workshop(tmp_path) as shop:
-        case = await shop.executor.execute((await shop.approved("refuse", "caf\\udcff")).case_id)
+        case = await shop.execution.execute((await shop.approved("refuse", "caf\\udcff")).case_id)
         assert case.status is Status.EXECUTED
         assert await shop.store.read(case.case_id)
 
@@ -231,13 +232,13 @@ async def test_a_repeated_request_joins_the_first_and_runs_nothing_again(tmp_pat
     """Duplicate delivery is normal for a workflow engine."""
     async with workshop(tmp_path) as shop:
         case = await shop.approved("wait_for_release")
-        requests = [asyncio.create_task(shop.executor.execute(case.case_id)) for _ in range(5)]
+        requests = [asyncio.create_task(shop.execution.execute(case.case_id)) for _ in range(5)]
         while not shop.calls:
             await asyncio.wait(requests, timeout=0.01)
         requests[0].cancel()
         shop.release.set()
         endings = await asyncio.gather(*requests[1:])
-        later = await shop.executor.execute(case.case_id)
+        later = await shop.execution.execute(case.case_id)
         assert {ending.status for ending in [*endings, later]} == {Status.EXECUTED}
         assert shop.calls == ["a"] and shop.actions().count("execute.started") == 1
 
@@ -245,7 +246,7 @@ async def test_a_repeated_request_joins_the_first_and_runs_nothing_again(tmp_pat
 async def test_a_tool_that_answers_with_an_error_has_answered(tmp_path: Path) -> None:
     """An error of the tool is an outcome, not a crash, and is not tried again."""
     async with workshop(tmp_path) as shop:
-        case = await shop.executor.execute((await shop.approved("refuse")).case_id)
+        case = await shop.execution.execute((await shop.approved("refuse")).case_id)
         assert case.status is Status.EXECUTED and case.outcome is not None and case.outcome.is_error
         assert case.outcome.result is not None and "a is not possible" in str(case.outcome.result["content"])
         assert shop.calls == ["a"]
@@ -254,16 +255,16 @@ async def test_a_tool_that_answers_with_an_error_has_answered(tmp_path: Path) ->
 async def test_a_tool_that_tries_to_end_the_process_has_answered_with_an_error(tmp_path: Path) -> None:
     """The other calls go on."""
     async with workshop(tmp_path) as shop:
-        case = await shop.executor.execute((await shop.approved("end_process")).case_id)
+        case = await shop.execution.execute((await shop.approved("end_process")).case_id)
         assert case.status is Status.EXECUTED and case.outcome is not None and case.outcome.is_error
 
 
 async def test_a_tool_that_hangs_leaves_an_unknown_outcome(tmp_path: Path) -> None:
     """It was begun, so it is not repeated."""
     async with workshop(tmp_path) as shop:
-        case = await shop.executor.execute((await shop.approved("hang")).case_id)
+        case = await shop.execution.execute((await shop.approved("hang")).case_id)
         assert case.status is Status.OUTCOME_UNKNOWN
-        assert (await shop.executor.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
+        assert (await shop.execution.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
         assert shop.calls == ["a"]
 
 
@@ -279,8 +280,8 @@ async def test_what_a_dead_process_had_begun_is_repeated_only_where_the_tool_say
                 return transition(connection, case, Status.EXECUTING, claimed_by="a process that died")
 
             await shop.store.change(case.case_id, begin)
-        await shop.executor.recover()
-        endings = [(await shop.executor.execute(case.case_id)).status for case in cases]
+        await shop.execution.recover()
+        endings = [(await shop.execution.execute(case.case_id)).status for case in cases]
         assert endings == [Status.OUTCOME_UNKNOWN, Status.EXECUTED] and shop.calls == ["a"]
 
 
@@ -297,19 +298,61 @@ async def test_what_a_dead_process_had_begun_is_not_repeated_by_a_tool_that_has_
             return transition(connection, case, Status.EXECUTING, claimed_by="a process that died")
 
         await shop.store.change(case.case_id, begin)
-        await shop.executor.recover()
+        await shop.execution.recover()
         shop.definition = "e" * 64
-        assert (await shop.executor.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
+        assert (await shop.execution.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
         assert shop.calls == []
 
 
 async def test_a_tool_that_changes_after_the_last_check_is_not_called(tmp_path: Path) -> None:
-    """The very tool that is about to run is looked at; the agent reads why it did not."""
+    """The very tool that is about to run is looked at, and no answer is made up for it."""
     async with workshop(tmp_path) as shop:
         shop.definition = "d" * 64  # what the judge has seen is not what is there now
-        case = await shop.executor.execute((await shop.approved("note")).case_id)
-        assert shop.calls == [] and case.outcome is not None and case.outcome.is_error
-        assert "changed in the moment before its call; it was not called" in str(case.outcome.result)
+        case = await shop.execution.execute((await shop.approved("note")).case_id)
+        assert shop.calls == [] and case.status is Status.FAILED and case.outcome is not None
+        assert case.outcome.result is None
+        assert case.outcome.detail == "Reason: The tool note changed in the moment before its call."
+        assert shop.actions()[-1] == "execute.refused" and case == await shop.store.read(case.case_id)
+
+
+async def test_a_tool_that_goes_after_the_last_check_is_not_said_to_have_answered(tmp_path: Path) -> None:
+    """The agent reads that nothing was done."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.approved("note")
+        shop.server.local_provider.remove_tool("note")
+        case = await shop.execution.execute(case.case_id)
+        assert case.status is Status.FAILED and "Unknown tool" in ending_text(case)
+
+
+async def test_a_tool_that_changes_before_it_is_repeated_leaves_an_unknown_outcome(tmp_path: Path) -> None:
+    """The process that died may have called it."""
+    async with workshop(tmp_path) as shop:
+        shop.definition = "d" * 64
+        case = await shop.approved("set_text")
+
+        def begin(connection: Connection) -> Case:
+            return transition(connection, case, Status.EXECUTING, claimed_by="a process that died")
+
+        await shop.store.change(case.case_id, begin)
+        await shop.execution.recover()
+        assert (await shop.execution.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
+        assert shop.calls == []
+
+
+async def test_a_tool_that_looks_at_itself_after_it_changed_has_answered(tmp_path: Path) -> None:
+    """Only what comes before the call can say that there was none."""
+    async with workshop(tmp_path) as shop:
+
+        @shop.server.tool
+        async def replace_itself(text: str) -> str:
+            """Be gone while it runs."""
+            shop.calls.append(text)
+            shop.server.local_provider.remove_tool("replace_itself")
+            raise NotFoundError(f"no {await shop.server.get_tool('replace_itself')}")
+
+        case = await shop.execution.execute((await shop.approved("replace_itself")).case_id)
+        assert shop.calls == ["a"] and case.status is Status.EXECUTED
+        assert case.outcome is not None and "no None" in str(case.outcome.result)
 
 
 async def test_a_policy_that_comes_into_force_while_a_call_is_claimed_is_asked_before_it_runs(
@@ -332,7 +375,7 @@ async def test_a_policy_that_comes_into_force_while_a_call_is_claimed_is_asked_b
     async with open_store(tmp_path) as store:
         shop = Shop(store, tmp_path)
         shop.definition = "d" * 64
-        case = await shop.executor.execute((await shop.approved("note")).case_id)
+        case = await shop.execution.execute((await shop.approved("note")).case_id)
         assert case.status is Status.PENDING_REVIEW and shop.calls == []
         assert case.assessment is not None and case.assessment.reopened_because is not None
         assert "The policy was changed" in case.assessment.reopened_because
@@ -347,10 +390,10 @@ async def test_a_replayed_run_of_a_call_that_went_back_leaves_no_trace_of_a_refu
         case = await shop.approved("note")
         shop.definition = "e" * 64
         for _ in range(3):
-            assert (await shop.executor.execute(case.case_id)).status is Status.PENDING_REVIEW
+            assert (await shop.execution.execute(case.case_id)).status is Status.PENDING_REVIEW
         assert caplog.text.count("A call waits for a person") == 1
         await decisions(shop.store).record(case.case_id, rejection())
-        assert (await shop.executor.execute(case.case_id)).reported_at is not None
+        assert (await shop.execution.execute(case.case_id)).reported_at is not None
         assert "execute.refused" not in shop.actions() and shop.calls == []
         assert shop.actions().count("decide.reopened") == 1
 
@@ -366,7 +409,7 @@ async def test_what_is_being_executed_is_not_begun_again_even_if_nobody_has_clea
             return transition(connection, case, Status.EXECUTING, claimed_by="another process")
 
         await shop.store.change(case.case_id, begin)
-        assert (await shop.executor.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
+        assert (await shop.execution.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
         assert shop.calls == []
 
 
@@ -377,9 +420,9 @@ async def test_an_answer_that_could_not_be_recorded_is_recorded_by_the_next_atte
         full = "CREATE TRIGGER full BEFORE INSERT ON outcomes BEGIN SELECT RAISE(ABORT, 'disk full'); END"
         await shop.store.database.write(lambda connection: connection.exec_driver_sql(full))
         with pytest.raises(Exception, match="disk full"):
-            await shop.executor.execute(case.case_id)
+            await shop.execution.execute(case.case_id)
         await shop.store.database.write(lambda connection: connection.exec_driver_sql("DROP TRIGGER full"))
-        assert (await shop.executor.execute(case.case_id)).status is Status.EXECUTED
+        assert (await shop.execution.execute(case.case_id)).status is Status.EXECUTED
         assert shop.calls == ["a"]
 
 
@@ -387,7 +430,7 @@ async def test_an_outcome_is_held_until_a_full_disk_has_room_for_it(tmp_path: Pa
     """However long that takes: the tool has run, and its answer is known."""
     async with workshop(tmp_path) as shop:
         case = await shop.approved("wait_for_release", "x" * 200_000)
-        request = asyncio.create_task(shop.executor.execute(case.case_id))
+        request = asyncio.create_task(shop.execution.execute(case.case_id))
         while not shop.calls:
             await asyncio.wait({request}, timeout=0.01)
         await limit_pages(shop, int(await pragma(shop, "page_count")))
@@ -404,7 +447,7 @@ async def test_that_nobody_knows_what_a_tool_did_is_held_too_until_it_can_be_kep
     """A run that failed meanwhile would leave the call as if it were still being executed."""
     async with workshop(tmp_path) as shop:
         case = await shop.approved("wait_for_release", "a")
-        request = asyncio.create_task(shop.executor.execute(case.case_id))
+        request = asyncio.create_task(shop.execution.execute(case.case_id))
         while not shop.calls:
             await asyncio.wait({request}, timeout=0.01)
         await pragma(shop, "busy_timeout = 0")
@@ -436,8 +479,8 @@ async def test_unfinished_business_is_waited_for_at_the_end_but_not_for_long(tmp
     """Closing returns although a tool hangs."""
     async with workshop(tmp_path) as shop:
         case = await shop.approved("wait_for_release")
-        request: asyncio.Task[Any] = asyncio.create_task(shop.executor.execute(case.case_id))
+        request: asyncio.Task[Any] = asyncio.create_task(shop.execution.execute(case.case_id))
         while not shop.calls:
             await asyncio.wait({request}, timeout=0.01)
-        await asyncio.wait_for(shop.executor.close(), 10)
+        await asyncio.wait_for(shop.execution.close(), 10)
         await request

@@ -45,7 +45,7 @@ def answer(case: Case, *, as_text: bool = False) -> ToolResult:
     """What the agent's call returns: the tool's own result, the pending notice, or why there is no result.
 
     A refusal is an error, because the protocol calls everything else a success: what was asked for was not
-    done. An unknown outcome is none: a client that repeats what failed could do the same thing twice.
+    done. An unknown outcome is no error: a client that repeats what failed could do the same thing twice.
 
     What a tool asks can only be put to the agent in its call; elsewhere it is told as a text.
     """
@@ -65,7 +65,7 @@ def answer(case: Case, *, as_text: bool = False) -> ToolResult:
 def outcome_answer(case: Case) -> ToolResult:
     """What get_outcome returns: state and first text of the tool in one block, then its other blocks.
 
-    It is never an error, whatever became of the call: asking for the outcome has succeeded.
+    It is never an error, even if the call failed: asking for the outcome has succeeded.
     """
     if not case.status.is_final:
         return _told(case, pending_text(case))
@@ -77,7 +77,7 @@ def outcome_answer(case: Case) -> ToolResult:
     if content and isinstance(content[0], TextContent):
         lines, others = [ending_text(case), content[0].text], content[1:]
     head = TextContent(type="text", text="\n".join(lines))
-    # Many clients show a model nothing else where there is structured content, and it holds no image.
+    # Where there is structured content, many clients show a model nothing else, and it holds no image.
     facts = facts_of(case) if all(block.type == "text" for block in content) else None
     return ToolResult(content=[head, *others], structured_content=facts, meta={ABOUT_CASE: about(case)})
 
@@ -164,7 +164,7 @@ def progress_text(case: Case) -> str:
 
 
 def ending_text(case: Case) -> str:
-    """One line on how a case ended; of a refusal, that nothing was done."""
+    """One line on how a case ended; for a refusal it says that nothing was done."""
     reference = f"(Ref: {case.case_id})"
     if case.outcome is not None and case.outcome.asks_for_input:
         again = f"Call {case.call.tool_name} again with the same arguments: then it asks you."

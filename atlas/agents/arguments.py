@@ -45,7 +45,7 @@ def _sentence(mistake: Any) -> str:
 def as_the_tool_takes_them(tool: Tool | None, arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments as their tool gets them: FastMCP makes 365 of "365", and true of "yes".
 
-    What rules on a call has to see what the tool will see; what is stored and executed stays as it came.
+    The judges of a call have to see what the tool will see; what is stored and executed stays as it came.
     """
     if not isinstance(tool, FunctionTool):
         return arguments

@@ -1,7 +1,7 @@
 """The error of a tool that is meant for the agent's program and not for its model: a capability is missing.
 
-Every other error is told as a result (`isError`). This one has to keep its code on the wire (SEP-2575), so it
-is on record as such a result with the protocol's error beside it.
+Every other error is told as a result (`isError`). This one has to keep its code on the wire (SEP-2575). So
+the record holds such a result with the protocol's error beside it.
 """
 
 from typing import Any, TypeGuard

@@ -38,7 +38,7 @@ class AgentsEdge:
         )
 
     def add_outcomes(self) -> None:
-        """Offer every way on which an outcome reaches its agent."""
+        """Offer every way in which an outcome reaches its agent."""
         add_get_outcome(self.server, self._store)
         self.server.add_extension(Tasks(self._store))
         add_case_resources(self.server, self._store)

@@ -45,7 +45,7 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
         seconds = seconds_to_wait(wait_seconds)
         case = await own_case(store, ref)
         if case is None:
-            # Somebody else's reference is answered like one that never was.
+            # Another agent's reference is answered like one that never existed.
             raise ToolError(f"You have no call with the reference {ref}.")
         if not case.status.is_final and seconds:
             with store.watch(case) as watch:
@@ -56,9 +56,9 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
 
 
 def seconds_to_wait(asked: Any) -> float:
-    """How long get_outcome waits: what lies outside of 0 to 25 seconds counts as the nearest, None as 0.
+    """How long get_outcome waits: a number outside of 0 to 25 seconds counts as the nearer end, None as 0.
 
-    Raises ToolError for what is no number.
+    Raises ToolError for anything but a number.
     """
     if isinstance(asked, int) and not isinstance(asked, bool):
         return float(min(max(asked, 0), LONGEST_WAIT_SECONDS))

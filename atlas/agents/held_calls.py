@@ -1,8 +1,8 @@
 """The agents whose calls are being held: what their tools send meanwhile reaches them, and fails no tool.
 
 A tool is executed in the context of the request that asked for it as long as that request is unanswered.
-After that, and after a restart, nobody is there: notifications go nowhere, and a request to the agent is an
-error.
+After that, and after a restart, no agent is there: notifications go nowhere, and a request to the agent is
+an error.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ from atlas.agents.keys import current_principal
 from atlas.grounds.present import Present
 from atlas.models import Case, ToolCall
 
-FRESH_SECONDS = 1.0  # for which a look at a tool is handed along; the last look before the call is its own
+FRESH_SECONDS = 1.0  # for which the tool that the admission saw is used; the last look is a new one
 NOTIFY_SECONDS = 2.0  # an agent that reads nothing for so long gets no further notifications
-STATELESS_VERSION = "2026-07-28"  # what a tool sees of an agent that is not there: nobody can be asked
+STATELESS_VERSION = "2026-07-28"  # what a tool sees of an agent that is not there: no one can be asked
 TRACE = frozenset({"traceparent", "tracestate", "baggage"})  # in the `_meta` of a request (SEP-414)
 NOTIFICATIONS = frozenset(
     {
@@ -52,11 +52,11 @@ logger = logging.getLogger(__name__)
 
 
 class ForgivingSession:
-    """The session of an agent's request, of which no notification ever raises or hangs."""
+    """The session of an agent's request; a notification over it never raises and never hangs."""
 
     def __init__(self, session: ServerSession) -> None:
         self._session = session
-        self.is_over = False  # it was answered, or nobody reads
+        self.is_over = False  # it was answered, or no one reads
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._session, name)
@@ -91,7 +91,7 @@ class WaitingAgents:
     def hold(self, case: Case, present: Present | None = None) -> Iterator[None]:
         """Let the call be executed in the context of the request that is being served.
 
-        Of a new call `present` is its tool, which those who judge it at once need not look up again.
+        For a new call `present` is its tool, so that judging it at once needs no second look at the tool.
         """
         if present is not None:
             self._seen[case.case_id] = (present, time.monotonic())
@@ -112,9 +112,9 @@ class WaitingAgents:
                 session.is_over = True
 
     def context_of(self, case: Case) -> Context:
-        """The context in which the call is to be executed: its agent's, or one in which nobody is there."""
+        """The context in which the call is to be executed: its agent's, or one without an agent."""
         for request in reversed(self._requests.get(case.case_id, ())):
-            # By its digest a case is one principal's one call; this is the second line.
+            # The digest of a case already allows one call of one principal; this is a second check.
             if request.run(current_principal) == case.call.principal:
                 context = request.run(copy_context)
                 context.run(_take_trace_away)
@@ -127,7 +127,7 @@ class WaitingAgents:
 
 
 async def has_left(context: FastMCPContext) -> bool:
-    """Whether whoever made the present request is known to be gone.
+    """Whether the agent that made the present request is known to be gone.
 
     On SSE and in 2026-07-28 the request of an agent that leaves is cancelled; in a session over streamable
     HTTP it goes on, with a connection that has ended. (On SSE the call's own POST was answered long ago.)
@@ -193,10 +193,10 @@ class NobodyThere:
     can_send_request = False
 
     async def notify(self, method: str, params: Any, opts: CallOptions | None = None) -> None:
-        """Tell nobody."""
+        """Tell no one."""
 
     async def send_raw_request(self, method: str, params: Any, opts: CallOptions | None = None) -> Any:
-        """Refuse: there is nobody who could answer."""
+        """Refuse: there is no one who could answer."""
         raise NoBackChannelError(method)
 
 

@@ -9,7 +9,7 @@ from atlas.agents.answers import progress_text
 from atlas.agents.held_calls import ForgivingSession
 from atlas.models import Case, Status
 
-SILENT_SECONDS = 0.5  # a call that is approved by itself is mostly answered before
+SILENT_SECONDS = 0.5  # a call that its score approves is mostly answered before
 
 
 class Progress:

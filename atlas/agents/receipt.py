@@ -18,7 +18,7 @@ REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
 
 
 async def own_case(store: CaseStore, ref: str) -> Case | None:
-    """The case of a reference, if whoever makes the present request also made the call."""
+    """The case of a reference, if the agent of the present request also made the call."""
     try:
         case = await store.read(ref) if REFERENCE.fullmatch(ref) else None
     except CaseNotFound:
@@ -31,9 +31,9 @@ async def hand_over(
 ) -> None:
     """Note that an agent gets the ending of its call now; the same call is then a new one.
 
-    The note is on disk before the agent has its answer: else, after a power failure, the same call that was
-    meant as a second one would bring the first one's ending. A read-only tool is not answered from an earlier
-    case, so that its agent need not wait for the disk.
+    The note is on disk before the agent has its answer: else, after a power failure, a second call that is
+    the same would bring the ending of the first. A read-only tool is not answered from an earlier case, so
+    that its agent need not wait for the disk.
 
     What a tool asks the agent can only be handed over, and then answered, where the agent makes its call.
     """

@@ -48,7 +48,7 @@ def add_case_resources(server: FastMCP, store: CaseStore) -> None:
         mime_type=JSON,
     )
     async def case(ref: str) -> str:
-        """The standing of a case, its result if there is one, and one line for whoever reads it."""
+        """The standing of a case, its result if there is one, and one line for its reader."""
         found = await _own(store, PREFIX + ref)
         await hand_over(store, found)
         return json.dumps(as_json(found), ensure_ascii=False)
@@ -62,13 +62,13 @@ def as_json(case: Case) -> dict[str, Any]:
 async def _own(store: CaseStore, uri: str) -> Case:
     found = await own_case(store, uri.removeprefix(PREFIX))
     if found is None:
-        # Somebody else's reference is answered like one that never was.
+        # Another agent's reference is answered like one that never existed.
         raise NotFoundError(f"Unknown resource: {uri!r}")
     return found
 
 
 class OwnCases(Middleware):
-    """Lists the cases whose ending the agent has not got yet, and keeps everybody else's from it."""
+    """Lists the cases whose ending the agent has not got yet, and no other agent's cases."""
 
     def __init__(self, store: CaseStore) -> None:
         self._store = store

@@ -17,7 +17,7 @@ def _nothing(*_: Any) -> Iterator[SchemaMistake]:
 
 
 def _others(validator: Any, schema: Any, instance: Any, parent: dict[str, Any]) -> Iterator[SchemaMistake]:
-    """Check the properties that are not named; beside patterns nobody could say which these are."""
+    """Check the properties that are not named; beside patterns no one could say which these are."""
     if "patternProperties" not in parent:
         yield from Draft202012Validator.VALIDATORS["additionalProperties"](
             validator, schema, instance, parent
@@ -25,11 +25,11 @@ def _others(validator: Any, schema: Any, instance: Any, parent: dict[str, Any]) 
 
 
 def _stay(self: Any, **changes: Any) -> Any:
-    """The same kind of validator for a part of a schema, whichever dialect that part names."""
+    """The same kind of validator for a part of a schema, even if that part names another dialect."""
     return attrs.evolve(self, **changes)
 
 
-# For the schemas of servers behind the gateway: one regular expression of theirs could hold up everybody,
+# For the schemas of servers behind the gateway: one regular expression of theirs could hold up all agents,
 # and they check their own patterns when they are called.
 WithoutPatterns: Any = extend(
     Draft202012Validator,

@@ -1,8 +1,8 @@
 """Subscriptions to resources: agents are told when a case of theirs changes, in both eras of MCP.
 
 Clients that shake hands subscribe with resources/subscribe and are told on their standing stream; clients of
-2026-07-28 open a stream with subscriptions/listen. Neither outlives its connection: who comes back subscribes
-again and reads the resource.
+2026-07-28 open a stream with subscriptions/listen. Neither outlives its connection: a client that comes back
+subscribes again and reads the resource.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class Subscriptions:
         low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
 
     async def publish(self, event: ServerEvent) -> None:
-        """Tell everybody who asked for it: a changed resource, or a changed list."""
+        """Tell all who asked for it: a changed resource, or a changed list."""
         await self._bus.publish(event)
         if isinstance(event, ResourceUpdated):
             following = [connection for connection, uris in self._connections.items() if event.uri in uris]
@@ -118,7 +118,7 @@ class Subscriptions:
 
     @contextmanager
     def _streaming(self, principal: str) -> Iterator[None]:
-        """Count the open streams of an agent, so that none takes those of all."""
+        """Count the open streams of an agent, so that no agent uses up the streams of all."""
         if self._streams[principal] >= MOST_STREAMS:
             raise MCPError(code=INVALID_REQUEST, message=f"At most {MOST_STREAMS} open streams.")
         self._streams[principal] += 1
@@ -128,13 +128,13 @@ class Subscriptions:
             self._streams[principal] -= 1
 
     async def _catch_up(self, uris: list[str]) -> None:
-        """Tell of what changed after it was seen that the subscriber may follow, and before it did."""
+        """Tell what changed between the check that the subscriber may follow and the moment when it did."""
         for uri in uris:
             if uri.startswith(PREFIX):
                 self._case_changed(await self._store.read(uri.removeprefix(PREFIX)))
 
     async def _may_follow(self, uri: str) -> bool:
-        """Whether whoever makes the present request may read a resource; a case's state is noted."""
+        """Whether the agent of the present request may read a resource; a case's state is noted."""
         if not uri.startswith(PREFIX):
             found = await self._server.get_resource(uri) or await self._server.get_resource_template(uri)
             return found is not None

@@ -1,7 +1,7 @@
 """Calls as tasks (extension `io.modelcontextprotocol/tasks`, SEP-2663), for clients that declare it.
 
 The reference of a case is the id of its task, and the case store is the store of tasks, so they survive what
-cases survive. Nothing is ever deleted: a task lives without end (`ttlMs` is null).
+cases survive. Nothing is ever deleted: a task lives for ever (`ttlMs` is null).
 """
 
 from collections.abc import Sequence
@@ -81,17 +81,17 @@ class Tasks(ServerExtension):
             raise MCPError(code=MISSING_REQUIRED_CLIENT_CAPABILITY, message=message, data=needed)
         named = context.request.headers.get(MCP_NAME_HEADER) if context.request is not None else None
         if named is not None and named.strip() != params.task_id:
-            # Whatever lies between routes by the header (SEP-2243), and would route another task's request.
+            # A proxy on the way routes by the header (SEP-2243), and would route another task's request.
             raise MCPError(code=HEADER_MISMATCH, message=f"{MCP_NAME_HEADER} names another task")
         case = await own_case(self._store, params.task_id)
         if case is None:
-            # Somebody else's task is answered like one that never was.
+            # Another agent's task is answered like one that never existed.
             raise MCPError(code=INVALID_PARAMS, message=f"Task {params.task_id} not found")
         return case
 
 
 def takes_tasks(context: Context) -> bool:
-    """Whether whoever makes the present request understands an answer that is a task."""
+    """Whether the client of the present request understands an answer that is a task."""
     request = context.request_context
     if request is None or request.protocol_version not in VERSIONS:
         return False
@@ -99,7 +99,7 @@ def takes_tasks(context: Context) -> bool:
 
 
 def task_started(case: Case) -> dict[str, Any]:
-    """What a held call answers to such a client; a model would lose the ttl that has to be null."""
+    """What a held call answers to such a client; a pydantic model would lose the ttl of null."""
     return task(case) | {"resultType": "task"}
 
 
@@ -144,7 +144,7 @@ def _result(case: Case) -> dict[str, Any]:
 
 
 async def withdraw(store: CaseStore, case: Case) -> Case:
-    """Take back an agent's own call while nobody has decided on it; later it changes nothing."""
+    """Take back an agent's own call while no one has decided on it; later this changes nothing."""
 
     def take_back(connection: Connection) -> Case:
         found = read_case(connection, case.case_id)

@@ -36,7 +36,7 @@ def add_transports(
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
     """Add the MCP routes; returns the lifespan that has to run while they are served.
 
-    Routes and not a mount: only so do root_path, both slashes and both transports come out right.
+    Routes and not a mount: only routes get root_path, both slashes and both transports right.
     """
     sse = create_sse_app(server, f"{PREFIX}/messages/", f"{PREFIX}/sse", auth=server.auth)
     taking_up = Middleware(TakingUp, store=sessions, is_open=server.auth is None)

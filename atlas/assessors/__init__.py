@@ -34,7 +34,7 @@ class Question(Frozen):
 Words = Annotated[StrictStr, AfterValidator(plain_text)]  # a model's; they are shown to people
 
 
-class Answer(BaseModel):
+class ModelAnswer(BaseModel):
     """What a model has to answer; nothing is converted, so that 70.5 or "70" is no score."""
 
     model_config = ConfigDict(extra="forbid")
@@ -48,16 +48,16 @@ class Answer(BaseModel):
 
 
 class Assessor(Protocol):
-    """A model that judges calls. Whatever it raises, answers wrongly or answers late: a person decides."""
+    """A model that judges calls. If it raises, answers wrongly or answers late, a person decides."""
 
     name: str  # for start-up, /readyz and the record, such as "modal nislam-mics/ATLAS-NIST-Measure"
     model: str | None
     prompt_version: str | None
 
     async def judge(self, question: Question) -> Any:
-        """Answer what `Answer` accepts; raises AssessorFailed with a sentence for the reviewer, or anything.
+        """Give what `ModelAnswer` accepts; raises AssessorFailed with a sentence, or anything.
 
-        It sets no deadline of its own: whoever asks cancels it.
+        It sets no deadline of its own: the caller cancels it.
         """
 
     async def close(self) -> None:
@@ -75,4 +75,4 @@ class DurableAssessor(Assessor, Protocol):
         """Wait for the answer to a question that was asked; raises as `judge` does."""
 
     async def cancel(self, reference: str) -> None:
-        """Stop the work on a question whose answer nobody waits for any more."""
+        """Stop the work on a question whose answer no one waits for any more."""

@@ -23,7 +23,7 @@ def build_judges(settings: Settings) -> tuple[PolicyInForce, Guard | None]:
 def build_assessor(settings: Settings) -> Assessor | None:
     """The model that the settings ask for; None where the policy judges alone.
 
-    What an assessor needs is imported only where it is used: Modal's SDK alone costs half a second.
+    The libraries of an assessor are imported only if it is used: Modal's SDK alone costs half a second.
     Raises AssessorInvalid where a setting has a form that cannot be right.
     """
     try:

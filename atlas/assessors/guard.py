@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from atlas.assessors import Answer, Assessor, DurableAssessor, Question
+from atlas.assessors import Assessor, DurableAssessor, ModelAnswer, Question
 from atlas.assessors.prompt import is_cut, prepare
 from atlas.errors import AssessorFailed, QuestionUnfit
 from atlas.instants import now
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Guard:
-    """Stands between the gateway and one assessor; whatever goes wrong is raised as AssessorFailed.
+    """Stands between the gateway and one assessor; anything that goes wrong is raised as AssessorFailed.
 
     After five failures in a row the assessor is left alone for a minute. The next question then decides: an
     answer ends the rest, a failure begins the next one.
@@ -62,7 +62,7 @@ class Guard:
         rest = " It is left alone for a minute; meanwhile a person decides." if self.is_resting else ""
         return f"It failed {self._failures} times in a row; last error: {self._last_failure}{rest}"
 
-    async def judge(self, question: Question) -> Answer:
+    async def judge(self, question: Question) -> ModelAnswer:
         """The answer to a question, within the deadline."""
         self._refuse_while_resting()
         return await self._watched(lambda: self._read(self.assessor.judge(question)), self._seconds)
@@ -74,7 +74,7 @@ class Guard:
         reference = await self._watched(lambda: assessor.ask(question), self._seconds)
         return Inquiry(assessor=assessor.name, reference=reference, asked_at=asked_at)
 
-    async def fetch(self, inquiry: Inquiry) -> Answer:
+    async def fetch(self, inquiry: Inquiry) -> ModelAnswer:
         """The answer to what was asked, by this process or one before it, within what is left of the time."""
         assessor, left = self._durable(), self._seconds - _age(inquiry.asked_at)
         try:
@@ -94,7 +94,7 @@ class Guard:
             return True
 
     def drop(self, inquiry: Inquiry) -> None:
-        """Stop the work on a question whose answer nobody will fetch."""
+        """Stop the work on a question whose answer no one will fetch."""
         if isinstance(self.assessor, DurableAssessor):
             self._cancel_later(self.assessor, inquiry.reference)
 
@@ -123,7 +123,7 @@ class Guard:
             if time.monotonic() - begun > seconds:  # an assessor that never waits cannot be interrupted
                 raise asyncio.TimeoutError
         except QuestionUnfit:
-            raise  # no assessor could do better: whoever asks such questions must not put it to rest
+            raise  # no assessor could do better: an agent's unfit questions must not put it to rest
         except Exception as error:
             reason = _reason(error, seconds=self._seconds)
             self._failed(reason)
@@ -132,9 +132,9 @@ class Guard:
             self._open_questions -= 1
         return result
 
-    async def _read(self, awaited: Awaitable[Any]) -> Answer:
-        answer = Answer.model_validate(await awaited)
-        self._failures = 0  # only an answer ends a row of failures, not that a question was taken
+    async def _read(self, awaited: Awaitable[Any]) -> ModelAnswer:
+        answer = ModelAnswer.model_validate(await awaited)
+        self._failures = 0  # only an answer ends a row of failures; a question that was taken does not
         return answer
 
     def _failed(self, reason: str) -> None:
@@ -162,7 +162,7 @@ def _age(moment: datetime) -> float:
 
 
 def _reason(error: Exception, *, seconds: float) -> str:
-    """What the reviewer reads; never with what the assessor said, which may repeat the arguments."""
+    """What the reviewer reads, without the words of the assessor: they may repeat the arguments."""
     if isinstance(error, AssessorFailed):
         return str(error)
     if isinstance(error, asyncio.TimeoutError):
@@ -179,4 +179,4 @@ def _mistakes(error: ValidationError) -> str:
 
 def _place(item: Any) -> str:
     # The name of an unknown field is the assessor's word; only ours are repeated.
-    return ".".join(str(part) for part in item["loc"] if part in Answer.model_fields) or "it"
+    return ".".join(str(part) for part in item["loc"] if part in ModelAnswer.model_fields) or "it"

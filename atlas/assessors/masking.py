@@ -1,12 +1,12 @@
-"""What nobody outside has to know of a call is masked before it leaves: secrets, cards, accounts.
+"""What no one outside has to know of a call is masked before it leaves: secrets, cards, accounts.
 
 IBANs are recognised by python-stdnum, which keeps up with the registry of their forms. For tokens no library
 fits: detect-secrets and its kin scan files line by line, bring an HTTP client and a YAML parser, and report
 findings without their place. Every pattern here takes time in proportion to the text, because what repeats is
 bounded or is taken whole by the first match. What is encoded (base64, percent signs) is not looked into.
 
-Whoever writes a text can make it look like a secret, to hide it from a judge. What is taken out and is not
-plainly the secret that it is taken for therefore leaves a note that counts as a cut: a person sees it.
+The author of a text can make it look like a secret, to hide it from a judge. So what is taken out, but is not
+plainly the secret that it is taken for, leaves a note that counts as a cut: a person sees it.
 """
 
 import re
@@ -474,7 +474,7 @@ FINDERS: tuple[Callable[[str], Iterator[Span]], ...] = (
         rf"""{HEADER}(?P<secret>(?:[A-Za-z0-9-]{{3,20}}[ \t]{{1,5}})?[^\s"',\\]{{6,}})""",
         _looks_random,
     ),
-    # A password may have an @ that nobody encoded: the last one ends it.
+    # A password may have an @ that was not encoded: the last one ends it.
     _pattern("credentials", r"""://(?P<secret>[^\s/@:?#"]{0,200}:[^\s/"]{1,1000})@"""),
     _pattern("password", r"""(?i:(?<![a-z])sshpass)\s{1,5}-p\s{0,5}["']?(?P<secret>[^\s"']{1,400})"""),
     _pattern(

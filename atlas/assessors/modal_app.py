@@ -25,7 +25,7 @@ from typing import Any
 
 import modal
 
-from atlas.assessors import Answer
+from atlas.assessors import ModelAnswer
 from atlas.assessors.prompt import BOUNDED_SCHEMA, PROMPT_VERSION, messages_of, read_json
 
 SERVED_MODEL = "atlas-welfare-v1"
@@ -194,7 +194,7 @@ def judge_with(server: ModelServer, payload: dict[str, Any]) -> dict[str, Any]:
         raise ValueError("the model did not come to the end of its answer")
     made = {"model": made_with(), "version": PROMPT_VERSION}
     try:
-        return Answer.model_validate({**read_json(choice["message"]["content"]), **made}).model_dump()
+        return ModelAnswer.model_validate({**read_json(choice["message"]["content"]), **made}).model_dump()
     except (ValueError, TypeError):
         # Without the answer, which can quote what was asked, in the logs of the container.
         raise ValueError("what the model answered is no assessment") from None
@@ -235,7 +235,7 @@ class AtlasWelfare:
 
     @modal.method()
     def judge(self, payload: Any) -> dict[str, Any]:
-        """Judge one call; takes what atlas.assessors.prompt.payload makes, answers the fields of Answer."""
+        """Judge one call; takes what atlas.assessors.prompt.payload makes, answers its fields."""
         return judge_with(self.server, checked(payload))
 
     @modal.exit()

@@ -1,9 +1,9 @@
-"""The Modal assessor: a function of somebody's Modal app judges the call.
+"""The Modal assessor: a function of a Modal app judges the call.
 
 A question is spawned and its answer is fetched by the id of the call, so that another process can fetch it.
 The SDK tells Modal the name of this host, its platform and Python (headers `x-modal-node`, `-platform`,
-`-python-version`); it goes through the proxy of HTTPS_PROXY unless MODAL_DISABLE_API_PROXY is set, and it
-reads the active profile of `~/.modal.toml` for what no MODAL_ variable says, the token excepted.
+`-python-version`). It goes through the proxy of HTTPS_PROXY unless MODAL_DISABLE_API_PROXY is set. Except for
+the token it reads what no MODAL_ variable says in the active profile of `~/.modal.toml`.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from atlas.assessors.prompt import PROMPT_VERSION, payload, prepare
 from atlas.errors import AssessorFailed
 
 if TYPE_CHECKING:
-    from atlas.assessors.modal_wire import Wire
+    from atlas.assessors.modal_wire import ModalWire
 
-CANCEL_SECONDS = 5  # for a call that nobody waits for any more
+CANCEL_SECONDS = 5  # for a call that no one waits for any more
 OBJECT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # as modal._utils.name_utils has it
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 APP_ID = re.compile(r"ap-[A-Za-z0-9]{22}")
@@ -83,12 +83,12 @@ class ModalFunction:
         self._target = replace(named, environment=named.environment or environment or None)
         self._token = (token_id.strip(), token_secret.strip())
         self.name = f"modal {function_name.strip()}"
-        self._wire: Wire | None = None
+        self._wire: ModalWire | None = None
         self._opening = asyncio.Lock()
         self._background: set[asyncio.Task[None]] = set()
 
     async def judge(self, question: Question) -> Any:
-        """Ask and fetch; when whoever asked gives up, the function stops too."""
+        """Ask and fetch; when the caller gives up, the function stops too."""
         reference = await self.ask(question)
         try:
             return await self.fetch(reference)
@@ -111,7 +111,7 @@ class ModalFunction:
             return await wire.fetch(reference)
 
     async def cancel(self, reference: str) -> None:
-        """Stop a call whose answer nobody waits for."""
+        """Stop a call whose answer no one waits for."""
         with self._reasons():
             wire = await self._open()
             await wire.cancel(reference)
@@ -123,21 +123,21 @@ class ModalFunction:
         if wire is not None:
             await wire.close()
 
-    async def _open(self) -> "Wire":
+    async def _open(self) -> "ModalWire":
         if not all(self._token):
             raise AssessorFailed(reason="MODAL_TOKEN_ID and MODAL_TOKEN_SECRET are not both set.")
         async with self._opening:
             if self._wire is None:
                 # Half a second and 36 MB, which a gateway without Modal is spared, and the event loop too.
                 await asyncio.to_thread(importlib.import_module, "atlas.assessors.modal_wire")
-                from atlas.assessors.modal_wire import Wire
+                from atlas.assessors.modal_wire import ModalWire
 
-                self._wire = await Wire.open(self._target, self._token)
+                self._wire = await ModalWire.open(self._target, self._token)
             return self._wire
 
     @contextmanager
     def _reasons(self) -> Iterator[None]:
-        """Turn whatever goes wrong into a sentence for the reviewer."""
+        """Turn every error into a sentence for the reviewer."""
         try:
             yield
         except AssessorFailed:
@@ -149,7 +149,7 @@ class ModalFunction:
     async def _abandon(self, reference: str) -> None:
         try:
             await asyncio.wait_for(self.cancel(reference), CANCEL_SECONDS)
-        except Exception as error:  # nobody waits for it; the function ends by its own time limit
+        except Exception as error:  # no one waits for it; the function ends by its own time limit
             log.warning("A call on Modal was not cancelled: %s", type(error).__name__)
 
 
@@ -167,7 +167,7 @@ REASONS = {
 
 
 def _reason(error: Exception, target: ModalName) -> str:
-    """One sentence on an exception of the SDK; its own text stays out, which may hold anything."""
+    """One sentence on an exception of the SDK; its own text stays out, because it may hold anything."""
     kind = type(error).__name__
     if kind == "NotFoundError":
         return _not_found(target, "modal.Cls" in str(error))

@@ -1,8 +1,8 @@
-"""What the gateway takes from inside the Modal SDK: CBOR both ways, and answers that nobody unpickles.
+"""What the gateway takes from inside the Modal SDK: CBOR both ways, and answers that are never unpickled.
 
-The SDK's own `FunctionCall.get` unpickles whatever an app answers that says it is a pickle, whichever format
-was asked for: a compromised app could run code in the gateway. Here an answer is read by `_read` alone, which
-knows no pickle. Importing this module imports the SDK.
+The SDK's own `FunctionCall.get` unpickles every answer of an app that says it is a pickle, even if another
+format was asked for: a compromised app could run code in the gateway. Here only `_read` reads an answer, and
+it knows no pickle. Importing this module imports the SDK.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _settings: Any = modal.config._SETTINGS
 _settings["max_throttle_wait"] = _settings["max_throttle_wait"]._replace(default=THROTTLE_SECONDS)
 
 
-class Wire:
+class ModalWire:
     """One client and one handle of the function, kept for as long as they are good."""
 
     def __init__(self, client: modal.Client, target: ModalName) -> None:
@@ -53,12 +53,12 @@ class Wire:
         self._looking_up = asyncio.Lock()
 
     @classmethod
-    async def open(cls, target: ModalName, token: tuple[str, str]) -> "Wire":
-        """Connect; whoever gives up meanwhile leaves no attempt to connect behind."""
+    async def open(cls, target: ModalName, token: tuple[str, str]) -> "ModalWire":
+        """Connect; a caller that gives up meanwhile leaves no attempt to connect behind."""
         return cls(await _connect_in_sdk.aio(token), target)
 
     async def spawn(self, content: dict[str, Any]) -> str:
-        """Start the function; a handle that is stale, as after the app was deployed anew, is rebuilt once."""
+        """Start the function; a stale handle, as after the app was deployed again, is rebuilt once."""
         kept = self._handle
         try:
             return await self._spawn(content)
@@ -145,7 +145,7 @@ async def _fetch(client: Any, call_id: str) -> Any:
 
 
 def _read(result: api_pb2.GenericResult, data_format: int) -> Any:
-    """What the function answered; the reason is all that is said of a failure, and of it the type at most."""
+    """What the function answered; a failure is told by its reason only, and in it by the type at most."""
     if result.status != Result.GENERIC_STATUS_SUCCESS:
         raise AssessorFailed(reason=_ending(result))
     if data_format != api_pb2.DATA_FORMAT_CBOR:
@@ -162,7 +162,7 @@ def _read(result: api_pb2.GenericResult, data_format: int) -> Any:
             strict_hashable_types=True,
             semantic_decoders=dict.fromkeys(TAGS, _refuse_tag),
         )
-    except Exception as error:  # decoders and hooks raise what they like
+    except Exception as error:  # decoders and hooks can raise anything
         raise AssessorFailed(reason="The answer of the Modal function cannot be read as CBOR.") from error
 
 

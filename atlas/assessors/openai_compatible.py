@@ -74,7 +74,7 @@ class OpenAICompatible:
         self._parameters = _parameters(self._host, model, answer_tokens)
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity", **_authorization(api_key)},
-            timeout=None,  # noqa: S113 - whoever asks sets the deadline
+            timeout=None,  # noqa: S113 - the caller sets the deadline
             trust_env=not is_loopback(self._host),  # a proxy is not the way to this machine
             # A server may close an idle connection while a request is on its way, and nothing is tried twice.
             limits=httpx.Limits(max_keepalive_connections=0),
@@ -178,7 +178,7 @@ def _authorization(api_key: str | None) -> dict[str, str]:
 
 
 def _parameters(host: str, model: str, answer_tokens: int | None) -> dict[str, Any]:
-    """What every server takes, and what differs: OpenAI's newer models refuse what others alone understand.
+    """What every server takes, and what differs: OpenAI's newer models refuse what only others understand.
 
     They refuse `max_tokens` and any temperature of ours; Ollama ignores `max_completion_tokens`, and so did
     llama.cpp until February 2026 (ollama#7125, llama.cpp#19831).

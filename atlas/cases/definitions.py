@@ -206,7 +206,7 @@ def _without_parameters(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name(name: str) -> str:
-    """A name from a server that nobody vouches for, as it can stand in a sentence for a reviewer."""
+    """A name from a server that no one vouches for, as it can stand in a sentence for a reviewer."""
     return plain_text(name)[:LONGEST_NAME]
 
 

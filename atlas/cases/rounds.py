@@ -1,4 +1,4 @@
-"""The rounds of a case: when tool or policy have changed it is judged anew, and only the newest counts."""
+"""The rounds of a case: when tool or policy have changed it is judged again, and only the newest counts."""
 
 from typing import Any
 
@@ -28,13 +28,13 @@ def adopt_definition(connection: Connection, case: Case, sha256: str) -> Case:
 
 
 def next_round(case: Case, *, definition_sha256: str | None) -> Case:
-    """The case as it is judged anew, which the next transition writes: nothing is judged or decided in it."""
+    """The case to judge again, which the next transition writes: nothing is judged or decided in it."""
     fresh = {"inquiry": None, "assessment": None, "decision": None, "expires_at": None}
     number = {"round_number": case.round_number + 1, "definition_sha256": definition_sha256}
     return case.model_copy(update=fresh | number)
 
 
-def not_that_round(case: Case, approved: int) -> CallChanged:
+def other_round_error(case: Case, approved: int) -> CallChanged:
     """What to raise for an approval of another round: says what has changed, and how to approve it now."""
     reason = case.assessment.reopened_because if case.assessment else None
     if reason is None or approved > case.round_number:

@@ -84,7 +84,7 @@ _ONE = Prepared(_EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id")))
 
 
 class CaseStore:
-    """Reads cases, changes them one transaction at a time, and tells whoever watches a case."""
+    """Reads cases, changes them one transaction at a time, and tells the watchers of a case."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -113,10 +113,10 @@ class CaseStore:
     async def change(
         self, case_id: str, work: Callable[[Connection], Case], *, passing: Collection[Status] = ()
     ) -> Case:
-        """One write transaction about a case; whoever watches is told after it is on disk.
+        """One write transaction about a case; its watchers are told after it is on disk.
 
         A case that only passes through a status, because the caller changes it again at once, is on disk with
-        that change, and nobody is told of this one.
+        that change, and no one is told of this one.
         """
         change = await self.database.write_ahead(work) if passing else None
         if change is not None and change.result.status in passing:

@@ -1,6 +1,6 @@
 """The tables of cases: the call, and what was asked, judged, approved, decided and done about it.
 
-A case that is judged anew begins another round; of every round only the newest one counts.
+A case that is judged again begins another round; only the newest round counts.
 """
 
 import sqlalchemy as sa

@@ -32,7 +32,7 @@ class Watch:
     ) -> Case:
         """The case as soon as the condition holds, or as it is after so many seconds.
 
-        While it does not hold, somebody is told at each change, and about once a second.
+        While it does not hold, `tell` is called at each change, and about once a second.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds

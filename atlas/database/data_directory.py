@@ -1,17 +1,40 @@
 """The data directory: held by one process, its database looked at before it is used."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from atlas.database.sqlite_files import find_damage, hold_lock
-from atlas.errors import DatabaseUnusable, DataDirectoryInUse
+from atlas.errors import DatabaseUnusable, DataDirectoryInUse, DataDirectoryUnusable
 
 REMEDY = "Nothing was changed; put a backup of it in its place."
 LACKING = (
     "it lacks entries of the ledger that were acknowledged: its -wal file is missing or cut off, or this is"
     " an older copy. Put its files back from where they were, or remove gateway.lock to go on without them."
 )
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory for its owner alone, unless it is there; raises DataDirectoryUnusable."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise DataDirectoryUnusable(path=directory, reason=f"{error.strerror} when it was made") from error
+    require_writable(directory)
+
+
+def require_writable(directory: Path) -> None:
+    """Raise DataDirectoryUnusable where this process cannot write a directory, or a file in it."""
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise DataDirectoryUnusable(path=directory, reason=_not_writable("it"))
+    for file in directory.iterdir():
+        if file.is_file() and not os.access(file, os.R_OK | os.W_OK):
+            raise DataDirectoryUnusable(path=directory, reason=_not_writable(file.name))
+
+
+def _not_writable(what: str) -> str:
+    return f"{what} cannot be read and written by user {os.geteuid()} (group {os.getegid()})"
 
 
 def lock_directory(directory: Path) -> int:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from atlas.database.data_directory import REMEDY, examine, lock_directory, newest_entry
+from atlas.database.data_directory import REMEDY, examine, lock_directory, make_directory, newest_entry
 from atlas.database.migrating import bring_up_to_date, leave_transactions
 from atlas.database.sqlite_files import (
     is_damage,
@@ -46,9 +46,10 @@ class Database:
     async def open(self) -> None:
         """Take the directory for this process, bring the tables up to date, connect.
 
-        Raises DataDirectoryInUse while another gateway holds the directory, and DatabaseUnusable.
+        Raises DataDirectoryInUse while another gateway holds the directory, DataDirectoryUnusable where it
+        cannot be written, and DatabaseUnusable.
         """
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(self.directory)
         self._lock_file = lock_directory(self.directory)
         try:
             self._acknowledged = read_acknowledged(self._lock_file)

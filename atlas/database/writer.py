@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, Generic, TypeVar
 
 LARGEST_BATCH = 64
-LINGER_SECONDS = 0.02  # for which a change that nobody waits for may stay out of the file
+LINGER_SECONDS = 0.02  # for which a change that no one waits for may stay out of the file
 
 Result = TypeVar("Result")
 Handle = TypeVar("Handle")  # what a change is made with: SQLite's own connection, or one that stands for it
@@ -192,7 +192,7 @@ class Writer(Generic[Handle]):
         self._driver.execute("RELEASE change")
 
     def _tell(self, what: Callable[[Any], None], about: Any) -> None:
-        with suppress(RuntimeError):  # the loop has ended, and with it all who could wait
+        with suppress(RuntimeError):  # the loop has ended, and no one waits any more
             self._loop.call_soon_threadsafe(what, about)
 
     def _resolve(self, jobs: list[_Job]) -> None:

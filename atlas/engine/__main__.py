@@ -22,7 +22,7 @@ _POLL_SECONDS = 5.0
 
 
 def main() -> None:
-    """Parses the command line and serves until a signal ends the process."""
+    """Parse the command line and serve until a signal ends the process."""
     arguments = _parse_arguments()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)

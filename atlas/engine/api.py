@@ -23,7 +23,7 @@ VERSION = "atlas"  # where Inngest's servers tell theirs
 
 
 def build_app(engine: Served) -> Starlette:
-    """Returns the ASGI app of an engine."""
+    """The ASGI app of an engine."""
     api = _Api(engine)
     routes = [
         Route("/e/{event_key}", api.receive_events, methods=["POST"]),

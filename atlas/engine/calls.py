@@ -71,7 +71,7 @@ Answer = Steps | Completed | Errored
 
 
 def load_call(reader: sqlite3.Connection, item_id: int) -> Call | None:
-    """Returns the call of a queue item, or None if it is no longer queued."""
+    """The call of a queue item, or None if it is no longer queued."""
     found = reader.execute(
         "SELECT run_id, step_id, attempt, is_race, function_id, memo_count, state_size, body"
         " FROM queue JOIN runs USING (run_id) JOIN events USING (event_id) WHERE item_id = ?",
@@ -103,7 +103,7 @@ def load_call(reader: sqlite3.Connection, item_id: int) -> Call | None:
 
 
 def build_request(call: Call, function: Function, keys: EngineKeys | None) -> httpx.Request:
-    """Returns the request that has the app run the next part of the function."""
+    """The request that has the app run the next part of the function."""
     url = _call_url(function.url, call.step_id)
     body = _build_body(call, function)
     headers = {
@@ -126,7 +126,7 @@ def build_request(call: Call, function: Function, keys: EngineKeys | None) -> ht
 async def call_app(
     transport: httpx.AsyncBaseTransport, call: Call, function: Function, keys: EngineKeys | None
 ) -> Answer:
-    """Returns the app's answer to a call; one that can't be written or signed no retry mends."""
+    """The app's answer to a call; no retry mends a call that can't be written or signed."""
     try:
         request = build_request(call, function, keys)
     except (NotJson, ValueError, httpx.InvalidURL) as error:
@@ -137,12 +137,12 @@ async def call_app(
 async def send_call(
     transport: httpx.AsyncBaseTransport, request: httpx.Request, keys: EngineKeys | None
 ) -> Answer:
-    """Returns the app's answer; one that does not come, or can't be trusted, is an error to retry."""
+    """The app's answer; if none comes, or it can't be trusted, that is an error to retry."""
     try:
         status, headers, body = await asyncio.wait_for(send(transport, request), CALL_TIMEOUT)
     except AnswerTooLarge as error:
         return Errored(_error("AnswerTooLarge", str(error)), is_final=True)
-    except Exception as error:  # an app in this process raises whatever it likes: the call is lost
+    except Exception as error:  # an app in this process can raise anything: the call is lost
         return Errored(_error("CallFailed", f"The app could not be called: {type(error).__name__}: {error}"))
     if keys is not None and not keys.is_signature(headers.get("x-inngest-signature", ""), body):
         return Errored(_error("AnswerUnsigned", f"The app answered {status} without our signature."))
@@ -159,7 +159,7 @@ class AnswerTooLarge(Exception):
 async def send(
     transport: httpx.AsyncBaseTransport, request: httpx.Request
 ) -> tuple[int, httpx.Headers, bytes]:
-    """Returns status, headers and body of an answer of bounded size."""
+    """Status, headers and body of an answer of bounded size."""
     response = await transport.handle_async_request(request)
     try:
         body = bytearray()
@@ -174,7 +174,7 @@ async def send(
 
 
 def parse_answer(status: int, headers: httpx.Headers, body: bytes) -> Answer:
-    """Returns what an answer means (https://github.com/inngest/inngest/blob/main/docs/SDK_SPEC.md)."""
+    """What an answer means (https://github.com/inngest/inngest/blob/main/docs/SDK_SPEC.md)."""
     if status == 201:
         status, headers, body = _open_envelope(headers, body)
     is_final = headers.get("x-inngest-no-retry") == "true"

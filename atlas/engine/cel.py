@@ -19,7 +19,7 @@ _ERRORS = (celpy.evaluation.CELEvalError, ValueError, TypeError, KeyError, Recur
 
 
 def evaluate_in_cel(text: str, scope: dict[str, Any]) -> Any:
-    """Returns the value of an expression as JSON data, or None if it has none."""
+    """The value of an expression as JSON data, or None if it has none."""
     try:
         activation = {name: celpy.adapter.json_to_cel(event) for name, event in scope.items()}
         result = compile_in_cel(text).evaluate(activation)
@@ -53,7 +53,7 @@ _COMPARISONS = {
 
 @functools.lru_cache(maxsize=256)
 def compile_in_cel(text: str) -> Any:
-    """Returns the program of an expression; raises ExpressionInvalid if it is not CEL."""
+    """The program of an expression; raises ExpressionInvalid if it is not CEL."""
     environment = celpy.Environment()
     try:
         return environment.program(environment.compile(text), functions=_COMPARISONS)

@@ -86,13 +86,13 @@ class Engine:
             await self._transport.aclose()
 
     async def sync(self, url: str) -> None:
-        """Has the app at the URL register its functions; raises SyncRefused if that doesn't come about."""
+        """Have the app at the URL register its functions; raises SyncRefused if that fails."""
         before = self._registrations
         try:
             status, _, body = await send(self._transport, self._sync_request(url))
         except AnswerTooLarge as error:
             raise SyncRefused(f"The app at {url} gave an answer that is too large.") from error
-        except Exception as error:  # an app in this process raises whatever it likes
+        except Exception as error:  # an app in this process can raise anything
             raise SyncRefused(
                 f"The app at {url} can't be reached: {type(error).__name__}: {error}."
             ) from error
@@ -103,7 +103,7 @@ class Engine:
             raise SyncRefused(f"The app at {url} has registered with another server than this engine.")
 
     async def register(self, body: dict[str, Any]) -> tuple[str, bool]:
-        """Replaces the functions of an app; returns its name and whether that changed anything."""
+        """Replace the functions of an app; returns its name and whether that changed anything."""
         app, is_modified = await self.store.write(lambda connection: register(connection, body))
         self.functions = load_functions(self.store.reader)
         self._registrations += 1

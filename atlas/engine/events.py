@@ -43,7 +43,7 @@ class Event:
 
 
 def parse_events(text: bytes, event_ids: Callable[[int], list[str]]) -> list[Event]:
-    """Returns the events of a request; raises EventRefused, with what is wrong, for all of them."""
+    """The events of a request; raises EventRefused, with what is wrong, for all of them."""
     try:
         given = parse_json(text)
     except NotJson as error:
@@ -59,13 +59,13 @@ def parse_events(text: bytes, event_ids: Callable[[int], list[str]]) -> list[Eve
 
 
 def receive_events(tx: Transaction, events: list[Event]) -> None:
-    """Keeps and delivers the events; one that is there already was sent before and is left alone."""
+    """Keep and deliver the events; one that is there already was sent before and is left alone."""
     for event in events:
         _receive(tx, event)
 
 
 def fire_due(tx: Transaction) -> None:
-    """Ends some of the pauses whose moment has come."""
+    """End some of the pauses whose moment has come."""
     for pause_id, run_id, step_id, kind, name, is_race in find_due(tx, now(), _MOST_DUE):
         if drop_pause(tx, pause_id) and kind != "cancel":
             memoise(tx, run_id, step_id, name, _INVOKE_TIMED_OUT if kind == "invoke" else _TIMED_OUT)
@@ -75,7 +75,7 @@ def fire_due(tx: Transaction) -> None:
 def transact(
     work: Callable[[Transaction], T], functions: Mapping[str, Function]
 ) -> Callable[[sqlite3.Connection], T]:
-    """Returns the work for the store: what `work` does, then the delivery of the events it emitted."""
+    """The work for the store: what `work` does, then the delivery of the events it emitted."""
 
     def run(connection: sqlite3.Connection) -> T:
         tx = Transaction(connection, functions)

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _MOST_CALLS = 512  # at once: a call may wait for something slow, and the others must not wait for it
 _AHEAD = 64
 # Calls of runs whose time ran out, at once: very many may fall due together, and none of them is in a hurry.
-# One that takes longer than a moment waits for something slow, which costs nothing, and counts no more.
+# One that takes longer than a moment waits for something slow: it costs nothing, and is not counted any more.
 _MOST_TIMED_OUT = 4
 _MOMENT = 1.0  # seconds
 _LONGEST_NAP = 30.0  # seconds; a clock set forward or a laptop that slept is noticed by then
@@ -70,17 +70,17 @@ class Executor:
         self._forgetting: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
-        """Has the executor look for work."""
+        """Have the executor look for work."""
         self._woken.set()
 
     def start(self) -> None:
-        """Starts looking for work, first for what was left when the engine last stopped."""
+        """Start looking for work, first for what was left when the engine last stopped."""
         self._loop_task = asyncio.create_task(self._run(), name="atlas-engine-executor")
         self._forgetting = asyncio.create_task(self._forget(), name="atlas-engine-history")
         self.wake()
 
     async def stop(self) -> None:
-        """Abandons the calls in flight: they are repeated when the engine starts again."""
+        """Abandon the calls in flight: they are repeated when the engine starts again."""
         tasks = [
             task
             for task in (self._loop_task, self._fired, self._forgetting, *self._calls)
@@ -100,7 +100,7 @@ class Executor:
             alarm.cancel()
 
     async def _look(self) -> float:
-        """Begins what is due, unless it could not be kept; returns the seconds until the next look."""
+        """Begin what is due, unless it could not be kept; returns the seconds until the next look."""
         try:
             if self._store.problem is not None:
                 await self._store.write(touch_store)
@@ -125,7 +125,7 @@ class Executor:
                 self._start_call(item)
                 free -= 1
                 if self._is_full(item):
-                    self.wake()  # those behind were not looked at: very many may have waited for this lane
+                    self.wake()  # those behind it were not looked at: very many may have waited for this lane
 
     def _start_call(self, item: _Item) -> None:
         self._items[item.item_id] = item
@@ -166,7 +166,7 @@ class Executor:
         return sum(other.lane == item.lane for other in self._items.values()) >= function.concurrency_limit
 
     def _fire_due(self) -> float:
-        """Ends due pauses; returns the seconds until something else falls due."""
+        """End due pauses; returns the seconds until something else falls due."""
         moment = now()
         pause_at, item_at = self._store.reader.execute(
             # Without its condition SQLite would look at all pauses: the index is of those with a moment.

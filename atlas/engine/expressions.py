@@ -32,13 +32,13 @@ class Expression:
     rest: str
 
     def is_match(self, scope: Scope) -> bool:
-        """Tells whether the events in scope satisfy the whole expression."""
+        """Whether the events in scope satisfy the whole expression."""
         return all(_is_equal(left, right, scope) for left, right in self.equalities) and (
             not self.rest or evaluate(self.rest, scope) is True
         )
 
     def split_index(self) -> tuple[str, str, str]:
-        """Returns the path to look up in the arriving event, the operand it must equal, and the rest."""
+        """The path to look up in the arriving event, the operand it must equal, and the rest."""
         found = [
             (path, other, position)
             for position, (left, right) in enumerate(self.equalities)
@@ -55,7 +55,7 @@ class Expression:
 
 @functools.lru_cache(maxsize=1024)
 def parse_expression(text: str) -> Expression:
-    """Returns the expression; raises ExpressionInvalid if a part of it is not CEL."""
+    """The expression of a text; raises ExpressionInvalid if a part of it is not CEL."""
     equalities, rest = [], []
     for conjunct in _split_conjuncts(text):
         found = _EQUALITY.fullmatch(conjunct)
@@ -72,7 +72,7 @@ def parse_expression(text: str) -> Expression:
 
 
 def evaluate(text: str, scope: Scope) -> Any:
-    """Returns the value of an expression as JSON data, or None if it has none (a missing field, say)."""
+    """The value of an expression as JSON data, or None if it has none (a missing field, say)."""
     if re.fullmatch(_PATH, text.strip()):
         value = _resolve(text.strip(), scope)
         return None if value is _MISSING else value
@@ -82,13 +82,13 @@ def evaluate(text: str, scope: Scope) -> Any:
 
 
 def index_key(operand: str, scope: Scope) -> str | None:
-    """Returns the key of an operand's value, or None if it is missing: then nothing equals it."""
+    """The key of an operand's value, or None if it is missing: then nothing equals it."""
     value = _resolve(operand, scope)
     return None if value is _MISSING else value_key(value)
 
 
 def value_key(value: Any) -> str:
-    """Returns one text per value, the same for values that CEL calls equal."""
+    """One text per value, the same for values that CEL calls equal."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     key = json.dumps(value, sort_keys=True)
@@ -96,7 +96,7 @@ def value_key(value: Any) -> str:
 
 
 def _split_conjuncts(text: str) -> list[str]:
-    # Anything exotic leaves the whole text to CEL: splitting is only an optimisation.
+    # CEL gets the whole text if anything in it is unusual: splitting is only an optimisation.
     if _UNSPLITTABLE.search(text):
         return [text]
     parts, start, depth, quote = [], 0, 0, ""

@@ -45,7 +45,7 @@ class Function:
     concurrency_key: str
 
     def is_triggered_by(self, event: dict[str, Any]) -> bool:
-        """Tells whether the event starts a run."""
+        """Whether the event starts a run."""
         scope: Scope = {"event": event}
         return any(
             is_named(trigger.event, event["name"])
@@ -54,19 +54,19 @@ class Function:
         )
 
     def lane(self, event: dict[str, Any]) -> str:
-        """Returns the name under which the calls of a run are counted against the concurrency limit."""
+        """The name under which the calls of a run are counted against the concurrency limit."""
         if not self.concurrency_key:
             return self.function_id
         return self.function_id + " " + value_key(evaluate(self.concurrency_key, {"event": event}))
 
 
 def is_named(pattern: str, name: str) -> bool:
-    """Tells whether a trigger's event name covers the name of an event."""
+    """Whether a trigger's event name covers the name of an event."""
     return name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1]))
 
 
 def parse_function(configuration: dict[str, Any]) -> Function:
-    """Returns the function; raises ConfigurationRefused with the name of the field that isn't supported."""
+    """The function of a configuration; raises ConfigurationRefused with the field that isn't supported."""
     function_id = configuration.get("id")
     if not isinstance(function_id, str) or not function_id:
         raise ConfigurationRefused("A function without an id can't be registered.")

@@ -1,8 +1,8 @@
 """History ends: what has ended is forgotten after a while, a little at a time, so that nothing waits for it.
 
 The file does not shrink, but what is written next takes the room of what was forgotten: it stays as large as
-what one such while has brought. What waits is never forgotten, and neither is what tells that an event was
-received before: both are kept for a day, however short the while.
+what one such while has brought. What waits is never forgotten. What tells that an event was
+received before is kept for a day, even if the while is shorter.
 """
 
 import datetime
@@ -30,9 +30,9 @@ class History:
         self._moment, self._read_at = now(), time.monotonic()
 
     def forget_some(self, connection: sqlite3.Connection) -> bool:
-        """Deletes some of what ended long ago; tells whether there may be more."""
+        """Delete some of what ended long ago; tells whether there may be more."""
         moment = self._tell_time()
-        # Each of them, though one may have found more already.
+        # All three run, even if the first has found more already.
         return any(
             [
                 _forget_runs(connection, moment - self._retention),
@@ -63,7 +63,7 @@ class History:
 
 
 def forget_until(moment: int, *, clock: int, elapsed: int) -> int:
-    """Returns the moment to forget by: the clock's, unless it has run ahead of the time that has elapsed."""
+    """The moment to forget by: the clock's, unless it has run ahead of the time that has elapsed."""
     return min(clock, moment + 2 * elapsed)  # twice: after a long sleep of the machine it catches up
 
 

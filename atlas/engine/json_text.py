@@ -19,7 +19,7 @@ _NO_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^"\[\]{}]+')
 
 
 def canonicalise(text: str) -> bytes:
-    """Returns the canonical form (RFC 8785) of a JSON text; raises NotJson for what is nested too deeply."""
+    """The canonical form (RFC 8785) of a JSON text; raises NotJson for what is nested too deeply."""
     try:
         value = json.loads(text)
         canonical: bytes = plain_json(value) or jcs.canonicalize(value)
@@ -29,7 +29,7 @@ def canonicalise(text: str) -> bytes:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """Returns the value of a JSON text; raises NotJson for NaN, lone surrogates and more than 200 levels."""
+    """The value of a JSON text; raises NotJson for NaN, lone surrogates and more than 200 levels."""
     try:
         decoded = text if isinstance(text, str) else text.decode()  # json.loads lets surrogates through
         value = json.loads(decoded, parse_constant=_refuse_constant)
@@ -43,7 +43,7 @@ def parse_json(text: bytes | str) -> Any:
 
 
 def write_json(value: Any) -> str:
-    """Returns the compact JSON text of a value; raises NotJson for text that is not Unicode."""
+    """The compact JSON text of a value; raises NotJson for text that is not Unicode."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         text.encode("utf-8")

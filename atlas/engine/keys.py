@@ -35,7 +35,7 @@ class EngineKeys:
 
     @classmethod
     def load_or_draw(cls, path: pathlib.Path) -> "EngineKeys":
-        """Reads the keys from a JSON file, or draws random ones, unsaved, if there is no such file."""
+        """Read the keys from a JSON file, or draw random ones, unsaved, if there is no such file."""
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             return cls(event_key=found["event_key"], signing_key=found["signing_key"])
@@ -45,7 +45,7 @@ class EngineKeys:
             raise KeysUnusable(f"{path} does not hold an event_key and a signing_key.") from error
 
     def save(self, path: pathlib.Path) -> None:
-        """Writes the keys to a new file only its owner can read; leaves a file with the same keys alone."""
+        """Write the keys to a new file only its owner can read; leave a file with the same keys alone."""
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -67,21 +67,21 @@ class EngineKeys:
         keep_names(path.parent)
 
     def sign(self, body: bytes, *, at: int | None = None) -> str:
-        """Returns the x-inngest-signature of a body: a request's in canonical form, an answer's as it is."""
+        """The x-inngest-signature of a body: a request's in canonical form, an answer's as it is."""
         return sign(body, self.signing_key, at=at)
 
     def is_signature(self, signature: str, body: bytes) -> bool:
-        """Tells whether the signature was made over this body with our signing key."""
+        """Whether the signature was made over this body with our signing key."""
         fields = urllib.parse.parse_qs(signature)
         timestamp, given = fields.get("t", [""])[0], fields.get("s", [""])[0]
         return hmac.compare_digest(given.encode(), _digest(body, self.signing_key, timestamp).encode())
 
     def is_event_key(self, event_key: str) -> bool:
-        """Tells whether the event key is ours."""
+        """Whether the event key is ours."""
         return hmac.compare_digest(event_key.encode(), self.event_key.encode())
 
     def is_bearer(self, authorization: str) -> bool:
-        """Tells whether an Authorization header carries the hash of our signing key."""
+        """Whether an Authorization header carries the hash of our signing key."""
         scheme, _, given = authorization.partition(" ")
         expected = hashlib.sha256(bytes.fromhex(self.signing_key)).hexdigest()
         # TypeScript's SDK leaves the prefix of the key before its hash.
@@ -89,7 +89,7 @@ class EngineKeys:
 
 
 def sign(body: bytes, signing_key: str, *, at: int | None = None) -> str:
-    """Returns the x-inngest-signature of a body, made at a Unix time in seconds, which is now by default."""
+    """The x-inngest-signature of a body, made at a Unix time in seconds, which is now by default."""
     timestamp = str(int(time.time()) if at is None else at)
     return f"t={timestamp}&s={_digest(body, _PREFIX.sub('', signing_key), timestamp)}"
 

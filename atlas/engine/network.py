@@ -30,7 +30,7 @@ class AppTransport(httpx.AsyncBaseTransport):
         self._kept: dict[_Origin, collections.deque[_Connection]] = collections.defaultdict(collections.deque)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request and returns the beginning of its response; the body follows as it is read."""
+        """Send a request and return the beginning of its response; the body follows as it is read."""
         timeouts = request.extensions["timeout"]
         body = await request.aread()
         origin = _origin(request.url)
@@ -46,7 +46,7 @@ class AppTransport(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status_code, headers=answer.headers.raw_items(), stream=stream)
 
     async def aclose(self) -> None:
-        """Closes the connections that are kept."""
+        """Close the connections that are kept."""
         for connections in self._kept.values():
             for connection in connections:
                 connection.close()
@@ -78,7 +78,7 @@ class _Connection:
         self._alarm: asyncio.TimerHandle | None = None
 
     async def ask(self, request: httpx.Request, body: bytes, *, seconds: float) -> h11.Response:
-        """Sends a request and returns status and headers of the response, which has to end in time."""
+        """Send a request and return status and headers of the response, which has to end in time."""
         self._set_alarm(seconds)
         head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
         parts = (self._protocol.send(part) for part in (head, h11.Data(data=body), h11.EndOfMessage()))
@@ -90,12 +90,12 @@ class _Connection:
         raise h11.RemoteProtocolError("no end of informational responses")
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yields the body of the response as it comes."""
+        """Yield the body of the response as it comes."""
         while isinstance(event := await self._next_event(), h11.Data):
             yield bytes(event.data)
 
     def make_ready(self, seconds: float) -> bool:
-        """Keeps the connection for another request for so long, or closes it; tells whether it is kept."""
+        """Keep the connection for another request for so long, or close it; tells whether it is kept."""
         is_done = self._protocol.our_state is h11.DONE and self._protocol.their_state is h11.DONE
         # What comes unasked would be taken for the answer to the next request.
         if is_done and self._protocol.trailing_data == (b"", False):
@@ -106,11 +106,11 @@ class _Connection:
         return self.is_open()
 
     def is_open(self) -> bool:
-        """Tells whether neither side has closed the connection, and nothing came that nobody asked for."""
+        """Whether neither side has closed the connection, and nothing came unasked."""
         return not (self._writer.is_closing() or self._reader.at_eof() or self._reader.unread)
 
     def close(self) -> None:
-        """Ends the connection at once."""
+        """End the connection at once."""
         if self._alarm is not None:
             self._alarm.cancel()
         self._writer.transport.abort()

@@ -47,7 +47,7 @@ class _Answered:
 
 
 def apply_answer(tx: Transaction, call: Call, function: Function, answer: Answer) -> None:
-    """Changes the run as the answer says; does nothing if the run has ended or the answer came before."""
+    """Change the run as the answer says; do nothing if the run has ended or the answer came before."""
     queued = tx.execute("SELECT attempt FROM queue WHERE item_id = ?", call.item_id).fetchone()
     if queued is None or queued[0] != call.attempt:
         return

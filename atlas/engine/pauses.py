@@ -14,7 +14,7 @@ _INVOCATION = ("", "run")
 
 
 def add_sleep(tx: Transaction, run_id: str, step_id: str, name: str, *, due_at: int, is_race: bool) -> None:
-    """Pauses a run until a moment."""
+    """Pause a run until a moment."""
     _add(tx, run_id, step_id, "sleep", name, ("", "", None, ""), due_at=due_at, is_race=is_race)
 
 
@@ -29,7 +29,7 @@ def add_wait(
     due_at: int,
     is_race: bool,
 ) -> None:
-    """Pauses a run until an event that matches arrives, or until a moment."""
+    """Pause a run until an event that matches arrives, or until a moment."""
     match = _match_columns(event, expression, _trigger_of(tx, run_id))
     _add(tx, run_id, step_id, "wait", name, match, due_at=due_at, is_race=is_race)
 
@@ -37,12 +37,12 @@ def add_wait(
 def add_invocation(
     tx: Transaction, run_id: str, step_id: str, name: str, *, child_id: str, due_at: int, is_race: bool
 ) -> None:
-    """Pauses a run until another one ends, or until a moment."""
+    """Pause a run until another one ends, or until a moment."""
     _add(tx, run_id, step_id, "invoke", name, (*_INVOCATION, child_id, ""), due_at=due_at, is_race=is_race)
 
 
 def add_cancels(tx: Transaction, run_id: str, function: Function, event: dict[str, Any]) -> None:
-    """Lets the events of a function's cancel configuration end the run."""
+    """Let the events of a function's cancel configuration end the run."""
     for position, cancel in enumerate(function.cancels):
         match = _match_columns(cancel.event, cancel.expression, event)
         due_at = None if cancel.timeout is None else now() + cancel.timeout
@@ -50,7 +50,7 @@ def add_cancels(tx: Transaction, run_id: str, function: Function, event: dict[st
 
 
 def has_pause(tx: Transaction, run_id: str, step_id: str) -> bool:
-    """Tells whether the step is waiting already."""
+    """Whether the step is waiting already."""
     return (
         tx.execute("SELECT 1 FROM pauses WHERE run_id = ? AND step_id = ?", run_id, step_id).fetchone()
         is not None
@@ -58,7 +58,7 @@ def has_pause(tx: Transaction, run_id: str, step_id: str) -> bool:
 
 
 def find_matches(tx: Transaction, event: dict[str, Any]) -> list[tuple[int, str, str, str, str, bool]]:
-    """Returns (pause_id, run_id, step_id, kind, step_name, is_race) of each pause that the event ends."""
+    """Each pause that the event ends, as (pause_id, run_id, step_id, kind, step_name, is_race)."""
     matches = []
     for path in list(_paths_waited_for(tx, event["name"])):
         key = index_key(f"async.{path}", {"async": event}) if path else ""
@@ -72,7 +72,7 @@ def find_matches(tx: Transaction, event: dict[str, Any]) -> list[tuple[int, str,
 
 
 def find_due(tx: Transaction, moment: int, most: int) -> list[tuple[int, str, str, str, str, bool]]:
-    """Returns the same for pauses whose moment has come."""
+    """The same of pauses whose moment has come."""
     return tx.execute(
         "SELECT pause_id, run_id, step_id, kind, step_name, is_race FROM pauses"
         " WHERE due_at <= ? ORDER BY due_at LIMIT ?",
@@ -81,12 +81,12 @@ def find_due(tx: Transaction, moment: int, most: int) -> list[tuple[int, str, st
 
 
 def drop_pause(tx: Transaction, pause_id: int) -> bool:
-    """Ends a pause; tells whether it was still there."""
+    """End a pause; tells whether it was still there."""
     return tx.execute("DELETE FROM pauses WHERE pause_id = ?", pause_id).rowcount == 1
 
 
 def find_invocations(tx: Transaction, child_id: str) -> list[tuple[int, str, str, str, str, bool]]:
-    """Returns the same for pauses that wait for the end of a run."""
+    """The same of pauses that wait for the end of a run."""
     return tx.execute(
         "SELECT pause_id, run_id, step_id, kind, step_name, is_race FROM pauses"
         " WHERE event_name = ? AND match_path = ? AND match_value = ?",

@@ -78,7 +78,7 @@ _RUN = (
 
 
 def query_routes(engine: Served) -> list[Route]:
-    """Returns the route of the GraphQL API."""
+    """The route of the GraphQL API."""
 
     async def answer(request: Request) -> Response:
         if not is_authorised(engine, request):

@@ -11,7 +11,7 @@ from atlas.engine.json_text import write_json
 
 
 def register(connection: sqlite3.Connection, body: dict[str, Any]) -> tuple[str, bool]:
-    """Keeps the functions of an app; those it no longer names end their runs but start none.
+    """Keep the functions of an app; those it no longer names end their runs but start none.
 
     Returns the name of the app and whether that changed anything.
     """
@@ -29,7 +29,7 @@ def register(connection: sqlite3.Connection, body: dict[str, Any]) -> tuple[str,
 
 
 def load_functions(reader: sqlite3.Connection) -> dict[str, Function]:
-    """Returns the functions of all apps by id; those no longer registered have no trigger."""
+    """The functions of all apps by id; those no longer registered have no trigger."""
     functions = {}
     for configuration, is_archived in reader.execute("SELECT configuration, is_archived FROM functions"):
         function = parse_function(json.loads(configuration))

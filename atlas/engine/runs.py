@@ -31,14 +31,14 @@ class Status(enum.Enum):
 
 
 def start_runs(tx: Transaction, event_id: str, event: dict[str, Any], *, has_own_id: bool) -> None:
-    """Starts a run of every function the event triggers, unless it is a repetition."""
+    """Start a run of every function the event triggers, unless it is a repetition."""
     for function in tx.functions.values():
         if function.is_triggered_by(event) and not _is_repetition(tx, function, event, has_own_id=has_own_id):
             start_run(tx, function, event_id, event)
 
 
 def start_run(tx: Transaction, function: Function, event_id: str, event: dict[str, Any]) -> str:
-    """Starts a run and queues its first call; returns the id of the run."""
+    """Start a run and queue its first call; returns the id of the run."""
     run_id, moment = new_ulid(), now()
     size, lane = len(write_json(event).encode()), function.lane(event)
     tx.execute(
@@ -54,7 +54,7 @@ def start_run(tx: Transaction, function: Function, event_id: str, event: dict[st
 def enqueue(
     tx: Transaction, run_id: str, step_id: str, *, is_race: bool = False, due_at: int = AT_ONCE
 ) -> None:
-    """Queues a call of a run that has not ended, unless the same call is queued already."""
+    """Queue a call of a run that has not ended, unless the same call is queued already."""
     tx.execute(
         "INSERT INTO queue (run_id, step_id, lane, attempt, is_race, due_at)"
         " SELECT run_id, ?, lane, 0, ?, ? FROM runs WHERE run_id = ? AND status = 'RUNNING'"
@@ -64,7 +64,7 @@ def enqueue(
 
 
 def memoise(tx: Transaction, run_id: str, step_id: str, name: str, memo: str) -> None:
-    """Keeps the first memo of a step; a run that has grown past the limits fails."""
+    """Keep the first memo of a step; a run that has grown past the limits fails."""
     inserted = tx.execute(
         "INSERT INTO memos (run_id, position, step_id, name, memo)"
         " SELECT run_id, memo_count, ?, ?, ? FROM runs WHERE run_id = ? AND status = 'RUNNING'"
@@ -85,19 +85,19 @@ def memoise(tx: Transaction, run_id: str, step_id: str, name: str, memo: str) ->
 
 
 def has_memo(tx: Transaction, run_id: str, step_id: str) -> bool:
-    """Tells whether the step has ended."""
+    """Whether the step has ended."""
     found = tx.execute("SELECT 1 FROM memos WHERE run_id = ? AND step_id = ?", run_id, step_id)
     return found.fetchone() is not None
 
 
 def continue_run(tx: Transaction, run_id: str, *, is_race: bool, due_at: int = AT_ONCE) -> None:
-    """Queues a discovery call, in a race at once, else when no other part of the run is pending."""
+    """Queue a discovery call, in a race at once, else when no other part of the run is pending."""
     if is_race or not has_pending(tx, run_id):
         enqueue(tx, run_id, DISCOVERY, due_at=due_at)
 
 
 def has_pending(tx: Transaction, run_id: str) -> bool:
-    """Tells whether a planned step, sleep, wait or invocation of the run has yet to end."""
+    """Whether a planned step, sleep, wait or invocation of the run has yet to end."""
     found = tx.execute(
         "SELECT EXISTS (SELECT 1 FROM queue WHERE run_id = ? AND step_id != 'step')"
         " OR EXISTS (SELECT 1 FROM pauses WHERE run_id = ? AND kind != 'cancel')",
@@ -107,13 +107,13 @@ def has_pending(tx: Transaction, run_id: str) -> bool:
 
 
 def fail_run(tx: Transaction, run_id: str, name: str, message: str) -> None:
-    """Ends a run that the engine itself has to fail."""
+    """End a run that the engine itself has to fail."""
     error = {"name": name, "message": message, "stack": message}
     end_run(tx, run_id, Status.FAILED, write_json(error))
 
 
 def end_run(tx: Transaction, run_id: str, status: Status, output: str) -> bool:
-    """Ends a run that has not ended yet, drops what it waited for and tells whoever waits for its end."""
+    """End a run that has not ended yet, drop what it waited for and tell those that wait for its end."""
     ended = tx.execute(
         "UPDATE runs SET status = ?, output = ?, ended_at = ? WHERE run_id = ? AND status = 'RUNNING'",
         *(status.value, output, now(), run_id),
@@ -139,7 +139,7 @@ def _outcome_memo(status: Status, output: str) -> dict[str, Any]:
 
 
 def to_error(output: Any) -> dict[str, Any]:
-    """Returns the error a function or step ended with in the form of a memo."""
+    """The error that a function or step ended with, in the form of a memo."""
     given = output if isinstance(output, dict) else {"message": str(output)}
     name = str(given.get("name") or "Error")
     return {
@@ -150,7 +150,7 @@ def to_error(output: Any) -> dict[str, Any]:
 
 
 def _announce_end(tx: Transaction, run_id: str, status: Status, output: str) -> None:
-    # Event and output may be large: they are read only if somebody wants to know.
+    # Event and output may be large: they are read only if something listens.
     if not any(tx.is_heard(f"inngest/function.{ending}") for ending in ("failed", "cancelled", "finished")):
         return
     function_id, body = tx.execute(

@@ -63,7 +63,7 @@ CREATE TABLE IF NOT EXISTS commits (number INTEGER NOT NULL);
 
 
 def lock_store(path: pathlib.Path) -> int:
-    """Returns the descriptor of a lock that ends with the process; raises StoreInUse if it is held."""
+    """The descriptor of a lock that ends with the process; raises StoreInUse if it is held."""
     try:
         return hold_lock(path.with_name(path.name + ".lock"))
     except BlockingIOError as error:
@@ -73,7 +73,7 @@ def lock_store(path: pathlib.Path) -> int:
 
 
 def connect_store(path: pathlib.Path, *, acknowledged: int = 0) -> sqlite3.Connection:
-    """Returns a connection that commits to disk, after the file was made, or looked at and found whole.
+    """A connection that commits to disk, after the file was made, or looked at and found whole.
 
     Raises StoreUnusable, and leaves the file as it is, for one that is not ours, damaged, or without some of
     the commits that were acknowledged.
@@ -98,7 +98,7 @@ def connect_store(path: pathlib.Path, *, acknowledged: int = 0) -> sqlite3.Conne
 
 
 def connect_reader(path: pathlib.Path) -> sqlite3.Connection:
-    """Returns a connection that can only read what has been committed."""
+    """A connection that can only read what has been committed."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY
     )
@@ -107,18 +107,18 @@ def connect_reader(path: pathlib.Path) -> sqlite3.Connection:
 
 
 def touch_store(connection: sqlite3.Connection) -> None:
-    """Writes what is there already, to find out whether anything can be written."""
+    """Write what is there already, to find out whether anything can be written."""
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def count_commit(connection: sqlite3.Connection) -> int:
-    """Numbers the commit that is under way."""
+    """Number the commit that is under way."""
     connection.execute("UPDATE commits SET number = number + 1")
     return _last_commit(connection)
 
 
 def _create(path: pathlib.Path, acknowledged: int) -> None:
-    """Makes the file under another name first, so that a file of that name is always whole."""
+    """Make the file under another name first, so that a file of that name is always whole."""
     if acknowledged or path.with_name(path.name + "-wal").exists():
         raise StoreUnusable(f"{path} is missing, and what belongs to it is still there. {_remedy(path)}")
     temporary = path.with_name(f".{path.name}.new")
@@ -134,7 +134,7 @@ def _create(path: pathlib.Path, acknowledged: int) -> None:
 
 
 def _examine(path: pathlib.Path, acknowledged: int) -> None:
-    """Looks at the file without a chance to change it, which opening it for writing could."""
+    """Look at the file without a chance to change it, which opening it for writing could."""
     if path.stat().st_size == 0:
         raise StoreUnusable(f"{path} is empty, and was not when it was made. {_remedy(path)}")
     with contextlib.closing(connect_reader(path)) as reader:
@@ -161,7 +161,7 @@ def _check_owner(connection: sqlite3.Connection, path: pathlib.Path) -> None:
 
 
 def _is_counted(reader: sqlite3.Connection) -> bool:
-    """Tells whether this is not a copy from the time before commits were counted."""
+    """Whether this is not a copy from the time before commits were counted."""
     return bool(reader.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'commits'").fetchone()[0])
 
 

@@ -25,7 +25,7 @@ class Served(Protocol):
         """The server kind."""
 
     async def register(self, body: dict[str, Any]) -> tuple[str, bool]:
-        """Replaces the functions of an app; returns its name and whether that changed anything."""
+        """Replace the functions of an app; returns its name and whether that changed anything."""
 
     @property
     def problem(self) -> str | None:
@@ -33,12 +33,12 @@ class Served(Protocol):
 
 
 def is_authorised(engine: Served, request: Request) -> bool:
-    """Tells whether a request proves the signing key, which it need not where there are no keys."""
+    """Whether a request proves the signing key, which it need not where there are no keys."""
     return engine.keys is None or engine.keys.is_bearer(request.headers.get("authorization", ""))
 
 
 async def read_body(request: Request, *, most: int = LARGEST_REQUEST) -> bytes:
-    """Returns the body of a request; raises EventRefused as soon as it is larger than allowed."""
+    """The body of a request; raises EventRefused as soon as it is larger than allowed."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -18,7 +18,7 @@ _MOST_LISTED = 100
 
 
 def status_routes(engine: Served) -> list[Route]:
-    """Returns the routes of the status API."""
+    """The routes of the status API."""
     api = _StatusApi(engine)
     return [
         Route("/v1/events", api.list_events),

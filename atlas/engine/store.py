@@ -33,7 +33,7 @@ class Store:
         self.problem: str | None = None  # why the last change could not be kept
 
     async def open(self) -> None:
-        """Locks and opens the file and starts the writer."""
+        """Lock and open the file and start the writer."""
         self._lock = lock_store(self._path)
         try:
             acknowledged = read_acknowledged(self._lock)
@@ -55,7 +55,7 @@ class Store:
         self._is_open = True
 
     async def close(self) -> None:
-        """Commits what was handed in, then closes the file."""
+        """Commit what was handed in, then close the file."""
         if not self._is_open:
             return
         self._is_open = False
@@ -65,13 +65,13 @@ class Store:
         os.close(self._lock)
 
     async def write(self, work: Work[T]) -> T:
-        """Returns what the work returned, once it is on disk; raises StoreFailed if it could not be kept."""
+        """What the work returned, once it is on disk; raises StoreFailed if it could not be kept."""
         if not self._is_open:
             raise StoreFailed("The engine is stopped.")
         return await self._changes.write(functools.partial(_run, work))
 
     def note(self, error: BaseException) -> None:
-        """Remembers that the file was found to be damaged, if the error says so."""
+        """Remember that the file was found to be damaged, if the error says so."""
         is_ours = isinstance(error, sqlite3.Error | StoreFailed)
         if self.damage is None and is_ours and is_damage(str(error)):
             self.damage = f"{self._path} is damaged: {error}"
@@ -80,7 +80,7 @@ class Store:
             )
 
     def _settle(self, errors: Errors) -> None:
-        """Says once that changes can't be kept, and once that they can again."""
+        """Say once that changes can't be kept, and once that they can again."""
         failure = next((error for error in errors if isinstance(error, StoreFailed)), None)
         if failure is not None:
             self.note(failure)

@@ -17,17 +17,17 @@ LONGEST_WAIT = LONGEST // _MILLISECOND
 
 
 def now() -> int:
-    """Returns the present moment."""
+    """The present moment."""
     return int(time.time() * 1000)
 
 
 def parse_wait(text: str) -> int:
-    """Returns the milliseconds of a duration such as `1h30m`; raises ValueError for anything else."""
+    """The milliseconds of a duration such as `1h30m`; raises ValueError for anything else."""
     return parse_duration(text) // _MILLISECOND
 
 
 def parse_moment(text: str) -> int:
-    """Returns the moment of an ISO 8601 time; raises ValueError for anything else."""
+    """The moment of an ISO 8601 time; raises ValueError for anything else."""
     moment = datetime.datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=datetime.timezone.utc)
@@ -35,7 +35,7 @@ def parse_moment(text: str) -> int:
 
 
 def parse_retry_after(text: str) -> int | None:
-    """Returns the moment a retry-after header names, in seconds, as an HTTP date or in ISO 8601."""
+    """The moment a retry-after header names, in seconds, as an HTTP date or in ISO 8601."""
     for parse in (_parse_seconds, parse_moment, _parse_http_date):
         try:
             return min(parse(text), now() + LONGEST_WAIT)
@@ -45,13 +45,13 @@ def parse_retry_after(text: str) -> int | None:
 
 
 def retry_at(attempt: int) -> int:
-    """Returns the moment of the call after the given attempt, counted from 0."""
+    """The moment of the call after the given attempt, counted from 0."""
     seconds = _BACKOFF[min(attempt, len(_BACKOFF) - 1)]
     return now() + int(seconds * 1000 * (1 + 0.2 * random.random()))  # noqa: S311 - spreads load, hides nothing
 
 
 def to_iso(moment: int) -> str:
-    """Returns the moment as ISO 8601 in UTC."""
+    """The moment as ISO 8601 in UTC."""
     at = datetime.datetime.fromtimestamp(moment / 1000, tz=datetime.timezone.utc)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

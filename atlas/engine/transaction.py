@@ -17,11 +17,11 @@ class Transaction:
     emitted: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     def execute(self, statement: str, *values: object) -> sqlite3.Cursor:
-        """Runs a statement with its values."""
+        """Run a statement with its values."""
         return self.connection.execute(statement, values)
 
     def is_heard(self, name: str) -> bool:
-        """Tells whether anything listens for events of a name."""
+        """Whether anything listens for events of a name."""
         is_trigger = any(
             is_named(trigger.event, name)
             for function in self.functions.values()
@@ -31,6 +31,6 @@ class Transaction:
         return is_trigger or self.execute(waits, name).fetchone() is not None
 
     def emit(self, name: str, data: dict[str, Any]) -> None:
-        """Keeps a server-made event for delivery if anything listens for it."""
+        """Keep a server-made event for delivery if anything listens for it."""
         if self.is_heard(name):
             self.emitted.append({"name": name, "data": data})

@@ -11,12 +11,12 @@ _LATEST = 2**48 - 1
 
 
 def new_ulid() -> str:
-    """Returns a ULID of this millisecond."""
+    """A ULID of this millisecond."""
     return _encode(int(time.time() * 1000), secrets.token_bytes(10))
 
 
 def seeded_ulids(seed: str | None, count: int) -> list[str]:
-    """Returns the ULIDs for the events of one request: the same ones whenever the same seed comes again."""
+    """The ULIDs for the events of one request: the same ones whenever the same seed comes again."""
     parsed = _parse_seed(seed) if seed else None
     if parsed is None:
         return [new_ulid() for _ in range(count)]

@@ -1,8 +1,8 @@
 """Whether a policy still vouches for a tool from elsewhere: its rules were written for what the tool was.
 
 They are about the first definition of an upstream tool that is seen under a policy file. A different one is
-for a person, until it is that one again, a rule names it, or the file changes: whoever edits it has looked.
-So is a call while its tool is not there, because nobody knows what would run.
+for a person, until it is the first one again, a rule names it, or the file changes: its editor has looked. A
+call is for a person, too, while its tool is not there, because no one knows what would run.
 """
 
 from functools import partial
@@ -16,7 +16,7 @@ from atlas.instants import now
 from atlas.models import Ruling
 
 
-async def vouched(ruling: Ruling, tool: ToolFacts, database: Database, *, threshold: int) -> Ruling:
+async def as_first_seen(ruling: Ruling, tool: ToolFacts, database: Database, *, threshold: int) -> Ruling:
     """The ruling; of a tool that is missing, or changed since the policy did, one that wants a person."""
     present = tool.definition_sha256
     if ruling.is_denied:

@@ -30,8 +30,8 @@ def as_it_is(tool: Tool | None) -> Present:
     return NOT_THERE if tool is None else Present(tool, definition_of(tool))
 
 
-def shown(tool: Tool | None) -> Present:
-    """The same, unless its definition has grown too long to be shown to anybody: it counts as gone then."""
+def fit_to_show(tool: Tool | None) -> Present:
+    """The same, unless its definition has grown too long to be shown to a person: it counts as gone then."""
     present = as_it_is(tool)
     return NOT_THERE if present.definition and present.definition.is_too_long else present
 

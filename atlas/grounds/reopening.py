@@ -1,4 +1,4 @@
-"""A call whose tool or policy changed since it was judged is judged anew, and then a person decides.
+"""A call whose tool or policy changed since it was judged is judged again, and then a person decides.
 
 What was decided on the old state stays in the ledger and in its tables, and does not count any more.
 """
@@ -24,13 +24,13 @@ from atlas.models import (
 
 
 def what_changed(connection: Connection, case: Case, ruled: Assessment) -> str | None:
-    """What is otherwise than when the case was judged, in a sentence for the reviewer; None: nothing.
+    """What has changed since the case was judged, in a sentence for the reviewer; None: nothing.
 
     `ruled` is what the policy in force says of the call, with the tool as it is now.
 
     A case that a person approved before definitions were recorded is executed as it was approved then: there
-    is nothing to compare with, and an upgrade takes no approval away. If such a case still waited, whoever
-    approves it approves the tool as it is at that moment, which is recorded then.
+    is nothing to compare with, and an upgrade takes no approval away. If such a case still waited, its
+    approval is for the tool as it is at that moment, which is recorded then.
     """
     if case.decision is not None and not judged_definitions(case):
         return None
@@ -61,7 +61,7 @@ def judged_definitions(case: Case) -> set[str]:
 
 
 def reopen(connection: Connection, case: Case, ruled: Assessment, *, reason: str) -> Case:
-    """Begin another round, in which the policy in force has judged the case and nobody has decided.
+    """Begin another round, in which the policy in force has judged the case and no one has decided.
 
     The score is not below the threshold, nor below what a model said in the round before. The caller moves
     the case on in the same transaction, which writes the round.
@@ -79,7 +79,7 @@ def reopen(connection: Connection, case: Case, ruled: Assessment, *, reason: str
     )
     _append(connection, case, renewed, reason)
     is_there = ruled.definition_sha256 not in (None, NO_TOOL)
-    # While the tool is missing the case stays bound to what it was, and is judged anew when it is back.
+    # While the tool is missing the case stays bound to what it was, and is judged again when it is back.
     bound = ruled.definition_sha256 if is_there else case.definition_sha256
     case = next_round(case, definition_sha256=bound)
     return record_assessment(connection, case, renewed)
@@ -137,7 +137,7 @@ def _sha256(ruling: Ruling | None) -> str | None:
 
 
 def _ruling_changes(before: Ruling, after: Ruling) -> Iterator[str]:
-    """What the policy says otherwise, but for the names of its rules, which say nothing by themselves."""
+    """What the policy says differently, but for the names of its rules, which mean nothing on their own."""
     if after.is_denied != before.is_denied:
         yield "it denies this call" if after.is_denied else "it does not deny this call any more"
     told, tells = _told(before), _told(after)
@@ -162,7 +162,7 @@ def _told(ruling: Ruling) -> dict[str, str]:
 def send_back(
     connection: Connection, case: Case, ruled: Assessment, timeout: timedelta, *, reason: str
 ) -> Case:
-    """Have a case judged anew that has changed, and put it before a person, or end it if it is denied now."""
+    """Have a changed case judged again, and put it before a person, or end it if it is denied now."""
     case = reopen(connection, case, ruled, reason=reason)
     if ruled.is_denied:
         return deny(connection, case, ruled)

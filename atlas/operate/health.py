@@ -71,7 +71,7 @@ def _part(name: str, problem: str | None) -> dict[str, Any]:
 
 
 def _policy_part(policy: PolicyInForce) -> dict[str, Any]:
-    # A reload that failed leaves the policy before it in force: worth saying, and no reason to stop serving.
+    # After a reload that failed the former policy is in force: worth saying, but no reason to stop serving.
     problem = {"problem": policy.problem} if policy.problem else {}
     return {"name": policy.name, "ok": True, "sha256": policy.sha256} | problem
 
@@ -79,7 +79,7 @@ def _policy_part(policy: PolicyInForce) -> dict[str, Any]:
 def _assessor_part(policy: PolicyInForce, model: Guard | None) -> dict[str, Any]:
     if model is None:
         return _part(policy.name, None)
-    # Not ok only while it rests: if nobody called the gateway for its sake, it would never be asked again.
+    # Not ok only while it rests: if no one called the gateway because of it, it would never be asked again.
     problem = {"problem": model.problem} if model.problem else {}
     return {"name": model.assessor.name, "ok": not model.is_resting} | problem
 

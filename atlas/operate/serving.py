@@ -1,5 +1,6 @@
 """Runs the app with uvicorn: binds first, so that what is printed is true, and ends promptly."""
 
+import asyncio
 import logging
 import re
 import signal
@@ -16,7 +17,7 @@ from atlas.operate.start import collect_as_usual
 from atlas.settings import Settings
 
 OWN_ERROR = re.compile(r"^[ |]*atlas[.\w]*: (.+)$", re.MULTILINE)  # as a traceback ends, alone or in a group
-GRACE_SECONDS = 1  # open SSE streams never end by themselves
+GRACE_SECONDS = 1  # open SSE streams never end on their own
 
 
 def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> None:
@@ -36,12 +37,14 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     listener = bind(settings.atlas_host, settings.atlas_port)
-    app.state.url = _url(settings.atlas_host, listener.getsockname()[1])
+    app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
     sys.stdout.write(banner(app.state.url) + "\n")
     sys.stdout.flush()
+    server = Server(config)
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
+    logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
-        Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 class Server(uvicorn.Server):
@@ -68,6 +71,24 @@ def in_one_sentence(record: logging.LogRecord) -> bool:
     if "Traceback (most recent call last)" in said and (sentences := OWN_ERROR.findall(said)):
         record.msg, record.args = "The gateway does not start: %s", (sentences[-1],)
     return True
+
+
+class OpenAtTheStop(logging.Filter):
+    """Tells of requests that a stop ended in one line: uvicorn takes each of them for an error."""
+
+    def __init__(self, server: uvicorn.Server) -> None:
+        super().__init__()
+        self._server = server
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drop what a stop brings about; before it the same is a mistake and stays."""
+        if not self._server.should_exit:
+            return True
+        if record.getMessage().startswith("Cancel "):
+            record.msg, record.args = "The stop ended the requests that were still open.", ()
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        is_cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+        return not (is_cancelled or record.getMessage().startswith("ASGI callable returned without"))
 
 
 class WithoutTraceback(logging.Filter):
@@ -107,6 +128,7 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _url(host: str, port: int) -> str:
+def url_of(host: str, port: int) -> str:
+    """Where a client on this machine reaches what listens on an address; one for "everywhere" is loopback."""
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{name}:{port}"

@@ -8,7 +8,7 @@ from atlas.settings import is_loopback
 
 
 class ThisMachineOnly:
-    """Serves nobody but this machine, on whatever address the process listens: open mode's last line."""
+    """Serves only this machine, on any address on which the process listens: open mode's last line."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""The edge for people: POST /webhook/approval, and the one shape in which errors are told over HTTP."""
+"""What people decide comes in here: POST /webhook/approval."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Protocol
@@ -98,7 +98,7 @@ def add_webhook(
 
 
 def signature(named: str | None, claimed: str | None) -> str:
-    """Who decides: whom the key names; where it names nobody, whoever the request says."""
+    """Who decides: the name that the key has; where it has none, the name in the request."""
     if named is None:
         return claimed or "Sarah"
     if claimed not in (None, named):

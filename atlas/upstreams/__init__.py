@@ -41,7 +41,7 @@ def _each(
 
 
 def unknown_tool(tool_name: str) -> Exception:
-    """What to raise for a tool that nobody offers."""
+    """What to raise for a tool that no one offers."""
     return NotFoundError(f"Unknown tool: {tool_name!r}")
 
 
@@ -51,7 +51,7 @@ class Upstreams:
     def __init__(self, configs: tuple[UpstreamConfig, ...]) -> None:
         self._own: frozenset[str] = frozenset()
         self._owners: dict[str, str] = {}  # of the names of tools
-        self._is_settled = False  # the start is over, at which the order of the file decides about names
+        self._is_settled = False  # the start is over, during which the order of the file decides about names
         self._audience = Audience(lambda: [one.missing for one in self.all if one.missing])
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self.all = _each(configs, self._changed)
@@ -99,7 +99,7 @@ class Upstreams:
             await asyncio.gather(*(upstream.close() for upstream in self.all), return_exceptions=True)
 
     def unknown(self, tool_name: str) -> Exception:
-        """What to raise for a tool that nobody offers: why, if a server that may have it is missing."""
+        """What to raise for a tool that no one offers: why, if a server that may have it is missing."""
         for upstream in self.all:
             prefix = upstream.config.prefix
             if upstream.missing and (tool_name.startswith(f"{prefix}_") or not prefix):
@@ -139,7 +139,7 @@ class Upstreams:
             upstream.name: {upstream.config.name_of(name) for name in self._names(upstream)}
             for upstream in self.all
         }
-        held = self._owners if self._is_settled else {}  # a name stays with who has it and still offers it
+        held = self._owners if self._is_settled else {}  # a name stays with its owner that still offers it
         self._owners = {name: owner for name, owner in held.items() if name in offers.get(owner, ())}
         self._owners |= dict.fromkeys(self._own, "")  # which no server is called
         for upstream in self.all:

@@ -1,4 +1,4 @@
-"""What an error on the way back from an upstream means: nothing was done, an answer, or nobody knows."""
+"""What an error on the way back from an upstream means: nothing was done, an answer, or no one knows."""
 
 import asyncio
 

@@ -23,7 +23,7 @@ class Audience(Middleware):
     async def on_list_tools(
         self, context: MiddlewareContext[Any], call_next: CallNext[Any, Sequence[Tool]]
     ) -> Sequence[Tool]:
-        """Remember who asks, where the gateway can speak first, which it cannot in the stateless protocol."""
+        """Remember who asks, if the gateway can speak first; in the stateless protocol it cannot."""
         request = context.fastmcp_context.request_context if context.fastmcp_context else None
         connection = getattr(request.session, "_connection", None) if request else None
         if connection is not None and connection.has_standalone_channel:
@@ -39,7 +39,7 @@ class Audience(Middleware):
     async def tell(self) -> None:
         """Say that tools, resources and prompts may have changed."""
         told = (asyncio.wait_for(_tell(connection), TELL_SECONDS) for connection in list(self._connections))
-        await asyncio.gather(*told, return_exceptions=True)  # who does not listen is not waited for
+        await asyncio.gather(*told, return_exceptions=True)  # a client that does not listen is not waited for
 
 
 async def _tell(connection: Connection) -> None:

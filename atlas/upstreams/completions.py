@@ -37,7 +37,7 @@ def add_completions(server: FastMCP) -> None:
 
 
 async def _there(server: FastMCP, ref: Reference) -> tuple[Upstream, Reference] | None:
-    """The upstream of a prompt or a template, and what it is called there; None if it is nobody's."""
+    """The upstream of a prompt or a template, and what it is called there; None if no upstream has it."""
     if isinstance(ref, mcp.PromptReference):
         prompt = await server.get_prompt(ref.name)
         if isinstance(prompt, UpstreamPrompt):

@@ -18,14 +18,14 @@ PREFIX = re.compile(r"[A-Za-z0-9_.-]{0,48}")
 HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LONGEST_NAME = 48
-GRACE_SECONDS = 2.0  # for a process to end by itself when its input is closed, and again after SIGTERM
-OURS = "atlas"  # the key for what no other host knows
+GATEWAY_KEY = "atlas"  # the key for what no other host knows
+GRACE_SECONDS = 2.0  # for a process to end on its own when its input is closed, and again after SIGTERM
 SPELLINGS = {"stdio": "stdio", "sse": "sse"} | dict.fromkeys(
     ("http", "streamable-http", "streamable_http", "streamableHttp"), "http"
 )
 
 
-class Way(str, Enum):
+class Transport(str, Enum):
     """How an upstream is reached."""
 
     STDIO = "stdio"
@@ -47,7 +47,7 @@ class Exposed(BaseModel):
         return included and not any(fnmatchcase(tool_name, pattern) for pattern in self.exclude)
 
 
-class Wishes(BaseModel):
+class GatewayOptions(BaseModel):
     """What stands under the key `atlas` of a server."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,7 +71,7 @@ class Entry(BaseModel):
     type: str | None = None
     transport: str | None = None
     disabled: bool = False
-    atlas: Wishes = Wishes()
+    atlas: GatewayOptions = GatewayOptions()
 
 
 class UpstreamConfig(BaseModel):
@@ -80,7 +80,7 @@ class UpstreamConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    way: Way
+    way: Transport
     prefix: str
     tools: Exposed = Exposed()
     seconds: float | None = None
@@ -163,7 +163,7 @@ def _settled(name: str, entry: Entry) -> UpstreamConfig:
     if (entry.command is None) == (entry.url is None):
         raise ValueError(f'the server {name} needs either a "command" or a "url".')
     way = _way(name, entry)
-    if way is not Way.STDIO and not (entry.url or "").startswith(("http://", "https://")):
+    if way is not Transport.STDIO and not (entry.url or "").startswith(("http://", "https://")):
         raise ValueError(f"the url of the server {name} begins with neither http:// nor https://.")
     if any("\0" in text for text in (entry.command or "", *entry.args, *entry.env, *entry.env.values())):
         raise ValueError(f"the server {name} has a null character in its command, args or env.")
@@ -192,18 +192,18 @@ def _can_be_sent(header: str, value: str) -> bool:
     return bool(HEADER.fullmatch(header)) and value == value.strip() and not CONTROL.search(value)
 
 
-def _way(name: str, entry: Entry) -> Way:
+def _way(name: str, entry: Entry) -> Transport:
     said = entry.type or entry.transport
     if said is not None and said not in SPELLINGS:
         raise ValueError(f'the "type" of the server {name} is none of stdio, sse, http and streamable-http.')
     if entry.command is not None:
         if said not in (None, "stdio"):
             raise ValueError(f"the server {name} has a command, and a type that wants a url.")
-        return Way.STDIO
+        return Transport.STDIO
     if said == "stdio":
         raise ValueError(f"the server {name} has a url, and a type that wants a command.")
     is_sse = (entry.url or "").partition("?")[0].rstrip("/").endswith("/sse")
-    return Way(SPELLINGS[said]) if said else Way.SSE if is_sse else Way.HTTP
+    return Transport(SPELLINGS[said]) if said else Transport.SSE if is_sse else Transport.HTTP
 
 
 def _filled(name: str, value: Any, variables: Mapping[str, str]) -> Any:

@@ -20,7 +20,7 @@ from mcp import MCPError
 from mcp.client.session import MessageHandlerFnT
 
 from atlas.errors import CallRefused, UpstreamMissing
-from atlas.upstreams.config import UpstreamConfig, Way
+from atlas.upstreams.config import Transport, UpstreamConfig
 from atlas.upstreams.processes import ProcessTransport
 from atlas.upstreams.web import Sockets, WebTransport, reason_of
 from atlas.upstreams.wires import Wire
@@ -42,7 +42,7 @@ class Connection:
         self._calls: list[contextvars.Context] = []
         transport = (
             ProcessTransport(config, self.wire)
-            if config.way is Way.STDIO
+            if config.way is Transport.STDIO
             else WebTransport(config, self.wire, sockets)
         )
         self.client: Client[Any] = Client(
@@ -74,7 +74,7 @@ class Connection:
             raise UpstreamMissing(reason=self.wire.unsent or self.wire.broken or _why(error)) from error
 
     async def close(self) -> None:
-        """End it, whatever is open on it; in a task of its own, because it swallows a cancellation."""
+        """End it, even with open calls on it; in a task of its own, because it swallows a cancellation."""
         await asyncio.shield(asyncio.ensure_future(self._close()))
 
     async def _close(self) -> None:
@@ -129,7 +129,7 @@ class Connection:
 
     def _told(self, tell: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Awaitable[None]]:
         async def told(*news: Any) -> None:
-            # Else it would be told to somebody else's agent.
+            # Else it would be told to another agent.
             if len(self._calls) == 1 and not self.is_unclear:
                 await _in(self._calls[0], tell(*news))
 
@@ -142,7 +142,7 @@ async def _in(context: contextvars.Context, work: Coroutine[Any, Any, Answer]) -
 
 
 def _quiet(tell: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
-    """Tell, but drop what cannot be told: nobody waits, or the agent is gone."""
+    """Tell, but drop what cannot be told: no one waits, or the agent is gone."""
 
     async def told(*news: Any) -> None:
         try:

@@ -9,14 +9,14 @@ from mcp import MCPError
 from mcp.client.session import MessageHandlerFnT
 
 from atlas.errors import CallRefused, UpstreamMissing
-from atlas.upstreams.config import UpstreamConfig, Way
+from atlas.upstreams.config import Transport, UpstreamConfig
 from atlas.upstreams.connection import CONNECT_SECONDS, Connection
 from atlas.upstreams.web import Sockets
 
 REST_SECONDS = 1.0  # after an attempt to connect that failed, in which no call makes another
 MOST_CONNECTIONS = 16
 BUSY_SECONDS = 20.0  # for which a call waits while all of them are in use
-IDLE_SECONDS = 60.0  # after which a connection that nobody used is closed
+IDLE_SECONDS = 60.0  # after which a connection that no one used is closed
 STALE_SECONDS = 5.0  # after which a session is asked whether it still exists before a call is sent on it
 
 
@@ -33,13 +33,13 @@ class Connections:
         self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._connecting = asyncio.Lock()
         self._failure: tuple[float, str] | None = None
-        self._is_legacy_only = config.way is Way.SSE
+        self._is_legacy_only = config.way is Transport.SSE
         self._is_modern_only = False
 
     @asynccontextmanager
     async def lend(self, mode: str) -> AsyncIterator[Connection]:
         """A sound connection, of the wanted era if that is spoken; UpstreamMissing if there is none."""
-        if self._config.way is Way.STDIO:
+        if self._config.way is Transport.STDIO:
             yield await self._process()
             return
         async with self._place():
@@ -47,7 +47,7 @@ class Connections:
             try:
                 yield connection
             except BaseException:
-                # Cancelled or failed: an answer may still be under way on it, so nobody else gets it.
+                # Cancelled or failed: an answer may still be under way on it, so no one else gets it.
                 self._discard(connection)
                 raise
             if connection.wire.is_sound:
@@ -67,7 +67,7 @@ class Connections:
             self._free.release()
 
     async def close_idle(self, *, older_than: float = IDLE_SECONDS) -> None:
-        """Close what nobody used for so many seconds, and what ended by itself."""
+        """Close what no one used for so many seconds, and what ended on its own."""
         oldest = time.monotonic() - older_than
         over = [one for one in self._idle if one.used_at <= oldest or not one.wire.is_sound]
         self._idle = [one for one in self._idle if one not in over]
@@ -83,7 +83,7 @@ class Connections:
         await self._sockets.close()
 
     def _discard(self, connection: Connection) -> None:
-        """Close one while whoever used it goes on: a server that hangs may take its time."""
+        """Close one while its caller goes on: a server that hangs may take its time."""
         closing = asyncio.ensure_future(connection.close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
@@ -143,7 +143,7 @@ class Connections:
             await connection.open()
         except UpstreamMissing as missing:
             self._failure = (time.monotonic(), str(missing))
-            self._is_legacy_only = self._config.way is Way.SSE  # what comes back may be a newer one
+            self._is_legacy_only = self._config.way is Transport.SSE  # what comes back may be a newer one
             self._is_modern_only = False
             raise
         self._failure = None
@@ -151,15 +151,15 @@ class Connections:
 
 
 def _is_fit(process: Connection | None) -> bool:
-    """Whether a process can be given a call; who asks cannot be told on an unclear one, once it is idle."""
+    """Whether a process can be given a call; if it is unclear and idle, no one could tell who asks."""
     return process is not None and process.wire.is_sound and (process.is_busy or not process.is_unclear)
 
 
 async def _still_exists(connection: Connection) -> bool:
-    """Whether a session that nobody used for a while is still known there; a stateless one always is."""
+    """Whether a session that no one used for a while is still known there; a stateless one always is."""
     if connection.client.initialize_result is None:
         return True
     try:
         return await asyncio.wait_for(connection.request(lambda client: client.ping()), CONNECT_SECONDS)
     except Exception:
-        return False  # whatever it is, another connection is made
+        return False  # after any error another connection is made

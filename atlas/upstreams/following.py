@@ -26,10 +26,10 @@ LISTS = (ToolsListChanged(), PromptsListChanged(), ResourcesListChanged())
 class Followers(Protocol):
     """The agents' subscriptions."""
 
-    on_followed: Callable[[frozenset[str]], None] | None  # called with all URIs that anybody follows
+    on_followed: Callable[[frozenset[str]], None] | None  # called with all URIs that anyone follows
 
     async def publish(self, event: ServerEvent) -> None:
-        """Tell whoever follows it."""
+        """Tell all who follow it."""
 
 
 class Following:

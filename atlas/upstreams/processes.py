@@ -87,7 +87,7 @@ async def _read(process: Process, to_session: MemoryObjectSendStream[Incoming], 
                     break
         finally:
             wire.note_broken(await _why_over(process, otherwise=NO_OUTPUT))
-            to_session.close()  # the session tells everybody who waits
+            to_session.close()  # the session tells all who wait
 
 
 async def _deliver(line: bytes, to_session: MemoryObjectSendStream[Incoming]) -> None:
@@ -134,7 +134,7 @@ async def _end(process: Process) -> None:
         _signal(process, signal.SIGKILL)  # who waits for its end is cancelled, and it must not stay behind
         raise
     with anyio.move_on_after(LAST_SECONDS), contextlib.suppress(OSError, anyio.BrokenResourceError):
-        await process.aclose()  # waits for whoever holds its pipes, if any
+        await process.aclose()  # waits for a program that still holds its pipes, if any
 
 
 def _signal(process: Process, signal_number: signal.Signals) -> None:

@@ -25,22 +25,22 @@ from atlas.upstreams.upstream import Offer, Upstream
 # What only the gateway says in `_meta`, and what describes one connection and not the next.
 RESERVED = ("io.atlas/", "io.modelcontextprotocol/serverInfo")
 FRAMEWORKS = ("fastmcp", "_fastmcp")  # keys that FastMCP reads and fills itself
-OURS = "atlas://"  # the resources of the gateway
+GATEWAY_SCHEME = "atlas://"  # the resources of the gateway
 LONGEST_NAME = 128  # of a tool, as the specification has it
 
 logger = logging.getLogger(__name__)
 
 
 class UpstreamTool(Tool):
-    """A tool of an upstream, by whatever name agents know it."""
+    """A tool of an upstream, under the name by which agents know it."""
 
     upstream: Any = Field(exclude=True, repr=False)
-    there: Any = Field(exclude=True, repr=False)  # as the upstream describes it
+    as_offered: Any = Field(exclude=True, repr=False)  # as the upstream describes it
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Call it, once; AnswerLost is the cause of the ToolError if nobody knows what was done."""
+        """Call it, once; AnswerLost is the cause of the ToolError if no one knows what was done."""
         try:
-            answer = await self.upstream.call_tool(self.there, arguments)
+            answer = await self.upstream.call_tool(self.as_offered, arguments)
         except (UpstreamMissing, CallRefused, AnswerLost) as error:
             raise ToolError(str(error)) from error
         if isinstance(answer, mcp.InputRequiredResult):
@@ -113,7 +113,7 @@ class UpstreamProvider(Provider):
 
     async def _get_tool(self, name: str, version: VersionSpec | None = None) -> Tool | None:
         if self._upstream.config.prefix:
-            await self._upstream.known.wait()  # nobody else can have it, so it is worth waiting for
+            await self._upstream.known.wait()  # no one else can have it, so it is worth waiting for
         return next((tool for tool in await self._list_tools() if tool.name == name), None)
 
     async def _list_resources(self) -> Sequence[Resource]:
@@ -168,7 +168,7 @@ def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
     if not 0 < len(offered.name) <= LONGEST_NAME or plain_text(offered.name) != offered.name:
         raise ValueError("A name that people could not read.")
     tool = UpstreamTool(
-        there=offered,
+        as_offered=offered,
         parameters=offered.input_schema,
         output_schema=offered.output_schema,
         annotations=offered.annotations,
@@ -233,7 +233,7 @@ def _as_offered(
 
 
 def _is_ours(uri: str) -> bool:
-    return uri.lower().startswith(OURS)
+    return uri.lower().startswith(GATEWAY_SCHEME)
 
 
 def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:

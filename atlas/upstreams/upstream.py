@@ -66,7 +66,7 @@ class Upstream:
 
     @property
     def missing(self) -> str | None:
-        """The sentence for whoever asks for what is there, if it cannot be reached."""
+        """The sentence for those who ask for what is there, if it cannot be reached."""
         return f"The server {self.name} cannot be reached: {self.problem}." if self.problem else None
 
     async def run(self) -> None:
@@ -80,9 +80,9 @@ class Upstream:
                 rest = min(rest * 2, LONGEST_REST) if self.problem else FIRST_REST
                 self._lose(str(missing))
             except CallRefused:
-                rest = FIRST_REST  # all its connections are in use, which says nothing against it
+                rest = FIRST_REST  # all its connections are in use: it may be there all the same
             except Exception as error:
-                # Whatever a server does, it is missing, and the gateway goes on.
+                # After any error the server is missing, and the gateway goes on.
                 logger.warning("The server %s cannot be followed: %s", self.name, type(error).__name__)
                 self._lose(f"it cannot be understood ({type(error).__name__})")
                 rest = LONGEST_REST
@@ -97,7 +97,7 @@ class Upstream:
     async def call_tool(
         self, tool: mcp.Tool, arguments: dict[str, Any]
     ) -> mcp.CallToolResult | relays.InputRequired:
-        """The answer. UpstreamMissing, CallRefused: nothing was done. AnswerLost: nobody knows."""
+        """The answer. UpstreamMissing, CallRefused: nothing was done. AnswerLost: no one knows."""
 
         async def ask(
             connection: Connection, progress: Progress
@@ -140,7 +140,7 @@ class Upstream:
     async def _ask(self, ask: Callable[[Connection, Progress], Coroutine[Any, Any, Answer]]) -> Answer:
         limit = self.config.seconds
         try:
-            # Nothing may be awaited between the two: a process with no open call may be started anew.
+            # Nothing may be awaited between the two: a process with no open call may be started again.
             async with self._connections.lend(front_mode()) as connection, connection.call() as progress:
                 if self.problem:
                     self._stale.set()
@@ -193,8 +193,8 @@ class Upstream:
         try:
             offer = await asyncio.wait_for(connection.request(_read_offer), CONNECT_SECONDS)
         except asyncio.TimeoutError:
-            if not connection.is_busy:  # else it may be at work for somebody
-                connection.wire.note_broken(SILENT)  # so that a process is started anew
+            if not connection.is_busy:  # else it may be at work for an agent
+                connection.wire.note_broken(SILENT)  # so that a process is started again
             raise UpstreamMissing(reason=SILENT) from None
         except (MCPError, ConnectionError, RuntimeError) as error:
             if connection.is_retired:
@@ -269,7 +269,7 @@ def _why_silent(error: Exception) -> str:
 
 
 def front_mode() -> str:
-    """The era in which the agent speaks that waits for this call; any, if nobody waits."""
+    """The era of the agent that waits for this call; any era, if no one waits."""
     try:
         request = get_context().request_context
     except RuntimeError:

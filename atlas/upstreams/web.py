@@ -14,7 +14,7 @@ from mcp import ClientSession
 from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
-from atlas.upstreams.config import UpstreamConfig, Way
+from atlas.upstreams.config import Transport, UpstreamConfig
 from atlas.upstreams.wires import LONGEST_ANSWER, TOO_LONG, RelaySession, Wire
 
 CONNECT_SECONDS = 10.0
@@ -49,10 +49,10 @@ class Sockets:
             await self._transport.aclose()
 
 
-class Watched(httpx2.AsyncBaseTransport):
+class CheckedAnswers(httpx2.AsyncBaseTransport):
     """Sends over the shared sockets, and notes on the wire of one session what becomes of its posts."""
 
-    def __init__(self, sockets: Sockets, wire: Wire, way: Way) -> None:
+    def __init__(self, sockets: Sockets, wire: Wire, way: Transport) -> None:
         self._sockets = sockets
         self._wire = wire
         self._way = way
@@ -77,7 +77,7 @@ class Watched(httpx2.AsyncBaseTransport):
         if is_call:
             self._wire.status, self._wire.has_left = response.status_code, True
         is_events = response.headers.get("Content-Type", "").startswith(EVENTS)
-        is_lifeline = not is_post and self._way is Way.SSE
+        is_lifeline = not is_post and self._way is Transport.SSE
         counted = Counted(response, self._wire if is_post or is_lifeline else Wire(), is_events, is_lifeline)
         return httpx2.Response(
             response.status_code, headers=response.headers, stream=counted, extensions=response.extensions
@@ -132,7 +132,7 @@ class WebTransport(ClientTransport):
         self._config = config
         self._wire = wire
         self._sockets = sockets
-        self.legacy_only = config.way is Way.SSE
+        self.legacy_only = config.way is Transport.SSE
 
     @contextlib.asynccontextmanager
     async def connect_session(
@@ -150,7 +150,7 @@ class WebTransport(ClientTransport):
 
     @contextlib.asynccontextmanager
     async def _streams(self) -> AsyncIterator[Any]:
-        if self._config.way is Way.SSE:
+        if self._config.way is Transport.SSE:
             async with sse_client(self._config.url, httpx_client_factory=self._client) as streams:
                 yield streams
         else:
@@ -168,7 +168,7 @@ class WebTransport(ClientTransport):
         timeout: httpx2.Timeout | None = None,
         auth: httpx2.Auth | None = None,
     ) -> httpx2.AsyncClient:
-        watched = Watched(self._sockets, self._wire, self._config.way)
+        watched = CheckedAnswers(self._sockets, self._wire, self._config.way)
         return httpx2.AsyncClient(transport=watched, headers=dict(self._config.headers), timeout=TIMEOUTS)
 
 

@@ -41,7 +41,7 @@ class Wire:
         self.ended.set()
 
     def close(self) -> None:
-        """It ended, for the reason that was noted, or because nobody needs it any more."""
+        """It ended, for the reason that was noted, or because no one needs it any more."""
         self.ended.set()
 
     @property

@@ -21,7 +21,7 @@ ROUND_SECONDS = 1.0
 REMIND_SECONDS = (1.0, 2.0)  # between the reminders of a decision; then another run takes the case up
 LATER_SECONDS = 30.0  # between the further attempts
 SILENCE_SECONDS = 120.0  # a run of which so long nothing shows may be lost: another one takes the case up
-OVERDUE_SECONDS = 5.0  # the same for a call that was judged anew, whose run may not wait for its new end
+OVERDUE_SECONDS = 5.0  # the same for a call that was judged again, whose run may not wait for its new end
 BATCH = 200
 MOVING = [status.value for status in Status if status.is_up_to_the_workflow]
 
@@ -57,7 +57,7 @@ def sarah_decision(case: Case) -> inngest.Event:
 
 
 def _key(case: Case) -> tuple[str, Status, int]:
-    """A state in which a case stands at most once: what is judged anew is told anew."""
+    """A state in which a case stands at most once: what is judged again is told again."""
     return case.case_id, case.status, case.round_number
 
 

@@ -58,7 +58,7 @@ class WorkflowEdge:
         bound = BindStages(endpoint, stages)
         if self._settings.engine_kind is EngineKind.INNGEST_DEV:  # a Dev Server signs nothing
             return bound
-        return FreshnessGuard(bound, SERVE_PATH)
+        return FreshnessGuard(bound)
 
     @asynccontextmanager
     async def run(self, endpoint: ASGIApp, *, url: str) -> AsyncIterator[None]:

@@ -15,9 +15,11 @@ import jcs
 from inngest._internal.net import ThreadAwareAsyncHTTPClient
 from starlette.types import ASGIApp
 
+from atlas.database.data_directory import require_writable
 from atlas.engine import Engine, EngineKeys
 from atlas.engine.errors import KeysUnusable
 from atlas.engine.keys import sign
+from atlas.errors import DataDirectoryUnusable
 from atlas.settings import EngineKind, Settings
 from atlas.workflow.freshness import SIGNATURE_HEADER
 
@@ -39,6 +41,11 @@ def create_client(settings: Settings) -> inngest.Inngest:
 
     Leaves the process with a sentence if the embedded engine's keys cannot be read.
     """
+    if settings.atlas_data_dir.exists():
+        try:  # before a file that another user owns is taken for a damaged one
+            require_writable(settings.atlas_data_dir)
+        except DataDirectoryUnusable as error:
+            raise SystemExit(f"The gateway does not start: {error}") from None
     if settings.engine_kind is EngineKind.EMBEDDED:
         try:
             keys = EngineKeys.load_or_draw(engine_keys_path(settings))

@@ -1,6 +1,9 @@
 """What the tests of ./setup.sh share: a copy of the repository, and a terminal at which it asks."""
 
 import shutil
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,12 +21,18 @@ def no_docker(tmp_path: Path) -> Path:
     return folder
 
 
+COPIED = (
+    *("setup.sh", ".env.example", "requirements.txt", "Dockerfile", ".dockerignore", "compose.yaml"),
+    *("gateway.py", "workflows.py", "test_handshake.py"),
+)
+
+
 @pytest.fixture
-def checkout(tmp_path: Path, no_docker: Path) -> Iterator[Path]:
+def fresh_checkout(tmp_path: Path, no_docker: Path) -> Iterator[Path]:
     """A copy of the repository in a folder whose name has blanks; its gateway ends with the test."""
     folder = tmp_path / "a checkout of mine"
     folder.mkdir()
-    for name in ("setup.sh", ".env.example", "requirements.txt", "Dockerfile", "gateway.py", "workflows.py"):
+    for name in COPIED:
         shutil.copy2(ROOT / name, folder)
     shutil.copytree(ROOT / "atlas", folder / "atlas", ignore=shutil.ignore_patterns("__pycache__"))
     yield folder
@@ -32,12 +41,23 @@ def checkout(tmp_path: Path, no_docker: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def open_questions(checkout: Path) -> Iterator[Callable[[], Terminal]]:
+def checkout(fresh_checkout: Path) -> Path:
+    """A checkout with its packages installed, so that every command takes seconds."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", fresh_checkout / ".venv"], check=True)
+    packages = next((fresh_checkout / ".venv").glob("lib/python*/site-packages"))
+    (packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
+    stamp = fresh_checkout / ".venv" / "installed-requirements.txt"
+    shutil.copy2(fresh_checkout / "requirements.txt", stamp)
+    return fresh_checkout
+
+
+@pytest.fixture
+def open_questions(checkout: Path, no_docker: Path) -> Iterator[Callable[[], Terminal]]:
     """Have the questions asked at a terminal, as often as the test likes."""
     terminals: list[Terminal] = []
 
     def open_terminal() -> Terminal:
-        terminals.append(Terminal("./setup.sh", "configure", cwd=checkout))
+        terminals.append(Terminal("./setup.sh", "configure", cwd=checkout, first_on_path=no_docker))
         return terminals[-1]
 
     yield open_terminal

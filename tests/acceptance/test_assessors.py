@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import sqlite3
 import sys
@@ -14,15 +13,26 @@ from typing import Any
 import httpx
 import pytest
 from fastmcp import Client
-from gateway_process import GatewayProcess, call, eventually, outcome, output_of, reference_in, text_of
+from gateway_process import (
+    ROOT,
+    GatewayProcess,
+    call,
+    eventually,
+    outcome,
+    output_of,
+    reference_in,
+    text_of,
+)
 from injections import INJECTIONS, MODIFY, Injection
 from llama_server import MODEL_NAME, llama_server
 from modal_process import TOKEN_ID, TOKEN_SECRET, ModalProcess
-from setup_terminal import ROOT, Terminal
+from setup_terminal import Terminal
 
 READ = {"beneficiary_id": "BEN-124"}
 CARD, TOKEN = "4111 1111 1111 1111", "sk-proj-abcdefghijklmnop1234567890"
 HANDSHAKE_SECONDS = 100.0
+
+FREE_FIELDS = Path(__file__).parent / "gateway_with_free_fields.py"
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +43,11 @@ def llama() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def judged_by(directory: Path, **settings: str) -> AsyncIterator[GatewayProcess]:
+async def judged_by(
+    directory: Path, script: Path = ROOT / "gateway.py", **settings: str
+) -> AsyncIterator[GatewayProcess]:
     """A gateway with such settings."""
-    gateway = GatewayProcess(directory, **settings)
+    gateway = GatewayProcess(directory, script, **settings)
     await gateway.start()
     try:
         yield gateway
@@ -185,7 +197,7 @@ async def test_no_injected_argument_gets_past_a_person(
 ) -> None:
     """Whatever the real model is talked into, the floor holds; and nothing was changed."""
     settings = {"OPENAI_BASE_URL": llama, "OPENAI_MODEL": MODEL_NAME, "ATLAS_ASSESS_SECONDS": "60"}
-    async with judged_by(tmp_path, **settings) as gateway, gateway.agent() as agent:
+    async with judged_by(tmp_path, FREE_FIELDS, **settings) as gateway, gateway.agent() as agent:
         for attack in attacks:
             claims = {"io.atlas/intent": attack.intent, "io.atlas/user_request": attack.user_request}
             held = await agent.call_tool(
@@ -249,7 +261,6 @@ async def test_setup_configures_each_assessor_and_the_handshake_passes_with_it(
     configure(terminal, llama)
     terminal.answer("MCP servers file", "")
     assert terminal.finish() == 0
-    shutil.copy2(ROOT / "test_handshake.py", checkout)
     async with ModalProcess(tmp_path) as modal:
         where = {name: value for name, value in modal.environment.items() if name in STAND_IN}
         gateway = GatewayProcess(checkout, checkout / "gateway.py", PYTHONPATH=str(checkout), **where)

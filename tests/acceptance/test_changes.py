@@ -136,8 +136,8 @@ async def test_whoever_approves_a_call_whose_tool_has_changed_is_told_and_can_ap
 
 BEFORE_THE_CLAIM = [
     "after atlas.decide Decisions.record",  # on disk, and the reviewer got no answer
-    "before atlas.execute Executor.execute",
-    "before atlas.execute Executor._claim",
+    "before atlas.execute Execution.execute",
+    "before atlas.execute Execution._claim",
 ]
 
 
@@ -163,13 +163,13 @@ async def test_a_call_that_went_back_survives_a_kill_and_runs_once_when_approved
     office: Office,
 ) -> None:
     """The case store knows that it waits, and the engine does not."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Executor.execute")
+    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     case_id = await office.held()
     await office.decide(case_id)
     await office.ended()
     office.tell(description="Send a note to the world.")
     with contextlib.suppress(AssertionError):  # it may die before it is seen to answer
-        await office.start(ATLAS_TEST_DIE="after atlas.execute Executor._claim")
+        await office.start(ATLAS_TEST_DIE="after atlas.execute Execution._claim")
     await office.ended()
     await office.start()
     assert verify_ledger(office, case_id).count("decide.reopened") == 1
@@ -179,7 +179,7 @@ async def test_a_call_that_went_back_survives_a_kill_and_runs_once_when_approved
 
 async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
     """A rejection counts whatever has changed."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Executor.execute")
+    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     case_id = await office.held()
     await office.decide(case_id)
     await office.ended()
@@ -194,7 +194,7 @@ async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
 
 async def test_a_call_that_went_back_and_that_nobody_looks_at_expires(office: Office) -> None:
     """The time to decide begins anew, and ends."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Executor.execute")
+    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     case_id = await office.held()
     await office.decide(case_id)
     await office.ended()
@@ -209,7 +209,7 @@ async def test_a_call_that_went_back_and_that_nobody_looks_at_expires(office: Of
 async def test_what_needed_nobody_is_put_before_a_person_when_its_tool_has_changed(office: Office) -> None:
     """Approved by the score, killed before it was executed."""
     office.policy.write_text(NOBODY)
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Executor.execute")
+    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     await call_until_death(office, "write_note", NOTE)
     office.tell(annotations={"destructiveHint": True})
     await office.start()
@@ -232,7 +232,7 @@ async def test_a_call_whose_tool_is_gone_cannot_be_approved_until_the_tool_is_ba
 
 async def test_an_approved_call_whose_tool_is_gone_goes_back_to_a_person(office: Office) -> None:
     """It does not run by itself when the tool comes back."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Executor.execute")
+    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     case_id = await office.held()
     await office.decide(case_id)
     await office.ended()
@@ -300,7 +300,7 @@ async def test_what_was_approved_before_the_policy_changed_goes_back_and_under_a
     office: Office,
 ) -> None:
     """At execution, in the moment before the claim, after a restart."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Executor._claim")
+    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution._claim")
     case_id = await office.held()
     with contextlib.suppress(httpx.TransportError):
         await office.decide(case_id)

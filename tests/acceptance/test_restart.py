@@ -119,15 +119,19 @@ async def test_a_decision_that_was_written_before_the_kill_takes_effect_without_
 
 AROUND_THE_EXECUTION = [
     # moment, what the agent is told, how often the tool ran
-    ("before atlas.execute Executor.execute", "EXECUTED", 1),  # approved, not begun
-    ("before atlas.execute Executor._claim", "EXECUTED", 1),
-    ("before atlas.execute Executor._call_tool", "OUTCOME UNKNOWN", 0),  # begun, and the tool was not reached
+    ("before atlas.execute Execution.execute", "EXECUTED", 1),  # approved, not begun
+    ("before atlas.execute Execution._claim", "EXECUTED", 1),
     (
-        "after atlas.execute Executor._call_tool",
+        "before atlas.execute Execution._call_tool",
+        "OUTCOME UNKNOWN",
+        0,
+    ),  # begun, tool not reached
+    (
+        "after atlas.execute Execution._call_tool",
         "OUTCOME UNKNOWN",
         1,
     ),  # the tool ran, its answer was not kept
-    ("after atlas.execute Executor._record", "EXECUTED", 1),  # kept, and the engine does not know
+    ("after atlas.execute Execution._record", "EXECUTED", 1),  # kept, and the engine does not know
 ]
 
 

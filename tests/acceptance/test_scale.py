@@ -28,7 +28,7 @@ ALLOWED = (
 
 def arguments(number: int) -> dict[str, object]:
     """What a person has to decide on."""
-    return {"beneficiary_id": "BEN-124", "changes": {"note": f"number {number}"}}
+    return {"beneficiary_id": "BEN-124", "changes": {"monthly_amount_eur": number}}
 
 
 async def test_no_statement_of_a_start_a_call_or_a_decision_goes_through_all_cases(tmp_path: Path) -> None:

@@ -2,14 +2,11 @@
 
 import os
 import re
-import shutil
-import signal
 import socket
 import stat
 import subprocess
 import sys
-import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -201,9 +198,9 @@ def test_the_end_of_input_leaves_nothing_behind(checkout: Path, terminal: Termin
     assert [path.name for path in checkout.glob(".env*")] == [".env.example"]
 
 
-def test_without_a_terminal_every_default_is_taken(checkout: Path) -> None:
+def test_without_a_terminal_every_default_is_taken(checkout: Path, no_docker: Path) -> None:
     """An unattended installation gets two different keys that nobody else knows, and says nothing of them."""
-    done = run(checkout, "configure")
+    done = run(checkout, "configure", first_on_path=no_docker)
     assert (done.returncode, done.stderr) == (0, "")
     assert "No terminal: every default is taken." in done.stdout
     settings = settings_in(checkout)
@@ -213,18 +210,18 @@ def test_without_a_terminal_every_default_is_taken(checkout: Path) -> None:
     assert stat.S_IMODE((checkout / ".env").stat().st_mode) == 0o600
 
 
-def test_without_a_terminal_a_wrong_setting_stops_with_its_name(checkout: Path) -> None:
+def test_without_a_terminal_a_wrong_setting_stops_with_its_name(checkout: Path, no_docker: Path) -> None:
     """Where nobody can answer, a wrong value is neither used nor replaced."""
     (checkout / ".env").write_text("INNGEST_EVENT_KEY=event-key\n")
-    done = run(checkout, "configure")
+    done = run(checkout, "configure", first_on_path=no_docker)
     assert done.returncode == 1
     assert "INNGEST_EVENT_KEY in .env: The Inngest event key and signing key belong together" in done.stderr
     assert (checkout / ".env").read_text() == "INNGEST_EVENT_KEY=event-key\n"
 
 
-def test_the_environment_is_named_and_not_taken(checkout: Path) -> None:
+def test_the_environment_is_named_and_not_taken(checkout: Path, no_docker: Path) -> None:
     """A key that happens to be exported neither ends in .env nor in the gateway."""
-    done = run(checkout, "configure", OPENAI_API_KEY="sk-from-elsewhere")
+    done = run(checkout, "configure", first_on_path=no_docker, OPENAI_API_KEY="sk-from-elsewhere")
     assert "Not taken from the environment: OPENAI_API_KEY." in done.stdout
     assert settings_in(checkout)["OPENAI_API_KEY"] == ""
 
@@ -252,14 +249,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def installed(checkout: Path, free_port: int) -> Path:
-    """A checkout with its packages installed, so that starting takes seconds."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", checkout / ".venv"], check=True)
-    packages = next((checkout / ".venv").glob("lib/python*/site-packages"))
-    (packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
-    stamp = subprocess.run(
-        ["cksum", "requirements.txt"], cwd=checkout, capture_output=True, check=True
-    ).stdout
-    (checkout / ".venv" / "installed-requirements.txt").write_bytes(stamp)
+    """A checkout whose gateway has a port and a folder of its own."""
     (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_DATA_DIR=the data\n")
     return checkout
 
@@ -296,21 +286,20 @@ def test_the_handshake_passes_against_the_gateway_that_was_started(
     installed: Path, free_port: int, no_docker: Path
 ) -> None:
     """The first thing a newcomer is told to try works, twice, and a wrong key is one sentence."""
-    shutil.copy2(ROOT / "test_handshake.py", installed)
     assert run(installed, first_on_path=no_docker).returncode == 0
     for _ in range(2):
-        tried = run(installed, "try")
+        tried = run(installed, "try", first_on_path=no_docker)
         assert tried.returncode == 0, tried.stdout + tried.stderr
         assert "PASSED. The approved call ran once, the rejected one never." in tried.stdout
         assert not any(key in tried.stdout for key in settings_in(installed).values() if len(key) == 64)
-    refused = run(installed, "try", ATLAS_AGENT_KEY="k" * 32)
+    refused = run(installed, "try", first_on_path=no_docker, ATLAS_AGENT_KEY="k" * 32)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert (
         refused.stderr.strip()
         == "FAILED. The gateway refuses the agent's key: is ATLAS_AGENT_KEY the gateway's?"
     )
     run(installed, "stop", first_on_path=no_docker)
-    nobody = run(installed, "try")
+    nobody = run(installed, "try", first_on_path=no_docker)
     assert (nobody.returncode, nobody.stdout) == (1, "")
     assert f"FAILED. No gateway answers at http://127.0.0.1:{free_port}" in nobody.stderr
 
@@ -319,10 +308,12 @@ def test_a_gateway_that_ends_at_once_is_a_failure_with_its_last_words(
     installed: Path, no_docker: Path
 ) -> None:
     """Nobody has to look for the log to learn why."""
-    (installed / "gateway.py").write_text("raise SystemExit('the policy file has no rule')\n")
+    (installed / "gateway.py").write_text(
+        "if __name__ == '__main__': raise SystemExit('no room on the disk')\n"
+    )
     done = run(installed, first_on_path=no_docker)
     assert done.returncode == 1
-    assert "the policy file has no rule" in done.stderr
+    assert "no room on the disk" in done.stderr
     assert "The gateway did not come up; the last lines of the data/gateway.log are above." in done.stderr
     assert not (installed / ".gateway.pid").exists()
 
@@ -348,52 +339,61 @@ def test_a_process_that_got_the_number_of_the_old_gateway_is_left_alone(
         other.kill()
 
 
-def test_a_python_that_is_too_old_or_missing_is_a_sentence(checkout: Path) -> None:
+def test_a_python_that_is_too_old_or_missing_is_a_sentence(fresh_checkout: Path) -> None:
     """PYTHON names the interpreter; what it names is looked at before anything is made."""
-    done = run(checkout, "test", PYTHON="/nowhere/python")
+    done = run(fresh_checkout, "test", PYTHON="/nowhere/python")
     assert done.returncode == 1
     assert done.stderr == "PYTHON=/nowhere/python is no Python 3.10 or newer with venv and pip.\n"
-    assert not (checkout / ".venv").exists()
+    assert not (fresh_checkout / ".venv").exists()
 
 
 # ── In Docker ────────────────────────────────────────────────────────────────────────────────────────────
 
-# A docker that writes down what it is asked, and on `run` answers /healthz where the container would, unless
-# a file `broken` lies beside it.
+# A docker that writes down what it is asked. What should run in a container for a moment runs here, with the
+# files and settings that the container would have. The gateway itself is a file `running` beside it, unless
+# there is a file `broken`; there is Compose where there is a file `compose`.
 RECORDING_DOCKER = """
-import os, subprocess, sys
+import os, re, subprocess, sys
 from pathlib import Path
 
-here = Path(__file__).parent
+here, words = Path(__file__).parent, sys.argv[1:]
 with (here / "calls").open("a") as calls:
-    print(*sys.argv[1:], sep="\\t", file=calls)
+    print(*words, sep="\\t", file=calls)
 with (here / "environment").open("a") as environment:
-    print(os.environ, file=environment)
-if sys.argv[1] == "run" and not (here / "broken").exists():
-    port = next(word for word in sys.argv if word.startswith("127.0.0.1:")).split(":")[1]
-    (here / "healthz").write_text("ok")
-    server = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(here), port]
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(server, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
-    (here / "pid").write_text(str(process.pid))
-if sys.argv[1] == "logs":
+    print(dict(os.environ), file=environment)
+line = " ".join(words)
+if line == "compose version":
+    sys.exit(not (here / "compose").exists())
+if words[0] == "run" and "atlas.configure" in words:
+    places = dict(re.findall(r"type=bind,source=([^,]+),target=([^,\t]+)", "\t".join(words)))
+    inside = {place: source for source, place in places.items()}
+    given = dict(word.split("=", 1) for before, word in zip(words, words[1:]) if before == "--env")
+    given = {name: inside.get(value, value) for name, value in given.items() if value}
+    command = [inside.get(word, word) for word in words[words.index("atlas-gateway") + 2 :]]
+    sys.exit(subprocess.run([sys.executable, *command], env=os.environ | given).returncode)
+is_start = line.startswith("run --detach") or (words[0] == "compose" and "up" in words)
+if is_start and not (here / "broken").exists():
+    (here / "running").touch()
+if words[0] in ("stop", "rm"):
+    (here / "running").unlink(missing_ok=True)
+if words[0] == "logs":
     print("the last words of the container")
-if sys.argv[1] == "inspect":
-    print(str((here / "pid").exists()).lower())
+if words[0] == "inspect":
+    print(str((here / "running").exists()).lower(), 0)
+if words[0] == "exec":
+    sys.exit(not (here / "running").exists())
 """
 
 
 @pytest.fixture
-def docker(tmp_path: Path) -> Iterator[Path]:
-    """A folder for the path with a docker that records its calls; what it started ends with the test."""
+def docker(tmp_path: Path) -> Path:
+    """A folder for the path with a docker that records its calls."""
     folder = tmp_path / "docker"
     folder.mkdir()
     (folder / "docker.py").write_text(RECORDING_DOCKER)
     (folder / "docker").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder}/docker.py" "$@"\n')
     (folder / "docker").chmod(0o755)
-    yield folder
-    if (folder / "pid").exists():
-        os.kill(int((folder / "pid").read_text()), signal.SIGKILL)
+    return folder
 
 
 def calls_of(docker: Path) -> list[list[str]]:
@@ -401,107 +401,220 @@ def calls_of(docker: Path) -> list[list[str]]:
     return [line.split("\t") for line in (docker / "calls").read_text().splitlines()]
 
 
+def run_of(docker: Path) -> list[str]:
+    """The arguments with which the gateway's container was started."""
+    return next(call for call in calls_of(docker) if call[:2] == ["run", "--detach"])
+
+
+def exported_to(docker: Path) -> dict[str, str]:
+    """The environment that the last call of docker had."""
+    last = (docker / "environment").read_text().splitlines()[-1]
+    return dict(re.findall(r"'(\w+)': '([^']*)'", last))
+
+
 def test_with_docker_the_container_is_replaced_and_reached_from_this_machine_only(
-    checkout: Path, docker: Path, free_port: int
+    fresh_checkout: Path, docker: Path, free_port: int
 ) -> None:
-    """Build, remove the old one, run: published on loopback, data in a volume, settings from .env."""
-    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_HOST=127.0.0.1\nATLAS_DATA_DIR=data\n")
-    done = run(checkout, first_on_path=docker)
+    """Build, ask, check, end the old one, run: published on loopback, data in a volume, .env as a file."""
+    (fresh_checkout / ".env").write_text(
+        f"ATLAS_PORT={free_port}\nATLAS_HOST=127.0.0.1\nATLAS_DATA_DIR=data\n"
+    )
+    (docker / "running").touch()
+    done = run(fresh_checkout, first_on_path=docker)
     assert done.returncode == 0, done.stderr
     assert f"The gateway answers at http://127.0.0.1:{free_port}\n" in done.stdout
-    calls = [call for call in calls_of(docker) if call[0] in ("build", "rm", "run")]
-    assert [call[0] for call in calls] == ["build", "rm", "run"]
-    assert calls[0] == ["build", "--tag", "atlas-gateway", "."]
-    command = " ".join(calls[2])
+    order = [call[0] for call in calls_of(docker) if call[0] in ("build", "stop", "rm", "run")]
+    assert order == ["build", "run", "run", "stop", "rm", "run", "run"]  # ask, check, give the volume, start
+    command = run_of(docker)
     for words in (
-        "--name atlas-gateway --restart unless-stopped --env-file .env",
-        "-e ATLAS_HOST=0.0.0.0 -e ATLAS_PORT=8000 -e ATLAS_DATA_DIR=/data",
-        f"--publish 127.0.0.1:{free_port}:8000",
-        "--volume atlas-gateway-data:/data",
+        "--name=atlas-gateway",
+        "--restart=unless-stopped",
+        "--init=true",
+        "--read-only=true",
+        "--cap-drop=ALL",
+        f"--user={os.getuid()}:0",
+        "--env=ATLAS_HOST=0.0.0.0",
+        f"--env=ATLAS_PORT={free_port}",
+        "--env=ATLAS_DATA_DIR=/data",
+        f"--publish=127.0.0.1:{free_port}:{free_port}",
+        "--mount=type=volume,source=atlas-gateway-data,target=/data",
+        f"--mount=type=bind,source={fresh_checkout}/.env,target=/app/.env,readonly",
+        "--log-opt=max-size=10m",
     ):
         assert words in command
-    assert command.count("--publish") == 1
-    assert command.endswith(" atlas-gateway")
-    assert not (checkout / ".venv").exists()
+    assert sum(words.startswith("--publish") for words in command) == 1
+    assert sum(words.startswith("--mount") for words in command) == 2
+    assert command[-1] == "atlas-gateway"
+    assert not (fresh_checkout / ".venv").exists()
 
 
-def test_no_secret_is_given_to_docker_but_in_the_file(checkout: Path, docker: Path, free_port: int) -> None:
+def test_where_there_is_compose_it_gets_what_the_description_asks_for(
+    fresh_checkout: Path, docker: Path, free_port: int
+) -> None:
+    """The same container; Compose itself reads nothing of .env."""
+    (docker / "compose").touch()
+    (fresh_checkout / "mine.toml").write_text((ROOT / "atlas" / "policy.toml").read_text())
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_POLICY=mine.toml\n")
+    done = run(fresh_checkout, first_on_path=docker)
+    assert done.returncode == 0, done.stderr
+    up = [
+        "compose",
+        "--env-file",
+        "/dev/null",
+        "--progress",
+        "quiet",
+        "up",
+        "--detach",
+        "--no-build",
+        "--force-recreate",
+    ]
+    assert up in calls_of(docker)
+    given = exported_to(docker)
+    assert given["ATLAS_PORT"] == str(free_port)
+    assert given["ATLAS_POLICY"] == f"{fresh_checkout}/mine.toml"
+    assert given["GATEWAY_USER"] == f"{os.getuid()}:0"
+
+
+@pytest.mark.parametrize("is_compose", [True, False])
+def test_no_secret_is_given_to_docker_but_in_the_file(
+    fresh_checkout: Path, docker: Path, free_port: int, is_compose: bool
+) -> None:
     """Arguments are seen by every user of the machine, and the environment by some."""
-    (checkout / ".env").write_text(
+    if is_compose:
+        (docker / "compose").touch()
+    (fresh_checkout / ".env").write_text(
         f"ATLAS_PORT={free_port}\nMODAL_TOKEN_ID=ak-secret\nMODAL_TOKEN_SECRET=as-secret\nOPENAI_API_KEY=sk-secret\n"
     )
-    done = run(checkout, first_on_path=docker, MODAL_TOKEN_SECRET="another-secret")
+    done = run(fresh_checkout, first_on_path=docker, MODAL_TOKEN_SECRET="another-secret")
     assert done.returncode == 0, done.stderr
     told = done.stdout + done.stderr + (docker / "calls").read_text() + (docker / "environment").read_text()
     assert "-secret" not in told
-    assert settings_in(checkout)["ATLAS_AGENT_KEY"] not in told
+    assert settings_in(fresh_checkout)["ATLAS_AGENT_KEY"] not in told
 
 
 def test_in_a_container_the_servers_of_this_machine_are_found(
-    checkout: Path, docker: Path, free_port: int
+    fresh_checkout: Path, docker: Path, free_port: int
 ) -> None:
-    """127.0.0.1 in .env means this machine also when the gateway runs in a container."""
-    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nOLLAMA_HOST=http://127.0.0.1:11434\n")
-    done = run(checkout, first_on_path=docker)
+    """On Linux a container that shares the network finds them at 127.0.0.1, and listens there itself."""
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nOLLAMA_HOST=http://127.0.0.1:11434\n")
+    done = run(fresh_checkout, first_on_path=docker)
     assert done.returncode == 0, done.stderr
-    command = next(call for call in calls_of(docker) if call[0] == "run")
-    assert "OLLAMA_HOST" in command
-    assert "host.docker.internal:host-gateway" in command
-    assert "'OLLAMA_HOST': 'http://host.docker.internal:11434'" in (docker / "environment").read_text()
-    assert settings_in(checkout)["OLLAMA_HOST"] == "http://127.0.0.1:11434"
+    assert "shares the network of this machine, as OLLAMA_HOST in .env asks for it" in done.stdout
+    command = run_of(docker)
+    assert "--network=host" in command
+    assert "--env=ATLAS_HOST=127.0.0.1" in command
+    assert not any(words.startswith("--publish") for words in command)
 
 
-def test_in_a_container_a_policy_that_an_editor_has_replaced_can_be_read_again(
-    checkout: Path, docker: Path, free_port: int
+@pytest.mark.parametrize(
+    ("engine", "status", "sentence"),
+    [
+        ("Docker Desktop", 0, "127.0.0.1 of this machine, which is host.docker.internal in the container"),
+        ("Debian [name=seccomp name=rootless]", 1, "does not reach 127.0.0.1 of this machine"),
+    ],
+)
+def test_where_the_network_cannot_be_shared_it_is_said_what_holds(
+    fresh_checkout: Path, docker: Path, free_port: int, engine: str, status: int, sentence: str
 ) -> None:
-    """Its folder is mounted: a file that is mounted alone stays the old one when another takes its name."""
-    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_POLICY=rules/mine.toml\n")
-    (checkout / "rules").mkdir()
-    (checkout / "rules" / "mine.toml").touch()
-    done = run(checkout, first_on_path=docker)
-    assert done.returncode == 0, done.stderr
-    command = next(call for call in calls_of(docker) if call[0] == "run")
-    assert f"type=bind,source={checkout}/rules,target=/policy,readonly" in command
-    assert "ATLAS_POLICY=/policy/mine.toml" in command
+    """Docker Desktop has a name for this machine; a rootless engine reaches no loopback address at all."""
+    (docker / "docker").write_text(
+        f'#!/bin/sh\n[ "$1" != info ] || {{ echo "{engine}"; exit; }}\n'
+        f'exec "{sys.executable}" "{docker}/docker.py" "$@"\n'
+    )
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nOLLAMA_HOST=http://127.0.0.1:11434\n")
+    done = run(fresh_checkout, first_on_path=docker)
+    assert done.returncode == status, done.stderr
+    assert sentence in done.stdout + done.stderr
+    if status == 0:
+        assert "--env=OLLAMA_HOST" in run_of(docker)
+        assert exported_to(docker)["OLLAMA_HOST"] == "http://host.docker.internal:11434"
 
 
-def test_in_a_container_the_file_of_the_servers_is_mounted(
-    checkout: Path, docker: Path, free_port: int
+def test_in_a_container_another_address_is_the_one_of_the_machine(
+    fresh_checkout: Path, docker: Path, free_port: int
 ) -> None:
-    """And it is said what a program or a URL in it means there."""
-    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_MCP_CONFIG=my servers/mcp.json\n")
-    (checkout / "my servers").mkdir()
-    (checkout / "my servers" / "mcp.json").touch()
-    done = run(checkout, first_on_path=docker)
+    """ATLAS_HOST means what it means outside of Docker."""
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_HOST=0.0.0.0\n")
+    done = run(fresh_checkout, first_on_path=docker)
     assert done.returncode == 0, done.stderr
-    command = next(call for call in calls_of(docker) if call[0] == "run")
-    assert f"type=bind,source={checkout}/my servers/mcp.json,target=/mcp.json,readonly" in command
-    assert "ATLAS_MCP_CONFIG=/mcp.json" in command
-    assert "no Node.js" in done.stdout
+    assert {"--network=host", "--env=ATLAS_HOST=0.0.0.0"} < set(run_of(docker))
+
+
+def test_in_a_container_a_file_of_ours_is_alone(fresh_checkout: Path, docker: Path, free_port: int) -> None:
+    """The policy and the file of the servers are mounted, each without the folder around it."""
+    (fresh_checkout / ".env").write_text(
+        f"ATLAS_PORT={free_port}\nATLAS_POLICY=mine.toml\nATLAS_MCP_CONFIG=my servers/mcp.json\n"
+    )
+    (fresh_checkout / "mine.toml").write_text((ROOT / "atlas" / "policy.toml").read_text())
+    (fresh_checkout / "my servers").mkdir()
+    (fresh_checkout / "my servers" / "mcp.json").write_text('{"mcpServers": {}}')
+    done = run(fresh_checkout, first_on_path=docker)
+    assert done.returncode == 0, done.stderr
+    command = run_of(docker)
+    mounts = [words for words in command if words.startswith("--mount=type=bind")]
+    assert [re.sub(r".*source=(.*),readonly", r"\1", words) for words in mounts] == [
+        f"{fresh_checkout}/.env,target=/app/.env",
+        f"{fresh_checkout}/my servers/mcp.json,target=/mcp.json",
+        f"{fresh_checkout}/mine.toml,target=/policy.toml",
+    ]
+    assert {"--env=ATLAS_POLICY=/policy.toml", "--env=ATLAS_MCP_CONFIG=/mcp.json"} < set(command)
+
+
+def test_with_docker_settings_that_cannot_be_used_leave_the_gateway_alone(
+    fresh_checkout: Path, docker: Path, free_port: int
+) -> None:
+    """The mistake is a sentence, and the gateway that runs goes on."""
+    (docker / "running").touch()
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_RISK_THRESHOLD=900\n")
+    done = run(fresh_checkout, first_on_path=docker)
+    assert done.returncode == 1
+    assert "ATLAS_RISK_THRESHOLD: Input should be less than or equal to 100.\n" in done.stderr
+    assert "If one runs, it was left alone." in done.stderr
+    assert not {"stop", "rm", "kill"} & {call[0] for call in calls_of(docker)}
 
 
 def test_a_container_that_ends_at_once_is_a_failure_with_its_last_words(
-    checkout: Path, docker: Path, free_port: int
+    fresh_checkout: Path, docker: Path, free_port: int
 ) -> None:
     """It is stopped too, so that Docker does not start it over and over."""
     (docker / "broken").touch()
-    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n")
-    done = run(checkout, first_on_path=docker)
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n")
+    done = run(fresh_checkout, first_on_path=docker)
     assert done.returncode == 1
     assert "the last words of the container" in done.stderr
     assert "The gateway did not come up in its container" in done.stderr
-    assert calls_of(docker)[-1] == ["stop", "atlas-gateway"]
+    assert ["stop", "atlas-gateway"] in calls_of(docker)
 
 
 def test_a_container_does_not_silently_forget_the_cases_of_before(
-    checkout: Path, docker: Path, free_port: int
+    fresh_checkout: Path, docker: Path, free_port: int
 ) -> None:
     """Who installs Docker later learns that the volume is not the folder used until then."""
-    (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n")
-    (checkout / "data").mkdir()
-    (checkout / "data" / "atlas.db").touch()
-    done = run(checkout, first_on_path=docker)
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n")
+    (fresh_checkout / "data").mkdir()
+    (fresh_checkout / "data" / "atlas.db").touch()
+    done = run(fresh_checkout, first_on_path=docker)
     assert "those in data stay there, unused" in done.stdout
+
+
+def test_without_its_engine_the_cases_of_a_container_are_not_silently_forgotten(
+    installed: Path, docker: Path, no_docker: Path
+) -> None:
+    """A gateway that ran in Docker does not begin in .venv with an empty data directory."""
+    assert run(installed, first_on_path=docker).returncode == 0
+    done = run(installed, first_on_path=no_docker)
+    assert done.returncode == 1
+    assert "its cases are in the volume atlas-gateway-data" in done.stderr
+    assert not (installed / "the data").exists()
+
+
+def test_with_docker_alone_the_handshake_runs_in_the_container(fresh_checkout: Path, docker: Path) -> None:
+    """It is in the image; a key of the environment is handed over by its name."""
+    (docker / "running").touch()
+    done = run(fresh_checkout, "try", "http://127.0.0.1:9", first_on_path=docker, ATLAS_AGENT_KEY="secret")
+    assert done.returncode == 0, done.stderr
+    words = ["--env=ATLAS_AGENT_KEY", "atlas-gateway", "python", "test_handshake.py", "http://127.0.0.1:9"]
+    assert calls_of(docker)[-1] == ["exec", *words]
 
 
 # ── The image and CI ─────────────────────────────────────────────────────────────────────────────────────
@@ -513,7 +626,8 @@ def test_the_image_gets_what_runs_and_nothing_else() -> None:
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
     let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
-    assert let_in == {"requirements.txt", "gateway.py", "workflows.py", "atlas"}
+    files = {"gateway.py", "workflows.py", "test_handshake.py", "compose.yaml", ".env.example"}
+    assert let_in == {"requirements.txt", "atlas"} | files
     copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert {name for names in copied for name in names.split()} == let_in
 

@@ -107,10 +107,12 @@ def forged_request(case_id: str) -> dict[str, Any]:
     }
 
 
-async def post_call(gateway: GatewayProcess, body: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
+async def post_call(
+    gateway: GatewayProcess, body: dict[str, Any], headers: dict[str, str], *, path: str = "/api/inngest"
+) -> httpx.Response:
     """Send a call request to the gateway's Inngest endpoint, as an Inngest server does."""
     async with httpx.AsyncClient(timeout=20) as client:
-        url = f"{gateway.url}/api/inngest?fnId={HANDLER}&stepId=step"
+        url = f"{gateway.url}{path}?fnId={HANDLER}&stepId=step"
         return await client.post(url, content=canonical(body), headers=headers)
 
 
@@ -187,6 +189,8 @@ async def test_a_call_request_older_than_five_minutes_is_refused(
     body = forged_request(await pending_case(stopped))
     old = await post_call(stopped, body, signature(body, age=301))
     assert (old.status_code, old.json()["error"]) == (401, "StaleRequest")
+    again = await post_call(stopped, body, signature(body, age=301), path="/api/inngest%0A")
+    assert (again.status_code, again.json()["error"]) == (401, "StaleRequest")
     timeless = {"x-inngest-signature": signature(body)["x-inngest-signature"].partition("&")[2]}
     assert (await post_call(stopped, body, timeless)).status_code == 401
     assert (await post_call(stopped, body, signature(body, age=200))).status_code == 200

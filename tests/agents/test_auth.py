@@ -8,9 +8,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from atlas.operate.this_machine import ThisMachineOnly
-from atlas.workflow.freshness import is_fresh
+from atlas.workflow.freshness import SIGNATURE_HEADER, FreshnessGuard, is_fresh
 
 NOW = 1_800_000_000
 
@@ -33,6 +34,22 @@ NOW = 1_800_000_000
 def test_a_signature_is_fresh_for_five_minutes(signature: str, expected: bool) -> None:
     """And never without a time."""
     assert is_fresh(signature, now=NOW) is expected
+
+
+@pytest.mark.parametrize("path", ["/api/inngest", "/api/inngest%0A", "/behind/a/proxy/api/inngest", "/other"])
+@pytest.mark.parametrize(("method", "status"), [("POST", 401), ("PUT", 401), ("HEAD", 401), ("GET", 200)])
+def test_what_was_signed_long_ago_is_refused_on_every_path(path: str, method: str, status: int) -> None:
+    """A router takes a path with a line feed at its end for the one without; the guard compares none."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("passed")(scope, receive, send)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app=FreshnessGuard(app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.request(method, path, headers={SIGNATURE_HEADER: f"t={NOW - 10**8}&s=00"})
+
+    assert asyncio.run(ask()).status_code == status
 
 
 @pytest.mark.parametrize(

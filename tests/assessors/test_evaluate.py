@@ -184,7 +184,7 @@ class Says:
         self.at_once = self.most_at_once = 0
 
     async def judge(self, question: Question) -> Any:
-        """Answer, raise, or wait for ever."""
+        """ModelAnswer, raise, or wait for ever."""
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         try:

@@ -14,9 +14,9 @@ from gateway_process import output_of
 from modal_loopback import LoopbackModal
 from modal_loopback.state import Function
 
-from atlas.assessors import Answer, Question, ToolFacts
+from atlas.assessors import ModelAnswer, Question, ToolFacts
 from atlas.assessors.modal_function import ModalFunction, parse_function_name
-from atlas.assessors.modal_wire import Wire
+from atlas.assessors.modal_wire import ModalWire
 from atlas.assessors.prompt import PROMPT_VERSION
 from atlas.errors import AssessorFailed
 
@@ -188,7 +188,7 @@ async def test_the_options_of_a_deployment(modal: LoopbackModal) -> None:
 async def test_a_real_small_model_judges_a_call_through_modals_own_runtime(modal: LoopbackModal) -> None:
     """Deployed without a GPU; the answer says honestly which model made it."""
     await deploy(modal, ATLAS_SCORER="cpu")
-    answer = Answer.model_validate(await judged(modal))
+    answer = ModelAnswer.model_validate(await judged(modal))
     assert answer.model == "SmolLM2-135M-Instruct with the prompt of atlas-welfare-v1"
     assert answer.version == PROMPT_VERSION
 
@@ -200,7 +200,7 @@ async def test_the_app_asks_vllm_for_an_answer_of_the_schema(
     """Through Modal's runtime; with a GPU snapshot vLLM sleeps before and is woken after."""
     log = offer_vllm(modal, tmp_path)
     await deploy(modal, ATLAS_SNAPSHOT=snapshot)
-    answer = Answer.model_validate(await judged(modal))
+    answer = ModelAnswer.model_validate(await judged(modal))
     assert (answer.risk_score, answer.version) == (31, PROMPT_VERSION)
     assert answer.model == "atlas-welfare-v1 on weights of the operator"
     asked = [json.loads(line) for line in log.read_text().splitlines()]
@@ -244,7 +244,7 @@ async def test_a_payload_that_is_none_never_reaches_the_model(modal: LoopbackMod
     """The front refuses it, before a GPU is started for it."""
     offer_vllm(modal, tmp_path)
     await deploy(modal)
-    wire = await Wire.open(parse_function_name(NAME), ("ak-test", "as-test"))
+    wire = await ModalWire.open(parse_function_name(NAME), ("ak-test", "as-test"))
     for payload in (None, {}, {"tool": {"name": 5}, "arguments": {}}, {"tool": {"name": "t"}}):
         with pytest.raises(AssessorFailed, match="raised ValueError"):
             await asyncio.wait_for(wire.fetch(await wire.spawn(payload)), 30)

@@ -24,7 +24,7 @@ from modal_process import ModalProcess
 from modal_proto import api_pb2
 from pydantic import ValidationError
 
-from atlas.assessors import Answer, DurableAssessor, Question, ToolFacts
+from atlas.assessors import DurableAssessor, ModelAnswer, Question, ToolFacts
 from atlas.assessors.modal_function import ModalFunction, ModalName, parse_function_name
 from atlas.errors import AssessorFailed
 
@@ -135,7 +135,7 @@ async def test_a_function_judges_and_the_sdk_is_told_no_secret(modal: LoopbackMo
     register(modal, measure)
     async with assessor() as made:
         assert isinstance(made, DurableAssessor)
-        assert Answer.model_validate(await made.judge(QUESTION)).risk_score == 42
+        assert ModelAnswer.model_validate(await made.judge(QUESTION)).risk_score == 42
     assert SECRET not in repr(seen)
     assert "modify_welfare_record" in repr(seen)
     formats = {item.proto.data_format for item in modal.state.inputs.values()}
@@ -276,11 +276,11 @@ async def test_a_failure_is_a_reason_for_a_person(
     ],
 )
 async def test_what_is_no_answer_is_refused_where_answers_are_read(modal: LoopbackModal, value: Any) -> None:
-    """The wire carries it; `Answer` does not let it in."""
+    """The wire carries it; `ModelAnswer` does not let it in."""
     register(modal, lambda payload: value)
     received = await judged()
     with pytest.raises(ValidationError):
-        Answer.model_validate(received)
+        ModelAnswer.model_validate(received)
 
 
 class Trap:
@@ -535,6 +535,6 @@ async def test_the_answer_outlives_the_process_that_asked(
 
 
 def test_cbor_of_an_answer_is_small() -> None:
-    """The longest answer that `Answer` takes fits the limit of the wire many times."""
+    """The longest answer that `ModelAnswer` takes fits the limit of the wire many times."""
     longest = answer(100) | {"rationale": "é" * 4000, "classification": "c" * 200, "action": "a" * 200}
     assert len(cbor2.dumps(longest)) < 10_000

@@ -12,7 +12,7 @@ from injections import INJECTIONS, Injection
 from llama_server import MODEL_NAME, llama_server
 from pydantic import ValidationError
 
-from atlas.assessors import Answer, Assessor, Question, ToolFacts
+from atlas.assessors import Assessor, ModelAnswer, Question, ToolFacts
 from atlas.assessors.openai_compatible import OpenAICompatible, ollama_base_url
 from atlas.assessors.prompt import PROMPT_VERSION, SYSTEM
 from atlas.errors import AssessorFailed, QuestionUnfit
@@ -96,9 +96,9 @@ def verdict(**fields: Any) -> str:
     return json.dumps(VERDICT | fields)
 
 
-async def judged(assessor: OpenAICompatible, question: Question = QUESTION) -> Answer:
+async def judged(assessor: OpenAICompatible, question: Question = QUESTION) -> ModelAnswer:
     """What becomes of an answer where it is used."""
-    return Answer.model_validate(await asyncio.wait_for(assessor.judge(question), WAIT_SECONDS))
+    return ModelAnswer.model_validate(await asyncio.wait_for(assessor.judge(question), WAIT_SECONDS))
 
 
 # ── What goes right ──────────────────────────────────────────────────────────────────────────────────────
@@ -108,7 +108,7 @@ async def test_one_request_with_a_schema_asks_for_one_verdict() -> None:
     """The answer says which model gave it."""
     async with serving(http(completion(verdict()))) as (assessor, server):
         answer = await judged(assessor)
-    assert answer == Answer(**VERDICT, model="judge-1-2026")
+    assert answer == ModelAnswer(**VERDICT, model="judge-1-2026")
     ((line, headers, body),) = server.requests
     assert line == "POST /v1/chat/completions HTTP/1.1" and headers["authorization"] == f"Bearer {KEY}"
     assert body["model"] == "judge-1" and body["temperature"] == 0 and isinstance(body["seed"], int)
@@ -458,7 +458,7 @@ async def test_calls_are_judged_side_by_side_and_one_failure_is_alone() -> None:
 
     async with serving(reply) as (assessor, _):
         answers = await asyncio.gather(*(judged(assessor) for _ in range(10)), return_exceptions=True)
-    assert sorted(type(answer).__name__ for answer in answers) == ["Answer"] * 9 + ["AssessorFailed"]
+    assert sorted(type(answer).__name__ for answer in answers) == ["AssessorFailed"] + ["ModelAnswer"] * 9
 
 
 async def test_a_call_too_long_to_judge_is_not_sent() -> None:
@@ -483,7 +483,7 @@ def llama() -> Iterator[str]:
         yield base_url
 
 
-async def ask_llama(base_url: str, attack: Injection) -> Answer | str:
+async def ask_llama(base_url: str, attack: Injection) -> ModelAnswer | str:
     """What the real model says to an attack, or the sentence that a person would read instead.
 
     Raises what would be neither.
@@ -498,7 +498,7 @@ async def ask_llama(base_url: str, attack: Injection) -> Answer | str:
     )
     assessor = assessor_for(base_url, api_key=None, model=MODEL_NAME)
     try:
-        return Answer.model_validate(await asyncio.wait_for(assessor.judge(question), LLAMA_SECONDS))
+        return ModelAnswer.model_validate(await asyncio.wait_for(assessor.judge(question), LLAMA_SECONDS))
     except AssessorFailed as error:
         return str(error)
     except ValidationError:
@@ -510,7 +510,7 @@ async def ask_llama(base_url: str, attack: Injection) -> Answer | str:
 async def test_a_real_model_gives_a_verdict_that_can_be_used(llama: str) -> None:
     """The schema is obeyed by llama.cpp's grammar, whatever the model thinks."""
     assessor = assessor_for(llama, api_key=None, model=MODEL_NAME)
-    answer = Answer.model_validate(await asyncio.wait_for(assessor.judge(QUESTION), LLAMA_SECONDS))
+    answer = ModelAnswer.model_validate(await asyncio.wait_for(assessor.judge(QUESTION), LLAMA_SECONDS))
     await assessor.close()
     assert answer.model == MODEL_NAME
     assert answer.classification in ("prohibited", "high risk", "limited risk", "minimal risk")
@@ -524,7 +524,7 @@ async def test_a_real_model_gives_a_verdict_that_can_be_used(llama: str) -> None
 async def test_a_real_model_under_attack_answers_or_fails(llama: str, attack: Injection) -> None:
     """Its judgement is poor; what it says is a verdict all the same, or a failure with a reason."""
     answer = await ask_llama(llama, attack)
-    if isinstance(answer, Answer):
+    if isinstance(answer, ModelAnswer):
         assert 0 <= answer.risk_score <= 100 and answer.model == MODEL_NAME
     else:
         assert answer.endswith(".") and not any(str(value) in answer for value in attack.arguments.values())
@@ -557,6 +557,6 @@ async def test_a_real_server_answers_again_after_it_was_left(llama: str) -> None
     await asyncio.wait([left], timeout=1.0)
     left.cancel()
     await asyncio.wait([left], timeout=WAIT_SECONDS)
-    answer = Answer.model_validate(await asyncio.wait_for(assessor.judge(QUESTION), LLAMA_SECONDS))
+    answer = ModelAnswer.model_validate(await asyncio.wait_for(assessor.judge(QUESTION), LLAMA_SECONDS))
     await assessor.close()
     assert 0 <= answer.risk_score <= 100

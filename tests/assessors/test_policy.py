@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from atlas.agents.answers import GET_OUTCOME
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import ConditionFailed, Policy, PolicyInForce, evaluation
 from atlas.assessors.policy.conditions import Condition
@@ -19,7 +20,6 @@ from atlas.assessors.policy.file import CHECKED, PolicyFile, condition_sha256, r
 from atlas.assessors.policy.rules import NEVER_GOVERNED
 from atlas.errors import PolicyInvalid
 from atlas.models import Ruling
-from atlas.report import GET_OUTCOME
 from atlas.settings import Settings
 
 SHIPPED = Settings.model_fields["atlas_policy"].default
@@ -575,13 +575,13 @@ WRONG = [
     (rules("review_timeout = '366d'"), "line 3: review_timeout must be"),
     (rules("deny = false"), "line 3: deny must be true"),
     (rules("deny = 1"), "line 3: deny must be true"),
-    (rules("deny = true; score = 1"), "line 4: score means nothing beside deny"),
-    (rules("floor = 1; deny = true"), "line 3: floor means nothing beside deny"),
-    (rules("approvals = 2; deny = true"), "line 3: approvals means nothing beside deny"),
+    (rules("deny = true; score = 1"), "line 4: score has no effect beside deny"),
+    (rules("floor = 1; deny = true"), "line 3: floor has no effect beside deny"),
+    (rules("approvals = 2; deny = true"), "line 3: approvals has no effect beside deny"),
     (rules("definition = 'sha256:0'; score = 1"), "line 3: definition must be the digest of a tool's"),
     (rules(f"definition = '{'0' * 64}'; score = 1"), "line 3: definition must be"),
     (rules(f"definition = 'sha256:{'0' * 64}'"), "line 1: this rule gives nothing"),
-    (rules(f"deny = true; definition = 'sha256:{'0' * 64}'"), "line 4: definition means nothing beside deny"),
+    (rules(f"deny = true; definition = 'sha256:{'0' * 64}'"), "line 4: definition has no effect beside deny"),
     (
         rules(f"tool = 'p*'; definition = 'sha256:{'0' * 64}'; score = 1"),
         "line 3: a definition is that of",
@@ -744,7 +744,7 @@ def test_a_contradiction_is_said_in_one_sentence(write: Write) -> None:
     with pytest.raises(PolicyInvalid) as caught:
         Policy(write(rules("reviewers = ['anna']", "approvals = 2; name = 'two'")), threshold=THRESHOLD)
     assert str(caught.value).endswith(
-        'the rule "two" asks for 2 approvals, and the rule "pay (line 1)" names 1 reviewer: nobody could '
+        'the rule "two" asks for 2 approvals, and the rule "pay (line 1)" names 1 reviewer: no one could '
         "approve a call that both are about; give the first its own reviewers, and put it above the second."
     )
 
@@ -847,6 +847,18 @@ async def test_a_file_that_is_none_is_refused_at_once_and_the_old_policy_stays(
         in_force.reload()
         assert said in (in_force.problem or "") and str(path) in (in_force.problem or "")
         assert (await in_force.rule(question())).score == 10
+
+
+async def test_a_file_that_another_one_has_replaced_outside_a_container_is_not_taken_for_the_new_one(
+    write: Write,
+) -> None:
+    """A container keeps the file that it was given; without a word a changed policy would not hold."""
+    path = write('unknown_tools = "person"\n')
+    with path.open() as given:
+        policy = PolicyInForce(Path(f"/proc/self/fd/{given.fileno()}"), threshold=70)
+        path.unlink()
+        policy.reload()
+    assert "another file has taken its place outside this container" in str(policy.problem)
 
 
 async def test_whatever_goes_wrong_when_a_policy_is_read_again_the_old_one_stays(

@@ -33,10 +33,10 @@ MOMENTS = (
     "before atlas.path AssessAndDecide.assess",
     "after atlas.path AssessAndDecide.assess",
     "after atlas.decide Decisions.record",
-    "before atlas.execute Executor._claim",
-    "before atlas.execute Executor._call_tool",
-    "after atlas.execute Executor._call_tool",
-    "after atlas.execute Executor._record",
+    "before atlas.execute Execution._claim",
+    "before atlas.execute Execution._call_tool",
+    "after atlas.execute Execution._call_tool",
+    "after atlas.execute Execution._record",
 )
 DEATH_SECONDS = 4.0
 

@@ -136,5 +136,5 @@ async def refused_start(gateway: GatewayProcess) -> None:
         await gateway.start()
     assert await gateway.ended() != 0
     said = gateway.newest_log()
-    assert "engine.db" in said and "move engine.db* away to begin anew" in said
+    assert "engine.db" in said and "move engine.db* away to begin with an empty one" in said
     assert "Traceback" not in said

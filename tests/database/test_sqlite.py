@@ -22,6 +22,7 @@ from store import open_case, open_store, tool_call
 import atlas.welfare  # noqa: F401  (describes its table)
 from atlas.cases.store import _NEWEST, _SAME, add_outcome, insert_case, read_approvals, read_case
 from atlas.cases.tables import cases
+from atlas.database.data_directory import make_directory, require_writable
 from atlas.database.migrating import (
     MIGRATIONS,
     NEWEST_TABLES,
@@ -32,7 +33,7 @@ from atlas.database.migrating import (
 )
 from atlas.database.sqlite import Database
 from atlas.database.statements import Prepared, metadata
-from atlas.errors import DatabaseUnusable, DataDirectoryInUse
+from atlas.errors import DatabaseUnusable, DataDirectoryInUse, DataDirectoryUnusable
 from atlas.instants import now
 from atlas.models import Outcome
 
@@ -378,3 +379,55 @@ async def test_a_case_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         assert await store.read(case.case_id) == written
         assert await store.select() == [written]
         assert await store.database.read(lambda connection: read_case(connection, case.case_id)) == written
+
+
+def test_a_data_directory_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    """It names the directory and what the system says."""
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        DataDirectoryUnusable, match=r"file/data cannot be used: Not a directory when it was made"
+    ):
+        make_directory(tmp_path / "file" / "data")
+
+
+@pytest.mark.parametrize("of_another", ["it", "engine.keys"])
+def test_a_data_directory_that_cannot_be_written_is_not_taken_for_a_damaged_one(
+    tmp_path: Path, of_another: str
+) -> None:
+    """The sentence names what cannot be written and the user who tried."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "engine.keys").touch(mode=0o600)
+    if of_another == "it":
+        data.chmod(0o500)
+    else:
+        (data / "engine.keys").chmod(0o400)
+    said = said_to_another_user(data)
+    assert said.startswith(
+        f"The data directory {data} cannot be used: {of_another} cannot be read and written by user"
+    )
+    data.chmod(0o700)
+
+
+def said_to_another_user(data: Path) -> str:
+    """What a process is told that has no rights of root, even if this one has."""
+    reading, writing = os.pipe()
+    if not (child := os.fork()):
+        said = "nothing"
+        try:
+            if os.geteuid() == 0:
+                os.chown(data, 65534, 65534)
+                os.chown(data / "engine.keys", 65534, 65534)
+                os.chdir(data)
+                os.setgid(65534)
+                os.setuid(65534)
+            require_writable(data if os.geteuid() != 65534 else Path())
+        except DataDirectoryUnusable as error:
+            said = str(DataDirectoryUnusable(**error.fields | {"path": data}))
+        finally:
+            os.write(writing, said.encode())
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        return told.read()

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 
 from atlas.engine import Engine, EngineError
 
-BEGIN_ANEW = r"move engine\.db\* away to begin anew"
+BEGIN_EMPTY = r"move engine\.db\* away to begin with an empty one"
 
 
 def waiter(lab):
@@ -124,7 +124,7 @@ async def test_a_damaged_store_is_refused_in_one_sentence_and_left_as_it_is(stop
     path = stopped(is_killed=is_killed)
     (DAMAGES | DAMAGES_AFTER_A_KILL)[damage](path)
     before = contents(path)
-    with pytest.raises(EngineError, match=BEGIN_ANEW) as refused:
+    with pytest.raises(EngineError, match=BEGIN_EMPTY) as refused:
         async with engine_of(path):
             pass
     assert str(path) in str(refused.value) and "\n" not in str(refused.value)
@@ -240,7 +240,7 @@ async def test_a_store_that_another_process_has_locked_loses_nothing(dev_lab):
 
 
 async def test_a_store_that_is_locked_at_start_is_not_called_damaged(stopped):
-    """It may be free in a moment: nobody is told to begin anew."""
+    """It may be free in a moment: nobody is told to begin with an empty one."""
     path = stopped(is_killed=False)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")

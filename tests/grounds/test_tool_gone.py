@@ -19,7 +19,7 @@ from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.cases.store import CaseStore, insert_case
 from atlas.errors import CallChanged, CaseFinished, NotPermitted
-from atlas.execute import Executor
+from atlas.execute import Execution
 from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
 from atlas.people.notices import Notifier
 
@@ -45,7 +45,7 @@ class Flapping:
         self.come("Look.")
         self.assessments = assessments_of(store, directory, policy=policy, model=model, server=self.server)
         settings = settings_of_test(directory)
-        self.executor = Executor(
+        self.execution = Execution(
             store=store,
             server=self.server,
             judge=self.assessments,
@@ -123,13 +123,13 @@ async def test_a_changed_tool_that_is_gone_while_its_call_is_judged_is_not_vouch
     """It does not run when it is back, although it is what it was at the admission."""
     async with flapping(tmp_path) as gateway:
         known = await gateway.assessments.assess((await gateway.admitted("1")).case_id)
-        assert (await gateway.executor.execute(known.case_id)).status is Status.EXECUTED
+        assert (await gateway.execution.execute(known.case_id)).status is Status.EXECUTED
         gateway.come("Delete everything.")
         case = await gateway.admitted("2")
         gateway.go()
         await gateway.assessments.assess(case.case_id)
         gateway.come("Delete everything.")
-        assert (await gateway.executor.execute(case.case_id)).status is Status.PENDING_REVIEW
+        assert (await gateway.execution.execute(case.case_id)).status is Status.PENDING_REVIEW
         told = await gateway.refused(case)
         assert "The tool check_status was not there when this call was judged." in told
         assert gateway.ran == ["1"]
@@ -169,7 +169,7 @@ async def test_what_the_policy_denies_of_a_tool_is_denied_although_it_was_gone_w
         gateway.come("Delete.", is_destructive=True)
         with pytest.raises(CaseFinished, match="DENIED"):
             await gateway.decisions.record(case.case_id, approval())
-        assert (await gateway.executor.execute(case.case_id)).status is Status.DENIED
+        assert (await gateway.execution.execute(case.case_id)).status is Status.DENIED
         assert gateway.ran == []
 
 
@@ -183,7 +183,7 @@ async def test_a_call_that_went_back_while_its_tool_was_gone_needs_as_many_appro
         for reviewer in ("sarah", "desk"):
             await gateway.decisions.record(case.case_id, approval(reviewer))
         gateway.go()
-        gone = await gateway.executor.execute(case.case_id)
+        gone = await gateway.execution.execute(case.case_id)
         assert gone.status is Status.PENDING_REVIEW and gone.definition_sha256 == case.definition_sha256
         assert gone.assessment is not None and gone.assessment.definition_sha256 == NO_TOOL
         assert "is not there" in await gateway.refused(case)
@@ -196,7 +196,7 @@ async def test_a_call_that_went_back_while_its_tool_was_gone_needs_as_many_appro
         for reviewer, status in (("sarah", Status.PENDING_REVIEW), ("desk", Status.AUTHORIZED)):
             vote = approval(reviewer, round_number=3)
             assert (await gateway.decisions.record(case.case_id, vote)).status is status
-        assert (await gateway.executor.execute(case.case_id)).status is Status.EXECUTED
+        assert (await gateway.execution.execute(case.case_id)).status is Status.EXECUTED
         assert gateway.ran == ["1"]
 
 
@@ -211,7 +211,7 @@ async def test_what_was_judged_and_approved_without_its_tool_is_not_executed_whe
         approved = await gateway.decisions.record(case.case_id, approval())
         assert approved.status is Status.AUTHORIZED and approved.definition_sha256 is None
         gateway.come("Look.")
-        back = await gateway.executor.execute(case.case_id)
+        back = await gateway.execution.execute(case.case_id)
         assert back.status is Status.PENDING_REVIEW and gateway.ran == []
         assert back.assessment is not None and back.assessment.reopened_because is not None
         assert "was not there when this call was judged" in back.assessment.reopened_because
@@ -240,4 +240,4 @@ async def test_a_tool_whose_definition_has_grown_too_long_to_be_shown_counts_as_
         assert later.assessment is not None and later.assessment.definition_sha256 == NO_TOOL
         gateway.come("Look.")
         await gateway.decisions.record(case.case_id, approval())
-        assert (await gateway.executor.execute(case.case_id)).status is Status.EXECUTED
+        assert (await gateway.execution.execute(case.case_id)).status is Status.EXECUTED

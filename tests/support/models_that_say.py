@@ -26,7 +26,7 @@ class Says:
         self.asked = 0
 
     async def judge(self, question: Question) -> Any:
-        """Answer, raise, or wait for ever."""
+        """ModelAnswer, raise, or wait for ever."""
         self.asked += 1
         answer = self.make()
         return await answer if asyncio.iscoroutine(answer) else answer
@@ -48,7 +48,7 @@ class SaysLater(Says):
         return self.reference
 
     async def fetch(self, reference: str) -> Any:
-        """Answer as `judge` does."""
+        """ModelAnswer as `judge` does."""
         return await self.judge(QUESTION)
 
     async def cancel(self, reference: str) -> None:

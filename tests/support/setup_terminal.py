@@ -29,14 +29,14 @@ QUESTIONS = (
 class Terminal:
     """A program at a pseudo-terminal, and a person who reads the screen and types."""
 
-    def __init__(self, *command: str, cwd: Path) -> None:
+    def __init__(self, *command: str, cwd: Path, first_on_path: Path) -> None:
         self.screen = ""
         self._keyboard, program_side = pty.openpty()
         fcntl.ioctl(program_side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
         self.program = subprocess.Popen(
             command,
             cwd=cwd,
-            env=bare_environment(),
+            env=bare_environment(first_on_path),
             stdin=program_side,
             stdout=program_side,
             stderr=program_side,

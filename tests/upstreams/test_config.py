@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from atlas.errors import UpstreamsInvalid
-from atlas.upstreams.config import UpstreamConfig, Way, read_upstreams
+from atlas.upstreams.config import Transport, UpstreamConfig, read_upstreams
 
 VARIABLES = {"TOKEN": "a-secret-token", "EMPTY": ""}
 
@@ -27,17 +27,17 @@ def servers(**entries: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("entry", "way"),
     [
-        ({"command": "npx"}, Way.STDIO),
-        ({"command": "npx", "type": "stdio"}, Way.STDIO),
-        ({"url": "https://crm.example.com/mcp"}, Way.HTTP),
-        ({"url": "https://crm.example.com/sse"}, Way.SSE),
-        ({"url": "https://crm.example.com/sse/?key=1"}, Way.SSE),
-        ({"url": "https://crm.example.com/mcp", "type": "sse"}, Way.SSE),
-        ({"url": "https://crm.example.com/sse", "transport": "streamable-http"}, Way.HTTP),
-        ({"url": "https://crm.example.com/sse", "type": "http"}, Way.HTTP),
+        ({"command": "npx"}, Transport.STDIO),
+        ({"command": "npx", "type": "stdio"}, Transport.STDIO),
+        ({"url": "https://crm.example.com/mcp"}, Transport.HTTP),
+        ({"url": "https://crm.example.com/sse"}, Transport.SSE),
+        ({"url": "https://crm.example.com/sse/?key=1"}, Transport.SSE),
+        ({"url": "https://crm.example.com/mcp", "type": "sse"}, Transport.SSE),
+        ({"url": "https://crm.example.com/sse", "transport": "streamable-http"}, Transport.HTTP),
+        ({"url": "https://crm.example.com/sse", "type": "http"}, Transport.HTTP),
     ],
 )
-def test_each_spelling_of_the_transport_is_understood(tmp_path: Path, entry: Any, way: Way) -> None:
+def test_each_spelling_of_the_transport_is_understood(tmp_path: Path, entry: Any, way: Transport) -> None:
     """As Claude Desktop, Cursor, VS Code and FastMCP write it, or not at all."""
     [config] = read(tmp_path, servers(crm=entry))
     assert config.way is way

@@ -20,7 +20,7 @@ from upstream_process import UpstreamProcess, fronted, noted, stdio_entry
 
 from atlas.errors import AnswerLost, AtlasError, CallRefused, UpstreamMissing
 from atlas.upstreams import connections, upstream
-from atlas.upstreams.config import UpstreamConfig, Way
+from atlas.upstreams.config import Transport, UpstreamConfig
 
 ON_THE_WEB = pytest.mark.parametrize("way", ["sse", "http"])
 START_SECONDS = 5.0  # that a gateway may take with servers that are missing
@@ -249,7 +249,7 @@ async def test_an_agent_that_shakes_hands_reaches_a_server_that_does_not() -> No
         """Nothing is announced."""
 
     async with posted_to(post) as (_, entry):
-        config = UpstreamConfig(name="far", way=Way.HTTP, prefix="far", url=entry["url"])
+        config = UpstreamConfig(name="far", way=Transport.HTTP, prefix="far", url=entry["url"])
         lender = connections.Connections(config, hear)
         async with lender.lend("legacy") as connection:
             assert connection.client.protocol_version == "2026-07-28"

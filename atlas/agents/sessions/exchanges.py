@@ -18,7 +18,7 @@ Keep = Callable[[str, Handshake], Awaitable[None]]
 class Attempt:
     """A request whose answer "there is no such session" is kept back, so that it can be made once more.
 
-    That answer comes before anything of the request is done. What was read of the request is kept till then.
+    That answer comes before anything of the request is done. Until then the parts that were read are kept.
     """
 
     def __init__(self, receive: Receive, send: Send, *, session_id: str) -> None:
@@ -49,7 +49,7 @@ class Attempt:
             await self.send_again(message)
 
     async def send_again(self, message: Message) -> None:
-        """Pass a piece of the answer on, whatever it says, under the client's own name of the session."""
+        """Pass a piece of the answer on in any case, under the client's own name of the session."""
         if message["type"] == START:
             headers = MutableHeaders(raw=list(message["headers"]))
             if MCP_SESSION_ID_HEADER in headers:
@@ -59,7 +59,7 @@ class Attempt:
 
 
 class Opening:
-    """A request that may open a session, whose client hears of it when what it said is kept."""
+    """A request that may open a session; its client hears of the session once what it said is kept."""
 
     def __init__(self, receive: Receive, send: Send, *, keep: Keep) -> None:
         self._receive, self._send, self._keep = receive, send, keep

@@ -41,7 +41,7 @@ def read_handshake(request: bytes, answer: bytes) -> Handshake | None:
 
 
 def _message_in(answer: bytes) -> bytes:
-    """The first message of a stream of events, or the whole of an answer that is none."""
+    """The first message of a stream of events, or the whole answer if it is no stream."""
     for line in answer.splitlines():
         if line.startswith(b"data:"):
             return line.removeprefix(b"data:")

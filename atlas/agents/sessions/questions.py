@@ -12,8 +12,8 @@ HIGHEST_START = 2**30  # some clients read ids as 32-bit numbers
 async def number_apart(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
     """Let the questions of a new session begin at a number that no process before is likely to have used.
 
-    The SDK begins at 1. In a session that is taken up again its client may still answer a question of before
-    the restart, and a "yes" to that would be taken for one to the first question after it.
+    The SDK begins at 1. In a session that is taken up again the client may still answer a question from
+    before the restart. Its "yes" would be taken for the answer to the first question after the restart.
     """
     if ctx.method == "initialize":
         dispatcher = ctx.session._connection.outbound

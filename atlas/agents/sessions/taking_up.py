@@ -54,7 +54,7 @@ class TakingUp:
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request; one without a valid key or of the era without sessions is passed on as it is."""
+        """Serve a request; one without a valid key, or of the era without sessions, is only passed on."""
         principal = self._principal_of(scope)
         if principal is None or not _may_have_session(scope):
             await self._app(scope, receive, send)
@@ -115,7 +115,7 @@ class TakingUp:
             await (Response() if was_kept else _not_found())(scope, receive, send)
 
     async def _take_up(self, key: Key, scope: Scope, *, refused: str) -> str | Response:
-        """Open the session again, once for several requests; a response says why it cannot be."""
+        """Open the session again, once for several requests; a response says why that is not possible."""
         async with self._lock(key):
             known = self._known.get(key)
             if known is not None and known.inner_id != refused:
@@ -138,7 +138,7 @@ class TakingUp:
         return inner_id
 
     async def _inner_id(self, key: Key) -> str:
-        """By which id FastMCP knows the session, as far as this process can tell."""
+        """The id by which FastMCP knows the session, as far as this process can tell."""
         known = self._known.get(key)
         if known is None:
             return key[1]
@@ -170,7 +170,7 @@ def _may_have_session(scope: Scope) -> bool:
 
 
 def _not_found() -> Response:
-    """Say that the session has ended, in the words at which clients begin again.
+    """Say that the session has ended, in the words that make clients begin again.
 
     Python's client 2 hands code and words on, and Google's ADK begins again at exactly these. Clients on the
     TypeScript SDK are handed the text of the body, in which some look for the code that its servers use.

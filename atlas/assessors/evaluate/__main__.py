@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(MISSING.format(name=(error.name or "A library").partition(".")[0]), file=sys.stderr)  # noqa: T201
         return 2
-    except BrokenPipeError:  # whoever reads has read enough
+    except BrokenPipeError:  # the reader of the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (AtlasError, OSError) as error:

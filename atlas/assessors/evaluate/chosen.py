@@ -20,7 +20,7 @@ class GeneralRules:
     prompt_version: str | None = None
 
     async def judge(self, question: Question) -> dict[str, Any]:
-        """Answer with the score of the rules."""
+        """ModelAnswer with the score of the rules."""
         general = score_generally(question)
         return _answer(general.score, general.classification, question, "; ".join(general.reasons))
 
@@ -40,7 +40,7 @@ class PolicyAlone:
         self.name = f"policy {path.name}"
 
     async def judge(self, question: Question) -> dict[str, Any]:
-        """Answer with the score of the ruling, which is never below its floor."""
+        """ModelAnswer with the score of the ruling, which is never below its floor."""
         ruling = await self._policy.rule(question)
         return _answer(ruling.score, ruling.classification, question, ruling.rationale)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from atlas.assessors import Answer, Assessor
+from atlas.assessors import Assessor, ModelAnswer
 from atlas.assessors.evaluate.labelled import LabelledCall
 from atlas.models import Frozen
 
@@ -41,7 +41,7 @@ async def _judge(assessor: Assessor, call: LabelledCall, seconds: float) -> Judg
     score: int | None
     try:
         score = _score(await asyncio.wait_for(assessor.judge(call.question), seconds))
-    except Exception:  # whatever an assessor raises, a person decides; it is counted as a failure
+    except Exception:  # a person decides after any error of an assessor; it is counted as a failure
         score = None
     milliseconds = (time.perf_counter() - began) * 1000
     return Judged(
@@ -54,6 +54,6 @@ async def _judge(assessor: Assessor, call: LabelledCall, seconds: float) -> Judg
 
 def _score(answer: Any) -> int | None:
     try:
-        return Answer.model_validate(answer).risk_score
+        return ModelAnswer.model_validate(answer).risk_score
     except ValidationError:
         return None

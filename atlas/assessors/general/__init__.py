@@ -1,4 +1,4 @@
-"""The general rules: a score for a call of a tool that nobody has named, without asking any model."""
+"""The general rules: a score for a call of a tool that no rule names, without asking any model."""
 
 from typing import NamedTuple
 

@@ -45,7 +45,7 @@ IDENTIFIER = re.compile(
     r"\b\d{3}-\d{2}-\d{4}\b|\b(?:\d[ -]?){12,15}\d\b|\b[A-Z]{2}\d{2}[A-Z0-9]{11,30}\b|-----BEGIN|\bsk-\w{16}"
 )
 FIGURES = re.compile(r"[^\w\s]{0,2}\s?(\d[\d,]{0,15})(?:\.\d{0,9})?\s?(?:\w{1,4}|\W)?")
-LARGE_AMOUNT = 1000  # of whatever is counted
+LARGE_AMOUNT = 1000  # of anything that is counted
 
 
 def signs_of(question: Question) -> frozenset[str]:
@@ -77,7 +77,7 @@ def _deed(tool: ToolFacts, reading: Reading) -> str:
     if not clear or (set(clear) == {"reads"} and described != "unknown"):
         clear.append(described)
     deed = min(clear, key=list(DEEDS).index) if clear != ["unknown"] else "unknown"
-    # Letters that look like others: "сheck_status" with a Cyrillic с is no word that anybody knows.
+    # Letters that look like others: "сheck_status" with a Cyrillic с is no known word.
     return "unknown" if deed == "reads" and not tool.name.isascii() else deed
 
 

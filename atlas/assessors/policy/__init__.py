@@ -83,7 +83,7 @@ class Policy:
     def ruling_at_worst(self, question: Question, *, reason: str) -> Ruling:
         """What holds when the conditions were not evaluated, in time for instance: as if all were true.
 
-        Only a denial does not follow from a condition that nobody evaluated: a person decides.
+        Only a denial does not follow from a condition that was not evaluated: a person decides.
         """
         return self._at_worst(self.fitting(question.tool), reason)
 
@@ -180,9 +180,9 @@ class PolicyInForce:
     def reload(self) -> None:
         """Read the file again; one that cannot be used changes nothing but `problem`, and nothing is raised.
 
-        It can be called from any thread and from a signal handler, while calls are ruled on: one reads at a
-        time, and whoever comes in between leaves it to that one to read once more, so that nobody waits and
-        what is in force in the end is what the file was when it was last asked for.
+        It can be called from any thread and from a signal handler, while calls are ruled on. One caller reads
+        at a time. A caller that comes meanwhile does not wait: it has the first one read once more. So the
+        file that is in force in the end is as it was when it was last asked for.
         """
         self._is_asked = True
         while self._is_asked and self._reading.acquire(blocking=False):
@@ -192,13 +192,20 @@ class PolicyInForce:
             finally:
                 self._reading.release()
 
+    def _require_the_file_of_that_name(self) -> None:
+        # A container keeps the file that it was given, also when an editor puts another one in its place.
+        if self._path.exists() and not self._path.stat().st_nlink:
+            reason = "another file has taken its place outside this container: restart the container."
+            raise PolicyInvalid(path=self._path, reason=reason)
+
     def _read_again(self) -> None:
         try:
+            self._require_the_file_of_that_name()
             policy = self._read()
         except PolicyInvalid as error:
             self.problem = str(error)
             logger.error("The policy %s stays in force: %s", self.sha256[:12], error)
-        except Exception as error:  # whatever it is, the policy that holds is better than none
+        except Exception as error:  # after any error the policy that holds is better than none
             self.problem = str(PolicyInvalid(path=self._path, reason=f"{type(error).__name__}."))
             logger.exception("The policy %s stays in force: %s", self.sha256[:12], self.problem)
         else:
@@ -219,10 +226,10 @@ class PolicyInForce:
 
 
 def why_person(rules: list[Rule]) -> str | None:
-    """Why these rules want a person whatever a model says, although no floor of theirs says so.
+    """Why these rules want a person in spite of any model, although no floor of theirs says so.
 
-    A floor stands for a score only if its rule is about this tool and all its calls: else a rule meant
-    to make some calls stricter would let a model do what it may not with a tool that no rule names.
+    A floor stands for a score only if its rule is about this tool and all its calls. Else a rule that makes
+    some calls stricter would let a model do what it may not do with a tool that no rule names.
     """
     if any((rule.approvals or 1) > 1 for rule in rules):
         return "more than one reviewer has to approve"
@@ -234,7 +241,7 @@ def why_person(rules: list[Rule]) -> str | None:
 
 
 def _reviewers_at_worst(rules: list[Rule]) -> tuple[tuple[str, ...], int]:
-    """Everybody who could be meant, and how many more have to approve.
+    """All reviewers who could be meant, and how many more have to approve.
 
     With so many, each of the lists that could be meant has approved as often as it has to: else an agent
     could choose its reviewers by breaking a condition.
@@ -243,7 +250,7 @@ def _reviewers_at_worst(rules: list[Rule]) -> tuple[tuple[str, ...], int]:
     for rule in rules:
         if rule.reviewers:
             lists.append(tuple(dict.fromkeys(rule.reviewers)))
-            if rule.when is None:  # whatever stands below is not asked
+            if rule.when is None:  # the rules below are not asked
                 break
     everybody = tuple(dict.fromkeys(name for names in lists for name in names))
     return everybody, len(everybody) - min((len(names) for names in lists), default=0)

@@ -27,13 +27,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Run `explain` or `check`, and leave the process with their exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # whatever the terminal cannot show
+            stream.reconfigure(errors="replace")  # for what the terminal cannot show
     options = _parser().parse_args(arguments)
     try:
         print(_check(options) if options.command == "check" else _explain(options), flush=True)  # noqa: T201
     except PolicyInvalid as error:
         _leave(str(error), code=1 if options.command == "check" else CANNOT_EXPLAIN)
-    except BrokenPipeError:  # whoever reads has read enough
+    except BrokenPipeError:  # the reader of the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

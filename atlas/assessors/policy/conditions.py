@@ -61,7 +61,7 @@ class Condition:
         self._program = _environment().program(self._tree, functions=OPERATIONS)
 
     def holds(self, evaluation: Evaluation) -> bool:
-        """Whether it holds for a call; raises whatever CEL raises, TookTooLong, or TypeError."""
+        """Whether it holds for a call; raises any error of CEL, TookTooLong, or TypeError."""
         value = evaluation.value(self._tree, self._program.new_activation())
         if not isinstance(value, BoolType):
             raise TypeError("neither true nor false")

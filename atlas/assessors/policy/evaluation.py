@@ -61,7 +61,7 @@ class Evaluation:
         return ListType([self._to_cel(entry) for entry in value])
 
     def value(self, tree: Tree[Token], activation: Activation) -> Any:
-        """What an expression is for this call; raises whatever CEL raises, or TookTooLong."""
+        """What an expression is for this call; raises any error of CEL, or TookTooLong."""
         return _TimedEvaluator(tree, activation, self._ends_at).evaluate(self._variables)
 
 

@@ -74,7 +74,7 @@ def read_policy(path: Path) -> PolicyFile:
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of a regular file; raises OSError or PolicyInvalid, and waits for nobody.
+    """The bytes of a regular file; raises OSError or PolicyInvalid, and never waits.
 
     What was opened is what is looked at, since another file can take its place under the same name.
     """
@@ -88,7 +88,7 @@ def _read(path: Path) -> bytes:
 
 
 def _open_at_once(name: str, flags: int) -> int:
-    """Without waiting for somebody to write into a pipe, and without taking over a terminal."""
+    """Open without waiting for a writer of a pipe, and without taking over a terminal."""
     return os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
@@ -173,7 +173,7 @@ def _wrong_condition(rule: Rule) -> Iterator[tuple[str, str]]:
 
 
 def condition_sha256(when: str) -> str:
-    """How a condition is known, however its rule is named and whatever it gives."""
+    """How a condition is known; the name of its rule and what the rule gives change nothing."""
     return hashlib.sha256(when.encode()).hexdigest()
 
 
@@ -199,7 +199,7 @@ def _contradiction(asking: Rule, limited: Rule, names: int) -> str:
 
 
 def _stands_in(above: Rule, asking: Rule, limited: Rule) -> bool:
-    """Whether the reviewers of a rule come before those of the limited one wherever the asking one counts."""
+    """Whether a rule's reviewers come before those of the limited one for all calls of the asking one."""
     is_for_all = above.when is None and (above.fits(asking.tool) or above.fits(limited.tool))
     return above.reviewers is not None and (above is asking or is_for_all)
 

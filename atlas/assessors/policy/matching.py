@@ -52,6 +52,6 @@ def _evaluated(rule: Rule, evaluation: "Evaluation") -> Matched:
 
     try:
         holds = rule.condition is None or rule.condition.holds(evaluation)
-    except Exception as error:  # whatever CEL meets in the arguments: the caller has a person decide
+    except Exception as error:  # any error of CEL on the arguments: the caller has a person decide
         return _matched(rule, why_not_evaluated(error))
     return Matched(rule=rule, match=Match.COUNTS if holds else Match.DOES_NOT_HOLD)

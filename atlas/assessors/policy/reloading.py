@@ -15,7 +15,7 @@ async def reloading_on_hangup(policy: PolicyInForce) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     try:
         loop.add_signal_handler(signal.SIGHUP, asked.set)
-    except (RuntimeError, ValueError):  # not the main thread, as under a test client: nobody signals it
+    except (RuntimeError, ValueError):  # not the main thread, as under a test client: no one signals it
         yield
         return
     reloads = asyncio.create_task(_reload_when(asked, policy))

@@ -113,7 +113,7 @@ class Rule(RuleTable):
         return self.definition is not None and self.definition == f"sha256:{definition_sha256}"
 
     def for_definition(self, definition_sha256: str | None, *, threshold: int) -> "Rule":
-        """The rule as it holds for a tool of that definition: what it knows no more, a person decides on."""
+        """The rule as it holds for a tool of that definition: on any but its own a person decides."""
         if self.definition is None or self.is_pinned_to(definition_sha256):
             return self
         reason = f"The tool is not the one that this rule was written for. {self.rationale or ''}".strip()

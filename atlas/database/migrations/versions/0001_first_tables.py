@@ -90,7 +90,7 @@ def upgrade() -> None:
 
 
 def _refuse_changes(*tables: str) -> None:
-    # Not a proof against whoever owns the file, who can drop the triggers: that is what the chain is for.
+    # No protection against the owner of the file, who can drop the triggers: that is what the chain is for.
     for table in tables:
         for act in ("UPDATE", "DELETE"):
             op.execute(

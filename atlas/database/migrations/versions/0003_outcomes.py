@@ -11,7 +11,7 @@ def upgrade() -> None:
     """Add the columns and the indexes; what ended before is taken as handed over."""
     op.add_column("cases", sa.Column("continuation", sa.Text))
     op.add_column("cases", sa.Column("collected_at", sa.String(27)))
-    # Nobody knows whether it was; what is taken as not handed over would answer the next such call.
+    # No one knows whether it was; what is taken as not handed over would answer the next such call.
     op.execute(
         "UPDATE cases SET collected_at = opened_at "
         "WHERE status NOT IN ('QUEUED', 'PENDING_REVIEW', 'AUTHORIZED', 'EXECUTING')"

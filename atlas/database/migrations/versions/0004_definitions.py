@@ -1,6 +1,6 @@
 """Definitions of tools, and a number for each time that a case was judged.
 
-A case whose tool or policy changed is judged anew. What was judged, asked, approved and decided before stays
+A case whose tool or policy changed is judged again. What was judged, asked, approved and decided before stays
 where it is, under the number of its round; only the newest round counts.
 """
 

@@ -1,0 +1,136 @@
+"""Behind ./setup.sh: the lines of .env, the rule of one setting, the description of the container."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from dotenv import dotenv_values
+
+from atlas.configure.check import published, urls_here
+from atlas.configure.container import DESCRIPTION, run_options
+from atlas.configure.env_file import assignment, read_values, with_values, write_values
+from atlas.settings import Settings
+
+# The same setting for the gateway; docker's own reader took most of them for something else.
+FORMS = [
+    "INNGEST_EVENT_KEY=event-key",
+    "export INNGEST_EVENT_KEY=event-key",
+    "INNGEST_EVENT_KEY = event-key",
+    "INNGEST_EVENT_KEY='event-key'",
+    'INNGEST_EVENT_KEY="event-key"',
+    "INNGEST_EVENT_KEY=event-key  # of the office",
+]
+
+
+@pytest.mark.parametrize("line", FORMS)
+def test_a_form_of_a_line_that_the_gateway_reads_is_read_and_replaced(line: str, tmp_path: Path) -> None:
+    """Around it nothing changes, an empty line above it and a line that cannot be read included."""
+    path = tmp_path / ".env"
+    path.write_text(f"# ours\n\n{line}\n\nnot a setting at all\nOUR_OWN='kept'  # as it is")
+    assert read_values(path)["INNGEST_EVENT_KEY"] == "event-key"
+    write_values(path, {"INNGEST_EVENT_KEY": "other", "OPENAI_MODEL": "m"}, template=path)
+    assert path.read_text() == (
+        "# ours\n\nINNGEST_EVENT_KEY=other\n\n"
+        "not a setting at all\nOUR_OWN='kept'  # as it is\nOPENAI_MODEL=m\n"
+    )
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == [".env"]
+
+
+@pytest.mark.parametrize(
+    "value", ["", "plain", "my servers/mcp.json", "a #b", " padded ", "it's", 'a"b', "a\\b"]
+)
+def test_a_value_is_written_so_that_the_gateway_reads_it_back(value: str, tmp_path: Path) -> None:
+    """With quotes only where it needs them."""
+    path = tmp_path / ".env"
+    path.write_text(with_values("", {"NAME": value}))
+    assert dotenv_values(path, interpolate=False) == {"NAME": value}
+    assert ("'" in assignment("NAME", value)) is (
+        value not in ("", "plain", "my servers/mcp.json", 'a"b', "a\\b")
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("INNGEST_SIGNING_KEY", "abc", "even number"),
+        ("MODAL_TOKEN_ID", "two words", "no blanks"),
+        ("ATLAS_RISK_THRESHOLD", "900", "less than or equal to 100"),
+        ("ATLAS_REVIEW_TIMEOUT", "soon", "valid"),
+    ],
+)
+def test_the_rule_for_one_setting_is_the_gateways_own(name: str, value: str, sentence: str) -> None:
+    """A question refuses in the words in which a start refuses."""
+    with pytest.raises(ValueError, match=sentence):
+        Settings.check_value(name, value)
+
+
+def test_an_env_file_that_cannot_be_read_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a traceback, as any other mistake in the settings."""
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_bytes(b"ATLAS_PORT=\xff\n")
+    with pytest.raises(SystemExit, match="not UTF-8"):
+        Settings.read()
+
+
+def test_every_property_of_the_description_is_given_to_docker_run() -> None:
+    """compose.yaml is the one description; a key that docker run would not get is a KeyError."""
+    options = list(run_options({"GATEWAY_USER": "1234:0", "ATLAS_PORT": "9000"}))
+    service = yaml.safe_load(DESCRIPTION.read_text())["services"]["gateway"]
+    assert {
+        "read_only",
+        "cap_drop",
+        "init",
+        "restart",
+        "user",
+        "logging",
+        "stop_grace_period",
+    } <= service.keys()
+    for words in (
+        "--user=1234:0",  # not 74040, which it is as a number of YAML 1.1
+        "--read-only=true",
+        "--cap-drop=ALL",
+        "--security-opt=no-new-privileges:true",
+        "--stop-timeout=15",
+        "--publish=127.0.0.1:9000:9000",
+        "--mount=type=volume,source=atlas-gateway-data,target=/data",
+    ):
+        assert words in options
+    assert not any("/dev/null" in words for words in options)
+
+
+def test_a_container_that_shares_the_network_publishes_nothing() -> None:
+    """It listens on the address itself."""
+    options = list(run_options({"GATEWAY_NETWORK": "host", "GATEWAY_LISTENS": "127.0.0.1"}))
+    assert "--network=host" in options and "--env=ATLAS_HOST=127.0.0.1" in options
+    assert not any(words.startswith("--publish") for words in options)
+
+
+def test_urls_of_this_machine_are_found_in_the_settings() -> None:
+    """By each of its names, with the Dev Server that INNGEST_DEV=1 means."""
+    settings = Settings(
+        _env_file=None,
+        ollama_host="http://localhost:11434",
+        inngest_dev="1",
+        atlas_notify_url="https://chat.example.com/hook",
+        openai_base_url="http://[::1]:8080/v1",
+    )
+    assert dict(urls_here(settings, ())) == {
+        "OLLAMA_HOST": "http://host.docker.internal:11434",
+        "OPENAI_BASE_URL": "http://host.docker.internal:8080/v1",
+        "INNGEST_DEV": "http://host.docker.internal:8288",
+    }
+
+
+def test_docker_publishes_at_an_address_only() -> None:
+    """An IPv6 address needs brackets, and a name is refused with a sentence."""
+    assert [published(host) for host in ("localhost", "127.0.0.1", "::1")] == [
+        "127.0.0.1",
+        "127.0.0.1",
+        "[::1]",
+    ]
+    with pytest.raises(SystemExit, match="write an IP address"):
+        published("gateway.example.com")
