@@ -1,5 +1,8 @@
 """Builds the gateway from its parts: one FastAPI app with MCP, Inngest and the reviewer's webhook."""
 
+import atlas.operate.start  # noqa: F401  (before all others, for what it does to them)
+
+# isort: split
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 

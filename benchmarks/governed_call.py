@@ -1,13 +1,14 @@
 """What governing a call costs: a bare FastMCP call over SSE and a governed, auto-approved one, in one run.
 
-    python benchmarks/governed_call.py [--calls 300] [--rounds 30] [--throughput-calls 480]
+    python benchmarks/governed_call.py [--calls 300] [--rounds 30] [--throughput-calls 480] [--without MODULE]
 
 The same tool, which reads a record from SQLite, is called on a bare FastMCP server and through the gateway,
 where the call is assessed, recorded, executed and reported; beside them stands a tool that does nothing on
 the bare server. Both servers are processes of their own and are asked in short turns by one client process,
 so that a noisy machine is noisy for all. Printed are p50 and p95 in milliseconds, the CPU time of the server
 process per call, and calls a second at concurrency 16 of a tool that writes; then how many times as long a
-governed call takes as a bare one, which is the median of that in every round, and its quartiles.
+governed call takes as a bare one, which is the median of that in every round, and its quartiles. With
+`--without` a second gateway, which cannot import those modules, takes its turns beside the first.
 """
 
 import argparse
@@ -74,11 +75,22 @@ with tempfile.TemporaryDirectory() as directory:
 """
 
 
+WITHOUT = """
+import runpy
+import sys
+
+sys.modules.update(dict.fromkeys({modules}))
+runpy.run_path({path!r}, run_name="__main__")
+"""
+
+
 @contextlib.asynccontextmanager
-async def governed_server() -> AsyncIterator[tuple[str, int]]:
-    """URL and process id of a gateway with the embedded engine."""
+async def governed_server(without: Sequence[str] = ()) -> AsyncIterator[tuple[str, int]]:
+    """URL and process id of a gateway with the embedded engine, and without some modules."""
     with tempfile.TemporaryDirectory() as directory:
-        gateway = GatewayProcess(Path(directory))
+        script = Path(directory) / "gateway_without.py"
+        script.write_text(WITHOUT.format(modules=list(without), path=str(ROOT / "gateway.py")))
+        gateway = GatewayProcess(Path(directory), script)
         await gateway.start()
         try:
             yield gateway.url, gateway.process_id
@@ -96,7 +108,7 @@ class Subject:
     tool: str
     times: list[float] = field(default_factory=list)  # milliseconds
     turns: list[float] = field(default_factory=list)  # their median in each turn
-    cpu: float = 0.0  # seconds
+    cpu: list[float] = field(default_factory=list)  # milliseconds a call, in each turn
     rates: list[float] = field(default_factory=list)  # calls a second
 
     async def call(self, count: int) -> list[float]:
@@ -113,7 +125,7 @@ class Subject:
         """Measure some calls more."""
         used = cpu_seconds(self.process_id)
         times = await self.call(count)
-        self.cpu += cpu_seconds(self.process_id) - used
+        self.cpu.append((cpu_seconds(self.process_id) - used) * 1000 / count)
         self.times += times
         self.turns.append(statistics.median(times))
 
@@ -121,7 +133,7 @@ class Subject:
         """The figures, in columns."""
         p50, p95 = statistics.median(self.times), statistics.quantiles(self.times, n=20)[-1]
         rate = f"{statistics.median(self.rates):.0f}" if self.rates else ""
-        per_call = self.cpu * 1000 / len(self.times)
+        per_call = statistics.median(self.cpu)
         return f"{self.name:24}{p50:10.1f}{p95:10.1f}{per_call:14.1f}{rate:>16}"
 
 
@@ -148,20 +160,27 @@ async def main() -> None:
     parser.add_argument("--calls", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--throughput-calls", type=int, default=480)
+    parser.add_argument("--without", nargs="+", default=[], metavar="MODULE")
     options = parser.parse_args()
-    async with (
-        served(BARE_SERVER) as (bare_url, bare_id),
-        governed_server() as (governed_url, governed_id),
-        Client(SSETransport(f"{bare_url}/mcp/sse")) as bare,
-        Client(SSETransport(f"{governed_url}/mcp/sse", auth=AGENT_KEY)) as governed,
-    ):
+    async with contextlib.AsyncExitStack() as stack:
+        url, process_id = await stack.enter_async_context(served(BARE_SERVER))
+        bare = await stack.enter_async_context(Client(SSETransport(f"{url}/mcp/sse")))
         subjects = [
-            Subject("bare, doing nothing", bare, bare_id, "nothing"),
-            Subject("bare, the same tool", bare, bare_id, "check_status"),
-            Subject("governed", governed, governed_id, "check_status"),
+            Subject("bare, doing nothing", bare, process_id, "nothing"),
+            Subject("bare, the same tool", bare, process_id, "check_status"),
         ]
+        if options.without:
+            subjects.append(await governed(stack, "governed without them", options.without))
+        subjects.append(await governed(stack, "governed"))
         await measure(subjects, options)
     report(subjects)
+
+
+async def governed(stack: contextlib.AsyncExitStack, name: str, without: Sequence[str] = ()) -> Subject:
+    """A gateway, with its client."""
+    url, process_id = await stack.enter_async_context(governed_server(without))
+    transport = SSETransport(f"{url}/mcp/sse", auth=AGENT_KEY)
+    return Subject(name, await stack.enter_async_context(Client(transport)), process_id, "check_status")
 
 
 async def measure(subjects: list[Subject], options: argparse.Namespace) -> None:
@@ -183,7 +202,10 @@ def report(subjects: list[Subject]) -> None:
     for subject in subjects:
         print(subject.row())
     for subject in subjects[:-1]:
-        print(f"governed / {subject.name}: {ratio(subjects[-1].turns, subject.turns)}")
+        print(
+            f"governed / {subject.name}: {ratio(subjects[-1].turns, subject.turns)}, "
+            f"CPU {ratio(subjects[-1].cpu, subject.cpu)}"
+        )
 
 
 def ratio(longer: Sequence[float], shorter: Sequence[float]) -> str:

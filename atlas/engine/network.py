@@ -21,8 +21,9 @@ _Origin = tuple[str, str, int]
 class AppTransport(httpx.AsyncBaseTransport):
     """Sends each request over a connection of its own, as many as are needed, and keeps them for the next.
 
-    httpx.AsyncHTTPTransport does the same, and looks at all its connections and for another async library at
-    each request, which cost more than the rest of a call (benchmarks/engine.py).
+    httpx.AsyncHTTPTransport does the same, and looks at all its connections at each request. That takes twice
+    the CPU for one request after the other (1.3 ms, 0.65 here) and at least four times with 40 at once (2.6
+    to 4.6 ms, 0.6 here).
     """
 
     def __init__(self) -> None:

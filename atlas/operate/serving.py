@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from atlas.errors import AtlasError
+from atlas.operate.start import collect_as_usual
 from atlas.settings import Settings
 
 OWN_ERROR = re.compile(r"^[ |]*atlas[.\w]*: (.+)$", re.MULTILINE)  # as a traceback ends, alone or in a group
@@ -29,6 +30,9 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         app,
         log_config=None,
         log_level="warning",
+        loop="auto",  # uvloop and httptools where they are installed, asyncio and h11 elsewhere
+        http="auto",
+        ws="none",  # there are no such routes, and the library for them takes 2 MB
         access_log=False,  # it would be put together for every request before it is dropped
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
@@ -36,11 +40,20 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
     sys.stdout.write(banner(app.state.url) + "\n")
     sys.stdout.flush()
-    server = uvicorn.Server(config)
+    server = Server(config)
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
         server.run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """A server that knows when its start is over."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and tell the garbage collector."""
+        await super().startup(sockets=sockets)
+        collect_as_usual()
 
 
 @contextmanager

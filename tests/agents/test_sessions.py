@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastmcp import Context, FastMCP
@@ -19,7 +20,6 @@ from atlas.agents.sessions.handshake import Handshake
 from atlas.agents.sessions.store import SessionStore
 from atlas.agents.transports import add_transports
 from atlas.database.sqlite import Database
-from atlas.workflow.in_process import InProcessTransport
 
 SAID = Handshake(protocol_version="2025-06-18", client_info={"name": "x"}, capabilities={"roots": {}})
 
@@ -92,7 +92,7 @@ async def test_a_handshake_is_said_again_as_it_was_said(store: SessionStore) -> 
 
 
 @asynccontextmanager
-async def serving(database: Database) -> AsyncIterator[InProcessTransport]:
+async def serving(database: Database) -> AsyncIterator[httpx.ASGITransport]:
     """A server of one tool, in this process."""
     app, server = FastAPI(), FastMCP("test")
 
@@ -103,7 +103,7 @@ async def serving(database: Database) -> AsyncIterator[InProcessTransport]:
 
     lifespan = add_transports(app, server, SessionStore(database))
     async with lifespan():
-        yield InProcessTransport(app)
+        yield httpx.ASGITransport(app)
 
 
 async def where(session: RawSession) -> str:
@@ -113,7 +113,7 @@ async def where(session: RawSession) -> str:
     return text
 
 
-def by_hand(transport: InProcessTransport, session_id: str | None = None) -> RawSession:
+def by_hand(transport: httpx.ASGITransport, session_id: str | None = None) -> RawSession:
     """A client in this process."""
     return RawSession("http://127.0.0.1", key=None, transport=transport, session_id=session_id)
 

@@ -1,26 +1,33 @@
 """The start: what a gateway that is ready has not loaded, because it does not need it yet."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 import pytest
-from gateway_process import GatewayProcess
+from gateway_process import GatewayProcess, call
 
 SCRIPT = Path(__file__).with_name("telling_gateway.py")
 
 
-@pytest.fixture
-async def loaded(tmp_path: Path) -> AsyncIterator[frozenset[str]]:
-    """The modules of a gateway with the default settings, once it is ready."""
-    gateway = GatewayProcess(tmp_path, SCRIPT)
+@asynccontextmanager
+async def started(directory: Path, **environment: str) -> AsyncIterator[GatewayProcess]:
+    """A gateway with the default settings."""
+    gateway = GatewayProcess(directory, SCRIPT, **environment)
     await gateway.start()
     try:
-        async with httpx.AsyncClient(base_url=gateway.url) as client:
-            assert (await client.get("/readyz")).is_success
-            yield frozenset((await client.get("/modules")).json())
+        yield gateway
     finally:
         await gateway.kill()
+
+
+async def loaded(gateway: GatewayProcess) -> frozenset[str]:
+    """The modules that a gateway has loaded when it is ready."""
+    async with httpx.AsyncClient(base_url=gateway.url) as client:
+        assert (await client.get("/readyz")).is_success
+        return frozenset((await client.get("/modules")).json())
 
 
 NOT_NEEDED_YET = [
@@ -36,6 +43,9 @@ NOT_NEEDED_YET = [
     ("beartype", "as fastmcp.client"),
     ("jsonschema", "a tool of another server is called"),
     ("griffe", "a tool has its description in a docstring"),
+    ("websockets", "never: nothing is served over them"),
+    ("h2", "Modal judges"),
+    ("pygments.lexers", "never: httpx's command line"),
     ("modal", "Modal judges"),
     ("graphql", "a run of the engine is looked up"),
     ("fastmcp.server.auth.providers", "never"),
@@ -48,8 +58,25 @@ NOT_NEEDED_YET = [
 ]
 
 
-async def test_a_start_loads_nothing_that_it_does_not_need(loaded: frozenset[str]) -> None:
+async def test_a_start_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
     """A start costs at most 1.6 times the CPU of importing FastMCP: see benchmarks/start.py."""
-    too_early = {package: when for package, when in NOT_NEEDED_YET if package in loaded}
+    async with started(tmp_path) as gateway:
+        modules = await loaded(gateway)
+    assert "fastmcp" in modules and "sqlalchemy" in modules, "the names are those of modules"
+    too_early = {package: when for package, when in NOT_NEEDED_YET if package in modules}
     assert not too_early
-    assert "fastmcp" in loaded and "sqlalchemy" in loaded, "the names are those of modules"
+
+
+IN_C = ("uvloop", "httptools")
+
+
+@pytest.mark.parametrize("without", ["", "uvloop", "httptools", "uvloop httptools"])
+async def test_a_gateway_serves_with_and_without_the_loop_and_the_parser_in_c(
+    tmp_path: Path, without: str
+) -> None:
+    """They are taken where they are installed; the gateway governs calls without them alike."""
+    expected = {name for name in IN_C if find_spec(name) and name not in without.split()}
+    async with started(tmp_path, ATLAS_TEST_WITHOUT=without) as gateway:
+        assert (await loaded(gateway)) & set(IN_C) == expected
+        async with gateway.agent() as agent:
+            assert not (await call(agent, "check_status", beneficiary_id="BEN-123")).is_error
