@@ -19,6 +19,7 @@ from atlas.agents.held_calls import WaitingAgents, has_left
 from atlas.agents.keys import current_principal
 from atlas.agents.progress import Progress
 from atlas.agents.receipt import hand_over
+from atlas.agents.results import for_version
 from atlas.agents.same_call import stored_answer, take_stored
 from atlas.agents.tasks import takes_tasks, task_started
 from atlas.canonical import NotCanonical, digest_of_call
@@ -90,7 +91,7 @@ class Admission(Middleware):
         checked = await self._checked_call(context.message, context.fastmcp_context)
         case, is_new = await self._open_case(checked)
         if case.status.is_final:  # the same call ended before, and its agent never got the ending
-            return stored_answer(case)
+            return for_version(stored_answer(case), version_of(context.fastmcp_context))
         is_task = takes_tasks(context.fastmcp_context)
         review_seconds = 0 if is_task else self._review_grace_seconds
         with self._store.watch(case) as watch, self._waiting.hold(case, checked.present if is_new else None):
@@ -102,7 +103,7 @@ class Admission(Middleware):
         if is_task and not case.status.is_final:
             # FastMCP passes anything but a ToolResult on as it is, and calls it the result of an extension.
             return cast(ToolResult, task_started(case))
-        return answer(case)
+        return for_version(answer(case), version_of(context.fastmcp_context))
 
     async def _held(self, watch: Watch, progress: Progress, *, review_seconds: float) -> Case:
         """The case when the agent has to be answered: ended, or time is up."""
@@ -197,6 +198,11 @@ def present_to_judge(tool: Tool) -> Present:
             f"{LONGEST_DEFINITION // 1024} KB. Nothing was done."
         )
     return present
+
+
+def version_of(context: Context) -> str | None:
+    """The version of the protocol that the agent of the present request speaks; None within the process."""
+    return context.request_context.protocol_version if context.request_context else None
 
 
 def claim(context: Context, name: str) -> str | None:

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.agents.answers import answer, ending_text, progress_text
+from atlas.agents.client_errors import error_beside
 from atlas.agents.receipt import hand_over, own_case
 from atlas.cases.endings import end_case
 from atlas.cases.store import CaseStore, mark_collected, read_case
@@ -104,15 +105,19 @@ def task_started(case: Case) -> dict[str, Any]:
 
 
 def detailed_task(case: Case) -> dict[str, Any]:
-    """What tasks/get answers: the task, and its result as soon as there is one."""
+    """What tasks/get answers: the task, and its result or the protocol's error as soon as there is one."""
     facts = task(case) | {"resultType": "complete"}
+    if facts["status"] == "failed":
+        return facts | {"error": _error(case)}
     return facts | {"result": _result(case)} if facts["status"] == "completed" else facts
 
 
 def task(case: Case) -> dict[str, Any]:
-    """A case as a task; what was refused is a task that completed with an error."""
+    """A case as a task; what was refused completed with an error, an error of the protocol is a failure."""
     if case.status is Status.WITHDRAWN:
         status = "cancelled"
+    elif _error(case) is not None:
+        status = "failed"
     else:
         status = "completed" if case.status.is_final else "working"
     return {
@@ -133,6 +138,10 @@ def _changed_at(case: Case) -> Any:
         case.finished_at,
     )
     return max([case.opened_at, *(moment for moment in moments if moment)])
+
+
+def _error(case: Case) -> dict[str, Any] | None:
+    return error_beside(case.outcome.result) if case.outcome is not None else None
 
 
 def _result(case: Case) -> dict[str, Any]:
