@@ -29,6 +29,7 @@ from sqlalchemy.exc import DBAPIError
 from atlas import ledger
 from atlas.agents.client_errors import error_result
 from atlas.agents.held_calls import WaitingAgents
+from atlas.agents.stopping import stopped
 from atlas.canonical import digest
 from atlas.cases.definitions import definition_of
 from atlas.cases.endings import GATEWAY, end_case, without_result
@@ -238,8 +239,10 @@ class Execution:
             # In the context of the agent that waits, so that what the tool sends reaches it.
             context = self._waiting.context_of(case)
             context.run(last_look.set, look)
-            called = context.run(asyncio.create_task, self._tool_result(case.call))
-            result = await asyncio.wait_for(called, self._seconds)
+            with self._waiting.stoppable(case) as stop:
+                context.run(stopped.set, stop)
+                called = context.run(asyncio.create_task, self._tool_result(case.call))
+                result = await asyncio.wait_for(called, self._seconds)
         except asyncio.TimeoutError:
             return None
         except Exception as error:

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.agents.answers import answer, ending_text, progress_text
 from atlas.agents.client_errors import error_beside
+from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.receipt import hand_over, own_case
 from atlas.cases.endings import end_case
 from atlas.cases.store import CaseStore, mark_collected, read_case
@@ -50,8 +51,9 @@ class Tasks(ServerExtension):
 
     identifier = TASKS
 
-    def __init__(self, store: CaseStore) -> None:
+    def __init__(self, store: CaseStore, waiting: WaitingAgents) -> None:
         self._store = store
+        self._waiting = waiting
 
     def methods(self) -> Sequence[MethodBinding]:
         """The three methods of the extension."""
@@ -72,7 +74,9 @@ class Tasks(ServerExtension):
 
     async def _cancel(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         case = await self._case(context, params)
-        await withdraw(self._store, case)
+        ended = await withdraw(self._store, case)
+        if ended.status is Status.EXECUTING:
+            self._waiting.stop(case.case_id)
         return {"resultType": "complete"}  # whether it was in time, tasks/get says
 
     async def _case(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> Case:

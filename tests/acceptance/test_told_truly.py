@@ -41,13 +41,13 @@ score = 1
 
 
 @asynccontextmanager
-async def behind(directory: Path, server: ByHand) -> AsyncIterator[GatewayProcess]:
+async def behind(directory: Path, server: ByHand, **settings: str) -> AsyncIterator[GatewayProcess]:
     """A gateway with a server behind it, `far`; a tool whose name begins with `now` needs no person."""
     async with server.listening() as entry:
         config, policy = directory / "mcp.json", directory / "policy.toml"
         config.write_text(json.dumps({"mcpServers": {"far": entry}}))
         policy.write_text(APPROVES)
-        settings = {"ATLAS_MCP_CONFIG": str(config), "ATLAS_POLICY": str(policy)}
+        settings |= {"ATLAS_MCP_CONFIG": str(config), "ATLAS_POLICY": str(policy)}
         gateway = GatewayProcess(directory, **settings)
         await gateway.start()
         try:
