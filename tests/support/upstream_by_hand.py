@@ -20,7 +20,7 @@ KINDS = {
     "prompts/list": "prompts",
 }
 MODERN: dict[str, Any] = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}  # in each result
-HELLO = {
+HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
     "capabilities": {"tools": {}, "resources": {}, "prompts": {}},
     "serverInfo": {"name": "by hand", "version": "1"},
@@ -41,6 +41,7 @@ class ByHand:
         self.came: list[dict[str, Any]] = []
         self.answer: Callable[[dict[str, Any]], Response | dict[str, Any] | None] = lambda message: None
         self.asked: list[str] = []
+        self.capabilities: dict[str, Any] = HELLO["capabilities"]
         self._server: uvicorn.Server | None = None
 
     async def _post(self, request: Request) -> Response:
@@ -53,10 +54,11 @@ class ByHand:
         if isinstance(answer, Response):
             return answer
         method = message["method"]
+        hello = HELLO | {"capabilities": self.capabilities}
         if answer is None and method == "server/discover" and self.is_modern:
-            answer = {"result": {"supportedVersions": ["2026-07-28"]} | HELLO}
+            answer = {"result": {"supportedVersions": ["2026-07-28"]} | hello}
         elif answer is None and method == "initialize" and not self.is_modern:
-            answer = {"result": HELLO}
+            answer = {"result": hello}
         elif answer is None and method in KINDS:
             answer = {"result": {KINDS[method]: self.lists.get(KINDS[method], [])}}
         elif answer is None:
