@@ -40,7 +40,7 @@ class AgentsEdge:
     def add_outcomes(self) -> None:
         """Offer every way in which an outcome reaches its agent."""
         add_get_outcome(self.server, self._store)
-        self.server.add_extension(Tasks(self._store))
+        self.server.add_extension(Tasks(self._store, self.waiting))
         add_case_resources(self.server, self._store)
 
     def add_upstreams(self, upstreams: Upstreams) -> Subscriptions:
