@@ -21,6 +21,10 @@ from atlas.models import plain_text
 SPACE_BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[a-z])")
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 PLAIN = re.compile(r"[A-Za-z0-9._~:/+=@%,-]*")
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+# As a browser writes it: a scheme, a host without capitals, and a port if it is not the one of the scheme.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
+DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
 SIGNING_KEY = re.compile(r"((signkey-[A-Za-z0-9_]+-)?([0-9a-fA-F]{2})+)?")
 
 
@@ -58,6 +62,17 @@ def signing_key(value: Any) -> Any:
     return value
 
 
+def root_path(value: Any) -> Any:
+    """Take the path of a proxy with or without a slash at its end; refuse what is none."""
+    path = value.strip().rstrip("/") if isinstance(value, str) else value
+    if isinstance(path, str) and (not ROOT_PATH.fullmatch(path) or {".", ".."} & set(path.split("/"))):
+        raise ValueError(
+            "A root path begins with / and has letters, digits and . _ ~ - between its slashes, as /atlas."
+        )
+    return path
+
+
+RootPath = Annotated[str, BeforeValidator(root_path)]
 PlainSecret = Annotated[SecretStr | None, BeforeValidator(plain)]
 SigningKey = Annotated[SecretStr | None, BeforeValidator(signing_key)]
 Duration = Annotated[
@@ -98,6 +113,16 @@ class Settings(BaseSettings):
     atlas_allowed_hosts: str = Field(
         default="",
         description="Host names, with commas between, under which clients reach it behind a proxy.",
+    )
+    atlas_root_path: RootPath = Field(
+        default="",
+        description="The path under which a proxy serves it, for example `/atlas`, whether the proxy takes "
+        "it away or not.",
+    )
+    atlas_allowed_origins: str = Field(
+        default="",
+        description="Origins, with commas between, whose pages may use MCP from a browser, for example "
+        "`http://localhost:6274`. Without one, browsers show no page of another origin what `/mcp` answers.",
     )
 
     atlas_agent_key: SecretStr | None = Field(
@@ -294,6 +319,11 @@ class Settings(BaseSettings):
         origin = urlsplit(self.inngest_serve_origin or "").hostname
         return [*named, origin] if origin else named
 
+    @cached_property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """Origins whose pages may use MCP from a browser."""
+        return tuple(origin.strip() for origin in self.atlas_allowed_origins.split(",") if origin.strip())
+
     @property
     def _is_dev(self) -> bool:
         return (self.inngest_dev or "").strip().lower() not in NO
@@ -332,6 +362,17 @@ class Settings(BaseSettings):
             )
         if any(len(key) < 16 for key in self._all_keys):
             raise ValueError("ATLAS_AGENT_KEY and ATLAS_REVIEWER_KEY need at least 16 characters each")
+        return self
+
+    @model_validator(mode="after")
+    def _check_origins(self) -> "Settings":
+        for origin in self.allowed_origins:
+            if not ORIGIN.fullmatch(origin) or DEFAULT_PORT.fullmatch(origin):
+                raise ValueError(
+                    f"ATLAS_ALLOWED_ORIGINS holds {origin}: an origin is written as browsers send it, as "
+                    "https://tools.example.com or http://localhost:6274, in small letters, without a path, "
+                    "a wildcard, or the usual port of its scheme"
+                )
         return self
 
     @property
