@@ -8,12 +8,12 @@ from enum import Enum
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from atlas.instants import parse_duration
 from atlas.models import plain_text
@@ -25,6 +25,7 @@ ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 # As a browser writes it: a scheme, a host without capitals, and a port if it is not the one of the scheme.
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
 DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
+NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 SIGNING_KEY = re.compile(r"((signkey-[A-Za-z0-9_]+-)?([0-9a-fA-F]{2})+)?")
 
 
@@ -78,6 +79,35 @@ SigningKey = Annotated[SecretStr | None, BeforeValidator(signing_key)]
 Duration = Annotated[
     timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=timedelta(days=365))
 ]
+
+
+class NumberPerAgent(NamedTuple):
+    """A number for each agent; some have one of their own."""
+
+    usual: int
+    own: tuple[tuple[str, int], ...] = ()
+
+    def of(self, agent: str) -> int:
+        """The number for one agent."""
+        return dict(self.own).get(agent, self.usual)
+
+
+def number_per_agent(value: Any) -> Any:
+    """Read `600`, or `600,importer:3000`."""
+    if not isinstance(value, (str, int)):
+        return value
+    named = [entry.strip().rpartition(":") for entry in str(value).split(",") if entry.strip()]
+    numbers = [(name.strip(), int(number)) for name, _, number in named if NUMBER.fullmatch(number.strip())]
+    usual = [number for name, number in numbers if not name]
+    own = tuple((name, number) for name, number in numbers if name)
+    if len(usual) != 1 or len(numbers) != len(named) or len(dict(own)) != len(own):
+        raise ValueError(
+            "It is one number from 1 on, and after it name:number for some agents, as 600,importer:3000."
+        )
+    return NumberPerAgent(usual[0], own)
+
+
+PerAgent = Annotated[NumberPerAgent, NoDecode, BeforeValidator(number_per_agent)]
 
 
 class EngineKind(str, Enum):
@@ -179,6 +209,25 @@ class Settings(BaseSettings):
         gt=0,
         allow_inf_nan=False,
         description="How many seconds a tool may take. After that its outcome counts as unknown.",
+    )
+    atlas_calls_per_minute: PerAgent = Field(
+        default=NumberPerAgent(600),
+        description="How many calls an agent may make in a minute. For one agent another number: "
+        "`600,importer:3000`.",
+    )
+    atlas_calls_per_minute_in_all: int = Field(
+        default=3000, ge=1, description="How many calls all agents together may make in a minute."
+    )
+    atlas_waiting_cases: PerAgent = Field(
+        default=NumberPerAgent(200),
+        description="How many calls of an agent may wait for a decision. For one agent another number, as "
+        "above.",
+    )
+    atlas_waiting_cases_in_all: int = Field(
+        default=1000, ge=1, description="How many calls of all agents together may wait for a decision."
+    )
+    atlas_arguments_kb: int = Field(
+        default=1024, ge=1, description="How many KB the arguments of a call may have."
     )
     atlas_notify_url: HttpUrl | None = Field(
         default=None,
@@ -373,6 +422,14 @@ class Settings(BaseSettings):
                     "https://tools.example.com or http://localhost:6274, in small letters, without a path, "
                     "a wildcard, or the usual port of its scheme"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> "Settings":
+        for name in ("atlas_calls_per_minute", "atlas_waiting_cases"):
+            for agent, _ in getattr(self, name).own:
+                if not self.is_open and agent not in self.agent_keys.values():
+                    raise ValueError(f"{name.upper()} names {agent}, which is no agent of ATLAS_AGENT_KEY")
         return self
 
     @property

@@ -48,6 +48,13 @@ def read(**fields: Any) -> Settings:
             "control or invisible characters",
         ),
         ({"atlas_assess_seconds": float("inf")}, "finite number"),
+        ({"atlas_calls_per_minute": "0"}, "one number from 1 on"),
+        ({"atlas_calls_per_minute": "importer:5"}, "one number from 1 on"),
+        ({"atlas_waiting_cases": "5,importer:many"}, "one number from 1 on"),
+        (
+            {"atlas_agent_key": AGENT, "atlas_reviewer_key": REVIEWER, "atlas_waiting_cases": "5,stranger:9"},
+            "which is no agent",
+        ),
         ({"atlas_root_path": "atlas"}, "begins with /"),
         ({"atlas_root_path": "/atlas/../mcp"}, "begins with /"),
         ({"atlas_root_path": "https://gateway.example.com/atlas"}, "begins with /"),
