@@ -27,7 +27,8 @@ from atlas.agents.stopping import Stop, stop_of
 from atlas.agents.tasks import takes_tasks, task_started, withdraw
 from atlas.canonical import NotCanonical, digest_of_call
 from atlas.cases.definitions import LONGEST_DEFINITION
-from atlas.cases.store import CaseStore, insert_case
+from atlas.cases.limits import Limits, TooMuch
+from atlas.cases.store import CaseStore, insert_case, unfinished_case
 from atlas.cases.watch import Watch, is_final, is_settled
 from atlas.grounds.present import Present, as_it_is
 from atlas.models import Case, Status, ToolCall
@@ -70,6 +71,7 @@ class Admission(Middleware):
         self._announce = announce
         self._waiting = waiting
         self._unknown = unknown
+        self._limits = Limits(settings)
         self._grace_seconds = settings.atlas_grace_seconds
         self._review_grace_seconds = settings.atlas_review_grace_seconds
 
@@ -166,23 +168,32 @@ class Admission(Middleware):
         return Checked(call, present)
 
     async def _open_case(self, checked: Checked) -> tuple[Case, bool]:
-        def open_case(connection: Connection) -> tuple[Case, bool]:
+        def open_case(connection: Connection) -> tuple[Case, bool] | TooMuch:
             # A call that only reads has to read again what is there now.
             stored = None if checked.is_read_only else take_stored(connection, checked.call)
             if stored is not None:
                 return stored, False
+            unfinished = unfinished_case(connection, checked.call)
+            if unfinished is not None:
+                return unfinished, False
+            # What opens no case is not counted: a call that may run already is never told "nothing was done".
+            too_much = self._limits.meet(connection, checked.call)
+            if too_much is not None:
+                return too_much
             case, is_new = insert_case(connection, checked.call, checked.present.definition)
-            if is_new:
-                note_admission(connection, case)
+            note_admission(connection, case)
             return case, is_new
 
         try:
-            return await self._store.database.write(open_case)
+            opened = await self._store.database.write(open_case)
         except SQLAlchemyError as error:
             logger.exception("A call was refused because it cannot be recorded")
             raise ToolError(
                 "This call was refused: the gateway cannot record it. Nothing was done."
             ) from error
+        if isinstance(opened, TooMuch):
+            raise ToolError(str(opened))
+        return opened
 
 
 def note_admission(connection: Connection, case: Case) -> None:
