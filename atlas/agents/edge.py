@@ -27,6 +27,7 @@ class AgentsEdge:
 
     def __init__(self, settings: Settings, store: CaseStore) -> None:
         self._store = store
+        self._most_sessions = settings.atlas_sessions_per_agent
         self.keys = AgentKeys(settings)
         self.waiting = WaitingAgents()
         self.server = GatewayServer(
@@ -52,4 +53,5 @@ class AgentsEdge:
 
     def add_to(self, app: FastAPI) -> Callable[[], AbstractAsyncContextManager[None]]:
         """Serve it; returns the lifespan that has to run meanwhile."""
-        return add_transports(app, self.server, SessionStore(self._store.database))
+        sessions = SessionStore(self._store.database)
+        return add_transports(app, self.server, sessions, most_present=self._most_sessions)

@@ -6,6 +6,8 @@ from fastmcp.server.http import HostOriginGuardMiddleware
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.database.sqlite import Database
+from atlas.door.bodies import BoundedBodies
+from atlas.operate.doorways import Doorways
 from atlas.operate.error_shape import add_error_shape
 from atlas.operate.health import add_health, add_index, banner
 from atlas.operate.this_machine import ThisMachineOnly
@@ -33,3 +35,4 @@ def add_operations(
     if settings.is_open:
         app.add_middleware(ThisMachineOnly)
     app.add_middleware(HostOriginGuardMiddleware, mode="strict", allowed_hosts=settings.allowed_hosts or None)
+    app.add_middleware(BoundedBodies, doorway_of=Doorways(settings))  # the outermost
