@@ -13,7 +13,16 @@ from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    ByteSize,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from atlas.instants import parse_duration
@@ -162,6 +171,47 @@ class Settings(BaseSettings):
         default="",
         description="Origins, with commas between, whose pages may use MCP from a browser, for example "
         "`http://localhost:6274`. Without one, browsers show no page of another origin what `/mcp` answers.",
+    )
+
+    atlas_webhook_body: Annotated[ByteSize, Field(ge=2**14, le=2**20)] = Field(
+        default=ByteSize(64 * 2**10),
+        description="The largest body that `/webhook/approval` takes, in bytes or as `64KiB`.",
+    )
+    atlas_mcp_body: Annotated[ByteSize, Field(ge=2**14, le=2**22)] = Field(
+        default=ByteSize(4 * 2**20),
+        description="The largest message of an agent, in bytes or as `4MiB`. The MCP SDK takes no more than "
+        "4 MiB.",
+    )
+    atlas_inngest_body: Annotated[ByteSize, Field(ge=2**19, le=2**26)] = Field(
+        default=ByteSize(8 * 2**20),
+        description="The largest body that `/api/inngest` takes, in bytes or as `8MiB`. An Inngest server "
+        "sends up to 4 MiB of state, and the event beside it.",
+    )
+    atlas_head_timeout: Duration = Field(
+        default=timedelta(seconds=10), description="How long the headers of a request may take to arrive."
+    )
+    atlas_body_timeout: Duration = Field(
+        default=timedelta(seconds=60), description="How long the body of a request may take to arrive."
+    )
+    atlas_connections_per_key: int = Field(
+        default=512, ge=8, le=20_000, description="How many connections may be open with one key."
+    )
+    atlas_strangers_per_address: int = Field(
+        default=128,
+        ge=8,
+        le=20_000,
+        description="How many connections of one address may wait without a key. One more, and the oldest "
+        "that waits is closed.",
+    )
+    atlas_strangers: int = Field(
+        default=512, ge=8, le=20_000, description="How many connections may wait without a key in all."
+    )
+    atlas_sessions_per_agent: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="How many sessions of one agent stay in memory. One more, and the one that was idle for "
+        "longest is put aside. It goes on when its client comes back.",
     )
 
     atlas_agent_key: SecretStr | None = Field(

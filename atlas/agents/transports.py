@@ -36,14 +36,19 @@ class AddSlash:
 
 
 def add_transports(
-    app: FastAPI, server: FastMCP, sessions: SessionStore, *, origins: Sequence[str] = ()
+    app: FastAPI,
+    server: FastMCP,
+    sessions: SessionStore,
+    *,
+    origins: Sequence[str] = (),
+    most_present: int = 100,
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
     """Add the MCP routes; returns the lifespan that has to run while they are served.
 
     Routes and not a mount: only routes get root_path, both slashes and both transports right.
     """
     sse = create_sse_app(server, f"{PREFIX}/messages/", f"{PREFIX}/sse", auth=server.auth)
-    taking_up = Middleware(TakingUp, store=sessions, is_open=server.auth is None)
+    taking_up = Middleware(TakingUp, store=sessions, is_open=server.auth is None, most=most_present)
     http = server.http_app(path=PREFIX, transport="http", middleware=[taking_up])
     server._mcp_server.middleware.append(number_apart)
     endpoints: dict[str, ASGIApp] = {
