@@ -141,7 +141,7 @@ class WaitingAgents:
                 context.run(_take_headers_away)
                 return context
         context = copy_context()
-        context.run(fastmcp_request_ctx.set, _nobodys_request(case.call))
+        context.run(fastmcp_request_ctx.set, _request_without_agent(case.call))
         return context
 
 
@@ -206,7 +206,7 @@ def _params(call: ToolCall) -> dict[str, Any]:
     return {"name": call.tool_name, "arguments": call.arguments, **(call.continuation or {})}
 
 
-class NobodyThere:
+class NoConnection:
     """The channel to an agent that has been answered or has left."""
 
     can_send_request = False
@@ -219,9 +219,9 @@ class NobodyThere:
         raise NoBackChannelError(method)
 
 
-def _nobodys_request(call: ToolCall) -> FastMCPRequestContext:
+def _request_without_agent(call: ToolCall) -> FastMCPRequestContext:
     connection = Connection.from_envelope(STATELESS_VERSION, None, None)
-    session = ServerSession(cast(Any, NobodyThere()), connection)
+    session = ServerSession(cast(Any, NoConnection()), connection)
     inner = ServerRequestContext[Any, Any](
         session=session,
         lifespan_context={},

@@ -23,7 +23,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from atlas.agents.keys import ANYBODY
+from atlas.agents.keys import EVERY_AGENT
 from atlas.agents.sessions.exchanges import Attempt, Opening, end, post, under
 from atlas.agents.sessions.handshake import INITIALIZED, Handshake
 from atlas.agents.sessions.present import Key, PresentSessions
@@ -72,7 +72,7 @@ class TakingUp:
         user = scope.get("user")
         if isinstance(user, AuthenticatedUser):
             return user.access_token.client_id
-        return ANYBODY if self._is_open else None
+        return EVERY_AGENT if self._is_open else None
 
     async def _open(self, principal: str, scope: Scope, receive: Receive, send: Send) -> None:
         async def keep(session_id: str, handshake: Handshake) -> None:
