@@ -134,7 +134,7 @@ class Upstreams:
         """What is unusual about what it offers, with what the gateway does about it."""
         if upstream.offer is None or upstream.name not in self._providers:
             return []
-        return [*upstream.offer.left_out, *self._providers[upstream.name].left_out()]
+        return [*upstream.offer.left_out, *self._providers[upstream.name].oddities()]
 
     def _hidden(self, upstream: "Upstream") -> list[str]:
         names = sorted(self._names(upstream))

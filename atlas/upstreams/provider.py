@@ -2,7 +2,8 @@
 
 import base64
 import logging
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import mcp.types as mcp
@@ -16,10 +17,11 @@ from fastmcp.tools import InputRequiredToolResult, Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
 from pydantic import Field
 
+from atlas.agents.dialects import usable
 from atlas.cases.definitions import LONGEST_DEFINITION, definition_of
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.models import UPSTREAM_META, plain_text
-from atlas.upstreams.lists import Offer, field_of, left_out
+from atlas.upstreams.lists import LONGEST_NAMED, Offer, field_of, left_out
 from atlas.upstreams.templates import LONGEST, match_template
 from atlas.upstreams.upstream import Upstream
 
@@ -28,6 +30,7 @@ RESERVED = ("io.atlas/", "io.modelcontextprotocol/serverInfo")
 FRAMEWORKS = ("fastmcp", "_fastmcp")  # keys that FastMCP reads and fills itself
 GATEWAY_SCHEME = "atlas://"  # the resources of the gateway
 LONGEST_NAME = 128  # of a tool, as the specification has it
+COMMON_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # which every model's provider takes
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +107,7 @@ class UpstreamProvider(Provider):
         self._is_free = is_free
         self._built_of: Offer | None = None
         self._left_out: list[str] = []
+        self._remarked: tuple[Offer | None, list[str]] | None = None
         self._tools: list[Tool] = []
         self._resources: list[Resource] = []
         self._templates: list[ResourceTemplate] = []
@@ -146,6 +150,17 @@ class UpstreamProvider(Provider):
         """A sentence for each thing that the upstream lists and agents do not get."""
         self._build()
         return tuple(self._left_out)
+
+    def oddities(self) -> tuple[str, ...]:
+        """A sentence for each thing that agents do not get, or that works in another way than expected."""
+        return (*self.left_out(), *self._remarks())
+
+    def _remarks(self) -> list[str]:
+        offer = self._upstream.offer
+        if self._remarked is None or self._remarked[0] is not offer:
+            shown = [tool for tool in self._tools if isinstance(tool, UpstreamTool)]
+            self._remarked = offer, [line for tool in shown for line in _remarks_on(self._upstream, tool)]
+        return self._remarked[1]
 
     def _build(self) -> None:
         offer = self._upstream.offer or Offer()
@@ -195,6 +210,21 @@ def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
         if definition_of(here).is_too_long:
             raise ValueError(f"its definition is longer than {LONGEST_DEFINITION // 1024} KB")
     return tool
+
+
+def _remarks_on(upstream: Upstream, tool: UpstreamTool) -> Iterator[str]:
+    here, there = upstream.config.name_of(tool.name), tool.name[:LONGEST_NAMED]
+    if not COMMON_NAME.fullmatch(here):
+        yield (
+            f"its tool {there} has the name {here}, which Claude and OpenAI refuse: "
+            "they take 64 letters, digits, _ and -. A shorter prefix is set in the file"
+        )
+    unusable = usable(tool.parameters).unusable
+    if unusable:
+        yield (
+            f"its tool {there} has a schema that cannot be used as a whole. "
+            f"The server alone checks {', '.join(unusable)}"
+        )
 
 
 def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
