@@ -69,12 +69,16 @@ class Upstreams:
         server.add_middleware(self._audience)
         if not self.all:
             return
+        from atlas.upstreams.addresses import Prefixed
         from atlas.upstreams.completions import add_completions
         from atlas.upstreams.provider import UpstreamProvider
 
         for upstream in self.all:
             provider = self._providers[upstream.name] = UpstreamProvider(upstream, self._is_free)
-            server.add_provider(provider, namespace=upstream.config.prefix)
+            is_prefixed = bool(upstream.config.prefix)
+            server.add_provider(
+                provider.wrap_transform(Prefixed(upstream.config)) if is_prefixed else provider
+            )
         add_completions(server)
 
     def on_change(self, listener: Callable[[], Awaitable[None]]) -> None:

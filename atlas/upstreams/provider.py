@@ -21,6 +21,7 @@ from atlas.agents.dialects import usable
 from atlas.cases.definitions import LONGEST_DEFINITION, definition_of
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.models import UPSTREAM_META, plain_text
+from atlas.upstreams.addresses import content_here, find_address, meta_here
 from atlas.upstreams.lists import LONGEST_NAMED, Offer, field_of, left_out
 from atlas.upstreams.templates import LONGEST, match_template
 from atlas.upstreams.upstream import Upstream
@@ -50,9 +51,9 @@ class UpstreamTool(Tool):
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredToolResult(answer)
         return ToolResult(
-            content=answer.content,
+            content=content_here(self.upstream, answer.content),
             structured_content=answer.structured_content,
-            meta=_theirs(answer.meta) or None,
+            meta=_theirs(self.upstream, answer.meta) or None,
             is_error=answer.is_error,
         )
 
@@ -92,9 +93,14 @@ class UpstreamPrompt(Prompt):
         answer = await self.upstream.get_prompt(self.name_there, arguments or {})
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredPromptResult(answer)
-        messages = [Message(content=message.content, role=message.role) for message in answer.messages]
+        messages = [
+            _message(message.role, content_here(self.upstream, [message.content])[0])
+            for message in answer.messages
+        ]
         return PromptResult(
-            messages=messages, description=answer.description, meta=_theirs(answer.meta) or None
+            messages=messages,
+            description=answer.description,
+            meta=_theirs(self.upstream, answer.meta) or None,
         )
 
 
@@ -127,7 +133,15 @@ class UpstreamProvider(Provider):
         return self._resources
 
     async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
-        return next((one for one in await self._list_resources() if str(one.uri) == uri), None)
+        listed = {str(one.uri): one for one in await self._list_resources()}
+        found = find_address(self._upstream.config, listed, uri)
+        if found is not None:
+            return listed[found]
+        # One that a tool named; without a prefix it could be another server's.
+        named = find_address(self._upstream.config, self._upstream.named, uri)
+        if named is None or not self._upstream.config.prefix or _is_ours(named):
+            return None
+        return _resource(self._upstream, mcp.Resource(uri=named, name=named))
 
     async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
         self._build()
@@ -230,13 +244,15 @@ def _remarks_on(upstream: Upstream, tool: UpstreamTool) -> Iterator[str]:
 def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
     if _is_ours(str(offered.uri)):
         raise ValueError(f"uri: {GATEWAY_SCHEME} is the gateway's own")
-    return UpstreamResource(
-        uri_there=str(offered.uri),
-        uri=offered.uri,
+    resource = UpstreamResource(
+        uri_there=offered.uri,
+        uri="x://x",
         mime_type=offered.mime_type or "text/plain",
         annotations=offered.annotations,
         **_as_offered(upstream, offered),
     )
+    # As it is written there: FastMCP would write it in another way, or refuse a relative one.
+    return resource.model_copy(update={"uri": offered.uri})
 
 
 def _template(upstream: Upstream, offered: mcp.ResourceTemplate) -> UpstreamTemplate:
@@ -265,6 +281,11 @@ def _prompt(upstream: Upstream, offered: mcp.Prompt) -> UpstreamPrompt:
     )
 
 
+def _message(role: Any, block: Any) -> Message:
+    """A message as the upstream wrote it: FastMCP would make a text of a link."""
+    return Message(content="", role=role).model_copy(update={"content": block})
+
+
 def _as_offered(
     upstream: Upstream, offered: mcp.Tool | mcp.Resource | mcp.ResourceTemplate | mcp.Prompt
 ) -> dict[str, Any]:
@@ -285,15 +306,16 @@ def _is_ours(uri: str) -> bool:
 
 def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
     """What the upstream says beside it, with its name set by us, so that it cannot pose as another."""
-    return _theirs(said) | {UPSTREAM_META: upstream.name}
+    return _theirs(upstream, said) | {UPSTREAM_META: upstream.name}
 
 
-def _theirs(said: dict[str, Any] | None) -> dict[str, Any]:
-    return {
+def _theirs(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
+    theirs = {
         key: value
         for key, value in (said or {}).items()
         if not key.startswith(RESERVED) and key not in FRAMEWORKS
     }
+    return meta_here(upstream, theirs)
 
 
 async def _read(upstream: Upstream, uri: str) -> ResourceResult:
@@ -307,7 +329,7 @@ async def _read(upstream: Upstream, uri: str) -> ResourceResult:
         ResourceContent(
             content=item.text if isinstance(item, mcp.TextResourceContents) else base64.b64decode(item.blob),
             mime_type=item.mime_type,
-            meta=_theirs(item.meta) or None,
+            meta=_theirs(upstream, item.meta) or None,
         )
         for item in answer.contents
     ]
