@@ -23,6 +23,7 @@ from atlas.cases.tables import cases
 from atlas.models import Case
 from atlas.upstreams import Upstreams
 from atlas.upstreams.config import _config
+from atlas.upstreams.placeholders import Placeholders
 from atlas.welfare import WelfareOffice, add_welfare_tools
 
 
@@ -147,7 +148,7 @@ async def test_what_of_a_servers_schema_no_one_could_check_is_on_record(tmp_path
     schema = {"type": "object", "properties": {"id": {"type": "int"}, "n": {"type": "integer"}}}
     server = ByHand(tools=[tool("do", inputSchema=schema), tool("plain")])
     async with admitted(tmp_path) as gated, server.listening() as entry:
-        config = _config("far", entry, {})
+        config = _config("far", entry, Placeholders({}, Path("mcp.json")))
         assert config is not None
         upstreams = Upstreams((config,))
         upstreams.mount(gated.server)

@@ -27,6 +27,7 @@ class AgentsEdge:
 
     def __init__(self, settings: Settings, store: CaseStore) -> None:
         self._store = store
+        self._origins = settings.allowed_origins
         self.keys = AgentKeys(settings)
         self.waiting = WaitingAgents()
         self.server = GatewayServer(
@@ -40,7 +41,7 @@ class AgentsEdge:
     def add_outcomes(self) -> None:
         """Offer every way in which an outcome reaches its agent."""
         add_get_outcome(self.server, self._store)
-        self.server.add_extension(Tasks(self._store))
+        self.server.add_extension(Tasks(self._store, self.waiting))
         add_case_resources(self.server, self._store)
 
     def add_upstreams(self, upstreams: Upstreams) -> Subscriptions:
@@ -52,4 +53,4 @@ class AgentsEdge:
 
     def add_to(self, app: FastAPI) -> Callable[[], AbstractAsyncContextManager[None]]:
         """Serve it; returns the lifespan that has to run meanwhile."""
-        return add_transports(app, self.server, SessionStore(self._store.database))
+        return add_transports(app, self.server, SessionStore(self._store.database), origins=self._origins)

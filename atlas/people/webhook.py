@@ -20,6 +20,9 @@ def visible(name: str) -> str:
     return name
 
 
+APPROVAL_PATH = "/webhook/approval"
+
+
 class Decides(Protocol):
     """What takes the decisions of people."""
 
@@ -69,7 +72,7 @@ def add_webhook(
 ) -> None:
     """Serve the human decision."""
 
-    @app.post("/webhook/approval", response_model_exclude_none=True)
+    @app.post(APPROVAL_PATH, response_model_exclude_none=True)
     async def approval(
         request: DecisionRequest, named: Annotated[str | None, Depends(gate)]
     ) -> DecisionReceipt:

@@ -15,9 +15,12 @@ from fastmcp.resources.base import InputRequiredResourceResult, ResourceContent,
 from fastmcp.server.providers import Provider
 from fastmcp.tools import InputRequiredToolResult, Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
+from mcp import MCPError
 from pydantic import Field
 
+from atlas.agents.client_errors import ProtocolError
 from atlas.agents.dialects import usable
+from atlas.agents.results import as_it_came
 from atlas.cases.definitions import LONGEST_DEFINITION, definition_of
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.models import UPSTREAM_META, plain_text
@@ -43,19 +46,30 @@ class UpstreamTool(Tool):
     as_offered: Any = Field(exclude=True, repr=False)  # as the upstream describes it
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Call it, once; AnswerLost is the cause of the ToolError if no one knows what was done."""
+        """Call it, once. The cause of a ToolError that is not the upstream's answer is one of our errors:
+        UpstreamMissing and CallRefused if nothing was done, AnswerLost if no one knows what was done."""
         try:
-            answer = await self.upstream.call_tool(self.as_offered, arguments)
+            return await self._answer(arguments)
+        except MCPError as error:
+            raise ProtocolError(error.error) from error
         except (UpstreamMissing, CallRefused, AnswerLost) as error:
             raise ToolError(str(error)) from error
+        except Exception as error:
+            # A mistake of ours, before the call was sent or after it was answered.
+            logger.exception("A call of %s could not be carried to its end", self.upstream.name)
+            what = f"its answer could not be taken ({type(error).__name__}): it may have done it, or not"
+            lost = AnswerLost(reason=f"The server {self.upstream.name} may have got the call, and {what}.")
+            raise ToolError(str(lost)) from lost
+
+    async def _answer(self, arguments: dict[str, Any]) -> ToolResult:
+        answer = await self.upstream.call_tool(self.as_offered, arguments)
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredToolResult(answer)
-        return ToolResult(
-            content=content_here(self.upstream, answer.content),
-            structured_content=answer.structured_content,
-            meta=_theirs(self.upstream, answer.meta) or None,
-            is_error=answer.is_error,
-        )
+        changed = {
+            "content": content_here(self.upstream, answer.content),
+            "meta": _theirs(self.upstream, answer.meta) or None,
+        }
+        return as_it_came(answer.model_copy(update=changed))
 
 
 class UpstreamResource(Resource):
@@ -321,7 +335,7 @@ def _theirs(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
 async def _read(upstream: Upstream, uri: str) -> ResourceResult:
     try:
         answer = await upstream.read_resource(uri)
-    except (UpstreamMissing, CallRefused, AnswerLost, ToolError) as error:
+    except (UpstreamMissing, CallRefused, AnswerLost) as error:
         raise ResourceError(str(error)) from error
     if isinstance(answer, mcp.InputRequiredResult):
         return InputRequiredResourceResult(answer)
