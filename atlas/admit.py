@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
 from atlas.agents.answers import GET_OUTCOME, answer
-from atlas.agents.arguments import check_arguments
+from atlas.agents.arguments import check_arguments, not_checked
 from atlas.agents.held_calls import WaitingAgents, has_left
 from atlas.agents.keys import current_principal
 from atlas.agents.progress import Progress
@@ -25,7 +25,7 @@ from atlas.agents.results import for_version
 from atlas.agents.same_call import stored_answer, take_stored
 from atlas.agents.stopping import Stop, stop_of
 from atlas.agents.tasks import takes_tasks, task_started, withdraw
-from atlas.canonical import NotCanonical, digest_of_call
+from atlas.canonical import NotCanonical, digest_of_call, without_a_form
 from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.cases.limits import Limits, TooMuch
 from atlas.cases.store import CaseStore, insert_case, unfinished_case
@@ -164,7 +164,7 @@ class Admission(Middleware):
                 continuation=continuation,
             )
         except NotCanonical as error:
-            raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
+            raise ValidationError(_without_a_form(arguments, continuation)) from error
         return Checked(call, present)
 
     async def _open_case(self, checked: Checked) -> tuple[Case, bool]:
@@ -181,7 +181,7 @@ class Admission(Middleware):
             if too_much is not None:
                 return too_much
             case, is_new = insert_case(connection, checked.call, checked.present.definition)
-            note_admission(connection, case)
+            note_admission(connection, case, not_checked=not_checked(checked.present.tool))
             return case, is_new
 
         try:
@@ -196,8 +196,15 @@ class Admission(Middleware):
         return opened
 
 
-def note_admission(connection: Connection, case: Case) -> None:
-    """Put into the ledger that a case was opened, and for which call."""
+def _without_a_form(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:
+    """Why a call is refused whose very arguments could not be approved; it never goes out altered."""
+    what, _, advice = without_a_form(arguments | (continuation or {})).partition(". ")
+    said = f"These arguments have no canonical form (RFC 8785): {what.rstrip('.')}. Nothing was done."
+    return f"{said} {advice}" if advice else said
+
+
+def note_admission(connection: Connection, case: Case, *, not_checked: tuple[str, ...] = ()) -> None:
+    """Put into the ledger that a case was opened, for which call, and what of its schema was not checked."""
     call = case.call
     detail: dict[str, Any] = {
         "tool_name": call.tool_name,
@@ -206,6 +213,8 @@ def note_admission(connection: Connection, case: Case) -> None:
     }
     if call.claims:
         detail["agent_claims"] = call.claims  # what it says, which can be false
+    if not_checked:
+        detail["not_checked"] = list(not_checked)
     if case.waiting_before:
         detail["waiting_before"] = list(case.waiting_before)
     ledger.append(

@@ -69,12 +69,16 @@ class Upstreams:
         server.add_middleware(self._audience)
         if not self.all:
             return
+        from atlas.upstreams.addresses import Prefixed
         from atlas.upstreams.completions import add_completions
         from atlas.upstreams.provider import UpstreamProvider
 
         for upstream in self.all:
             provider = self._providers[upstream.name] = UpstreamProvider(upstream, self._is_free)
-            server.add_provider(provider, namespace=upstream.config.prefix)
+            is_prefixed = bool(upstream.config.prefix)
+            server.add_provider(
+                provider.wrap_transform(Prefixed(upstream.config)) if is_prefixed else provider
+            )
         add_completions(server)
 
     def on_change(self, listener: Callable[[], Awaitable[None]]) -> None:
@@ -134,7 +138,7 @@ class Upstreams:
         """What is unusual about what it offers, with what the gateway does about it."""
         if upstream.offer is None or upstream.name not in self._providers:
             return []
-        return [*upstream.offer.left_out, *self._providers[upstream.name].left_out()]
+        return [*upstream.offer.left_out, *self._providers[upstream.name].oddities()]
 
     def _hidden(self, upstream: "Upstream") -> list[str]:
         names = sorted(self._names(upstream))

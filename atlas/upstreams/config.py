@@ -27,6 +27,10 @@ SPELLINGS = dict.fromkeys(("stdio", "local"), "stdio") | dict.fromkeys(
 SPELLINGS |= {"sse": "sse"}
 
 
+SCHEME = re.compile(r"[^:/?#]+:(?://)?")  # how an address begins that is not relative
+RELATIVE = "atlas-relative:"  # how one begins here that is relative there
+
+
 class Transport(str, Enum):
     """How an upstream is reached."""
 
@@ -97,12 +101,20 @@ class UpstreamConfig(BaseModel):
         return f"{self.prefix}_{name_there}" if self.prefix else name_there
 
     def uri_here(self, uri_there: str) -> str:
-        """How agents know a resource of the upstream."""
-        return uri_there.replace("://", f"://{self.prefix}/", 1) if self.prefix else uri_there
+        """How agents know a resource of the upstream, or a template of them; they need a scheme."""
+        if not self.prefix:
+            return uri_there
+        scheme = SCHEME.match(uri_there)
+        head = scheme[0] if scheme else RELATIVE
+        return f"{head}{self.prefix}/{uri_there[len(scheme[0]) if scheme else 0 :]}"
 
     def uri_there(self, uri: str) -> str:
         """How the upstream knows one of its resources, or a template of them."""
-        return uri.replace(f"://{self.prefix}/", "://", 1) if self.prefix else uri
+        scheme = SCHEME.match(uri)
+        if not self.prefix or not scheme or not uri[scheme.end() :].startswith(f"{self.prefix}/"):
+            return uri
+        rest = uri[scheme.end() + len(self.prefix) + 1 :]
+        return rest if scheme[0] == RELATIVE else scheme[0] + rest
 
 
 def read_upstreams(path: Path | None, variables: Mapping[str, str]) -> tuple[UpstreamConfig, ...]:

@@ -2,7 +2,8 @@
 
 import base64
 import logging
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import mcp.types as mcp
@@ -18,11 +19,13 @@ from mcp import MCPError
 from pydantic import Field
 
 from atlas.agents.client_errors import ProtocolError
+from atlas.agents.dialects import usable
 from atlas.agents.results import as_it_came
 from atlas.cases.definitions import LONGEST_DEFINITION, definition_of
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.models import UPSTREAM_META, plain_text
-from atlas.upstreams.lists import Offer, field_of, left_out
+from atlas.upstreams.addresses import content_here, find_address, meta_here
+from atlas.upstreams.lists import LONGEST_NAMED, Offer, field_of, left_out
 from atlas.upstreams.templates import LONGEST, match_template
 from atlas.upstreams.upstream import Upstream
 
@@ -31,6 +34,7 @@ RESERVED = ("io.atlas/", "io.modelcontextprotocol/serverInfo")
 FRAMEWORKS = ("fastmcp", "_fastmcp")  # keys that FastMCP reads and fills itself
 GATEWAY_SCHEME = "atlas://"  # the resources of the gateway
 LONGEST_NAME = 128  # of a tool, as the specification has it
+COMMON_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # which every model's provider takes
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +65,11 @@ class UpstreamTool(Tool):
         answer = await self.upstream.call_tool(self.as_offered, arguments)
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredToolResult(answer)
-        return as_it_came(answer.model_copy(update={"meta": _theirs(answer.meta) or None}))
+        changed = {
+            "content": content_here(self.upstream, answer.content),
+            "meta": _theirs(self.upstream, answer.meta) or None,
+        }
+        return as_it_came(answer.model_copy(update=changed))
 
 
 class UpstreamResource(Resource):
@@ -99,9 +107,14 @@ class UpstreamPrompt(Prompt):
         answer = await self.upstream.get_prompt(self.name_there, arguments or {})
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredPromptResult(answer)
-        messages = [Message(content=message.content, role=message.role) for message in answer.messages]
+        messages = [
+            _message(message.role, content_here(self.upstream, [message.content])[0])
+            for message in answer.messages
+        ]
         return PromptResult(
-            messages=messages, description=answer.description, meta=_theirs(answer.meta) or None
+            messages=messages,
+            description=answer.description,
+            meta=_theirs(self.upstream, answer.meta) or None,
         )
 
 
@@ -114,6 +127,7 @@ class UpstreamProvider(Provider):
         self._is_free = is_free
         self._built_of: Offer | None = None
         self._left_out: list[str] = []
+        self._remarked: tuple[Offer | None, list[str]] | None = None
         self._tools: list[Tool] = []
         self._resources: list[Resource] = []
         self._templates: list[ResourceTemplate] = []
@@ -133,7 +147,15 @@ class UpstreamProvider(Provider):
         return self._resources
 
     async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
-        return next((one for one in await self._list_resources() if str(one.uri) == uri), None)
+        listed = {str(one.uri): one for one in await self._list_resources()}
+        found = find_address(self._upstream.config, listed, uri)
+        if found is not None:
+            return listed[found]
+        # One that a tool named; without a prefix it could be another server's.
+        named = find_address(self._upstream.config, self._upstream.named, uri)
+        if named is None or not self._upstream.config.prefix or _is_ours(named):
+            return None
+        return _resource(self._upstream, mcp.Resource(uri=named, name=named))
 
     async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
         self._build()
@@ -156,6 +178,17 @@ class UpstreamProvider(Provider):
         """A sentence for each thing that the upstream lists and agents do not get."""
         self._build()
         return tuple(self._left_out)
+
+    def oddities(self) -> tuple[str, ...]:
+        """A sentence for each thing that agents do not get, or that works in another way than expected."""
+        return (*self.left_out(), *self._remarks())
+
+    def _remarks(self) -> list[str]:
+        offer = self._upstream.offer
+        if self._remarked is None or self._remarked[0] is not offer:
+            shown = [tool for tool in self._tools if isinstance(tool, UpstreamTool)]
+            self._remarked = offer, [line for tool in shown for line in _remarks_on(self._upstream, tool)]
+        return self._remarked[1]
 
     def _build(self) -> None:
         offer = self._upstream.offer or Offer()
@@ -207,16 +240,33 @@ def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
     return tool
 
 
+def _remarks_on(upstream: Upstream, tool: UpstreamTool) -> Iterator[str]:
+    here, there = upstream.config.name_of(tool.name), tool.name[:LONGEST_NAMED]
+    if not COMMON_NAME.fullmatch(here):
+        yield (
+            f"its tool {there} has the name {here}, which Claude and OpenAI refuse: "
+            "they take 64 letters, digits, _ and -. A shorter prefix is set in the file"
+        )
+    unusable = usable(tool.parameters).unusable
+    if unusable:
+        yield (
+            f"its tool {there} has a schema that cannot be used as a whole. "
+            f"The server alone checks {', '.join(unusable)}"
+        )
+
+
 def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
     if _is_ours(str(offered.uri)):
         raise ValueError(f"uri: {GATEWAY_SCHEME} is the gateway's own")
-    return UpstreamResource(
-        uri_there=str(offered.uri),
-        uri=offered.uri,
+    resource = UpstreamResource(
+        uri_there=offered.uri,
+        uri="x://x",
         mime_type=offered.mime_type or "text/plain",
         annotations=offered.annotations,
         **_as_offered(upstream, offered),
     )
+    # As it is written there: FastMCP would write it in another way, or refuse a relative one.
+    return resource.model_copy(update={"uri": offered.uri})
 
 
 def _template(upstream: Upstream, offered: mcp.ResourceTemplate) -> UpstreamTemplate:
@@ -245,6 +295,11 @@ def _prompt(upstream: Upstream, offered: mcp.Prompt) -> UpstreamPrompt:
     )
 
 
+def _message(role: Any, block: Any) -> Message:
+    """A message as the upstream wrote it: FastMCP would make a text of a link."""
+    return Message(content="", role=role).model_copy(update={"content": block})
+
+
 def _as_offered(
     upstream: Upstream, offered: mcp.Tool | mcp.Resource | mcp.ResourceTemplate | mcp.Prompt
 ) -> dict[str, Any]:
@@ -265,15 +320,16 @@ def _is_ours(uri: str) -> bool:
 
 def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
     """What the upstream says beside it, with its name set by us, so that it cannot pose as another."""
-    return _theirs(said) | {UPSTREAM_META: upstream.name}
+    return _theirs(upstream, said) | {UPSTREAM_META: upstream.name}
 
 
-def _theirs(said: dict[str, Any] | None) -> dict[str, Any]:
-    return {
+def _theirs(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
+    theirs = {
         key: value
         for key, value in (said or {}).items()
         if not key.startswith(RESERVED) and key not in FRAMEWORKS
     }
+    return meta_here(upstream, theirs)
 
 
 async def _read(upstream: Upstream, uri: str) -> ResourceResult:
@@ -287,7 +343,7 @@ async def _read(upstream: Upstream, uri: str) -> ResourceResult:
         ResourceContent(
             content=item.text if isinstance(item, mcp.TextResourceContents) else base64.b64decode(item.blob),
             mime_type=item.mime_type,
-            meta=_theirs(item.meta) or None,
+            meta=_theirs(upstream, item.meta) or None,
         )
         for item in answer.contents
     ]

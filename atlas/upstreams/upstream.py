@@ -13,6 +13,7 @@ from mcp import MCPError
 from mcp.shared.inbound import x_mcp_header_map
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from atlas.agents.dialects import usable
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.upstreams import relays
 from atlas.upstreams.answers import refused
@@ -38,6 +39,7 @@ class Upstream:
         self.config = config
         self.offer: Offer | None = None
         self.problem: str | None = "it was not reached yet"
+        self.named: dict[str, None] = {}  # addresses of its own in its latest answers, which agents may read
         self.known = asyncio.Event()  # nothing is to be waited for: the first attempt to reach it is over
         self.known.set()  # and before run() none is made
         self._changed = changed
@@ -198,6 +200,8 @@ class Upstream:
         if is_new:
             self._log(offer)
             await self._changed()
+            # What is worked out of a schema is kept; out of many of them it takes seconds.
+            await asyncio.to_thread(_prepare, offer)
 
     def _log(self, offer: Offer) -> None:
         for line in (*offer.missing, *offer.left_out):
@@ -218,6 +222,11 @@ class Upstream:
             self._stale.set()
         elif method == "notifications/resources/updated":
             await self.watching.hear(str(message.params.uri))
+
+
+def _prepare(offer: Offer) -> None:
+    for tool in offer.tools:
+        usable(tool.input_schema)
 
 
 def _why_silent(error: Exception) -> str:
