@@ -29,6 +29,11 @@ WAITS = "PENDING_REVIEW"
 FINAL = {"EXECUTED", "REJECTED", "DENIED", "EXPIRED", "FAILED", "OUTCOME_UNKNOWN"}
 PATIENCE_SECONDS = 60.0  # a model may take half of it
 STEPS = count(1)
+NO_OFFICE = (
+    "The example office is switched off, and this program plays with its tools. Nothing else is wrong: the "
+    "gateway answers and takes the agent's key. To play, write ATLAS_WELFARE=on into .env and start the gateway "
+    "again."
+)
 
 
 class HandshakeError(Exception):
@@ -231,7 +236,10 @@ async def shake_hands(url: str, agent_headers: dict[str, str], reviewer: Reviewe
     ):
         step(f"The agent connects to {url}/mcp/sse and lists the tools.")
         await session.initialize()
-        answer(", ".join(tool.name for tool in (await session.list_tools()).tools))
+        names = [tool.name for tool in (await session.list_tools()).tools]
+        answer(", ".join(names))
+        if "check_status" not in names:
+            raise HandshakeError(NO_OFFICE)
         agent = Agent(session=session, reviewer=reviewer)
         await play_approval(agent, reviewer)
         await play_rejection(agent, reviewer)
