@@ -61,6 +61,13 @@ class RelaySession(ClientSession):
     async def validate_tool_result(self, name: str, result: Any) -> None:
         """Accept what the upstream answers."""
 
+    async def read_list(self, method: str, cursor: str | None) -> dict[str, Any]:
+        """A page of a list as the upstream wrote it: one thing that is odd must not cost the others."""
+        data: dict[str, Any] = {"method": method} | ({"params": {"cursor": cursor}} if cursor else {})
+        options: CallOptions = {}
+        self._stamp(data, options)
+        return await self._dispatcher.send_raw_request(method, data.get("params"), options)
+
     def adopt(self, result: InitializeResult | DiscoverResult) -> None:
         """Settle the era; in the stateless one each request says what its agent can be asked."""
         super().adopt(result)

@@ -19,7 +19,7 @@ KINDS = {
     "resources/templates/list": "resourceTemplates",
     "prompts/list": "prompts",
 }
-HELLO = {
+HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
     "capabilities": {"tools": {}, "resources": {}, "prompts": {}},
     "serverInfo": {"name": "by hand", "version": "1"},
@@ -38,6 +38,7 @@ class ByHand:
         self.lists = lists
         self.answer: Callable[[dict[str, Any]], Response | dict[str, Any] | None] = lambda message: None
         self.asked: list[str] = []
+        self.capabilities: dict[str, Any] = HELLO["capabilities"]
         self._server: uvicorn.Server | None = None
 
     async def _post(self, request: Request) -> Response:
@@ -50,7 +51,7 @@ class ByHand:
             return answer
         method = message["method"]
         if answer is None and method == "initialize":
-            answer = {"result": HELLO}
+            answer = {"result": HELLO | {"capabilities": self.capabilities}}
         elif answer is None and method in KINDS:
             answer = {"result": {KINDS[method]: self.lists.get(KINDS[method], [])}}
         elif answer is None:
