@@ -31,8 +31,8 @@ PATIENCE_SECONDS = 60.0  # a model may take half of it
 STEPS = count(1)
 NO_OFFICE = (
     "The example office is switched off, and this program plays with its tools. Nothing else is wrong: the "
-    "gateway answers and takes the agent's key. To play, write ATLAS_WELFARE=on into .env and start the gateway "
-    "again."
+    "gateway answers and takes the agent's key. To play, write ATLAS_WELFARE=on into .env and start the "
+    "gateway again."
 )
 
 
