@@ -21,7 +21,7 @@ from atlas.path import build_path
 from atlas.people.edge import PeopleEdge
 from atlas.settings import Settings
 from atlas.upstreams import Upstreams
-from atlas.welfare import WelfareOffice, add_welfare_tools
+from atlas.welfare import WelfareOffice, add_welfare_tools, is_offered
 from atlas.workflow.edge import WorkflowEdge
 from workflows import handle_governance, inngest_client
 
@@ -35,7 +35,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     agents = AgentsEdge(settings, store)
     people = PeopleEdge(settings, agents.keys)
     workflow = WorkflowEdge(settings, client, store)
-    add_welfare_tools(agents.server, office)
+    if has_office := is_offered(settings, upstreams.all):
+        add_welfare_tools(agents.server, office)
     path = build_path(
         settings,
         store=store,
@@ -55,7 +56,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             keep_values_out_of_logs()
             stack.push_async_callback(database.close)
             await database.open()
-            await office.seed()
+            if has_office:
+                await office.seed()
             stack.push_async_callback(people.close)
             if model is not None:
                 stack.push_async_callback(model.close)

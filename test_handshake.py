@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 from mcp import ClientSession
 from mcp.client.sse import sse_client
 from mcp.types import CallToolResult, TextContent
 
-from atlas.settings import Settings
+from atlas.proxies import proxy_of
+from atlas.settings import Settings, variables
 
 BENEFICIARY = "BEN-123"
 PENDING = "PENDING REVIEW (Ref: evt_"
@@ -27,6 +29,11 @@ WAITS = "PENDING_REVIEW"
 FINAL = {"EXECUTED", "REJECTED", "DENIED", "EXPIRED", "FAILED", "OUTCOME_UNKNOWN"}
 PATIENCE_SECONDS = 60.0  # a model may take half of it
 STEPS = count(1)
+NO_OFFICE = (
+    "The example office is switched off, and this program plays with its tools. Nothing else is wrong: the "
+    "gateway answers and takes the agent's key. To play, write ATLAS_WELFARE=on into .env and start the "
+    "gateway again."
+)
 
 
 class HandshakeError(Exception):
@@ -43,6 +50,22 @@ def answer(text: str) -> None:
     print("     " + text.strip().replace("\n", "\n     "))
 
 
+def web_client(url: str) -> httpx.AsyncClient:
+    """A client for the gateway; a key goes through no proxy to this machine."""
+    way = httpx.AsyncHTTPTransport(proxy=proxy_of(url, variables()))
+    return httpx.AsyncClient(timeout=10, transport=way)
+
+
+def agents_client(url: str) -> Any:
+    """What makes the clients of the agent, by the same rule."""
+
+    def make(headers: Any = None, timeout: Any = None, auth: Any = None) -> httpx2.AsyncClient:
+        way = httpx2.AsyncHTTPTransport(proxy=proxy_of(url, variables()))
+        return httpx2.AsyncClient(headers=headers, timeout=timeout, auth=auth, transport=way)
+
+    return make
+
+
 @dataclass(frozen=True)
 class Reviewer:
     """The person who decides, at the webhook."""
@@ -54,7 +77,7 @@ class Reviewer:
     async def decide(self, decision: str, reference: str, reason: str) -> str:
         """Post a decision; returns what the gateway answered."""
         body = {"decision": decision, "event_id": reference, "reviewer": self.name, "reason": reason}
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with web_client(self.url) as client:
             response = await client.post(f"{self.url}/webhook/approval", json=body, headers=self.headers)
         if response.status_code in (401, 403):
             raise HandshakeError(
@@ -205,12 +228,18 @@ async def shake_hands(url: str, agent_headers: dict[str, str], reviewer: Reviewe
     """Connect over SSE and play both calls; raises HandshakeError at the first step that fails."""
     await check_gateway(url, agent_headers)
     async with (
-        sse_client(f"{url}/mcp/sse", headers=agent_headers) as (incoming, outgoing),
+        sse_client(f"{url}/mcp/sse", headers=agent_headers, httpx_client_factory=agents_client(url)) as (
+            incoming,
+            outgoing,
+        ),
         ClientSession(incoming, outgoing) as session,
     ):
         step(f"The agent connects to {url}/mcp/sse and lists the tools.")
         await session.initialize()
-        answer(", ".join(tool.name for tool in (await session.list_tools()).tools))
+        names = [tool.name for tool in (await session.list_tools()).tools]
+        answer(", ".join(names))
+        if "check_status" not in names:
+            raise HandshakeError(NO_OFFICE)
         agent = Agent(session=session, reviewer=reviewer)
         await play_approval(agent, reviewer)
         await play_rejection(agent, reviewer)
@@ -219,7 +248,7 @@ async def shake_hands(url: str, agent_headers: dict[str, str], reviewer: Reviewe
 async def check_gateway(url: str, agent_headers: dict[str, str]) -> None:
     """Tell a missing gateway and a refused key apart before the agent connects."""
     try:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with web_client(url) as client:
             alive = await client.get(f"{url}/healthz")
             knock = await client.post(f"{url}/mcp/messages/", headers=agent_headers)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

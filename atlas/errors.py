@@ -82,6 +82,10 @@ class UpstreamsInvalid(AtlasError):
     """The MCP configuration {path} cannot be used: {reason}"""
 
 
+class ProxyUnusable(AtlasError):
+    """The proxy for {host} cannot be used: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY hold a URL with http:// or https://."""
+
+
 class UpstreamMissing(AtlasError):
     """{reason}"""
 

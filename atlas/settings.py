@@ -230,6 +230,11 @@ class Settings(BaseSettings):
         description="The file of the servers behind the gateway, in the `mcpServers` format. "
         "Without one, agents see the built-in tools alone.",
     )
+    atlas_welfare: bool | None = Field(
+        default=None,
+        description="`on` or `off`: whether agents are offered the tools of the example office. "
+        "Without it: `on`, and `off` as soon as `ATLAS_MCP_CONFIG` names a server.",
+    )
 
     atlas_policy: Path = Field(
         default=Path(__file__).parent / "policy.toml",

@@ -1,7 +1,7 @@
 """The built-in tools: a small welfare office, so that a newcomer has something real to govern."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -18,6 +18,7 @@ from typing_extensions import TypedDict
 from atlas.database.sqlite import Database
 from atlas.database.statements import metadata
 from atlas.instants import instant_text, now
+from atlas.settings import Settings
 
 PAYMENT_EXTENSION_DAYS = 30
 Benefit = Literal["housing benefit", "basic income support", "disability benefit", "child benefit"]
@@ -55,6 +56,19 @@ SEED: dict[str, dict[str, Any]] = {
 
 BeneficiaryId = Annotated[str, Field(description="The file number of the beneficiary, such as BEN-123")]
 Reason = Annotated[str, Field(description="Why this is asked for, in words the file can keep", min_length=3)]
+
+
+def is_offered(settings: Settings, servers: Collection[object]) -> bool:
+    """Whether agents are offered it: as ATLAS_WELFARE says, else where no server is behind the gateway."""
+    return not servers if settings.atlas_welfare is None else settings.atlas_welfare
+
+
+def told_at_start(settings: Settings, servers: Collection[object]) -> str | None:
+    """What the start says of the office; nothing where it is all that there is."""
+    if not is_offered(settings, servers):
+        why = "ATLAS_MCP_CONFIG names servers" if settings.atlas_welfare is None else "ATLAS_WELFARE is off"
+        return f"off ({why}); ATLAS_WELFARE=on in .env offers the example office"
+    return "on: agents are offered the example office beside your servers" if servers else None
 
 
 @dataclass(frozen=True)

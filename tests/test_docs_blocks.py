@@ -63,6 +63,7 @@ async def guide(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gatew
         PYTHONPATH=str(checkout),
         ATLAS_AGENT_KEY=AGENT_KEY,
         ATLAS_MCP_CONFIG="mcp.json",
+        ATLAS_WELFARE="on",
         ATLAS_POLICY="policy.toml",
     )
     await process.start()

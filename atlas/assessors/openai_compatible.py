@@ -22,7 +22,8 @@ from atlas.assessors.prompt import (
     read_json,
 )
 from atlas.errors import AssessorFailed, QuestionUnfit
-from atlas.settings import is_loopback
+from atlas.proxies import proxy_of
+from atlas.settings import variables
 
 MAX_ANSWER_BYTES = 1_000_000
 ANSWER_TOKENS = 1_024  # a thinking model thinks within them, too
@@ -75,9 +76,11 @@ class OpenAICompatible:
         self._client = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity", **_authorization(api_key)},
             timeout=None,  # noqa: S113 - the caller sets the deadline
-            trust_env=not is_loopback(self._host),  # a proxy is not the way to this machine
-            # A server may close an idle connection while a request is on its way, and nothing is tried twice.
-            limits=httpx.Limits(max_keepalive_connections=0),
+            transport=httpx.AsyncHTTPTransport(
+                proxy=proxy_of(self._url, variables()),
+                # A server may close an idle connection under a request, and nothing is tried twice.
+                limits=httpx.Limits(max_keepalive_connections=0),
+            ),
         )
 
     async def judge(self, question: Question) -> Any:

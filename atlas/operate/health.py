@@ -14,6 +14,7 @@ from atlas.database.sqlite import Database
 from atlas.people.webhook import APPROVAL_PATH
 from atlas.settings import Settings
 from atlas.upstreams import Upstreams
+from atlas.welfare import told_at_start
 from atlas.workflow.edge import WorkflowEdge
 from atlas.workflow.server import SERVE_PATH
 
@@ -98,6 +99,8 @@ def banner(
 ) -> Callable[[str], str]:
     """What start-up prints, made from the gateway's URL: where things are, and how to approve."""
 
+    office = told_at_start(settings, upstreams.all)
+
     def text(url: str) -> str:
         key = "" if settings.is_open else ' -H "Authorization: Bearer $ATLAS_REVIEWER_KEY"'
         lines = [
@@ -108,6 +111,7 @@ def banner(
             f"  assessor   {model.assessor.name if model else 'the policy alone'}",
             f"  database   {settings.atlas_data_dir / 'atlas.db'}",
             *([f"  upstreams  {', '.join(one.name for one in upstreams.all)}"] if upstreams.all else []),
+            *([f"  welfare    {office}"] if office else []),
             *(
                 [f"  proxy      {settings.atlas_root_path}{PREFIX}/sse and the like, behind a proxy"]
                 if settings.atlas_root_path

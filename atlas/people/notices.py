@@ -8,7 +8,8 @@ import httpx
 
 from atlas.instants import instant_text
 from atlas.models import Case, Status, plain_text
-from atlas.settings import Settings
+from atlas.proxies import proxy_of
+from atlas.settings import Settings, variables
 
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 5.0
@@ -21,6 +22,7 @@ class Notifier:
 
     def __init__(self, settings: Settings) -> None:
         self._url = str(settings.atlas_notify_url) if settings.atlas_notify_url else None
+        self._proxy = proxy_of(self._url, variables()) if self._url else None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def tell(self, case: Case) -> None:
@@ -61,7 +63,8 @@ class Notifier:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, url: str, message: dict[str, Any]) -> None:
-        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+        way = httpx.AsyncHTTPTransport(proxy=self._proxy)
+        async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, transport=way) as client:
             for attempt in range(ATTEMPTS):
                 try:
                     (await client.post(url, json=message)).raise_for_status()

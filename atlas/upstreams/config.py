@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from atlas.errors import UpstreamsInvalid
 from atlas.models import plain_text
+from atlas.proxies import proxy_of
 from atlas.upstreams.documents import read_servers
 from atlas.upstreams.habits import in_our_words, is_switched_off
 from atlas.upstreams.placeholders import Placeholders
@@ -95,6 +96,7 @@ class UpstreamConfig(BaseModel):
     cwd: Path | None = None
     url: str = Field(default="", repr=False)
     headers: Mapping[str, str] = Field(default={}, repr=False)
+    proxy: str | None = Field(default=None, repr=False)
 
     def name_of(self, name_there: str) -> str:
         """How agents know what the upstream calls by a name."""
@@ -144,10 +146,10 @@ def _config(name: str, raw: Any, placeholders: Placeholders) -> UpstreamConfig |
         entry = Entry.model_validate(raw)
     except ValidationError as error:
         raise ValueError(_sentence(name, error)) from None
-    return _settled(name, entry)
+    return _settled(name, entry, placeholders)
 
 
-def _settled(name: str, entry: Entry) -> UpstreamConfig:
+def _settled(name: str, entry: Entry, placeholders: Placeholders) -> UpstreamConfig:
     if (entry.command is None) == (entry.url is None):
         raise ValueError(f'the server {name} needs either a "command" or a "url".')
     way = _way(name, entry)
@@ -173,6 +175,7 @@ def _settled(name: str, entry: Entry) -> UpstreamConfig:
         cwd=entry.cwd,
         url=entry.url or "",
         headers=entry.headers,
+        proxy=proxy_of(entry.url, placeholders.variables) if entry.url else None,
     )
 
 

@@ -26,7 +26,7 @@ class Connections:
     def __init__(self, config: UpstreamConfig, heard: MessageHandlerFnT) -> None:
         self._config = config
         self._heard = heard
-        self._sockets = Sockets()
+        self._sockets = Sockets(config.proxy)
         self._idle: list[Connection] = []
         self._shared: Connection | None = None  # the one process, whose calls run side by side
         self._closing: set[asyncio.Future[None]] = set()

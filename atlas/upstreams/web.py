@@ -21,7 +21,10 @@ from atlas.upstreams.wires import LONGEST_ANSWER, TOO_LONG, RelaySession, Wire
 CONNECT_SECONDS = 10.0
 # Reading is not timed here: a tool may be silent for as long as its call may take, which others watch.
 TIMEOUTS = httpx2.Timeout(CONNECT_SECONDS, read=None)
-NEVER_LEFT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+NEVER_LEFT = (
+    *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol),
+    httpx2.ProxyError,  # it has made no connection
+)
 EVENTS = "text/event-stream"
 # The statuses that say that a request was not taken; behind others something may have been done.
 REFUSALS = frozenset((400, 401, 402, 403, 404, 405, 406, 407, 411, 413, 414, 415, 421, 422, 426, 429, 431))
@@ -36,14 +39,15 @@ def tls_context() -> ssl.SSLContext:
 class Sockets:
     """The open sockets to one upstream, which its sessions share."""
 
-    def __init__(self) -> None:
+    def __init__(self, proxy: str | None) -> None:
+        self._proxy = proxy
         self._transport: httpx2.AsyncHTTPTransport | None = None
 
     @property
     def transport(self) -> httpx2.AsyncHTTPTransport:
         """Made when it is needed first."""
         if self._transport is None:
-            self._transport = httpx2.AsyncHTTPTransport(verify=tls_context())
+            self._transport = httpx2.AsyncHTTPTransport(verify=tls_context(), proxy=self._proxy)
         return self._transport
 
     async def close(self) -> None:

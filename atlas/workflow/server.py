@@ -19,8 +19,9 @@ from atlas.database.data_directory import require_writable
 from atlas.engine import Engine, EngineKeys
 from atlas.engine.errors import KeysUnusable
 from atlas.engine.keys import sign
-from atlas.errors import DataDirectoryUnusable
-from atlas.settings import EngineKind, Settings
+from atlas.errors import DataDirectoryUnusable, ProxyUnusable
+from atlas.proxies import proxy_of
+from atlas.settings import EngineKind, Settings, variables
 from atlas.workflow.freshness import SIGNATURE_HEADER
 
 APP_ID = "atlas-governance-gateway"
@@ -64,7 +65,7 @@ def create_client(settings: Settings) -> inngest.Inngest:
             )
     if fallback := _secret(settings.inngest_signing_key_fallback):
         os.environ["INNGEST_SIGNING_KEY_FALLBACK"] = fallback  # where alone the SDK looks; .env is not there
-    return inngest.Inngest(
+    client = inngest.Inngest(
         app_id=APP_ID,
         is_production=settings.engine_kind is EngineKind.INNGEST,
         event_key=_secret(settings.inngest_event_key),
@@ -73,6 +74,22 @@ def create_client(settings: Settings) -> inngest.Inngest:
         event_api_base_url=settings.inngest_url,
         request_timeout=REQUEST_TIMEOUT_MS,
     )
+    try:
+        take_proxies(client)
+    except ProxyUnusable as error:
+        raise SystemExit(f"The gateway does not start: {error}") from None
+    return client
+
+
+def take_proxies(client: inngest.Inngest) -> None:
+    """Let a client reach its server by the rule of all clients of ours; the SDK's own knows no loopback."""
+    origins = (client.api_origin, client.event_api_origin)
+    proxies = {f"all://{httpx.URL(one).host}": proxy_of(one, variables()) for one in origins}
+    ways = {host: httpx.AsyncHTTPTransport(proxy=proxy) for host, proxy in proxies.items()}
+    sync_ways = {host: httpx.HTTPTransport(proxy=proxy) for host, proxy in proxies.items()}
+    inner = client._http_client
+    inner._http_client = ThreadAwareAsyncHTTPClient(mounts=ways, trust_env=False).initialize()
+    inner._http_client_sync = httpx.Client(mounts=sync_ways, trust_env=False)
 
 
 @contextmanager
