@@ -2,8 +2,8 @@
 
     python benchmarks/slow_clients.py --clients 2000 --calls 60
 
-Prints the medians, and how many files the gateway holds at most. Two rounds of each are taken in turns, so that what
-else runs on the machine falls on both.
+Prints the medians, and how many files the gateway holds at most. Two rounds of each are taken in turns,
+so that other load falls on both.
 """
 
 import argparse
@@ -17,9 +17,14 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / "support"), str(Path(__file__).parents[1])]
 
-from gateway_process import GatewayProcess, call
+from gateway_process import GatewayProcess, call  # noqa: E402
 
 HALF = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
+
+
+def open_files(gateway: GatewayProcess) -> int:
+    """How many files and connections the process holds."""
+    return len(list(Path(f"/proc/{gateway.process_id}/fd").iterdir()))
 
 
 async def slow_client(port: int) -> None:
@@ -63,7 +68,7 @@ async def measure(clients: int, count: int) -> None:
                 slow = [asyncio.create_task(slow_client(port)) for _ in range(clients)]
                 await asyncio.sleep(3)
                 beside += await calls(gateway, count)
-                most_files = max(most_files, len(list(Path(f"/proc/{gateway.process_id}/fd").iterdir())))
+                most_files = max(most_files, open_files(gateway))
                 for task in slow:
                     task.cancel()
                 await asyncio.gather(*slow, return_exceptions=True)

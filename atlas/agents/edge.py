@@ -28,6 +28,7 @@ class AgentsEdge:
     def __init__(self, settings: Settings, store: CaseStore) -> None:
         self._store = store
         self._most_sessions = settings.atlas_sessions_per_agent
+        self._origins = settings.allowed_origins
         self.keys = AgentKeys(settings)
         self.waiting = WaitingAgents()
         self.server = GatewayServer(
@@ -41,7 +42,7 @@ class AgentsEdge:
     def add_outcomes(self) -> None:
         """Offer every way in which an outcome reaches its agent."""
         add_get_outcome(self.server, self._store)
-        self.server.add_extension(Tasks(self._store))
+        self.server.add_extension(Tasks(self._store, self.waiting))
         add_case_resources(self.server, self._store)
 
     def add_upstreams(self, upstreams: Upstreams) -> Subscriptions:
@@ -54,4 +55,5 @@ class AgentsEdge:
     def add_to(self, app: FastAPI) -> Callable[[], AbstractAsyncContextManager[None]]:
         """Serve it; returns the lifespan that has to run meanwhile."""
         sessions = SessionStore(self._store.database)
-        return add_transports(app, self.server, sessions, most_present=self._most_sessions)
+        most = self._most_sessions
+        return add_transports(app, self.server, sessions, most_present=most, origins=self._origins)

@@ -80,6 +80,25 @@ class WaitingAgents:
     def __init__(self) -> None:
         self._requests: dict[str, list[Context]] = {}
         self._seen: dict[str, tuple[Present, float]] = {}
+        self._stops: dict[str, asyncio.Event] = {}
+
+    def is_shared(self, case: Case) -> bool:
+        """Whether more than one request waits for the call."""
+        return len(self._requests.get(case.case_id, ())) > 1
+
+    def stop(self, case_id: str) -> None:
+        """Tell what is at work for a call that its agent has stopped it."""
+        if case_id in self._stops:
+            self._stops[case_id].set()
+
+    @contextmanager
+    def stoppable(self, case: Case) -> Iterator[asyncio.Event]:
+        """What is set while a call is executed when its agent stops it."""
+        self._stops[case.case_id] = asyncio.Event()
+        try:
+            yield self._stops[case.case_id]
+        finally:
+            del self._stops[case.case_id]
 
     def handed(self, case: Case) -> Present | None:
         """The tool of a call that was admitted a moment ago, as the admission saw it; else None."""

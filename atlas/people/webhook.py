@@ -21,6 +21,9 @@ def visible(name: str) -> str:
     return name
 
 
+APPROVAL_PATH = "/webhook/approval"
+
+
 class Decides(Protocol):
     """What takes the decisions of people."""
 
@@ -71,7 +74,7 @@ def add_webhook(
     """Serve the human decision."""
     router = APIRouter(route_class=known_first(gate))
 
-    @router.post("/webhook/approval", response_model_exclude_none=True)
+    @router.post(APPROVAL_PATH, response_model_exclude_none=True)
     async def approval(
         request: DecisionRequest, named: Annotated[str | None, Depends(gate)]
     ) -> DecisionReceipt:

@@ -8,7 +8,9 @@ import importlib
 import inspect
 import os
 import signal
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 
@@ -46,7 +48,15 @@ def arm(description: str) -> None:
     owner: Any = importlib.import_module(module_name)
     for part in owners:
         owner = getattr(owner, part)
-    setattr(owner, name, mortal(getattr(owner, name), when))
+    function = getattr(owner, name)
+    for place in (owner, *modules_with(name, function)):
+        setattr(place, name, mortal(function, when))
+
+
+def modules_with(name: str, function: Any) -> list[ModuleType]:
+    """The modules that have imported a function by its name."""
+    ours = [module for path, module in sys.modules.items() if path.startswith("atlas.")]
+    return [module for module in ours if module.__dict__.get(name) is function]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -345,6 +346,73 @@ def test_a_python_that_is_too_old_or_missing_is_a_sentence(fresh_checkout: Path)
     assert done.returncode == 1
     assert done.stderr == "PYTHON=/nowhere/python is no Python 3.10 or newer with venv and pip.\n"
     assert not (fresh_checkout / ".venv").exists()
+
+
+def test_install_makes_the_virtual_environment_and_nothing_else(checkout: Path) -> None:
+    """One can run single tests after it; no settings are written and no gateway starts."""
+    for path in ROOT.glob("requirements-*.txt"):
+        shutil.copy2(path, checkout)
+    done = run(checkout, "install")
+    assert done.returncode == 0, done.stderr
+    assert "source .venv/bin/activate" in done.stdout
+    for name in ("requirements-test.txt", "requirements-models.txt"):
+        assert (checkout / ".venv" / f"installed-{name}").exists()
+    assert not (checkout / ".env").exists()
+    assert not (checkout / ".gateway.pid").exists()
+    assert "ruff" not in done.stdout
+    assert run(checkout, "install", "now").returncode == 2
+
+
+# A Python that takes the place of ruff, mypy and pytest; the file `failing` names one that fails. pytest and
+# mypy wait for each other: each ends only when the other has begun.
+JUDGING_PYTHON = """#!/bin/sh
+wait_for() {
+    left=300
+    until [ -e "$1" ]; do
+        left=$((left - 1))
+        [ $left -gt 0 ] || exit 9
+        sleep 0.1
+    done
+}
+case "$*" in
+    "-m mypy") touch mypy-begun; wait_for pytest-begun; echo "$*" ;;
+    "-m pytest"*) touch pytest-begun; wait_for mypy-begun; echo "$*" ;;
+    "-m ruff"*) echo "$*" ;;
+esac
+case "$*" in "-m $(cat failing)"*) exit 5 ;; esac
+"""
+
+
+def judging(checkout: Path, failing: str) -> None:
+    """Put that Python into a checkout."""
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(JUDGING_PYTHON)
+    python.chmod(0o755)
+    (checkout / "failing").write_text(failing)
+
+
+@pytest.mark.parametrize(("failing", "status"), [("nothing", 0), ("pytest", 5), ("mypy", 1)])
+def test_ruff_and_mypy_run_beside_the_tests_and_fail_the_run_as_these_do(
+    fresh_checkout: Path, failing: str, status: int
+) -> None:
+    """What they say stands after what the tests say, and what goes to pytest goes to it alone."""
+    judging(fresh_checkout, failing)
+    done = run(fresh_checkout, "test", "-k", "a name")
+    tests, *checks = done.stdout.splitlines()
+    assert done.returncode == status, done.stdout + done.stderr
+    assert tests.startswith("-m pytest") and tests.endswith("-k a name")
+    assert checks == ["-m ruff check .", "-m ruff format --check .", "-m mypy"]
+
+
+@pytest.mark.parametrize("failing", ["ruff check", "ruff format"])
+def test_what_ruff_finds_fails_the_run(fresh_checkout: Path, failing: str) -> None:
+    """mypy is not asked then, so pytest has nothing to wait for."""
+    judging(fresh_checkout, failing)
+    (fresh_checkout / "mypy-begun").touch()
+    done = run(fresh_checkout, "test")
+    assert done.returncode == 1 and f"-m {failing}" in done.stdout.splitlines()[-1]
+    assert "-m mypy" not in done.stdout
 
 
 # ── In Docker ────────────────────────────────────────────────────────────────────────────────────────────

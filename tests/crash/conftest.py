@@ -1,28 +1,21 @@
-"""What the crash tests share: gateways that start quickly, since they start often."""
+"""What the crash tests share: a gateway whose clock can be set."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from gateway_process import GatewayProcess
 from shifted_clock import set_clock
 
-from crash.nursery import ForkedGateway, Nursery
-
-
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """Where gateways are forked from."""
-    nursery = Nursery()
-    yield nursery
-    nursery.close()
+from crash.gateway_load import noting_gateway
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, nursery: Nursery) -> AsyncIterator[ForkedGateway]:
+async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A running gateway whose clock the test can set, with `set_clock`."""
     clock = tmp_path / "clock"
     set_clock(clock)
-    gateway = ForkedGateway(tmp_path, nursery, ATLAS_TEST_CLOCK=str(clock))
+    gateway = noting_gateway(tmp_path, ATLAS_TEST_CLOCK=str(clock))
     await gateway.start()
     yield gateway
     await gateway.kill()

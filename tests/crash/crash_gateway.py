@@ -5,7 +5,6 @@ has it (`before atlas.execute Execution._call_tool`).
 """
 
 import asyncio
-import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import atlas.instants
 from atlas import welfare
 from crash.mortal_engine import LONGEST_COMMIT, die_soon
 
-ROOT = Path(__file__).parent.parent.parent
 RAN = Path("ran.txt")  # in the directory of the gateway, one line a run
 
 
@@ -69,23 +67,6 @@ def arm_commit(number: int) -> None:
     sa.event.listen(sa.Engine, "connect", trace)
 
 
-def import_everything() -> None:
-    """Import what the gateway needs, but for the modules that read the settings."""
-    for name in (
-        "atlas.database.migrations",
-        "alembic.command",
-        "inngest.fast_api",
-        "fastmcp.server.http",
-        "uvicorn",
-    ):
-        importlib.import_module(name)
-    for path in sorted((ROOT / "atlas").glob("*.py")):
-        importlib.import_module(f"atlas.{path.stem}")
-    for room in ("agents", "cases", "database", "grounds", "operate", "people", "workflow"):
-        for path in sorted((ROOT / "atlas" / room).glob("*.py")):
-            importlib.import_module(f"atlas.{room}.{path.stem}")
-
-
 def main() -> None:
     """Serve, and die as ATLAS_TEST_DIE says."""
     welfare.add_welfare_tools = add_noting_tools
@@ -101,3 +82,7 @@ def main() -> None:
     from gateway import app, settings
 
     serve(app, settings, app.state.banner)
+
+
+if __name__ == "__main__":
+    main()

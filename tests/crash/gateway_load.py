@@ -6,13 +6,21 @@ import random
 import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
-from gateway_process import REFERENCE, GatewayProcess, text_of
+from gateway_process import REFERENCE, ROOT, GatewayProcess, text_of
 
 ROUND_SECONDS = 0.05
 CALL_SECONDS = 15.0
+SCRIPT = Path(__file__).with_name("crash_gateway.py")
+
+
+def noting_gateway(directory: Path, **environment: str) -> GatewayProcess:
+    """A gateway whose tools note that they ran, and that can be told when to kill itself; not started yet."""
+    modules = f"{ROOT}:{ROOT}/tests:{ROOT}/tests/support"
+    return GatewayProcess(directory, SCRIPT, PYTHONPATH=modules, **environment)
 
 
 @dataclass

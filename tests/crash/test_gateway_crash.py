@@ -15,8 +15,7 @@ import pytest
 from gateway_process import ROOT, GatewayProcess, eventually, outcome, text_of
 
 from atlas import ledger
-from crash.gateway_load import GatewayLoad, rows, waiting_cases
-from crash.nursery import ForkedGateway, Nursery
+from crash.gateway_load import GatewayLoad, noting_gateway, rows, waiting_cases
 
 POLICY = """
 [[rule]]
@@ -41,16 +40,16 @@ MOMENTS = (
 DEATH_SECONDS = 4.0
 
 
-def build_gateway(directory: Path, nursery: Nursery) -> ForkedGateway:
+def build_gateway(directory: Path) -> GatewayProcess:
     """A gateway that is not started yet, on a port that it keeps."""
     policy = directory / "policy.toml"
     policy.write_text(POLICY)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    return ForkedGateway(directory, nursery, ATLAS_PORT=str(port), ATLAS_POLICY=str(policy))
+    return noting_gateway(directory, ATLAS_PORT=str(port), ATLAS_POLICY=str(policy))
 
 
-async def crash(gateway: ForkedGateway, kills: int, seed: int) -> None:
+async def crash(gateway: GatewayProcess, kills: int, seed: int) -> None:
     """Kill a gateway that often under load, and compare tools, cases and ledger."""
     chance, deaths = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
     load = GatewayLoad(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
@@ -186,17 +185,13 @@ def seed_of_test() -> int:
     return int(os.environ.get("ATLAS_TEST_SEED", time.time_ns() % 10_000))
 
 
-async def test_a_gateway_killed_a_few_times_under_load_executes_nothing_twice(
-    tmp_path: Path, nursery: Nursery
-) -> None:
+async def test_a_gateway_killed_a_few_times_under_load_executes_nothing_twice(tmp_path: Path) -> None:
     """Killed anywhere, in commits, at the moments of the path: tools, cases and ledger agree in the end."""
-    await crash(build_gateway(tmp_path, nursery), kills=3, seed=seed_of_test())
+    await crash(build_gateway(tmp_path), kills=3, seed=seed_of_test())
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-async def test_a_gateway_killed_300_times_under_load_executes_nothing_twice(
-    tmp_path: Path, nursery: Nursery
-) -> None:
+async def test_a_gateway_killed_300_times_under_load_executes_nothing_twice(tmp_path: Path) -> None:
     """The same, long enough to hit the rare moments."""
-    await crash(build_gateway(tmp_path, nursery), kills=300, seed=seed_of_test())
+    await crash(build_gateway(tmp_path), kills=300, seed=seed_of_test())

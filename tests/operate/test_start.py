@@ -7,15 +7,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gateway_process import GatewayProcess, call
+from gateway_process import ColdGateway, call
 
 SCRIPT = Path(__file__).with_name("telling_gateway.py")
 
 
 @asynccontextmanager
-async def started(directory: Path, **environment: str) -> AsyncIterator[GatewayProcess]:
+async def started(directory: Path, **environment: str) -> AsyncIterator[ColdGateway]:
     """A gateway with the default settings."""
-    gateway = GatewayProcess(directory, SCRIPT, **environment)
+    gateway = ColdGateway(directory, SCRIPT, **environment)
     await gateway.start()
     try:
         yield gateway
@@ -23,7 +23,7 @@ async def started(directory: Path, **environment: str) -> AsyncIterator[GatewayP
         await gateway.kill()
 
 
-async def loaded(gateway: GatewayProcess) -> frozenset[str]:
+async def loaded(gateway: ColdGateway) -> frozenset[str]:
     """The modules that a gateway has loaded when it is ready."""
     async with httpx.AsyncClient(base_url=gateway.url) as client:
         assert (await client.get("/readyz")).is_success

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 from fastmcp import Client
 from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from nursery import ROOT, Child, nursery
 
-ROOT = Path(__file__).parents[2]
 AGENT_KEY = "agent-key-of-the-tests"
 OTHER_AGENT_KEY = "other-agent-key-of-the-tests"
 REVIEWER_KEY = "reviewer-key-of-the-tests"
@@ -25,7 +25,11 @@ REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
 
 
 class GatewayProcess:
-    """Starts, kills and restarts `python gateway.py`, or another script that serves the gateway's app."""
+    """Starts, kills and restarts gateway.py, or another script that serves the gateway's app.
+
+    A script of this checkout runs in a process that is forked from one that has imported everything. What a
+    start is like without that, a `ColdGateway` shows.
+    """
 
     def __init__(self, directory: Path, script: Path = ROOT / "gateway.py", **environment: str) -> None:
         self.directory = directory
@@ -43,8 +47,13 @@ class GatewayProcess:
             "ATLAS_REVIEWER_KEY": REVIEWER_KEY,
             "ATLAS_GRACE_SECONDS": "3",
             "ATLAS_REVIEW_GRACE_SECONDS": "0",  # else every call that waits would be held; some tests set it
+            # Many tests ask for more than a normal agent; tests/cases/test_limits.py has limits of its own.
+            "ATLAS_CALLS_PER_MINUTE": "1000000",
+            "ATLAS_CALLS_PER_MINUTE_IN_ALL": "1000000",
+            "ATLAS_WAITING_CASES": "1000000",
+            "ATLAS_WAITING_CASES_IN_ALL": "1000000",
         } | environment
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: asyncio.subprocess.Process | Child | None = None
 
     async def start(self, **environment: str) -> None:
         """Start it, and return when it answers."""
@@ -54,7 +63,12 @@ class GatewayProcess:
             self._process = await self._spawn(log, self._environment | environment)
         await eventually(self._answers, seconds=START_SECONDS)
 
-    async def _spawn(self, log: Any, environment: dict[str, str]) -> Any:
+    async def _spawn(self, log: Any, environment: dict[str, str]) -> asyncio.subprocess.Process | Child:
+        if self.script.is_relative_to(ROOT):
+            return await asyncio.to_thread(nursery().bear, self.script, self.directory, log.name, environment)
+        return await self._begin(log, environment)
+
+    async def _begin(self, log: Any, environment: dict[str, str]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable, str(self.script), cwd=self.directory, env=environment, stdout=log, stderr=log
         )
@@ -125,6 +139,13 @@ class GatewayProcess:
         body = {"decision": decision, "event_id": case_id} | fields
         async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
             return await client.post(f"{self.url}/webhook/approval", json=body, headers=headers)
+
+
+class ColdGateway(GatewayProcess):
+    """A gateway whose process is begun by `python gateway.py`, for tests that are about the start."""
+
+    async def _spawn(self, log: Any, environment: dict[str, str]) -> asyncio.subprocess.Process | Child:
+        return await self._begin(log, environment)
 
 
 async def eventually(condition: Any, *, seconds: float = WAIT_SECONDS) -> Any:

@@ -1,0 +1,106 @@
+"""Starts gateways in a fraction of the time: forks them from a process that has imported everything once.
+
+Each worker of pytest has one such process. A child is killed like any other process.
+"""
+
+import asyncio
+import atexit
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from concurrent.futures import Future
+from pathlib import Path
+
+WARM_PROCESS = Path(__file__).with_name("warm_process.py")
+ROOT = WARM_PROCESS.parents[2]
+BIRTH_SECONDS = 60.0  # the first waits for the imports
+
+
+class Child:
+    """A forked process, in the words of asyncio's."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.end: Future[int] = Future()
+
+    @property
+    def returncode(self) -> int | None:
+        """The status with which it ended, or None while it runs."""
+        return self.end.result() if self.end.done() else None
+
+    async def wait(self) -> int:
+        """Wait until it has ended and return its status."""
+        while not self.end.done():  # noqa: ASYNC110  (a thread sets it, for any event loop)
+            await asyncio.sleep(0.01)
+        return self.end.result()
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has been buried."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Nursery:
+    """The process from which gateways are forked."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, WARM_PROCESS],
+            cwd="/",  # where no .env is
+            env={"PATH": os.environ["PATH"], "HOME": os.devnull, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._births: deque[Future[Child]] = deque()
+        self._living: dict[int, Child] = {}
+        self._lock = threading.Lock()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def bear(self, script: Path, directory: Path, log: str, environment: dict[str, str]) -> Child:
+        """Have a script run by a process of its own, which writes all that it prints into a log."""
+        order = {"script": str(script), "directory": str(directory), "log": log, "environment": environment}
+        birth: Future[Child] = Future()
+        assert self._process.stdin is not None
+        with self._lock:
+            self._births.append(birth)
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.flush()
+        return birth.result(BIRTH_SECONDS)
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            what, pid, *status = line.decode().split()
+            if what == "born":
+                child = self._living[int(pid)] = Child(int(pid))
+                self._births.popleft().set_result(child)
+            else:
+                self._living.pop(int(pid)).end.set_result(int(status[0]))
+        ended = RuntimeError(
+            "The process from which gateways are forked has ended; its last words are above."
+        )
+        for future in (*self._births, *(child.end for child in self._living.values())):
+            future.set_exception(ended)
+
+    def close(self) -> None:
+        """End it, and its children with it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+@functools.cache
+def nursery() -> Nursery:
+    """The one of this process, which ends with it."""
+    one = Nursery()
+    atexit.register(one.close)
+    return one
