@@ -58,6 +58,10 @@ class NotPermitted(AtlasError):
     """{reason}"""
 
 
+class WronglySigned(AtlasError):
+    """The signature of this request is not over the body as it was sent; nothing was done."""
+
+
 class StaleRequest(AtlasError):
     """The signature of this request is missing, unreadable or older than {seconds} seconds."""
 

@@ -27,8 +27,8 @@ class AgentsEdge:
 
     def __init__(self, settings: Settings, store: CaseStore) -> None:
         self._store = store
-        self._origins = settings.allowed_origins
         self._most_sessions = settings.atlas_sessions_per_agent
+        self._origins = settings.allowed_origins
         self.keys = AgentKeys(settings)
         self.waiting = WaitingAgents()
         self.server = GatewayServer(
@@ -54,5 +54,6 @@ class AgentsEdge:
 
     def add_to(self, app: FastAPI) -> Callable[[], AbstractAsyncContextManager[None]]:
         """Serve it; returns the lifespan that has to run meanwhile."""
-        sessions, most = SessionStore(self._store.database), self._most_sessions
-        return add_transports(app, self.server, sessions, origins=self._origins, most_present=most)
+        sessions = SessionStore(self._store.database)
+        most = self._most_sessions
+        return add_transports(app, self.server, sessions, most_present=most, origins=self._origins)

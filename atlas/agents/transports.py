@@ -40,8 +40,8 @@ def add_transports(
     server: FastMCP,
     sessions: SessionStore,
     *,
-    origins: Sequence[str] = (),
     most_present: int = 100,
+    origins: Sequence[str] = (),
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
     """Add the MCP routes; returns the lifespan that has to run while they are served.
 

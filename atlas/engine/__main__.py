@@ -13,7 +13,11 @@ import tempfile
 
 import uvicorn
 
+from atlas.door.bodies import BoundedBodies, Doorway
+from atlas.door.connections import Door, Limits
+from atlas.door.protocol import guarded_protocol
 from atlas.engine import Engine, EngineError, EngineKeys
+from atlas.engine.served import LARGEST_REQUEST
 from atlas.instants import parse_duration
 
 logger = logging.getLogger("atlas.engine")
@@ -89,7 +93,7 @@ async def _serve(
     family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
     with socket.create_server((arguments.host, arguments.port), family=family) as listener:
         async with Engine(directory / "engine.db", keys=keys, retention=retention) as engine:
-            server = uvicorn.Server(uvicorn.Config(engine.app, log_config=None, timeout_graceful_shutdown=1))
+            server = uvicorn.Server(_guarded(engine, keys))
             polls = [asyncio.create_task(_poll(engine, url)) for url in arguments.urls]
             print(f"listening on http://{arguments.host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201
             try:
@@ -97,6 +101,18 @@ async def _serve(
             finally:
                 for poll in polls:
                     poll.cancel()
+
+
+def _guarded(engine: Engine, keys: EngineKeys | None) -> uvicorn.Config:
+    """Serve the engine behind the same door as the gateway's."""
+    doorway = Doorway("engine", largest=LARGEST_REQUEST, in_flight=8 * LARGEST_REQUEST)
+    app = BoundedBodies(engine.app, doorway_of=lambda _: doorway)
+
+    def key_of(authorization: str) -> str | None:
+        return "app" if keys is None or keys.is_bearer(authorization) else None
+
+    protocol = guarded_protocol(Door(Limits(key_of=key_of)))
+    return uvicorn.Config(app, http=protocol, log_config=None, timeout_graceful_shutdown=1)
 
 
 async def _poll(engine: Engine, url: str) -> None:

@@ -114,7 +114,7 @@ def load_call(reader: sqlite3.Connection, item_id: int) -> Call | None:
 def build_request(call: Call, function: Function, keys: EngineKeys | None) -> httpx.Request:
     """The request that has the app run the next part of the function."""
     url = _call_url(function.url, call.step_id)
-    body = _build_body(call, function)
+    body = _build_body(call, function).encode()
     headers = {
         "accept-encoding": "identity",
         "content-type": "application/json",
@@ -126,10 +126,9 @@ def build_request(call: Call, function: Function, keys: EngineKeys | None) -> ht
         "x-inngest-req-version": "2",
     }
     if keys is not None:
-        headers["x-inngest-signature"] = keys.sign(canonicalise(body))
-    return httpx.Request(
-        "POST", url, headers=headers, content=body.encode(), extensions={"timeout": _TIMEOUTS}
-    )
+        body = canonicalise(body.decode())  # sent as it is signed, as Inngest's servers do
+        headers["x-inngest-signature"] = keys.sign(body)
+    return httpx.Request("POST", url, headers=headers, content=body, extensions={"timeout": _TIMEOUTS})
 
 
 async def call_app(

@@ -35,8 +35,8 @@ def add_operations(
     add_error_shape(app)
     if settings.is_open:
         app.add_middleware(ThisMachineOnly)
+    app.add_middleware(BoundedBodies, doorway_of=Doorways(settings))
     hosts, origins = settings.allowed_hosts, settings.allowed_origins
     app.add_middleware(AddressGuard, hosts=hosts, origins=origins, pages_at=PREFIX)
-    app.add_middleware(BoundedBodies, doorway_of=Doorways(settings))
-    app.add_middleware(OwnPaths, root_path=settings.atlas_root_path)  # in front: both go by the path
+    app.add_middleware(OwnPaths, root_path=settings.atlas_root_path)  # in front: the guards go by the path
     app.router.redirect_slashes = False

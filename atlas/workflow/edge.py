@@ -18,6 +18,7 @@ from atlas.settings import EngineKind, Settings
 from atlas.workflow.courier import Courier
 from atlas.workflow.freshness import FreshnessGuard
 from atlas.workflow.server import SERVE_PATH, InngestServer
+from atlas.workflow.signed import SignedAsSent
 from atlas.workflow.stages import BindStages, Stages
 
 
@@ -57,7 +58,8 @@ class WorkflowEdge:
         routes = [Route(route.path, route.endpoint, methods=list(route.methods or ())) for route in served]
         endpoint = self._guarded(Router(routes), stages)
         methods = sorted({method for route in served for method in route.methods or ()})
-        app.router.routes.append(Route(SERVE_PATH, endpoint=endpoint, methods=methods))
+        served_to_others = self._signed(endpoint)
+        app.router.routes.append(Route(SERVE_PATH, endpoint=served_to_others, methods=methods))
         return endpoint
 
     def _public_path(self) -> str | None:
@@ -73,6 +75,13 @@ class WorkflowEdge:
         if self._settings.engine_kind is EngineKind.INNGEST_DEV:  # a Dev Server signs nothing
             return bound
         return FreshnessGuard(bound)
+
+    def _signed(self, endpoint: ASGIApp) -> ASGIApp:
+        """The same for calls from elsewhere, which may be large and of strangers."""
+        if self._settings.engine_kind is EngineKind.INNGEST_DEV:
+            return endpoint
+        keys = self._client.signing_key, self._client.signing_key_fallback
+        return FreshnessGuard(SignedAsSent(endpoint, keys))  # what is old is not read
 
     @asynccontextmanager
     async def run(self, endpoint: ASGIApp, *, url: str) -> AsyncIterator[None]:

@@ -2,13 +2,14 @@
 
 import asyncio
 import re
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
-from gateway_process import AGENT_KEY, REVIEWER_KEY, GatewayProcess
+from gateway_process import AGENT_KEY, REVIEWER_KEY, ROOT, GatewayProcess
 
 HUGE = 300 * 2**20
 LARGE = 32 * 2**20
@@ -101,6 +102,46 @@ async def test_a_process_holds_little_of_bodies_of_300_megabytes(
     assert "Traceback" not in signed.newest_log()
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"{signed.url}/healthz")).status_code == 200
+
+
+async def test_the_engine_alone_holds_little_of_them_too(tmp_path: Path) -> None:
+    """With keys, and at each of its paths that takes a body."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "atlas.engine", "--port", "0", "--event-key", "event-key-of-the-tests"),
+        *("--signing-key", "ab" * 32),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        url = (await asyncio.wait_for(process.stdout.readline(), WAIT_SECONDS)).decode().split()[-1]
+        await post_without_end(url, "/none")
+        before = peak(process.pid)
+        for path in ("/e/event-key-of-the-tests", "/e/wrong", "/fn/register", "/v0/gql"):
+            declared, chunked = await asyncio.gather(
+                post_without_end(url, path), post_without_end(url, path, is_chunked=True)
+            )
+            assert declared[0].startswith("HTTP/1.1 413"), declared
+            assert re.match(r"HTTP/1.1 4(01|13)", chunked[0]), chunked
+        assert peak(process.pid) - before < MOST_GROWTH
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_large_body_with_a_wrong_signature_is_not_parsed(gateway: GatewayProcess) -> None:
+    """Eight megabytes of `[],` would be 180 MB of lists; a small body is left to the SDK."""
+    before = peak(gateway.process_id)
+    url = f"{gateway.url}/api/inngest"
+    said = dict(line.split(": ", 1) for line in headers_for("/api/inngest", None))
+    async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+        many = b"[" + b"[]," * (2**23 // 3 - 2) + b"0]"
+        answers = await asyncio.gather(*(client.post(url, content=many, headers=said) for _ in range(3)))
+        assert {answer.status_code for answer in answers} <= {401, 503}
+        assert "WronglySigned" in {answer.json()["error"] for answer in answers}
+        small = await client.post(url, content=b"{}", headers=said)
+        assert small.status_code == 401 and "error" not in small.json()
+    assert peak(gateway.process_id) - before < MOST_GROWTH
 
 
 @pytest.mark.parametrize("more", ["Content-Encoding: gzip", "Content-Encoding: br"])

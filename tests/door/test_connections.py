@@ -135,3 +135,24 @@ async def test_a_quiet_stream_stays_beside_slow_clients(hasty: GatewayProcess) -
         assert not answer.is_error, text_of(answer)
         for _, writer in halves:
             writer.transport.abort()
+
+
+@pytest.mark.soak
+async def test_calls_succeed_beside_two_thousand_slow_clients(tmp_path: Path) -> None:
+    """With the limits that are shipped: twenty calls are answered, and strangers hold few connections."""
+    gateway = GatewayProcess(tmp_path)
+    await gateway.start()
+    before = open_files(gateway)
+    halves = [await connected(gateway, HALF_A_HEAD) for _ in range(2000)]
+    slow = [asyncio.create_task(dribble(writer)) for _, writer in halves]
+    try:
+        async with gateway.agent() as agent:
+            for _ in range(20):
+                answer = await call(agent, "check_status", beneficiary_id="BEN-123")
+                assert not answer.is_error, text_of(answer)
+                assert open_files(gateway) - before <= 200
+    finally:
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        await gateway.kill()

@@ -1,5 +1,6 @@
 """Sessions that an agent opens and leaves: they are put aside, and their clients do not notice."""
 
+import gc
 from pathlib import Path
 
 import httpx
@@ -48,12 +49,7 @@ async def test_many_sessions_of_one_agent_stay_few_in_memory_and_all_go_on(tmp_p
             session = RawSession("http://127.0.0.1", key=None, transport=transport)
             await session.open()
             sessions.append(session)
-        managers += [
-            found.endpoint.session_manager
-            for route in app.router.routes
-            for found in getattr(getattr(route, "app", None), "routes", [])
-            if hasattr(getattr(found, "endpoint", None), "session_manager")
-        ]
+        managers += [found for found in gc.get_objects() if isinstance(found, StreamableHTTPSessionManager)]
         for session in sessions:
             only_message(await session.post("tools/call", name="where", arguments={}))
             assert all(len(manager._server_instances) <= MOST for manager in managers)

@@ -44,6 +44,12 @@ def test_the_engine_takes_of_the_gateway_only_what_it_names():
         "atlas.database",
         "atlas.database.sqlite_files",
         "atlas.database.writer",
+        "atlas.door",
+        "atlas.door.bodies",
+        "atlas.door.connections",
+        "atlas.door.lingering",
+        "atlas.door.protocol",
+        "atlas.door.refusals",
         "atlas.instants",
     }
     assert not {"sqlalchemy", "alembic", "pydantic", "fastmcp", "inngest"} & set(loaded)
