@@ -90,7 +90,7 @@ class Nginx:
             assert before in server, f"the page has no {before!r}"
             server = server.replace(before, after)
         places = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        folders = "".join(f"{place}_temp_path {self.directory}/{place};\n" for place in places[:2])
+        folders = "".join(f"{place}_temp_path {self.directory}/{place};\n" for place in places)
         head = "daemon off; master_process off; worker_processes 1;\n"
         files = f"pid {self.directory}/nginx.pid;\nerror_log {self.directory}/error.log;\n"
         inside = f"access_log off;\n{folders}{server}"
