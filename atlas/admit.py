@@ -1,9 +1,11 @@
 """Stage 1: every tool call, on every transport, becomes a case and an event, and waits for its answer."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
+import anyio
 from fastmcp.exceptions import ToolError, ValidationError
 from fastmcp.server.context import Context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
@@ -14,16 +16,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
 from atlas.agents.answers import GET_OUTCOME, answer
-from atlas.agents.arguments import check_arguments
+from atlas.agents.arguments import check_arguments, not_checked
 from atlas.agents.held_calls import WaitingAgents, has_left
 from atlas.agents.keys import current_principal
 from atlas.agents.progress import Progress
 from atlas.agents.receipt import hand_over
+from atlas.agents.results import for_version
 from atlas.agents.same_call import stored_answer, take_stored
-from atlas.agents.tasks import takes_tasks, task_started
-from atlas.canonical import NotCanonical, digest_of_call
+from atlas.agents.stopping import Stop, stop_of
+from atlas.agents.tasks import takes_tasks, task_started, withdraw
+from atlas.canonical import NotCanonical, digest_of_call, without_a_form
 from atlas.cases.definitions import LONGEST_DEFINITION
-from atlas.cases.store import CaseStore, insert_case
+from atlas.cases.limits import Limits, TooMuch
+from atlas.cases.store import CaseStore, insert_case, unfinished_case
 from atlas.cases.watch import Watch, is_final, is_settled
 from atlas.grounds.present import Present, as_it_is
 from atlas.models import Case, Status, ToolCall
@@ -66,6 +71,7 @@ class Admission(Middleware):
         self._announce = announce
         self._waiting = waiting
         self._unknown = unknown
+        self._limits = Limits(settings)
         self._grace_seconds = settings.atlas_grace_seconds
         self._review_grace_seconds = settings.atlas_review_grace_seconds
 
@@ -88,21 +94,44 @@ class Admission(Middleware):
             await self._checked_tool(context.message, context.fastmcp_context)
             return await call_next(context)
         checked = await self._checked_call(context.message, context.fastmcp_context)
-        case, is_new = await self._open_case(checked)
+        with anyio.CancelScope(shield=True):  # a stop that comes meanwhile finds the case
+            case, is_new = await self._open_case(checked)
         if case.status.is_final:  # the same call ended before, and its agent never got the ending
-            return stored_answer(case)
+            return for_version(stored_answer(case), version_of(context.fastmcp_context))
         is_task = takes_tasks(context.fastmcp_context)
         review_seconds = 0 if is_task else self._review_grace_seconds
         with self._store.watch(case) as watch, self._waiting.hold(case, checked.present if is_new else None):
             if is_new:
                 self._announce(case)
-            case = await self._held(watch, Progress(context.fastmcp_context), review_seconds=review_seconds)
+            progress = Progress(context.fastmcp_context)
+            try:
+                case = await self._held(watch, progress, review_seconds=review_seconds)
+            except asyncio.CancelledError:
+                await self._stop(context.fastmcp_context, case, is_new=is_new)
+                raise
         if not await has_left(context.fastmcp_context):
             await hand_over(self._store, case, is_call=True, is_read_only=checked.is_read_only)
         if is_task and not case.status.is_final:
             # FastMCP passes anything but a ToolResult on as it is, and calls it the result of an extension.
             return cast(ToolResult, task_started(case))
-        return answer(case)
+        return for_version(answer(case), version_of(context.fastmcp_context))
+
+    async def _stop(self, context: Context, case: Case, *, is_new: bool) -> None:
+        """Take the call back if its agent stopped it and no one has decided; a server at work is told.
+
+        A closed connection can be a broken one: it takes nothing back of which the agent has a reference.
+        """
+        with anyio.CancelScope(shield=True):
+            stop = await stop_of(context)
+            if stop is None or (stop is Stop.CLOSED and not is_new) or self._waiting.is_shared(case):
+                return
+            try:
+                found = await withdraw(self._store, case)
+            except SQLAlchemyError:
+                logger.exception("A call was stopped, and could not be taken back: %s", case.case_id)
+                return  # it waits, and a person decides
+            if found.status is Status.EXECUTING:
+                self._waiting.stop(case.case_id)
 
     async def _held(self, watch: Watch, progress: Progress, *, review_seconds: float) -> Case:
         """The case when the agent has to be answered: ended, or time is up."""
@@ -135,31 +164,47 @@ class Admission(Middleware):
                 continuation=continuation,
             )
         except NotCanonical as error:
-            raise ValidationError(f"These arguments have no canonical form (RFC 8785): {error}") from error
+            raise ValidationError(_without_a_form(arguments, continuation)) from error
         return Checked(call, present)
 
     async def _open_case(self, checked: Checked) -> tuple[Case, bool]:
-        def open_case(connection: Connection) -> tuple[Case, bool]:
+        def open_case(connection: Connection) -> tuple[Case, bool] | TooMuch:
             # A call that only reads has to read again what is there now.
             stored = None if checked.is_read_only else take_stored(connection, checked.call)
             if stored is not None:
                 return stored, False
+            unfinished = unfinished_case(connection, checked.call)
+            if unfinished is not None:
+                return unfinished, False
+            # What opens no case is not counted: a call that may run already is never told "nothing was done".
+            too_much = self._limits.meet(connection, checked.call)
+            if too_much is not None:
+                return too_much
             case, is_new = insert_case(connection, checked.call, checked.present.definition)
-            if is_new:
-                note_admission(connection, case)
+            note_admission(connection, case, not_checked=not_checked(checked.present.tool))
             return case, is_new
 
         try:
-            return await self._store.database.write(open_case)
+            opened = await self._store.database.write(open_case)
         except SQLAlchemyError as error:
             logger.exception("A call was refused because it cannot be recorded")
             raise ToolError(
                 "This call was refused: the gateway cannot record it. Nothing was done."
             ) from error
+        if isinstance(opened, TooMuch):
+            raise ToolError(str(opened))
+        return opened
 
 
-def note_admission(connection: Connection, case: Case) -> None:
-    """Put into the ledger that a case was opened, and for which call."""
+def _without_a_form(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:
+    """Why a call is refused whose very arguments could not be approved; it never goes out altered."""
+    what, _, advice = without_a_form(arguments | (continuation or {})).partition(". ")
+    said = f"These arguments have no canonical form (RFC 8785): {what.rstrip('.')}. Nothing was done."
+    return f"{said} {advice}" if advice else said
+
+
+def note_admission(connection: Connection, case: Case, *, not_checked: tuple[str, ...] = ()) -> None:
+    """Put into the ledger that a case was opened, for which call, and what of its schema was not checked."""
     call = case.call
     detail: dict[str, Any] = {
         "tool_name": call.tool_name,
@@ -168,6 +213,8 @@ def note_admission(connection: Connection, case: Case) -> None:
     }
     if call.claims:
         detail["agent_claims"] = call.claims  # what it says, which can be false
+    if not_checked:
+        detail["not_checked"] = list(not_checked)
     if case.waiting_before:
         detail["waiting_before"] = list(case.waiting_before)
     ledger.append(
@@ -197,6 +244,11 @@ def present_to_judge(tool: Tool) -> Present:
             f"{LONGEST_DEFINITION // 1024} KB. Nothing was done."
         )
     return present
+
+
+def version_of(context: Context) -> str | None:
+    """The version of the protocol that the agent of the present request speaks; None within the process."""
+    return context.request_context.protocol_version if context.request_context else None
 
 
 def claim(context: Context, name: str) -> str | None:

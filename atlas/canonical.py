@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 from typing import Any
 
@@ -10,6 +11,10 @@ import rfc8785
 # Fractions, exponents, long integers, and keys that UTF-16 sorts differently from code points. A number ends
 # where a value can end, as the seconds in an instant do not.
 _EXOTIC = re.compile(r"(?:^|[\[:,])-?(?:\d{16}|\d+(?:\.\d|[eE])[-+\deE]*(?:$|[\],}]))|[\ue000-\U0010ffff]")
+
+
+DEEPEST_PLACE = 30  # levels, in a sentence on what has no form
+LARGEST_INTEGER = 2**53 - 1  # that RFC 8785 can write
 
 
 class NotCanonical(ValueError):
@@ -34,6 +39,34 @@ def plain_json(value: Any) -> bytes | None:
         return None if _EXOTIC.search(text) else text.encode()
     except (TypeError, ValueError, RecursionError):
         return None  # the library for the form knows the reason
+
+
+def without_a_form(value: Any, place: str = "it") -> str:
+    """What in a value has no RFC 8785 form, and where: a sentence for the one who sent it."""
+    if place.count(".") >= DEEPEST_PLACE:
+        return f"something in {place} has none."
+    if isinstance(value, dict):
+        inside = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list):
+        inside = [(str(index), item) for index, item in enumerate(value)]
+    elif isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        return f"{place} is beyond ±{LARGEST_INTEGER}. Send it as a text, if the tool takes one."
+    elif isinstance(value, float) and not math.isfinite(value):
+        return f"{place} is NaN or infinite, which is no JSON. Send it as a text, if the tool takes one."
+    else:
+        return "it has a half of a character (a lone surrogate) in it, or too many levels."
+    for key, item in inside:
+        if not _has_a_form(item):
+            return without_a_form(item, key if place == "it" else f"{place}.{key}")
+    return "a name in it has a half of a character (a lone surrogate) in it."
+
+
+def _has_a_form(value: Any) -> bool:
+    try:
+        canonical_json(value)
+    except NotCanonical:
+        return False
+    return True
 
 
 def digest(value: Any) -> str:

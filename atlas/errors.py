@@ -47,7 +47,11 @@ class ExecutionRefused(AtlasError):
 
 
 class NotAuthenticated(AtlasError):
-    """This endpoint wants the reviewer's key as a bearer token."""
+    """This endpoint wants the {whose} key as a bearer token."""
+
+
+class HostNotServed(AtlasError):
+    """The host of this request, "{host}", is not one of the gateway: name it in ATLAS_ALLOWED_HOSTS."""
 
 
 class NotPermitted(AtlasError):

@@ -16,23 +16,26 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 from fastmcp import FastMCP
-from fastmcp.exceptions import NotFoundError, ToolError
+from fastmcp.exceptions import FastMCPError, NotFoundError, ToolError
 from fastmcp.server.transforms import GetToolNext, Transform
 from fastmcp.tools import InputRequiredToolResult, Tool
 from fastmcp.utilities.versions import VersionSpec
+from mcp import MCPError
 from mcp.types import CallToolResult, InputRequiredResult
+from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from atlas import ledger
 from atlas.agents.client_errors import error_result
 from atlas.agents.held_calls import WaitingAgents
+from atlas.agents.stopping import stopped
 from atlas.canonical import digest
 from atlas.cases.definitions import definition_of
 from atlas.cases.endings import GATEWAY, end_case, without_result
 from atlas.cases.store import CaseStore, claim_again, mark_reported, read_case, transition
 from atlas.cases.tables import cases
-from atlas.errors import AnswerLost, ExecutionRefused, NotCalled
+from atlas.errors import AnswerLost, CallRefused, ExecutionRefused, NotCalled, UpstreamMissing
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
 from atlas.grounds.present import tool_facts
 from atlas.grounds.reopening import is_as_judged, judged_definitions, send_back, what_changed
@@ -43,6 +46,8 @@ from atlas.upstreams import unknown_tool
 
 SHUTDOWN_SECONDS = 1.5
 AGAIN_SECONDS = 1.0
+# What FastMCP raises for a tool that failed; any other error is one of ours.
+ERRORS_OF_TOOLS = (FastMCPError, MCPError, NotFoundError, ValidationError)
 
 logger = logging.getLogger(__name__)
 
@@ -234,21 +239,15 @@ class Execution:
             # In the context of the agent that waits, so that what the tool sends reaches it.
             context = self._waiting.context_of(case)
             context.run(last_look.set, look)
-            called = context.run(asyncio.create_task, self._tool_result(case.call))
-            result = await asyncio.wait_for(called, self._seconds)
+            with self._waiting.stoppable(case) as stop:
+                context.run(stopped.set, stop)
+                called = context.run(asyncio.create_task, self._tool_result(case.call))
+                result = await asyncio.wait_for(called, self._seconds)
         except asyncio.TimeoutError:
             return None
         except Exception as error:
-            if not look.is_passed:
-                raise NotCalled(reason=str(error)) from error
-            if isinstance(error.__cause__, AnswerLost):
-                raise error.__cause__ from None
-            # An error is an answer.
-            result = error_result(error)
-        dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True)
-        # A lone surrogate, which no UTF-8 holds and no client reads, becomes a question mark.
-        text = json.dumps(dumped, ensure_ascii=False).encode("utf-8", "replace")
-        return Outcome(result=json.loads(text), detail=None, finished_at=now())
+            result = _answer_of(error, look)
+        return _outcome_of(result)
 
     async def _tool_result(self, call: ToolCall) -> CallToolResult | InputRequiredResult:
         try:
@@ -353,6 +352,36 @@ def _end_unknown(connection: Connection, case: Case, detail: str) -> Case:
         detail={"reason": detail},
         outcome=without_result(detail),
     )
+
+
+def _answer_of(error: Exception, look: LastLook) -> CallToolResult:
+    """The answer that an error is. Raises NotCalled and AnswerLost for one that is none."""
+    cause = error.__cause__
+    if not look.is_passed:
+        raise NotCalled(reason=str(error)) from error
+    if isinstance(cause, (UpstreamMissing, CallRefused)):  # nothing was done
+        raise NotCalled(reason=str(cause)) from None
+    if isinstance(cause, AnswerLost):
+        raise cause from None
+    if isinstance(error, ERRORS_OF_TOOLS):
+        return error_result(error)
+    raise _lost_in_the_gateway(error) from error
+
+
+def _outcome_of(result: CallToolResult | InputRequiredResult) -> Outcome:
+    """What is kept of an answer. Raises AnswerLost."""
+    try:
+        dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # A lone surrogate, which no UTF-8 holds and no client reads, becomes a question mark.
+        text = json.dumps(dumped, ensure_ascii=False).encode("utf-8", "replace")
+        return Outcome(result=json.loads(text), detail=None, finished_at=now())
+    except Exception as error:  # the tool has answered: this is no error of its own
+        raise _lost_in_the_gateway(error) from error
+
+
+def _lost_in_the_gateway(error: Exception) -> AnswerLost:
+    logger.error("What a tool answered could not be kept: %s", type(error).__name__, exc_info=error)
+    return AnswerLost(reason=f"The gateway could not keep what the tool answered ({type(error).__name__}).")
 
 
 def digest_of_result(outcome: Outcome) -> str | None:

@@ -26,6 +26,7 @@ from atlas.instants import instant_text, now
 from atlas.settings import Settings
 
 VERSION = b"atlas-ledger-v1\n"
+NO_CASE = ""  # in the place of a reference, where an entry is about none
 FIRST_PREVIOUS_HASH = "0" * 64
 FIELDS = ("seq", "at", "case_id", "action", "actor", "detail", "previous_hash", "entry_hash")
 
@@ -57,6 +58,7 @@ class Action(str, Enum):
     """Every act that is recorded, named after the stage that does it."""
 
     ADMITTED = "admit.queued"
+    LIMITED = "admit.limited"  # of no case: the first of a burst of calls that were too many or too large
     WITHDRAWN = "admit.withdrawn"
     ASKED = "assess.asked"
     ASSESSED = "assess.scored"

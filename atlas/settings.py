@@ -1,5 +1,6 @@
 """The one reader of the environment: every setting, its default, and the combinations that are refused."""
 
+import io
 import os
 import re
 import unicodedata
@@ -8,25 +9,47 @@ from enum import Enum
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BeforeValidator,
+    ByteSize,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from atlas.instants import parse_duration
 from atlas.models import plain_text
+from atlas.texts import TextUnreadable, encoding_of, read_text, text_of
 
 SPACE_BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[a-z])")
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 PLAIN = re.compile(r"[A-Za-z0-9._~:/+=@%,-]*")
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+# As a browser writes it: a scheme, a host without capitals, and a port if it is not the one of the scheme.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?")
+DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
+NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 SIGNING_KEY = re.compile(r"((signkey-[A-Za-z0-9_]+-)?([0-9a-fA-F]{2})+)?")
 
 
 def variables() -> dict[str, str]:
     """What `${NAME}` in the MCP configuration stands for: the environment, and before it the file `.env`."""
-    return {name: value for name, value in dotenv_values(".env").items() if value} | dict(os.environ)
+    return {name: value for name, value in read_env_file(Path(".env")).items() if value} | dict(os.environ)
+
+
+def read_env_file(path: Path, *, interpolate: bool = True) -> dict[str, str | None]:
+    """What a file like `.env` says; nothing without one. Raises OSError or TextUnreadable."""
+    if not path.is_file() and not path.is_fifo():
+        return {}
+    return dict(dotenv_values(stream=io.StringIO(read_text(path)), interpolate=interpolate))
 
 
 def read_duration(value: Any) -> Any:
@@ -58,11 +81,51 @@ def signing_key(value: Any) -> Any:
     return value
 
 
+def root_path(value: Any) -> Any:
+    """Take the path of a proxy with or without a slash at its end; refuse what is none."""
+    path = value.strip().rstrip("/") if isinstance(value, str) else value
+    if isinstance(path, str) and (not ROOT_PATH.fullmatch(path) or {".", ".."} & set(path.split("/"))):
+        raise ValueError(
+            "A root path begins with / and has letters, digits and . _ ~ - between its slashes, as /atlas."
+        )
+    return path
+
+
+RootPath = Annotated[str, BeforeValidator(root_path)]
 PlainSecret = Annotated[SecretStr | None, BeforeValidator(plain)]
 SigningKey = Annotated[SecretStr | None, BeforeValidator(signing_key)]
 Duration = Annotated[
     timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=timedelta(days=365))
 ]
+
+
+class NumberPerAgent(NamedTuple):
+    """A number for each agent; some have one of their own."""
+
+    usual: int
+    own: tuple[tuple[str, int], ...] = ()
+
+    def of(self, agent: str) -> int:
+        """The number for one agent."""
+        return dict(self.own).get(agent, self.usual)
+
+
+def number_per_agent(value: Any) -> Any:
+    """Read `600`, or `600,importer:3000`."""
+    if not isinstance(value, (str, int)):
+        return value
+    named = [entry.strip().rpartition(":") for entry in str(value).split(",") if entry.strip()]
+    numbers = [(name.strip(), int(number)) for name, _, number in named if NUMBER.fullmatch(number.strip())]
+    usual = [number for name, number in numbers if not name]
+    own = tuple((name, number) for name, number in numbers if name)
+    if len(usual) != 1 or len(numbers) != len(named) or len(dict(own)) != len(own):
+        raise ValueError(
+            "It is one number from 1 on, and after it name:number for some agents, as 600,importer:3000."
+        )
+    return NumberPerAgent(usual[0], own)
+
+
+PerAgent = Annotated[NumberPerAgent, NoDecode, BeforeValidator(number_per_agent)]
 
 
 class EngineKind(str, Enum):
@@ -98,6 +161,57 @@ class Settings(BaseSettings):
     atlas_allowed_hosts: str = Field(
         default="",
         description="Host names, with commas between, under which clients reach it behind a proxy.",
+    )
+    atlas_root_path: RootPath = Field(
+        default="",
+        description="The path under which a proxy serves it, for example `/atlas`, whether the proxy takes "
+        "it away or not.",
+    )
+    atlas_allowed_origins: str = Field(
+        default="",
+        description="Origins, with commas between, whose pages may use MCP from a browser, for example "
+        "`http://localhost:6274`. Without one, browsers show no page of another origin what `/mcp` answers.",
+    )
+
+    atlas_webhook_body: Annotated[ByteSize, Field(ge=2**14, le=2**20)] = Field(
+        default=ByteSize(64 * 2**10),
+        description="The largest body that `/webhook/approval` takes, in bytes or as `64KiB`.",
+    )
+    atlas_mcp_body: Annotated[ByteSize, Field(ge=2**14, le=2**22)] = Field(
+        default=ByteSize(4 * 2**20),
+        description="The largest message of an agent, in bytes or as `4MiB`. The MCP SDK takes no more than "
+        "4 MiB.",
+    )
+    atlas_inngest_body: Annotated[ByteSize, Field(ge=2**19, le=2**26)] = Field(
+        default=ByteSize(8 * 2**20),
+        description="The largest body that `/api/inngest` takes, in bytes or as `8MiB`. An Inngest server "
+        "sends up to 4 MiB of state, and the event beside it.",
+    )
+    atlas_head_timeout: Duration = Field(
+        default=timedelta(seconds=10), description="How long the headers of a request may take to arrive."
+    )
+    atlas_body_timeout: Duration = Field(
+        default=timedelta(seconds=60), description="How long the body of a request may take to arrive."
+    )
+    atlas_connections_per_key: int = Field(
+        default=512, ge=8, le=20_000, description="How many connections may be open with one key."
+    )
+    atlas_strangers_per_address: int = Field(
+        default=128,
+        ge=8,
+        le=20_000,
+        description="How many connections of one address may wait without a key. One more, and the oldest "
+        "that waits is closed.",
+    )
+    atlas_strangers: int = Field(
+        default=512, ge=8, le=20_000, description="How many connections may wait without a key in all."
+    )
+    atlas_sessions_per_agent: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="How many sessions of one agent stay in memory. One more, and the one that was idle for "
+        "longest is put aside. It goes on when its client comes back.",
     )
 
     atlas_agent_key: SecretStr | None = Field(
@@ -154,6 +268,25 @@ class Settings(BaseSettings):
         gt=0,
         allow_inf_nan=False,
         description="How many seconds a tool may take. After that its outcome counts as unknown.",
+    )
+    atlas_calls_per_minute: PerAgent = Field(
+        default=NumberPerAgent(600),
+        description="How many calls an agent may make in a minute. For one agent another number: "
+        "`600,importer:3000`.",
+    )
+    atlas_calls_per_minute_in_all: int = Field(
+        default=3000, ge=1, description="How many calls all agents together may make in a minute."
+    )
+    atlas_waiting_cases: PerAgent = Field(
+        default=NumberPerAgent(200),
+        description="How many calls of an agent may wait for a decision. For one agent another number, as "
+        "above.",
+    )
+    atlas_waiting_cases_in_all: int = Field(
+        default=1000, ge=1, description="How many calls of all agents together may wait for a decision."
+    )
+    atlas_arguments_kb: int = Field(
+        default=1024, ge=1, description="How many KB the arguments of a call may have."
     )
     atlas_notify_url: HttpUrl | None = Field(
         default=None,
@@ -220,13 +353,13 @@ class Settings(BaseSettings):
     def read(cls, **fixed: Any) -> "Settings":
         """Read the environment, but for what is fixed; on a wrong value leave with a sentence for each."""
         try:
-            return cls(**fixed)
+            return cls(_env_file_encoding=_env_file_encoding(Path(fixed.get("_env_file", ".env"))), **fixed)
         except ValidationError as error:
             raise SystemExit("\n".join(_sentence(item) for item in error.errors())) from None
         except OSError as error:
             raise SystemExit(f"The settings in {error.filename} cannot be read: {error.strerror}.") from None
-        except UnicodeDecodeError:
-            raise SystemExit("The settings in .env cannot be read: the file is not UTF-8.") from None
+        except TextUnreadable as error:
+            raise SystemExit(f"The settings in .env cannot be read: {error}.") from None
 
     @classmethod
     def check_value(cls, name: str, value: str) -> None:
@@ -294,6 +427,11 @@ class Settings(BaseSettings):
         origin = urlsplit(self.inngest_serve_origin or "").hostname
         return [*named, origin] if origin else named
 
+    @cached_property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """Origins whose pages may use MCP from a browser."""
+        return tuple(origin.strip() for origin in self.atlas_allowed_origins.split(",") if origin.strip())
+
     @property
     def _is_dev(self) -> bool:
         return (self.inngest_dev or "").strip().lower() not in NO
@@ -332,6 +470,25 @@ class Settings(BaseSettings):
             )
         if any(len(key) < 16 for key in self._all_keys):
             raise ValueError("ATLAS_AGENT_KEY and ATLAS_REVIEWER_KEY need at least 16 characters each")
+        return self
+
+    @model_validator(mode="after")
+    def _check_origins(self) -> "Settings":
+        for origin in self.allowed_origins:
+            if not ORIGIN.fullmatch(origin) or DEFAULT_PORT.fullmatch(origin):
+                raise ValueError(
+                    f"ATLAS_ALLOWED_ORIGINS holds {origin}: an origin is written as browsers send it, as "
+                    "https://tools.example.com or http://localhost:6274, in small letters, without a path, "
+                    "a wildcard, or the usual port of its scheme"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> "Settings":
+        for name in ("atlas_calls_per_minute", "atlas_waiting_cases"):
+            for agent, _ in getattr(self, name).own:
+                if not self.is_open and agent not in self.agent_keys.values():
+                    raise ValueError(f"{name.upper()} names {agent}, which is no agent of ATLAS_AGENT_KEY")
         return self
 
     @property
@@ -373,6 +530,15 @@ class Settings(BaseSettings):
         if self.inngest_event_key is None:
             raise ValueError("Inngest is configured without INNGEST_EVENT_KEY: no event could be sent")
         return self
+
+
+def _env_file_encoding(path: Path) -> str | None:
+    """How the text of a `.env` was saved; raises TextUnreadable, else it would be a file without keys."""
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    text_of(content)
+    return encoding_of(content)
 
 
 def _as_seen(name: str) -> str:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
 from store import open_store, settings_of_test
+from upstream_by_hand import ByHand, tool
 
 from atlas import ledger
 from atlas.admit import INTENT, USER_REQUEST, Admission
@@ -20,6 +21,9 @@ from atlas.cases.definitions import definition_of
 from atlas.cases.store import CaseStore
 from atlas.cases.tables import cases
 from atlas.models import Case
+from atlas.upstreams import Upstreams
+from atlas.upstreams.config import _config
+from atlas.upstreams.placeholders import Placeholders
 from atlas.welfare import WelfareOffice, add_welfare_tools
 
 
@@ -133,8 +137,30 @@ async def test_a_number_without_a_canonical_form_is_refused(tmp_path: Path, numb
             return str(number)
 
         result = await answer(gated.server, "count_to", {"number": number})
-        assert result.is_error and "canonical form" in result.content[0].text
+        text = result.content[0].text
+        assert result.is_error and "canonical form" in text
+        assert "number is beyond ±9007199254740991" in text and "Nothing was done. Send it as a text" in text
         assert await gated.count() == 0
+
+
+async def test_what_of_a_servers_schema_no_one_could_check_is_on_record(tmp_path: Path) -> None:
+    """Right: the call goes to the reviewer, and the ledger names what only the server will check."""
+    schema = {"type": "object", "properties": {"id": {"type": "int"}, "n": {"type": "integer"}}}
+    server = ByHand(tools=[tool("do", inputSchema=schema), tool("plain")])
+    async with admitted(tmp_path) as gated, server.listening() as entry:
+        config = _config("far", entry, Placeholders({}, Path("mcp.json")))
+        assert config is not None
+        upstreams = Upstreams((config,))
+        upstreams.mount(gated.server)
+        async with upstreams.open(gated.server):
+            assert not (await answer(gated.server, "far_do", {"id": 5})).is_error
+            assert not (await answer(gated.server, "far_plain", {})).is_error
+            refused = await answer(gated.server, "far_do", {"id": 5, "n": "5"})
+        [oddity] = upstreams.report()["far"]["oddities"]
+        first, second = [entry["detail"] for entry in ledger.read(tmp_path / "atlas.db")]
+    assert first["not_checked"] == ["properties.id.type"] and "not_checked" not in second
+    assert oddity.startswith("its tool do has a schema") and oddity.endswith("checks properties.id.type")
+    assert refused.is_error and "send 5 as JSON" in refused.content[0].text
 
 
 async def test_a_valid_call_is_recorded_and_announced_and_the_agent_gets_its_reference(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import rfc8785
 
-from atlas.canonical import NotCanonical, canonical_json
+from atlas.canonical import NotCanonical, canonical_json, without_a_form
 
 TEXTS = [
     "",
@@ -46,3 +46,20 @@ def test_every_value_is_written_as_the_library_for_rfc_8785_writes_it() -> None:
 def test_a_value_without_a_canonical_form_is_refused(value: Any) -> None:
     with pytest.raises(NotCanonical):
         canonical_json(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"id": 2**53}, "id is beyond ±9007199254740991. Send it as a text"),
+        ({"a": 1, "ids": [1, {"of": -(2**63)}]}, "ids.1.of is beyond"),
+        ({"rate": float("nan")}, "rate is NaN or infinite, which is no JSON. Send it as a text"),
+        ({"rates": [float("inf")]}, "rates.0 is NaN or infinite"),
+        ({"a": "\ud800"}, "it has a half of a character"),
+        ({"a": eval("[" * 90 + "2**60" + "]" * 90)}, "something in a.0.0.0"),  # noqa: S307
+        ({"\udfff": 1}, "a name in it has a half of a character"),
+    ],
+)
+def test_what_has_no_form_is_named_with_its_place(value: Any, says: str) -> None:
+    """Right: the one who sent it reads which argument it is, and how to send it; it is never altered."""
+    assert without_a_form(value).startswith(says)

@@ -72,7 +72,7 @@ def test_an_env_file_that_cannot_be_read_is_a_sentence(
     """Without a traceback, as any other mistake in the settings."""
     monkeypatch.chdir(tmp_path)
     Path(".env").write_bytes(b"ATLAS_PORT=\xff\n")
-    with pytest.raises(SystemExit, match="not UTF-8"):
+    with pytest.raises(SystemExit, match="line 1: this is no UTF-8 text"):
         Settings.read()
 
 

@@ -18,7 +18,19 @@ HARD_WORDS = re.compile(
     r"\b(?:nobody|whoever|whatever|whichever one|whomever|anew|anybody|somebody|be it|by itself)\b", re.I
 )
 # Blocks that are no program: each is checked by the test that asks for it by its name.
-CHECKED = {"claude-desktop", "cursor", "policy", "policy-in-short", "prompt", "script", "upstreams"}
+CHECKED = {
+    "claude-desktop",
+    "cursor",
+    "nginx",
+    "nginx-settings",
+    "origins",
+    "policy",
+    "policy-in-short",
+    "prompt",
+    "script",
+    "upstreams",
+}
+CHECKED |= {"nginx", "nginx-settings", "origins"}  # tests/acceptance/test_proxy.py and test_pages.py
 FRAMEWORKS = ("ai_sdk", "crewai_agent", "google_adk", "langchain_agent", "openai_agents", "pydantic_ai_agent")
 CHECKED |= {f"framework {name}" for name in FRAMEWORKS}  # tests/acceptance/test_framework_snippets.py
 

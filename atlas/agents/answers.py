@@ -9,7 +9,8 @@ from typing import Any
 from fastmcp.tools import InputRequiredToolResult, ToolResult
 from mcp.types import CallToolResult, InputRequiredResult, TextContent
 
-from atlas.agents.client_errors import raise_client_error
+from atlas.agents.client_errors import error_beside, raise_client_error
+from atlas.agents.results import as_it_came
 from atlas.instants import instant_text
 from atlas.models import Case, Outcome, Status
 
@@ -55,7 +56,7 @@ def answer(case: Case, *, as_text: bool = False) -> ToolResult:
             return InputRequiredToolResult(InputRequiredResult.model_validate(outcome.result))
         if not as_text:
             raise_client_error(outcome.result)
-        return ToolResult.from_mcp_result(CallToolResult.model_validate(outcome.result))
+        return as_it_came(CallToolResult.model_validate(outcome.result))
     return _told(case, is_error=case.status.is_final and not case.status.may_have_run)
 
 
@@ -86,7 +87,7 @@ def facts_of(case: Case) -> dict[str, Any]:
     """Where a case stands, for programs, and for models that see nothing else.
 
     case_id, status, risk_score, message; decision and reason once a person has decided; is_error and result
-    once the tool has answered.
+    once the tool has answered; error (code, message, data) if it answered with an error of the protocol.
     """
     facts: dict[str, Any] = {
         "case_id": case.case_id,
@@ -98,6 +99,8 @@ def facts_of(case: Case) -> dict[str, Any]:
         facts |= {"decision": case.decision.decision.value, "reason": case.decision.reason}
     if (outcome := answered(case)) is not None:
         facts |= {"is_error": outcome.is_error, "result": plain_result(outcome)}
+        error = error_beside(outcome.result)
+        facts |= {"error": error} if error is not None else {}
     return facts
 
 
@@ -119,7 +122,8 @@ def plain_result(outcome: Outcome) -> Any:
     structured, content = wire.get("structuredContent"), wire.get("content") or []
     if structured is not None:
         is_wrapped = ((wire.get("_meta") or {}).get("fastmcp") or {}).get("wrap_result") is True
-        return structured["result"] if is_wrapped and "result" in structured else structured
+        is_wrapped = is_wrapped and isinstance(structured, dict) and "result" in structured
+        return structured["result"] if is_wrapped else structured
     if all(block.get("type") == "text" for block in content):
         return "\n".join(block["text"] for block in content)
     return content

@@ -30,9 +30,18 @@ async def check_arguments(tool: Tool, arguments: dict[str, Any]) -> None:
     from atlas.agents.schemas import mistake_in  # its jsonschema takes 4 MB
 
     is_theirs = UPSTREAM_META in (tool.meta or {})
-    mistake = mistake_in(arguments, tool.parameters, with_patterns=not is_theirs)
+    mistake = mistake_in(arguments, tool.parameters, is_theirs=is_theirs)
     if mistake is not None:
         raise ValidationError(f"Invalid arguments for tool {tool.name!r}: {mistake}")
+
+
+def not_checked(tool: Tool | None) -> tuple[str, ...]:
+    """Where in the schema of a tool of another server something stands that only that server checks."""
+    if tool is None or UPSTREAM_META not in (tool.meta or {}):
+        return ()
+    from atlas.agents.dialects import usable
+
+    return usable(tool.parameters).unchecked
 
 
 def _sentence(mistake: Any) -> str:

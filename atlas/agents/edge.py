@@ -27,6 +27,8 @@ class AgentsEdge:
 
     def __init__(self, settings: Settings, store: CaseStore) -> None:
         self._store = store
+        self._origins = settings.allowed_origins
+        self._most_sessions = settings.atlas_sessions_per_agent
         self.keys = AgentKeys(settings)
         self.waiting = WaitingAgents()
         self.server = GatewayServer(
@@ -40,7 +42,7 @@ class AgentsEdge:
     def add_outcomes(self) -> None:
         """Offer every way in which an outcome reaches its agent."""
         add_get_outcome(self.server, self._store)
-        self.server.add_extension(Tasks(self._store))
+        self.server.add_extension(Tasks(self._store, self.waiting))
         add_case_resources(self.server, self._store)
 
     def add_upstreams(self, upstreams: Upstreams) -> Subscriptions:
@@ -52,4 +54,5 @@ class AgentsEdge:
 
     def add_to(self, app: FastAPI) -> Callable[[], AbstractAsyncContextManager[None]]:
         """Serve it; returns the lifespan that has to run meanwhile."""
-        return add_transports(app, self.server, SessionStore(self._store.database))
+        sessions, most = SessionStore(self._store.database), self._most_sessions
+        return add_transports(app, self.server, sessions, origins=self._origins, most_present=most)

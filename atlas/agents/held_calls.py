@@ -80,6 +80,25 @@ class WaitingAgents:
     def __init__(self) -> None:
         self._requests: dict[str, list[Context]] = {}
         self._seen: dict[str, tuple[Present, float]] = {}
+        self._stops: dict[str, asyncio.Event] = {}
+
+    def is_shared(self, case: Case) -> bool:
+        """Whether more than one request waits for the call."""
+        return len(self._requests.get(case.case_id, ())) > 1
+
+    def stop(self, case_id: str) -> None:
+        """Tell what is at work for a call that its agent has stopped it."""
+        if case_id in self._stops:
+            self._stops[case_id].set()
+
+    @contextmanager
+    def stoppable(self, case: Case) -> Iterator[asyncio.Event]:
+        """What is set while a call is executed when its agent stops it."""
+        self._stops[case.case_id] = asyncio.Event()
+        try:
+            yield self._stops[case.case_id]
+        finally:
+            del self._stops[case.case_id]
 
     def handed(self, case: Case) -> Present | None:
         """The tool of a call that was admitted a moment ago, as the admission saw it; else None."""
@@ -122,7 +141,7 @@ class WaitingAgents:
                 context.run(_take_headers_away)
                 return context
         context = copy_context()
-        context.run(fastmcp_request_ctx.set, _nobodys_request(case.call))
+        context.run(fastmcp_request_ctx.set, _request_without_agent(case.call))
         return context
 
 
@@ -187,7 +206,7 @@ def _params(call: ToolCall) -> dict[str, Any]:
     return {"name": call.tool_name, "arguments": call.arguments, **(call.continuation or {})}
 
 
-class NobodyThere:
+class NoConnection:
     """The channel to an agent that has been answered or has left."""
 
     can_send_request = False
@@ -200,9 +219,9 @@ class NobodyThere:
         raise NoBackChannelError(method)
 
 
-def _nobodys_request(call: ToolCall) -> FastMCPRequestContext:
+def _request_without_agent(call: ToolCall) -> FastMCPRequestContext:
     connection = Connection.from_envelope(STATELESS_VERSION, None, None)
-    session = ServerSession(cast(Any, NobodyThere()), connection)
+    session = ServerSession(cast(Any, NoConnection()), connection)
     inner = ServerRequestContext[Any, Any](
         session=session,
         lifespan_context={},

@@ -7,7 +7,7 @@ from fastmcp.server.dependencies import get_access_token
 
 from atlas.settings import Settings
 
-ANYBODY = "anybody"  # the principal of every agent in open mode
+EVERY_AGENT = "anybody"  # the principal of every agent in open mode
 
 
 class AgentKeys(TokenVerifier):
@@ -30,7 +30,7 @@ class AgentKeys(TokenVerifier):
 def current_principal() -> str:
     """Who makes the MCP request that is being served."""
     token = get_access_token()
-    return ANYBODY if token is None else token.client_id
+    return EVERY_AGENT if token is None else token.client_id
 
 
 def digest_of_key(key: str) -> bytes:

@@ -7,6 +7,7 @@ from mcp.types import CallToolResult
 from sqlalchemy.engine import Connection
 
 from atlas.agents.answers import ABOUT_CASE, about, answer
+from atlas.agents.results import as_it_came
 from atlas.cases.store import mark_collected, newest_case
 from atlas.instants import now
 from atlas.models import Case, ToolCall
@@ -30,5 +31,5 @@ def stored_answer(case: Case) -> ToolResult:
     result = told.to_mcp_result()
     if isinstance(result, CallToolResult):
         meta = {**(result.meta or {}), ABOUT_CASE: about(case)}
-        return ToolResult.from_mcp_result(result.model_copy(update={"meta": meta}))
+        return as_it_came(result.model_copy(update={"meta": meta}))
     return told

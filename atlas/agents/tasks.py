@@ -19,6 +19,8 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.agents.answers import answer, ending_text, progress_text
+from atlas.agents.client_errors import error_beside
+from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.receipt import hand_over, own_case
 from atlas.cases.endings import end_case
 from atlas.cases.store import CaseStore, mark_collected, read_case
@@ -49,8 +51,9 @@ class Tasks(ServerExtension):
 
     identifier = TASKS
 
-    def __init__(self, store: CaseStore) -> None:
+    def __init__(self, store: CaseStore, waiting: WaitingAgents) -> None:
         self._store = store
+        self._waiting = waiting
 
     def methods(self) -> Sequence[MethodBinding]:
         """The three methods of the extension."""
@@ -71,7 +74,9 @@ class Tasks(ServerExtension):
 
     async def _cancel(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         case = await self._case(context, params)
-        await withdraw(self._store, case)
+        ended = await withdraw(self._store, case)
+        if ended.status is Status.EXECUTING:
+            self._waiting.stop(case.case_id)
         return {"resultType": "complete"}  # whether it was in time, tasks/get says
 
     async def _case(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> Case:
@@ -104,15 +109,19 @@ def task_started(case: Case) -> dict[str, Any]:
 
 
 def detailed_task(case: Case) -> dict[str, Any]:
-    """What tasks/get answers: the task, and its result as soon as there is one."""
+    """What tasks/get answers: the task, and its result or the protocol's error as soon as there is one."""
     facts = task(case) | {"resultType": "complete"}
+    if facts["status"] == "failed":
+        return facts | {"error": _error(case)}
     return facts | {"result": _result(case)} if facts["status"] == "completed" else facts
 
 
 def task(case: Case) -> dict[str, Any]:
-    """A case as a task; what was refused is a task that completed with an error."""
+    """A case as a task; what was refused completed with an error, an error of the protocol is a failure."""
     if case.status is Status.WITHDRAWN:
         status = "cancelled"
+    elif _error(case) is not None:
+        status = "failed"
     else:
         status = "completed" if case.status.is_final else "working"
     return {
@@ -133,6 +142,10 @@ def _changed_at(case: Case) -> Any:
         case.finished_at,
     )
     return max([case.opened_at, *(moment for moment in moments if moment)])
+
+
+def _error(case: Case) -> dict[str, Any] | None:
+    return error_beside(case.outcome.result) if case.outcome is not None else None
 
 
 def _result(case: Case) -> dict[str, Any]:

@@ -1,20 +1,24 @@
 """Serves one MCP server over SSE and over streamable HTTP, at paths of the gateway's own app."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from fastmcp import FastMCP
 from fastmcp.server.http import create_sse_app
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from atlas.agents.refusals import InOneShape
 from atlas.agents.sessions.questions import number_apart
 from atlas.agents.sessions.store import SessionStore
 from atlas.agents.sessions.taking_up import TakingUp
 
 PREFIX = "/mcp"
+METHODS = ("GET", "POST", "DELETE")
+READABLE = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate")  # by the pages of other origins
 
 
 class AddSlash:
@@ -32,24 +36,29 @@ class AddSlash:
 
 
 def add_transports(
-    app: FastAPI, server: FastMCP, sessions: SessionStore
+    app: FastAPI,
+    server: FastMCP,
+    sessions: SessionStore,
+    *,
+    origins: Sequence[str] = (),
+    most_present: int = 100,
 ) -> Callable[[], AbstractAsyncContextManager[None]]:
     """Add the MCP routes; returns the lifespan that has to run while they are served.
 
     Routes and not a mount: only routes get root_path, both slashes and both transports right.
     """
     sse = create_sse_app(server, f"{PREFIX}/messages/", f"{PREFIX}/sse", auth=server.auth)
-    taking_up = Middleware(TakingUp, store=sessions, is_open=server.auth is None)
+    taking_up = Middleware(TakingUp, store=sessions, is_open=server.auth is None, most=most_present)
     http = server.http_app(path=PREFIX, transport="http", middleware=[taking_up])
     server._mcp_server.middleware.append(number_apart)
-    app.router.routes.extend(
-        [
-            Route(PREFIX, endpoint=http),
-            Route(f"{PREFIX}/sse", endpoint=sse),
-            Route(f"{PREFIX}/messages/", endpoint=sse),
-            Route(f"{PREFIX}/messages", endpoint=AddSlash(sse)),
-        ]
-    )
+    endpoints: dict[str, ASGIApp] = {
+        PREFIX: http,
+        f"{PREFIX}/sse": sse,
+        f"{PREFIX}/messages/": sse,
+        f"{PREFIX}/messages": AddSlash(sse),
+    }
+    for path, endpoint in endpoints.items():
+        app.router.routes.append(Route(path, endpoint=for_pages(InOneShape(endpoint), origins)))
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -57,3 +66,21 @@ def add_transports(
             yield
 
     return lifespan
+
+
+def for_pages(endpoint: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """The endpoint, for the pages of some origins too: what a browser asks first, and what it may show them.
+
+    Without credentials, which are cookies: a page sends its key as a header. It may send any header, for MCP
+    has some that are named after the arguments of a tool.
+    """
+    if not origins:
+        return endpoint
+    return CORSMiddleware(
+        endpoint,
+        allow_origins=origins,
+        allow_methods=METHODS,
+        allow_headers=["*"],
+        expose_headers=READABLE,
+        allow_private_network=True,
+    )

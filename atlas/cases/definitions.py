@@ -16,12 +16,11 @@ import sqlalchemy as sa
 from fastmcp.tools import Tool
 from sqlalchemy.engine import Connection
 
-from atlas.canonical import NotCanonical, canonical_json
+from atlas.canonical import LARGEST_INTEGER, NotCanonical, canonical_json
 from atlas.database.statements import Instant, Prepared, metadata
 from atlas.models import UPSTREAM_META, Frozen, plain_text
 
 LONGEST_DEFINITION = 256 * 1024  # bytes
-LARGEST_INTEGER = 2**53 - 1  # that RFC 8785 can write
 MOST_NAMED = 8  # parameters, in a sentence about what has changed
 LONGEST_NAME = 60  # characters of a parameter, in such a sentence
 

@@ -145,10 +145,9 @@ def insert_case(
     connection: Connection, call: ToolCall, definition: Definition | None = None
 ) -> tuple[Case, bool]:
     """Open a case for a call, or find the unfinished case of the same call; says whether it was opened."""
-    same = call.model_dump(include=set(_SAME_CALL))
-    row = _SAME.first(connection, same)
-    if row is not None:
-        return _case(dict(zip(_NAMES, row, strict=True))), False
+    unfinished = unfinished_case(connection, call)
+    if unfinished is not None:
+        return unfinished, False
     case = Case(
         case_id=f"evt_{secrets.token_hex(8)}",
         call=call,
@@ -169,6 +168,12 @@ def insert_case(
     }
     _OPEN.execute(connection, called | opened | said)
     return case, True
+
+
+def unfinished_case(connection: Connection, call: ToolCall) -> Case | None:
+    """The case of the same call that has not ended, if there is one."""
+    row = _SAME.first(connection, call.model_dump(include=set(_SAME_CALL)))
+    return None if row is None else _case(dict(zip(_NAMES, row, strict=True)))
 
 
 def _waiting_now(connection: Connection, call: ToolCall) -> tuple[str, ...]:

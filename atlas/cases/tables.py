@@ -9,6 +9,7 @@ from atlas.database.statements import Instant, metadata
 
 # As text: SQLite uses a partial index only for the very condition it was made with.
 UNFINISHED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW', 'AUTHORIZED', 'EXECUTING')")
+UNDECIDED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW')")
 
 cases = sa.Table(
     "cases",
@@ -39,6 +40,12 @@ sa.Index(
     cases.c.arguments_sha256,
     unique=True,
     sqlite_where=sa.text(UNFINISHED.text.replace("cases.", "")),
+)
+# Those that no one has decided yet are counted at each call.
+sa.Index(
+    "ix_cases_undecided",
+    cases.c.principal,
+    sqlite_where=sa.text(UNDECIDED.text.replace("cases.", "")),
 )
 # The newest case of a call is looked up whenever the same call comes again.
 sa.Index(

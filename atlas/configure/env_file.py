@@ -9,16 +9,19 @@ from pathlib import Path
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 
+from atlas.settings import read_env_file
+from atlas.texts import read_text
+
 
 def read_values(path: Path) -> dict[str, str]:
     """The settings of a file as the gateway reads them, but `${NAME}` as it stands; none without a file."""
-    return {name: value or "" for name, value in dotenv_values(path, interpolate=False).items()}
+    return {name: value or "" for name, value in read_env_file(path, interpolate=False).items()}
 
 
 def write_values(path: Path, values: Mapping[str, str], *, template: Path) -> None:
     """Give settings their values in a file that only its owner can read; a new one begins as the template."""
     source = path if path.exists() else template
-    text = with_values(source.read_text(encoding="utf-8"), values)
+    text = with_values(read_text(source), values)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

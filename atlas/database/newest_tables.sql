@@ -125,6 +125,17 @@ CREATE INDEX ix_sessions_of_agent ON sessions (principal, last_seen_at);
 
 CREATE INDEX ix_sessions_last_seen_at ON sessions (last_seen_at);
 
-INSERT INTO alembic_version VALUES ('0006');
+CREATE TABLE call_counts (
+	principal VARCHAR(200) NOT NULL, 
+	began_at VARCHAR(27) NOT NULL, 
+	calls INTEGER NOT NULL, 
+	refused_at VARCHAR(27), 
+	refused INTEGER NOT NULL, 
+	CONSTRAINT pk_call_counts PRIMARY KEY (principal)
+);
+
+CREATE INDEX ix_cases_undecided ON cases (principal) WHERE status IN ('QUEUED', 'PENDING_REVIEW');
+
+INSERT INTO alembic_version VALUES ('0007');
 
 COMMIT;

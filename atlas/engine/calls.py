@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import httpx
 
-from atlas.engine.errors import NotJson
+from atlas.engine.errors import AppUnreachable, NotJson
 from atlas.engine.functions import Function
 from atlas.engine.json_text import canonicalise, parse_json, write_json
 from atlas.engine.keys import EngineKeys
@@ -63,8 +63,17 @@ class Errored:
     """The function raised, or the call or its answer was lost."""
 
     error: str
-    is_final: bool = False
+    status: int | None = None  # of the answer, if one came that says that the function raised
+    is_final: bool = False  # the answer asked for no retry, or none can help
+    is_unreached: bool = False  # no connection could be made: the function did not run
     retry_at: int | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the run fails, in the words of Inngest's server, or None: then the error's name says it."""
+        if self.status is None:
+            return None
+        return "NonRetriableError" if self.is_final else f"invalid status code: {self.status}"
 
 
 Answer = Steps | Completed | Errored
@@ -142,6 +151,8 @@ async def send_call(
         status, headers, body = await asyncio.wait_for(send(transport, request), CALL_TIMEOUT)
     except AnswerTooLarge as error:
         return Errored(_error("AnswerTooLarge", str(error)), is_final=True)
+    except AppUnreachable as error:
+        return Errored(_error("AppUnreachable", str(error)), is_unreached=True)
     except Exception as error:  # an app in this process can raise anything: the call is lost
         return Errored(_error("CallFailed", f"The app could not be called: {type(error).__name__}: {error}"))
     if keys is not None and not keys.is_signature(headers.get("x-inngest-signature", ""), body):
@@ -185,10 +196,12 @@ def parse_answer(status: int, headers: httpx.Headers, body: bytes) -> Answer:
     if status == 200:
         return Completed(output=write_json(parse_json(body)))
     if headers.get("x-inngest-sdk-handled") != "true":
-        return Errored(_error("CallFailed", f"The app answered {status} before its SDK saw the call."))
+        message = f"The app answered {status} before its SDK saw the call."
+        return Errored(_error("CallFailed", message), status=status)
     retry_after = headers.get("retry-after")
     return Errored(
         error=write_json(parse_json(body)),
+        status=status,
         is_final=is_final,
         retry_at=parse_retry_after(retry_after) if retry_after else None,
     )

@@ -12,7 +12,7 @@ import jcs
 
 from atlas.engine.api import build_app
 from atlas.engine.calls import AnswerTooLarge, send
-from atlas.engine.errors import SyncRefused
+from atlas.engine.errors import AppUnreachable, SyncRefused
 from atlas.engine.executor import Executor
 from atlas.engine.functions import Function
 from atlas.engine.history import MONTH, History
@@ -92,6 +92,8 @@ class Engine:
             status, _, body = await send(self._transport, self._sync_request(url))
         except AnswerTooLarge as error:
             raise SyncRefused(f"The app at {url} gave an answer that is too large.") from error
+        except AppUnreachable as error:
+            raise SyncRefused(f"The app at {url} can't be reached: {error}") from error
         except Exception as error:  # an app in this process can raise anything
             raise SyncRefused(
                 f"The app at {url} can't be reached: {type(error).__name__}: {error}."

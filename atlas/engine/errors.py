@@ -25,6 +25,10 @@ class SyncRefused(EngineError):
     """The app can't be synced."""
 
 
+class AppUnreachable(EngineError):
+    """No connection to the app could be made, so that nothing was sent."""
+
+
 class ConfigurationRefused(EngineError):
     """A function asks for something that the engine doesn't do."""
 

@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import httpx
 
-from atlas.engine.calls import Answer, Call, call_app, load_call
+from atlas.engine.calls import Answer, Call, Errored, call_app, load_call
 from atlas.engine.errors import StoreFailed
 from atlas.engine.events import fire_due, transact
 from atlas.engine.functions import Function
 from atlas.engine.history import History
 from atlas.engine.keys import EngineKeys
-from atlas.engine.opcodes import apply_answer
+from atlas.engine.opcodes import apply_answer, put_off
+from atlas.engine.patience import Patience
 from atlas.engine.runs import AFTER_WHAT_IS_NEW, AT_ONCE, fail_run
 from atlas.engine.schema import touch_store
 from atlas.engine.store import Store
@@ -60,6 +61,7 @@ class Executor:
         self._transport = transport
         self._keys = keys
         self._history = history
+        self._patience = Patience()
         self._woken = asyncio.Event()
         self._unreadable = ""  # what was said last of a store that can't be read
         self._items: dict[int, _Item] = {}  # those whose calls are in flight, by their ids
@@ -222,7 +224,12 @@ class Executor:
             await self._write(lambda tx: fail_run(tx, call.run_id, "FunctionNotFound", message))
             return
         answer: Answer = await call_app(self._transport, call, function, self._keys)
-        await self._write(lambda tx: apply_answer(tx, call, function, answer))
+        is_unreached = isinstance(answer, Errored) and answer.is_unreached
+        wait = self._patience.wait(call.item_id, is_unreached=is_unreached)
+        if wait is not None:
+            await self._write(lambda tx: put_off(tx, call, wait))
+        else:
+            await self._write(lambda tx: apply_answer(tx, call, function, answer))
 
     async def _write(self, work: Callable[[Transaction], None]) -> None:
         # What an app did is done: its answer is held until the disk takes it, not asked for twice.

@@ -10,6 +10,8 @@ from typing import Any
 import h11
 import httpx
 
+from atlas.engine.errors import AppUnreachable
+
 # Servers close what is idle for long (gunicorn after 2 s); a call that meets the closing would be lost.
 _KEPT_SECONDS = 1.0
 _LARGEST_READ = 2**16
@@ -36,7 +38,7 @@ class AppTransport(httpx.AsyncBaseTransport):
         origin = _origin(request.url)
         connection = self._take(origin)
         if connection is None:
-            connection = await asyncio.wait_for(_connect(origin), timeouts["connect"])
+            connection = await _connect(origin, seconds=timeouts["connect"])
         try:
             answer = await connection.ask(request, body, seconds=timeouts["read"])
         except BaseException:
@@ -156,12 +158,17 @@ class _Body(httpx.AsyncByteStream):
         self._give_back()
 
 
-async def _connect(origin: _Origin) -> _Connection:
+async def _connect(origin: _Origin, *, seconds: float) -> _Connection:
     scheme, host, port = origin
     context = _ssl_context() if scheme == "https" else None
     loop, reader = asyncio.get_running_loop(), _Reader()
     protocol = asyncio.StreamReaderProtocol(reader)
-    transport, _ = await loop.create_connection(lambda: protocol, host, port, ssl=context)
+    connecting = loop.create_connection(lambda: protocol, host, port, ssl=context)
+    try:
+        transport, _ = await asyncio.wait_for(connecting, seconds)
+    except (OSError, asyncio.TimeoutError) as error:
+        reason = str(error) or f"no answer within {seconds:g} seconds"
+        raise AppUnreachable(f"No connection to {host}, port {port}, could be made: {reason}.") from error
     return _Connection(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
 

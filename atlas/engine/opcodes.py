@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from atlas.engine.calls import Answer, Call, Completed, Errored
+from atlas.engine.calls import LARGEST_ANSWER, Answer, Call, Completed, Errored
 from atlas.engine.errors import ExpressionInvalid, NotJson
 from atlas.engine.functions import Function
 from atlas.engine.json_text import write_json
@@ -27,7 +27,7 @@ from atlas.engine.times import LONGEST_WAIT, now, parse_moment, parse_wait, retr
 from atlas.engine.transaction import Transaction
 from atlas.engine.ulids import new_ulid
 
-LARGEST_OUTPUT = 4 * 2**20
+LARGEST_OUTPUT = 4 * 2**20  # of a step; that of a function is bounded by its answer alone
 _MALFORMED = (
     *(KeyError, TypeError, ValueError, AttributeError, OverflowError, NotJson, ExpressionInvalid),
     *(sqlite3.InterfaceError, sqlite3.ProgrammingError),  # an object where a text belongs
@@ -56,16 +56,24 @@ def apply_answer(tx: Transaction, call: Call, function: Function, answer: Answer
     elif isinstance(answer, Errored):
         answered = _Answered(tx, call, function, answer.is_final)
         if answered.is_last_attempt:
-            end_run(tx, call.run_id, Status.FAILED, answer.error)
+            end_run(tx, call.run_id, Status.FAILED, answer.error, reason=answer.reason)
         else:
             _retry(tx, call, answer.retry_at)
     else:
         _apply_opcodes(_Answered(tx, call, function, answer.is_final), answer.opcodes)
 
 
+def put_off(tx: Transaction, call: Call, wait: int) -> None:
+    """Have a call that did not reach its app made again after some milliseconds; it is no attempt."""
+    tx.execute(
+        "UPDATE queue SET due_at = ? WHERE item_id = ? AND attempt = ?",
+        *(now() + wait, call.item_id, call.attempt),
+    )
+
+
 def _complete(tx: Transaction, call: Call, output: str) -> None:
-    if len(output.encode()) > LARGEST_OUTPUT:
-        fail_run(tx, call.run_id, "OutputTooLarge", f"The output is larger than {LARGEST_OUTPUT} bytes.")
+    if len(output.encode()) > LARGEST_ANSWER:  # numbers such as 1E9 grow when they are written
+        fail_run(tx, call.run_id, "OutputTooLarge", f"The output is larger than {LARGEST_ANSWER} bytes.")
     else:
         end_run(tx, call.run_id, Status.COMPLETED, output)
 

@@ -16,7 +16,6 @@ DISCOVERY = (
     "step"  # the step id of a call that finds out what comes next, as opposed to running a planned step
 )
 AT_ONCE, AFTER_WHAT_IS_NEW = 0, -1  # when a queued call is due; else a moment
-_FINAL_CODES = {"non_retriable_error", "step_errored"}  # of the errors with which the SDK wants no retry
 MOST_STEPS = 1000
 LARGEST_STATE = 32 * 2**20
 
@@ -112,7 +111,7 @@ def fail_run(tx: Transaction, run_id: str, name: str, message: str) -> None:
     end_run(tx, run_id, Status.FAILED, write_json(error))
 
 
-def end_run(tx: Transaction, run_id: str, status: Status, output: str) -> bool:
+def end_run(tx: Transaction, run_id: str, status: Status, output: str, *, reason: str | None = None) -> bool:
     """End a run that has not ended yet, drop what it waited for and tell those that wait for its end."""
     ended = tx.execute(
         "UPDATE runs SET status = ?, output = ?, ended_at = ? WHERE run_id = ? AND status = 'RUNNING'",
@@ -126,7 +125,7 @@ def end_run(tx: Transaction, run_id: str, status: Status, output: str) -> bool:
         drop_pause(tx, pause_id)
         memoise(tx, parent_id, step_id, name, write_json(_outcome_memo(status, output)))
         continue_run(tx, parent_id, is_race=is_race)
-    _announce_end(tx, run_id, status, output)
+    _announce_end(tx, run_id, status, output, reason)
     return True
 
 
@@ -149,7 +148,7 @@ def to_error(output: Any) -> dict[str, Any]:
     }
 
 
-def _announce_end(tx: Transaction, run_id: str, status: Status, output: str) -> None:
+def _announce_end(tx: Transaction, run_id: str, status: Status, output: str, reason: str | None) -> None:
     # Event and output may be large: they are read only if something listens.
     if not any(tx.is_heard(f"inngest/function.{ending}") for ending in ("failed", "cancelled", "finished")):
         return
@@ -167,9 +166,7 @@ def _announce_end(tx: Transaction, run_id: str, status: Status, output: str) -> 
     result = json.loads(output)
     if status is Status.FAILED:
         error = to_error(result)
-        is_final = isinstance(result, dict) and result.get("code") in _FINAL_CODES
-        reason = "NonRetriableError" if is_final else "invalid status code: 500"
-        data |= {"result": result, "error": {"error": reason, **error}}
+        data |= {"result": result, "error": {"error": reason or error["name"], **error}}
         tx.emit("inngest/function.failed", data)
     elif status is Status.CANCELLED:
         tx.emit("inngest/function.cancelled", data)
@@ -183,9 +180,14 @@ def _is_repetition(tx: Transaction, function: Function, event: dict[str, Any], *
     if function.idempotency:
         value = evaluate(function.idempotency, {"event": event})
         # Without a key there is nothing to tell two events apart by, and a run too many beats a lost one.
-        keys += [] if value is None else ["idempotency " + value_key(value)]
+        keys += [] if value is None else ["idempotency " + _text_key(value)]
     # Each key is marked, whether or not another one is known already.
     return [_is_first(tx, function.function_id, key) for key in keys].count(False) > 0
+
+
+def _text_key(value: Any) -> str:
+    # Keys are compared as texts, as Inngest's server does: 1 is "1", and true is "true".
+    return value_key(value if isinstance(value, str) else value_key(value))
 
 
 def _is_first(tx: Transaction, function_id: str, key: str) -> bool:

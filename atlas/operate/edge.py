@@ -1,11 +1,14 @@
 """What an operator meets, as the gateway builds it: health, errors, and who is served at all."""
 
 from fastapi import FastAPI
-from fastmcp.server.http import HostOriginGuardMiddleware
 
+from atlas.agents.transports import PREFIX
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.database.sqlite import Database
+from atlas.door.bodies import BoundedBodies
+from atlas.operate.addresses import AddressGuard, OwnPaths
+from atlas.operate.doorways import Doorways
 from atlas.operate.error_shape import add_error_shape
 from atlas.operate.health import add_health, add_index, banner
 from atlas.operate.this_machine import ThisMachineOnly
@@ -32,4 +35,8 @@ def add_operations(
     add_error_shape(app)
     if settings.is_open:
         app.add_middleware(ThisMachineOnly)
-    app.add_middleware(HostOriginGuardMiddleware, mode="strict", allowed_hosts=settings.allowed_hosts or None)
+    hosts, origins = settings.allowed_hosts, settings.allowed_origins
+    app.add_middleware(AddressGuard, hosts=hosts, origins=origins, pages_at=PREFIX)
+    app.add_middleware(BoundedBodies, doorway_of=Doorways(settings))
+    app.add_middleware(OwnPaths, root_path=settings.atlas_root_path)  # in front: both go by the path
+    app.router.redirect_slashes = False

@@ -1,5 +1,7 @@
 """The one shape in which errors are told over HTTP: {"error", "detail"}, and the status of each."""
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
@@ -35,11 +37,11 @@ def add_error_shape(app: FastAPI) -> None:
 
     @app.exception_handler(AtlasError)
     async def known(request: Request, error: AtlasError) -> JSONResponse:
-        return _shaped(HTTP_STATUS.get(type(error), 500), type(error).__name__, str(error))
+        return shaped(HTTP_STATUS.get(type(error), 500), type(error).__name__, str(error))
 
     @app.exception_handler(SQLAlchemyError)
     async def unrecorded(request: Request, error: SQLAlchemyError) -> JSONResponse:
-        return _shaped(
+        return shaped(
             503, "StoreUnavailable", "The case store cannot be read or written; nothing was changed."
         )
 
@@ -49,20 +51,21 @@ def add_error_shape(app: FastAPI) -> None:
             f"{'.'.join(str(part) for part in item['loc'][1:]) or 'body'}: {item['msg']}"
             for item in error.errors()
         )
-        return _shaped(422, "RequestInvalid", mistakes)
+        return shaped(422, "RequestInvalid", mistakes)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> JSONResponse:
-        return _shaped(error.status_code, "HTTPError", str(error.detail), headers=error.headers)
+        return shaped(error.status_code, "HTTPError", str(error.detail), headers=error.headers)
 
 
-def _shaped(status: int, name: str, detail: str, *, headers: object = None) -> JSONResponse:
-    extra = dict(headers) if isinstance(headers, dict) else {}
-    if status == 401:
-        extra["WWW-Authenticate"] = "Bearer"
+def shaped(status: int, name: str, detail: str, *, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """An answer in the one shape."""
+    extra = ({"WWW-Authenticate": "Bearer"} if status == 401 else {}) | dict(headers or {})
     return JSONResponse({"error": name, "detail": detail}, status_code=status, headers=extra)
 
 
-def error_response(error: AtlasError, *, status: int) -> JSONResponse:
+def error_response(
+    error: AtlasError, *, status: int, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     """An error of ours as an answer, for what stands in front of the routes."""
-    return JSONResponse({"error": type(error).__name__, "detail": str(error)}, status_code=status)
+    return shaped(status, type(error).__name__, str(error), headers=headers)

@@ -11,25 +11,29 @@ from atlas.agents.transports import PREFIX
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.database.sqlite import Database
+from atlas.people.webhook import APPROVAL_PATH
 from atlas.settings import Settings
 from atlas.upstreams import Upstreams
 from atlas.workflow.edge import WorkflowEdge
 from atlas.workflow.server import SERVE_PATH
 
 OPEN_MODE = "OPEN MODE: no keys are set; every program on this machine can call tools and approve calls"
+ASKED_WITH = ["GET", "HEAD", "OPTIONS"]  # the last two by load balancers, which look at the status alone
 
 
 def add_index(app: FastAPI, settings: Settings) -> None:
     """Serve /."""
 
-    @app.get("/")
+    root_path = settings.atlas_root_path
+
+    @app.api_route("/", methods=ASKED_WITH)
     async def index() -> dict[str, str]:
         """Where things are."""
         places = {
             "status": "ATLAS Governance Gateway Running",
-            "mcp_endpoint": f"{PREFIX}/sse",
-            "inngest_endpoint": SERVE_PATH,
-            "approval_endpoint": "/webhook/approval",
+            "mcp_endpoint": f"{root_path}{PREFIX}/sse",
+            "inngest_endpoint": root_path + SERVE_PATH,
+            "approval_endpoint": root_path + APPROVAL_PATH,
             "version": __version__,
         }
         return places | ({"mode": OPEN_MODE} if settings.is_open else {})
@@ -46,12 +50,12 @@ def add_health(
 ) -> None:
     """Serve /healthz and /readyz."""
 
-    @app.get("/healthz")
+    @app.api_route("/healthz", methods=ASKED_WITH)
     async def healthz() -> dict[str, str]:
         """The process answers."""
         return {"status": "alive"}
 
-    @app.get("/readyz")
+    @app.api_route("/readyz", methods=ASKED_WITH)
     async def readyz() -> JSONResponse:
         """Each part that was chosen, and whether it answers; 503 where one does not."""
         parts = {
@@ -104,9 +108,22 @@ def banner(
             f"  assessor   {model.assessor.name if model else 'the policy alone'}",
             f"  database   {settings.atlas_data_dir / 'atlas.db'}",
             *([f"  upstreams  {', '.join(one.name for one in upstreams.all)}"] if upstreams.all else []),
-            f"  approve    curl {url}/webhook/approval{key} -H 'Content-Type: application/json' \\",
+            *(
+                [f"  proxy      {settings.atlas_root_path}{PREFIX}/sse and the like, behind a proxy"]
+                if settings.atlas_root_path
+                else []
+            ),
+            f"  reviewers  {_channel(settings)}",
+            f"  approve    curl {url}{APPROVAL_PATH}{key} -H 'Content-Type: application/json' \\",
             """               -d '{"decision": "APPROVED", "event_id": "evt_…"}'""",
         ]
         return "\n".join([*lines, *([f"  {OPEN_MODE}"] if settings.is_open else [])])
 
     return text
+
+
+def _channel(settings: Settings) -> str:
+    """How a reviewer hears of a call that waits; of the URL only the host, for its path may be a secret."""
+    if settings.atlas_notify_url is None:
+        return "no one is told of a call that waits, but for a line in this log: set ATLAS_NOTIFY_URL"
+    return f"told by a POST to {settings.atlas_notify_url.host}"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import resource
 import signal
 import socket
 import sys
@@ -12,11 +13,15 @@ from contextlib import contextmanager, suppress
 import uvicorn
 from fastapi import FastAPI
 
+from atlas.door.connections import Door
+from atlas.door.protocol import guarded_protocol
 from atlas.errors import AtlasError
+from atlas.operate.doorways import limits_of
 from atlas.operate.start import collect_as_usual
 from atlas.settings import Settings
 
 OWN_ERROR = re.compile(r"^[ |]*atlas[.\w]*: (.+)$", re.MULTILINE)  # as a traceback ends, alone or in a group
+MOST_FILES = 65_536
 GRACE_SECONDS = 1  # open SSE streams never end on their own
 
 
@@ -31,11 +36,12 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         log_config=None,
         log_level="warning",
         loop="auto",  # uvloop and httptools where they are installed, asyncio and h11 elsewhere
-        http="auto",
+        http=guarded_protocol(Door(limits_of(settings))),
         ws="none",  # there are no such routes, and the library for them takes 2 MB
         access_log=False,  # it would be put together for every request before it is dropped
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    allow_many_files()
     listener = bind(settings.atlas_host, settings.atlas_port)
     app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
     sys.stdout.write(banner(app.state.url) + "\n")
@@ -45,6 +51,14 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
         server.run(sockets=[listener])
+
+
+def allow_many_files() -> None:
+    """Open as many files as the system allows: many shells begin with 1024, which is meant for select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Server(uvicorn.Server):

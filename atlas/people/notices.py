@@ -38,7 +38,7 @@ class Notifier:
             case.call.principal,
             case.assessment.risk_score if case.assessment else None,
             case.assessment.classification if case.assessment else "not assessed",
-            _judged_anew(case),
+            _judged_again(case),
             f"; {', '.join(case.waiting_before)} waited already" if case.waiting_before else "",
         )
         self._post("review_requested", case)
@@ -71,7 +71,7 @@ class Notifier:
                     await asyncio.sleep(2**attempt)
 
 
-def _judged_anew(case: Case) -> str:
+def _judged_again(case: Case) -> str:
     """Which round it is that waits, and why; of the first one nothing."""
     if case.round_number == 1:
         return ""

@@ -24,4 +24,4 @@ class ReviewerGate:
             return self._reviewers[digest_of_key(token)]
         if scheme.lower() == "bearer" and self._agents.is_agent(token):
             raise NotPermitted(reason="An agent cannot decide on calls; this takes the reviewer's key.")
-        raise NotAuthenticated
+        raise NotAuthenticated(whose="reviewer's")

@@ -16,11 +16,13 @@ from atlas.upstreams.audience import Audience
 from atlas.upstreams.config import GRACE_SECONDS, UpstreamConfig, read_upstreams
 
 if TYPE_CHECKING:
+    from atlas.upstreams.provider import UpstreamProvider
     from atlas.upstreams.upstream import Upstream
 
 __all__ = ["Upstreams", "unknown_tool"]
 
 END_SECONDS = 2 * GRACE_SECONDS + 4
+MOST_ODDITIES = 50  # of one server, in a report
 START_SECONDS = 4.0  # for which the start of the gateway waits for servers; they may come later
 
 
@@ -53,6 +55,7 @@ class Upstreams:
         self._owners: dict[str, str] = {}  # of the names of tools
         self._is_settled = False  # the start is over, during which the order of the file decides about names
         self._audience = Audience(lambda: [one.missing for one in self.all if one.missing])
+        self._providers: dict[str, UpstreamProvider] = {}
         self._listeners: list[Callable[[], Awaitable[None]]] = []
         self.all = _each(configs, self._changed)
 
@@ -66,12 +69,16 @@ class Upstreams:
         server.add_middleware(self._audience)
         if not self.all:
             return
+        from atlas.upstreams.addresses import Prefixed
         from atlas.upstreams.completions import add_completions
         from atlas.upstreams.provider import UpstreamProvider
 
         for upstream in self.all:
-            provider = UpstreamProvider(upstream, self._is_free)
-            server.add_provider(provider, namespace=upstream.config.prefix)
+            provider = self._providers[upstream.name] = UpstreamProvider(upstream, self._is_free)
+            is_prefixed = bool(upstream.config.prefix)
+            server.add_provider(
+                provider.wrap_transform(Prefixed(upstream.config)) if is_prefixed else provider
+            )
         add_completions(server)
 
     def on_change(self, listener: Callable[[], Awaitable[None]]) -> None:
@@ -111,11 +118,27 @@ class Upstreams:
         return {upstream.name: self._state(upstream) for upstream in self.all}
 
     def _state(self, upstream: "Upstream") -> dict[str, Any]:
-        hidden = self._hidden(upstream)
-        problem = upstream.problem or (
-            f"its tools {', '.join(hidden)} are hidden, because others have their names" if hidden else None
+        problem = upstream.problem or "; ".join(self._lost(upstream)) or None
+        oddities = self._oddities(upstream)
+        return (
+            {"ok": problem is None}
+            | ({"problem": problem} if problem else {})
+            | ({"oddities": oddities[:MOST_ODDITIES]} if oddities else {})
         )
-        return {"ok": problem is None} | ({"problem": problem} if problem else {})
+
+    def _lost(self, upstream: "Upstream") -> list[str]:
+        """What it has and agents do not get, although it can be reached."""
+        hidden = self._hidden(upstream)
+        lines = [str(one) for one in upstream.offer.missing] if upstream.offer else []
+        if hidden:
+            lines.append(f"its tools {', '.join(hidden)} are hidden, because others have their names")
+        return lines
+
+    def _oddities(self, upstream: "Upstream") -> list[str]:
+        """What is unusual about what it offers, with what the gateway does about it."""
+        if upstream.offer is None or upstream.name not in self._providers:
+            return []
+        return [*upstream.offer.left_out, *self._providers[upstream.name].oddities()]
 
     def _hidden(self, upstream: "Upstream") -> list[str]:
         names = sorted(self._names(upstream))

@@ -3,11 +3,10 @@
 import asyncio
 
 import mcp.types as mcp
-from fastmcp.exceptions import ToolError
 from mcp import MCPError
 
-from atlas.agents.client_errors import is_for_client
 from atlas.errors import AnswerLost, AtlasError, CallRefused, UpstreamMissing
+from atlas.upstreams.web import REFUSALS
 from atlas.upstreams.wires import Wire
 
 # What the SDK itself puts in the place of an answer that it did not get (mcp 2.3.0), by code and beginning.
@@ -20,14 +19,11 @@ SYNTHESIZED = (
     (mcp.INVALID_REQUEST, "Unexpected content type"),
 )
 HTTP_ERROR = (mcp.INTERNAL_ERROR, "Server returned an error response")
-# The statuses that say that a request was not taken; behind others something may have been done.
-REFUSALS = frozenset((400, 401, 402, 403, 404, 405, 406, 407, 411, 413, 414, 415, 421, 422, 426, 429, 431))
 SESSION_ENDED = (mcp.INVALID_REQUEST, "Session terminated")
-REDIRECTED = (mcp.INVALID_REQUEST, "Redirect to ")
 
 
 def refused(error: Exception, wire: Wire) -> Exception:
-    """What an error of a call means: one of our errors, or a ToolError that is the answer."""
+    """What an error of a call means: one of our errors, or an error of the protocol that is the answer."""
     if isinstance(error, (AtlasError, asyncio.CancelledError)):
         return error
     if wire.unsent is not None:
@@ -47,6 +43,4 @@ def _of_protocol(error: MCPError, wire: Wire) -> Exception:
         return kind(reason=f"it answered HTTP {wire.status}")
     if (code, message) == SESSION_ENDED and wire.status == 404:
         return CallRefused(reason="it had ended the session")
-    if code == REDIRECTED[0] and message.startswith(REDIRECTED[1]):
-        return CallRefused(reason="its url leads to another place")
-    return error if is_for_client(error) else ToolError(message)
+    return error

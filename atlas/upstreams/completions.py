@@ -4,7 +4,7 @@ import logging
 
 import mcp.types as mcp
 from fastmcp import FastMCP
-from fastmcp.exceptions import ToolError
+from mcp import MCPError
 
 from atlas.errors import AtlasError
 from atlas.upstreams.provider import UpstreamPrompt, UpstreamTemplate
@@ -28,7 +28,9 @@ def add_completions(server: FastMCP) -> None:
         known = context.arguments if context and context.arguments else {}
         try:
             return await upstream.complete(ref_there, argument, known)
-        except (AtlasError, ToolError) as error:
+        except (AtlasError, MCPError) as error:
+            if isinstance(error, MCPError) and error.error.code != mcp.METHOD_NOT_FOUND:
+                raise  # it is the answer, with code and data
             # A suggestion less: the server is missing, or has none to give.
             logger.info("The server %s suggests nothing: %s", upstream.name, type(error).__name__)
             return None

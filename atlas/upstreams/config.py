@@ -1,10 +1,10 @@
 """Reads the `mcpServers` file of the usual hosts: which servers stand behind the gateway, and how."""
 
-import json
 import re
 from collections.abc import Mapping
 from enum import Enum
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from atlas.errors import UpstreamsInvalid
 from atlas.models import plain_text
+from atlas.upstreams.documents import read_servers
+from atlas.upstreams.habits import in_our_words, is_switched_off
+from atlas.upstreams.placeholders import Placeholders
 
-VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 PREFIX = re.compile(r"[A-Za-z0-9_.-]{0,48}")
 HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 LONGEST_NAME = 48
 GRACE_SECONDS = 2.0  # for a process to end on its own when its input is closed, and again after SIGTERM
-SPELLINGS = {"stdio": "stdio", "sse": "sse"} | dict.fromkeys(
-    ("http", "streamable-http", "streamable_http", "streamableHttp"), "http"
+SPELLINGS = dict.fromkeys(("stdio", "local"), "stdio") | dict.fromkeys(
+    ("http", "streamable-http", "streamable_http", "streamableHttp", "streamablehttp"), "http"
 )
+SPELLINGS |= {"sse": "sse"}
+
+
+SCHEME = re.compile(r"[^:/?#]+:(?://)?")  # how an address begins that is not relative
+RELATIVE = "atlas-relative:"  # how one begins here that is relative there
 
 
 class Transport(str, Enum):
@@ -69,7 +76,6 @@ class Entry(BaseModel):
     headers: dict[str, str] = Field(default={}, repr=False)
     type: str | None = None
     transport: str | None = None
-    disabled: bool = False
     atlas: GatewayOptions = GatewayOptions()
 
 
@@ -95,12 +101,20 @@ class UpstreamConfig(BaseModel):
         return f"{self.prefix}_{name_there}" if self.prefix else name_there
 
     def uri_here(self, uri_there: str) -> str:
-        """How agents know a resource of the upstream."""
-        return uri_there.replace("://", f"://{self.prefix}/", 1) if self.prefix else uri_there
+        """How agents know a resource of the upstream, or a template of them; they need a scheme."""
+        if not self.prefix:
+            return uri_there
+        scheme = SCHEME.match(uri_there)
+        head = scheme[0] if scheme else RELATIVE
+        return f"{head}{self.prefix}/{uri_there[len(scheme[0]) if scheme else 0 :]}"
 
     def uri_there(self, uri: str) -> str:
         """How the upstream knows one of its resources, or a template of them."""
-        return uri.replace(f"://{self.prefix}/", "://", 1) if self.prefix else uri
+        scheme = SCHEME.match(uri)
+        if not self.prefix or not scheme or not uri[scheme.end() :].startswith(f"{self.prefix}/"):
+            return uri
+        rest = uri[scheme.end() + len(self.prefix) + 1 :]
+        return rest if scheme[0] == RELATIVE else scheme[0] + rest
 
 
 def read_upstreams(path: Path | None, variables: Mapping[str, str]) -> tuple[UpstreamConfig, ...]:
@@ -108,8 +122,8 @@ def read_upstreams(path: Path | None, variables: Mapping[str, str]) -> tuple[Ups
     if path is None:
         return ()
     try:
-        servers = _servers(path)
-        configs = [_config(name, entry, variables) for name, entry in servers.items()]
+        settled = partial(_config, placeholders=Placeholders(variables, path))
+        configs = [settled(name, entry) for name, entry in read_servers(path).items()]
     except ValueError as error:
         raise UpstreamsInvalid(path=path, reason=str(error)) from None
     present = tuple(config for config in configs if config is not None)
@@ -117,45 +131,20 @@ def read_upstreams(path: Path | None, variables: Mapping[str, str]) -> tuple[Ups
     return present
 
 
-def _servers(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_without_twins)
-    except OSError as error:
-        raise ValueError(f"{error.strerror}.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        where = (
-            f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else "not UTF-8"
-        )
-        raise ValueError(f"it is no JSON ({where}).") from None
-    except RecursionError:
-        raise ValueError("it is no JSON that a server is described in.") from None
-    servers = document.get("mcpServers") if isinstance(document, dict) else None
-    if not isinstance(servers, dict):
-        raise ValueError('it has no "mcpServers", which maps names to servers.')
-    return servers
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"it has {plain_text(twin)!r} twice in one place.")
-    return found
-
-
-def _config(name: str, raw: Any, variables: Mapping[str, str]) -> UpstreamConfig | None:
+def _config(name: str, raw: Any, placeholders: Placeholders) -> UpstreamConfig | None:
     if not name or len(name) > LONGEST_NAME or plain_text(name) != name:
         raise ValueError(
             f"a server has no name, or one that is over {LONGEST_NAME} characters or not plain text."
         )
-    if isinstance(raw, dict) and raw.get("disabled") is True:
-        return None  # before its variables are looked for
+    if isinstance(raw, dict):
+        if is_switched_off(name, raw, placeholders):
+            return None  # before its variables are looked for
+        raw = in_our_words(name, raw, placeholders)
     try:
-        entry = Entry.model_validate(_filled(name, raw, variables))
+        entry = Entry.model_validate(raw)
     except ValidationError as error:
         raise ValueError(_sentence(name, error)) from None
-    return None if entry.disabled else _settled(name, entry)
+    return _settled(name, entry)
 
 
 def _settled(name: str, entry: Entry) -> UpstreamConfig:
@@ -203,24 +192,6 @@ def _way(name: str, entry: Entry) -> Transport:
         raise ValueError(f"the server {name} has a url, and a type that wants a command.")
     is_sse = (entry.url or "").partition("?")[0].rstrip("/").endswith("/sse")
     return Transport(SPELLINGS[said]) if said else Transport.SSE if is_sse else Transport.HTTP
-
-
-def _filled(name: str, value: Any, variables: Mapping[str, str]) -> Any:
-    """A value with every `${NAME}` and `${NAME:-default}` in its texts replaced."""
-
-    def fill(match: re.Match[str]) -> str:
-        found = variables.get(match[1]) or match[2]
-        if found is None:
-            raise ValueError(f"the server {name} wants the variable {match[1]}, which is not set.")
-        return found
-
-    if isinstance(value, str):
-        return VARIABLE.sub(fill, value)
-    if isinstance(value, list):
-        return [_filled(name, item, variables) for item in value]
-    if isinstance(value, dict):
-        return {key: _filled(name, item, variables) for key, item in value.items()}
-    return value
 
 
 def _sentence(name: str, error: ValidationError) -> str:

@@ -5,7 +5,7 @@ import contextvars
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from fastmcp import Client
 from fastmcp.exceptions import ToolError
@@ -19,13 +19,17 @@ from fastmcp.server.providers.proxy import (
 from mcp import MCPError
 from mcp.client.session import MessageHandlerFnT
 
-from atlas.errors import CallRefused, UpstreamMissing
+from atlas.agents.stopping import stopped
+from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.upstreams.config import Transport, UpstreamConfig
 from atlas.upstreams.processes import ProcessTransport
 from atlas.upstreams.web import Sockets, WebTransport, reason_of
-from atlas.upstreams.wires import Wire
+from atlas.upstreams.wires import RelaySession, Wire, sent_calls
 
 CONNECT_SECONDS = 30.0  # for a program that has to be fetched first, as npx does
+
+STOP_SECONDS = 5.0  # for which a server that was told of a stop is waited for
+STOPPED = "its agent stopped it while it was at work"
 
 Answer = TypeVar("Answer")
 
@@ -83,10 +87,14 @@ class Connection:
 
     async def request(self, ask: Callable[[Client[Any]], Coroutine[Any, Any, Answer]]) -> Answer:
         """Ask something, and raise ConnectionError at once when the connection ends before the answer."""
-        asked = asyncio.ensure_future(ask(self.client))
+        sent: list[int] = []
+        context = contextvars.copy_context()
+        context.run(sent_calls.set, sent)
+        asked = context.run(asyncio.ensure_future, ask(self.client))
         ended = asyncio.ensure_future(self.wire.ended.wait())
         try:
-            await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
+            if await _is_stopped_before(asked, ended):
+                await self._stop(asked, ended, sent)
             if not asked.done():  # an answer may be here already, on a connection that ended behind it
                 await asyncio.wait((asked,), timeout=0.1)
             if not asked.done():
@@ -97,6 +105,14 @@ class Connection:
                 task.cancel()
             await asyncio.gather(asked, ended, return_exceptions=True)
             self.used_at = time.monotonic()
+
+    async def _stop(self, asked: asyncio.Future[Any], ended: asyncio.Future[Any], sent: list[int]) -> None:
+        """Tell the server that its call is stopped, and raise AnswerLost unless it answers all the same."""
+        if self.client.initialize_result is not None:  # else it is told by the end of the request
+            await cast(RelaySession, self.client.session).stop_calls(sent)
+            await asyncio.wait((asked, ended), timeout=STOP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not asked.done() or isinstance(asked.exception(), MCPError):  # an error says that it was stopped
+            raise AnswerLost(reason=STOPPED)
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[Callable[..., Coroutine[Any, Any, None]]]:
@@ -134,6 +150,20 @@ class Connection:
                 await _in(self._calls[0], tell(*news))
 
         return _quiet(told)
+
+
+async def _is_stopped_before(asked: asyncio.Future[Any], ended: asyncio.Future[Any]) -> bool:
+    """Wait for an answer or the end of the connection, and say whether the agent's stop came before."""
+    stop = stopped.get()
+    if stop is None:
+        await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
+        return False
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((asked, ended, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return not asked.done() and not ended.done()
+    finally:
+        stopping.cancel()
 
 
 async def _in(context: contextvars.Context, work: Coroutine[Any, Any, Answer]) -> Answer:

@@ -4,6 +4,7 @@ The SDK's own transport gathers a line of any length, in time that grows with it
 """
 
 import asyncio
+import codecs
 import contextlib
 import os
 import signal
@@ -91,6 +92,7 @@ async def _read(process: Process, to_session: MemoryObjectSendStream[Incoming], 
 
 
 async def _deliver(line: bytes, to_session: MemoryObjectSendStream[Incoming]) -> None:
+    line = line.removeprefix(codecs.BOM_UTF8)  # the console of .NET begins with it
     if not line.strip():
         return
     try:

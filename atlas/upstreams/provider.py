@@ -2,7 +2,8 @@
 
 import base64
 import logging
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import mcp.types as mcp
@@ -14,19 +15,26 @@ from fastmcp.resources.base import InputRequiredResourceResult, ResourceContent,
 from fastmcp.server.providers import Provider
 from fastmcp.tools import InputRequiredToolResult, Tool, ToolResult
 from fastmcp.utilities.versions import VersionSpec
-from pydantic import Field, ValidationError
+from mcp import MCPError
+from pydantic import Field
 
+from atlas.agents.client_errors import ProtocolError
+from atlas.agents.dialects import usable
+from atlas.agents.results import as_it_came
 from atlas.cases.definitions import LONGEST_DEFINITION, definition_of
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.models import UPSTREAM_META, plain_text
+from atlas.upstreams.addresses import content_here, find_address, meta_here
+from atlas.upstreams.lists import LONGEST_NAMED, Offer, field_of, left_out
 from atlas.upstreams.templates import LONGEST, match_template
-from atlas.upstreams.upstream import Offer, Upstream
+from atlas.upstreams.upstream import Upstream
 
 # What only the gateway says in `_meta`, and what describes one connection and not the next.
 RESERVED = ("io.atlas/", "io.modelcontextprotocol/serverInfo")
 FRAMEWORKS = ("fastmcp", "_fastmcp")  # keys that FastMCP reads and fills itself
 GATEWAY_SCHEME = "atlas://"  # the resources of the gateway
 LONGEST_NAME = 128  # of a tool, as the specification has it
+COMMON_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # which every model's provider takes
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +46,30 @@ class UpstreamTool(Tool):
     as_offered: Any = Field(exclude=True, repr=False)  # as the upstream describes it
 
     async def run(self, arguments: dict[str, Any]) -> ToolResult:
-        """Call it, once; AnswerLost is the cause of the ToolError if no one knows what was done."""
+        """Call it, once. The cause of a ToolError that is not the upstream's answer is one of our errors:
+        UpstreamMissing and CallRefused if nothing was done, AnswerLost if no one knows what was done."""
         try:
-            answer = await self.upstream.call_tool(self.as_offered, arguments)
+            return await self._answer(arguments)
+        except MCPError as error:
+            raise ProtocolError(error.error) from error
         except (UpstreamMissing, CallRefused, AnswerLost) as error:
             raise ToolError(str(error)) from error
+        except Exception as error:
+            # A mistake of ours, before the call was sent or after it was answered.
+            logger.exception("A call of %s could not be carried to its end", self.upstream.name)
+            what = f"its answer could not be taken ({type(error).__name__}): it may have done it, or not"
+            lost = AnswerLost(reason=f"The server {self.upstream.name} may have got the call, and {what}.")
+            raise ToolError(str(lost)) from lost
+
+    async def _answer(self, arguments: dict[str, Any]) -> ToolResult:
+        answer = await self.upstream.call_tool(self.as_offered, arguments)
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredToolResult(answer)
-        return ToolResult(
-            content=answer.content,
-            structured_content=answer.structured_content,
-            meta=_theirs(answer.meta) or None,
-            is_error=answer.is_error,
-        )
+        changed = {
+            "content": content_here(self.upstream, answer.content),
+            "meta": _theirs(self.upstream, answer.meta) or None,
+        }
+        return as_it_came(answer.model_copy(update=changed))
 
 
 class UpstreamResource(Resource):
@@ -88,9 +107,14 @@ class UpstreamPrompt(Prompt):
         answer = await self.upstream.get_prompt(self.name_there, arguments or {})
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredPromptResult(answer)
-        messages = [Message(content=message.content, role=message.role) for message in answer.messages]
+        messages = [
+            _message(message.role, content_here(self.upstream, [message.content])[0])
+            for message in answer.messages
+        ]
         return PromptResult(
-            messages=messages, description=answer.description, meta=_theirs(answer.meta) or None
+            messages=messages,
+            description=answer.description,
+            meta=_theirs(self.upstream, answer.meta) or None,
         )
 
 
@@ -102,6 +126,8 @@ class UpstreamProvider(Provider):
         self._upstream = upstream
         self._is_free = is_free
         self._built_of: Offer | None = None
+        self._left_out: list[str] = []
+        self._remarked: tuple[Offer | None, list[str]] | None = None
         self._tools: list[Tool] = []
         self._resources: list[Resource] = []
         self._templates: list[ResourceTemplate] = []
@@ -121,7 +147,15 @@ class UpstreamProvider(Provider):
         return self._resources
 
     async def _get_resource(self, uri: str, version: VersionSpec | None = None) -> Resource | None:
-        return next((one for one in await self._list_resources() if str(one.uri) == uri), None)
+        listed = {str(one.uri): one for one in await self._list_resources()}
+        found = find_address(self._upstream.config, listed, uri)
+        if found is not None:
+            return listed[found]
+        # One that a tool named; without a prefix it could be another server's.
+        named = find_address(self._upstream.config, self._upstream.named, uri)
+        if named is None or not self._upstream.config.prefix or _is_ours(named):
+            return None
+        return _resource(self._upstream, mcp.Resource(uri=named, name=named))
 
     async def _list_resource_templates(self) -> Sequence[ResourceTemplate]:
         self._build()
@@ -140,33 +174,57 @@ class UpstreamProvider(Provider):
     async def _get_prompt(self, name: str, version: VersionSpec | None = None) -> Prompt | None:
         return next((one for one in await self._list_prompts() if one.name == name), None)
 
+    def left_out(self) -> tuple[str, ...]:
+        """A sentence for each thing that the upstream lists and agents do not get."""
+        self._build()
+        return tuple(self._left_out)
+
+    def oddities(self) -> tuple[str, ...]:
+        """A sentence for each thing that agents do not get, or that works in another way than expected."""
+        return (*self.left_out(), *self._remarks())
+
+    def _remarks(self) -> list[str]:
+        offer = self._upstream.offer
+        if self._remarked is None or self._remarked[0] is not offer:
+            shown = [tool for tool in self._tools if isinstance(tool, UpstreamTool)]
+            self._remarked = offer, [line for tool in shown for line in _remarks_on(self._upstream, tool)]
+        return self._remarked[1]
+
     def _build(self) -> None:
         offer = self._upstream.offer or Offer()
         if offer is self._built_of:
             return
         exposed = self._upstream.config.tools
-        self._tools = self._of(_tool, [tool for tool in offer.tools if exposed.allows(tool.name)])
-        self._resources = self._of(_resource, offer.resources)
-        self._templates = self._of(_template, offer.templates)
-        self._prompts = self._of(_prompt, offer.prompts)
+        self._left_out = []
+        self._tools = self._of("tool", _tool, [tool for tool in offer.tools if exposed.allows(tool.name)])
+        self._resources = self._of("resource", _resource, offer.resources)
+        self._templates = self._of("template", _template, offer.templates)
+        self._prompts = self._of("prompt", _prompt, offer.prompts)
         self._built_of = offer
 
-    def _of(self, build: Callable[[Upstream, Any], Any], offered: Sequence[Any]) -> list[Any]:
+    def _of(self, kind: str, build: Callable[[Upstream, Any], Any], offered: Sequence[Any]) -> list[Any]:
         built: dict[str, Any] = {}
         for one in offered:
             try:
                 component = build(self._upstream, one)
-                built.setdefault(component.key, component)
-            except (ValidationError, ValueError) as error:
-                # One that cannot be described is left out, and the others are there.
-                name = self._upstream.name
-                logger.warning("Something that %s offers is left out: %s", name, type(error).__name__)
+            except Exception as error:
+                # One that cannot be described is left out and named, and the others are there.
+                self._leave_out(kind, one, field_of(error))
+                continue
+            if component.key in built:
+                self._leave_out(kind, one, "it is listed twice, and the first one counts")
+            built.setdefault(component.key, component)
         return list(built.values())
+
+    def _leave_out(self, kind: str, one: Any, why: str) -> None:
+        line = left_out(kind, one.name, why)
+        logger.warning("Of the server %s: %s", self._upstream.name, line)
+        self._left_out.append(line)
 
 
 def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
     if not 0 < len(offered.name) <= LONGEST_NAME or plain_text(offered.name) != offered.name:
-        raise ValueError("A name that people could not read.")
+        raise ValueError(f"name: it is over {LONGEST_NAME} characters, or people could not read it")
     tool = UpstreamTool(
         as_offered=offered,
         parameters=offered.input_schema,
@@ -178,25 +236,44 @@ def _tool(upstream: Upstream, offered: mcp.Tool) -> UpstreamTool:
     if len(offered.model_dump_json()) > LONGEST_DEFINITION // 4:
         here = tool.model_copy(update={"name": upstream.config.name_of(offered.name)})
         if definition_of(here).is_too_long:
-            raise ValueError("A definition that no person could be shown.")
+            raise ValueError(f"its definition is longer than {LONGEST_DEFINITION // 1024} KB")
     return tool
+
+
+def _remarks_on(upstream: Upstream, tool: UpstreamTool) -> Iterator[str]:
+    here, there = upstream.config.name_of(tool.name), tool.name[:LONGEST_NAMED]
+    if not COMMON_NAME.fullmatch(here):
+        yield (
+            f"its tool {there} has the name {here}, which Claude and OpenAI refuse: "
+            "they take 64 letters, digits, _ and -. A shorter prefix is set in the file"
+        )
+    unusable = usable(tool.parameters).unusable
+    if unusable:
+        yield (
+            f"its tool {there} has a schema that cannot be used as a whole. "
+            f"The server alone checks {', '.join(unusable)}"
+        )
 
 
 def _resource(upstream: Upstream, offered: mcp.Resource) -> UpstreamResource:
     if _is_ours(str(offered.uri)):
-        raise ValueError("A resource that poses as the gateway's.")
-    return UpstreamResource(
-        uri_there=str(offered.uri),
-        uri=offered.uri,
+        raise ValueError(f"uri: {GATEWAY_SCHEME} is the gateway's own")
+    resource = UpstreamResource(
+        uri_there=offered.uri,
+        uri="x://x",
         mime_type=offered.mime_type or "text/plain",
         annotations=offered.annotations,
         **_as_offered(upstream, offered),
     )
+    # As it is written there: FastMCP would write it in another way, or refuse a relative one.
+    return resource.model_copy(update={"uri": offered.uri})
 
 
 def _template(upstream: Upstream, offered: mcp.ResourceTemplate) -> UpstreamTemplate:
     if _is_ours(offered.uri_template) or len(offered.uri_template) > LONGEST:
-        raise ValueError("A template with an address of the gateway's own, or one that is too long.")
+        raise ValueError(
+            f"uriTemplate: {GATEWAY_SCHEME} is the gateway's own, and {LONGEST} characters are the most"
+        )
     return UpstreamTemplate(
         uri_template=offered.uri_template,
         mime_type=offered.mime_type or "text/plain",
@@ -216,6 +293,11 @@ def _prompt(upstream: Upstream, offered: mcp.Prompt) -> UpstreamPrompt:
         arguments=arguments,
         **_as_offered(upstream, offered),
     )
+
+
+def _message(role: Any, block: Any) -> Message:
+    """A message as the upstream wrote it: FastMCP would make a text of a link."""
+    return Message(content="", role=role).model_copy(update={"content": block})
 
 
 def _as_offered(
@@ -238,21 +320,22 @@ def _is_ours(uri: str) -> bool:
 
 def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
     """What the upstream says beside it, with its name set by us, so that it cannot pose as another."""
-    return _theirs(said) | {UPSTREAM_META: upstream.name}
+    return _theirs(upstream, said) | {UPSTREAM_META: upstream.name}
 
 
-def _theirs(said: dict[str, Any] | None) -> dict[str, Any]:
-    return {
+def _theirs(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
+    theirs = {
         key: value
         for key, value in (said or {}).items()
         if not key.startswith(RESERVED) and key not in FRAMEWORKS
     }
+    return meta_here(upstream, theirs)
 
 
 async def _read(upstream: Upstream, uri: str) -> ResourceResult:
     try:
         answer = await upstream.read_resource(uri)
-    except (UpstreamMissing, CallRefused, AnswerLost, ToolError) as error:
+    except (UpstreamMissing, CallRefused, AnswerLost) as error:
         raise ResourceError(str(error)) from error
     if isinstance(answer, mcp.InputRequiredResult):
         return InputRequiredResourceResult(answer)
@@ -260,7 +343,7 @@ async def _read(upstream: Upstream, uri: str) -> ResourceResult:
         ResourceContent(
             content=item.text if isinstance(item, mcp.TextResourceContents) else base64.b64decode(item.blob),
             mime_type=item.mime_type,
-            meta=_theirs(item.meta) or None,
+            meta=_theirs(upstream, item.meta) or None,
         )
         for item in answer.contents
     ]

@@ -44,7 +44,9 @@ async def call_tool(
 async def read_resource(client: Client[Any], uri: str) -> mcp.ReadResourceResult | InputRequired:
     """Read a resource; in the stateless era the answer may ask for more."""
     if client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        return await client.read_resource_mcp(uri)
+        return await client.session.read_resource(
+            uri
+        )  # the client's own method would write it in another way
     said = _said()
     return await client.session.read_resource(
         uri,

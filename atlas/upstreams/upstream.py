@@ -5,44 +5,31 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import mcp.types as mcp
-from fastmcp import Client
 from fastmcp.server.dependencies import get_context
 from mcp import MCPError
 from mcp.shared.inbound import x_mcp_header_map
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from atlas.agents.dialects import usable
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.upstreams import relays
 from atlas.upstreams.answers import refused
 from atlas.upstreams.config import UpstreamConfig
 from atlas.upstreams.connection import CONNECT_SECONDS, Connection
 from atlas.upstreams.connections import Connections
+from atlas.upstreams.lists import SILENT, Offer, read_offer
 from atlas.upstreams.relays import Progress
 from atlas.upstreams.watching import Watching
 
 LIST_SECONDS = 30.0  # after which an upstream that says nothing is asked again what it offers
 SETTLE_SECONDS = 0.05  # several changes that are announced together are read once
 FIRST_REST, LONGEST_REST = 1.0, 15.0  # seconds between attempts to reach one that cannot be reached
-MOST_PAGES = 20  # of a list
-LONGEST_LISTS = 16 * 1024 * 1024  # characters of all lists together
-SILENT = "it does not say what it offers"
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What an upstream offers, as it said when it was asked last."""
-
-    tools: tuple[mcp.Tool, ...] = ()
-    resources: tuple[mcp.Resource, ...] = ()
-    templates: tuple[mcp.ResourceTemplate, ...] = ()
-    prompts: tuple[mcp.Prompt, ...] = ()
 
 
 class Upstream:
@@ -52,6 +39,7 @@ class Upstream:
         self.config = config
         self.offer: Offer | None = None
         self.problem: str | None = "it was not reached yet"
+        self.named: dict[str, None] = {}  # addresses of its own in its latest answers, which agents may read
         self.known = asyncio.Event()  # nothing is to be waited for: the first attempt to reach it is over
         self.known.set()  # and before run() none is made
         self._changed = changed
@@ -66,8 +54,11 @@ class Upstream:
 
     @property
     def missing(self) -> str | None:
-        """The sentence for those who ask for what is there, if it cannot be reached."""
-        return f"The server {self.name} cannot be reached: {self.problem}." if self.problem else None
+        """The sentence for those who ask for its tools, if it cannot be reached, or does not list them."""
+        if self.problem:
+            return f"The server {self.name} cannot be reached: {self.problem}."
+        lost = [str(one) for one in self.offer.missing if one.list_name == "tools"] if self.offer else []
+        return f"The server {self.name} can be reached, but {lost[0]}." if lost else None
 
     async def run(self) -> None:
         """Reach it, keep its lists, and reach it again whenever it is lost; ends when it is cancelled."""
@@ -102,10 +93,8 @@ class Upstream:
         async def ask(
             connection: Connection, progress: Progress
         ) -> mcp.CallToolResult | relays.InputRequired:
-            headers = x_mcp_header_map(tool.input_schema)
-            if headers:
-                # A session fills these for tools that it has listed; this one may not have listed any.
-                connection.client.session._x_mcp_header_maps[tool.name] = headers
+            # A session fills these for tools that it has listed itself; the gateway reads lists by hand.
+            connection.client.session._x_mcp_header_maps[tool.name] = x_mcp_header_map(tool.input_schema)
             return await connection.request(
                 lambda client: relays.call_tool(client, tool.name, arguments, progress)
             )
@@ -191,7 +180,8 @@ class Upstream:
 
     async def _refresh(self, connection: Connection) -> None:
         try:
-            offer = await asyncio.wait_for(connection.request(_read_offer), CONNECT_SECONDS)
+            reading = connection.request(lambda client: read_offer(client.session, self.offer))
+            offer = await asyncio.wait_for(reading, CONNECT_SECONDS)
         except asyncio.TimeoutError:
             if not connection.is_busy:  # else it may be at work for an agent
                 connection.wire.note_broken(SILENT)  # so that a process is started again
@@ -200,13 +190,22 @@ class Upstream:
             if connection.is_retired:
                 return
             raise UpstreamMissing(reason=connection.wire.broken or _why_silent(error)) from None
+        if not connection.wire.is_sound:  # what some of its lists were not read for
+            raise UpstreamMissing(reason=connection.wire.reason)
         was_missing, self.problem = self.problem is not None, None
         if was_missing:
             logger.info("The server %s is there", self.name)
         is_new, self.offer = offer != self.offer, offer
         self.known.set()
         if is_new:
+            self._log(offer)
             await self._changed()
+            # What is worked out of a schema is kept; out of many of them it takes seconds.
+            await asyncio.to_thread(_prepare, offer)
+
+    def _log(self, offer: Offer) -> None:
+        for line in (*offer.missing, *offer.left_out):
+            logger.warning("Of the server %s: %s", self.name, line)
 
     def _lose(self, reason: str) -> None:
         if self.problem != reason:
@@ -225,41 +224,9 @@ class Upstream:
             await self.watching.hear(str(message.params.uri))
 
 
-async def _read_offer(client: Client[Any]) -> Offer:
-    length = 0
-
-    async def listed(list_page: Callable[..., Coroutine[Any, Any, Any]], kind: str) -> tuple[Any, ...]:
-        """One list, page by page, while all of them together are not too long to be kept."""
-        nonlocal length
-        found: list[Any] = []
-        cursors: list[str | None] = [None]
-        while len(cursors) <= MOST_PAGES:
-            page = await _page(list_page, cursors[-1])
-            length += len(page.model_dump_json()) if page else 0
-            if length > LONGEST_LISTS:
-                raise UpstreamMissing(reason=f"its lists are longer than {LONGEST_LISTS // 1024 // 1024} MB")
-            found += getattr(page, kind, ())
-            if page is None or page.next_cursor is None or page.next_cursor in cursors:
-                return tuple(found)
-            cursors.append(page.next_cursor)
-        raise UpstreamMissing(reason=f"one of its lists has more than {MOST_PAGES} pages")
-
-    return Offer(
-        tools=await listed(client.list_tools_mcp, "tools"),
-        resources=await listed(client.list_resources_mcp, "resources"),
-        templates=await listed(client.list_resource_templates_mcp, "resource_templates"),
-        prompts=await listed(client.list_prompts_mcp, "prompts"),
-    )
-
-
-async def _page(list_page: Callable[..., Coroutine[Any, Any, Any]], cursor: str | None) -> Any:
-    """A page of a list; None if the upstream has no such list."""
-    try:
-        return await list_page(cursor=cursor)
-    except MCPError as error:
-        if error.error.code == mcp.METHOD_NOT_FOUND:
-            return None
-        raise
+def _prepare(offer: Offer) -> None:
+    for tool in offer.tools:
+        usable(tool.input_schema)
 
 
 def _why_silent(error: Exception) -> str:

@@ -15,6 +15,7 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 from atlas.upstreams.config import Transport, UpstreamConfig
+from atlas.upstreams.redirects import CIRCLE, MOST_REDIRECTS, NotFollowed, next_request
 from atlas.upstreams.wires import LONGEST_ANSWER, TOO_LONG, RelaySession, Wire
 
 CONNECT_SECONDS = 10.0
@@ -22,6 +23,8 @@ CONNECT_SECONDS = 10.0
 TIMEOUTS = httpx2.Timeout(CONNECT_SECONDS, read=None)
 NEVER_LEFT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 EVENTS = "text/event-stream"
+# The statuses that say that a request was not taken; behind others something may have been done.
+REFUSALS = frozenset((400, 401, 402, 403, 404, 405, 406, 407, 411, 413, 414, 415, 421, 422, 426, 429, 431))
 
 
 @cache
@@ -49,6 +52,14 @@ class Sockets:
             await self._transport.aclose()
 
 
+class RedirectRefused(httpx2.ProtocolError):
+    """A redirect that was not followed."""
+
+    def __init__(self, refusal: NotFollowed) -> None:
+        super().__init__(refusal.reason)
+        self.is_unsent = refusal.is_unsent
+
+
 class CheckedAnswers(httpx2.AsyncBaseTransport):
     """Sends over the shared sockets, and notes on the wire of one session what becomes of its posts."""
 
@@ -61,14 +72,20 @@ class CheckedAnswers(httpx2.AsyncBaseTransport):
         """Send one request; it is never sent again."""
         request.headers["Accept-Encoding"] = "identity"  # what is counted is what is kept
         is_post = request.method == "POST"
-        is_call = is_post and not self._wire.has_left and _is_request(request)
+        has_left = self._wire.has_left
+        is_call = is_post and not has_left and _is_request(request)
         try:
-            response = await self._sockets.transport.handle_async_request(request)
+            response = await self._followed(request)
         except NEVER_LEFT as error:
             if is_call:
                 self._wire.note_unsent(reason_of(error))
             elif is_post:  # the call is under way: its agent's answer to a question, for instance
                 self._wire.note_broken(reason_of(error))
+            raise
+        except RedirectRefused as error:
+            note = self._wire.note_unsent if error.is_unsent and not has_left else self._wire.note_broken
+            if is_post or self._way is Transport.SSE:  # else it is a stream that no answer needs
+                note(str(error))
             raise
         except httpx2.TransportError as error:
             if is_post:
@@ -76,12 +93,32 @@ class CheckedAnswers(httpx2.AsyncBaseTransport):
             raise
         if is_call:
             self._wire.status, self._wire.has_left = response.status_code, True
+        if is_post and self._way is Transport.SSE and response.status_code >= 300:
+            self._note_without_answer(response.status_code, is_call=is_call)
         is_events = response.headers.get("Content-Type", "").startswith(EVENTS)
         is_lifeline = not is_post and self._way is Transport.SSE
         counted = Counted(response, self._wire if is_post or is_lifeline else Wire(), is_events, is_lifeline)
         return httpx2.Response(
             response.status_code, headers=response.headers, stream=counted, extensions=response.extensions
         )
+
+    async def _followed(self, request: httpx2.Request) -> httpx2.Response:
+        """The answer behind redirects, which the SDK does not see. Raises RedirectRefused."""
+        for _ in range(MOST_REDIRECTS + 1):
+            response = await self._sockets.transport.handle_async_request(request)
+            follows = next_request(request, response)
+            if follows is None:
+                return response
+            await response.aclose()
+            if isinstance(follows, NotFollowed):
+                raise RedirectRefused(follows)
+            request = follows
+        raise RedirectRefused(CIRCLE)
+
+    def _note_without_answer(self, status: int, *, is_call: bool) -> None:
+        """On SSE an answer comes on the stream, and none comes to what was posted in vain."""
+        note = self._wire.note_unsent if is_call and status in REFUSALS else self._wire.note_broken
+        note(f"it answered HTTP {status}")
 
     async def aclose(self) -> None:
         """Leave the sockets open: other sessions use them."""

@@ -1,10 +1,12 @@
 """What is noticed on the way to an upstream: whether a call was sent at all, and how a connection ended."""
 
 import asyncio
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, cast
 
 from mcp import ClientSession
 from mcp.shared.dispatcher import CallOptions
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.types import DiscoverResult, InitializeResult
 from mcp_types import CLIENT_CAPABILITIES_META_KEY
 
@@ -14,6 +16,10 @@ LONGEST_ANSWER = (
     16 * 1024 * 1024
 )  # bytes of one message; more is not read, so that no upstream fills the memory
 TOO_LONG = f"its answer is longer than {LONGEST_ANSWER // 1024 // 1024} MB"
+
+
+# The numbers of the calls that were sent, noted where a call may have to be stopped.
+sent_calls: ContextVar[list[int] | None] = ContextVar("sent_calls", default=None)
 
 
 class Wire:
@@ -58,15 +64,38 @@ class Wire:
 class RelaySession(ClientSession):
     """A session that passes results on as they are; whether they fit their schema is for the agent to say."""
 
+    async def stop_calls(self, numbers: list[int]) -> None:
+        """Tell the server that calls of the handshake era are stopped; it may answer them all the same."""
+        for number in numbers:
+            params = {"requestId": number, "reason": "The agent stopped the call."}
+            await self._dispatcher.notify("notifications/cancelled", params)
+
     async def validate_tool_result(self, name: str, result: Any) -> None:
         """Accept what the upstream answers."""
+
+    async def read_list(self, method: str, cursor: str | None) -> dict[str, Any]:
+        """A page of a list as the upstream wrote it: one thing that is odd must not cost the others."""
+        data: dict[str, Any] = {"method": method} | ({"params": {"cursor": cursor}} if cursor else {})
+        options: CallOptions = {}
+        self._stamp(data, options)
+        return await self._dispatcher.send_raw_request(method, data.get("params"), options)
 
     def adopt(self, result: InitializeResult | DiscoverResult) -> None:
         """Settle the era; in the stateless one each request says what its agent can be asked."""
         super().adopt(result)
-        if not isinstance(result, DiscoverResult):
-            return
         stamp = self._stamp
+
+        def stamp_with_number(data: dict[str, Any], options: CallOptions) -> None:
+            stamp(data, options)
+            sent = sent_calls.get()
+            if sent is not None and data["method"] == "tools/call":
+                number = cast(JSONRPCDispatcher[Any], self._dispatcher)._allocate_id()
+                options["request_id"] = number
+                sent.append(number)
+
+        if not isinstance(result, DiscoverResult):
+            self._stamp = stamp_with_number
+            return
 
         def stamp_for_agent(data: dict[str, Any], options: CallOptions) -> None:
             stamp(data, options)

@@ -115,8 +115,8 @@ class Courier:
 
     def _delivery(self, case: Case, *, moment: float) -> Delivery:
         waits_for_event = case.status is Status.QUEUED or case.decision is not None
-        is_overdue_anew = case.status is Status.PENDING_REVIEW and case.round_number > 1
-        silence = OVERDUE_SECONDS if is_overdue_anew else SILENCE_SECONDS
+        is_overdue_again = case.status is Status.PENDING_REVIEW and case.round_number > 1
+        silence = OVERDUE_SECONDS if is_overdue_again else SILENCE_SECONDS
         first = Delivery(due_at=moment if waits_for_event else moment + silence)
         return self._deliveries.setdefault(_key(case), first)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import inngest
 import inngest.fast_api
@@ -42,8 +43,14 @@ class WorkflowEdge:
 
     def add_to(self, app: FastAPI, function: inngest.Function[Any], stages: Stages) -> ASGIApp:
         """Serve the function at SERVE_PATH, and return the endpoint for calls from within this process."""
-        origin = self._settings.inngest_serve_origin
-        inngest.fast_api.serve(app, self._client, [function], serve_origin=origin, enable_unauthed_sync=False)
+        inngest.fast_api.serve(
+            app,
+            self._client,
+            [function],
+            serve_origin=self._settings.inngest_serve_origin,
+            public_path=self._public_path(),
+            enable_unauthed_sync=False,
+        )
         served = [route for route in app.routes if isinstance(route, APIRoute) and route.path == SERVE_PATH]
         for route in served:
             app.router.routes.remove(route)
@@ -52,6 +59,13 @@ class WorkflowEdge:
         methods = sorted({method for route in served for method in route.methods or ()})
         app.router.routes.append(Route(SERVE_PATH, endpoint=endpoint, methods=methods))
         return endpoint
+
+    def _public_path(self) -> str | None:
+        """The path that an Inngest server asks for at INNGEST_SERVE_ORIGIN: the SDK takes none from there."""
+        origin = self._settings.inngest_serve_origin
+        if origin is None or self._settings.engine_kind is EngineKind.EMBEDDED:
+            return None
+        return (urlsplit(origin).path.rstrip("/") or self._settings.atlas_root_path) + SERVE_PATH
 
     def _guarded(self, endpoint: ASGIApp, stages: Stages) -> ASGIApp:
         """The one order of guards, for calls from elsewhere and from this process alike."""

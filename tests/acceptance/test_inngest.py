@@ -1,38 +1,14 @@
 """A gateway that uses an Inngest server elsewhere: here the engine, in a process of its own."""
 
-import asyncio
 import contextlib
-import os
 import socket
 import sqlite3
-import subprocess
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-from gateway_process import ROOT, WAIT_SECONDS, GatewayProcess, call, outcome, reference_in, text_of
+from engine_elsewhere import EVENT_KEY, OLD_KEY, engine
+from gateway_process import GatewayProcess, call, outcome, reference_in, text_of
 
-EVENT_KEY = "event-key-of-the-tests"
-OLD_KEY, NEW_KEY = "0a" * 32, "0b" * 32
-
-
-@contextlib.asynccontextmanager
-async def engine(directory: Path) -> AsyncIterator[str]:
-    """An engine with the old signing key; gives its URL."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atlas.engine", "--port", "0", "--data-dir", str(directory)),
-        *("--event-key", EVENT_KEY, "--signing-key", OLD_KEY),
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        line = await asyncio.wait_for(process.stdout.readline(), WAIT_SECONDS)
-        yield line.decode().removeprefix("listening on ").strip()
-    finally:
-        process.kill()
-        await asyncio.wait_for(process.wait(), WAIT_SECONDS)
+NEW_KEY = "0b" * 32
 
 
 def free_port() -> int:

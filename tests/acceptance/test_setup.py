@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -345,6 +346,21 @@ def test_a_python_that_is_too_old_or_missing_is_a_sentence(fresh_checkout: Path)
     assert done.returncode == 1
     assert done.stderr == "PYTHON=/nowhere/python is no Python 3.10 or newer with venv and pip.\n"
     assert not (fresh_checkout / ".venv").exists()
+
+
+def test_install_makes_the_virtual_environment_and_nothing_else(checkout: Path) -> None:
+    """One can run single tests after it; no settings are written and no gateway starts."""
+    for path in ROOT.glob("requirements-*.txt"):
+        shutil.copy2(path, checkout)
+    done = run(checkout, "install")
+    assert done.returncode == 0, done.stderr
+    assert "source .venv/bin/activate" in done.stdout
+    for name in ("requirements-test.txt", "requirements-models.txt"):
+        assert (checkout / ".venv" / f"installed-{name}").exists()
+    assert not (checkout / ".env").exists()
+    assert not (checkout / ".gateway.pid").exists()
+    assert "ruff" not in done.stdout
+    assert run(checkout, "install", "now").returncode == 2
 
 
 # A Python that takes the place of ruff, mypy and pytest; the file `failing` names one that fails. pytest and

@@ -12,7 +12,7 @@ from opentelemetry.propagate import extract, inject
 from store import open_case, open_store, tool_call
 
 from atlas.agents.held_calls import ForgivingSession, WaitingAgents
-from atlas.agents.keys import ANYBODY
+from atlas.agents.keys import EVERY_AGENT
 
 request: ContextVar[str] = ContextVar("request", default="nobody's")
 
@@ -20,8 +20,8 @@ request: ContextVar[str] = ContextVar("request", default="nobody's")
 async def test_a_call_is_executed_in_the_context_of_its_own_request_only(tmp_path: Path) -> None:
     """Neither another call, nor another agent's, nor one that was answered finds the request."""
     async with open_store(tmp_path) as store:
-        case = await open_case(store, tool_call(principal=ANYBODY, beneficiary_id="BEN-123"))
-        other = await open_case(store, tool_call(principal=ANYBODY, beneficiary_id="BEN-124"))
+        case = await open_case(store, tool_call(principal=EVERY_AGENT, beneficiary_id="BEN-123"))
+        other = await open_case(store, tool_call(principal=EVERY_AGENT, beneficiary_id="BEN-124"))
         waiting = WaitingAgents()
         token = request.set("the agent's")
         with waiting.hold(case):
@@ -37,7 +37,7 @@ async def test_a_call_is_executed_in_the_context_of_its_own_request_only(tmp_pat
 async def test_a_tool_finds_nothing_of_its_agents_trace(tmp_path: Path) -> None:
     """It could hold any text, which nobody has seen who approved the call."""
     async with open_store(tmp_path) as store:
-        case = await open_case(store, tool_call(principal=ANYBODY, beneficiary_id="BEN-123"))
+        case = await open_case(store, tool_call(principal=EVERY_AGENT, beneficiary_id="BEN-123"))
         waiting = WaitingAgents()
         state = {"tracestate": "agent=any text", "traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
         token = attach(extract(state))

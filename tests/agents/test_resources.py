@@ -5,7 +5,7 @@ from pathlib import Path
 from fastmcp import Client, FastMCP
 from store import open_case, open_store, tool_call
 
-from atlas.agents.keys import ANYBODY
+from atlas.agents.keys import EVERY_AGENT
 from atlas.agents.resources import MOST_LISTED, add_case_resources
 from atlas.cases.store import add_outcome
 from atlas.instants import now
@@ -19,7 +19,7 @@ async def test_the_newest_cases_are_listed_without_what_came_of_them(tmp_path: P
         add_case_resources(server, store)
         opened = []
         for number in range(MOST_LISTED + 5):
-            case = await open_case(store, tool_call(principal=ANYBODY, beneficiary_id=f"BEN-{number}"))
+            case = await open_case(store, tool_call(principal=EVERY_AGENT, beneficiary_id=f"BEN-{number}"))
             opened.append(case)
         outcome = Outcome(result={}, detail=None, finished_at=now())
         newest = opened[-1]

@@ -47,6 +47,11 @@ class GatewayProcess:
             "ATLAS_REVIEWER_KEY": REVIEWER_KEY,
             "ATLAS_GRACE_SECONDS": "3",
             "ATLAS_REVIEW_GRACE_SECONDS": "0",  # else every call that waits would be held; some tests set it
+            # Many tests ask for more than a normal agent; tests/cases/test_limits.py has limits of its own.
+            "ATLAS_CALLS_PER_MINUTE": "1000000",
+            "ATLAS_CALLS_PER_MINUTE_IN_ALL": "1000000",
+            "ATLAS_WAITING_CASES": "1000000",
+            "ATLAS_WAITING_CASES_IN_ALL": "1000000",
         } | environment
         self._process: asyncio.subprocess.Process | Child | None = None
 

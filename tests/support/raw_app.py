@@ -9,6 +9,7 @@ import secrets
 import time
 
 import httpx
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -70,6 +71,18 @@ def error(message="boom", **headers):
     )
 
 
+def unlike_before():
+    """Returns a parameter that makes an address new: Inngest's server keeps answers for 15 seconds."""
+    return {"at": time.time_ns()}
+
+
+def skip_without_graphql(answer):
+    """Skips a case where the server has no such address, as with `--no-ui`."""
+    if answer.status_code == 404:
+        pytest.skip("GraphQL needs a server that was started without --no-ui")
+
+
+STEPS = "query($id: String!) { run(runID: $id) { trace { childrenSpans { name status outputID } } } }"
 TLS = httpx.create_ssl_context()  # one for all: to make one takes 30 ms
 
 
@@ -82,7 +95,7 @@ class RawApp:
         self.calls = []
         self.answer = lambda call: done()
         self.web = Starlette(routes=[Route("/api/inngest", self._receive, methods=["POST"])])
-        self.http = httpx.AsyncClient(base_url=base_url, headers=self.bearer(), timeout=20, verify=TLS)
+        self.http = httpx.AsyncClient(base_url=base_url, headers=self.bearer(), timeout=60, verify=TLS)
 
     def bearer(self):
         if self.keys is None:
@@ -145,20 +158,49 @@ class RawApp:
         return answer.json()["ids"][0]
 
     async def run_of(self, event_id, *, has_ended=True, seconds=20):
-        """Waits for the one run that an event started, or for its end, and returns what REST tells of it."""
-        end = asyncio.get_running_loop().time() + seconds
-        while True:
-            unlike_before = {"at": time.time_ns()}  # Inngest's server keeps answers for 15 seconds
-            answer = await self.http.get(f"/v1/events/{event_id}/runs", params=unlike_before)
-            for run in answer.json()["data"] or []:
+        """Waits for the one run that an event started, or for its end, and returns what REST tells of it.
+
+        That it has ended is known by `ended_at` in the list, and how from the run itself: Inngest's server
+        has the two from two stores.
+        """
+
+        async def look():
+            for run in await self.runs_of(event_id):
                 if run["ended_at"] or not has_ended:
-                    return run
-            assert asyncio.get_running_loop().time() < end, f"{answer.text} after calls {len(self.calls)}"
+                    return (await self.http.get(f"/v1/runs/{run['run_id']}", params=unlike_before())).json()
+            return None
+
+        found = await self.poll(look, seconds=seconds)
+        return found["data"]
+
+    async def runs_of(self, event_id):
+        """Returns the runs that an event started, as REST lists them."""
+        answer = await self.http.get(f"/v1/events/{event_id}/runs", params=unlike_before())
+        return answer.json().get("data") or []
+
+    async def poll(self, look, *, seconds=20):
+        """Asks until the answer is not empty, and returns it; servers may write their history later."""
+        end = asyncio.get_running_loop().time() + seconds
+        while not (found := await look()):
+            assert asyncio.get_running_loop().time() < end, f"waited in vain, calls: {len(self.calls)}"
             await asyncio.sleep(0.02)
+        return found
+
+    async def until_waiting(self, *run_ids):
+        """Waits until the server has kept a wait of each run."""
+        for run_id in run_ids:
+            await self.poll(lambda run_id=run_id: self.span_of(run_id, status="WAITING"))
+
+    async def span_of(self, run_id, *, status, name=None):
+        """Returns what GraphQL tells of a step with a status, if it is there already."""
+        run = (await self.query(STEPS, id=run_id))["run"]
+        spans = ((run or {}).get("trace") or {}).get("childrenSpans") or []
+        return next((s for s in spans if s["status"] == status and name in (None, s["name"])), None)
 
     async def query(self, query, **variables):
         """Asks in GraphQL and returns the data."""
         answer = await self.http.post("/v0/gql", json={"query": query, "variables": variables})
+        skip_without_graphql(answer)
         assert answer.status_code == 200, answer.text
         assert "errors" not in answer.json(), answer.text
         return answer.json()["data"]

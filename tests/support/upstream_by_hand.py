@@ -19,7 +19,8 @@ KINDS = {
     "resources/templates/list": "resourceTemplates",
     "prompts/list": "prompts",
 }
-HELLO = {
+MODERN: dict[str, Any] = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}  # in each result
+HELLO: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
     "capabilities": {"tools": {}, "resources": {}, "prompts": {}},
     "serverInfo": {"name": "by hand", "version": "1"},
@@ -34,28 +35,37 @@ def tool(name: str, **said: Any) -> dict[str, Any]:
 class ByHand:
     """Lists what it has; `answer` may answer any request in another way, or return None."""
 
-    def __init__(self, **lists: list[dict[str, Any]]) -> None:
+    def __init__(self, *, is_modern: bool = False, **lists: list[dict[str, Any]]) -> None:
         self.lists = lists
+        self.is_modern = is_modern  # it speaks 2026-07-28, and shakes no hands
+        self.came: list[dict[str, Any]] = []
         self.answer: Callable[[dict[str, Any]], Response | dict[str, Any] | None] = lambda message: None
         self.asked: list[str] = []
+        self.capabilities: dict[str, Any] = HELLO["capabilities"]
         self._server: uvicorn.Server | None = None
 
     async def _post(self, request: Request) -> Response:
         message = await request.json()
         self.asked.append(message.get("method", ""))
+        self.came.append(message)
         if "id" not in message or "method" not in message:
             return Response(status_code=202, headers={"Connection": "close"})
         answer = self.answer(message)
         if isinstance(answer, Response):
             return answer
         method = message["method"]
-        if answer is None and method == "initialize":
-            answer = {"result": HELLO}
+        hello = HELLO | {"capabilities": self.capabilities}
+        if answer is None and method == "server/discover" and self.is_modern:
+            answer = {"result": {"supportedVersions": ["2026-07-28"]} | hello}
+        elif answer is None and method == "initialize" and not self.is_modern:
+            answer = {"result": hello}
         elif answer is None and method in KINDS:
             answer = {"result": {KINDS[method]: self.lists.get(KINDS[method], [])}}
         elif answer is None:
             answer = {"error": {"code": -32601, "message": "Method not found"}}
         # No socket is kept, so that each post of a client has to reach the server anew.
+        if self.is_modern and "result" in answer:
+            answer = {"result": MODERN | answer["result"]}
         text = {"jsonrpc": "2.0", "id": message["id"]} | answer
         return JSONResponse(text, headers={"Connection": "close"})
 
@@ -74,10 +84,10 @@ class ByHand:
 
 @asynccontextmanager
 async def posted_to(
-    post: Callable[[Request], Awaitable[Response]], **options: Any
+    post: Callable[[Request], Awaitable[Response]], *, path: str = "/mcp", **options: Any
 ) -> AsyncIterator[tuple[uvicorn.Server, dict[str, Any]]]:
     """A server whose one endpoint is a function, and what stands in the file for it, while it listens."""
-    app = Starlette(routes=[Route("/mcp", post, methods=["POST"])])
+    app = Starlette(routes=[Route(path, post, methods=["POST"])])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", **options))
     serving = asyncio.create_task(server.serve())
 

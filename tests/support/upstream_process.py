@@ -13,6 +13,7 @@ from gateway_process import START_SECONDS, WAIT_SECONDS, eventually
 
 from atlas.upstreams import Upstreams
 from atlas.upstreams.config import _config
+from atlas.upstreams.placeholders import Placeholders
 
 SERVER = Path(__file__).parent / "upstream_server.py"
 PATHS = {"http": "/mcp", "sse": "/sse"}
@@ -96,7 +97,10 @@ class Front:
 @asynccontextmanager
 async def fronted(**entries: dict[str, Any]) -> AsyncIterator[Front]:
     """A front with servers behind it, given as the file has them; it has a tool of its own, get_outcome."""
-    configs = tuple(_config(name, entry, dict(os.environ)) for name, entry in entries.items())
+    configs = tuple(
+        _config(name, entry, Placeholders(dict(os.environ), Path("mcp.json")))
+        for name, entry in entries.items()
+    )
     server = FastMCP("front")
     server.tool(lambda: "the gateway's own", name="get_outcome")
     upstreams = Upstreams(tuple(config for config in configs if config is not None))

@@ -83,8 +83,10 @@ def test_prefixes_are_names_that_clients_take(tmp_path: Path) -> None:
     ("document", "reason"),
     [
         ("{", "it is no JSON (line 1: "),
-        ("[]", 'it has no "mcpServers", which maps names to servers.'),
-        ({"servers": {}}, 'it has no "mcpServers", which maps names to servers.'),
+        ("[]", 'it has no "mcpServers", which maps names to servers ("servers"'),
+        ({"hosts": {}}, 'it has no "mcpServers", which maps names to servers ("servers"'),
+        ({"servers": []}, 'it has no "mcpServers", which maps names to servers'),
+        ({"servers": {}, "mcpServers": {}}, "it has servers under mcpServers and under servers: keep one"),
         ('{"mcpServers": {"a": {}, "a": {}}}', "it has 'a' twice in one place."),
         (servers(crm={}), 'the server crm needs either a "command" or a "url".'),
         (
@@ -100,7 +102,7 @@ def test_prefixes_are_names_that_clients_take(tmp_path: Path) -> None:
         (servers(crm={"command": "a", "type": "http"}), "has a command, and a type that wants a url."),
         (servers(crm={"url": "http://b", "type": "stdio"}), "has a url, and a type that wants a command."),
         (servers(crm={"command": "a", "args": "b"}), "the server crm: args: "),
-        (servers(crm={"command": "a", "env": {"N": 1}}), "the server crm: env.N: "),
+        (servers(crm={"command": "a", "env": {"N": [1]}}), "the server crm: env.N: "),
         (servers(crm={"command": "${NOT_SET}"}), "wants the variable NOT_SET, which is not set."),
         (servers(crm={"command": "a", "atlas": {"tool": {}}}), "atlas.tool: Extra inputs are not permitted."),
         (servers(crm={"command": "a", "atlas": {"tools": {"only": []}}}), "atlas.tools.only: Extra inputs"),

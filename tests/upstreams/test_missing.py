@@ -169,7 +169,11 @@ def protocol_error(message: dict[str, Any]) -> Response:
         (error_of(401), CallRefused, "HTTP 401"),
         (error_of(413), CallRefused, "HTTP 413"),
         (error_of(408), AnswerLost, "HTTP 408"),  # of a proxy that had passed it on,
-        (lambda message: RedirectResponse("http://127.0.0.1:9/"), CallRefused, "leads to another place"),
+        (
+            lambda message: RedirectResponse("http://127.0.0.1:9/"),
+            UpstreamMissing,
+            "leads to another place (http://127.0.0.1:9)",
+        ),
         (protocol_error, None, "no more of these"),
     ],
 )

@@ -21,7 +21,7 @@ from upstream_process import Front, fronted, noted
 from atlas.agents.arguments import check_arguments
 from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.errors import CallRefused
-from atlas.upstreams import connections, upstream
+from atlas.upstreams import connections, lists
 from atlas.upstreams.web import reason_of
 
 PROGRAM = ROOT / "tests" / "support" / "upstream_asking.py"
@@ -162,7 +162,7 @@ async def test_the_words_of_a_servers_error_are_not_said_as_the_gateways(
     server.answer = lambda message: error if message["method"] == "tools/list" else None
     async with server.listening() as entry, fronted(far=entry) as front:
         said = await front.until_missing("far")
-        assert said == "it does not say what it offers (error -32050)"
+        assert said == "its tools cannot be listed (error -32050)"
         async with Client(front.server) as agent:
             descriptions = [str(one.description) for one in await agent.list_tools()]
     assert not [text for text in (*descriptions, caplog.text) if "IMPORTANT" in text or "forged" in text]
@@ -353,7 +353,7 @@ async def test_a_server_whose_connections_are_all_in_use_is_not_missing(
 
 async def test_lists_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page may be long, and all of them together may not: the server is missing, and that is why."""
-    monkeypatch.setattr(upstream, "LONGEST_LISTS", 100_000)
+    monkeypatch.setattr(lists, "LONGEST_LISTS", 100_000)
     server = ByHand()
     pages: list[str] = []
 
@@ -361,7 +361,7 @@ async def test_lists_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -
         if message["method"] not in ("tools/list", "resources/list"):
             return None
         pages.append(message["method"])
-        more = {"nextCursor": str(len(pages))} if len(pages) % 2 else {}
+        more = {"nextCursor": "2"} if "params" not in message or "cursor" not in message["params"] else {}
         if message["method"] == "tools/list":
             return {"result": {"tools": [tool(f"do{len(pages)}", title="a" * 30_000)]} | more}
         return {"result": {"resources": [{"uri": f"x://{len(pages)}", "name": "a" * 30_000}]} | more}
@@ -369,8 +369,8 @@ async def test_lists_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -
     server.answer = answer
     async with server.listening() as entry, fronted(far=entry) as front:
         assert await front.until_missing("far") == "its lists are longer than 0 MB"
-        assert pages[:4] == ["tools/list"] * 2 + ["resources/list"] * 2
-        monkeypatch.setattr(upstream, "LONGEST_LISTS", 200_000)
+        assert {"tools/list", "resources/list"} <= set(pages)
+        monkeypatch.setattr(lists, "LONGEST_LISTS", 200_000)
         front.upstreams.all[0]._stale.set()
         await front.until_there("far")
         assert len(await _theirs(front)) == 2
@@ -378,7 +378,7 @@ async def test_lists_without_end_are_not_kept(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_a_list_of_too_many_pages_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """And one whose pages go in a circle is read once."""
-    monkeypatch.setattr(upstream, "MOST_PAGES", 3)
+    monkeypatch.setattr(lists, "MOST_PAGES", 3)
     server = ByHand()
     cursors = iter(range(1000))
 
@@ -389,7 +389,7 @@ async def test_a_list_of_too_many_pages_is_not_read_on(monkeypatch: pytest.Monke
 
     server.answer = answer
     async with server.listening() as entry, fronted(far=entry) as front:
-        assert await front.until_missing("far") == "one of its lists has more than 3 pages"
+        assert await front.until_missing("far") == "its tools cannot be listed (more than 3 pages)"
         circle = {"result": {"tools": [tool("do")], "nextCursor": "again"}}
         server.answer = lambda message: circle if message["method"] == "tools/list" else None
         front.upstreams.all[0]._stale.set()

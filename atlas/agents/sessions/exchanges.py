@@ -115,6 +115,17 @@ async def post(app: ASGIApp, scope: Scope, body: bytes, *, session_id: str | Non
         "content-length": str(len(body)),
     } | ({MCP_SESSION_ID_HEADER: session_id} if session_id else {})
     headers = [*kept, *((name.encode(), value.encode()) for name, value in added.items())]
+    return await _ask(app, {**scope, "method": "POST", "headers": headers}, body)
+
+
+async def end(app: ASGIApp, scope: Scope, *, session_id: str) -> Answer:
+    """End a session with the rights of a request of its agent."""
+    kept = [(name, value) for name, value in scope["headers"] if name.lower() not in REPLACED]
+    headers = [*kept, (MCP_SESSION_ID_HEADER.encode(), session_id.encode())]
+    return await _ask(app, {**scope, "method": "DELETE", "headers": headers}, b"")
+
+
+async def _ask(app: ASGIApp, scope: Scope, body: bytes) -> Answer:
     answer, bodies = Answer(), [body]
 
     async def receive() -> Message:
@@ -122,7 +133,7 @@ async def post(app: ASGIApp, scope: Scope, body: bytes, *, session_id: str | Non
             await asyncio.Future()  # a caller in the same process does not go away
         return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
-    await app({**scope, "method": "POST", "headers": headers}, receive, answer.send)
+    await app(scope, receive, answer.send)
     return answer
 
 

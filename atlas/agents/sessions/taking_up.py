@@ -23,9 +23,10 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from atlas.agents.keys import ANYBODY
-from atlas.agents.sessions.exchanges import Attempt, Opening, post, under
+from atlas.agents.keys import EVERY_AGENT
+from atlas.agents.sessions.exchanges import Attempt, Opening, end, post, under
 from atlas.agents.sessions.handshake import INITIALIZED, Handshake
+from atlas.agents.sessions.present import Key, PresentSessions
 from atlas.agents.sessions.store import SessionStore
 
 MOST_KNOWN = 20_000  # sessions of which this process remembers that it served them
@@ -33,8 +34,6 @@ NOTE_SECONDS = 3600.0  # a session in use is noted as seen so often, and not at 
 SESSION_NOT_FOUND = -32001  # what servers on the TypeScript SDK say of such a session
 
 logger = logging.getLogger(__name__)
-
-Key = tuple[str, str]  # the agent, and the id by which it knows the session
 
 
 @dataclass(eq=False)
@@ -48,8 +47,9 @@ class Known:
 class TakingUp:
     """Stands before FastMCP's app for streamable HTTP, behind the check of the key."""
 
-    def __init__(self, app: ASGIApp, *, store: SessionStore, is_open: bool) -> None:
+    def __init__(self, app: ASGIApp, *, store: SessionStore, is_open: bool, most: int) -> None:
         self._app, self._store, self._is_open = app, store, is_open
+        self._present = PresentSessions(most)
         self._known: OrderedDict[Key, Known] = OrderedDict()
         self._locks: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
@@ -65,13 +65,14 @@ class TakingUp:
         elif scope["method"] == "DELETE":
             await self._end((principal, session_id), scope, receive, send)
         else:
-            await self._serve((principal, session_id), scope, receive, send)
+            with self._present.serving((principal, session_id)):
+                await self._serve((principal, session_id), scope, receive, send)
 
     def _principal_of(self, scope: Scope) -> str | None:
         user = scope.get("user")
         if isinstance(user, AuthenticatedUser):
             return user.access_token.client_id
-        return ANYBODY if self._is_open else None
+        return EVERY_AGENT if self._is_open else None
 
     async def _open(self, principal: str, scope: Scope, receive: Receive, send: Send) -> None:
         async def keep(session_id: str, handshake: Handshake) -> None:
@@ -84,6 +85,14 @@ class TakingUp:
 
         opening = Opening(receive, send, keep=keep)
         await self._app(scope, opening.receive, opening.send)
+        await self._put_aside(principal, scope)
+
+    async def _put_aside(self, principal: str, scope: Scope) -> None:
+        """End what is idle and too much in memory. On disk it stays, so that its client can go on in it."""
+        for key in self._present.to_put_aside(principal):
+            self._present.has_gone(key)
+            known = self._known.get(key)
+            await end(self._app, scope, session_id=known.inner_id if known else key[1])
 
     async def _serve(self, key: Key, scope: Scope, receive: Receive, send: Send) -> None:
         inner_id = await self._inner_id(key)
@@ -109,6 +118,7 @@ class TakingUp:
                 await _unavailable(error)(scope, receive, send)
                 return
             known = self._known.pop(key, None)
+            self._present.has_gone(key)
             inner_id = known.inner_id if known else key[1]
             await self._app(under(scope, inner_id), attempt.receive, attempt.send)
         if attempt.is_refused:
@@ -133,6 +143,7 @@ class TakingUp:
             return Response(answer.body, answer.status, media_type=answer.headers.get("content-type"))
         await post(self._app, scope, INITIALIZED, session_id=inner_id)
         self._remember(key, inner_id)
+        await self._put_aside(key[0], scope)
         await self._note_seen(key)
         logger.info("A session was taken up again")
         return inner_id
@@ -156,6 +167,7 @@ class TakingUp:
 
     def _remember(self, key: Key, inner_id: str) -> None:
         self._known[key] = Known(inner_id)
+        self._present.has_come(key)
         self._known.move_to_end(key)
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from atlas.assessors import Question, ToolFacts
 from atlas.errors import AtlasError
+from atlas.texts import TextUnreadable, read_text
 
 
 class LabelledCallInvalid(AtlasError):
@@ -78,13 +79,12 @@ def read_labelled(
     """The first `limit` labelled calls of a file, without some kinds; an error says where they are wrong."""
     calls: list[LabelledCall] = []
     try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if limit is not None and len(calls) >= limit:
-                    break
-                if line.strip() and (call := _read_line(path, number, line)).kind not in without:
-                    calls.append(call)
-    except (OSError, UnicodeDecodeError) as error:
+        for number, line in enumerate(read_text(path).split("\n"), start=1):
+            if limit is not None and len(calls) >= limit:
+                break
+            if line.strip() and (call := _read_line(path, number, line)).kind not in without:
+                calls.append(call)
+    except (OSError, TextUnreadable) as error:
         raise LabelledFileUnreadable(path=path, reason=error) from error
     if not calls:
         raise LabelledFileUnreadable(path=path, reason="it holds no labelled call")

@@ -14,6 +14,7 @@ from atlas.assessors.policy.lines import Section, place_of, read_sections, secti
 from atlas.assessors.policy.rules import NEVER_GOVERNED, WANTED, WHY_NEVER_GOVERNED, Rule, RuleTable
 from atlas.errors import PolicyInvalid
 from atlas.models import Frozen
+from atlas.texts import TextUnreadable, text_of
 
 UNKNOWN_TOOLS = ("person", "general")
 ANNOTATIONS_ARE_GONE = (
@@ -53,13 +54,12 @@ def read_policy(path: Path) -> PolicyFile:
     """Read a policy file; raises PolicyInvalid with every mistake that was found, and its line."""
     try:
         content = _read(path)
-        text = content.decode("utf-8-sig")
+        text = text_of(content)
         tables = tomli.loads(f"{text}\n")  # whose errors name the last line only if it ends
     except OSError as error:
         raise PolicyInvalid(path=path, reason=f"{error.strerror or 'it cannot be read'}.") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise PolicyInvalid(path=path, reason=f"line {line}: this is no UTF-8 text.") from error
+    except TextUnreadable as error:
+        raise PolicyInvalid(path=path, reason=f"{error}.") from error
     except (ValueError, RecursionError) as error:
         raise PolicyInvalid(path=path, reason=f"it is not TOML: {str(error).rstrip('.')}.") from error
     rules, mistakes = _check(tables, read_sections(text))

@@ -64,6 +64,14 @@ def make_raw(served):
 
 
 @pytest.fixture
+async def look(inngest_server):
+    """Looks up what the server knows of the runs of other apps."""
+    app = RawApp(*inngest_server)
+    async with app.http:
+        yield app
+
+
+@pytest.fixture
 def raw(inngest_server, make_raw):
     """An app without an SDK, of the server under test."""
     return make_raw(*inngest_server)

@@ -160,8 +160,7 @@ async def test_a_function_may_end_with_an_opcode(raw):
     replay(raw, steps(step("a", data=1), step("end", op="RunComplete", data={"n": 1})))
     async with raw.running():
         run = await raw.run_of(await raw.send())
-    assert (run["status"], run["output"]) == ("Completed", {"n": 1})
-    assert len(raw.calls) == 1
+    assert (run["status"], len(raw.calls)) == ("Completed", 1)
 
 
 async def test_a_streamed_answer_is_read(open_server, make_raw):
@@ -250,15 +249,16 @@ async def test_planned_steps_are_called_one_by_one_and_then_the_function_again(r
 
 
 async def test_in_a_race_the_function_is_called_again_after_each_step(raw):
+    """SDKs say that it is a race when they plan a step, and again when it has ended."""
     race = {"opts": {"parallelMode": "race"}}
     may_end = asyncio.Event()
 
     async def answer(call):
         if call.step_id == step_id("slow"):
             await may_end.wait()
-            return steps(step("slow", data=1))
+            return steps(step("slow", data=1) | race)
         if call.step_id == step_id("quick"):
-            return steps(step("quick", data=1))
+            return steps(step("quick", data=1) | race)
         if not call.body["steps"]:
             return steps(*[step(name, op="StepPlanned") | race for name in ("quick", "slow")])
         may_end.set()

@@ -1,6 +1,5 @@
 """Events, waits, cancellation and repetition, as any Inngest server must treat them."""
 
-import asyncio
 import datetime
 import time
 
@@ -24,19 +23,24 @@ def waiting(play, *, expression=MATCH, timeout=HOUR):
         play.log.append(("got", ctx.event.data.get("case"), found and found.data.get("decision")))
 
 
-async def until_waiting(play, until, count=1):
-    """Waits until runs have answered with their wait; the server has it once their call has ended."""
-    await until(lambda: len([entry for entry in play.log if entry[0] == "before"]) >= count)
-    await until(lambda: len(play.calls) >= 2 * count)
-    await asyncio.sleep(0.5)  # nothing an app can see tells that a server has kept a wait
+async def until_waiting(play, look, until, count=1):
+    """Waits until the server has kept the waits of so many runs."""
+    await until(lambda: len({call["ctx"]["run_id"] for _, call, _ in play.calls}) >= count)
+    await look.until_waiting(*{call["ctx"]["run_id"] for _, call, _ in play.calls})
 
 
-async def test_a_wait_ends_with_the_event_that_matches(play, until):
+async def until_settled(play, data):
+    """Waits until a run that was started after all others has been called: what is one too many was, too."""
+    await play.send(data=data)
+    await play.until_logged("settled")
+
+
+async def test_a_wait_ends_with_the_event_that_matches(play, look, until):
     waiting(play)
     async with play.running():
         await play.send(data={"case": "a"})
         await play.send(data={"case": "b"})
-        await until_waiting(play, until, 2)
+        await until_waiting(play, look, until, 2)
         await play.send("decided", {"case": "c", "decision": "other"})
         await play.send("decided", {"case": "b", "decision": "yes"})
         await play.until_logged(("got", "b", "yes"))
@@ -55,25 +59,32 @@ async def test_a_wait_ends_with_the_event_that_matches(play, until):
         "async.data.nested.case == event.data.case || async.data.case == event.data.case",
     ],
 )
-async def test_a_wait_reads_its_expression(play, until, expression):
+async def test_a_wait_reads_its_expression(play, look, until, expression):
     waiting(play, expression=expression)
     async with play.running():
         await play.send(data={"case": "a"})
-        await until_waiting(play, until)
+        await until_waiting(play, look, until)
         await play.send("decided", {"case": "b", "decision": "maybe"})
         await play.send("decided", {"case": "a", "decision": "yes", "nested": {"case": "none"}})
         await play.until_logged(("got", "a", "yes"))
 
 
-async def test_the_first_of_two_matching_events_counts(play, until):
+async def test_a_wait_that_has_ended_does_not_end_again(play, look, until):
+    """The second event that matches finds no wait; `second` says when it has been handled."""
     waiting(play)
+
+    @play.function("second", trigger="decided")
+    async def follow(ctx):
+        play.log.append(("heard", ctx.event.data["decision"]))
+
     async with play.running():
         await play.send(data={"case": "a"})
-        await until_waiting(play, until)
+        await until_waiting(play, look, until)
         await play.send("decided", {"case": "a", "decision": "first"})
+        await play.until_logged(("got", "a", "first"))
         await play.send("decided", {"case": "a", "decision": "second"})
-        await until(lambda: play.log[-1][0] == "got")
-    assert play.log[-1] == ("got", "a", "first")
+        await play.until_logged(("heard", "second"))
+    assert [entry for entry in play.log if entry[0] == "got"] == [("got", "a", "first")]
 
 
 async def test_an_event_that_came_before_the_wait_does_not_end_it(play, until):
@@ -98,17 +109,17 @@ async def test_a_wait_times_out_with_nothing(play):
 async def test_the_same_event_id_starts_a_function_once(play):
     @play.function()
     async def run(ctx):
-        play.log.append(ctx.event.id)
+        play.log.append(ctx.event.data.get("last") or ctx.event.id)
 
     async with play.running():
         ids = [await play.send(id=f"{play.name}-1") for _ in range(2)]
-        await play.send(id=f"{play.name}-2")
-        await play.until_logged(f"{play.name}-2")
+        await play.until_logged(f"{play.name}-1")
+        await until_settled(play, {"last": "settled"})
     assert ids[0] != ids[1]
-    assert sorted(play.log) == [f"{play.name}-1", f"{play.name}-2"]
+    assert sorted(play.log) == [f"{play.name}-1", "settled"]
 
 
-async def test_a_send_that_is_repeated_yields_the_same_ids_and_no_second_run(play):
+async def test_a_send_that_is_repeated_yields_the_same_ids_and_no_second_run(play, until):
     @play.function()
     async def run(ctx):
         play.log.append(ctx.event.data["n"])
@@ -120,41 +131,60 @@ async def test_a_send_that_is_repeated_yields_the_same_ids_and_no_second_run(pla
         answers = [
             await http.post(url, json=events, headers={"x-inngest-event-id-seed": seed}) for _ in range(2)
         ]
-        await play.send(data={"n": "last"})
-        await play.until_logged("last")
+        await until(lambda: {0, 1} <= set(play.log))
+        await until_settled(play, {"n": "settled"})
     assert answers[0].json()["ids"] == answers[1].json()["ids"]
     assert len(set(answers[0].json()["ids"])) == 2
-    assert sorted(map(str, play.log)) == ["0", "1", "last"]
+    assert sorted(map(str, play.log)) == ["0", "1", "settled"]
 
 
-async def test_a_trigger_expression_chooses_the_events(play):
+async def test_a_trigger_expression_chooses_the_events(play, until):
     trigger = inngest.TriggerEvent(event=play.event("go"), expression="event.data.risk > 0.5")
 
     @play.function(trigger=trigger)
     async def run(ctx):
-        play.log.append(ctx.event.data["risk"])
+        play.log.append(ctx.event.data.get("last") or ctx.event.data["risk"])
 
     async with play.running():
         for risk in (0.1, 1, 0.5, 0.9):
             await play.send(data={"risk": risk})
-        await play.until_logged(0.9)
-    assert sorted(play.log) == [0.9, 1]
+        await until(lambda: {0.9, 1} <= set(play.log))
+        await until_settled(play, {"risk": 2, "last": "settled"})
+    assert sorted(play.log[:-1]) == [0.9, 1]
 
 
-async def test_idempotency_lets_one_event_per_key_through(play):
+@pytest.mark.parametrize(
+    ("first", "same"),
+    [("a", "a"), (1, "1"), ("2", 2), (True, "true"), ("false", False), (1.0, 1), (0.5, "0.5")],
+)
+async def test_idempotency_lets_one_event_per_key_through(play, first, same):
+    """Keys are compared as texts: 1 is "1", and true is "true"."""
+
     @play.function(idempotency="event.data.key")
     async def run(ctx):
-        play.log.append((ctx.event.data["key"], ctx.event.data["n"]))
+        play.log.append(ctx.event.data["n"])
 
     async with play.running():
-        await play.send(data={"key": play.name + "a", "n": 1})
-        await play.send(data={"key": play.name + "a", "n": 2})
-        await play.send(data={"key": play.name + "b", "n": 3})
-        await play.until_logged((play.name + "b", 3))
-    assert sorted(play.log) == [(play.name + "a", 1), (play.name + "b", 3)]
+        await play.send(data={"key": first, "n": 1})
+        await play.until_logged(1)
+        await play.send(data={"key": same, "n": 2})
+        await until_settled(play, {"key": play.name + "b", "n": "settled"})
+    assert play.log == [1, "settled"]
 
 
-async def test_a_cancel_event_ends_the_run_that_it_matches(play, until):
+@pytest.mark.parametrize("data", [{}, {"key": None}], ids=["missing", "null"])
+async def test_without_an_idempotency_key_every_event_runs(play, until, data):
+    @play.function(idempotency="event.data.key")
+    async def run(ctx):
+        play.log.append(ctx.event.data["n"])
+
+    async with play.running():
+        for n in range(2):
+            await play.send(data={**data, "n": n})
+        await until(lambda: sorted(play.log) == [0, 1])
+
+
+async def test_a_cancel_event_ends_the_run_that_it_matches(play, look, until):
     @play.function(cancel=[inngest.Cancel(event=play.event("stop"), if_exp=MATCH)])
     async def run(ctx):
         await ctx.step.run("before", play.step(("before", ctx.event.data["case"])))
@@ -162,11 +192,11 @@ async def test_a_cancel_event_ends_the_run_that_it_matches(play, until):
         play.log.append(("end", ctx.event.data["case"]))
 
     async with play.running():
-        await play.send(data={"case": "a"})
+        cancelled = await play.send(data={"case": "a"})
         await play.send(data={"case": "b"})
-        await until_waiting(play, until, 2)
+        await until_waiting(play, look, until, 2)
         await play.send("stop", {"case": "a"})
-        await asyncio.sleep(0.5)  # a server may cancel after it has acknowledged
+        assert (await look.run_of(cancelled))["status"] == "Cancelled"
         await play.send("decided")
         await play.until_logged(("end", "b"))
     assert ("end", "a") not in play.log

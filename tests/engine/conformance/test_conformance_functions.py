@@ -5,7 +5,7 @@ import datetime
 
 import inngest
 import pytest
-from raw_app import done, error, step, step_id, steps
+from raw_app import SDK, Reply, done, error, step, step_id, steps
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -47,16 +47,18 @@ async def test_a_run_that_waits_takes_no_place_of_the_others(play, until):
         await until(lambda: sorted(play.log) == [0, 1, 2])
 
 
-async def test_a_star_at_the_end_of_a_trigger_stands_for_any_ending(play):
+async def test_a_star_at_the_end_of_a_trigger_stands_for_any_ending(play, until):
     @play.function(trigger="go.*")
     async def run(ctx):
         play.log.append(ctx.event.name.removeprefix(play.name))
 
     async with play.running():
-        for name in ("go.first", "stop", "gone", "go.last"):
+        for name in ("go.first", "stop", "gone", "go.second"):
             await play.send(name)
+        await until(lambda: {"/go.first", "/go.second"} <= set(play.log))
+        await play.send("go.last")
         await play.until_logged("/go.last")
-    assert sorted(play.log) == ["/go.first", "/go.last"]
+    assert sorted(play.log) == ["/go.first", "/go.last", "/go.second"]
 
 
 async def test_a_function_may_have_several_triggers(play, until):
@@ -78,7 +80,7 @@ async def test_a_function_may_have_several_triggers(play, until):
 
 
 @pytest.mark.parametrize("end", ["failed", "finished", "cancelled"])
-async def test_the_server_says_how_a_run_ended(play, until, end):
+async def test_the_server_says_how_a_run_ended(play, look, until, end):
     of_run = f"event.data.function_id == '{play.name}-run'"
     listened = inngest.TriggerEvent(event=f"inngest/function.{end}", expression=of_run)
 
@@ -99,7 +101,7 @@ async def test_the_server_says_how_a_run_ended(play, until, end):
         await play.send(data={"of": "mine"})
         if end == "cancelled":
             await until(lambda: "called" in play.log)
-            await asyncio.sleep(0.5)  # a server may take an event in before it takes the wait in
+            await look.until_waiting(play.calls[0][1]["ctx"]["run_id"])
             await play.send("stop")
         await until(lambda: len(play.log) == 2)
     said = play.log[1]
@@ -113,6 +115,51 @@ async def test_the_server_says_how_a_run_ended(play, until, end):
         }
     if end == "finished":
         assert said["result"] == {"n": 1}
+
+
+FAILURES = [
+    (error(**{"x-inngest-no-retry": "true"}), "NonRetriableError"),
+    (
+        Reply(400, {"name": "Error", "message": "boom"}, {**SDK, "x-inngest-no-retry": "true"}),
+        "NonRetriableError",
+    ),
+    (error(), "invalid status code: 500"),
+    (Reply(400, {"name": "Error", "message": "boom"}, SDK), "invalid status code: 400"),
+    (
+        Reply(500, {"name": "Error", "message": "", "code": "non_retriable_error"}, SDK),
+        "invalid status code: 500",
+    ),
+    (
+        Reply(503, {"name": "Error", "message": "boom", "code": "step_errored"}, SDK),
+        "invalid status code: 503",
+    ),
+]
+
+
+@pytest.mark.parametrize("end", ["failed", "finished"])
+@pytest.mark.parametrize(("reply", "reason"), FAILURES)
+async def test_the_error_of_a_failed_run_is_that_of_its_answer(raw, until, reply, reason, end):
+    """It is NonRetriableError where the answer wanted no retry, with any body; else the true status."""
+    said = []
+
+    def answer(call):
+        if call.function_id.endswith("-run"):
+            return reply
+        said.append(call.body["event"]["data"]["error"])
+        return done()
+
+    raw.answer = answer
+    of_run = f"event.data.function_id == '{raw.name}-run'"
+    listens = [{"event": f"inngest/function.{end}", "expression": of_run}]
+    async with raw.running():
+        functions = [
+            raw.configuration(raw.url, retries=0),
+            raw.configuration(raw.url, name="listener", triggers=listens),
+        ]
+        assert (await raw.register(raw.url, functions=functions)).status_code == 200
+        assert (await raw.run_of(await raw.send()))["status"] == "Failed"
+        await until(lambda: said)
+    assert said[0]["error"] == reason
 
 
 async def test_a_cancel_has_no_effect_after_its_time(raw):

@@ -51,7 +51,18 @@ async def test_an_app_with_another_key_is_not_registered(rotated, monkeypatch):
     async with rotated.running() as app:
         synced = await app.put("/api/inngest")
     assert not synced.json().get("ok")
-    assert "Authentication failed" in synced.text
+
+
+async def test_a_registration_with_another_key_is_refused(raw):
+    if raw.keys is None:
+        pytest.skip("a server without keys asks for none")
+    async with raw.running():
+        wrong = {"authorization": f"Bearer {'0' * 64}"}
+        answer = await raw.register(raw.url, headers=wrong, functions=[])
+        run = await raw.run_of(await raw.send())
+    assert answer.status_code == 401
+    assert "Authentication failed" in answer.text
+    assert run["status"] == "Completed"
 
 
 async def test_calls_that_neither_key_has_signed_are_refused_by_the_sdk(rotated, draw_keys, inngest_server):

@@ -42,7 +42,7 @@ async def test_results_survive_exactly(play):
         await play.until_logged(("end", True, True))
 
 
-async def test_attempts_are_counted_for_each_step_anew(play):
+async def test_attempts_are_counted_for_each_step_by_itself(play):
     @play.function(retries=2)
     async def run(ctx):
         async def flaky():
@@ -174,7 +174,7 @@ async def test_sequences_race_each_other(play):
     async with play.running():
         await play.send()
         await play.until_logged(("a2", "b2"))
-    assert sorted(map(str, play.log)) == ["('a2', 'b2')", "a1", "a2", "b1", "b2"]
+    assert set(play.log) == {("a2", "b2"), "a1", "a2", "b1", "b2"}  # two last calls may both reach the end
 
 
 async def test_a_parallel_sleep_and_wait_end_before_the_function_goes_on(play):

@@ -34,12 +34,10 @@ async def test_the_same_registration_again_modifies_nothing(raw):
     "overrides",
     [
         {"triggers": [{"event": "a", "expression": "event.data.=="}]},
-        {"triggers": []},
         {"cancel": [{"event": f"stop {n}"} for n in range(6)]},
-        {"retries": 21},
         {"steps": {}},
     ],
-    ids=["expression", "no trigger", "6 cancels", "21 retries", "no steps"],
+    ids=["expression", "6 cancels", "no steps"],
 )
 async def test_an_invalid_configuration_is_refused_and_the_one_before_it_stays(raw, overrides):
     raw.answer = lambda call: done("as before")
@@ -49,6 +47,14 @@ async def test_an_invalid_configuration_is_refused_and_the_one_before_it_stays(r
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert run["output"] == "as before"
+
+
+@pytest.mark.parametrize(
+    "overrides", [{"triggers": []}, {"retries": 21}, {"retries": -1}], ids=["no trigger", "21 retries", "-1"]
+)
+async def test_a_function_that_could_not_run_as_it_says_is_refused(raw, differs, overrides):
+    differs("a function without triggers, or more than 20 retries")
+    await test_an_invalid_configuration_is_refused_and_the_one_before_it_stays(raw, overrides)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -91,15 +97,20 @@ async def test_what_is_no_registration_is_refused(raw, body):
     assert answer.json()["error"]
 
 
-async def test_an_app_without_functions_starts_no_runs(raw):
-    async with raw.running():
+async def test_an_app_without_functions_starts_no_runs(raw, make_raw, inngest_server, until):
+    """Another app hears the event, too: by then the server has looked up whom it starts."""
+    other = make_raw(*inngest_server)
+    async with raw.running(), other.running(triggers=[{"event": raw.event("go")}]):
         answer = await raw.register(raw.url, functions=[])
         event_id = await raw.send()
+        await until(lambda: other.calls)
         await raw.register(raw.url)
-        await raw.run_of(await raw.send())
-        runs = (await raw.http.get(f"/v1/events/{event_id}/runs")).json()["data"]
+        await raw.send(data={"n": "last"})
+        await until(lambda: raw.calls)
+        runs = await raw.runs_of(event_id)
     assert answer.json()["ok"] is True
-    assert not runs
+    assert len(runs) == 1  # of the other app
+    assert [call.body["event"]["data"] for call in raw.calls] == [{"n": "last"}]
 
 
 async def test_an_app_that_expects_another_kind_of_server_is_refused(raw):

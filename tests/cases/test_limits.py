@@ -1,0 +1,245 @@
+"""A runaway agent: what it may ask for, what it is told beyond that, and what is recorded."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastmcp import Client, FastMCP
+from gateway_process import (
+    OTHER_AGENT_KEY,
+    GatewayProcess,
+    call,
+    outcome,
+    reference_in,
+    text_of,
+)
+from sqlalchemy.engine import Connection
+from store import open_store, settings_of_test, tool_call
+
+import atlas.cases.limits
+from atlas import ledger
+from atlas.admit import Admission
+from atlas.agents.held_calls import WaitingAgents
+from atlas.cases.limits import Limits, TooMuch
+from atlas.cases.store import CaseStore, insert_case, unfinished_case
+from atlas.cases.tables import cases
+from atlas.instants import now
+from atlas.settings import Settings
+from atlas.welfare import WelfareOffice, add_welfare_tools
+
+READS = "check_status"
+
+
+class Limited:
+    """A store, limits, and a clock that the test moves."""
+
+    def __init__(self, store: CaseStore, **settings: Any) -> None:
+        self.store = store
+        self.limits = Limits(Settings(_env_file=None, **settings))
+
+    async def ask(self, number: int, principal: str = "agent", **arguments: Any) -> TooMuch | None:
+        """A call unlike any other; a case is opened for it if it may."""
+
+        def work(connection: Connection) -> TooMuch | None:
+            new = tool_call(principal=principal, number=number, **arguments)
+            refusal = self.limits.meet(connection, new)
+            if refusal is None:
+                insert_case(connection, new)
+            return refusal
+
+        return await self.store.database.write(work)
+
+    async def decide_all(self) -> None:
+        """As if all cases were over."""
+        over = cases.update().values(status="EXECUTED")
+        await self.store.database.write(lambda connection: connection.execute(over).rowcount)
+
+    async def bursts(self) -> list[dict[str, Any]]:
+        """The entries of the ledger about calls that were refused."""
+        path = self.store.database.path
+        return [entry for entry in ledger.read(path) if entry["action"] == "admit.limited"]
+
+
+@asynccontextmanager
+async def limited(directory: Path, **settings: Any) -> AsyncIterator[Limited]:
+    """Limits over a store in a directory."""
+    async with open_store(directory) as store:
+        yield Limited(store, **settings)
+
+
+class Clock:
+    """In the place of the limits' own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.moment: datetime = now()
+        monkeypatch.setattr(atlas.cases.limits, "now", lambda: self.moment)
+
+    def forward(self, seconds: float) -> None:
+        """Let time pass."""
+        self.moment += timedelta(seconds=seconds)
+
+
+async def test_calls_beyond_the_limit_are_refused_until_the_minute_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent is told in how many seconds to come back, and that is true."""
+    clock = Clock(monkeypatch)
+    async with limited(tmp_path, atlas_calls_per_minute="3") as here:
+        assert [await here.ask(number) for number in range(3)] == [None] * 3
+        clock.forward(20)
+        refusal = await here.ask(3)
+        assert str(refusal) == (
+            "This call was refused: this agent has made 3 calls in a minute, which is the limit. "
+            "Nothing was done. Make it again in 40 seconds."
+        )
+        clock.forward(40)
+        assert await here.ask(3) is None
+
+
+async def test_each_agent_has_its_own_count_and_all_together_have_one(tmp_path: Path) -> None:
+    """One runaway agent stops itself; many of them stop at the limit of all."""
+    settings = {"atlas_calls_per_minute": "2,importer:4", "atlas_calls_per_minute_in_all": 7}
+    async with limited(tmp_path, **settings) as here:
+        served: dict[str, int] = {}
+        for agent in ("one", "importer", "two"):
+            answers = [await here.ask(number, agent) for number in range(6)]
+            served[agent] = answers.count(None)
+        assert served == {"one": 2, "importer": 4, "two": 1}
+        assert "all agents together have made 7 calls" in str(answers[-1])
+
+
+async def test_the_counts_outlive_the_process(tmp_path: Path) -> None:
+    """They are in the file, so a restart is no way round them."""
+    async with limited(tmp_path, atlas_calls_per_minute="1") as here:
+        assert await here.ask(0) is None
+    async with limited(tmp_path, atlas_calls_per_minute="1") as here:
+        assert await here.ask(1) is not None
+
+
+async def test_a_clock_that_is_put_back_locks_no_agent_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minute that began in the future is over."""
+    clock = Clock(monkeypatch)
+    async with limited(tmp_path, atlas_calls_per_minute="1") as here:
+        assert await here.ask(0) is None
+        clock.forward(-3600)
+        assert await here.ask(1) is None
+        assert await here.ask(2) is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "who"),
+    [
+        ({"atlas_waiting_cases": "2"}, "2 calls of this agent wait"),
+        ({"atlas_waiting_cases": "9,agent:2"}, "2 calls of this agent wait"),
+        ({"atlas_waiting_cases_in_all": 2}, "2 calls of all agents together wait"),
+    ],
+)
+async def test_reviewers_are_not_flooded(tmp_path: Path, settings: dict[str, Any], who: str) -> None:
+    """What no one has decided is bounded, also while it is still being judged."""
+    async with limited(tmp_path, **settings) as here:
+        answers = await asyncio.gather(*(here.ask(number) for number in range(20)))
+        refusals = [str(answer) for answer in answers if answer is not None]
+        assert len(refusals) == 18 and all(who in refusal for refusal in refusals)
+        assert all("Nothing was done." in refusal for refusal in refusals)
+        await here.decide_all()
+        assert await here.ask(20) is None
+
+
+async def test_arguments_have_a_largest_size(tmp_path: Path) -> None:
+    """In UTF-8, as they are kept; the same call again would meet the same limit, and the agent is told so."""
+    async with limited(tmp_path, atlas_arguments_kb=1) as here:
+        assert await here.ask(0, text="x" * 900) is None
+        refusal = str(await here.ask(1, text="ä" * 600))
+    assert "its arguments have 2 KB, and 1 KB are the limit" in refusal
+    assert "Nothing was done." in refusal and "will be refused again" in refusal
+
+
+async def test_a_burst_is_one_entry_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the entry of the next burst says how many calls were refused in the one before."""
+    clock = Clock(monkeypatch)
+    async with limited(tmp_path, atlas_calls_per_minute="1") as here:
+        for number in range(50):
+            await here.ask(number)
+        clock.forward(30)
+        await here.ask(50)
+        [first] = await here.bursts()
+        clock.forward(61)
+        await here.ask(51)
+        await here.ask(52)
+        _, second = await here.bursts()
+        assert ledger.verify(ledger.read(here.store.database.path)) == 2
+    assert (first["actor"], first["case_id"]) == ("agent", "")
+    assert first["detail"]["limit"] == "ATLAS_CALLS_PER_MINUTE" and first["detail"]["most"] == 1
+    assert second["detail"]["refused_in_burst_before"] == 50
+
+
+async def test_a_count_that_fails_is_a_refusal(tmp_path: Path) -> None:
+    """Without the table no call is admitted: no case, no announcement, and the agent is told so."""
+    async with open_store(tmp_path) as store:
+        await WelfareOffice(store.database).seed()
+        announced: list[Any] = []
+        gate = Admission(
+            store=store,
+            announce=announced.append,
+            settings=settings_of_test(tmp_path, atlas_grace_seconds=0),
+            waiting=WaitingAgents(),
+        )
+        server = FastMCP("gated", middleware=[gate])
+        add_welfare_tools(server, WelfareOffice(store.database))
+        await store.database.write(lambda connection: connection.execute(sa.text("DROP TABLE call_counts")))
+        async with Client(server) as client:
+            answer = await client.call_tool(READS, {"beneficiary_id": "BEN-123"}, raise_on_error=False)
+        count = sa.select(sa.func.count()).select_from(cases)
+        opened = await store.database.read(lambda connection: connection.execute(count).scalar_one())
+    assert answer.is_error and "Nothing was done." in text_of(answer)
+    assert (opened, announced) == (0, [])
+
+
+async def test_the_same_call_is_found_before_it_is_counted(tmp_path: Path) -> None:
+    """A call that may already run is never told that nothing was done."""
+    async with limited(tmp_path, atlas_calls_per_minute="1") as here:
+        assert await here.ask(0) is None
+        found = await here.store.database.write(
+            lambda connection: unfinished_case(connection, tool_call(number=0))
+        )
+        assert found is not None
+
+
+async def test_a_runaway_agent_stops_and_another_goes_on(tmp_path: Path) -> None:
+    """On a real gateway: no case for what is refused, and the reviewer's log has two lines and not forty."""
+    limits = {"ATLAS_WAITING_CASES": "2", "ATLAS_ARGUMENTS_KB": "1"}
+    gateway = GatewayProcess(tmp_path, ATLAS_GRACE_SECONDS="10", **limits)
+    await gateway.start()
+    try:
+        async with gateway.agent() as agent:
+
+            async def ask(number: int) -> Any:
+                return await call(
+                    agent, "request_payment_extension", beneficiary_id="BEN-123", reason=f"stay {number}"
+                )
+
+            answers = await asyncio.gather(*(ask(number) for number in range(40)))
+            taken = [answer for answer in answers if not answer.is_error]
+            assert len(taken) == 2
+            refused = {text_of(answer) for answer in answers if answer.is_error}
+            assert len(refused) == 1 and "2 calls of this agent wait for a decision" in refused.pop()
+            assert "1 KB are the limit" in text_of(await ask(10**1500))
+            again = next(number for number, answer in enumerate(answers) if not answer.is_error)
+            assert reference_in(await ask(again)) == reference_in(answers[again])
+            await gateway.decide(reference_in(taken[0]))
+            await outcome(agent, reference_in(taken[0]))
+            assert not (await ask(41)).is_error
+        async with gateway.agent(OTHER_AGENT_KEY) as other:
+            assert not (await call(other, READS, beneficiary_id="BEN-123")).is_error
+    finally:
+        await gateway.kill()
+    assert gateway.newest_log().count("A call waits for a person") == 3
+    entries = [entry["action"] for entry in ledger.read(gateway.data / "atlas.db")]
+    assert entries.count("admit.queued") == 4 and entries.count("admit.limited") == 1
