@@ -75,7 +75,7 @@ ENDINGS = [
     ("raise ValueError('a mistake')", 1),
     ("import os; print('lost'); os.kill(os.getpid(), 9)", -signal.SIGKILL),
     ("import os; os.kill(os.getpid(), 15)", -signal.SIGTERM),
-    ("import os; os.kill(os.getpid(), 2)", -signal.SIGINT),
+    ("import signal; signal.signal(2, signal.default_int_handler); signal.raise_signal(2)", -signal.SIGINT),
 ]
 
 

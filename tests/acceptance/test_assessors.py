@@ -12,9 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
+from chat_server import chat_server
 from fastmcp import Client
 from gateway_process import (
+    REFERENCE,
     ROOT,
+    WAIT_SECONDS,
     GatewayProcess,
     call,
     eventually,
@@ -23,7 +26,7 @@ from gateway_process import (
     reference_in,
     text_of,
 )
-from injections import INJECTIONS, MODIFY, Injection
+from injections import INJECTIONS, MODIFY
 from llama_server import MODEL_NAME, llama_server
 from modal_process import TOKEN_ID, TOKEN_SECRET, ModalProcess
 from setup_terminal import Terminal
@@ -76,7 +79,7 @@ async def test_modal_judges_and_what_it_finds_harmless_is_executed(tmp_path: Pat
     """Asked once; the scores, the model and the version of the prompt are on record."""
     async with (
         ModalProcess(tmp_path) as modal,
-        judged_by(tmp_path, **modal.environment) as gateway,
+        judged_by(tmp_path, **modal.environment, ATLAS_GRACE_SECONDS="25") as gateway,
         gateway.agent() as agent,
     ):
         extended = await call(agent, "request_payment_extension", **READ, reason="hospital stay, see D-17")
@@ -177,38 +180,74 @@ async def test_a_model_that_is_killed_while_it_thinks_stops_no_other_call(tmp_pa
         assert one[0] == other[0] == 100 and "A person decides." in one[1]
 
 
-async def test_a_real_language_model_judges_and_the_call_is_executed(tmp_path: Path, llama: str) -> None:
-    """Over OpenAI's chat completions; the name that the server gives its model is on record."""
-    settings = {"OPENAI_BASE_URL": llama, "OPENAI_MODEL": MODEL_NAME, "ATLAS_GRACE_SECONDS": "30"}
-    async with judged_by(tmp_path, **settings) as gateway, gateway.agent() as agent:
+# How the one model server is reached, and what is said to judge then.
+WIRES = [
+    ("openai", lambda url: {"OPENAI_BASE_URL": url, "OPENAI_MODEL": MODEL_NAME}),
+    ("ollama", lambda url: {"OLLAMA_HOST": url.removesuffix("/v1"), "OPENAI_MODEL": MODEL_NAME}),
+]
+PATIENT_SECONDS = 300  # a busy machine may take that long
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("wire", "settings"), WIRES)
+async def test_a_real_language_model_judges_and_the_call_is_executed(
+    tmp_path: Path, llama: str, wire: str, settings: Callable[[str], dict[str, str]]
+) -> None:
+    """Asked once over each wire; the name that the server gives its model is on record."""
+    async with (
+        judged_by(tmp_path, **settings(llama), ATLAS_ASSESS_SECONDS=str(PATIENT_SECONDS)) as gateway,
+        gateway.agent() as agent,
+    ):
         answer = await call(agent, "check_status", **READ)
+
+        async def is_judged() -> bool:
+            return len(on_record(gateway, "risk_score")) == 1
+
+        await eventually(is_judged, seconds=PATIENT_SECONDS + 10)
         [(score, model_score, model, version, assessor)] = on_record(
             gateway, "risk_score, model_score, model, prompt_version, assessor"
         )
         assert model_score is not None and score == model_score, assessor
-        assert (model, assessor) == (MODEL_NAME, f"openai {MODEL_NAME}") and version
+        assert (model, assessor) == (MODEL_NAME, f"{wire} {MODEL_NAME}") and version
+        if late := REFERENCE.search(text_of(answer)):
+            answer = await outcome(agent, late[0], wait_seconds=20 if score < 70 else 0)
         assert ("basic income support" in text_of(answer)) is (score < 70)
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("attacks", [INJECTIONS[::10], pytest.param(INJECTIONS, marks=pytest.mark.soak)])
-async def test_no_injected_argument_gets_past_a_person(
-    tmp_path: Path, llama: str, attacks: list[Injection]
-) -> None:
-    """Whatever the real model is talked into, the floor holds; and nothing was changed."""
-    settings = {"OPENAI_BASE_URL": llama, "OPENAI_MODEL": MODEL_NAME, "ATLAS_ASSESS_SECONDS": "60"}
-    async with judged_by(tmp_path, FREE_FIELDS, **settings) as gateway, gateway.agent() as agent:
-        for attack in attacks:
+async def attack_all(gateway: GatewayProcess, *, seconds: float) -> None:
+    """Make each of the thirty calls: a person has to decide on each, and nothing is changed."""
+    async with gateway.agent() as agent:
+        for attack in INJECTIONS:
             claims = {"io.atlas/intent": attack.intent, "io.atlas/user_request": attack.user_request}
             held = await agent.call_tool(
                 attack.tool_name, attack.arguments, meta=claims, raise_on_error=False
             )
-            await eventually(waits_for_a_person(agent, reference_in(held)), seconds=80)
-        scores = on_record(gateway, "risk_score")
-        assert len(scores) == len(attacks) and all(score >= 70 for (score,) in scores)
+            await eventually(waits_for_a_person(agent, reference_in(held)), seconds=seconds)
+    scores = on_record(gateway, "risk_score")
+    assert len(scores) == len(INJECTIONS) and all(score >= 70 for (score,) in scores)
     with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
         [record] = database.execute("SELECT record FROM beneficiaries WHERE beneficiary_id = 'BEN-123'")
     assert '"history": []' in record[0]
+
+
+async def test_no_injected_argument_gets_past_a_person(tmp_path: Path) -> None:
+    """Of a model that each attack has talked into a score of 0: the floor holds, and nothing was changed."""
+    async with chat_server(risk_score=0) as model:
+        settings = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": MODEL_NAME}
+        async with judged_by(tmp_path, FREE_FIELDS, **settings) as gateway:
+            await attack_all(gateway, seconds=WAIT_SECONDS)
+            talked_into = on_record(gateway, "model_score")
+        assert set(talked_into) <= {(0,), (None,)}  # None: of a call that no model can be shown whole
+        assert talked_into.count((0,)) == len(model.asked) > len(INJECTIONS) - 3
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+async def test_no_injected_argument_gets_past_a_person_with_a_real_model(tmp_path: Path, llama: str) -> None:
+    """Whatever it makes of them."""
+    settings = {"OPENAI_BASE_URL": llama, "OPENAI_MODEL": MODEL_NAME, "ATLAS_ASSESS_SECONDS": "60"}
+    async with judged_by(tmp_path, FREE_FIELDS, **settings) as gateway:
+        await attack_all(gateway, seconds=80)
 
 
 # What ./setup.sh is told, and what then judges.
@@ -252,16 +291,15 @@ def to_ollama(terminal: Terminal, url: str) -> None:
 async def test_setup_configures_each_assessor_and_the_handshake_passes_with_it(
     checkout: Path,
     terminal: Terminal,
-    llama: str,
     configure: Callable[[Terminal, str], None],
     assessor: str,
     tmp_path: Path,
 ) -> None:
     """The questions are answered at a terminal; gateway and handshake read the .env that comes of it."""
-    configure(terminal, llama)
-    terminal.answer("MCP servers file", "")
-    assert terminal.finish() == 0
-    async with ModalProcess(tmp_path) as modal:
+    async with ModalProcess(tmp_path) as modal, chat_server() as model:
+        configure(terminal, model.url)
+        terminal.answer("MCP servers file", "")
+        assert terminal.finish() == 0
         where = {name: value for name, value in modal.environment.items() if name in STAND_IN}
         gateway = GatewayProcess(checkout, checkout / "gateway.py", PYTHONPATH=str(checkout), **where)
         for name in ("ATLAS_AGENT_KEY", "ATLAS_REVIEWER_KEY"):
@@ -278,6 +316,8 @@ async def test_setup_configures_each_assessor_and_the_handshake_passes_with_it(
             )
             told = await output_of(handshake, seconds=HANDSHAKE_SECONDS)
             assert "PASSED. The approved call ran once" in told, told
+            assert bool(modal.calls()) is (configure is to_modal)
+            assert {asked["model"] for asked in model.asked} == (set() if modal.calls() else {MODEL_NAME})
         finally:
             await gateway.kill()
 

@@ -25,6 +25,7 @@ IMPORTED_LATER = (  # by a gateway that starts, is called, or has servers behind
     *("jsonschema", "atlas.database.migrations", "alembic.command"),
 )
 BEFORE_PYTHONS = 2  # places of modules: the folder of the script and PYTHONPATH
+INTERRUPT = signal.getsignal(signal.SIGINT)  # not Python's where a shell runs the tests in the background
 OF_PYTHON = {name: os.environ[name] for name in ("LC_CTYPE",) if name in os.environ}  # set where no locale is
 
 
@@ -95,7 +96,7 @@ def become(script: str, directory: str, log: str, environment: dict[str, str]) -
     """Have what a process has that Python begins: folder, files, environment, signals, places of modules."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, INTERRUPT)
     os.chdir(directory)
     put(os.devnull, os.O_RDONLY, 0)
     put(log, os.O_WRONLY | os.O_APPEND, 1, 2)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -118,9 +119,9 @@ async def test_fifty_megabytes_are_not_read(way: str, notes: Path) -> None:
 
         async def beat() -> None:
             while True:
-                before = asyncio.get_running_loop().time()
+                before = time.thread_time()  # its own work, and not that of other programs
                 await asyncio.sleep(0.01)
-                longest[0] = max(longest[0], asyncio.get_running_loop().time() - before)
+                longest[0] = max(longest[0], time.thread_time() - before)
 
         watch = asyncio.create_task(beat())
         cause = await cause_of(front, "far_shout", text="loud", megabytes=50)

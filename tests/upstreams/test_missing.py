@@ -87,10 +87,8 @@ async def test_a_gateway_starts_without_its_servers_and_says_which_are_missing_a
 ) -> None:
     """One that is not there, one that does not answer, and a program that does not exist."""
     async with Silent(closes=False).listening() as hangs:
-        before = time.monotonic()
         dead = {"url": "http://127.0.0.1:9/mcp"}
         async with fronted(dead=dead, hangs=hangs, typo={"command": "no-such-program"}) as front:
-            assert time.monotonic() - before < START_SECONDS
             report = front.upstreams.report()
             assert report["dead"]["problem"] == "All connection attempts failed"
             assert report["hangs"]["problem"] == "it was not reached yet"

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -237,18 +236,16 @@ async def test_no_argument_makes_the_gateway_run_a_servers_regular_expression() 
     }
     schema = {"type": "object", "properties": properties, "additionalProperties": False}
     server = ByHand(tools=[tool("do", inputSchema=schema)])
-    bad = "a" * 26 + "!"  # for which one search takes several seconds
+    bad = "a" * 60 + "!"  # for which one search takes thousands of years
     async with server.listening() as entry, fronted(far=entry) as front:
         await front.until_there("far")
         far_do = await front.server.get_tool("far_do")
     assert far_do is not None
-    began = time.monotonic()
     hostile = {"text": bad, "part": {"deep": bad}, "keys": {bad: 1}, "names": {bad: 1}, "left": {bad: 1}}
     await check_arguments(far_do, hostile)
     for wrong in ({"count": "one"}, {"unknown": 1}, {"names": {bad: "one"}}):
         with pytest.raises(ValidationError, match="Invalid arguments for tool 'far_do'"):
             await check_arguments(far_do, wrong)
-    assert time.monotonic() - began < 1
 
 
 async def names_of(front: Front) -> dict[str, str]:
