@@ -77,7 +77,7 @@ async def test_the_score_is_the_higher_of_the_floor_and_the_models_or_the_policy
 
 @pytest.mark.parametrize("kind", [Says, SaysLater])
 @pytest.mark.parametrize(("make", "reason"), FAILURES)
-async def test_whatever_goes_wrong_a_person_decides(
+async def test_when_anything_goes_wrong_a_person_decides(
     tmp_path: Path, kind: type[Says], make: Callable[[], Any], reason: str
 ) -> None:
     """The score is 100, and the reason is on record without what the assessor said."""
@@ -243,7 +243,7 @@ async def test_of_two_questions_about_one_case_the_second_is_dropped(tmp_path: P
         assert (first.cancelled, second.cancelled) == ([], ["fc-2"])
 
 
-async def test_what_a_model_calls_prohibited_goes_to_a_person_whatever_number_it_says(tmp_path: Path) -> None:
+async def test_what_a_model_calls_prohibited_goes_to_a_person_with_any_number(tmp_path: Path) -> None:
     """An answer that contradicts itself approves nothing."""
     case = await assessed(tmp_path, LENIENT, Says(lambda: GOOD | {"classification": "Prohibited"}))
     assert case.status is Status.PENDING_REVIEW
@@ -315,7 +315,7 @@ SEEN = [
 
 @pytest.mark.parametrize(("said", "counts"), SEEN)
 @pytest.mark.parametrize("model", [None, 0], ids=["policy alone", "model"])
-async def test_an_upstream_tool_that_changed_since_the_policy_did_is_for_a_person_whatever_a_model_says(
+async def test_an_upstream_tool_that_changed_since_the_policy_did_is_for_a_person_no_matter_what_a_model_says(
     tmp_path: Path, said: list[str], counts: list[bool], model: int | None
 ) -> None:
     """As long as it is not what it was when it was first seen under this policy."""

@@ -104,7 +104,9 @@ async def test_after_the_time_is_up_an_approval_comes_too_late_and_the_case_expi
             await decided(store, case_id, Verdict.APPROVED)
 
 
-async def test_a_case_does_not_expire_before_its_time_whatever_the_workflow_says(tmp_path: Path) -> None:
+async def test_a_case_does_not_expire_before_its_time_no_matter_what_the_workflow_says(
+    tmp_path: Path,
+) -> None:
     """A forged time-out is as powerless as a forged decision."""
     async with open_store(tmp_path) as store:
         case_id = (await pending(store)).case_id

@@ -179,7 +179,7 @@ async def test_an_approval_from_before_policies_ruled_on_approvals_still_holds(t
         assert (await shop.execution.execute(case.case_id)).status is Status.EXECUTED
 
 
-async def test_what_the_policy_denied_is_not_executed_whatever_state_it_is_in(tmp_path: Path) -> None:
+async def test_what_the_policy_denied_is_not_executed_in_any_state(tmp_path: Path) -> None:
     """Nor with too few approvals."""
     async with workshop(tmp_path) as shop:
         for fields in ({"is_denied": True}, {"approvals": 2}):
@@ -381,7 +381,7 @@ async def test_a_policy_that_comes_into_force_while_a_call_is_claimed_is_asked_b
         assert "The policy was changed" in case.assessment.reopened_because
 
 
-async def test_a_replayed_run_of_a_call_that_went_back_leaves_no_trace_of_a_refusal_and_tells_nobody_again(
+async def test_a_replayed_run_of_a_call_that_went_back_leaves_no_trace_of_a_refusal_and_tells_no_one_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is no attempt without authority, and it finds the case where it stands."""
@@ -398,7 +398,7 @@ async def test_a_replayed_run_of_a_call_that_went_back_leaves_no_trace_of_a_refu
         assert shop.actions().count("decide.reopened") == 1
 
 
-async def test_what_is_being_executed_is_not_begun_again_even_if_nobody_has_cleared_up(
+async def test_what_is_being_executed_is_not_begun_again_even_if_no_one_has_cleared_up(
     tmp_path: Path,
 ) -> None:
     """The claim itself refuses: the second line behind the clearing up at start."""
@@ -443,7 +443,7 @@ async def test_an_outcome_is_held_until_a_full_disk_has_room_for_it(tmp_path: Pa
         assert shop.actions().count("execute.started") == 1
 
 
-async def test_that_nobody_knows_what_a_tool_did_is_held_too_until_it_can_be_kept(tmp_path: Path) -> None:
+async def test_that_no_one_knows_what_a_tool_did_is_held_too_until_it_can_be_kept(tmp_path: Path) -> None:
     """A run that failed meanwhile would leave the call as if it were still being executed."""
     async with workshop(tmp_path) as shop:
         case = await shop.approved("wait_for_release", "a")

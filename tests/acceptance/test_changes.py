@@ -116,7 +116,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize(("said", "told"), CHANGES)
-async def test_whoever_approves_a_call_whose_tool_has_changed_is_told_and_can_approve_it_as_it_is(
+async def test_a_person_who_approves_a_call_whose_tool_has_changed_is_told_and_can_approve_it_as_it_is(
     office: Office, said: dict[str, Any], told: str
 ) -> None:
     """The first approval does not count; the second one is of the tool as it is."""
@@ -192,7 +192,7 @@ async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
     assert office.notes() == 0
 
 
-async def test_a_call_that_went_back_and_that_nobody_looks_at_expires(office: Office) -> None:
+async def test_a_call_that_went_back_and_that_no_one_looks_at_expires(office: Office) -> None:
     """The time to decide begins anew, and ends."""
     await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     case_id = await office.held()
@@ -206,7 +206,7 @@ async def test_a_call_that_went_back_and_that_nobody_looks_at_expires(office: Of
     assert actions[-1] == "decide.expired" and "execute.refused" not in actions
 
 
-async def test_what_needed_nobody_is_put_before_a_person_when_its_tool_has_changed(office: Office) -> None:
+async def test_what_needed_no_one_is_put_before_a_person_when_its_tool_has_changed(office: Office) -> None:
     """Approved by the score, killed before it was executed."""
     office.policy.write_text(NOBODY)
     await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
@@ -284,7 +284,7 @@ POLICIES = [
 
 
 @pytest.mark.parametrize(("policy", "told"), POLICIES)
-async def test_whoever_approves_a_call_whose_policy_has_changed_is_told_and_can_approve_it_under_the_new_one(
+async def test_a_person_who_approves_a_call_whose_policy_changed_is_told_and_can_approve_it_under_the_new_one(
     office: Office, policy: str, told: str
 ) -> None:
     """Also where the new policy would have let it pass: a person has begun to decide."""

@@ -402,7 +402,9 @@ async def test_it_is_alive_and_ready_and_names_its_parts(running: GatewayProcess
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-async def test_inngests_endpoint_refuses_whoever_cannot_sign(running: GatewayProcess, method: str) -> None:
+async def test_inngests_endpoint_refuses_a_caller_that_cannot_sign(
+    running: GatewayProcess, method: str
+) -> None:
     """The embedded engine signs its requests, so nobody else's are taken."""
     async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
         response = await client.request(method, f"{running.url}/api/inngest", json={})

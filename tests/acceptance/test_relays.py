@@ -196,7 +196,7 @@ async def test_an_upstream_sees_what_the_agent_that_waits_can_be_asked(
         assert await _capabilities(able) == ["sampling"]
 
 
-async def test_nothing_can_be_asked_when_nobody_waits(gateways: dict[str, GatewayProcess]) -> None:
+async def test_nothing_can_be_asked_when_no_one_waits(gateways: dict[str, GatewayProcess]) -> None:
     """A call that a person approves after it was answered is executed for an agent that declares nothing."""
     gateway = gateways["http"]
     async with agent(gateway, sampling_callback=sampled) as client:

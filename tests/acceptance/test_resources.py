@@ -156,7 +156,7 @@ async def test_who_unsubscribed_is_told_nothing_more(running: GatewayProcess, ki
 
 
 @pytest.mark.parametrize("uri", ["atlas://cases/{mine}", "atlas://cases/evt_0123456789abcdef", "test://none"])
-async def test_nobody_else_reads_or_subscribes_to_a_case(running: GatewayProcess, uri: str) -> None:
+async def test_no_one_else_reads_or_subscribes_to_a_case(running: GatewayProcess, uri: str) -> None:
     """Another agent's case is like one that never was, in both eras, and is listed to nobody else."""
     case_id = await held(running)
     uri = uri.replace("{mine}", case_id)
@@ -188,7 +188,7 @@ async def test_a_resource_that_is_not_a_case_can_be_subscribed_to_as_well(runnin
         assert changes.honored.resource_subscriptions == ["test://watched"]
 
 
-async def test_it_ends_on_ctrl_c_although_somebody_listens(running: GatewayProcess) -> None:
+async def test_it_ends_on_ctrl_c_although_someone_listens(running: GatewayProcess) -> None:
     """An open stream of subscriptions does not keep the gateway from ending."""
     case_id = await held(running)
     async with (

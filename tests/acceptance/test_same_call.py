@@ -105,7 +105,7 @@ async def test_what_was_handed_over_on_another_way_is_not_brought_again(
         assert reference_in(await call(agent, TOOL, **arguments)) != case_id
 
 
-async def test_what_is_read_again_is_read_anew_and_what_is_done_again_is_a_new_case(
+async def test_what_is_read_again_comes_from_its_source_and_what_is_done_again_is_a_new_case(
     running: GatewayProcess,
 ) -> None:
     """Killed in the moment of an answer, three times: no ending of before stands in for a second call."""

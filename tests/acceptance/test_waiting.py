@@ -185,7 +185,7 @@ async def test_a_tool_can_ask_its_waiting_agent(running: GatewayProcess, kind: s
         assert text_of(await asked) == f"{word} is Maria"
 
 
-async def test_a_tool_that_talks_is_executed_although_nobody_waits(tmp_path: Path) -> None:
+async def test_a_tool_that_talks_is_executed_although_no_one_waits(tmp_path: Path) -> None:
     """Answered PENDING REVIEW, the gateway killed and started again, approved: the tool fails at nothing."""
     gateway = GatewayProcess(tmp_path, script=SCRIPT)
     await gateway.start()

@@ -48,7 +48,7 @@ async def test_a_tool_finds_nothing_of_its_agents_trace(tmp_path: Path) -> None:
     assert sent == {}
 
 
-async def test_where_nobody_waits_a_tool_finds_the_call_that_was_recorded(tmp_path: Path) -> None:
+async def test_where_no_one_waits_a_tool_finds_the_call_that_was_recorded(tmp_path: Path) -> None:
     """What it sends goes nowhere, and it finds no credential of anybody."""
     async with open_store(tmp_path) as store:
         call = tool_call(beneficiary_id="BEN-123").model_copy(update={"continuation": {"requestState": "a"}})

@@ -64,7 +64,7 @@ def test_a_graver_deed_scores_higher(graver: str, lesser: str) -> None:
         "",
     ],
 )
-def test_a_lasting_deed_or_one_that_nobody_understands_is_for_a_person(name: str) -> None:
+def test_a_lasting_deed_or_one_that_no_one_understands_is_for_a_person(name: str) -> None:
     assert general(name).score >= THRESHOLD
 
 

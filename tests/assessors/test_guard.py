@@ -15,7 +15,9 @@ from atlas.models import Inquiry
 
 
 @pytest.mark.parametrize(("make", "reason"), FAILURES)
-async def test_whatever_goes_wrong_is_a_failure_with_a_reason(make: Callable[[], Any], reason: str) -> None:
+async def test_anything_that_goes_wrong_is_a_failure_with_a_reason(
+    make: Callable[[], Any], reason: str
+) -> None:
     """And without what the assessor said, which may repeat the arguments."""
     for guard in (Guard(Says(make), seconds=0.2), Guard(SaysLater(make), seconds=0.2)):
         with pytest.raises(AssessorFailed) as failure:
@@ -85,7 +87,7 @@ async def test_what_a_model_says_reads_as_it_is_written() -> None:
     assert (answer.rationale, answer.classification) == ("fine[2Kgnp.exe next", "low31m")
 
 
-async def test_four_failures_and_an_answer_begin_the_count_anew() -> None:
+async def test_four_failures_and_an_answer_begin_the_count_again() -> None:
     """Only failures in a row count."""
     model = Says(fail)
     guard = Guard(model, seconds=1)

@@ -142,7 +142,7 @@ async def test_a_function_judges_and_the_sdk_is_told_no_secret(modal: LoopbackMo
     assert formats == {api_pb2.DATA_FORMAT_CBOR}
 
 
-async def test_the_format_is_cbor_whatever_the_environment_says(
+async def test_the_format_is_cbor_no_matter_what_the_environment_says(
     modal: LoopbackModal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MODAL_PAYLOAD_FORMAT=pickle on the gateway changes nothing."""
@@ -162,7 +162,7 @@ async def test_one_client_and_one_handle_serve_every_call(modal: LoopbackModal) 
     assert modal.state.rpcs["FunctionMap"] == 9
 
 
-async def test_a_handle_is_rebuilt_once_after_the_app_was_deployed_anew(modal: LoopbackModal) -> None:
+async def test_a_handle_is_rebuilt_once_after_the_app_was_deployed_again(modal: LoopbackModal) -> None:
     """The id of the function is another one then."""
     register(modal, low)
     async with assessor() as made:

@@ -124,7 +124,7 @@ SHORT = {"days": 7, "documents": ["D-1"]}
     ("tool", "arguments"), [("request_extension", SHORT), ("request_payment_extension", {})]
 )
 @pytest.mark.parametrize("where", ["reason", "intent", "user_request"])
-async def test_a_text_that_speaks_to_whoever_judges_takes_the_model_out_of_the_decision(
+async def test_a_text_that_speaks_to_the_judge_takes_the_model_out_of_the_decision(
     tool: str, arguments: dict[str, Any], text: str, speaks: bool, where: str
 ) -> None:
     """Wherever a tool that asks for something lets an agent write; a plain reason does not."""
@@ -504,7 +504,7 @@ async def test_huge_arguments_go_to_a_person_and_do_not_stop_other_calls(
     assert turns > 20  # of the event loop, in which other calls go on
 
 
-async def test_what_holds_when_nobody_waits_for_the_conditions(write: Write) -> None:
+async def test_what_holds_when_no_one_waits_for_the_conditions(write: Write) -> None:
     """As if all of them were true, except for denials."""
     each = ("when = 'args.a'; approvals = 2", "when = 'args.b'; deny = true", "tool = 'x'; approvals = 5")
     ruling = Policy(write(rules(*each)), threshold=THRESHOLD).ruling_at_worst(question(), reason="Too late.")
@@ -726,7 +726,7 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("each", "contradict"), CONTRADICTIONS)
-def test_rules_that_nobody_could_satisfy_together_are_refused(
+def test_rules_that_no_one_could_satisfy_together_are_refused(
     write: Write, each: list[str], contradict: bool
 ) -> None:
     """With a sentence that names both, and what to do."""
@@ -861,7 +861,7 @@ async def test_a_file_that_another_one_has_replaced_outside_a_container_is_not_t
     assert "another file has taken its place outside this container" in str(policy.problem)
 
 
-async def test_whatever_goes_wrong_when_a_policy_is_read_again_the_old_one_stays(
+async def test_when_anything_goes_wrong_as_a_policy_is_read_again_the_old_one_stays(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also what nobody thought of."""

@@ -187,7 +187,7 @@ def test_it_shows_who_reviews_and_how_often(explained: Callable[..., str], polic
     assert "Reviewers anna, ben Approvals 2 Time 1:30:00 Without a model" in said
 
 
-def test_it_warns_of_a_call_that_nobody_can_approve(explained: Callable[..., str], policy: str) -> None:
+def test_it_warns_of_a_call_that_no_one_can_approve(explained: Callable[..., str], policy: str) -> None:
     """Two patterns that meet in a name, which reading the file does not find."""
     said = explained("lend_money", "--policy", policy)
     assert "Reviewers anna Approvals 2 Time as ATLAS_REVIEW_TIMEOUT says Careful Nobody can approve" in said
@@ -298,7 +298,7 @@ def test_the_command_is_run_as_a_module() -> None:
     assert b"Without a model: 30, so it is approved without a person (from 70 on)." in done.stdout
 
 
-def test_whatever_stands_in_a_call_is_printed_on_any_terminal() -> None:
+def test_any_text_in_a_call_is_printed_on_any_terminal() -> None:
     """Characters that it does not have are replaced."""
     arguments = ["überweisen 🦊", json.dumps({"Größe": "🦊"}), "--intent", "\udcff"]
     done = run_process("explain", *arguments, encoding="ascii")

@@ -163,7 +163,7 @@ async def test_nothing_waits_for_a_database_that_is_closed(tmp_path: Path) -> No
             await write(lambda connection: add(connection, 1))
 
 
-async def test_a_writer_survives_whatever_a_change_raises(tmp_path: Path) -> None:
+async def test_a_writer_survives_anything_that_a_change_raises(tmp_path: Path) -> None:
     """Also what would end a thread."""
 
     def leave(connection: Connection) -> None:

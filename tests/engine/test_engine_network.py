@@ -95,7 +95,7 @@ async def test_a_connection_that_is_spent_is_not_used_again(answer, until):
     "late", [OK.replace(b"ok", b"un"), b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n"]
 )
 @pytest.mark.parametrize("then_closes", [False, True])
-async def test_an_answer_that_nobody_asked_for_is_never_that_to_the_next_request(late, then_closes, until):
+async def test_an_answer_that_no_one_asked_for_is_never_that_to_the_next_request(late, then_closes, until):
     """What comes over a connection that is kept, and be it the timeout of a proxy, belongs to no request."""
     is_kept, has_come = asyncio.Event(), []
 

@@ -81,7 +81,7 @@ async def test_an_invalid_wait_expression_fails_the_run(dev_lab):
         assert "not a CEL expression" in dev_lab.output()
 
 
-async def test_what_nobody_listens_for_is_not_said(dev_lab):
+async def test_what_no_one_listens_for_is_not_said(dev_lab):
     @dev_lab.function(retries=0)
     async def run(ctx):
         raise inngest.NonRetriableError("never again")

@@ -146,7 +146,7 @@ def test_keys_do_not_show_themselves(draw_keys):
 
 
 @pytest.mark.parametrize("prefix", ["", "signkey-test-", "signkey-prod-"])
-def test_a_signature_is_the_one_that_the_sdk_makes_whatever_stands_before_the_key(prefix):
+def test_a_signature_is_the_one_that_the_sdk_makes_no_matter_what_stands_before_the_key(prefix):
     body, key = b'{"a":1}', "ab" * 32
     expected = sign_request(body, prefix + key, 1_700_000_000)
     assert sign(body, prefix + key, at=1_700_000_000) == expected

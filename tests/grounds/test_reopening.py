@@ -78,7 +78,7 @@ async def test_what_was_judged_on_another_definition_than_it_was_admitted_with_h
             assert told is not None and "has changed" in told
 
 
-async def test_what_is_judged_anew_is_for_a_person_and_nothing_that_was_decided_counts(
+async def test_what_is_judged_again_is_for_a_person_and_nothing_that_was_decided_counts(
     tmp_path: Path,
 ) -> None:
     """The score is not below the threshold, nor below the model's; the time begins anew."""
@@ -109,7 +109,7 @@ async def test_what_is_judged_anew_is_for_a_person_and_nothing_that_was_decided_
         assert reopened["definition_sha256"] == [DEFINED, REDEFINED]
 
 
-async def test_an_approval_that_comes_too_late_begins_no_new_review_whatever_has_changed(
+async def test_an_approval_that_comes_too_late_begins_no_new_review_no_matter_what_has_changed(
     tmp_path: Path,
 ) -> None:
     """Else a call could be kept waiting for ever."""
@@ -120,7 +120,7 @@ async def test_an_approval_that_comes_too_late_begins_no_new_review_whatever_has
         assert (await store.read(case.case_id)).round_number == 1
 
 
-async def test_a_reviewer_who_approves_while_the_case_is_judged_anew_approves_nothing(
+async def test_a_reviewer_who_approves_while_the_case_is_judged_again_approves_nothing(
     tmp_path: Path,
 ) -> None:
     """Of the new round that reviewer has seen nothing."""
@@ -188,7 +188,7 @@ async def test_the_event_of_an_earlier_round_is_no_event_without_a_decision(tmp_
     assert actions.count("decide.event_without_decision") == 1
 
 
-async def test_a_rejection_counts_although_the_case_is_judged_anew_at_that_moment(tmp_path: Path) -> None:
+async def test_a_rejection_counts_although_the_case_is_judged_again_at_that_moment(tmp_path: Path) -> None:
     """It is about the call, in whatever round; the answer of 200 is only given for what is on record."""
     async with open_store(tmp_path) as store:
         case = await waiting(store)

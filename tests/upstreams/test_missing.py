@@ -219,7 +219,7 @@ async def test_a_call_for_which_no_connection_is_left_is_not_sent(
     assert noted(process.notes) == ["busy"] * 15 + ["free again"]
 
 
-async def test_a_process_that_answers_nobody_is_started_anew(
+async def test_a_process_that_answers_no_one_is_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless a call is open on it, which may be what keeps it busy."""

@@ -79,7 +79,7 @@ async def test_an_agent_is_not_asked_what_a_program_asks_while_another_reads_of_
     assert one.questions == other.questions == []
 
 
-async def test_what_a_program_asks_after_a_call_was_given_up_is_put_to_nobody(notes: Path) -> None:
+async def test_what_a_program_asks_after_a_call_was_given_up_is_put_to_no_one(notes: Path) -> None:
     """It may be about that call; when nobody uses the program any more, it is started anew."""
     other = Asked()
     async with (
@@ -397,7 +397,7 @@ async def test_a_list_of_too_many_pages_is_not_read_on(monkeypatch: pytest.Monke
         assert await names_of(front) == {"far_do": "far"}
 
 
-async def test_a_tool_whose_definition_nobody_could_be_shown_is_left_out() -> None:
+async def test_a_tool_whose_definition_no_one_could_be_shown_is_left_out() -> None:
     """The others are there."""
     fits, too_long = "a" * (LONGEST_DEFINITION - 1000), "a" * LONGEST_DEFINITION
     server = ByHand(tools=[tool("fits", description=fits), tool("long", description=too_long), tool("do")])

@@ -12,7 +12,7 @@ from atlas.errors import CallChanged
 from atlas.workflow.courier import OVERDUE_SECONDS, SILENCE_SECONDS, Courier
 
 
-async def test_a_call_that_was_judged_anew_and_is_overdue_does_not_wait_long_for_its_run(
+async def test_a_call_that_was_judged_again_and_is_overdue_does_not_wait_long_for_its_run(
     tmp_path: Path,
 ) -> None:
     """Its run may have been lost, or wait for another end; that of a first round knows its time."""
