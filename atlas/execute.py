@@ -30,6 +30,7 @@ from sqlalchemy.exc import DBAPIError
 from atlas import ledger
 from atlas.agents.client_errors import error_result
 from atlas.agents.held_calls import WaitingAgents
+from atlas.agents.keys import caller
 from atlas.agents.stopping import stopped
 from atlas.canonical import digest, finite
 from atlas.cases.definitions import definition_of
@@ -240,6 +241,7 @@ class Execution:
             # In the context of the agent that waits, so that what the tool sends reaches it.
             context = self._waiting.context_of(case)
             context.run(last_look.set, look)
+            context.run(caller.set, case.call.principal)
             with self._waiting.stoppable(case) as stop:
                 context.run(stopped.set, stop)
                 called = context.run(asyncio.create_task, self._tool_result(case.call))

@@ -1,11 +1,15 @@
 """Who an agent is: its bearer key, and the name that is recorded for it."""
 
+from contextvars import ContextVar
 from hashlib import sha256
 
 from fastmcp.server.auth import AccessToken, TokenVerifier
 from fastmcp.server.dependencies import get_access_token
 
 from atlas.settings import Settings
+
+# The agent whose approved call is being executed.
+caller: ContextVar[str | None] = ContextVar("caller", default=None)
 
 EVERY_AGENT = "anybody"  # the principal of every agent in open mode
 

@@ -1,14 +1,18 @@
 """What an agent may read of its own cases, and the note that it has received an ending."""
 
+import asyncio
 import logging
 import re
+from datetime import datetime
 from functools import partial
 
+import anyio
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.agents.keys import current_principal
-from atlas.cases.store import CaseStore, mark_collected
+from atlas.cases.store import CaseStore, mark_collected, mark_not_collected
 from atlas.errors import CaseNotFound
+from atlas.instants import now
 from atlas.models import Case
 
 REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
@@ -40,9 +44,22 @@ async def hand_over(
         return
     if not is_call and case.outcome is not None and case.outcome.asks_for_input:
         return
-    note = partial(mark_collected, case=case)
+    moment = now()
+    note = partial(mark_collected, case=case, at=moment)
     try:
         await (store.database.write_ahead(note) if is_read_only else store.database.write(note))
+    except asyncio.CancelledError:
+        await _take_back(store, case, at=moment)
+        raise
     except SQLAlchemyError:
         # The agent gets its result all the same; at worst the same call brings it once more.
         logger.exception("It could not be noted that %s was handed over", case.case_id)
+
+
+async def _take_back(store: CaseStore, case: Case, *, at: datetime) -> None:
+    """The agent stopped its request: it gets no answer to it, and the same call has to bring the ending."""
+    with anyio.CancelScope(shield=True):
+        try:
+            await store.database.write(partial(mark_not_collected, case=case, at=at))
+        except SQLAlchemyError:
+            logger.exception("It could not be taken back that %s was handed over", case.case_id)

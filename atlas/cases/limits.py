@@ -111,7 +111,7 @@ class Limits:
         return refusal
 
     def _too_large(self, call: ToolCall) -> TooMuch | None:
-        size = len(canonical_json(call.arguments))
+        size = len(canonical_json(call.arguments)) + len(canonical_json(call.continuation or {}))
         if size <= self._kilobytes * 1024:
             return None
         reason = f"its arguments have {math.ceil(size / 1024)} KB, and {self._kilobytes} KB are the limit."

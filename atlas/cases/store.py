@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -79,6 +80,11 @@ _COLLECT = Prepared(
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"), cases.c.collected_at.is_(None))
     .values(collected_at=sa.bindparam("collected_at"))
+)
+_UNCOLLECT = Prepared(
+    cases.update()
+    .where(cases.c.case_id == sa.bindparam("this"), cases.c.collected_at == sa.bindparam("collected_at"))
+    .values(collected_at=sa.null())
 )
 _ONE = Prepared(_EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id")))
 
@@ -188,11 +194,16 @@ def newest_case(connection: Connection, call: ToolCall) -> Case | None:
     return None if row is None else _case(dict(zip(_NAMES, row, strict=True)))
 
 
-def mark_collected(connection: Connection, case: Case) -> Case:
+def mark_collected(connection: Connection, case: Case, *, at: datetime | None = None) -> Case:
     """Note that the ending of a case was handed to its agent; the first time counts."""
-    collected_at = now()
+    collected_at = at or now()
     _COLLECT.execute(connection, {"this": case.case_id, "collected_at": collected_at})
     return case.model_copy(update={"collected_at": case.collected_at or collected_at})
+
+
+def mark_not_collected(connection: Connection, case: Case, *, at: datetime) -> None:
+    """Take back the note of that moment: its agent stopped listening while it was written."""
+    _UNCOLLECT.execute(connection, {"this": case.case_id, "collected_at": at})
 
 
 def read_case(connection: Connection, case_id: str) -> Case:

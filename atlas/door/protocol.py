@@ -127,7 +127,7 @@ class Guarded(asyncio.Protocol):
     def refuse(self, refusal: Refusal, *, is_sent: bool = True) -> None:
         """Answer in place of the app where it has not begun to, and close; who is idle is told nothing."""
         transport, cycle = self._transport, self._cycle
-        if is_sent and not (self._is_served and cycle.response_started):
+        if is_sent and not self._is_behind_another and not (self._is_served and cycle.response_started):
             transport.write(refusal.as_http())
         if self._is_served:
             cycle.disconnected = True
@@ -135,6 +135,12 @@ class Guarded(asyncio.Protocol):
         transport.sends_still = refusal is HEAD_TOO_LARGE
         self._deadline = None
         transport.close()
+
+    @property
+    def _is_behind_another(self) -> bool:
+        """Whether an earlier request of the connection is still being answered (httptools alone pipelines)."""
+        this: Any = self
+        return bool(getattr(this, "pipeline", None))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         authorization = Headers(scope=scope).get("authorization", "")

@@ -15,6 +15,7 @@ from atlas.upstreams.upstream import Upstream
 ON_THE_WEB = ("http://", "https://")  # a client fetches these itself, unless the upstream lists them
 UI, RESOURCE_URI = "ui", "resourceUri"  # in `_meta`: the page of a tool (MCP Apps)
 OLD_RESOURCE_URI = "ui/resourceUri"
+EVERYONE = ""  # in the place of an agent's name, which is never empty
 MOST_NAMED = 1000  # addresses in results that are remembered of one upstream
 
 
@@ -33,20 +34,28 @@ class Prefixed(Namespace):
         return there if self._config.uri_here(there) == uri else None
 
 
-def content_here(upstream: Upstream, blocks: Sequence[Any]) -> list[Any]:
-    """The parts of an answer, with links and embedded resources under the addresses that agents can read."""
-    return [_block(upstream, block) for block in blocks]
+def content_here(upstream: Upstream, blocks: Sequence[Any], reader: str | None = None) -> list[Any]:
+    """The parts of an answer, with links and embedded resources under the addresses that agents can read.
+
+    `reader` is the agent that may read from now on what is named there (EVERYONE: all; None: no one).
+    """
+    return [_block(upstream, block, reader) for block in blocks]
 
 
-def meta_here(upstream: Upstream, said: dict[str, Any]) -> dict[str, Any]:
+def meta_here(upstream: Upstream, said: dict[str, Any], reader: str | None = None) -> dict[str, Any]:
     """The `_meta` of an upstream, with the address of a page of its own (MCP Apps) as agents can read it."""
     page = said.get(UI)
     meta = dict(said)
     if isinstance(page, dict) and isinstance(page.get(RESOURCE_URI), str):
-        meta[UI] = page | {RESOURCE_URI: _here(upstream, page[RESOURCE_URI])}
+        meta[UI] = page | {RESOURCE_URI: _here(upstream, page[RESOURCE_URI], reader)}
     if isinstance(said.get(OLD_RESOURCE_URI), str):
-        meta[OLD_RESOURCE_URI] = _here(upstream, said[OLD_RESOURCE_URI])
+        meta[OLD_RESOURCE_URI] = _here(upstream, said[OLD_RESOURCE_URI], reader)
     return meta
+
+
+def named_to(upstream: Upstream, reader: str) -> list[str]:
+    """The addresses that were named to an agent, and those that the lists name to all."""
+    return [uri for whose, uri in upstream.named if whose in (reader, EVERYONE)]
 
 
 def find_address(config: UpstreamConfig, known: Collection[str], uri: str) -> str | None:
@@ -65,29 +74,30 @@ def _as_url(uri: str) -> str:
         return uri
 
 
-def _block(upstream: Upstream, block: Any) -> Any:
+def _block(upstream: Upstream, block: Any, reader: str | None) -> Any:
     if isinstance(block, mcp.ResourceLink):
-        changed = {"uri": _here(upstream, str(block.uri))}
-        return block.model_copy(update=changed | _meta_of(upstream, block))
+        changed = {"uri": _here(upstream, str(block.uri), reader)}
+        return block.model_copy(update=changed | _meta_of(upstream, block, reader))
     if isinstance(block, mcp.EmbeddedResource):
         inside = block.resource
-        changed = {"uri": _here(upstream, str(inside.uri))}
-        resource = inside.model_copy(update=changed | _meta_of(upstream, inside))
-        return block.model_copy(update={"resource": resource} | _meta_of(upstream, block))
+        changed = {"uri": _here(upstream, str(inside.uri), reader)}
+        resource = inside.model_copy(update=changed | _meta_of(upstream, inside, reader))
+        return block.model_copy(update={"resource": resource} | _meta_of(upstream, block, reader))
     return block
 
 
-def _meta_of(upstream: Upstream, thing: Any) -> dict[str, Any]:
-    return {"meta": meta_here(upstream, thing.meta)} if thing.meta else {}
+def _meta_of(upstream: Upstream, thing: Any, reader: str | None) -> dict[str, Any]:
+    return {"meta": meta_here(upstream, thing.meta, reader)} if thing.meta else {}
 
 
-def _here(upstream: Upstream, uri: str) -> str:
+def _here(upstream: Upstream, uri: str, reader: str | None) -> str:
     if uri.lower().startswith(ON_THE_WEB) and not _is_listed(upstream, uri):
         return uri
-    upstream.named.pop(uri, None)
-    upstream.named[uri] = None
-    if len(upstream.named) > MOST_NAMED:
-        upstream.named.pop(next(iter(upstream.named)))
+    if reader is not None:
+        upstream.named.pop((reader, uri), None)
+        upstream.named[reader, uri] = None
+        if len(upstream.named) > MOST_NAMED:
+            upstream.named.pop(next(iter(upstream.named)))
     return upstream.config.uri_here(uri)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dotenv import dotenv_values
 from pydantic import TypeAdapter, ValidationError
 
+from atlas.models import plain_text
 from atlas.texts import TextUnreadable, read_text
 from atlas.upstreams.placeholders import Placeholders
 
@@ -51,7 +52,7 @@ def in_our_words(name: str, raw: Mapping[str, Any], placeholders: Placeholders) 
         if entry.get(key):
             raise ValueError(f"the server {name}: {key}: {reason}.")
     _add_tools(name, entry)
-    _add_headers(name, entry)
+    _add_headers(name, entry, placeholders)
     filled = {key: placeholders.fill(f"the server {name}: {key}", key, value) for key, value in entry.items()}
     _add_env(name, filled, placeholders)
     for key in ("env", "headers"):
@@ -118,13 +119,22 @@ def _pattern(tool_name: str) -> str:
     return bare if bare == "*" else "".join(f"[{sign}]" if sign in "*?[" else sign for sign in bare)
 
 
-def _add_headers(name: str, entry: dict[str, Any]) -> None:
+def _check_is_set(name: str, place: str, variable: object, placeholders: Placeholders) -> None:
+    """Raise ValueError without the name of the variable: some write the secret itself there."""
+    if not placeholders.variables.get(str(variable)):
+        raise ValueError(f"the server {name}: {place}: it names a variable that is not set.")
+
+
+def _add_headers(name: str, entry: dict[str, Any], placeholders: Placeholders) -> None:
     """What Codex has as names of variables."""
     added = {}
     if isinstance(variable := entry.get("bearer_token_env_var"), str):
+        _check_is_set(name, "bearer_token_env_var", variable, placeholders)
         added["Authorization"] = f"Bearer ${{env:{variable}}}"
     if isinstance(named := entry.get("env_http_headers"), dict):
-        added |= {header: f"${{env:{variable}}}" for header, variable in named.items()}
+        for header, variable in named.items():
+            _check_is_set(name, f"env_http_headers.{plain_text(str(header))[:60]}", variable, placeholders)
+            added[header] = f"${{env:{variable}}}"
     if added:
         headers = entry.get("headers", {})
         if not isinstance(headers, dict) or {one.lower() for one in headers} & {one.lower() for one in added}:

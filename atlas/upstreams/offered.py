@@ -18,11 +18,12 @@ from pydantic import Field
 
 from atlas.agents.client_errors import ProtocolError
 from atlas.agents.dialects import usable
+from atlas.agents.keys import caller
 from atlas.agents.results import as_it_came
 from atlas.cases.definitions import LONGEST_DEFINITION, definition_of
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.models import UPSTREAM_META, plain_text
-from atlas.upstreams.addresses import content_here, meta_here
+from atlas.upstreams.addresses import EVERYONE, content_here, meta_here
 from atlas.upstreams.lists import LONGEST_NAMED
 from atlas.upstreams.templates import LONGEST, match_template
 from atlas.upstreams.upstream import Upstream
@@ -64,8 +65,8 @@ class UpstreamTool(Tool):
         if isinstance(answer, mcp.InputRequiredResult):
             return InputRequiredToolResult(answer)
         changed = {
-            "content": content_here(self.upstream, answer.content),
-            "meta": _theirs(self.upstream, answer.meta) or None,
+            "content": content_here(self.upstream, answer.content, caller.get()),
+            "meta": _theirs(self.upstream, answer.meta, caller.get()) or None,
         }
         return as_it_came(answer.model_copy(update=changed))
 
@@ -220,16 +221,16 @@ def is_ours(uri: str) -> bool:
 
 def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
     """What the upstream says beside it, with its name set by us, so that it cannot pose as another."""
-    return _theirs(upstream, said) | {UPSTREAM_META: upstream.name}
+    return _theirs(upstream, said, EVERYONE) | {UPSTREAM_META: upstream.name}
 
 
-def _theirs(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
+def _theirs(upstream: Upstream, said: dict[str, Any] | None, reader: str | None = None) -> dict[str, Any]:
     theirs = {
         key: value
         for key, value in (said or {}).items()
         if not key.startswith(RESERVED) and key not in FRAMEWORKS
     }
-    return meta_here(upstream, theirs)
+    return meta_here(upstream, theirs, reader)
 
 
 async def _read(upstream: Upstream, uri: str) -> ResourceResult:

@@ -11,7 +11,8 @@ from fastmcp.server.providers import Provider
 from fastmcp.tools import Tool
 from fastmcp.utilities.versions import VersionSpec
 
-from atlas.upstreams.addresses import find_address
+from atlas.agents.keys import current_principal
+from atlas.upstreams.addresses import find_address, named_to
 from atlas.upstreams.lists import Offer, field_of, left_out
 from atlas.upstreams.offered import (
     UpstreamTool,
@@ -60,8 +61,8 @@ class UpstreamProvider(Provider):
         found = find_address(self._upstream.config, listed, uri)
         if found is not None:
             return listed[found]
-        # One that a tool named; without a prefix it could be another server's.
-        named = find_address(self._upstream.config, self._upstream.named, uri)
+        # One that a tool named to this agent; without a prefix it could be another server's.
+        named = find_address(self._upstream.config, named_to(self._upstream, current_principal()), uri)
         if named is None or not self._upstream.config.prefix or is_ours(named):
             return None
         return build_resource(self._upstream, mcp.Resource(uri=named, name=named))

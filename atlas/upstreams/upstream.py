@@ -39,7 +39,7 @@ class Upstream:
         self.config = config
         self.offer: Offer | None = None
         self.problem: str | None = "it was not reached yet"
-        self.named: dict[str, None] = {}  # addresses of its own in its latest answers, which agents may read
+        self.named: dict[tuple[str, str], None] = {}  # who may read which address that it named
         self.known = asyncio.Event()  # nothing is to be waited for: the first attempt to reach it is over
         self.known.set()  # and before run() none is made
         self._changed = changed

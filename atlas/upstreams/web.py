@@ -87,7 +87,9 @@ class CheckedAnswers(httpx2.AsyncBaseTransport):
                 self._wire.note_broken(reason_of(error))
             raise
         except RedirectRefused as error:
-            note = self._wire.note_unsent if error.is_unsent and not has_left else self._wire.note_broken
+            # A refused post that is not the call says nothing of the call, which may be under way.
+            is_before_call = is_call or (not is_post and not has_left)
+            note = self._wire.note_unsent if error.is_unsent and is_before_call else self._wire.note_broken
             if is_post or self._way is Transport.SSE:  # else it is a stream that no answer needs
                 note(str(error))
             raise

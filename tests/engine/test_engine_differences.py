@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 CASES = ROOT / "tests" / "engine" / "conformance"
 # Rows that only a look into the store or at a killed process can show, and the test that does.
 ELSEWHERE = {
-    "`inngest/function.*` events": "test_engine_runs.py::test_what_nobody_listens_for_is_not_said",
+    "`inngest/function.*` events": "test_engine_runs.py::test_what_no_one_listens_for_is_not_said",
     "runs of a killed process": "test_engine_durability.py::test_a_run_that_waits_survives_kill_9",
     "what has ended": "test_engine_runs.py::test_what_ended_long_ago_is_forgotten_at_the_next_start",
 }
