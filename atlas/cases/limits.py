@@ -43,11 +43,12 @@ _CHANGE = Prepared(
     .values({name: sa.bindparam(name) for name in _COLUMNS})
 )
 _INSERT = Prepared(call_counts.insert())
-_UNDECIDED = Prepared(
-    sa.select(
-        sa.func.count(), sa.func.sum(sa.case((cases.c.principal == sa.bindparam("agent"), 1), else_=0))
-    ).where(UNDECIDED)
+# Whether so many calls wait: a look at one more than those before, however many there are.
+_WAITING = (
+    sa.select(sa.literal(1)).select_from(cases).where(UNDECIDED).limit(1).offset(sa.bindparam("before"))
 )
+_AS_MANY_WAIT = Prepared(_WAITING)
+_AS_MANY_OF_AGENT_WAIT = Prepared(_WAITING.where(cases.c.principal == sa.bindparam("agent")))
 
 
 class Count(NamedTuple):
@@ -130,13 +131,12 @@ class Limits:
         return None
 
     def _too_many_undecided(self, connection: Connection, agent: str) -> TooMuch | None:
-        in_all, own = _UNDECIDED.first(connection, {"agent": agent})
         limits = (
-            ("ATLAS_WAITING_CASES", self._undecided.of(agent), own or 0, "this agent"),
-            ("ATLAS_WAITING_CASES_IN_ALL", self._all_undecided, in_all, "all agents together"),
+            ("ATLAS_WAITING_CASES", self._undecided.of(agent), _AS_MANY_OF_AGENT_WAIT, "this agent"),
+            ("ATLAS_WAITING_CASES_IN_ALL", self._all_undecided, _AS_MANY_WAIT, "all agents together"),
         )
-        for limit, most, count, who in limits:
-            if count >= most:
+        for limit, most, as_many_wait, who in limits:
+            if most == 0 or as_many_wait.first(connection, {"before": most - 1, "agent": agent}):
                 reason = f"{most} calls of {who} wait for a decision, which is the limit."
                 remedy = "Make it again when one of them is decided; get_outcome tells when that is."
                 return TooMuch(limit, most, reason, remedy)

@@ -22,6 +22,7 @@ ALLOWED = (
     "ORDER BY ledger.seq DESC LIMIT 1",  # the newest row
     "max(seq), 0) FROM ledger",  # the row at the end, by its number
     "SELECT 1 FROM cases LIMIT 1",  # any row
+    "LIMIT 1 OFFSET",  # no more rows than ATLAS_WAITING_CASES_IN_ALL
     "UPDATE cases SET collected_at = opened_at",  # a migration: once in the life of a file
 )
 

@@ -182,13 +182,14 @@ async def test_a_client_that_comes_back_on_its_standing_stream_is_told_what_it_s
     running: GatewayProcess,
 ) -> None:
     """The stream is opened first; a subscription made again after it is served on it."""
-    async with running.agent() as agent:
-        asked = asyncio.create_task(call(agent, "talk", word="subscribed"))
-        case_id = await waiting_case(running, "subscribed")
-        session = RawSession(running.url)
-        await session.open()
-        asked.cancel()
+    session = RawSession(running.url)
+    await session.open()
+    asked = asyncio.create_task(session.post("tools/call", name="talk", arguments={"word": "subscribed"}))
+    case_id = await waiting_case(running, "subscribed")
     await kill_and_begin_again(running)
+    assert isinstance(
+        await asyncio.wait_for(asyncio.gather(asked, return_exceptions=True), WAIT_SECONDS), list
+    )
     uri = f"atlas://cases/{case_id}"
     async with session.stream() as stream:
         assert stream.status_code == 200

@@ -269,7 +269,7 @@ async def test_a_mistake_in_the_file_ends_the_start_with_a_sentence(tmp_path: Pa
         await gateway.start()
     assert gateway.newest_log().strip() == (
         f"The MCP configuration {config} cannot be used: "
-        "the server crm wants the variable CRM_URL, which is not set."
+        "the server crm: url: it wants the variable CRM_URL, which is not set."
     )
 
 

@@ -268,7 +268,7 @@ def test_a_bad_line_ends_the_command_with_file_and_line(
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"", "no labelled call"), (None, "No such file"), (b"\xff\n", "can't decode")]
+    ("content", "reason"), [(b"", "no labelled call"), (None, "No such file"), (b"\xff\n", "no UTF-8 text")]
 )
 def test_a_file_that_cannot_be_used_ends_the_command_with_a_sentence(
     content: bytes | None, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
