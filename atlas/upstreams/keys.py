@@ -52,11 +52,12 @@ class OfAPerson:
         self._config = config
         self._file = TokenFile(data, config.name)
         self._renewal: asyncio.Task[Grant] | None = None
+        self._unkept: tuple[Grant, Grant] | None = None  # the one of the file, and its renewal that it lacks
         self._refused: str | None = None  # a refresh token that is worth nothing any more
 
     async def token(self, *, spent: str | None) -> str | None:
         """The token of the file, renewed when it has ended."""
-        grant = self._file.read()
+        grant = self._newest()
         if grant is None and spent is None and self._config.auth is None:
             return None  # the server may want none
         grant = self._usable(grant)
@@ -72,6 +73,19 @@ class OfAPerson:
             if not grant.is_over and grant.access_token != spent:
                 return grant.access_token  # for a while it is good, and the next request tries again
             raise NoToken(f"its token has ended and is not renewed: {reason}") from None
+
+    def _newest(self) -> Grant | None:
+        grant = self._file.read()
+        return self._unkept[1] if self._unkept is not None and self._unkept[0] == grant else grant
+
+    def _keep(self, new: Grant) -> None:
+        """Keep a renewal; if the disk does not take it, this process goes on with it all the same."""
+        old = self._file.read()
+        try:
+            self._file.write(new)
+        except OSError as error:
+            self._unkept = (old, new) if old is not None else None
+            logger.error("A token of the server %s is not on disk: %s", self._config.name, error.strerror)
 
     def _usable(self, grant: Grant | None) -> Grant:
         if grant is None:
@@ -89,7 +103,7 @@ class OfAPerson:
 
     async def _renew(self, old: Grant) -> Grant:
         async with self._file.locked():
-            grant = self._file.read()
+            grant = self._newest()
             if grant is None or grant.url != old.url:
                 raise NotGranted("no one is signed in", is_final=True)
             if grant.access_token != old.access_token and not grant.is_over:
@@ -102,7 +116,7 @@ class OfAPerson:
                 if error.is_final:
                     self._refused = grant.refresh_token
                 raise
-            self._file.write(new)
+            self._keep(new)
             return new
 
 

@@ -23,6 +23,7 @@ from pydantic import AnyHttpUrl
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+PATHS = {"http": "/mcp", "sse": "/sse"}
 ROOT = Path(__file__).parents[2]
 
 
@@ -71,8 +72,9 @@ class Authority(InMemoryOAuthProvider):
 class SigningServer:
     """The server, its authorization server and the calls it got."""
 
-    def __init__(self, url: str, authority: Any) -> None:
+    def __init__(self, url: str, authority: Any, way: str = "http") -> None:
         self.url = url
+        self.way = way
         self.authority = authority
         self.calls: list[str] = []
         self.server = FastMCP("signing", auth=authority)
@@ -85,7 +87,7 @@ class SigningServer:
     @property
     def entry(self) -> dict[str, Any]:
         """What stands in the file for it."""
-        return {"url": f"{self.url}/mcp"}
+        return {"url": f"{self.url}{PATHS[self.way]}"}
 
 
 @asynccontextmanager
@@ -110,12 +112,12 @@ async def served(app_of: Any) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def signing_server() -> AsyncIterator[SigningServer]:
+async def signing_server(way: str = "http") -> AsyncIterator[SigningServer]:
     """The server, in the process of the test."""
 
     def made(url: str) -> tuple[SigningServer, Any]:
-        one = SigningServer(url, Authority(url))
-        return one, one.server.http_app()
+        one = SigningServer(url, Authority(url), way)
+        return one, one.server.http_app(transport="sse" if way == "sse" else "http")
 
     async with served(made) as one:
         yield one

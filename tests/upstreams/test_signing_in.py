@@ -1,6 +1,7 @@
 """Servers that want OAuth: a person signs in, and the gateway keeps, uses and renews the tokens."""
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -48,12 +49,13 @@ def kept(data: Path) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.parametrize("way", ["http", "sse"])
 async def test_a_person_signs_in_and_again_when_the_server_took_the_tokens_back(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    way: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No token, a first login, a token that ended, one that was revoked, and a second login; no restart."""
     data = tmp_path / "data"
-    async with signing_server() as far, fronted(data, far=far.entry) as front:
+    async with signing_server(way) as far, fronted(data, far=far.entry) as front:
         assert await front.until_missing("far") == SIGN_IN
         assert SIGN_IN in str(front.upstreams.unknown("far_note"))
 
@@ -161,6 +163,34 @@ async def test_an_authorization_server_that_is_down_asks_no_person(tmp_path: Pat
             assert problem.startswith("its token has ended and is not renewed: its authorization server")
             file.write_text(json.dumps(right))
             await front.until_there("far")
+
+
+async def test_a_token_that_the_disk_does_not_take_is_used_and_renewed_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right: the one in the file is spent by then, so a person would be asked for no reason."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    data = tmp_path / "data"
+    async with signing_server() as far:
+        assert (await signed_in(data, far=far.entry))[0] == 0
+        spent = kept(data)
+        async with fronted(data, far=far.entry) as front:
+            await front.until_there("far")
+            with monkeypatch.context() as disk:
+                disk.setattr(os, "fsync", full)
+                for text in ("one", "two"):
+                    far.authority.end_access()
+                    assert text_of(await front.call("far_note", text=text)) == f"noted {text}"
+                assert kept(data) == spent
+            far.authority.end_access()
+            assert text_of(await front.call("far_note", text="three")) == "noted three"
+        assert kept(data)["access_token"] in far.authority.access_tokens
+        assert far.authority.unknown == 0
+        names = {path.name for path in (data / "upstream-tokens").iterdir()}
+        assert names == {"far.json", "far.lock"}
 
 
 @pytest.mark.parametrize(
