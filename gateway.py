@@ -33,7 +33,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     judges = policy, model = build_judges(settings)
     upstreams = Upstreams.of(settings)
     agents = AgentsEdge(settings, store)
-    people = PeopleEdge(settings, agents.keys)
+    people = PeopleEdge(settings, agents.keys, database)
     workflow = WorkflowEdge(settings, client, store)
     if has_office := is_offered(settings, upstreams.all):
         add_welfare_tools(agents.server, office)

@@ -69,6 +69,25 @@ def _has_a_form(value: Any) -> bool:
     return True
 
 
+def finite(value: Any) -> Any:
+    """The same value, with the texts NaN, Infinity and -Infinity for the numbers that JSON does not have."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False)  # in C, and nearly always enough
+        return value
+    except ValueError:
+        return _with_texts(value)
+
+
+def _with_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_texts(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_texts(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return json.dumps(value)
+    return value
+
+
 def digest(value: Any) -> str:
     """The SHA-256 of the RFC 8785 form, as 64 hex digits."""
     return hashlib.sha256(canonical_json(value)).hexdigest()

@@ -23,6 +23,7 @@ from fastmcp.utilities.versions import VersionSpec
 from mcp import MCPError
 from mcp.types import CallToolResult, InputRequiredResult
 from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
@@ -30,7 +31,7 @@ from atlas import ledger
 from atlas.agents.client_errors import error_result
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.stopping import stopped
-from atlas.canonical import digest
+from atlas.canonical import digest, finite
 from atlas.cases.definitions import definition_of
 from atlas.cases.endings import GATEWAY, end_case, without_result
 from atlas.cases.store import CaseStore, claim_again, mark_reported, read_case, transition
@@ -371,7 +372,8 @@ def _answer_of(error: Exception, look: LastLook) -> CallToolResult:
 def _outcome_of(result: CallToolResult | InputRequiredResult) -> Outcome:
     """What is kept of an answer. Raises AnswerLost."""
     try:
-        dumped = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        # In Python's form first: the other one makes null of NaN without a word.
+        dumped = to_jsonable_python(finite(result.model_dump(by_alias=True, exclude_none=True)))
         # A lone surrogate, which no UTF-8 holds and no client reads, becomes a question mark.
         text = json.dumps(dumped, ensure_ascii=False).encode("utf-8", "replace")
         return Outcome(result=json.loads(text), detail=None, finished_at=now())

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from fastapi import FastAPI
 
 from atlas.agents.keys import AgentKeys
+from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.notices import Notifier
 from atlas.people.reviewers import ReviewerGate
@@ -15,9 +16,9 @@ from atlas.settings import Settings
 class PeopleEdge:
     """Tells the reviewers, and takes what they decide."""
 
-    def __init__(self, settings: Settings, agents: AgentKeys) -> None:
+    def __init__(self, settings: Settings, agents: AgentKeys, database: Database) -> None:
         self._gate = ReviewerGate(settings, agents)
-        self._notifier = Notifier(settings)
+        self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
 
     def add_to(self, app: FastAPI, *, decisions: Decides, announce: Callable[[Case], None]) -> None:

@@ -2,10 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 import httpx
+from sqlalchemy.exc import SQLAlchemyError
 
+from atlas import ledger
+from atlas.database.sqlite import Database
 from atlas.instants import instant_text
 from atlas.models import Case, Status, plain_text
 from atlas.proxies import proxy_of
@@ -20,7 +24,8 @@ logger = logging.getLogger(__name__)
 class Notifier:
     """Says that a case needs a person, or that one should know of it; never with the call's arguments."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, database: Database | None = None) -> None:
+        self._database = database  # whose ledger says what of the arguments was not checked
         self._url = str(settings.atlas_notify_url) if settings.atlas_notify_url else None
         self._proxy = proxy_of(self._url, variables()) if self._url else None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -43,11 +48,31 @@ class Notifier:
             _judged_again(case),
             f"; {', '.join(case.waiting_before)} waited already" if case.waiting_before else "",
         )
-        self._post("review_requested", case)
+        self._begin(self._tell_the_rest(case))
+
+    async def _tell_the_rest(self, case: Case) -> None:
+        """Say what the ledger has beside the case, and send the notice."""
+        unchecked = await self._not_checked(case)
+        if unchecked:
+            logger.warning("Of the arguments of %s only the server checks %s", case.case_id, unchecked)
+        await self._deliver(_message("review_requested", case) | {"not_checked": unchecked})
+
+    async def _not_checked(self, case: Case) -> list[str] | None:
+        """Where in the arguments something stands that only the server checks; None if it cannot be read."""
+        if self._database is None:
+            return None
+        try:
+            admitted = await self._database.read(
+                lambda connection: ledger.find(connection, case.case_id, ledger.Action.ADMITTED)
+            )
+        except SQLAlchemyError as error:  # the notice goes out without it
+            logger.warning("What was not checked of a call cannot be read: %s", type(error).__name__)
+            return None
+        return list(admitted[1].get("not_checked", ())) if admitted else None
 
     def _tell_of_unknown_outcome(self, case: Case) -> None:
         logger.error("The outcome of a call is unknown: %s %s", case.case_id, case.call.tool_name)
-        self._post("outcome_unknown", case)
+        self._begin(self._deliver(_message("outcome_unknown", case)))
 
     async def close(self) -> None:
         """Stop what is still being sent."""
@@ -55,19 +80,19 @@ class Notifier:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _post(self, kind: str, case: Case) -> None:
-        if self._url is None:
-            return
-        task = asyncio.create_task(self._deliver(self._url, _message(kind, case)))
+    def _begin(self, telling: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(telling)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _deliver(self, url: str, message: dict[str, Any]) -> None:
+    async def _deliver(self, message: dict[str, Any]) -> None:
+        if self._url is None:
+            return
         way = httpx.AsyncHTTPTransport(proxy=self._proxy)
         async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS, transport=way) as client:
             for attempt in range(ATTEMPTS):
                 try:
-                    (await client.post(url, json=message)).raise_for_status()
+                    (await client.post(self._url, json=message)).raise_for_status()
                     return
                 except httpx.HTTPError as error:
                     logger.warning("The reviewer's URL did not take a notice: %s", type(error).__name__)

@@ -7,7 +7,7 @@ from fastmcp import FastMCP
 from mcp import MCPError
 
 from atlas.errors import AtlasError
-from atlas.upstreams.provider import UpstreamPrompt, UpstreamTemplate
+from atlas.upstreams.offered import UpstreamPrompt, UpstreamTemplate
 from atlas.upstreams.upstream import Upstream
 
 Reference = mcp.PromptReference | mcp.ResourceTemplateReference

@@ -54,7 +54,7 @@ class Following:
 
     async def _find(self) -> None:
         """Tell each upstream which of its resources are followed, until that is so for the newest list."""
-        from atlas.upstreams.provider import UpstreamResource, UpstreamTemplate
+        from atlas.upstreams.offered import UpstreamResource, UpstreamTemplate
 
         sought: frozenset[str] | None = None
         while sought != self._newest:

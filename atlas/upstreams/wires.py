@@ -11,6 +11,7 @@ from mcp.types import DiscoverResult, InitializeResult
 from mcp_types import CLIENT_CAPABILITIES_META_KEY
 
 from atlas.upstreams.relays import agent_capabilities
+from atlas.upstreams.results import mended, put_back, set_aside
 
 LONGEST_ANSWER = (
     16 * 1024 * 1024
@@ -73,6 +74,15 @@ class RelaySession(ClientSession):
     async def validate_tool_result(self, name: str, result: Any) -> None:
         """Accept what the upstream answers."""
 
+    async def send_request(self, request: Any, *expected: Any, **options: Any) -> Any:
+        """The result, with structured content of any kind in every era."""
+        aside: list[Any] = []
+        token = set_aside.set(aside)
+        try:
+            return put_back(await super().send_request(request, *expected, **options), aside)
+        finally:
+            set_aside.reset(token)
+
     async def read_list(self, method: str, cursor: str | None) -> dict[str, Any]:
         """A page of a list as the upstream wrote it: one thing that is odd must not cost the others."""
         data: dict[str, Any] = {"method": method} | ({"params": {"cursor": cursor}} if cursor else {})
@@ -83,6 +93,7 @@ class RelaySession(ClientSession):
     def adopt(self, result: InitializeResult | DiscoverResult) -> None:
         """Settle the era; in the stateless one each request says what its agent can be asked."""
         super().adopt(result)
+        self._mend_results()
         stamp = self._stamp
 
         def stamp_with_number(data: dict[str, Any], options: CallOptions) -> None:
@@ -104,3 +115,11 @@ class RelaySession(ClientSession):
                 data["params"]["_meta"][CLIENT_CAPABILITIES_META_KEY] = capabilities
 
         self._stamp = stamp_for_agent
+
+    def _mend_results(self) -> None:
+        send = self._dispatcher.send_raw_request
+
+        async def send_raw_request(method: str, *rest: Any, **options: Any) -> dict[str, Any]:
+            return mended(method, await send(method, *rest, **options))
+
+        self._dispatcher.send_raw_request = send_raw_request  # type: ignore[method-assign]

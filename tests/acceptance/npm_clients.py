@@ -24,6 +24,7 @@ PACKAGES = (
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
     "@modelcontextprotocol/server-memory@2026.8.31",
+    "@modelcontextprotocol/server-sequential-thinking@2026.8.31",
 )
 PATH = f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"  # what npm starts looks for node there
 MACHINES_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # Node has a list of its own, and takes more

@@ -1,6 +1,7 @@
 """What an agent reads of a deed at a server by hand: the answer as it is, or that nothing was done."""
 
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from gateway_process import (
 )
 from mcp import MCPError
 from starlette.responses import PlainTextResponse, Response
-from upstream_by_hand import ByHand, tool
+from upstream_by_hand import MODERN, ByHand, tool
 
 WAYS = pytest.mark.parametrize("way", ["sse", "session", "stateless"])
 URL_NEEDED = {
@@ -79,9 +80,15 @@ async def agent_by(gateway: GatewayProcess, way: str) -> AsyncIterator[Client[An
         yield client
 
 
-def answers(result: dict[str, Any]) -> Any:
-    """An upstream's answer to every call."""
-    return lambda message: result if message["method"] == "tools/call" else None
+def answers(result: Any) -> Any:
+    """An upstream's answer to every call: what it is, or what makes it of the request."""
+
+    def answer(message: dict[str, Any]) -> Any:
+        if message["method"] != "tools/call":
+            return None
+        return result(message) if callable(result) else result
+
+    return answer
 
 
 VALUES: list[Any] = [[1, 2], 5, "text", False, {"a": None}]
@@ -115,6 +122,56 @@ async def test_structured_content_of_any_kind_reaches_the_agent(tmp_path: Path, 
                 assert (await outcome(agent, case_id)).structured_content["result"] == value
                 task = await about(client, "tasks/get", case_id)
                 assert task["status"] == "completed" and task["result"]["structuredContent"] == value
+
+
+SAID: dict[str, Any] = {"content": [{"type": "text", "text": "done"}]}
+ODD_RESULTS = [
+    # What the server writes, whether its structured content is an object, and what is kept of that.
+    (
+        SAID | {"structuredContent": {"a": math.nan, "b": [math.inf, {"c": -math.inf}], "d": None}},
+        True,
+        {"a": "NaN", "b": ["Infinity", {"c": "-Infinity"}], "d": None},
+    ),
+    (SAID | {"structuredContent": math.nan}, False, "NaN"),
+    (SAID | {"structuredContent": [1, 2]}, False, [1, 2]),
+    (SAID | {"structuredContent": 0}, False, 0),
+    (SAID | {"structuredContent": 2**63}, False, 2**63),
+    ({"structuredContent": {"sum": 3}}, True, {"sum": 3}),
+    ({"content": None}, True, None),
+    ({}, True, None),
+]
+
+
+@pytest.mark.parametrize("is_modern", [False, True], ids=["handshake", "2026-07-28"])
+async def test_an_odd_result_of_a_deed_that_was_done_is_kept(tmp_path: Path, is_modern: bool) -> None:
+    """Right: what the server answered. JSON has no NaN, and null would be another value: its name is a text.
+    An answer without `content` is an answer; an unknown outcome would make a person look for nothing."""
+    server = ByHand(is_modern=is_modern, tools=[tool("now"), tool("do")])
+    async with behind(tmp_path, server) as gateway:
+        for way in ("session", "stateless"):
+            async with agent_by(gateway, way) as agent:
+                for result, is_object, kept in ODD_RESULTS:
+                    server.answer = answers(written({"result": result}, is_modern))
+                    told = await agent.call_tool_mcp("far_now", {})
+                    assert not told.is_error and len(told.content) == len(result.get("content") or ())
+                    is_plain = way == "stateless" or is_object
+                    assert told.structured_content == (kept if is_plain else {"result": kept})
+                    case_id = reference_in(await call(agent, "far_do"))
+                    await gateway.decide(case_id)
+                    answer = (await outcome(agent, case_id)).structured_content
+                    assert answer["status"] == "EXECUTED"
+                    assert answer["result"] == ("" if kept is None else kept)  # which is its empty text
+
+
+def written(answer: dict[str, Any], is_modern: bool) -> Any:
+    """An answer with NaN and infinities in it, as Python's json writes them."""
+
+    def respond(message: dict[str, Any]) -> Response:
+        result = (MODERN if is_modern else {}) | answer["result"]
+        text = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result})
+        return Response(text, media_type="application/json", headers={"Connection": "close"})
+
+    return respond
 
 
 @WAYS

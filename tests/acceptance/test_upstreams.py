@@ -1,13 +1,17 @@
 """Real servers behind a real gateway: what is approved happens there once, and nothing else does."""
 
+import asyncio
 import json
+import os
 import sqlite3
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from acceptance.framework_process import command_of
 from acceptance.npm_clients import NpmClients
 from fastmcp import Client
 from fastmcp.client.transports import SSETransport, StreamableHttpTransport
@@ -15,6 +19,11 @@ from gateway_process import AGENT_KEY, GatewayProcess, call, eventually, outcome
 from upstream_process import UpstreamProcess, noted, stdio_entry
 
 NPM = pytest.mark.npm
+AUTHOR = {
+    f"GIT_{who}_{what}": said
+    for who in ("AUTHOR", "COMMITTER")
+    for what, said in (("NAME", "Tests"), ("EMAIL", "tests@example.com"))
+}
 
 
 @pytest.fixture
@@ -66,6 +75,18 @@ async def approved(gateway: GatewayProcess, agent: Any, tool: str, **arguments: 
     case_id = reference_in(await call(agent, tool, **arguments))
     assert (await gateway.decide(case_id)).is_success
     return await outcome(agent, case_id)
+
+
+def pypi_server(name: str, *arguments: str, **env: str) -> dict[str, Any]:
+    """What stands in an `mcpServers` file for one of the reference servers from PyPI."""
+    python = str(command_of("reference_servers")[0])
+    return {"command": python, "args": ["-m", f"mcp_server_{name}", *arguments], "env": env}
+
+
+def git(repository: Path, *arguments: str) -> str:
+    """What git prints there."""
+    command = ["git", "-C", str(repository), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | AUTHOR).stdout
 
 
 def status_of(answer: Any) -> str:
@@ -138,6 +159,72 @@ async def test_the_everything_server_offers_everything(start: Callable[..., Any]
         prompts = {prompt.name for prompt in await agent.list_prompts()}
         assert "all_simple-prompt" in prompts
         assert (await agent.get_prompt("all_simple-prompt")).messages
+
+
+@NPM
+@pytest.mark.timeout(400)
+async def test_the_thinking_server_keeps_the_thoughts_that_were_approved(start: Callable[..., Any]) -> None:
+    """Its process has a memory: a thought that was rejected is not in it."""
+    gateway = await start(mind=NpmClients.install().server("sequential-thinking"))
+    await until_there(gateway, "mind")
+    thought = {"nextThoughtNeeded": True, "thoughtNumber": 1, "totalThoughts": 2}
+    async with gateway.agent() as agent:
+        tool = "mind_sequentialthinking"
+        rejected = reference_in(await call(agent, tool, thought="not this one", **thought))
+        await gateway.decide(rejected, "REJECTED")
+        assert status_of(await outcome(agent, rejected)) == "REJECTED"
+        told = await approved(gateway, agent, tool, thought="first \u2013 \U0001f600", **thought)
+        assert '"thoughtHistoryLength": 1' in text_of(told)
+
+
+@pytest.mark.timeout(400)
+async def test_the_git_server_commits_what_was_approved(start: Callable[..., Any], tmp_path: Path) -> None:
+    """The server from PyPI: a commit that was rejected is not in the history."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    git(repository, "init", "--quiet")
+    git(repository, "commit", "--quiet", "--allow-empty", "-m", "first")
+    (repository / "file").write_text("something")
+    gateway = await start(git=pypi_server("git", "--repository", str(repository), **AUTHOR))
+    await until_there(gateway, "git")
+    at = {"repo_path": str(repository)}
+    async with gateway.agent() as agent:
+        await approved(gateway, agent, "git_git_add", files=["file"], **at)
+        rejected = reference_in(await call(agent, "git_git_commit", message="not this one", **at))
+        await gateway.decide(rejected, "REJECTED")
+        told = await approved(gateway, agent, "git_git_commit", message="as approved \u2013 \u00e4", **at)
+        assert status_of(told) == "EXECUTED" and not told.is_error
+        assert status_of(await outcome(agent, rejected)) == "REJECTED"
+    assert git(repository, "log", "--format=%s").splitlines() == ["as approved \u2013 \u00e4", "first"]
+
+
+@pytest.mark.timeout(400)
+async def test_the_fetch_server_asks_for_a_page_after_the_approval(start: Callable[..., Any]) -> None:
+    """The server from PyPI: until then the page was not asked for; the prompt of the server is there."""
+    asked: list[str] = []
+
+    async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode().split()[1])
+        is_page = asked[-1] == "/page"
+        body = b"a page of the tests" if is_page else b""
+        status = b"200 OK" if is_page else b"404 Not Found"  # of robots.txt
+        writer.write(b"HTTP/1.1 " + status + b"\r\nconnection: close\r\ncontent-type: text/plain\r\n")
+        writer.write(b"content-length: " + str(len(body)).encode() + b"\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(page, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/page"
+    async with listening:
+        gateway = await start(web=pypi_server("fetch", "--allow-private-ips"))
+        await until_there(gateway, "web")
+        async with gateway.agent() as agent:
+            case_id = reference_in(await call(agent, "web_fetch", url=url))
+            assert asked == []
+            await gateway.decide(case_id)
+            assert "a page of the tests" in text_of(await outcome(agent, case_id))
+            assert asked.count("/page") == 1
+            assert "web_fetch" in {prompt.name for prompt in await agent.list_prompts()}
 
 
 async def test_what_broke_off_is_of_unknown_outcome_and_not_repeated_after_a_restart(

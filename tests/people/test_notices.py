@@ -33,11 +33,13 @@ async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
 
     server = await asyncio.start_server(reviewer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    notifier = Notifier(settings_of_test(tmp_path, atlas_notify_url=f"http://127.0.0.1:{port}/notices"))
+    settings = settings_of_test(tmp_path, atlas_notify_url=f"http://127.0.0.1:{port}/notices")
     async with server, open_store(tmp_path) as store:
+        notifier = Notifier(settings, store.database)
         call = tool_call("modify_welfare_record", secret="of a person")
         claims = {"intent": "close the file\u202e", "user_request": None}
-        case = await open_case(store, call.model_copy(update=claims))
+        unchecked = ["properties.id.type"]
+        case = await open_case(store, call.model_copy(update=claims), not_checked=unchecked)
 
         def wait(connection: Connection) -> Case:
             because = {"reopened_because": "It changed."}
@@ -53,5 +55,7 @@ async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
     assert first["kind"] == "review_requested" and first["event_id"] == case.case_id
     assert first["agent_claims"] == {"intent": "close the file"}  # marked as claims, and nothing hidden
     assert first["reopened_because"] == "It changed." and first["round"] == 2
+    assert first["not_checked"] == ["properties.id.type"]
+    assert f"arguments of {case.case_id} only the server checks ['properties.id.type']" in caplog.text
     assert "of a person" not in json.dumps(first)
     assert "; round 2, judged again: It changed." in caplog.text

@@ -37,14 +37,14 @@ def tool_call(tool_name: str = "check_status", principal: str = "agent", **argum
     )
 
 
-async def open_case(store: CaseStore, call: ToolCall | None = None) -> Case:
-    """A queued case, recorded as the admission does it."""
+async def open_case(store: CaseStore, call: ToolCall | None = None, **more: Any) -> Case:
+    """A queued case, recorded as the admission does it, with more in its entry."""
 
     def work(connection: Connection) -> Case:
         case, _ = insert_case(connection, call or tool_call(beneficiary_id="BEN-123"))
         detail = {"tool_name": case.call.tool_name, "arguments_sha256": case.call.arguments_sha256}
         ledger.append(
-            connection, case.case_id, ledger.Action.ADMITTED, actor=case.call.principal, detail=detail
+            connection, case.case_id, ledger.Action.ADMITTED, actor=case.call.principal, detail=detail | more
         )
         return case
 

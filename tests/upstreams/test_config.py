@@ -163,3 +163,44 @@ def test_headers_may_be_empty_and_hold_any_visible_character(tmp_path: Path) -> 
     headers = {"X-Empty": "", "x-api_key": "a b~{}\"'", "Authorization": "Bearer ${TOKEN}"}
     [config] = read(tmp_path, servers(crm={"url": "https://crm.example.com/mcp", "headers": headers}))
     assert config.headers == headers | {"Authorization": "Bearer a-secret-token"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "url"),
+    [
+        ({"transport": {"type": "sse", "url": "https://a.example/x"}}, "https://a.example/x"),
+        ({"serverUrl": "https://a.example/x", "url": "https://a.example/x"}, "https://a.example/x"),
+        ({"httpUrl": "https://a.example/sse", "headers": {"X": 1.5, "Y": True}}, "https://a.example/sse"),
+    ],
+)
+def test_other_words_for_an_address_are_read(tmp_path: Path, entry: Any, url: str) -> None:
+    """The same one twice is one; a number in a header is sent as text."""
+    [config] = read(tmp_path, servers(crm=entry))
+    assert config.url == url
+    assert config.headers == ({"X": "1.5", "Y": "true"} if "headers" in entry else {})
+    assert config.way is (Transport.SSE if "transport" in entry else Transport.HTTP)
+
+
+def test_two_addresses_that_differ_are_refused(tmp_path: Path) -> None:
+    """The gateway does not guess which one is meant."""
+    with pytest.raises(UpstreamsInvalid, match="the server crm: httpUrl: it has two of these that differ"):
+        read(tmp_path, servers(crm={"url": "https://a.example", "httpUrl": "https://b.example"}))
+
+
+@pytest.mark.parametrize("key", ["mcpServers", "servers", "mcp_servers", "context_servers", "amp.mcpServers"])
+@pytest.mark.parametrize(
+    "off", [{"isActive": False}, {"enabled": "false"}, {"disabled": 1}, {"Disabled": "${OFF:-true}"}]
+)
+def test_what_is_switched_off_is_off_in_any_words(tmp_path: Path, key: str, off: Any) -> None:
+    """Wherever the file keeps its servers; its variables are not looked for."""
+    left_out = {"command": "a", "args": ["${NOT_SET}"], **off}
+    [config] = read(tmp_path, {key: {"off": left_out, "on": {"command": "b"}}})
+    assert config.name == "on"
+
+
+@pytest.mark.parametrize("beside", [{"mcp": {"allowed": ["on"]}}, {"excludeMCPServers": ["off"]}])
+def test_a_list_beside_the_servers_leaves_them_out(tmp_path: Path, beside: Any) -> None:
+    """As Gemini CLI has it."""
+    entries = {"off": {"command": "a"}, "on": {"command": "b"}}
+    [config] = read(tmp_path, {"mcpServers": entries, **beside})
+    assert config.name == "on"

@@ -140,6 +140,20 @@ async def test_one_odd_tool_is_left_out_and_named(odd: Any, named: str) -> None:
     assert report["ok"] is True and said.startswith(named), said
 
 
+@pytest.mark.parametrize("name", ["a" * 61, "a.b", "a b", "übersicht"])
+async def test_a_name_that_models_refuse_is_offered_and_named(name: str) -> None:
+    """Right: the prefix makes it too long for Claude and OpenAI, or it has a character that they refuse;
+    other agents can use it, and /readyz says what to set."""
+    server = served(tool("a" * 60), tool(name))
+    async with server.listening() as entry, fronted(far=entry) as front:
+        report = await until_known(front)
+        assert text_of(await front.call(f"far_{name}")) == name
+    [said] = report["oddities"]
+    assert report["ok"] is True
+    assert said.startswith(f"its tool {name[:60]} has the name far_{name}, which Claude and OpenAI refuse")
+    assert said.endswith("A shorter prefix is set in the file")
+
+
 async def test_one_odd_resource_template_or_prompt_is_left_out_and_named() -> None:
     """Right: as with tools; whatever is odd about one thing, the others are there."""
     server = served(
