@@ -20,6 +20,7 @@ HARD_WORDS = re.compile(
 # Blocks that are no program: each is checked by the test that asks for it by its name.
 CHECKED = {
     "claude-desktop",
+    "credentials",
     "cursor",
     "nginx",
     "nginx-settings",

@@ -126,6 +126,16 @@ def test_the_example_of_servers_is_read(tmp_path: Path) -> None:
     assert not crm.tools.allows("invoice_find")
 
 
+def test_the_example_of_client_credentials_is_read(tmp_path: Path) -> None:
+    """With its secret from a variable."""
+    path = tmp_path / "mcp.json"
+    path.write_text(checked("credentials"))
+    [billing] = read_upstreams(path, {"BILLING_SECRET": "secret"})
+    assert billing.auth is not None and billing.auth.client_secret is not None
+    assert (billing.auth.type, billing.auth.scopes) == ("client_credentials", "invoices.read")
+    assert billing.auth.client_secret.get_secret_value() == "secret"
+
+
 async def ruling(path: Path, tool: str, **arguments: Any) -> Ruling:
     question = Question(tool=ToolFacts(name=tool), arguments=arguments, principal="agent")
     return await Policy(path, threshold=70).rule(question)

@@ -6,6 +6,7 @@ A gateway without such servers does not import what reaches them: FastMCP's clie
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastmcp import FastMCP
@@ -33,13 +34,15 @@ async def _end(run: asyncio.Task[None]) -> None:
 
 
 def _each(
-    configs: tuple[UpstreamConfig, ...], changed: Callable[[], Coroutine[Any, Any, None]]
+    configs: tuple[UpstreamConfig, ...],
+    changed: Callable[[], Coroutine[Any, Any, None]],
+    data: Path | None,
 ) -> "list[Upstream]":
     if not configs:
         return []
     from atlas.upstreams.upstream import Upstream
 
-    return [Upstream(config, changed) for config in configs]
+    return [Upstream(config, changed, data=data) for config in configs]
 
 
 def unknown_tool(tool_name: str) -> Exception:
@@ -50,19 +53,19 @@ def unknown_tool(tool_name: str) -> Exception:
 class Upstreams:
     """Every server of the MCP configuration, in the order of the file."""
 
-    def __init__(self, configs: tuple[UpstreamConfig, ...]) -> None:
+    def __init__(self, configs: tuple[UpstreamConfig, ...], *, data: Path | None = None) -> None:
         self._own: frozenset[str] = frozenset()
         self._owners: dict[str, str] = {}  # of the names of tools
         self._is_settled = False  # the start is over, during which the order of the file decides about names
         self._audience = Audience(lambda: [one.missing for one in self.all if one.missing])
         self._providers: dict[str, UpstreamProvider] = {}
         self._listeners: list[Callable[[], Awaitable[None]]] = []
-        self.all = _each(configs, self._changed)
+        self.all = _each(configs, self._changed, data)
 
     @classmethod
     def of(cls, settings: Settings) -> "Upstreams":
         """Those that the settings name; raises UpstreamsInvalid."""
-        return cls(read_upstreams(settings.atlas_mcp_config, variables()))
+        return cls(read_upstreams(settings.atlas_mcp_config, variables()), data=settings.atlas_data_dir)
 
     def mount(self, server: FastMCP) -> None:
         """Offer on a server what they offer, and tell its agents when that changes."""

@@ -6,9 +6,18 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from atlas.errors import UpstreamsInvalid
 from atlas.models import plain_text
@@ -40,6 +49,10 @@ class Transport(str, Enum):
     HTTP = "http"  # streamable HTTP
 
 
+def _either(key: str) -> AliasChoices:
+    return AliasChoices(key, key.upper())  # as Cursor writes it
+
+
 class Exposed(BaseModel):
     """Which tools of an upstream agents see: those that a pattern includes and none excludes."""
 
@@ -64,6 +77,30 @@ class GatewayOptions(BaseModel):
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
+class Auth(BaseModel):
+    """How the gateway gets a token for a server: a person signs in, or it has credentials of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    type: Literal["oauth", "client_credentials"] = "oauth"
+    client_id: str | None = Field(default=None, min_length=1, validation_alias=_either("client_id"))
+    client_secret: SecretStr | None = Field(default=None, validation_alias=_either("client_secret"))
+    scopes: str | None = None
+    token_url: str | None = Field(default=None, pattern="^https?://")
+    issuer: str | None = Field(default=None, pattern="^https?://")
+
+    @field_validator("scopes", mode="before")
+    @classmethod
+    def _in_one_text(cls, value: Any) -> Any:
+        return " ".join(map(str, value)) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _has_credentials(self) -> "Auth":
+        if self.type == "client_credentials" and not (self.client_id and self.client_secret):
+            raise ValueError("client credentials are a client_id and a client_secret")
+        return self
+
+
 class Entry(BaseModel):
     """A server as the file has it; what other hosts put beside it is ignored."""
 
@@ -77,7 +114,13 @@ class Entry(BaseModel):
     headers: dict[str, str] = Field(default={}, repr=False)
     type: str | None = None
     transport: str | None = None
+    auth: Auth | None = None
     atlas: GatewayOptions = GatewayOptions()
+
+    @field_validator("auth", mode="before")
+    @classmethod
+    def _as_object(cls, value: Any) -> Any:
+        return {"type": value} if isinstance(value, str) else value
 
 
 class UpstreamConfig(BaseModel):
@@ -96,7 +139,13 @@ class UpstreamConfig(BaseModel):
     cwd: Path | None = None
     url: str = Field(default="", repr=False)
     headers: Mapping[str, str] = Field(default={}, repr=False)
+    auth: Auth | None = None
     proxy: str | None = Field(default=None, repr=False)
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the file has the key of the server, so that no one signs in."""
+        return any(header.lower() == "authorization" for header in self.headers)
 
     def name_of(self, name_there: str) -> str:
         """How agents know what the upstream calls by a name."""
@@ -163,7 +212,7 @@ def _settled(name: str, entry: Entry, placeholders: Placeholders) -> UpstreamCon
             "it has a control character in it, or a blank at its beginning or end."
         )
     prefix = entry.atlas.prefix
-    return UpstreamConfig(
+    config = UpstreamConfig(
         name=name,
         way=way,
         prefix=re.sub(r"[^A-Za-z0-9_.-]", "_", name) if prefix is None else prefix,
@@ -175,8 +224,13 @@ def _settled(name: str, entry: Entry, placeholders: Placeholders) -> UpstreamCon
         cwd=entry.cwd,
         url=entry.url or "",
         headers=entry.headers,
+        auth=entry.auth,
         proxy=proxy_of(entry.url, placeholders.variables) if entry.url else None,
     )
+    if config.auth is not None and (config.has_key or way is Transport.STDIO):
+        other = "a header Authorization" if config.has_key else "a command"
+        raise ValueError(f'the server {name} has "auth" and {other}: keep one of them.')
+    return config
 
 
 def _can_be_sent(header: str, value: str) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from mcp import MCPError
 from mcp.client.session import MessageHandlerFnT
@@ -11,6 +12,7 @@ from mcp.client.session import MessageHandlerFnT
 from atlas.errors import CallRefused, UpstreamMissing
 from atlas.upstreams.config import Transport, UpstreamConfig
 from atlas.upstreams.connection import CONNECT_SECONDS, Connection
+from atlas.upstreams.keys import keys_of
 from atlas.upstreams.web import Sockets
 
 REST_SECONDS = 1.0  # after an attempt to connect that failed, in which no call makes another
@@ -23,10 +25,10 @@ STALE_SECONDS = 5.0  # after which a session is asked whether it still exists be
 class Connections:
     """Lends connections. Only one attempt to connect runs at a time, and none soon after one that failed."""
 
-    def __init__(self, config: UpstreamConfig, heard: MessageHandlerFnT) -> None:
+    def __init__(self, config: UpstreamConfig, heard: MessageHandlerFnT, *, data: Path | None = None) -> None:
         self._config = config
         self._heard = heard
-        self._sockets = Sockets(config.proxy)
+        self._sockets = Sockets(config, keys_of(config, data))
         self._idle: list[Connection] = []
         self._shared: Connection | None = None  # the one process, whose calls run side by side
         self._closing: set[asyncio.Future[None]] = set()

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import mcp.types as mcp
@@ -35,7 +36,13 @@ Answer = TypeVar("Answer")
 class Upstream:
     """Keeps what a server offers up to date, and what was known last while it cannot be reached."""
 
-    def __init__(self, config: UpstreamConfig, changed: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self,
+        config: UpstreamConfig,
+        changed: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        data: Path | None = None,
+    ) -> None:
         self.config = config
         self.offer: Offer | None = None
         self.problem: str | None = "it was not reached yet"
@@ -43,7 +50,7 @@ class Upstream:
         self.known = asyncio.Event()  # nothing is to be waited for: the first attempt to reach it is over
         self.known.set()  # and before run() none is made
         self._changed = changed
-        self._connections = Connections(config, self._hear)
+        self._connections = Connections(config, self._hear, data=data)
         self._stale = asyncio.Event()
         self.watching = Watching(lists_changed=self._stale.set)
 

@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import ssl
 from collections.abc import AsyncIterator
-from functools import cache
 from typing import Any
 
 import httpx2
@@ -15,7 +13,9 @@ from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 from atlas.upstreams.config import Transport, UpstreamConfig
+from atlas.upstreams.keys import Keys, NoToken, to_sign_in
 from atlas.upstreams.redirects import CIRCLE, MOST_REDIRECTS, NotFollowed, next_request
+from atlas.upstreams.tls import tls_context
 from atlas.upstreams.wires import LONGEST_ANSWER, TOO_LONG, RelaySession, Wire
 
 CONNECT_SECONDS = 10.0
@@ -25,29 +25,25 @@ NEVER_LEFT = (
     *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol),
     httpx2.ProxyError,  # it has made no connection
 )
+MOST_TOKENS = 3  # with which one request is tried: another process may have renewed the one before
 EVENTS = "text/event-stream"
 # The statuses that say that a request was not taken; behind others something may have been done.
 REFUSALS = frozenset((400, 401, 402, 403, 404, 405, 406, 407, 411, 413, 414, 415, 421, 422, 426, 429, 431))
 
 
-@cache
-def tls_context() -> ssl.SSLContext:
-    """The one TLS context of this process; making one costs 50 ms."""
-    return httpx2.create_ssl_context()
-
-
 class Sockets:
-    """The open sockets to one upstream, which its sessions share."""
+    """The open sockets to one upstream, which its sessions share, and its tokens."""
 
-    def __init__(self, proxy: str | None) -> None:
-        self._proxy = proxy
+    def __init__(self, config: UpstreamConfig, keys: Keys | None) -> None:
+        self.config = config
+        self.keys = keys
         self._transport: httpx2.AsyncHTTPTransport | None = None
 
     @property
     def transport(self) -> httpx2.AsyncHTTPTransport:
         """Made when it is needed first."""
         if self._transport is None:
-            self._transport = httpx2.AsyncHTTPTransport(verify=tls_context(), proxy=self._proxy)
+            self._transport = httpx2.AsyncHTTPTransport(verify=tls_context(), proxy=self.config.proxy)
         return self._transport
 
     async def close(self) -> None:
@@ -65,7 +61,7 @@ class RedirectRefused(httpx2.ProtocolError):
 
 
 class CheckedAnswers(httpx2.AsyncBaseTransport):
-    """Sends over the shared sockets, and notes on the wire of one session what becomes of its posts."""
+    """Sends over the shared sockets, with a token, and notes on one session's wire what posts come to."""
 
     def __init__(self, sockets: Sockets, wire: Wire, way: Transport) -> None:
         self._sockets = sockets
@@ -73,13 +69,13 @@ class CheckedAnswers(httpx2.AsyncBaseTransport):
         self._way = way
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send one request; it is never sent again."""
+        """Send one request; it is sent again only if the server says by 401 that it did not take it."""
         request.headers["Accept-Encoding"] = "identity"  # what is counted is what is kept
         is_post = request.method == "POST"
         has_left = self._wire.has_left
         is_call = is_post and not has_left and _is_request(request)
         try:
-            response = await self._followed(request)
+            response = await self._authorized(request)
         except NEVER_LEFT as error:
             if is_call:
                 self._wire.note_unsent(reason_of(error))
@@ -107,6 +103,22 @@ class CheckedAnswers(httpx2.AsyncBaseTransport):
         return httpx2.Response(
             response.status_code, headers=response.headers, stream=counted, extensions=response.extensions
         )
+
+    async def _authorized(self, request: httpx2.Request) -> httpx2.Response:
+        """The answer to a request with a token that the server takes. Raises NoToken."""
+        keys, spent = self._sockets.keys, None
+        if keys is None:
+            return await self._followed(request)
+        for _ in range(MOST_TOKENS):
+            token = await keys.token(spent=spent)
+            if token is not None:
+                request.headers["Authorization"] = f"Bearer {token}"
+            response = await self._followed(request)
+            if response.status_code != 401 or (token is None and not _asks_for_token(response)):
+                return response
+            await response.aclose()
+            spent = token or ""
+        raise NoToken(to_sign_in(self._sockets.config, again=True))
 
     async def _followed(self, request: httpx2.Request) -> httpx2.Response:
         """The answer behind redirects, which the SDK does not see. Raises RedirectRefused."""
@@ -213,6 +225,10 @@ class WebTransport(ClientTransport):
     ) -> httpx2.AsyncClient:
         watched = CheckedAnswers(self._sockets, self._wire, self._config.way)
         return httpx2.AsyncClient(transport=watched, headers=dict(self._config.headers), timeout=TIMEOUTS)
+
+
+def _asks_for_token(response: httpx2.Response) -> bool:
+    return bool(response.headers.get("WWW-Authenticate", "").lower().startswith("bearer"))
 
 
 def _is_request(request: httpx2.Request) -> bool:

@@ -95,7 +95,7 @@ class Front:
 
 
 @asynccontextmanager
-async def fronted(**entries: dict[str, Any]) -> AsyncIterator[Front]:
+async def fronted(data: Path | None = None, /, **entries: dict[str, Any]) -> AsyncIterator[Front]:
     """A front with servers behind it, given as the file has them; it has a tool of its own, get_outcome."""
     configs = tuple(
         _config(name, entry, Placeholders(dict(os.environ), Path("mcp.json")))
@@ -103,7 +103,7 @@ async def fronted(**entries: dict[str, Any]) -> AsyncIterator[Front]:
     )
     server = FastMCP("front")
     server.tool(lambda: "the gateway's own", name="get_outcome")
-    upstreams = Upstreams(tuple(config for config in configs if config is not None))
+    upstreams = Upstreams(tuple(config for config in configs if config is not None), data=data)
     upstreams.mount(server)
     async with upstreams.open(server):
         yield Front(upstreams, server)
