@@ -111,6 +111,8 @@ class Admission(Middleware):
                 raise
         if not await has_left(context.fastmcp_context):
             await hand_over(self._store, case, is_call=True, is_read_only=checked.is_read_only)
+        if not case.status.is_final:
+            self._waiting.note_told(case)
         if is_task and not case.status.is_final:
             # FastMCP passes anything but a ToolResult on as it is, and calls it the result of an extension.
             return cast(ToolResult, task_started(case))
@@ -123,7 +125,8 @@ class Admission(Middleware):
         """
         with anyio.CancelScope(shield=True):
             stop = await stop_of(context)
-            if stop is None or (stop is Stop.CLOSED and not is_new) or self._waiting.is_shared(case):
+            is_known = not is_new or self._waiting.is_told(case)
+            if stop is None or (stop is Stop.CLOSED and is_known) or self._waiting.is_shared(case):
                 return
             try:
                 found = await withdraw(self._store, case)

@@ -81,10 +81,20 @@ class WaitingAgents:
         self._requests: dict[str, list[Context]] = {}
         self._seen: dict[str, tuple[Present, float]] = {}
         self._stops: dict[str, asyncio.Event] = {}
+        self._told: set[str] = set()
 
     def is_shared(self, case: Case) -> bool:
         """Whether more than one request waits for the call."""
         return len(self._requests.get(case.case_id, ())) > 1
+
+    def note_told(self, case: Case) -> None:
+        """Note that an agent was told the reference, while another request of it still waits."""
+        if case.case_id in self._requests:
+            self._told.add(case.case_id)
+
+    def is_told(self, case: Case) -> bool:
+        """Whether another request was answered with the reference meanwhile."""
+        return case.case_id in self._told
 
     def stop(self, case_id: str) -> None:
         """Tell what is at work for a call that its agent has stopped it."""
@@ -127,6 +137,7 @@ class WaitingAgents:
             requests.remove(request)
             if not requests:
                 del self._requests[case.case_id]
+                self._told.discard(case.case_id)
             if session is not None:
                 session.is_over = True
 

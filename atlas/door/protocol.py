@@ -138,7 +138,7 @@ class Guarded(asyncio.Protocol):
 
     @property
     def _is_behind_another(self) -> bool:
-        """Whether an earlier request of the connection is still being answered (httptools alone pipelines)."""
+        """Whether an earlier request is still being answered (httptools alone pipelines)."""
         this: Any = self
         return bool(getattr(this, "pipeline", None))
 
