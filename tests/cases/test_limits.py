@@ -161,6 +161,20 @@ async def test_arguments_have_a_largest_size(tmp_path: Path) -> None:
     assert "Nothing was done." in refusal and "will be refused again" in refusal
 
 
+async def test_answers_to_a_tools_questions_count_like_arguments(tmp_path: Path) -> None:
+    """Right: they are kept with the case too, so an agent cannot fill the disk with them."""
+    async with limited(tmp_path, atlas_arguments_kb=1) as here:
+
+        async def meet(**continuation: Any) -> TooMuch | None:
+            new = tool_call(text="x" * 600).model_copy(update={"continuation": continuation})
+            return await here.store.database.write(lambda connection: here.limits.meet(connection, new))
+
+        for large in ({"q": {"action": "accept", "content": {"a": "y" * 600}}}, {"y" * 600: {}}):
+            assert "1 KB are the limit" in str(await meet(inputResponses=large))
+        assert "1 KB are the limit" in str(await meet(requestState="y" * 600))
+        assert await meet(inputResponses={"q": {"action": "accept"}}) is None
+
+
 async def test_a_burst_is_one_entry_of_the_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the entry of the next burst says how many calls were refused in the one before."""
     clock = Clock(monkeypatch)

@@ -88,6 +88,20 @@ async def test_a_second_request_is_held_to_the_time_of_the_first(hasty: GatewayP
     assert b"HeadLate" in await said_at_the_end(reader) or writer.is_closing()
 
 
+@pytest.mark.parametrize("hasty", ["httptools"], indirect=True)  # h11 reads no request behind another
+async def test_a_late_body_writes_nothing_into_the_answer_before_it(hasty: GatewayProcess) -> None:
+    """Right: a stream is still being answered, and a refusal in its midst would be read as a part of it."""
+    key = AGENT_KEY.encode()
+    stream = b"GET /mcp/sse HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n\r\n" % key
+    reader, _ = await connected(hasty, stream)
+    begun = await asyncio.wait_for(reader.readuntil(b"event: endpoint"), WAIT_SECONDS)
+    assert b"200 OK" in begun
+    reader, _ = await connected(hasty, stream + HALF_A_BODY)
+    answer = await said_at_the_end(reader)
+    assert b"event: endpoint" in answer and answer.count(b"HTTP/1.1 ") == 1, answer
+    assert b"BodyLate" not in answer and b"408" not in answer.partition(b"\r\n")[0]
+
+
 async def test_strangers_make_room_for_each_other(hasty: GatewayProcess) -> None:
     """Three hundred halves of a header hold no more connections than one address may have."""
     before = open_files(hasty)

@@ -204,3 +204,24 @@ def test_a_list_beside_the_servers_leaves_them_out(tmp_path: Path, beside: Any) 
     entries = {"off": {"command": "a"}, "on": {"command": "b"}}
     [config] = read(tmp_path, {"mcpServers": entries, **beside})
     assert config.name == "on"
+
+
+@pytest.mark.parametrize(
+    ("entry", "place"),
+    [
+        ({"bearer_token_env_var": "sk-secret"}, "bearer_token_env_var"),
+        ({"bearer_token_env_var": "EMPTY-sk-secret"}, "bearer_token_env_var"),
+        ({"env_http_headers": {"X-Key": "sk-secret"}}, "env_http_headers.X-Key"),
+        ({"env_http_headers": {"X-Key": ["sk-secret"]}}, "env_http_headers.X-Key"),
+        ({"env_http_headers": {"X\nKey": "sk-secret}"}}, "env_http_headers.X"),
+    ],
+)
+def test_a_secret_in_the_place_of_a_variables_name_is_not_shown(
+    tmp_path: Path, entry: Any, place: str
+) -> None:
+    """Right: Codex wants a name there, and people write the token itself; the sentence says the place alone."""
+    with pytest.raises(UpstreamsInvalid) as caught:
+        read(tmp_path, servers(crm={"url": "https://crm.example.com/mcp"} | entry))
+    said = str(caught.value)
+    assert f"the server crm: {place}" in said and "it names a variable that is not set." in said
+    assert "sk-secret" not in said and "\n" not in said
