@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from acceptance.task_client import start, task_client
 from acceptance.test_told_truly import WAYS, agent_by, behind
 from gateway_process import (
     AGENT_KEY,
@@ -159,3 +160,29 @@ async def test_a_server_at_work_is_told_of_a_stop_and_what_it_did_is_recorded(
         said = text_of(await outcome(agent, case_id))
     assert ("its agent stopped it while it was at work" in said) == server.is_modern
     assert told.is_set() == (not server.is_modern) and server.asked.count("tools/call") == 1
+
+
+async def test_a_request_that_is_cut_takes_back_no_call_of_which_its_agent_has_the_reference(
+    tmp_path: Path,
+) -> None:
+    """Right: 2026-07-28; one request opened the case and waits, another made of it a task, the first breaks.
+
+    What comes later shows that the break was seen: a call that is made and cut after it is taken back.
+    """
+    server = ByHand(tools=[tool("do")])
+    async with (
+        behind(tmp_path, server, ATLAS_REVIEW_GRACE_SECONDS="20") as gateway,
+        agent_by(gateway, "stateless") as agent,
+    ):
+        opening = asyncio.create_task(call(agent, "far_do", text="told"))
+        case_id = await waiting_case(gateway, "told")
+        async with task_client(gateway.url, AGENT_KEY) as beside:
+            assert (await start(beside, "far_do", text="told")).task_id == case_id
+        opening.cancel()
+        await asyncio.wait({opening})
+        later = asyncio.create_task(call(agent, "far_do", text="later"))
+        later_id = await waiting_case(gateway, "later")
+        later.cancel()
+        await until_status(gateway, later_id, "WITHDRAWN")
+        assert status_of(gateway, case_id) == "PENDING_REVIEW"
+        assert (await gateway.decide(case_id)).is_success

@@ -35,7 +35,7 @@ async def noted(store: CaseStore) -> list[object]:
 async def test_a_stop_while_the_note_is_written_takes_the_note_back(
     tmp_path: Path, is_read_only: bool
 ) -> None:
-    """Right: no answer is sent to a stopped request, so the same call must bring the ending and run nothing."""
+    """Right: no answer is sent to a stopped request, so the same call must bring the ending."""
     async with open_store(tmp_path) as store:
         case = await ended_case(store)
         begun, go_on = threading.Event(), threading.Event()

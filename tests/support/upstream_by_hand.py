@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -84,10 +84,14 @@ class ByHand:
 
 @asynccontextmanager
 async def posted_to(
-    post: Callable[[Request], Awaitable[Response]], *, path: str = "/mcp", **options: Any
+    post: Callable[[Request], Awaitable[Response]],
+    *,
+    path: str = "/mcp",
+    methods: Sequence[str] = ("POST",),
+    **options: Any,
 ) -> AsyncIterator[tuple[uvicorn.Server, dict[str, Any]]]:
     """A server whose one endpoint is a function, and what stands in the file for it, while it listens."""
-    app = Starlette(routes=[Route(path, post, methods=["POST"])])
+    app = Starlette(routes=[Route(path, post, methods=list(methods))])
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", **options))
     serving = asyncio.create_task(server.serve())
 

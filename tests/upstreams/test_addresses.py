@@ -1,9 +1,13 @@
 """Addresses that a server writes are those that its agents can read, wherever it writes them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from acceptance.test_told_truly import behind
 from fastmcp import Client
+from gateway_process import OTHER_AGENT_KEY, call
+from mcp import MCPError
 from upstream_by_hand import ByHand, tool
 from upstream_process import fronted
 
@@ -97,3 +101,54 @@ def test_an_address_comes_back_as_it_was(address: str) -> None:
     config = UpstreamConfig(name="far", way=Transport.HTTP, prefix="far")
     assert config.uri_here(address) != address
     assert config.uri_there(config.uri_here(address)) == address
+
+
+def echoing() -> ByHand:
+    """A server that reads any address, whose prompt echoes one, and whose tool names one."""
+    server = ByHand(tools=[tool("now")], prompts=[{"name": "ask", "arguments": [{"name": "uri"}]}])
+
+    def link(uri: str) -> dict[str, Any]:
+        return {"type": "resource_link", "uri": uri, "name": "one"}
+
+    def answer(message: dict[str, Any]) -> dict[str, Any] | None:
+        params = message.get("params", {})
+        if message["method"] == "tools/call":
+            return {"result": {"content": [link("report://job/1")]}}
+        if message["method"] == "prompts/get":
+            said = {"role": "user", "content": link(params["arguments"]["uri"])}
+            return {"result": {"messages": [said]}}
+        if message["method"] == "resources/read":
+            return {"result": {"contents": [{"uri": params["uri"], "text": "read"}]}}
+        return None
+
+    server.answer = answer
+    return server
+
+
+async def is_readable(agent: Client[Any], uri: str) -> bool:
+    """Whether an agent reads it; a refusal says that there is none."""
+    try:
+        [read] = await agent.read_resource(uri)
+    except MCPError as error:
+        assert "not found" in str(error).lower() or "unknown" in str(error).lower(), str(error)
+        return False
+    return bool(read.text == "read")
+
+
+async def test_what_was_named_to_one_agent_in_its_call_is_readable_to_it_alone(tmp_path: Path) -> None:
+    """Right: a read has no decision, so only a call that had one opens an address, and to its agent alone.
+    A prompt that echoes what an agent wrote opens nothing, to that agent or to another."""
+    server = echoing()
+    async with (
+        behind(tmp_path, server, ATLAS_GRACE_SECONDS="20") as gateway,
+        gateway.agent() as one,
+        gateway.agent(OTHER_AGENT_KEY) as other,
+    ):
+        for agent in (one, other):
+            await agent.get_prompt("far_ask", {"uri": "doc://private/a"})
+        assert [await is_readable(agent, "doc://far/private/a") for agent in (one, other)] == [False, False]
+        assert not await is_readable(one, "report://far/job/1")
+        named = await call(one, "far_now")
+        assert str(named.content[0].uri) == "report://far/job/1"
+        assert [await is_readable(agent, "report://far/job/1") for agent in (one, other)] == [True, False]
+    assert server.asked.count("resources/read") == 1

@@ -219,7 +219,7 @@ def test_a_list_beside_the_servers_leaves_them_out(tmp_path: Path, beside: Any) 
 def test_a_secret_in_the_place_of_a_variables_name_is_not_shown(
     tmp_path: Path, entry: Any, place: str
 ) -> None:
-    """Right: Codex wants a name there, and people write the token itself; the sentence says the place alone."""
+    """Right: Codex wants a name there, and people write the token itself; it is not shown."""
     with pytest.raises(UpstreamsInvalid) as caught:
         read(tmp_path, servers(crm={"url": "https://crm.example.com/mcp"} | entry))
     said = str(caught.value)
