@@ -1,16 +1,21 @@
 """Redirects of servers: one within the origin is followed, one elsewhere gets no keys and no call."""
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+from acceptance.test_told_truly import behind
 from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.exceptions import ToolError
-from gateway_process import text_of
+from gateway_process import AGENT_KEY, call, eventually, text_of
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from upstream_by_hand import ByHand, posted_to, tool
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from upstream_by_hand import ByHand, event, posted_to, tool
 from upstream_process import Front, fronted
 
 from atlas.errors import AnswerLost, UpstreamMissing
@@ -156,3 +161,61 @@ async def test_a_redirect_in_a_circle_ends() -> None:
         await front.until_there("far")
         cause = await failure_of(front)
     assert isinstance(cause, UpstreamMissing) and "leads on more than 5 times" in str(cause)
+
+
+class Asking(ByHand):
+    """At work on a call it asks the agent on its standing stream, and sends the answer on elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__(tools=[tool("now")])
+        self.is_at_work, self.was_answered = asyncio.Event(), asyncio.Event()
+        self.deeds = 0
+
+    async def _post(self, request: Request) -> Response:
+        if request.method == "GET":
+            return StreamingResponse(self._question(), media_type="text/event-stream")
+        message = await request.json()
+        if "method" not in message:
+            self.was_answered.set()
+            return RedirectResponse("http://127.0.0.1:9/mcp", status_code=307)
+        if message["method"] != "tools/call":
+            answer = await super()._post(request)
+            answer.headers["Mcp-Session-Id"] = "one"  # without it the gateway opens no standing stream
+            return answer
+        self.is_at_work.set()
+        await self.was_answered.wait()
+        self.deeds += 1
+        await eventually(request.is_disconnected)  # the gateway has given the call up
+        return Response(status_code=202)
+
+    async def _question(self) -> AsyncIterator[bytes]:
+        yield b": hello\n\n"
+        await self.is_at_work.wait()
+        schema = {"type": "object", "properties": {}}
+        params = {"message": "Sure?", "requestedSchema": schema}
+        yield event({"id": 77, "method": "elicitation/create", "params": params})
+        await self.was_answered.wait()
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[dict[str, Any]]:
+        """What stands in the file for it, while it listens."""
+        kept = {"methods": ["GET", "POST"], "timeout_graceful_shutdown": 0}
+        async with posted_to(self._post, **kept) as (_, entry):
+            yield entry
+
+
+async def test_a_refused_redirect_of_an_answer_says_nothing_of_the_call_at_work(tmp_path: Path) -> None:
+    """Right: the server asked in the midst of its work and may have done it; "nothing was done" is a lie."""
+
+    async def agree(*_: Any) -> dict[str, Any]:
+        return {}
+
+    server = Asking()
+    async with behind(tmp_path, server, ATLAS_GRACE_SECONDS="20") as gateway:
+        transport = StreamableHttpTransport(f"{gateway.url}/mcp", auth=AGENT_KEY)
+        async with Client(transport, mode="legacy", elicitation_handler=agree) as agent:
+            said = text_of(await call(agent, "far_now"))
+        with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+            [(status,)] = connection.execute("SELECT status FROM cases").fetchall()
+    assert (status, server.deeds) == ("OUTCOME_UNKNOWN", 1), said
+    assert said.startswith("OUTCOME UNKNOWN") and "leads to another place" in said
