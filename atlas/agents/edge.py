@@ -10,6 +10,7 @@ from atlas.agents.answers import INSTRUCTIONS
 from atlas.agents.get_outcome import add_get_outcome
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.keys import AgentKeys
+from atlas.agents.receipt import Receipts
 from atlas.agents.resources import add_case_resources
 from atlas.agents.server import GatewayServer
 from atlas.agents.sessions.store import SessionStore
@@ -42,6 +43,7 @@ class AgentsEdge:
     def add_outcomes(self) -> None:
         """Offer every way in which an outcome reaches its agent."""
         add_get_outcome(self.server, self._store)
+        self.server._mcp_server.middleware.insert(0, Receipts(self._store))
         self.server.add_extension(Tasks(self._store, self.waiting))
         add_case_resources(self.server, self._store)
 

@@ -3,10 +3,13 @@
 import asyncio
 import logging
 import re
+from contextvars import ContextVar
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import anyio
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.agents.keys import current_principal
@@ -17,7 +20,38 @@ from atlas.models import Case
 
 REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
 
+# What was noted in the request that is being served: a case, and the moment of the note.
+noted: ContextVar[list[tuple[Case, datetime]] | None] = ContextVar("noted", default=None)
+
 logger = logging.getLogger(__name__)
+
+
+class Receipts:
+    """Takes the notes of a request back that its agent stopped before the answer was on its way."""
+
+    def __init__(self, store: CaseStore) -> None:
+        self._store = store
+
+    async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        """Serve a request; the SDK sends no answer to one that was stopped, even if it has one."""
+        notes: list[tuple[Case, datetime]] = []
+        token = noted.set(notes)
+        is_cancelled = False
+        try:
+            return await call_next(ctx)
+        except asyncio.CancelledError:
+            is_cancelled = True
+            raise
+        finally:
+            noted.reset(token)
+            if notes and (is_cancelled or _is_stopped(ctx)):
+                for case, moment in notes:
+                    await _take_back(self._store, case, at=moment)
+
+
+def _is_stopped(ctx: ServerRequestContext[Any, Any]) -> bool:
+    stop = getattr(getattr(ctx.session, "_request_outbound", None), "cancel_requested", None)
+    return stop is not None and stop.is_set()
 
 
 async def own_case(store: CaseStore, ref: str) -> Case | None:
@@ -54,6 +88,9 @@ async def hand_over(
     except SQLAlchemyError:
         # The agent gets its result all the same; at worst the same call brings it once more.
         logger.exception("It could not be noted that %s was handed over", case.case_id)
+        return
+    if (notes := noted.get()) is not None:
+        notes.append((case, moment))
 
 
 async def _take_back(store: CaseStore, case: Case, *, at: datetime) -> None:
