@@ -248,7 +248,7 @@ REFUSED = [
     (
         "config.toml",
         '[mcp_servers.remote]\nurl = "https://a.example.com"\nbearer_token_env_var = "NOT_SET"\n',
-        "the server remote: headers.Authorization: it wants the variable NOT_SET, which is not set.",
+        "the server remote: bearer_token_env_var: it names a variable that is not set.",
     ),
     (
         "config.toml",
