@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from store import open_case, open_store
 
-from atlas.agents.receipt import hand_over
+from atlas.agents.held_calls import _request_without_agent
+from atlas.agents.receipt import Receipts, hand_over
 from atlas.cases.store import CaseStore
 from atlas.cases.tables import cases
 from atlas.models import Case
@@ -82,3 +83,30 @@ async def test_a_stop_takes_back_no_note_of_another_request(tmp_path: Path) -> N
         await asyncio.wait({handing})
         assert handing.cancelled()
         assert before != [None] and await noted(store) == before
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+async def test_a_stop_after_the_note_and_before_the_answer_takes_it_back(
+    tmp_path: Path, is_stopped: bool
+) -> None:
+    """Right: the note stays only where the request ends with its answer."""
+    async with open_store(tmp_path) as store:
+        case = await ended_case(store)
+        is_noted, go_on = asyncio.Event(), asyncio.Event()
+
+        async def serve(_: object) -> dict[str, object]:
+            await hand_over(store, case, is_call=True)
+            is_noted.set()
+            await go_on.wait()
+            return {}
+
+        request = _request_without_agent(case.call)._srctx
+        serving = asyncio.create_task(Receipts(store)(request, serve))
+        await asyncio.wait_for(is_noted.wait(), 10)
+        assert await noted(store) != [None]
+        if is_stopped:
+            serving.cancel()
+        go_on.set()
+        await asyncio.wait({serving})
+        assert serving.cancelled() == is_stopped
+        assert (await noted(store) == [None]) == is_stopped
