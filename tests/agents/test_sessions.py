@@ -150,7 +150,7 @@ async def test_a_session_that_was_let_go_for_being_idle_is_taken_up_when_its_cli
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """FastMCP ends it after half an hour; its client need not notice, also not the second time."""
-    monkeypatch.setattr("fastmcp.settings.http_session_idle_timeout", 0.05)
+    monkeypatch.setattr("fastmcp.settings.http_session_idle_timeout", 1.0)
     caplog.set_level(logging.INFO, "mcp.server.streamable_http_manager")
     async with serving(database) as transport:
         session = by_hand(transport)
@@ -159,7 +159,7 @@ async def test_a_session_that_was_let_go_for_being_idle_is_taken_up_when_its_cli
         for times in (1, 2):
 
             async def is_let_go(times: int = times) -> bool:
-                return caplog.text.count("idle timeout") == times
+                return caplog.text.count("idle timeout") >= times
 
             await eventually(is_let_go)
             known.append(await where(session))
