@@ -69,6 +69,14 @@ def _has_a_form(value: Any) -> bool:
     return True
 
 
+def finite_json(value: Any) -> str:
+    """A value as JSON, with the texts NaN, Infinity and -Infinity for the numbers that JSON does not have."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_with_texts(value), ensure_ascii=False)
+
+
 def finite(value: Any) -> Any:
     """The same value, with the texts NaN, Infinity and -Infinity for the numbers that JSON does not have."""
     try:

@@ -32,7 +32,7 @@ from atlas.agents.client_errors import error_result
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.keys import caller
 from atlas.agents.stopping import stopped
-from atlas.canonical import digest, finite
+from atlas.canonical import digest, finite_json
 from atlas.cases.definitions import definition_of
 from atlas.cases.endings import GATEWAY, end_case, without_result
 from atlas.cases.store import CaseStore, claim_again, mark_reported, read_case, transition
@@ -375,9 +375,9 @@ def _outcome_of(result: CallToolResult | InputRequiredResult) -> Outcome:
     """What is kept of an answer. Raises AnswerLost."""
     try:
         # In Python's form first: the other one makes null of NaN without a word.
-        dumped = to_jsonable_python(finite(result.model_dump(by_alias=True, exclude_none=True)))
+        dumped = to_jsonable_python(result.model_dump(by_alias=True, exclude_none=True))
         # A lone surrogate, which no UTF-8 holds and no client reads, becomes a question mark.
-        text = json.dumps(dumped, ensure_ascii=False).encode("utf-8", "replace")
+        text = finite_json(dumped).encode("utf-8", "replace")
         return Outcome(result=json.loads(text), detail=None, finished_at=now())
     except Exception as error:  # the tool has answered: this is no error of its own
         raise _lost_in_the_gateway(error) from error

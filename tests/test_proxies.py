@@ -169,7 +169,7 @@ def test_the_variables_mean_what_curl_takes_them_for(
     "host", ["localhost", "a.localhost", "127.9.9.9", "::1", "::ffff:127.0.0.1", "127.1"]
 )
 def test_each_spelling_of_this_machine_is_known(host: str) -> None:
-    """None of them is looked up in a proxy, whatever the environment says."""
+    """Each of them is dialled directly, although the environment names a proxy."""
     assert is_this_machine(host) and not is_this_machine(f"{host}.example")
 
 

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 from atlas.agents.keys import digest_of_key
+from atlas.agents.transports import PREFIX
 from atlas.door.bodies import SMALL, Doorway
 from atlas.door.connections import Limits
+from atlas.people.webhook import APPROVAL_PATH
 from atlas.settings import Settings
+from atlas.workflow.server import SERVE_PATH
 
 AT_ONCE = 8  # the largest bodies of a door that may arrive at the same time
 
@@ -16,11 +19,11 @@ class Doorways:
     def __init__(self, settings: Settings) -> None:
         self._others = doorway("others", SMALL)
         self._by_path = {
-            "/webhook/approval": doorway("webhook", settings.atlas_webhook_body),
-            "/api/inngest": doorway("inngest", settings.atlas_inngest_body),
-            "/mcp": doorway("mcp", settings.atlas_mcp_body),
+            APPROVAL_PATH: doorway("webhook", settings.atlas_webhook_body),
+            SERVE_PATH: doorway("inngest", settings.atlas_inngest_body),
+            PREFIX: doorway("mcp", settings.atlas_mcp_body),
         }
-        self._by_path["/mcp/messages"] = self._by_path["/mcp"]
+        self._by_path[f"{PREFIX}/messages"] = self._by_path[PREFIX]
 
     def __call__(self, path: str) -> Doorway:
         """The door of a path, with or without a slash at its end."""

@@ -136,6 +136,13 @@ def refuse_in_clear(config: UpstreamConfig, url: str) -> None:
         raise NotGranted("its authorization server has an address without https")
 
 
+def hold_to_file(provider: OAuthClientProvider, config: UpstreamConfig) -> None:
+    """Before the token is asked for: the scopes of the file count, and TLS. Raises NotGranted."""
+    refuse_in_clear(config, provider._get_token_endpoint())
+    if config.auth is not None and config.auth.scopes:
+        provider.context.client_metadata.scope = config.auth.scopes
+
+
 async def renewed(grant: Grant) -> Grant:
     """Use the refresh token; raises NotGranted. The one before may be worth nothing afterwards."""
     data = {"grant_type": "refresh_token", "refresh_token": grant.refresh_token or ""}
@@ -186,10 +193,7 @@ class WithCredentials(ClientCredentialsOAuthProvider):
             )
 
     async def _perform_authorization(self) -> httpx2.Request:
-        auth = self._config.auth
-        refuse_in_clear(self._config, self._get_token_endpoint())
-        if auth is not None and auth.scopes:
-            self.context.client_metadata.scope = auth.scopes
+        hold_to_file(self, self._config)
         return await super()._perform_authorization()
 
 

@@ -14,7 +14,7 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull,
 from pydantic import AnyUrl
 
 from atlas.upstreams.config import UpstreamConfig
-from atlas.upstreams.grants import Held, NotGranted, discovered, refuse_in_clear
+from atlas.upstreams.grants import Held, NotGranted, discovered, hold_to_file
 from atlas.upstreams.tokens import Grant
 
 HOST = "127.0.0.1"
@@ -34,9 +34,7 @@ class SignIn(OAuthClientProvider):
         )
 
     async def _perform_authorization(self) -> httpx2.Request:
-        refuse_in_clear(self._config, self._get_token_endpoint())
-        if self._config.auth is not None and self._config.auth.scopes:
-            self.context.client_metadata.scope = self._config.auth.scopes
+        hold_to_file(self, self._config)
         return await super()._perform_authorization()
 
     async def _shown(self, url: str) -> None:

@@ -13,6 +13,8 @@ from urllib.parse import quote, urlsplit
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from atlas.database.sqlite_files import keep_names
+
 FOLDER = "upstream-tokens"  # in the data directory
 EARLY_SECONDS = 10.0  # before its end from which a token is renewed
 LOCK_SECONDS = 60.0  # for which another process may be renewing
@@ -93,7 +95,7 @@ class TokenFile:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        _settle(self.path.parent)
+        keep_names(self.path.parent)
 
     @asynccontextmanager
     async def locked(self) -> AsyncIterator[None]:
@@ -120,11 +122,3 @@ async def _lock(descriptor: int) -> None:
             if time.monotonic() > deadline:
                 raise TimeoutError from None
         await asyncio.sleep(LOOK_SECONDS)
-
-
-def _settle(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

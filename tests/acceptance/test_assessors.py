@@ -244,7 +244,7 @@ async def test_no_injected_argument_gets_past_a_person(tmp_path: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 async def test_no_injected_argument_gets_past_a_person_with_a_real_model(tmp_path: Path, llama: str) -> None:
-    """Whatever it makes of them."""
+    """With any verdict that it gives on them."""
     settings = {"OPENAI_BASE_URL": llama, "OPENAI_MODEL": MODEL_NAME, "ATLAS_ASSESS_SECONDS": "60"}
     async with judged_by(tmp_path, FREE_FIELDS, **settings) as gateway:
         await attack_all(gateway, seconds=80)

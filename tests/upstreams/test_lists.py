@@ -155,7 +155,7 @@ async def test_a_name_that_models_refuse_is_offered_and_named(name: str) -> None
 
 
 async def test_one_odd_resource_template_or_prompt_is_left_out_and_named() -> None:
-    """Right: as with tools; whatever is odd about one thing, the others are there."""
+    """Right: as with tools: one odd thing costs none of the others."""
     server = served(
         GOOD,
         resources=[{"name": "no address"}, {"uri": "x://one", "name": "one"}],

@@ -86,7 +86,7 @@ async def test_a_person_signs_in_and_again_when_the_server_took_the_tokens_back(
 
 
 async def test_the_tokens_are_readable_by_the_gateway_alone(tmp_path: Path) -> None:
-    """The folder and each file in it, whatever the umask says."""
+    """The folder and each file in it, under any umask."""
     data = tmp_path / "data"
     before = os.umask(0)
     try:
