@@ -146,7 +146,11 @@ async def test_a_run_that_an_older_gateway_began_tells_the_reviewer(
     """Its first step says only that a model elsewhere was asked; the answer came after the upgrade."""
     await stopped.start(**dev_engine.gateway_settings)
     case_id = await pending_case(stopped)
-    told = stopped.newest_log().count("A call waits for a person")
+
+    async def told_of_it() -> int:
+        return stopped.newest_log().count("A call waits for a person")
+
+    told = await eventually(told_of_it)  # by the case's own run
     asked = {"data": {"status": "QUEUED", "risk_score": None, "is_judged_anew": False, "asked": "fc-1"}}
     body = forged_request(case_id) | {"steps": {step_id("assess"): asked}}
     response = await post_call(stopped, body, {})
