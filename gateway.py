@@ -15,6 +15,7 @@ from atlas.assessors.choose import build_judges
 from atlas.assessors.policy.reloading import reloading_on_hangup
 from atlas.cases.store import CaseStore
 from atlas.database.sqlite import Database
+from atlas.desk.edge import add_desk
 from atlas.operate.edge import add_operations
 from atlas.operate.serving import keep_values_out_of_logs, or_a_sentence, serve
 from atlas.path import build_path
@@ -74,6 +75,14 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
     add_operations(app, settings, database=database, workflow=workflow, judges=judges, upstreams=upstreams)
     people.add_to(app, decisions=path.decisions, announce=workflow.announce)
+    add_desk(
+        app,
+        settings,
+        store=store,
+        visitors=people.visitors,
+        decisions=path.decisions,
+        announce=workflow.announce,
+    )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)
     mcp_lifespan = agents.add_to(app)
     return app

@@ -31,6 +31,7 @@ cases = sa.Table(
     sa.Column("definition_sha256", sa.String(64)),
     sa.Column("round_number", sa.Integer, nullable=False, server_default=sa.text("1")),
     sa.Column("waiting_before", sa.Text),
+    sa.Column("frozen_at", Instant),
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(
@@ -62,6 +63,8 @@ sa.Index(
     cases.c.opened_at,
     sqlite_where=cases.c.collected_at.is_(None),
 )
+# The newest cases are listed first.
+sa.Index("ix_cases_opened_at", cases.c.opened_at, cases.c.case_id)
 sa.Index(
     "ix_cases_unreported", cases.c.status, cases.c.expires_at, sqlite_where=cases.c.reported_at.is_(None)
 )
@@ -128,4 +131,35 @@ outcomes = sa.Table(
     sa.Column("result", sa.Text),
     sa.Column("detail", sa.Text),
     sa.Column("finished_at", Instant, nullable=False),
+)
+
+comments = sa.Table(
+    "comments",
+    metadata,
+    sa.Column("comment_id", sa.Integer, primary_key=True),
+    sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), nullable=False, index=True),
+    sa.Column("author", sa.String(200), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("written_at", Instant, nullable=False),
+)
+
+kept_filters = sa.Table(
+    "kept_filters",
+    metadata,
+    sa.Column("person", sa.String(200), primary_key=True),
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("query", sa.Text, nullable=False),
+    sa.Column("kept_at", Instant, nullable=False),
+)
+
+# What a reviewer's program said under a key of its own, so that it can say it again.
+decision_keys = sa.Table(
+    "decision_keys",
+    metadata,
+    sa.Column("reviewer", sa.String(200), primary_key=True),
+    sa.Column("idempotency_key", sa.String(200), primary_key=True),
+    sa.Column("case_id", sa.String(20), nullable=False),
+    sa.Column("decision", sa.String(10), nullable=False),
+    sa.Column("round_number", sa.Integer, nullable=False),
+    sa.Column("decided_at", Instant, nullable=False),
 )

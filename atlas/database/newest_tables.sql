@@ -15,7 +15,7 @@ CREATE TABLE cases (
 	opened_at VARCHAR(27) NOT NULL, 
 	expires_at VARCHAR(27), 
 	claimed_by VARCHAR(32), 
-	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, 
+	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), 
 	CONSTRAINT pk_cases PRIMARY KEY (case_id)
 );
 
@@ -136,6 +136,97 @@ CREATE TABLE call_counts (
 
 CREATE INDEX ix_cases_undecided ON cases (principal) WHERE status IN ('QUEUED', 'PENDING_REVIEW');
 
-INSERT INTO alembic_version VALUES ('0007');
+CREATE TABLE people (
+	name VARCHAR(200) NOT NULL, 
+	seen_as VARCHAR(400) NOT NULL, 
+	groups TEXT NOT NULL, 
+	password_hash TEXT, 
+	added_at VARCHAR(27) NOT NULL, 
+	ended_at VARCHAR(27), 
+	CONSTRAINT pk_people PRIMARY KEY (name), 
+	CONSTRAINT uq_people_seen_as UNIQUE (seen_as)
+);
+
+CREATE TABLE links (
+	link_sha256 VARCHAR(64) NOT NULL, 
+	kind VARCHAR(20) NOT NULL, 
+	person VARCHAR(200) NOT NULL, 
+	expires_at VARCHAR(27) NOT NULL, 
+	used_at VARCHAR(27), 
+	CONSTRAINT pk_links PRIMARY KEY (link_sha256)
+);
+
+CREATE TABLE desk_sessions (
+	session_sha256 VARCHAR(64) NOT NULL, 
+	person VARCHAR(200) NOT NULL, 
+	groups TEXT NOT NULL, 
+	way VARCHAR(20) NOT NULL, 
+	is_signed BOOLEAN NOT NULL, 
+	form_token VARCHAR(64) NOT NULL, 
+	began_at VARCHAR(27) NOT NULL, 
+	last_seen_at VARCHAR(27) NOT NULL, 
+	ended_at VARCHAR(27), 
+	CONSTRAINT pk_desk_sessions PRIMARY KEY (session_sha256)
+);
+
+CREATE INDEX ix_desk_sessions_person ON desk_sessions (person);
+
+CREATE INDEX ix_desk_sessions_last_seen_at ON desk_sessions (last_seen_at);
+
+CREATE TABLE sign_in_attempts (
+	subject VARCHAR(250) NOT NULL, 
+	began_at VARCHAR(27) NOT NULL, 
+	failed INTEGER NOT NULL, 
+	CONSTRAINT pk_sign_in_attempts PRIMARY KEY (subject)
+);
+
+CREATE TABLE comments (
+	comment_id INTEGER NOT NULL, 
+	case_id VARCHAR(20) NOT NULL, 
+	author VARCHAR(200) NOT NULL, 
+	text TEXT NOT NULL, 
+	written_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_comments PRIMARY KEY (comment_id), 
+	CONSTRAINT fk_comments_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)
+);
+
+CREATE INDEX ix_comments_case_id ON comments (case_id);
+
+CREATE TABLE kept_filters (
+	person VARCHAR(200) NOT NULL, 
+	name VARCHAR(100) NOT NULL, 
+	"query" TEXT NOT NULL, 
+	kept_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_kept_filters PRIMARY KEY (person, name)
+);
+
+CREATE TABLE decision_keys (
+	reviewer VARCHAR(200) NOT NULL, 
+	idempotency_key VARCHAR(200) NOT NULL, 
+	case_id VARCHAR(20) NOT NULL, 
+	decision VARCHAR(10) NOT NULL, 
+	round_number INTEGER NOT NULL, 
+	decided_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_decision_keys PRIMARY KEY (reviewer, idempotency_key)
+);
+
+CREATE TABLE stops (
+	stop_id VARCHAR(20) NOT NULL, 
+	scope VARCHAR(10) NOT NULL, 
+	target VARCHAR(200) NOT NULL, 
+	reason TEXT NOT NULL, 
+	stopped_by VARCHAR(200) NOT NULL, 
+	stopped_at VARCHAR(27) NOT NULL, 
+	lifted_by VARCHAR(200), 
+	lifted_at VARCHAR(27), 
+	lift_reason TEXT, 
+	CONSTRAINT pk_stops PRIMARY KEY (stop_id)
+);
+
+CREATE UNIQUE INDEX ix_stops_in_force ON stops (scope, target) WHERE lifted_at IS NULL;
+
+CREATE INDEX ix_cases_opened_at ON cases (opened_at, case_id);
+
+INSERT INTO alembic_version VALUES ('0008');
 
 COMMIT;

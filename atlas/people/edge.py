@@ -9,6 +9,7 @@ from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.notices import Notifier
 from atlas.people.reviewers import ReviewerGate
+from atlas.people.visitors import Visitors
 from atlas.people.webhook import Decides, add_webhook
 from atlas.settings import Settings
 
@@ -18,6 +19,7 @@ class PeopleEdge:
 
     def __init__(self, settings: Settings, agents: AgentKeys, database: Database) -> None:
         self._gate = ReviewerGate(settings, agents)
+        self.visitors = Visitors(settings, agents)
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
 

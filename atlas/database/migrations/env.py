@@ -5,6 +5,8 @@ from alembic import context
 import atlas.agents.sessions.store
 import atlas.cases.store
 import atlas.ledger
+import atlas.people.tables
+import atlas.stop.tables
 import atlas.welfare  # noqa: F401  (each describes its tables in the metadata)
 from atlas.database.statements import metadata
 

@@ -1,0 +1,67 @@
+"""Makes the pages of the desk from their templates; everything in them is escaped."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from atlas.desk.parts import Parts
+from atlas.people.person import Person
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+DESK = "/desk"
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Pages:
+    """Renders templates with what every page needs: the person, the token of forms, and the paths."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.root_path = parts.settings.atlas_root_path
+
+    @cached_property
+    def _templates(self) -> "Environment":
+        # At the first page: a gateway whose desk stays shut does without it.
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+        from atlas.desk import words
+
+        templates = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        templates.globals["at"] = self.at
+        templates.filters.update(words.FILTERS)
+        return templates
+
+    def at(self, path: str) -> str:
+        """A path of ours as a browser asks for it, behind the path of a proxy."""
+        return self.root_path + path
+
+    async def page(
+        self,
+        request: Request,
+        template: str,
+        *,
+        person: Person | None,
+        status: int = 200,
+        **values: Any,
+    ) -> HTMLResponse:
+        """A page, or the part of one that htmx asks for, as HTML; `person` is None before the sign-in."""
+        token = await self.parts.visitors.form_token_of(request) if person else ""
+        text = self._templates.get_template(template).render(
+            person=person, form_token=token, path=request.url.path.removeprefix(self.root_path), **values
+        )
+        return HTMLResponse(text, status_code=status)
+
+    def redirect(self, path: str) -> RedirectResponse:
+        """Send the browser on after a form was taken, with a GET."""
+        return RedirectResponse(self.at(path), status_code=303)

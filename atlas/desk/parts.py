@@ -1,0 +1,21 @@
+"""What the pages of the desk work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from atlas.cases.store import CaseStore
+from atlas.models import Case
+from atlas.people.visitors import Visitors
+from atlas.people.webhook import Decides
+from atlas.settings import Settings
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Made once by the gateway, and handed to each page."""
+
+    settings: Settings
+    store: CaseStore
+    visitors: Visitors
+    decisions: Decides
+    announce: Callable[[Case], None]  # tells the workflow of what was decided

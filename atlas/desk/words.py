@@ -1,0 +1,45 @@
+"""How the desk writes times, ages and texts; each is a filter of the templates."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from atlas.instants import now
+
+
+def instant(value: datetime | None) -> str:
+    """A point in time for people, in UTC with its zone; the browser shows it in its own zone."""
+    return "" if value is None else value.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def machine_time(value: datetime) -> str:
+    """The same for the attribute `datetime` of a `time` element."""
+    return value.isoformat()
+
+
+def ago(value: datetime) -> str:
+    """How long ago it was: `3 min`."""
+    return length(now() - value)
+
+
+def left(value: datetime) -> str:
+    """How much time is left until then: `23 h 4 min`, or `over`."""
+    rest = value - now()
+    return length(rest) if rest > timedelta(0) else "over"
+
+
+def length(span: timedelta) -> str:
+    """A length of time in its two largest units: `2 d 4 h`, `5 min`, `12 s`."""
+    seconds = max(0, int(span.total_seconds()))
+    parts = (("d", seconds // 86400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60))
+    said = [f"{number} {unit}" for unit, number in parts if number]
+    return " ".join(said[:2]) or f"{seconds} s"
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "instant": instant,
+    "machine_time": machine_time,
+    "ago": ago,
+    "left": left,
+    "length": length,
+}

@@ -1,0 +1,1 @@
+"""Stops: everything, one agent, one tool or one server, until a person lifts it."""

@@ -1,0 +1,58 @@
+"""Debian's Chromium, headless, as a person at the desk uses it; and what axe-core finds on a page."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 375, "height": 800}
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def chromium() -> str:
+    """The path of the browser; without one the test fails with a sentence."""
+    found = os.environ.get("CHROMIUM") or next((path for path in map(shutil.which, NAMES) if path), None)
+    if found is None:
+        pytest.fail("The tests of the desk need Chromium. On Debian and Ubuntu: apt-get install chromium")
+    return found
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[Browser]:
+    """A running browser, which asks no other host for anything."""
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-background-networking"]
+        )
+        try:
+            yield running
+        finally:
+            await running.close()
+
+
+async def person(
+    running: Browser, *, dark: bool = False, size: Any = None, scripts: bool = True
+) -> BrowserContext:
+    """A browser of one person: its own cookies, light or dark, with or without JavaScript."""
+    return await running.new_context(
+        viewport=size or DESKTOP,
+        color_scheme="dark" if dark else "light",
+        java_script_enabled=scripts,
+        reduced_motion="reduce",
+    )
+
+
+async def faults_of(page: Page, *, rules_left_out: Sequence[str] = ()) -> list[str]:
+    """What axe-core finds on a page: a line for each fault, with the elements."""
+    options = {"rules": {rule: {"enabled": False} for rule in rules_left_out}}
+    results = await Axe().run(page, options=options if rules_left_out else None)
+    return [
+        f"{violation['id']}: {', '.join(str(node['target']) for node in violation['nodes'])}"
+        for violation in results.response["violations"]
+    ]
