@@ -25,7 +25,8 @@ from pydantic import (
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from atlas.instants import parse_duration
-from atlas.models import as_seen, plain_text
+from atlas.models import as_seen as as_seen  # compared by it elsewhere too
+from atlas.models import plain_text
 from atlas.settings_of_ways import WaysIn
 from atlas.texts import TextUnreadable, encoding_of, read_text, text_of
 

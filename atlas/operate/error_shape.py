@@ -15,9 +15,12 @@ from atlas.errors import (
     CaseNotFound,
     ContraryDecision,
     FormRefused,
+    LinkVoid,
     NotAuthenticated,
     NotPermitted,
     ReviewExpired,
+    SignInRefused,
+    TooManyAttempts,
     TransitionRefused,
 )
 
@@ -25,6 +28,9 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     NotAuthenticated: 401,
     NotPermitted: 403,
     FormRefused: 403,
+    SignInRefused: 403,
+    LinkVoid: 403,
+    TooManyAttempts: 429,
     CaseNotFound: 404,
     CaseFinished: 409,
     CallChanged: 409,
