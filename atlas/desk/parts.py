@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from atlas.cases.store import CaseStore
 from atlas.models import Case
+from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
-from atlas.people.webhook import Decides
 from atlas.settings import Settings
 
 

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from atlas.errors import (
+    AlreadyDecided,
     AtlasError,
     CallChanged,
     CaseFinished,
@@ -16,8 +17,10 @@ from atlas.errors import (
     ContraryDecision,
     FormRefused,
     LinkVoid,
+    KeyUsed,
     NotAuthenticated,
     NotPermitted,
+    RequestInvalid,
     ReviewExpired,
     SignInRefused,
     TooManyAttempts,
@@ -34,7 +37,10 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     CaseNotFound: 404,
     CaseFinished: 409,
     CallChanged: 409,
+    AlreadyDecided: 409,
     ContraryDecision: 409,
+    KeyUsed: 409,
+    RequestInvalid: 422,
     ReviewExpired: 409,
     TransitionRefused: 409,
 }
