@@ -8,6 +8,7 @@ from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
 from atlas.settings import Settings
+from atlas.stop.stops import Stops
 
 
 @dataclass(frozen=True)
@@ -19,3 +20,4 @@ class Parts:
     visitors: Visitors
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
+    stops: Stops
