@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from atlas.cases.store import CaseStore
+from atlas.desk.teller import Teller
 from atlas.models import Case
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import Decides
@@ -19,3 +20,4 @@ class Parts:
     visitors: Visitors
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
+    teller: Teller  # tells open pages of what changed

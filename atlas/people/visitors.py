@@ -1,5 +1,7 @@
 """Who makes a request for people: by a reviewer's key, or by a session at the desk."""
 
+from collections.abc import Collection
+
 from fastapi import Request
 
 from atlas.agents.keys import AgentKeys
@@ -27,3 +29,11 @@ class Visitors:
     async def form_token_of(self, request: Request) -> str:
         """What each form of this session carries, so that no other page can send it."""
         return ""
+
+    def session_of(self, request: Request) -> str | None:
+        """The session that a request came with, by which `still_hold` knows it again; None with a key."""
+        return None
+
+    async def still_hold(self, sessions: Collection[str]) -> Collection[str]:
+        """Which of some sessions still hold; asking renews none of them."""
+        return sessions
