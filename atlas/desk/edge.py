@@ -31,7 +31,7 @@ def add_desk(
     announce: Callable[[Case], None],
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
-    teller = Teller(store, valid=visitors.still_hold)
+    teller = Teller(store, valid=visitors.sessions.that_last)
     app.state.at_the_stop = teller.close
     pages = Pages(Parts(settings, store, visitors, decisions, announce, teller))
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)

@@ -7,6 +7,8 @@ from starlette.types import Receive, Scope, Send
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.desk.teller import Teller
+from atlas.people.person import Way
+from atlas.people.sessions import Session
 
 PATH = f"{DESK}/live"
 
@@ -36,7 +38,8 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         person = person_of(request)
         if not teller.streams.has_room(person.name):
             return Response("Too many open streams.", status_code=503)
-        return EventStream(teller, person.name, pages.parts.visitors.session_of(request))
+        session: Session | None = None if person.way is Way.OPEN else request.state.session
+        return EventStream(teller, person.name, session.session_sha256 if session else None)
 
     @router.get(f"{PATH}/newer")
     async def newer(request: Request, after: int = 0) -> Response:
