@@ -1,9 +1,10 @@
 """What the pages of the desk work with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from atlas.cases.store import CaseStore
+from atlas.desk.looking import Looking
 from atlas.desk.teller import Teller
 from atlas.models import Case
 from atlas.people.visitors import Visitors
@@ -21,3 +22,4 @@ class Parts:
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
     teller: Teller  # tells open pages of what changed
+    looking: Looking = field(default_factory=Looking)  # who has which case open
