@@ -33,7 +33,10 @@ def add_desk(
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
     teller = Teller(store, valid=visitors.sessions.that_last)
     app.state.at_the_stop = teller.close
-    pages = Pages(Parts(settings, store, visitors, decisions, announce, teller))
+    parts = Parts(settings, store, visitors, decisions, announce, teller)
+    teller.follow(parts.looking.case_ids)
+    parts.looking.changed = teller.looks_changed
+    pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
     for page in (inbox, live):
         page.add_to(router, pages)
