@@ -4,8 +4,8 @@
 
 The cases are written by the store's own functions, in a directory that is kept if it is named. Most arguments
 have 300 bytes, one in a hundred 20 KB, and a few a megabyte. Printed are p50, p95 and the longest of each
-question, the CPU time of one, the lines of its first page, and how many pages a reader asks for until a search
-that finds nothing has seen everything. On a machine that does other work the CPU time says more.
+question, its CPU time, the lines of its first page, and how many pages a reader asks for until a search that
+finds nothing has seen everything. On a machine that does other work the CPU time says more.
 """
 
 import argparse
@@ -196,9 +196,8 @@ def told(name: str, times: Times, *, said: str) -> None:
     seconds, cpu = times.seconds, 1000 * times.cpu / len(times.seconds)
     ordered = sorted(1000 * one for one in seconds)
     p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
-    print(
-        f"{name:34} p50 {statistics.median(ordered):7.1f}  p95 {p95:7.1f}  longest {ordered[-1]:7.1f}  {said}"
-    )
+    parts = {"p50": statistics.median(ordered), "p95": p95, "longest": ordered[-1], "cpu": cpu}
+    print(f"{name:30}", *(f"{part} {number:6.1f} " for part, number in parts.items()), said, flush=True)
 
 
 async def measure(database: Database, name: str, asked: Filter, order: Order, rounds: int) -> None:

@@ -7,11 +7,11 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from atlas.cases.store import CaseStore
-from atlas.desk import inbox, live
+from atlas.desk import account, inbox, links, live, sign_in
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
-from atlas.desk.routes import desk_route
+from atlas.desk.routes import desk_route, strangers_route
 from atlas.desk.teller import Teller
 from atlas.models import Case
 from atlas.people.deciding import Decides
@@ -38,8 +38,12 @@ def add_desk(
     parts.looking.changed = teller.looks_changed
     pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, live):
+    for page in (inbox, live, account):
         page.add_to(router, pages)
-    app.router.routes.extend(router.routes)
+    sign_in.add_out(router, pages)
+    strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)
+    for page in (sign_in, links):
+        page.add_to(strangers, pages)
+    app.router.routes.extend([*router.routes, *strangers.routes])
     app.mount(f"{DESK}/assets", StaticFiles(directory=ASSETS))
     app.add_middleware(DeskHeaders)

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.cases.tables import kept_filters
 from atlas.database.sqlite import Database
-from atlas.errors import FilterUnfit
+from atlas.errors import RequestInvalid
 from atlas.instants import now
 from atlas.models import plain_text
 
@@ -34,10 +34,12 @@ async def kept_of(database: Database, person_name: str) -> tuple[KeptFilter, ...
 
 
 async def keep(database: Database, person_name: str, *, name: str, query: str) -> None:
-    """Keep a filter; one of that name is replaced. Raises FilterUnfit."""
+    """Keep a filter; one of that name is replaced. Raises RequestInvalid."""
     name = " ".join(plain_text(name).split())
     if not 1 <= len(name) <= LONGEST_NAME:
-        raise FilterUnfit(reason=f"Its name needs 1 to {LONGEST_NAME} characters that can be seen.")
+        raise RequestInvalid(
+            reason=f"The filter was not kept: its name needs 1 to {LONGEST_NAME} characters that can be seen."
+        )
     await database.write(partial(_keep, person_name=person_name, name=name, query=query))
 
 
@@ -52,7 +54,9 @@ def _keep(connection: Connection, *, person_name: str, name: str, query: str) ->
         kept_filters.c.person == person_name, kept_filters.c.name != name
     )
     if int(connection.scalar(others) or 0) >= MOST:
-        raise FilterUnfit(reason=f"You keep {MOST} already. Delete one of them first.")
+        raise RequestInvalid(
+            reason=f"The filter was not kept: you keep {MOST} already. Delete one of them first."
+        )
     row = {"person": person_name, "name": name, "query": query, "kept_at": now()}
     replaced = {"query": query, "kept_at": row["kept_at"]}
     connection.execute(
