@@ -1,9 +1,11 @@
 """What the pages of the desk work with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from atlas.cases.store import CaseStore
+from atlas.desk.looking import Looking
+from atlas.desk.teller import Teller
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
@@ -21,3 +23,5 @@ class Parts:
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
     stops: Stops
+    teller: Teller  # tells open pages of what changed
+    looking: Looking = field(default_factory=Looking)  # who has which case open
