@@ -58,6 +58,10 @@ class NotPermitted(AtlasError):
     """{reason}"""
 
 
+class FormRefused(AtlasError):
+    """This form was not taken, and nothing was done. {reason}"""
+
+
 class WronglySigned(AtlasError):
     """The signature of this request is not over the body as it was sent; nothing was done."""
 

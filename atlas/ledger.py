@@ -76,6 +76,14 @@ class Action(str, Enum):
     EXECUTION_REFUSED = "execute.refused"
     OUTCOME_UNKNOWN = "execute.outcome_unknown"
     FAILED = "report.failed"
+    # Of people, and of no case.
+    PERSON_ADDED = "people.added"
+    PERSON_ENDED = "people.ended"
+    LINK_MADE = "people.link_made"
+    SIGNED_IN = "people.signed_in"
+    SIGNED_OUT = "people.signed_out"
+    SESSIONS_ENDED = "people.sessions_ended"
+    SIGN_IN_REFUSED = "people.sign_in_refused"  # the first of a burst, and where it has to wait
 
 
 def append(

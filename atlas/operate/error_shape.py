@@ -14,6 +14,7 @@ from atlas.errors import (
     CaseFinished,
     CaseNotFound,
     ContraryDecision,
+    FormRefused,
     NotAuthenticated,
     NotPermitted,
     ReviewExpired,
@@ -23,6 +24,7 @@ from atlas.errors import (
 HTTP_STATUS: dict[type[AtlasError], int] = {
     NotAuthenticated: 401,
     NotPermitted: 403,
+    FormRefused: 403,
     CaseNotFound: 404,
     CaseFinished: 409,
     CallChanged: 409,
