@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from atlas.cases.store import CaseStore
 from atlas.desk.looking import Looking
 from atlas.models import Case
+from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
-from atlas.people.webhook import Decides
 from atlas.settings import Settings
 
 

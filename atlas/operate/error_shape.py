@@ -9,14 +9,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from atlas.errors import (
+    AlreadyDecided,
     AtlasError,
     CallChanged,
     CaseFinished,
     CaseNotFound,
     ContraryDecision,
     FormRefused,
+    KeyUsed,
     NotAuthenticated,
     NotPermitted,
+    RequestInvalid,
     ReviewExpired,
     TransitionRefused,
 )
@@ -28,7 +31,10 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     CaseNotFound: 404,
     CaseFinished: 409,
     CallChanged: 409,
+    AlreadyDecided: 409,
     ContraryDecision: 409,
+    KeyUsed: 409,
+    RequestInvalid: 422,
     ReviewExpired: 409,
     TransitionRefused: 409,
 }
