@@ -82,6 +82,7 @@ class Action(str, Enum):
     PERSON_ADDED = "people.added"
     PERSON_ENDED = "people.ended"
     LINK_MADE = "people.link_made"
+    PASSWORD_SET = "people.password_set"  # noqa: S105  (no password)
     SIGNED_IN = "people.signed_in"
     SIGNED_OUT = "people.signed_out"
     SESSIONS_ENDED = "people.sessions_ended"

@@ -17,10 +17,13 @@ from atlas.errors import (
     ContraryDecision,
     FormRefused,
     KeyUsed,
+    LinkVoid,
     NotAuthenticated,
     NotPermitted,
     RequestInvalid,
     ReviewExpired,
+    SignInRefused,
+    TooManyAttempts,
     TransitionRefused,
 )
 
@@ -28,6 +31,9 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     NotAuthenticated: 401,
     NotPermitted: 403,
     FormRefused: 403,
+    SignInRefused: 403,
+    LinkVoid: 403,
+    TooManyAttempts: 429,
     CaseNotFound: 404,
     CaseFinished: 409,
     CallChanged: 409,

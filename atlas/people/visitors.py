@@ -1,6 +1,5 @@
 """Who makes a request for people: by a reviewer's key, or by a session at the desk."""
 
-from collections.abc import Mapping
 from hmac import compare_digest
 
 from fastapi import Request
@@ -13,9 +12,9 @@ from atlas.people.own_page import require_own_page
 from atlas.people.person import Person, Way
 from atlas.people.reviewers import ReviewerGate, bearer_of
 from atlas.people.sessions import UNBOUND, Session, Sessions
+from atlas.people.signing_in import SARAH, SigningIn
 from atlas.settings import Settings
 
-SARAH = "Sarah"  # the name of a person of whom no name is known
 SAFE = ("GET", "HEAD", "OPTIONS")
 AN_AGENT = "This is the key of an agent. An agent opens nothing here; people sign in with a key of their own."
 
@@ -29,17 +28,14 @@ class Visitors:
         self.sessions = Sessions(database)
         self.ways_in: tuple[Way, ...] = () if settings.is_open else (Way.ACCOUNT, Way.KEY)
         self._gate = ReviewerGate(settings, agents)
-        # A session of a key is bound to it: it ends when the key leaves the settings, or changes its name.
-        self._names: Mapping[bytes, str | None] = {
-            digest_of_key(key): name for key, name in settings.reviewer_keys.items()
-        }
+        self.signing_in = SigningIn(settings, database, self.refuse_agent)
 
     async def person_of(self, request: Request) -> Person:
         """The person who makes a request; raises NotAuthenticated, NotPermitted or FormRefused."""
         request.state.session = None
         if token := bearer_of(request):
             self.refuse_agent(token)
-            if digest_of_key(token) in self._names:
+            if digest_of_key(token) in self.signing_in.names:
                 return await self._of_key(request)
         request.state.session = session = await self.session_of(request)
         person = self.known_without_sign_in(request)
@@ -74,7 +70,7 @@ class Visitors:
     @property
     def bindings(self) -> tuple[bytes, ...]:
         """All that a session may be bound to by these settings."""
-        return (UNBOUND, *self._names)
+        return (UNBOUND, *self.signing_in.names)
 
     def _holds(self, request: Request, session: Session) -> bool:
         person = session.person
@@ -82,11 +78,13 @@ class Visitors:
         if known is not None or person.way in (Way.OPEN, Way.PROXY):  # what vouches is in each request
             return known is not None and (known.name, known.way) == (person.name, person.way)
         if person.way in (Way.KEY, Way.LINK):
-            return session.bound_to in self._names and self._is_named(session)
+            return session.bound_to in self.signing_in.names and self._is_named(session)
+        if person.way is Way.ACCOUNT and self.signing_in.has_two_ways(person.name):
+            return False
         return person.way in self.ways_in
 
     def _is_named(self, session: Session) -> bool:
-        name = self._names[session.bound_to]
+        name = self.signing_in.names[session.bound_to]
         return name == session.person.name if session.person.is_signed else name is None
 
     async def begin(self, request: Request, person: Person, *, bound_to: bytes = UNBOUND) -> str:
