@@ -7,11 +7,12 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from atlas.cases.store import CaseStore
-from atlas.desk import account, inbox, links, sign_in
+from atlas.desk import account, inbox, links, live, sign_in
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
 from atlas.desk.routes import desk_route, strangers_route
+from atlas.desk.teller import Teller
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
@@ -30,9 +31,11 @@ def add_desk(
     announce: Callable[[Case], None],
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
-    pages = Pages(Parts(settings, store, visitors, decisions, announce))
+    teller = Teller(store, valid=visitors.sessions.that_last)
+    app.state.at_the_stop = teller.close
+    pages = Pages(Parts(settings, store, visitors, decisions, announce, teller))
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, account):
+    for page in (inbox, live, account):
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)

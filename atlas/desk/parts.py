@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from atlas.cases.store import CaseStore
 from atlas.desk.looking import Looking
+from atlas.desk.teller import Teller
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
@@ -20,4 +21,5 @@ class Parts:
     visitors: Visitors
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
+    teller: Teller  # tells open pages of what changed
     looking: Looking = field(default_factory=Looking)  # who has which case open
