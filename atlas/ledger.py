@@ -87,6 +87,8 @@ class Action(str, Enum):
     SIGNED_OUT = "people.signed_out"
     SESSIONS_ENDED = "people.sessions_ended"
     SIGN_IN_REFUSED = "people.sign_in_refused"  # the first of a burst, and where it has to wait
+    STOPPED = "stop.begun"  # of no case, like the next one
+    LIFTED = "stop.lifted"
 
 
 def append(

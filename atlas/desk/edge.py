@@ -17,6 +17,7 @@ from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
 from atlas.settings import Settings
+from atlas.stop.stops import Stops
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -29,11 +30,12 @@ def add_desk(
     visitors: Visitors,
     decisions: Decides,
     announce: Callable[[Case], None],
+    stops: Stops,
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
     teller = Teller(store, valid=visitors.sessions.that_last)
     app.state.at_the_stop = teller.close
-    pages = Pages(Parts(settings, store, visitors, decisions, announce, teller))
+    pages = Pages(Parts(settings, store, visitors, decisions, announce, teller, stops))
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
     for page in (inbox, live, account):
         page.add_to(router, pages)

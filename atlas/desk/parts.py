@@ -10,6 +10,7 @@ from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
 from atlas.settings import Settings
+from atlas.stop.stops import Stops
 
 
 @dataclass(frozen=True)
@@ -22,4 +23,5 @@ class Parts:
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
     teller: Teller  # tells open pages of what changed
+    stops: Stops
     looking: Looking = field(default_factory=Looking)  # who has which case open

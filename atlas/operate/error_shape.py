@@ -24,6 +24,11 @@ from atlas.errors import (
     ReviewExpired,
     SignInRefused,
     TooManyAttempts,
+    ReasonUnfit,
+    ReviewExpired,
+    StopNotFound,
+    Stopped,
+    TargetUnknown,
     TransitionRefused,
 )
 
@@ -42,6 +47,10 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     KeyUsed: 409,
     RequestInvalid: 422,
     ReviewExpired: 409,
+    Stopped: 409,
+    StopNotFound: 404,
+    TargetUnknown: 404,
+    ReasonUnfit: 422,
     TransitionRefused: 409,
 }
 
