@@ -20,15 +20,14 @@ from atlas.errors import (
     LinkVoid,
     NotAuthenticated,
     NotPermitted,
+    ReasonUnfit,
     RequestInvalid,
     ReviewExpired,
     SignInRefused,
-    TooManyAttempts,
-    ReasonUnfit,
-    ReviewExpired,
     StopNotFound,
     Stopped,
     TargetUnknown,
+    TooManyAttempts,
     TransitionRefused,
 )
 
