@@ -15,12 +15,18 @@ class Looking:
         self._clock = clock
         self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()  # case and name, the newest last
 
-    def note(self, case_id: str, name: str) -> None:
-        """A person looks at a case now."""
+    def note(self, case_id: str, name: str) -> bool:
+        """A person looks at a case now; says whether they did not before."""
+        before = self._seen.get((case_id, name))
         self._seen[case_id, name] = self._clock()
         self._seen.move_to_end((case_id, name))
         while self._seen and (len(self._seen) > MOST_KEPT or self._is_over(next(iter(self._seen.values())))):
             self._seen.popitem(last=False)
+        return before is None or self._is_over(before)
+
+    def cases(self) -> set[str]:
+        """The cases that are looked at."""
+        return {case_id for (case_id, _), at in self._seen.items() if not self._is_over(at)}
 
     def leave(self, case_id: str, name: str) -> None:
         """A person is done with a case."""

@@ -56,6 +56,11 @@ def seen(value: Any, most: int = INLINE) -> Markup:
     return Markup('<bdi class="seen">{}{}</bdi>').format(marked(text[:most]), _cut(len(text) - most))
 
 
+def seen_all(value: Any) -> Markup:
+    """A whole text where every character counts, with its line ends both shown and kept."""
+    return Markup('<bdi class="seen">{}</bdi>').format(marked(_text(value), Ends.BOTH))
+
+
 def seen_text(value: Any, most: int = OPEN, whole: str = "") -> Markup:
     """A text as a block with its line ends, folded where it is long; `whole` is the address of all of it."""
     text = _text(value)
