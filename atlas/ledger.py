@@ -70,6 +70,8 @@ class Action(str, Enum):
     APPROVED = "decide.approved"
     REJECTED = "decide.rejected"
     EXPIRED = "decide.expired"
+    COMMENTED = "decide.commented"
+    VIEWED = "decide.viewed"  # where the policy says record_views
     UNSUPPORTED_DECISION = "decide.event_without_decision"
     EXECUTING = "execute.started"
     EXECUTED = "execute.finished"
