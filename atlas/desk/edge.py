@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from atlas.cases.store import CaseStore
-from atlas.desk import inbox
+from atlas.desk import inbox, missing
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
@@ -36,4 +36,5 @@ def add_desk(
         page.add_to(router, pages)
     app.router.routes.extend(router.routes)
     app.mount(f"{DESK}/assets", StaticFiles(directory=ASSETS))
+    missing.add_to(app.router, pages)  # last: it takes what no other route does
     app.add_middleware(DeskHeaders)

@@ -5,8 +5,10 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from atlas.desk.pages import DESK, Pages
@@ -14,6 +16,7 @@ from atlas.errors import AtlasError, NotAuthenticated
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.person import Person
 
+SHOWN = (AtlasError, SQLAlchemyError, HTTPException, RequestValidationError)  # as a page, not as JSON
 SIGN_IN = f"{DESK}/sign-in"
 
 
@@ -37,7 +40,7 @@ def desk_route(pages: Pages) -> type[APIRoute]:
                     return await handle(request)
                 except NotAuthenticated:
                     return _to_sign_in(request, pages)
-                except (AtlasError, SQLAlchemyError) as error:
+                except SHOWN as error:
                     return await _error_page(request, pages, error)
 
             return known
@@ -58,6 +61,10 @@ def _to_sign_in(request: Request, pages: Pages) -> Response:
 async def _error_page(request: Request, pages: Pages, error: Exception) -> Response:
     if isinstance(error, AtlasError):
         status, said = HTTP_STATUS.get(type(error), 500), str(error)
+    elif isinstance(error, HTTPException):
+        status, said = error.status_code, str(error.detail)
+    elif isinstance(error, RequestValidationError):
+        status, said = 422, "The form or the address holds a value that this page does not take."
     else:
         status, said = 503, "The case store cannot be read or written; nothing was changed."
     return await pages.page(request, "error.html", person=request.state.person, status=status, said=said)
