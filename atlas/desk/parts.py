@@ -1,9 +1,10 @@
 """What the pages of the desk work with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from atlas.cases.store import CaseStore
+from atlas.desk.looking import Looking
 from atlas.models import Case
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import Decides
@@ -19,3 +20,4 @@ class Parts:
     visitors: Visitors
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
+    looking: Looking = field(default_factory=Looking)  # who has which case open
