@@ -82,6 +82,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         visitors=people.visitors,
         decisions=path.decisions,
         announce=workflow.announce,
+        stops=people.stops,
     )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)
     mcp_lifespan = agents.add_to(app)

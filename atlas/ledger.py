@@ -76,6 +76,8 @@ class Action(str, Enum):
     EXECUTION_REFUSED = "execute.refused"
     OUTCOME_UNKNOWN = "execute.outcome_unknown"
     FAILED = "report.failed"
+    STOPPED = "stop.begun"  # of no case, like the next one
+    LIFTED = "stop.lifted"
 
 
 def append(

@@ -16,6 +16,7 @@ from atlas.models import Case
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import Decides
 from atlas.settings import Settings
+from atlas.stop.stops import Stops
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -28,9 +29,10 @@ def add_desk(
     visitors: Visitors,
     decisions: Decides,
     announce: Callable[[Case], None],
+    stops: Stops,
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
-    pages = Pages(Parts(settings, store, visitors, decisions, announce))
+    pages = Pages(Parts(settings, store, visitors, decisions, announce, stops=stops))
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
     for page in (inbox,):
         page.add_to(router, pages)

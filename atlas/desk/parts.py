@@ -9,6 +9,7 @@ from atlas.models import Case
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import Decides
 from atlas.settings import Settings
+from atlas.stop.stops import Stops
 
 
 @dataclass(frozen=True)
@@ -20,4 +21,5 @@ class Parts:
     visitors: Visitors
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
+    stops: Stops
     looking: Looking = field(default_factory=Looking)  # who has which case open

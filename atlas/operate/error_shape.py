@@ -16,7 +16,11 @@ from atlas.errors import (
     ContraryDecision,
     NotAuthenticated,
     NotPermitted,
+    ReasonUnfit,
     ReviewExpired,
+    StopNotFound,
+    Stopped,
+    TargetUnknown,
     TransitionRefused,
 )
 
@@ -28,6 +32,10 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     CallChanged: 409,
     ContraryDecision: 409,
     ReviewExpired: 409,
+    Stopped: 409,
+    StopNotFound: 404,
+    TargetUnknown: 404,
+    ReasonUnfit: 422,
     TransitionRefused: 409,
 }
 

@@ -12,6 +12,7 @@ from atlas.people.reviewers import ReviewerGate
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import Decides, add_webhook
 from atlas.settings import Settings
+from atlas.stop.stops import Stops
 
 
 class PeopleEdge:
@@ -22,6 +23,7 @@ class PeopleEdge:
         self.visitors = Visitors(settings, agents)
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
+        self.stops = Stops(database, tell=self._notifier.tell_of_stop)
 
     def add_to(self, app: FastAPI, *, decisions: Decides, announce: Callable[[Case], None]) -> None:
         """Serve the webhook; `announce` tells the workflow of what was decided."""

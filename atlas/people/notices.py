@@ -11,9 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from atlas import ledger
 from atlas.database.sqlite import Database
 from atlas.instants import instant_text
-from atlas.models import Case, Status, plain_text
+from atlas.models import Case, Status, Stop, plain_text
 from atlas.proxies import proxy_of
 from atlas.settings import Settings, variables
+from atlas.stop.words import told, told_of_lift
 
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 5.0
@@ -74,6 +75,12 @@ class Notifier:
         logger.error("The outcome of a call is unknown: %s %s", case.case_id, case.call.tool_name)
         self._begin(self._deliver(_message("outcome_unknown", case)))
 
+    def tell_of_stop(self, stop: Stop) -> None:
+        """Tell that something was stopped, or that the stop was lifted."""
+        said = told(stop, by=stop.stopped_by) if stop.is_in_force else told_of_lift(stop)
+        logger.warning("%s: %s", stop.stop_id, said)
+        self._begin(self._deliver(_message_of_stop(stop)))
+
     async def close(self) -> None:
         """Stop what is still being sent."""
         for task in self._tasks:
@@ -97,6 +104,11 @@ class Notifier:
                 except httpx.HTTPError as error:
                     logger.warning("The reviewer's URL did not take a notice: %s", type(error).__name__)
                     await asyncio.sleep(2**attempt)
+
+
+def _message_of_stop(stop: Stop) -> dict[str, Any]:
+    kind = "stopped" if stop.is_in_force else "stop_lifted"
+    return {"kind": kind} | stop.model_dump(mode="json")
 
 
 def _judged_again(case: Case) -> str:
