@@ -6,8 +6,9 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
+from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
-from atlas.desk import inbox, missing
+from atlas.desk import inbox, missing, overview
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
@@ -32,9 +33,10 @@ def add_desk(
     stops: Stops,
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
-    pages = Pages(Parts(settings, store, visitors, decisions, announce, stops=stops))
+    figures = FiguresKept(store.database)
+    pages = Pages(Parts(settings, store, visitors, decisions, announce, stops=stops, figures=figures))
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox,):
+    for page in (inbox, overview):
         page.add_to(router, pages)
     app.router.routes.extend(router.routes)
     app.mount(f"{DESK}/assets", StaticFiles(directory=ASSETS))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.desk.looking import Looking
 from atlas.models import Case
@@ -22,4 +23,5 @@ class Parts:
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
     stops: Stops
+    figures: FiguresKept
     looking: Looking = field(default_factory=Looking)  # who has which case open
