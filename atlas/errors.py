@@ -74,6 +74,26 @@ class NotPermitted(AtlasError):
     """{reason}"""
 
 
+class FormRefused(AtlasError):
+    """This form was not taken, and nothing was done. {reason}"""
+
+
+class SignInRefused(AtlasError):
+    """{reason}"""
+
+
+class TooManyAttempts(AtlasError):
+    """Too many sign-ins failed. Nothing more is tried for now: wait {minutes} min, then sign in again."""
+
+
+class LinkVoid(AtlasError):
+    """{reason}"""
+
+
+class PersonRefused(AtlasError):
+    """{reason}"""
+
+
 class WronglySigned(AtlasError):
     """The signature of this request is not over the body as it was sent; nothing was done."""
 

@@ -78,6 +78,15 @@ class Action(str, Enum):
     FAILED = "report.failed"
     STOPPED = "stop.begun"  # of no case, like the next one
     LIFTED = "stop.lifted"
+    # Of people, and of no case.
+    PERSON_ADDED = "people.added"
+    PERSON_ENDED = "people.ended"
+    LINK_MADE = "people.link_made"
+    PASSWORD_SET = "people.password_set"  # noqa: S105  (no password)
+    SIGNED_IN = "people.signed_in"
+    SIGNED_OUT = "people.signed_out"
+    SESSIONS_ENDED = "people.sessions_ended"
+    SIGN_IN_REFUSED = "people.sign_in_refused"  # the first of a burst, and where it has to wait
 
 
 def append(

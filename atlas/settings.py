@@ -465,7 +465,7 @@ class Settings(BaseSettings):
             raise ValueError("ATLAS_REVIEWER_KEY holds several keys: each needs its name, as name:key")
         if any(plain_text(name) != name for name in self.reviewers):
             raise ValueError("ATLAS_REVIEWER_KEY holds a name with control or invisible characters")
-        if len({_as_seen(name) for name in self.reviewers}) != len(self.reviewers):
+        if len({as_seen(name) for name in self.reviewers}) != len(self.reviewers):
             raise ValueError(
                 "ATLAS_REVIEWER_KEY holds two names that look alike: the record could not show who decided"
             )
@@ -546,7 +546,8 @@ def _env_file_encoding(path: Path) -> str | None:
     return encoding_of(content)
 
 
-def _as_seen(name: str) -> str:
+def as_seen(name: str) -> str:
+    """A name as a reader sees it: two that are equal so look alike."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 

@@ -8,11 +8,11 @@ from starlette.staticfiles import StaticFiles
 
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
-from atlas.desk import inbox, missing, overview
+from atlas.desk import account, inbox, links, missing, overview, sign_in
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
-from atlas.desk.routes import desk_route
+from atlas.desk.routes import desk_route, strangers_route
 from atlas.models import Case
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import Decides
@@ -36,9 +36,13 @@ def add_desk(
     figures = FiguresKept(store.database)
     pages = Pages(Parts(settings, store, visitors, decisions, announce, stops=stops, figures=figures))
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, overview):
+    for page in (inbox, account, overview):
         page.add_to(router, pages)
-    app.router.routes.extend(router.routes)
+    sign_in.add_out(router, pages)
+    strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)
+    for page in (sign_in, links):
+        page.add_to(strangers, pages)
+    app.router.routes.extend([*router.routes, *strangers.routes])
     app.mount(f"{DESK}/assets", StaticFiles(directory=ASSETS))
     missing.add_to(app.router, pages)  # last: it takes what no other route does
     app.add_middleware(DeskHeaders)

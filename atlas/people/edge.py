@@ -20,7 +20,7 @@ class PeopleEdge:
 
     def __init__(self, settings: Settings, agents: AgentKeys, database: Database) -> None:
         self._gate = ReviewerGate(settings, agents)
-        self.visitors = Visitors(settings, agents)
+        self.visitors = Visitors(settings, agents, database)
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
         self.stops = Stops(database, tell=self._notifier.tell_of_stop)

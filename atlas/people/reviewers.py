@@ -18,10 +18,15 @@ class ReviewerGate:
         """The name that the reviewer's key has, if any; raises NotAuthenticated or NotPermitted."""
         if not self._reviewers:
             return None
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        token = token.strip()
-        if scheme.lower() == "bearer" and digest_of_key(token) in self._reviewers:
+        token = bearer_of(request)
+        if token and digest_of_key(token) in self._reviewers:
             return self._reviewers[digest_of_key(token)]
-        if scheme.lower() == "bearer" and self._agents.is_agent(token):
+        if token and self._agents.is_agent(token):
             raise NotPermitted(reason="An agent cannot decide on calls; this takes the reviewer's key.")
         raise NotAuthenticated(whose="reviewer's")
+
+
+def bearer_of(request: Request) -> str:
+    """The key of a request's Authorization header, or nothing."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
