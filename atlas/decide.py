@@ -25,11 +25,13 @@ from atlas.cases.store import (
     read_case,
     transition,
 )
-from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
+from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired, Stopped
 from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, ToolCall, Verdict
 from atlas.people.votes import Vote
+from atlas.stop.covering import stop_of
+from atlas.stop.words import told
 
 
 def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
@@ -62,7 +64,7 @@ async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -
 
     def look(connection: Connection) -> Case:
         case = read_case(connection, case_id)
-        if case.status is Status.PENDING_REVIEW and _is_overdue(case):
+        if case.status is Status.PENDING_REVIEW and is_overdue(case):
             return _expire(connection, case)
         # The run of a case that was judged again is replayed through here with the event of an earlier round.
         if case.status is Status.PENDING_REVIEW and is_woken and case.round_number == 1:
@@ -100,7 +102,8 @@ class Decisions:
         """Record a decision, or one of the approvals that together are one.
 
         The same decision again changes nothing.
-        Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished, NotPermitted, CallChanged.
+        Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished, NotPermitted, CallChanged and,
+        for an approval, Stopped.
         """
         if vote.verdict is Verdict.REJECTED:
             return await self._store.change(case_id, partial(_reject, case_id=case_id, vote=vote))
@@ -116,6 +119,7 @@ class Decisions:
 
         def approve(connection: Connection) -> Case:
             case = read_case(connection, case_id)
+            _check_not_stopped(connection, case)
             if case.round_number != vote.round_number:
                 _check_open(case)
                 return case
@@ -245,10 +249,19 @@ def _state_of(case: Case) -> dict[str, str | None]:
 
 
 def _check_open(case: Case) -> None:
-    if case.status is Status.PENDING_REVIEW and _is_overdue(case):
+    if case.status is Status.PENDING_REVIEW and is_overdue(case):
         raise ReviewExpired(case_id=case.case_id, expires_at=case.expires_at)
     if case.status.is_final or case.status is Status.EXECUTING:
         raise CaseFinished(case_id=case.case_id, status=case.status.value)
+
+
+def _check_not_stopped(connection: Connection, case: Case) -> None:
+    """Raise Stopped where an approval would count, and a stop covers the call; approvals before it stay."""
+    if case.decision is not None or not case.status.is_not_begun:
+        return
+    stop = stop_of(connection, case)
+    if stop is not None:
+        raise Stopped(case_id=case.case_id, said=told(stop, by=stop.stopped_by))
 
 
 def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
@@ -273,5 +286,6 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
     return case if case.status is to else transition(connection, case, to)
 
 
-def _is_overdue(case: Case) -> bool:
-    return case.expires_at is not None and now() >= case.expires_at
+def is_overdue(case: Case) -> bool:
+    """Whether the time to decide is over; under a stop it does not run."""
+    return case.frozen_at is None and case.expires_at is not None and now() >= case.expires_at

@@ -1,10 +1,12 @@
 """What an operator asks: what is this, is it alive, can it work."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import __version__
 from atlas.agents.transports import PREFIX
@@ -15,6 +17,7 @@ from atlas.desk.pages import DESK
 from atlas.operate.accept import wants_page
 from atlas.people.webhook import APPROVAL_PATH
 from atlas.settings import Settings
+from atlas.stop.covering import stops_in_force
 from atlas.upstreams import Upstreams
 from atlas.welfare import told_at_start
 from atlas.workflow.edge import WorkflowEdge
@@ -78,7 +81,18 @@ def add_health(
         is_ready = all(part["ok"] for part in parts.values())
         # Not among the parts: a server that is missing takes its own tools away, and nothing else.
         servers = {"upstreams": upstreams.report()} if upstreams.all else {}
-        return JSONResponse({"ready": is_ready} | parts | servers, status_code=200 if is_ready else 503)
+        said = {"ready": is_ready} | parts | servers | await _stops_part(database)
+        return JSONResponse(said, status_code=200 if is_ready else 503)
+
+
+async def _stops_part(database: Database) -> dict[str, Any]:
+    """What is stopped, which is no failure; every one may ask, so without the words and names of people."""
+    with suppress(SQLAlchemyError):  # the part of the database says so
+        found = await database.read(stops_in_force)
+        if found:
+            shown = {"stop_id", "scope", "target", "stopped_at"}
+            return {"stops": [stop.model_dump(mode="json", include=shown) for stop in found]}
+    return {}
 
 
 def _part(name: str, problem: str | None) -> dict[str, Any]:

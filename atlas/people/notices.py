@@ -40,7 +40,7 @@ class Notifier:
 
     def _tell_of_review(self, case: Case) -> None:
         logger.warning(
-            "A call waits for a person: %s %s by %s, risk score %s (%s)%s%s",
+            "A call waits for a person: %s %s by %s, risk score %s (%s)%s%s%s",
             case.case_id,
             case.call.tool_name,
             case.call.principal,
@@ -48,6 +48,7 @@ class Notifier:
             case.assessment.classification if case.assessment else "not assessed",
             _judged_again(case),
             f"; {', '.join(case.waiting_before)} waited already" if case.waiting_before else "",
+            f"; {told(case.stop, by=case.stop.stopped_by)}" if case.stop else "",
         )
         self._begin(self._tell_the_rest(case))
 
@@ -80,6 +81,10 @@ class Notifier:
         said = told(stop, by=stop.stopped_by) if stop.is_in_force else told_of_lift(stop)
         logger.warning("%s: %s", stop.stop_id, said)
         self._begin(self._deliver(_message_of_stop(stop)))
+
+    async def finish(self) -> None:
+        """Wait until what is being sent has arrived, or was given up."""
+        await asyncio.gather(*self._tasks)
 
     async def close(self) -> None:
         """Stop what is still being sent."""
@@ -131,4 +136,5 @@ def _message(kind: str, case: Case) -> dict[str, Any]:
         "waiting_before": list(case.waiting_before),
         "reopened_because": case.assessment.reopened_because if case.assessment else None,
         "expires_at": instant_text(case.expires_at) if case.expires_at else None,
+        "frozen_at": instant_text(case.frozen_at) if case.frozen_at else None,
     }

@@ -104,7 +104,7 @@ def add_webhook(
     app.router.routes.extend(router.routes)
 
 
-def known_first(gate: Callable[[Request], Awaitable[str | None]]) -> type[APIRoute]:
+def known_first(gate: Callable[[Request], Awaitable[object]]) -> type[APIRoute]:
     """A route that knows who asks before it reads the body, which FastAPI reads before it asks."""
 
     class KnownFirst(APIRoute):

@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from atlas.cases.definitions import definitions, read_definition
 from atlas.cases.tables import cases
 from atlas.database.statements import Prepared
-from atlas.models import Scope, Stop
+from atlas.models import Case, Scope, Stop
 from atlas.stop.tables import stops
 
 _COLUMNS = tuple(column.name for column in stops.c)
@@ -34,17 +34,13 @@ def stop_of_call(
     return next((stop for stop in found if named[stop.scope] == stop.target), None)
 
 
-def stop_of_case(
-    connection: Connection, *, principal: str, tool_name: str, definition_sha256: str | None
-) -> Stop | None:
+def stop_of(connection: Connection, case: Case) -> Stop | None:
     """The same for a call on record: its server is the one that its tool's definition names."""
-    found = stops_in_force(connection)
-    if not found:
+    if not stops_in_force(connection):
         return None
-    definition = read_definition(connection, definition_sha256 or "")
-    return stop_of_call(
-        connection, principal=principal, tool_name=tool_name, server=definition.get("upstream")
-    )
+    definition = read_definition(connection, case.definition_sha256 or "")
+    call, server = case.call, definition.get("upstream")
+    return stop_of_call(connection, principal=call.principal, tool_name=call.tool_name, server=server)
 
 
 def stop_of_server(connection: Connection, *, principal: str, server: str) -> Stop | None:

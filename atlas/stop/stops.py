@@ -1,7 +1,7 @@
 """Stops and lifts them: each is one transaction with its entry in the ledger, and holds from then on."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.errors import ReasonUnfit, StopNotFound
+from atlas.errors import ReasonUnfit, StopNotFound, TargetUnknown
 from atlas.instants import now
 from atlas.models import Scope, Stop, plain_text
 from atlas.stop.covering import as_stop, stops_in_force
@@ -34,18 +34,28 @@ class Store(Protocol):
         """Run work in one transaction, which is on disk when it returns."""
 
 
+class Names(Protocol):
+    """What the gateway knows by name."""
+
+    async def names(self, scope: Scope, /) -> list[str]:
+        """The names of agents, tools or servers."""
+
+    async def check(self, scope: Scope, target: str, /) -> None:
+        """Raise TargetUnknown for a name that is not among them."""
+
+
 class Stops:
-    """What people stop and lift. `check` raises TargetUnknown for a name that the gateway does not know."""
+    """What people stop and lift."""
 
     def __init__(
         self,
         database: Store,
         *,
-        check: Callable[[Scope, str], Awaitable[None]] | None = None,
+        known: Names | None = None,
         tell: Callable[[Stop], None] = lambda stop: None,
     ) -> None:
         self._database = database
-        self._check = check
+        self._known = known
         self._tell = tell  # the reviewers, of a stop and of its lift
 
     async def stop(
@@ -63,13 +73,24 @@ class Stops:
         """
         target = "" if scope is Scope.EVERYTHING else target
         reason = _fit(reason)
-        if self._check is not None and not even_if_unknown and scope is not Scope.EVERYTHING:
-            await self._check(scope, target)
+        await self._check(scope, target, even_if_unknown=even_if_unknown)
         begin = partial(_begin, scope=scope, target=target, reason=reason, person_name=person_name)
         stop, is_new = await self._database.write(begin)
         if is_new:
             self._tell(stop)
         return stop
+
+    async def _check(self, scope: Scope, target: str, *, even_if_unknown: bool) -> None:
+        if scope is Scope.EVERYTHING:
+            return
+        if not target:
+            raise TargetUnknown(scope=scope.value, target="", known="Name one.")
+        if self._known is not None and not even_if_unknown:
+            await self._known.check(scope, target)
+
+    async def names(self, scope: Scope) -> list[str]:
+        """The agents, tools or servers that are known, in alphabetical order."""
+        return [] if self._known is None else await self._known.names(scope)
 
     async def lift(self, stop_id: str, *, reason: str, person_name: str) -> Stop:
         """Lift a stop; one that was lifted before stays as it is. Raises StopNotFound and ReasonUnfit."""
