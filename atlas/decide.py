@@ -25,11 +25,13 @@ from atlas.cases.store import (
     read_case,
     transition,
 )
-from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired, Stopped
+from atlas.errors import CallChanged, CaseFinished, NotPermitted, ReviewExpired, Stopped
+from atlas.grounds.decided import check_is_own, is_decided
 from atlas.grounds.reopening import is_missing, send_back, what_changed
+from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, ToolCall, Verdict
-from atlas.people.votes import Vote
+from atlas.people.votes import Vote, note_key
 from atlas.stop.covering import stop_of
 from atlas.stop.words import told
 
@@ -101,9 +103,9 @@ class Decisions:
     async def record(self, case_id: str, vote: Vote) -> Case:
         """Record a decision, or one of the approvals that together are one.
 
-        The same decision again changes nothing.
-        Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished, NotPermitted, CallChanged and,
-        for an approval, Stopped.
+        The same decision of the same reviewer again changes nothing. Raises CaseNotFound, AlreadyDecided,
+        ContraryDecision, KeyUsed, ReviewExpired, CaseFinished, NotPermitted, CallChanged and, for an
+        approval, Stopped.
         """
         if vote.verdict is Verdict.REJECTED:
             return await self._store.change(case_id, partial(_reject, case_id=case_id, vote=vote))
@@ -123,6 +125,7 @@ class Decisions:
             if case.round_number != vote.round_number:
                 _check_open(case)
                 return case
+            check_seen(case, vote.seen_sha256)
             if ruled is not None and case.status.is_not_begun:
                 case = self._apply(connection, case, ruled)  # which may send it back
             is_as_seen = case.round_number == vote.round_number and case.status is not Status.DENIED
@@ -171,30 +174,25 @@ class Decisions:
 def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
     """Any reviewer can stop the call, in any round, and no policy prevents that."""
     case = read_case(connection, case_id)
-    if _is_decided(case, vote):
+    note_key(connection, case_id, vote)
+    if is_decided(case, vote):
+        check_is_own(connection, case, vote)
         return case
     _check_open(case)
     return _decide_by_person(connection, case, vote)
 
 
 def _record_approval(connection: Connection, case: Case, vote: Vote) -> Case:
-    is_decided = _is_decided(case, vote)
+    note_key(connection, case.case_id, vote)
+    is_again = is_decided(case, vote)
     _check_reviewer(case, vote)
-    if is_decided:
+    if is_again:
+        check_is_own(connection, case, vote)
         return case
     _check_open(case)
     if not _is_last_approval(connection, case, vote):
         return case
     return _decide_by_person(connection, case, vote)
-
-
-def _is_decided(case: Case, vote: Vote) -> bool:
-    """Whether a person has decided so already; raises ContraryDecision if it was the other way."""
-    if case.decision is None:
-        return False
-    if case.decision.decision is not vote.verdict:
-        raise ContraryDecision(case_id=case.case_id, decision=case.decision.decision.value)
-    return True
 
 
 def _check_reviewer(case: Case, vote: Vote) -> None:

@@ -14,8 +14,8 @@ from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
 from atlas.desk.routes import desk_route, strangers_route
 from atlas.models import Case
+from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
-from atlas.people.webhook import Decides
 from atlas.settings import Settings
 from atlas.stop.stops import Stops
 

@@ -7,8 +7,8 @@ from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.desk.looking import Looking
 from atlas.models import Case
+from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
-from atlas.people.webhook import Decides
 from atlas.settings import Settings
 from atlas.stop.stops import Stops
 
