@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.desk.looking import Looking
 from atlas.desk.teller import Teller
@@ -24,4 +25,5 @@ class Parts:
     announce: Callable[[Case], None]  # tells the workflow of what was decided
     stops: Stops
     teller: Teller  # tells open pages of what changed
+    figures: FiguresKept
     looking: Looking = field(default_factory=Looking)  # who has which case open
