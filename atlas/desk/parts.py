@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from atlas.assessors.policy import PolicyInForce
 from atlas.cases.store import CaseStore
 from atlas.desk.looking import Looking
 from atlas.desk.teller import Teller
@@ -24,4 +25,5 @@ class Parts:
     announce: Callable[[Case], None]  # tells the workflow of what was decided
     teller: Teller  # tells open pages of what changed
     stops: Stops
+    policy: PolicyInForce
     looking: Looking = field(default_factory=Looking)  # who has which case open

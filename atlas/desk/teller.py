@@ -51,13 +51,13 @@ class Teller:
 
     async def news(self, after: int) -> News:
         """What changed after an entry of the ledger, for a page that was away."""
-        return await self._store.database.read(
+        return await self._store.database.look(
             partial(news_after, after=after, looked_at=tuple(self._looked_at()))
         )
 
     async def listen(self, stream: Stream) -> AsyncIterator[bytes]:
         """The messages of one stream; the first says where the ledger stands."""
-        at = await self._store.database.read(newest)
+        at = await self._store.database.look(newest)
         if self._work is None or self._work.done():
             self._at = at
             self._work = asyncio.create_task(self._tell_all())

@@ -42,6 +42,8 @@ const LOCAL = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
 });
 
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
+
 function lengthOf(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
   const parts = [["d", Math.floor(seconds / 86400)], ["h", Math.floor(seconds / 3600) % 24], ["min", Math.floor(seconds / 60) % 60]];
@@ -54,6 +56,7 @@ function showTime(element) {
   if (Number.isNaN(at.getTime())) return;
   let text = LOCAL.format(at);
   if ("left" in element.dataset) text = at > Date.now() ? lengthOf(at - Date.now()) : "over";
+  if ("clock" in element.dataset && at.toDateString() === new Date().toDateString()) text = CLOCK.format(at);
   if ("ago" in element.dataset) text = lengthOf(Date.now() - at);
   if (element.textContent !== text) element.textContent = text;
   if ("left" in element.dataset || "ago" in element.dataset) element.title = LOCAL.format(at);
@@ -126,11 +129,19 @@ function takeNews(news) {
   }
   for (const element of all(HELD)) {
     const { case: reference, version } = element.dataset;
-    const isOld = cases[reference] > Number(version) || looks.includes(reference);
-    if (news.all || isOld || (news.stops && "stops" in element.dataset)) askAgain(element);
+    if (news.all || cases[reference] > Number(version) || (news.stops && "stops" in element.dataset)) askAgain(element);
+    else if (looks.includes(reference)) setTimeout(askAgain, Math.random() * 2000, element);
   }
   position = news.all ? news.at : Math.max(position, news.at);
   arrive(waits, news);
+  if (news.all || Object.keys(cases).length) countAgain();
+}
+
+// All open desks hear of a change in the same instant; they need not all count in the same instant.
+let counting = null;
+function countAgain() {
+  const counts = find("[data-counts]");
+  if (counts) counting ??= setTimeout(() => { counting = null; askAgain(counts); }, 500 + Math.random() * 2000);
 }
 
 // Where the ledger stands: a page that is behind asks for what it missed.
@@ -165,7 +176,7 @@ function tellSignedOut() {
 }
 
 // What the page asked for by itself says so: it does not keep a session alive. And it is never an error page.
-const isAutomatic = (context) => context.sourceElement?.matches?.(HELD) || context.sourceElement?.matches?.("[data-arrivals]");
+const isAutomatic = (context) => context.sourceElement?.matches?.(`${HELD}, [data-counts]`) ?? false;
 
 document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
   if (isAutomatic(ctx)) ctx.request.headers["Desk-Automatic"] = "true";
@@ -184,6 +195,7 @@ document.addEventListener("htmx:error", ({ detail }) => {
 
 // What could not be fetched is asked for at the next reconnect.
 function fallBehind(element) {
+  if (element.dataset.case === undefined) return;
   position = Math.min(position, Number(element.dataset.version ?? position - 1));
 }
 
@@ -219,6 +231,7 @@ let lastHeard = Date.now();
 
 function hear(message) {
   lastHeard = Date.now();
+  if (document.visibilityState !== "visible") return; // it catches up when it comes back into view
   const { kind, news } = message;
   // A page that missed a message does not take the next one for all that happened.
   if (kind === "news" && news.after <= position) takeNews(news);
@@ -322,8 +335,6 @@ function showArrivals(list, text) {
       showTimes(added);
     }
     list.hidden = list.children.length === 0;
-    const count = find("#count");
-    if (count && lines.length) count.dataset.more = String(Number(count.dataset.more ?? 0) + lines.length);
   } else if (line) {
     for (const each of lines) arrived.add(each.id);
     const said = list.dataset.missed ? "Calls have changed" : arrived.size === 1 ? "1 new call waits" : `${arrived.size} new calls wait`;
@@ -442,6 +453,7 @@ function prepareKeys() {
 // --- at the start -------------------------------------------------------------------------------------------
 
 document.documentElement.classList.add("has-script");
+if (matchMedia("(max-width: 40rem)").matches) all("details[data-fold]").forEach((box) => { box.open = false; });
 showTimes();
 setInterval(showTimes, 20_000);
 forgetOldDrafts();
