@@ -1,6 +1,7 @@
 """What the tests of ./setup.sh share: a copy of the repository, and a terminal at which it asks."""
 
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -69,3 +70,11 @@ def open_questions(checkout: Path, no_docker: Path) -> Iterator[Callable[[], Ter
 def terminal(open_questions: Callable[[], Terminal]) -> Terminal:
     """A terminal at which the questions are being asked."""
     return open_questions()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -241,14 +241,6 @@ def test_an_unknown_argument_gets_the_usage(checkout: Path, arguments: tuple[str
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
 def installed(checkout: Path, free_port: int) -> Path:
     """A checkout whose gateway has a port and a folder of its own."""
     (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_DATA_DIR=the data\n")

@@ -38,6 +38,7 @@ MOMENTS = (
     "after atlas.execute Execution._record",
 )
 DEATH_SECONDS = 4.0
+DECISIONS = 5  # at least, so that a run on a slow machine shows something
 
 
 def build_gateway(directory: Path) -> GatewayProcess:
@@ -49,10 +50,12 @@ def build_gateway(directory: Path) -> GatewayProcess:
     return noting_gateway(directory, ATLAS_PORT=str(port), ATLAS_POLICY=str(policy))
 
 
-async def crash(gateway: GatewayProcess, kills: int, seed: int) -> None:
+async def crash(
+    gateway: GatewayProcess, kills: int, seed: int, *, load_of: type[GatewayLoad] = GatewayLoad
+) -> None:
     """Kill a gateway that often under load, and compare tools, cases and ledger."""
     chance, deaths = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
-    load = GatewayLoad(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
+    load = load_of(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
     logging.getLogger("mcp.client").setLevel(logging.CRITICAL)  # whose connections break all the time
     sending = asyncio.create_task(load.run())
     try:
@@ -60,6 +63,7 @@ async def crash(gateway: GatewayProcess, kills: int, seed: int) -> None:
             deaths[await live_and_die(gateway, chance)] += 1
             load.hang_up()
         await gateway.start()
+        await eventually(lambda: has_decided(load), seconds=60)  # a slow machine comes to little in between
         load.is_over = True
         await asyncio.wait_for(sending, 60)
         await eventually(lambda: settled(gateway), seconds=60)
@@ -109,6 +113,11 @@ async def kill(gateway: GatewayProcess) -> None:
     """End it with SIGKILL; nothing else may have ended it before."""
     await gateway.kill()
     assert await gateway.ended() == -9, gateway.newest_log()
+
+
+async def has_decided(load: GatewayLoad) -> bool:
+    """Whether the gateway acknowledged some decisions."""
+    return len(load.acknowledged) >= DECISIONS
 
 
 async def settled(gateway: GatewayProcess) -> bool:
