@@ -778,9 +778,9 @@ REVIEWERS = [
     (
         "approvals = 3; name = 'three'",
         ["anna", "ben"],
-        "three asks for 3 approvals, and ATLAS_REVIEWER_KEY names 2",
+        "three asks for 3 approvals, and keys and accounts name 2 reviewers",
     ),
-    ("approvals = 2", [], "names 0 reviewers"),
+    ("approvals = 2", [], "name 0 reviewers"),
 ]
 
 
@@ -791,10 +791,10 @@ def test_a_policy_that_asks_for_reviewers_who_are_not_there_is_refused(
     """Nobody could ever approve such a call."""
     path = write(rules(rule))
     with pytest.raises(PolicyInvalid) as caught:
-        PolicyInForce(path, threshold=THRESHOLD, reviewers=names)
+        PolicyInForce(path, threshold=THRESHOLD, reviewers=lambda: names)
     assert said in str(caught.value)
     PolicyInForce(path, threshold=THRESHOLD)  # not checked
-    PolicyInForce(path, threshold=THRESHOLD, reviewers=["anna", "ben", "eve"])
+    PolicyInForce(path, threshold=THRESHOLD, reviewers=lambda: ["anna", "ben", "eve"])
 
 
 async def test_a_policy_is_read_again_and_the_old_one_stays_when_the_new_one_is_wrong(
@@ -802,7 +802,7 @@ async def test_a_policy_is_read_again_and_the_old_one_stays_when_the_new_one_is_
 ) -> None:
     """The problem is there to be shown until a file can be used again."""
     caplog.set_level(logging.INFO)
-    in_force = PolicyInForce(write(rules("score = 10")), threshold=THRESHOLD, reviewers=["anna"])
+    in_force = PolicyInForce(write(rules("score = 10")), threshold=THRESHOLD, reviewers=lambda: ["anna"])
     first = in_force.sha256
     for wrong in ("", rules("score = 1000"), rules("reviewers = ['eve']"), "[[rule"):
         write(wrong)
