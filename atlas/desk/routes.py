@@ -21,7 +21,7 @@ from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.cookies import keep
 from atlas.people.own_page import require_own_page
 from atlas.people.person import Person
-from atlas.people.visitors import SAFE
+from atlas.people.visitors import SAFE, is_automatic
 
 SHOWN = (AtlasError, SQLAlchemyError, HTTPException, RequestValidationError)  # as a page, not as JSON
 SIGN_IN = f"{DESK}/sign-in"
@@ -91,7 +91,7 @@ def _route(
 async def _to_sign_in(request: Request, pages: Pages) -> Response:
     """Send a browser to the page of sign-in, and from there back; htmx goes there as a whole page."""
     address = f"{pages.at(SIGN_IN)}?then={quote(place_of(request, pages.root_path), safe='/')}"
-    if "HX-Request" in request.headers:
+    if "HX-Request" in request.headers or is_automatic(request):
         return Response(status_code=401, headers={"HX-Redirect": address})
     if request.method in SAFE:
         return RedirectResponse(address, status_code=303)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import suppress
 from functools import partial
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from atlas.cases.store import CaseStore
 from atlas.desk.news import News, newest, news_after
@@ -97,7 +97,7 @@ class Teller:
         looks, self._looks = tuple(sorted(self._looks)), set()
         try:
             news = await self.news(self._at)
-        except SQLAlchemyError as error:  # the next round reads from the same entry
+        except DBAPIError as error:  # the next round reads from the same entry
             self._looks.update(looks)
             logger.warning("The desk cannot read what changed: %s", type(error).__name__)
             return
@@ -110,7 +110,7 @@ class Teller:
         sessions = {stream.session for stream in self.streams if stream.session is not None}
         if not sessions:
             return
-        with suppress(SQLAlchemyError):  # asked again in three seconds; each page asks for itself too
+        with suppress(DBAPIError):  # asked again in three seconds; each page asks for itself too
             valid = await self._valid(sessions)
             for stream in self.streams:
                 if stream.session is not None and stream.session not in valid:

@@ -163,6 +163,7 @@ function tellSignedOut() {
   if (isSignedOut) return;
   isSignedOut = true;
   closeStream();
+  channel?.postMessage({ kind: "out" });
   const here = location.pathname.slice(root.length) + location.search;
   const note = document.createElement("p");
   note.id = "signed-out";
@@ -233,6 +234,7 @@ function hear(message) {
   lastHeard = Date.now();
   if (document.visibilityState !== "visible") return; // it catches up when it comes back into view
   const { kind, news } = message;
+  if (kind === "out") { tellSignedOut(); return; }
   // A page that missed a message does not take the next one for all that happened.
   if (kind === "news" && news.after <= position) takeNews(news);
   else if (news.at > position || kind === "hello") catchUp(news.at);
