@@ -33,10 +33,10 @@ def bring_up_to_date(path: Path) -> None:
 
 
 def is_newest(path: Path) -> bool:
-    """Whether a file is there, and its tables are of the newest version."""
-    if not path.exists():
+    """Whether the tables of a file are there, and of the newest version; raises sqlite3.Error."""
+    if not (path.exists() and path.stat().st_size):
         return False
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as connection:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         return _version(connection) == newest_version()
 
 

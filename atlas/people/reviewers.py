@@ -8,6 +8,7 @@ from fastapi import Request
 
 from atlas.agents.keys import AgentKeys, digest_of_key
 from atlas.errors import NotAuthenticated, NotPermitted
+from atlas.people.person import Way
 from atlas.settings import Settings
 
 
@@ -17,6 +18,11 @@ class ReviewerGate:
     def __init__(self, settings: Settings, agents: AgentKeys) -> None:
         self._reviewers = {digest_of_key(key): name for key, name in settings.reviewer_keys.items()}
         self._agents = agents
+
+    @property
+    def way(self) -> Way:
+        """How those come in whom it lets through."""
+        return Way.KEY if self._reviewers else Way.OPEN
 
     async def __call__(self, request: Request) -> str | None:
         """The name that the reviewer's key has, if any; raises NotAuthenticated or NotPermitted."""
