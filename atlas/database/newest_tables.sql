@@ -227,6 +227,15 @@ CREATE UNIQUE INDEX ix_stops_in_force ON stops (scope, target) WHERE lifted_at I
 
 CREATE INDEX ix_cases_opened_at ON cases (opened_at, case_id);
 
-INSERT INTO alembic_version VALUES ('0008');
+CREATE TABLE identities (
+	subject_sha256 VARCHAR(64) NOT NULL, 
+	person VARCHAR(200) NOT NULL, 
+	way VARCHAR(20) NOT NULL, 
+	first_seen_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_identities PRIMARY KEY (subject_sha256), 
+	CONSTRAINT uq_identities_person UNIQUE (person)
+);
+
+INSERT INTO alembic_version VALUES ('0010');
 
 COMMIT;
