@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse
 
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.places import safe_place
+from atlas.desk.sign_in import SIGN_IN
 from atlas.errors import AtlasError, NotPermitted, ProviderUnusable
 from atlas.people.cookies import name_of
 from atlas.people.openid.sign_in import OpenId
@@ -23,14 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 def add_to(router: APIRouter, pages: Pages) -> None:
-    """Serve both, to those who are not signed in, where there is a provider."""
+    """Serve both, to those who are not signed in; without a provider they lead to the other ways."""
     openid = pages.parts.visitors.openid
-    if openid is None:
-        return
 
     @router.get(START)
     async def start(request: Request) -> Response:
         """Send the browser to the provider, with a ticket for the way back."""
+        if openid is None:
+            return pages.redirect(SIGN_IN)
         then = safe_place(request.query_params.get("then"))
         try:
             pages.parts.visitors.refuse_agent(bearer_of(request))
@@ -45,6 +46,8 @@ def add_to(router: APIRouter, pages: Pages) -> None:
     @router.get(CALLBACK)
     async def callback(request: Request) -> Response:
         """Sign in the person who came back."""
+        if openid is None:
+            return pages.redirect(SIGN_IN)
         state = request.query_params.get("state", "")
         try:
             answer = await _signed_in(request, pages, openid, state)

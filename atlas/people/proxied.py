@@ -53,7 +53,7 @@ class ProxyHeaders:
         await self._app(scope, receive, send)
 
     def _is_of_proxy(self, scope: Scope) -> bool:
-        """Whether the connection comes from the proxy, whatever X-Forwarded-For says."""
+        """Whether the connection comes from the proxy; X-Forwarded-For does not count."""
         peer = scope.get("atlas.peer", scope.get("client"))
         try:
             address: Any = ip_address(peer[0].partition("%")[0]) if peer else None

@@ -12,7 +12,7 @@ from atlas.people.openid.tickets import LASTS_SECONDS, Tickets
 from atlas.settings import Settings
 
 
-@pytest.mark.parametrize("block", ["openid-settings"])
+@pytest.mark.parametrize("block", ["openid-settings", "proxy-settings"])
 def test_the_settings_of_the_page_are_taken(block: str) -> None:
     """With the keys that they need."""
     said = dict(line.split("=", 1) for line in checked(block).splitlines())
