@@ -500,6 +500,7 @@ class Settings(WaysIn):
     @model_validator(mode="after")
     def _check_ways(self) -> "Settings":
         self.check_owners(frozenset(self.agent_keys.values()), is_open=self.is_open)
+        self.check_ways(is_open=self.is_open)
         return self
 
     @property

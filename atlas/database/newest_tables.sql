@@ -240,6 +240,15 @@ CREATE TABLE decision_keys (
 
 CREATE INDEX ix_decision_keys_decided_at ON decision_keys (decided_at);
 
-INSERT INTO alembic_version VALUES ('0009');
+CREATE TABLE identities (
+	subject_sha256 VARCHAR(64) NOT NULL, 
+	person VARCHAR(200) NOT NULL, 
+	way VARCHAR(20) NOT NULL, 
+	first_seen_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_identities PRIMARY KEY (subject_sha256), 
+	CONSTRAINT uq_identities_person UNIQUE (person)
+);
+
+INSERT INTO alembic_version VALUES ('0010');
 
 COMMIT;

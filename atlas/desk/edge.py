@@ -9,7 +9,7 @@ from starlette.staticfiles import StaticFiles
 from atlas.assessors.policy import PolicyInForce
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
-from atlas.desk import account, case, inbox, links, live, missing, overview, sign_in
+from atlas.desk import account, case, inbox, links, live, missing, openid, overview, sign_in
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
@@ -57,7 +57,7 @@ def add_desk(
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)
-    for page in (sign_in, links):
+    for page in (sign_in, links, openid):
         page.add_to(strangers, pages)
     app.router.routes.extend([*router.routes, *strangers.routes])
     app.mount(f"{DESK}/assets", StaticFiles(directory=ASSETS))

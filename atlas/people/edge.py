@@ -10,6 +10,7 @@ from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.notices import Notifier
+from atlas.people.proxied import ProxyHeaders
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
@@ -30,6 +31,7 @@ class PeopleEdge:
     def __init__(
         self, settings: Settings, agents: AgentKeys, database: Database, *, known: Names | None = None
     ) -> None:
+        self._settings = settings
         self._gate = ReviewerGate(settings, agents)
         self.visitors = Visitors(settings, agents, database)
         self._notifier = Notifier(settings, database)
@@ -38,6 +40,7 @@ class PeopleEdge:
 
     def add_to(self, app: FastAPI, *, decisions: Decides, announce: Callable[[Case], None]) -> None:
         """Serve the webhook and the stops; `announce` tells the workflow of what was decided."""
+        app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
         add_stops(app, stops=self.stops, visitors=self.visitors)
 
