@@ -103,12 +103,15 @@ def digest(value: Any) -> str:
 
 def digest_of_call(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:
     """The digest of what an agent gives to a tool: its arguments, and what it adds because the tool asked."""
+    return digest(form_of_call(arguments, continuation))
+
+
+def form_of_call(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> dict[str, Any]:
+    """What is digested of a call."""
     if continuation is None:
-        return digest(arguments)
-    return digest(
-        {
-            "arguments": arguments,
-            "input_responses": continuation.get("inputResponses"),
-            "request_state": continuation.get("requestState"),
-        }
-    )
+        return arguments
+    return {
+        "arguments": arguments,
+        "input_responses": continuation.get("inputResponses"),
+        "request_state": continuation.get("requestState"),
+    }

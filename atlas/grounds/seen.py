@@ -8,16 +8,36 @@ from atlas.models import Case
 
 
 def digest_of_seen(case: Case) -> str:
-    """The digest of what is approved, from the parts that `GET /cases/{ref}` shows; 64 hex digits."""
+    """The digest of what is approved; 64 hex digits."""
     ruling = case.assessment.ruling if case.assessment else None
+    return digest_of_parts(
+        case_id=case.case_id,
+        round_number=case.round_number,
+        arguments_sha256=case.call.arguments_sha256,
+        definition_sha256=case.definition_sha256,
+        policy_sha256=ruling.policy_sha256 if ruling else None,
+        risk_score=case.assessment.risk_score if case.assessment else None,
+    )
+
+
+def digest_of_parts(
+    *,
+    case_id: str,
+    round_number: int,
+    arguments_sha256: str,
+    definition_sha256: str | None,
+    policy_sha256: str | None,
+    risk_score: int | None,
+) -> str:
+    """The same from what `GET /cases/{ref}` shows, so that a reviewer's program need not believe it."""
     return digest(
         {
-            "case_id": case.case_id,
-            "round": case.round_number,
-            "arguments_sha256": case.call.arguments_sha256,
-            "definition_sha256": case.definition_sha256,
-            "policy_sha256": ruling.policy_sha256 if ruling else None,
-            "risk_score": case.assessment.risk_score if case.assessment else None,
+            "case_id": case_id,
+            "round": round_number,
+            "arguments_sha256": arguments_sha256,
+            "definition_sha256": definition_sha256,
+            "policy_sha256": policy_sha256,
+            "risk_score": risk_score,
         }
     )
 

@@ -9,7 +9,9 @@ from atlas.agents.keys import AgentKeys
 from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.deciding import Decides
+from atlas.people.description import add_description
 from atlas.people.notices import Notifier
+from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
@@ -28,12 +30,15 @@ class PeopleEdge:
     def __init__(self, settings: Settings, agents: AgentKeys, database: Database) -> None:
         self._gate = ReviewerGate(settings, agents)
         self.visitors = Visitors(settings, agents)
+        self._database = database
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
 
     def add_to(self, app: FastAPI, *, decisions: Decides, announce: Callable[[Case], None]) -> None:
-        """Serve the webhook; `announce` tells the workflow of what was decided."""
+        """Serve the webhook and the cases; `announce` tells the workflow of what was decided."""
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
+        add_reading(app, visitors=self.visitors, database=self._database)
+        add_description(app)
 
     async def close(self) -> None:
         """Stop what is still being sent."""
