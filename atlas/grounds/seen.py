@@ -46,7 +46,8 @@ def check_seen(case: Case, seen_sha256: str | None) -> None:
     """Raise CallChanged if a case that waits is not what a person says they saw of it, in the same round."""
     if seen_sha256 is None or not case.status.is_undecided or digest_of_seen(case) == seen_sha256:
         return
-    reason = next(_since(case, seen_sha256), "It is not the call that was shown, or not all of it.")
+    changed = case.assessment.reopened_because if case.assessment else None
+    reason = next(_since(case, seen_sha256), changed or "It is not what was shown.")
     raise CallChanged(case_id=case.case_id, reason=reason, then="Look at it again, and then decide.")
 
 
