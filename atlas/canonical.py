@@ -101,13 +101,8 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
-def digest_of_call(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:
-    """The digest of what an agent gives to a tool: its arguments, and what it adds because the tool asked."""
-    return digest(form_of_call(arguments, continuation))
-
-
 def form_of_call(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> dict[str, Any]:
-    """What is digested of a call."""
+    """What an agent gives to a tool: its arguments, and what it adds because the tool asked for more."""
     if continuation is None:
         return arguments
     return {
@@ -115,3 +110,8 @@ def form_of_call(arguments: dict[str, Any], continuation: dict[str, Any] | None)
         "input_responses": continuation.get("inputResponses"),
         "request_state": continuation.get("requestState"),
     }
+
+
+def digest_of_call(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:
+    """The digest of what an agent gives to a tool."""
+    return digest(form_of_call(arguments, continuation))

@@ -63,6 +63,9 @@ def _parts(case: dict[str, Any], *, is_full: bool) -> Iterator[tuple[str, list[s
         yield "it says", [*folded(case["definition"]["description"], is_full=is_full)]
     yield "agent", [visible(case["agent"])]
     yield "arguments", [*folded(said, is_full=is_full), f"SHA-256 {case['arguments_sha256']}"]
+    if case["stop"]:
+        stop = case["stop"]
+        yield "stopped", [f"by {visible(stop['stopped_by'])}: {visible(stop['reason'])}"]
     if case["not_checked"]:
         yield "not checked", [", ".join(map(visible, case["not_checked"]))]
     for name, text in case["agent_claims"].items():

@@ -5,19 +5,18 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.canonical import canonical_json, finite, form_of_call
+from atlas.cases.comments import Comment, read_comments
 from atlas.cases.definitions import read_definition
 from atlas.cases.filters import Filter, Order
 from atlas.cases.finding import find
 from atlas.cases.listing import Line, lines_of
 from atlas.cases.store import read_approvals, read_case
-from atlas.cases.tables import comments
 from atlas.grounds.seen import digest_of_seen
-from atlas.models import Approval, Case, Decision, Frozen, Outcome, Status
+from atlas.models import Approval, Case, Decision, Frozen, Outcome, Status, Stop
 
 MOST_EARLIER = 10  # cases of the same agent, and of the same tool
 
@@ -58,14 +57,6 @@ class ToolShown(Frozen):
     server: str | None  # behind the gateway, that offers it
 
 
-class Comment(Frozen):
-    """What a person wrote beside a case."""
-
-    author: str
-    text: str
-    written_at: datetime
-
-
 class Entry(Frozen):
     """An entry of the ledger."""
 
@@ -97,6 +88,7 @@ class Shown(Frozen):
     opened_at: datetime
     expires_at: datetime | None
     frozen_at: datetime | None
+    stop: Stop | None  # because of which it does not go on, and its time does not run
     finished_at: datetime | None
     assessment: Judgement | None
     ruling: Needed
@@ -132,13 +124,14 @@ def shown(connection: Connection, case_id: str) -> Shown:
             definition=_tool(connection, case),
             opened_at=case.opened_at,
             expires_at=case.expires_at,
-            frozen_at=line.frozen_at,
+            frozen_at=case.frozen_at,
+            stop=case.stop,
             finished_at=line.finished_at,
             assessment=_judgement(case),
             ruling=_needed(connection, case),
             decision=case.decision,
             outcome=_outcome(case),
-            comments=tuple(comments_of(connection, case_id)),
+            comments=read_comments(connection, case_id),
             waiting_before=case.waiting_before,
             earlier_of_agent=_earlier(connection, case, agent=case.call.principal),
             earlier_of_tool=_earlier(connection, case, tool=case.call.tool_name),
@@ -154,13 +147,6 @@ def _one_moment(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.exec_driver_sql("ROLLBACK")
-
-
-def comments_of(connection: Connection, case_id: str) -> Iterator[Comment]:
-    """What people wrote beside a case, the oldest first."""
-    query = sa.select(comments.c.author, comments.c.text, comments.c.written_at)
-    rows = connection.execute(query.where(comments.c.case_id == case_id).order_by(comments.c.comment_id))
-    yield from (Comment(**row) for row in rows.mappings())
 
 
 def _not_checked(entries: tuple[Entry, ...]) -> tuple[str, ...]:

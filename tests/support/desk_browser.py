@@ -16,10 +16,11 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def chromium() -> str:
-    """The path of the browser; without one the test fails with a sentence."""
+    """The path of the browser; without one the test is skipped with a sentence, and in CI it fails."""
     found = os.environ.get("CHROMIUM") or next((path for path in map(shutil.which, NAMES) if path), None)
     if found is None:
-        pytest.fail("The tests of the desk need Chromium. On Debian and Ubuntu: apt-get install chromium")
+        end = pytest.fail if os.environ.get("CI") else pytest.skip
+        end("The tests of the desk need Chromium. On Debian and Ubuntu: apt-get install chromium")
     return found
 
 
