@@ -5,6 +5,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from gateway_process import (
     text_of,
 )
 from mcp.shared.exceptions import MCPError
-from stopping import ask, command, command_lift, command_stop, lift, stop
+from stopping import ask, command, lift, lift_elsewhere, stop, stop_elsewhere
 from upstream_process import UpstreamProcess, noted
 
 from atlas import ledger
+from atlas.models import Scope
 
 MORTAL = Path(__file__).parent / "mortal_gateway.py"
 CHANGE = {"beneficiary_id": "BEN-125", "changes": {"monthly_amount_eur": 700}}
@@ -186,28 +188,31 @@ async def steps(gateway: GatewayProcess, name: str, *, at_least: int = 0) -> int
 # What is approved
 
 
+CHANGED, EXTENDED = ("modify_welfare_record", CHANGE), ("request_extension", SHORT_EXTENSION)
 HELD = [
-    # killed where, decided by whom, told what
-    ("after atlas.decide Decisions.record", "modify_welfare_record", CHANGE),
-    ("before atlas.execute Execution._claim", "modify_welfare_record", CHANGE),
-    ("before atlas.path AssessAndDecide.assess", "request_extension", SHORT_EXTENSION),
-    ("before atlas.execute Execution._claim", "request_extension", SHORT_EXTENSION),
+    # killed where, which call, how it is lifted
+    ("after atlas.decide Decisions.record", CHANGED, "while it runs"),
+    ("after atlas.decide Decisions.record", CHANGED, "by another process"),
+    ("after atlas.decide Decisions.record", CHANGED, "while it is down"),
+    ("before atlas.execute Execution._claim", CHANGED, "by another process"),
+    ("before atlas.path AssessAndDecide.assess", EXTENDED, "by another process"),
+    ("before atlas.execute Execution._claim", EXTENDED, "while it is down"),
 ]
 
 
-@pytest.mark.parametrize(("moment", "tool", "arguments"), HELD)
-@pytest.mark.parametrize("lifted", ["while it runs", "by another process", "while it is down"])
+@pytest.mark.parametrize(("moment", "made", "lifted"), HELD)
 async def test_what_is_approved_does_not_begin_and_begins_once_after_the_lift(
-    mortal: GatewayProcess, moment: str, tool: str, arguments: dict[str, Any], lifted: str
+    mortal: GatewayProcess, moment: str, made: tuple[str, dict[str, Any]], lifted: str
 ) -> None:
-    """Stopped by the command while the gateway is down; killed once more between stop and lift."""
+    """Stopped while the gateway is down; killed once more between stop and lift."""
+    tool, arguments = made
     await mortal.start(ATLAS_TEST_DIE=moment)
     with contextlib.suppress(Exception):
         async with mortal.agent() as agent:
             answer = await asyncio.wait_for(call(agent, tool, **arguments), 20)
             await mortal.decide(reference_in(answer))
     await mortal.ended()
-    stop_id = await command_stop(mortal, "everything")
+    stop_id = await stop_elsewhere(mortal, Scope.EVERYTHING)
     case_id = one_case(mortal)
     await restart(mortal)
     await eventually(lambda: is_held(mortal, case_id))
@@ -215,13 +220,13 @@ async def test_what_is_approved_does_not_begin_and_begins_once_after_the_lift(
     assert text.startswith(f"AUTHORIZED (Ref: {case_id})") and "A person stopped all calls at" in text
     await mortal.kill()
     if lifted == "while it is down":
-        await command_lift(mortal, stop_id)
+        await lift_elsewhere(mortal, stop_id)
     await mortal.start()
     assert lifted == "while it is down" or await is_held(mortal, case_id)
     if lifted == "while it runs":
         await lift(mortal, stop_id)
     if lifted == "by another process":
-        await command_lift(mortal, stop_id)
+        await lift_elsewhere(mortal, stop_id)
     assert (await told(mortal, case_id, wait_seconds=25)).startswith("EXECUTED")
     done = actions(mortal, case_id)
     assert done.count("execute.started") == done.count("execute.finished") == 1
@@ -243,7 +248,7 @@ async def test_a_held_call_that_a_person_rejects_never_begins(mortal: GatewayPro
         async with mortal.agent() as agent:
             await asyncio.wait_for(call(agent, "request_extension", **SHORT_EXTENSION), 20)
     await mortal.ended()
-    stop_id = await command_stop(mortal, "tool", "request_extension")
+    stop_id = await stop_elsewhere(mortal, Scope.TOOL, "request_extension")
     case_id = one_case(mortal)
     await restart(mortal)
     await eventually(lambda: is_held(mortal, case_id))
@@ -277,11 +282,11 @@ async def test_the_same_holds_with_an_engine_elsewhere(mortal: GatewayProcess, t
         with contextlib.suppress(httpx.TransportError):
             await mortal.decide(case_id)
         await mortal.ended()
-        stop_id = await command_stop(mortal, "agent", "agent", "--even-if-unknown")
+        stop_id = await stop_elsewhere(mortal, Scope.AGENT, "agent")
         mortal.script = ROOT / "gateway.py"
         await mortal.start(**settings)
         assert (await told(mortal, case_id)).startswith("AUTHORIZED")
-        await command_lift(mortal, stop_id)
+        await lift_elsewhere(mortal, stop_id)
         assert (await told(mortal, case_id, wait_seconds=25)).startswith("EXECUTED")
         assert actions(mortal, case_id).count("execute.started") == 1
 
@@ -294,7 +299,7 @@ async def test_an_agent_that_waits_for_its_call_is_told_at_once_when_it_is_stopp
         async with gateway.agent() as agent:
             waiting = asyncio.create_task(call(agent, "modify_welfare_record", **CHANGE))
             await eventually(lambda: has_case(gateway, "PENDING_REVIEW"))
-            await command_stop(gateway, "everything")
+            await stop_elsewhere(gateway, Scope.EVERYTHING)
             text = text_of(await asyncio.wait_for(waiting, 20))
         assert text.startswith("PENDING REVIEW") and "A person stopped all calls at" in text
     finally:
@@ -419,25 +424,29 @@ async def test_a_stop_is_listed_by_every_way_and_is_one_when_it_is_said_twice(
 
 
 async def test_the_command_stops_a_gateway_that_runs_and_the_ledger_holds(gateway: GatewayProcess) -> None:
-    """Thirty stops and lifts by other processes while calls are made; the chain has no gap."""
+    """Stopped by its process and by others while calls are made; the chain has no gap, also at a restart."""
     async with gateway.agent() as agent:
-        for number in range(3):
-            stop_id = await while_calls_run(agent, number, lambda: command_stop(gateway, "everything"))
+        by_command = partial(command, gateway, "everything", "--reason", "fire")
+        status, output, errors = await while_calls_run(agent, by_command)
+        assert status == 0, errors
+        stop_id = output.partition(":")[0]
+        for _ in range(10):
             refused = text_of(await call(agent, "check_status", beneficiary_id="BEN-123"))
             assert refused.startswith(REFUSED)
-            await command_lift(gateway, stop_id)
+            await lift_elsewhere(gateway, stop_id)
             assert not (await call(agent, "check_status", beneficiary_id="BEN-123")).is_error
+            stop_id = await while_calls_run(agent, partial(stop_elsewhere, gateway, Scope.EVERYTHING))
     entries = list(ledger.read(gateway.data / "atlas.db"))
     assert ledger.verify(entries) == len(entries)
     stopped = [entry for entry in entries if entry["action"].startswith("stop.")]
-    assert len(stopped) == 6 and {entry["actor"] for entry in stopped} == {"operator:olga"}
+    assert len(stopped) == 21 and {entry["actor"] for entry in stopped} == {"operator:olga"}
     await gateway.stop()
     await gateway.start()  # which compares the ledger with the note of what was acknowledged
 
 
-async def while_calls_run(agent: Any, number: int, act: Callable[[], Awaitable[str]]) -> str:
+async def while_calls_run(agent: Any, act: Callable[[], Awaitable[Any]]) -> Any:
     """Do something while an agent calls on and on."""
     acting = asyncio.ensure_future(act())
     while not acting.done():
-        await call(agent, "check_status", beneficiary_id=f"BEN-12{number}")
+        await call(agent, "check_status", beneficiary_id="BEN-125")
     return await acting

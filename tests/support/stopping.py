@@ -9,6 +9,10 @@ from typing import Any
 import httpx
 from gateway_process import REVIEWER_KEY, ROOT, WAIT_SECONDS, GatewayProcess
 
+from atlas.database.shared_file import open_shared
+from atlas.models import Scope
+from atlas.stop.stops import Stops
+
 
 async def ask(
     gateway: GatewayProcess, path: str = "", *, key: str | None = REVIEWER_KEY, **body: Any
@@ -57,14 +61,14 @@ async def command(gateway: GatewayProcess, *arguments: str, **environment: str) 
     return process.returncode, output.decode(), errors.decode()
 
 
-async def command_stop(gateway: GatewayProcess, *what: str) -> str:
-    """Stop it by the command; returns the id of the stop."""
-    status, output, errors = await command(gateway, *what, "--reason", "fire in the cellar")
-    assert status == 0, errors
-    return output.partition(":")[0]
+async def stop_elsewhere(gateway: GatewayProcess, scope: Scope, target: str = "") -> str:
+    """Stop it as the command does, from this process, which is not the gateway's; returns its id."""
+    async with open_shared(gateway.data) as file:
+        stop = await Stops(file).stop(scope, target, reason="fire in the cellar", person_name="operator:olga")
+    return stop.stop_id
 
 
-async def command_lift(gateway: GatewayProcess, stop_id: str) -> None:
-    """Lift it by the command."""
-    status, _, errors = await command(gateway, "lift", stop_id, "--reason", "the fire is out")
-    assert status == 0, errors
+async def lift_elsewhere(gateway: GatewayProcess, stop_id: str) -> None:
+    """Lift it as the command does."""
+    async with open_shared(gateway.data) as file:
+        await Stops(file).lift(stop_id, reason="the fire is out", person_name="operator:olga")
