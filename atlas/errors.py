@@ -30,8 +30,20 @@ class CallChanged(AtlasError):
     """{reason} Case {case_id} waits; nothing was approved. {then}"""
 
 
+class AlreadyDecided(AtlasError):
+    """Case {case_id} was already {decision} by {reviewer} at {at}; nothing was changed."""
+
+
 class ContraryDecision(AtlasError):
-    """Case {case_id} was {decision} before; a decision is not taken back."""
+    """Case {case_id} was {decision} by {reviewer} at {at}; a decision is not taken back."""
+
+
+class KeyUsed(AtlasError):
+    """The idempotency key {key} stands for another decision, on case {case_id}; nothing was changed."""
+
+
+class RequestInvalid(AtlasError):
+    """{reason}"""
 
 
 class ReviewExpired(AtlasError):
@@ -71,6 +83,26 @@ class HostNotServed(AtlasError):
 
 
 class NotPermitted(AtlasError):
+    """{reason}"""
+
+
+class FormRefused(AtlasError):
+    """This form was not taken, and nothing was done. {reason}"""
+
+
+class SignInRefused(AtlasError):
+    """{reason}"""
+
+
+class TooManyAttempts(AtlasError):
+    """Too many sign-ins failed. Nothing more is tried for now: wait {minutes} min, then sign in again."""
+
+
+class LinkVoid(AtlasError):
+    """{reason}"""
+
+
+class PersonRefused(AtlasError):
     """{reason}"""
 
 
