@@ -16,6 +16,7 @@ from gateway_process import ROOT, GatewayProcess, eventually, outcome, text_of
 
 from atlas import ledger
 from crash.gateway_load import GatewayLoad, noting_gateway, rows, waiting_cases
+from crash.stopper import Stopper
 
 POLICY = """
 [[rule]]
@@ -51,18 +52,28 @@ def build_gateway(directory: Path) -> GatewayProcess:
 
 
 async def crash(
-    gateway: GatewayProcess, kills: int, seed: int, *, load_of: type[GatewayLoad] = GatewayLoad
+    gateway: GatewayProcess,
+    kills: int,
+    seed: int,
+    *,
+    load_of: type[GatewayLoad] = GatewayLoad,
+    stopper: Stopper | None = None,
 ) -> None:
     """Kill a gateway that often under load, and compare tools, cases and ledger."""
     chance, deaths = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
     load = load_of(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
     logging.getLogger("mcp.client").setLevel(logging.CRITICAL)  # whose connections break all the time
     sending = asyncio.create_task(load.run())
+    stopping = asyncio.create_task(stopper.run()) if stopper else None
     try:
         for _ in range(kills):
             deaths[await live_and_die(gateway, chance)] += 1
             load.hang_up()
         await gateway.start()
+        if stopper and stopping:
+            stopper.is_over = True
+            await asyncio.wait_for(stopping, 60)
+            await stopper.end()
         await eventually(lambda: has_decided(load), seconds=60)  # a slow machine comes to little in between
         load.is_over = True
         await asyncio.wait_for(sending, 60)
@@ -75,10 +86,14 @@ async def crash(
         await check_ledger_command(gateway)
     finally:
         sending.cancel()
+        if stopping:
+            stopping.cancel()
         with contextlib.suppress(AssertionError):
             await gateway.kill()
     print(report(gateway, load, deaths, seed))
     check_records(gateway, load)
+    if stopper:
+        stopper.check()
 
 
 async def live_and_die(gateway: GatewayProcess, chance: random.Random) -> str:
@@ -204,3 +219,21 @@ async def test_a_gateway_killed_a_few_times_under_load_executes_nothing_twice(tm
 async def test_a_gateway_killed_300_times_under_load_executes_nothing_twice(tmp_path: Path) -> None:
     """The same, long enough to hit the rare moments."""
     await crash(build_gateway(tmp_path), kills=300, seed=seed_of_test())
+
+
+async def test_nothing_begins_under_a_stop_of_a_gateway_that_is_killed_under_load(tmp_path: Path) -> None:
+    """Stopped and lifted over HTTP and by other processes, killed anywhere; no call is lost or runs twice."""
+    await crash_with_stops(build_gateway(tmp_path), kills=3, seed=seed_of_test())
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+async def test_nothing_begins_under_a_stop_of_a_gateway_that_is_killed_300_times(tmp_path: Path) -> None:
+    """The same, long enough to hit the rare moments."""
+    await crash_with_stops(build_gateway(tmp_path), kills=300, seed=seed_of_test())
+
+
+async def crash_with_stops(gateway: GatewayProcess, kills: int, seed: int) -> None:
+    """Kill a gateway that often while a person stops and lifts."""
+    stopper = Stopper(gateway, random.Random(seed + 2))  # noqa: S311 - to be repeated
+    await crash(gateway, kills, seed, stopper=stopper)
