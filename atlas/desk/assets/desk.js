@@ -141,7 +141,7 @@ function takeNews(news) {
 let counting = null;
 function countAgain() {
   const counts = find("[data-counts]");
-  if (counts) counting ??= setTimeout(() => { counting = null; askAgain(counts); }, 500 + Math.random() * 2000);
+  if (counts) counting ??= setTimeout(() => { counting = null; askAgain(counts); }, 500 + Math.random() * 1500);
 }
 
 // Where the ledger stands: a page that is behind asks for what it missed.
