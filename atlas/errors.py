@@ -50,6 +50,22 @@ class ReviewExpired(AtlasError):
     """The time to decide on case {case_id} ended at {expires_at}."""
 
 
+class Stopped(AtlasError):
+    """Case {case_id} waits, and was not approved: {said}"""
+
+
+class StopNotFound(AtlasError):
+    """There is no stop {stop_id}."""
+
+
+class TargetUnknown(AtlasError):
+    """The gateway knows no {scope} with the name {target}, and nothing was stopped. {known}"""
+
+
+class ReasonUnfit(AtlasError):
+    """A stop and its lift need a reason of 1 to {longest} characters; nothing was changed."""
+
+
 class TransitionRefused(AtlasError):
     """Case {case_id} is {status} and cannot become {to}."""
 

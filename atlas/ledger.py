@@ -70,6 +70,8 @@ class Action(str, Enum):
     APPROVED = "decide.approved"
     REJECTED = "decide.rejected"
     EXPIRED = "decide.expired"
+    COMMENTED = "decide.commented"
+    VIEWED = "decide.viewed"  # where the policy says record_views
     UNSUPPORTED_DECISION = "decide.event_without_decision"
     EXECUTING = "execute.started"
     EXECUTED = "execute.finished"
@@ -85,6 +87,8 @@ class Action(str, Enum):
     SIGNED_OUT = "people.signed_out"
     SESSIONS_ENDED = "people.sessions_ended"
     SIGN_IN_REFUSED = "people.sign_in_refused"  # the first of a burst, and where it has to wait
+    STOPPED = "stop.begun"  # of no case, like the next one
+    LIFTED = "stop.lifted"
 
 
 def append(

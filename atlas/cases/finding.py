@@ -169,6 +169,7 @@ class _Search:
 _TABLE = cases.outerjoin(assessments, of_this_round(assessments)).outerjoin(
     decisions, of_this_round(decisions)
 )
+_DECIDED = decisions.alias("decided")
 
 
 def _places(connection: Connection, query: sa.Select[Any]) -> list[Place]:
@@ -207,8 +208,7 @@ def _rest(asked: Filter) -> Iterator[Condition]:
     if asked.tool is not None:
         yield cases.c.tool_name == asked.tool
     if asked.reviewer is not None:
-        of = (decisions.c.reviewer == asked.reviewer, decisions.c.case_id == cases.c.case_id)
-        yield sa.exists().where(*of, decisions.c.round_number == cases.c.round_number)
+        yield sa.exists().where(_DECIDED.c.reviewer == asked.reviewer, of_this_round(_DECIDED))
     if asked.score_at_least is not None:
         # Not without the function: SQLite would begin with all assessments.
         yield sa.func.coalesce(assessments.c.risk_score, -1) >= asked.score_at_least

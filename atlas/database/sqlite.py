@@ -77,9 +77,9 @@ class Database:
         self._reader = sa.create_engine(
             f"sqlite:///{self.path}", hide_parameters=True, isolation_level="AUTOCOMMIT"
         )
-        sa.event.listen(self._writer, "connect", _prepare_writer)
+        sa.event.listen(self._writer, "connect", prepare_writer)
         sa.event.listen(self._reader, "connect", _prepare_reader)
-        with _refusing(self.path):
+        with refusing(self.path):
             _make_ready(self.path, self._acknowledged)
             return self._writer.connect()
 
@@ -175,7 +175,7 @@ def _make_ready(path: Path, acknowledged: int) -> None:
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def refusing(path: Path) -> Iterator[None]:
     """Say in a sentence, with DatabaseUnusable, why a file cannot be used."""
     try:
         yield
@@ -190,7 +190,8 @@ def _touch(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA user_version = 0")
 
 
-def _prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
+def prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
+    """Have a connection leave transactions to us, wait for others, and keep what it commits."""
     leave_transactions(connection, entry)
     _prepare_reader(connection, entry)
     keep_commits(connection)

@@ -16,15 +16,17 @@ class Looking:
         self.changed: Callable[[str], None] = lambda case_id: None  # called when others look at a case
         self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()  # case and name, the newest last
 
-    def note(self, case_id: str, name: str) -> None:
-        """A person looks at a case now."""
-        is_new = (case_id, name) not in self._seen
+    def note(self, case_id: str, name: str) -> bool:
+        """A person looks at a case now; says whether they did not before."""
+        before = self._seen.get((case_id, name))
+        is_new = before is None or self._is_over(before)
         self._seen[case_id, name] = self._clock()
         self._seen.move_to_end((case_id, name))
         while self._seen and (len(self._seen) > MOST_KEPT or self._is_over(next(iter(self._seen.values())))):
             self._seen.popitem(last=False)
         if is_new:
             self.changed(case_id)
+        return is_new
 
     def leave(self, case_id: str, name: str) -> None:
         """A person is done with a case."""

@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from atlas.desk.pages import DESK, Pages
@@ -21,6 +23,7 @@ from atlas.people.own_page import require_own_page
 from atlas.people.person import Person
 from atlas.people.visitors import SAFE, is_automatic
 
+SHOWN = (AtlasError, SQLAlchemyError, HTTPException, RequestValidationError)  # as a page, not as JSON
 SIGN_IN = f"{DESK}/sign-in"
 
 
@@ -77,7 +80,7 @@ def _route(
                     return await _to_sign_in(request, pages)
                 except FormRefused as error:
                     return await _refused_form(request, pages, error)
-                except (AtlasError, SQLAlchemyError) as error:
+                except SHOWN as error:
                     return await _error_page(request, pages, error)
 
             return guarded
@@ -126,6 +129,10 @@ async def _written(request: Request) -> list[tuple[str, str]]:
 async def _error_page(request: Request, pages: Pages, error: Exception) -> Response:
     if isinstance(error, AtlasError):
         status, said = HTTP_STATUS.get(type(error), 500), str(error)
+    elif isinstance(error, HTTPException):
+        status, said = error.status_code, str(error.detail)
+    elif isinstance(error, RequestValidationError):
+        status, said = 422, "The form or the address holds a value that this page does not take."
     else:
         status, said = 503, "The case store cannot be read or written; nothing was changed."
     return await pages.page(request, "error.html", person=request.state.person, status=status, said=said)

@@ -20,9 +20,13 @@ from atlas.errors import (
     LinkVoid,
     NotAuthenticated,
     NotPermitted,
+    ReasonUnfit,
     RequestInvalid,
     ReviewExpired,
     SignInRefused,
+    StopNotFound,
+    Stopped,
+    TargetUnknown,
     TooManyAttempts,
     TransitionRefused,
 )
@@ -42,6 +46,10 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     KeyUsed: 409,
     RequestInvalid: 422,
     ReviewExpired: 409,
+    Stopped: 409,
+    StopNotFound: 404,
+    TargetUnknown: 404,
+    ReasonUnfit: 422,
     TransitionRefused: 409,
 }
 

@@ -14,6 +14,8 @@ from atlas.people.reviewers import ReviewerGate
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
 from atlas.settings import Settings
+from atlas.stop.edge import add_stops
+from atlas.stop.stops import Names, Stops
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,19 @@ class _Deciding:
 class PeopleEdge:
     """Tells the reviewers, and takes what they decide."""
 
-    def __init__(self, settings: Settings, agents: AgentKeys, database: Database) -> None:
+    def __init__(
+        self, settings: Settings, agents: AgentKeys, database: Database, *, known: Names | None = None
+    ) -> None:
         self._gate = ReviewerGate(settings, agents)
         self.visitors = Visitors(settings, agents, database)
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
+        self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
 
     def add_to(self, app: FastAPI, *, decisions: Decides, announce: Callable[[Case], None]) -> None:
-        """Serve the webhook; `announce` tells the workflow of what was decided."""
+        """Serve the webhook and the stops; `announce` tells the workflow of what was decided."""
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
+        add_stops(app, stops=self.stops, visitors=self.visitors)
 
     async def close(self) -> None:
         """Stop what is still being sent."""

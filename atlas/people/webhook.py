@@ -104,7 +104,7 @@ def one_key(in_body: str | None, in_header: str | None) -> str | None:
     return in_body or in_header
 
 
-def known_first(gate: Callable[[Request], Awaitable[str | None]]) -> type[APIRoute]:
+def known_first(gate: Callable[[Request], Awaitable[object]]) -> type[APIRoute]:
     """A route that knows who asks before it reads the body, which FastAPI reads before it asks."""
 
     class KnownFirst(APIRoute):
