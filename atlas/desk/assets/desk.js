@@ -130,7 +130,7 @@ function takeNews(news) {
   for (const element of all(HELD)) {
     const { case: reference, version } = element.dataset;
     if (news.all || cases[reference] > Number(version) || (news.stops && "stops" in element.dataset)) askAgain(element);
-    else if (looks.includes(reference)) setTimeout(askAgain, Math.random() * 2000, element);
+    else if ("looks" in element.dataset && looks.includes(reference)) setTimeout(askAgain, Math.random() * 2000, element);
   }
   position = news.all ? news.at : Math.max(position, news.at);
   arrive(waits, news);
@@ -452,6 +452,17 @@ function prepareKeys() {
   chooseKeys();
 }
 
+// From the list A and R come to the form of a case: its button or field has the focus, and nothing is done.
+const NAMED = { "#approve": "a", "#reject": "r" };
+
+function focusWhatIsNamed() {
+  const key = NAMED[location.hash];
+  if (!key) return;
+  const target = document.getElementById(location.hash.slice(1)) ?? find(`main [data-key="${key}"]`) ?? find("#decide");
+  target?.focus();
+  target?.scrollIntoView({ block: "center" });
+}
+
 // --- at the start -------------------------------------------------------------------------------------------
 
 document.documentElement.classList.add("has-script");
@@ -462,4 +473,5 @@ forgetOldDrafts();
 putDraftsBack();
 prepareKeys();
 all("[data-case][hx-get]").forEach(({ dataset }) => saidOf.set(dataset.case, dataset.said));
+focusWhatIsNamed();
 follow();
