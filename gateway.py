@@ -85,6 +85,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         decisions=path.decisions,
         announce=workflow.announce,
         stops=people.stops,
+        policy=policy,
     )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)
     mcp_lifespan = agents.add_to(app)

@@ -73,6 +73,11 @@ class GatewayProcess:
             sys.executable, str(self.script), cwd=self.directory, env=environment, stdout=log, stderr=log
         )
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which it is started, for a command beside it."""
+        return dict(self._environment)
+
     def leave_to_env_file(self, name: str) -> None:
         """Do not set a variable, so that the gateway takes it from the .env of its directory."""
         del self._environment[name]
