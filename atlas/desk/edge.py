@@ -8,7 +8,7 @@ from starlette.staticfiles import StaticFiles
 
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
-from atlas.desk import account, history, inbox, links, missing, overview, sign_in
+from atlas.desk import account, history, inbox, links, missing, overview, sign_in, stop_page
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
@@ -36,7 +36,7 @@ def add_desk(
     figures = FiguresKept(store.database)
     pages = Pages(Parts(settings, store, visitors, decisions, announce, stops=stops, figures=figures))
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, account, history, overview):
+    for page in (inbox, account, history, overview, stop_page):
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)
