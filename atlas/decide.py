@@ -5,7 +5,7 @@ the last one makes the decision. An approval of what has changed since it was ju
 is judged again, and the reviewer is told what has changed. A rejection always counts: it is about the call.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -31,6 +31,7 @@ from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, ToolCall, Verdict
+from atlas.people.owners import NO_OWNERS, check_owner, not_of
 from atlas.people.votes import Vote, note_key
 from atlas.stop.covering import stop_of
 from atlas.stop.words import told
@@ -94,8 +95,10 @@ class Decisions:
         rule: Callable[[ToolCall], Awaitable[Assessment]],
         timeout: timedelta,
         tell: Callable[[Case], None],
+        owners: Mapping[str, frozenset[str]] = NO_OWNERS,
     ) -> None:
         self._store = store
+        self._owners = owners  # of agents, whose calls they cannot approve
         self._rule = rule  # the policy alone
         self._timeout = timeout
         self._tell = tell  # the reviewers, that a case waits for them
@@ -114,6 +117,8 @@ class Decisions:
     async def _approve(self, case_id: str, vote: Vote) -> Case:
         """An approval counts in its own round only: what was judged again is not what was approved."""
         before, ruled = await self._store.read(case_id), None
+        owners = self._owners.get(before.call.principal, frozenset())
+        check_owner(before, vote, owners)
         if before.decision is None or before.round_number != vote.round_number:
             # The policy says who may approve it, if anyone may: also a policy that came into force while
             # the call waited. No model need be asked for that.
@@ -129,7 +134,7 @@ class Decisions:
             if ruled is not None and case.status.is_not_begun:
                 case = self._apply(connection, case, ruled)  # which may send it back
             is_as_seen = case.round_number == vote.round_number and case.status is not Status.DENIED
-            return _record_approval(connection, case, vote) if is_as_seen else case
+            return _record_approval(connection, case, vote, owners) if is_as_seen else case
 
         case = await self._store.change(case_id, approve)
         # What was just written stays written, so that it is refused only here.
@@ -144,7 +149,7 @@ class Decisions:
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""
         given = await self._store.database.read(partial(read_approvals, case=case))
-        return len(given)
+        return len(not_of(self._owners.get(case.call.principal, frozenset()), given))
 
     def _apply(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
         """The case under the policy in force, with its tool as it is now, before a vote counts."""
@@ -182,7 +187,7 @@ def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
     return _decide_by_person(connection, case, vote)
 
 
-def _record_approval(connection: Connection, case: Case, vote: Vote) -> Case:
+def _record_approval(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> Case:
     note_key(connection, case.case_id, vote)
     is_again = is_decided(case, vote)
     _check_reviewer(case, vote)
@@ -190,7 +195,7 @@ def _record_approval(connection: Connection, case: Case, vote: Vote) -> Case:
         check_is_own(connection, case, vote)
         return case
     _check_open(case)
-    if not _is_last_approval(connection, case, vote):
+    if not _is_last_approval(connection, case, vote, owners):
         return case
     return _decide_by_person(connection, case, vote)
 
@@ -208,12 +213,12 @@ def _check_reviewer(case: Case, vote: Vote) -> None:
         )
 
 
-def _is_last_approval(connection: Connection, case: Case, vote: Vote) -> bool:
+def _is_last_approval(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> bool:
     """Count an approval where the policy asks for several, and say whether it completes them."""
     needed = case.assessment.approvals if case.assessment else 1
     if needed == 1:
         return True
-    before = [approval.reviewer for approval in read_approvals(connection, case)]
+    before = [approval.reviewer for approval in not_of(owners, read_approvals(connection, case))]
     if vote.reviewer not in before:
         before.append(vote.reviewer)
         _count(connection, case, vote, detail={"given": len(before), "needed": needed})

@@ -70,14 +70,14 @@ class Action(str, Enum):
     APPROVED = "decide.approved"
     REJECTED = "decide.rejected"
     EXPIRED = "decide.expired"
+    COMMENTED = "decide.commented"
+    VIEWED = "decide.viewed"  # where the policy says record_views
     UNSUPPORTED_DECISION = "decide.event_without_decision"
     EXECUTING = "execute.started"
     EXECUTED = "execute.finished"
     EXECUTION_REFUSED = "execute.refused"
     OUTCOME_UNKNOWN = "execute.outcome_unknown"
     FAILED = "report.failed"
-    STOPPED = "stop.begun"  # of no case, like the next one
-    LIFTED = "stop.lifted"
     # Of people, and of no case.
     PERSON_ADDED = "people.added"
     PERSON_ENDED = "people.ended"
@@ -89,6 +89,8 @@ class Action(str, Enum):
     EXPORT_BEGUN = "people.export_begun"  # a list of cases leaves the gateway as a file
     EXPORTED = "people.exported"  # so many lines of it were sent
     SIGN_IN_REFUSED = "people.sign_in_refused"  # the first of a burst, and where it has to wait
+    STOPPED = "stop.begun"  # of no case, like the next one
+    LIFTED = "stop.lifted"
 
 
 def append(

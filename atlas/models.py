@@ -23,6 +23,11 @@ def plain_text(text: str) -> str:
     return "".join(character for character in blanks if unicodedata.category(character) not in HIDDEN)
 
 
+def as_seen(name: str) -> str:
+    """A name as a reader sees it, by which names are compared: in small letters, without other spellings."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain_text(name)).casefold()).strip()
+
+
 class Frozen(BaseModel):
     """A record that is made once and never changed."""
 

@@ -89,7 +89,8 @@ def build_path(
         unknown=unknown,
     )
     timeout = settings.atlas_review_timeout
-    decisions = Decisions(store=store, rule=assessments.rule, timeout=timeout, tell=tell)
+    owners = settings.owners_of_agents
+    decisions = Decisions(store=store, rule=assessments.rule, timeout=timeout, tell=tell, owners=owners)
     stages = build_stages(settings, store=store, assessments=assessments, execution=execution, tell=tell)
     return Path(stages, execution, decisions)
 

@@ -6,7 +6,7 @@ not know. Where the time is up the search stops, and its caller goes on from the
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -27,13 +27,17 @@ NEVER = "9999"  # sorts behind every instant
 Condition = sa.ColumnElement[bool]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Found:
     """What a search has come to."""
 
-    case_ids: list[str] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)  # of each
-    stopped_at: Place | None = None  # None: there are no more
+    places: list[Place]  # of what was found
+    stopped_at: Place | None  # None: there are no more
+
+    @property
+    def case_ids(self) -> list[str]:
+        """The references, in order."""
+        return [place.case_id for place in self.places]
 
 
 def find(
@@ -48,26 +52,36 @@ def find(
     """Up to `limit` cases behind a place; raises RequestInvalid for an order that such a list cannot have."""
     if not order.is_by_time and not asked.is_what_waits:
         raise RequestInvalid(reason=f"The order {order.value} is for status=PENDING_REVIEW alone.")
-    found, deadline, rows = Found(stopped_at=after), monotonic() + seconds, max(SHORTEST, 2 * limit)
     search = _Search(asked, order)
-    while True:
-        began, place = monotonic(), found.stopped_at
-        end = search.end_of_stretch(connection, place, rows)
-        _take(found, search.matches(connection, place, end, limit - len(found.case_ids)))
-        if len(found.case_ids) >= limit:
-            found.stopped_at = found.places[-1]
-            return found
-        found.stopped_at = end
-        if end is None or monotonic() >= deadline:
-            return found
-        if monotonic() - began < seconds / 8:
-            rows = min(2 * rows, LONGEST)
+    stretches = search.by_time if order.is_by_time else search.by_key
+    places: list[Place] = []
+    pace = _Pace(rows=max(SHORTEST, 2 * limit), seconds=seconds)
+    for matches, end in stretches(connection, after, pace, limit):
+        places += matches
+        if len(places) >= limit:
+            return Found(places[:limit], places[limit - 1])
+        if end is None or pace.is_over():
+            return Found(places, end)
+    return Found(places, None)
 
 
-def _take(found: Found, rows: Iterator[Place]) -> None:
-    for place in rows:
-        found.places.append(place)
-        found.case_ids.append(place.case_id)
+class _Pace:
+    """How many rows a stretch has, and when the time of a search is up."""
+
+    def __init__(self, *, rows: int, seconds: float) -> None:
+        self.rows = rows
+        self._seconds = seconds
+        self._began = self._last = monotonic()
+
+    def is_over(self) -> bool:
+        """Whether the time is up; if not, and the last stretch was quick, the next one is longer."""
+        before, self._last = self._last, monotonic()
+        if self._last - before < self._seconds / 8:
+            self.rows = min(2 * self.rows, LONGEST)
+        return self._last - self._began >= self._seconds
+
+
+Stretches = Iterator[tuple[list[Place], Place | None]]  # what was found, and where the stretch ends
 
 
 class _Search:
@@ -75,37 +89,53 @@ class _Search:
 
     def __init__(self, asked: Filter, order: Order) -> None:
         self._order = order
-        self._index, self._led = _leading(asked)
+        self._index, led = _leading(asked)
+        self._led = [*led, *_opened(asked)]
         self._rest = [*_rest(asked)]
+        self._said = _says(asked.q.strip()) if asked.q and asked.q.strip() else None
         key: dict[Order, Any] = {
             Order.RISKIEST: sa.func.coalesce(assessments.c.risk_score, 100),
-            Order.NEAREST_END: sa.func.coalesce(cases.c.expires_at, NEVER),
+            Order.NEAREST_END: sa.func.coalesce(sa.type_coerce(cases.c.expires_at, sa.String), NEVER),
         }
-        self._key = sa.type_coerce(key[order], _plain(order)) if order in key else None
-        self._led += [*_opened(asked)]
+        self._key = key.get(order)
 
-    def end_of_stretch(self, connection: Connection, after: Place | None, rows: int) -> Place | None:
+    def by_time(self, connection: Connection, after: Place | None, pace: _Pace, limit: int) -> Stretches:
+        """Along the index, from one place to the next."""
+        said = [] if self._said is None else [self._said]
+        while True:
+            end = self._end_of_stretch(connection, after, pace.rows)
+            query = self._select(*self._behind(after), *self._up_to(end), *self._rest, *said)
+            yield _places(connection, query.limit(limit)), end
+            if end is None:
+                return
+            after = end
+
+    def by_key(self, connection: Connection, after: Place | None, pace: _Pace, limit: int) -> Stretches:
+        """All that wait are sorted at once; only for a text the rows themselves are looked at, by and by."""
+        query = self._select(*self._behind(after), *self._rest)
+        if self._said is None:
+            places = _places(connection, query.limit(limit))
+            yield places, places[-1] if len(places) == limit else None
+            return
+        places = _places(connection, query)
+        while places:
+            some, places = places[: pace.rows], places[pace.rows :]
+            ids = cases.c.case_id.in_([place.case_id for place in some])
+            named = sa.select(cases.c.case_id).select_from(_TABLE).where(ids, self._said)
+            matching = set(connection.execute(named).scalars())
+            yield [place for place in some if place.case_id in matching], some[-1] if places else None
+
+    def _end_of_stretch(self, connection: Connection, after: Place | None, rows: int) -> Place | None:
         """The place so many rows on; None: there are fewer."""
-        query = self._select(_table(with_assessments=self._order is Order.RISKIEST))
-        query = query.where(*self._behind(after)).order_by(*self._by()).limit(1).offset(rows - 1)
-        row = connection.execute(query).first()
-        return None if row is None else Place(*row)
+        query = self._select(*self._behind(after), table=cases).limit(1).offset(rows - 1)
+        return next(iter(_places(connection, query)), None)
 
-    def matches(
-        self, connection: Connection, after: Place | None, end: Place | None, limit: int
-    ) -> Iterator[Place]:
-        """The cases between two places that fulfil all conditions."""
-        query = self._select(_table(with_assessments=True, with_decisions=True))
-        query = query.where(*self._behind(after), *self._up_to(end), *self._rest)
-        for row in connection.execute(query.order_by(*self._by()).limit(limit)):
-            yield Place(*row)
-
-    def _select(self, table: sa.FromClause) -> sa.Select[Any]:
+    def _select(self, *conditions: Condition, table: sa.FromClause | None = None) -> sa.Select[Any]:
         at = sa.type_coerce(cases.c.opened_at, sa.String)
         query = sa.select(self._key if self._key is not None else at, at, cases.c.case_id)
-        return (
-            query.select_from(table).with_hint(cases, f"INDEXED BY {self._index}", "sqlite").where(*self._led)
-        )
+        query = query.select_from(_TABLE if table is None else table).where(*self._led, *conditions)
+        query = query.order_by(*self._by())
+        return query.with_hint(cases, f"INDEXED BY {self._index}", "sqlite")
 
     def _by(self) -> list[Any]:
         if self._order is Order.NEWEST:
@@ -135,15 +165,15 @@ class _Search:
         return sa.or_(further, sa.and_(self._key == key, later))
 
 
-def _plain(order: Order) -> Any:
-    return sa.Integer() if order is Order.RISKIEST else sa.String()
+# What no condition speaks of is not joined: SQLite leaves it out.
+_TABLE = cases.outerjoin(assessments, of_this_round(assessments)).outerjoin(
+    decisions, of_this_round(decisions)
+)
+_DECIDED = decisions.alias("decided")
 
 
-def _table(*, with_assessments: bool = False, with_decisions: bool = False) -> sa.FromClause:
-    table: sa.FromClause = cases
-    if with_assessments:
-        table = table.outerjoin(assessments, of_this_round(assessments))
-    return table.outerjoin(decisions, of_this_round(decisions)) if with_decisions else table
+def _places(connection: Connection, query: sa.Select[Any]) -> list[Place]:
+    return [Place(*row) for row in connection.execute(query)]
 
 
 def _leading(asked: Filter) -> tuple[str, list[Any]]:
@@ -178,16 +208,15 @@ def _rest(asked: Filter) -> Iterator[Condition]:
     if asked.tool is not None:
         yield cases.c.tool_name == asked.tool
     if asked.reviewer is not None:
-        yield decisions.c.reviewer == asked.reviewer
+        yield sa.exists().where(_DECIDED.c.reviewer == asked.reviewer, of_this_round(_DECIDED))
     if asked.score_at_least is not None:
-        yield assessments.c.risk_score >= asked.score_at_least
+        # Not without the function: SQLite would begin with all assessments.
+        yield sa.func.coalesce(assessments.c.risk_score, -1) >= asked.score_at_least
     if asked.group is not None:
         yield _is_named(asked.group)
     if asked.is_waiting_for is not None:
         every = sa.func.coalesce(sa.func.json_array_length(assessments.c.ruling, "$.reviewers"), 0) == 0
         yield sa.or_(every, _is_named(asked.is_waiting_for))
-    if asked.q is not None and asked.q.strip():
-        yield _says(asked.q.strip())
 
 
 def _is_named(name: str) -> Condition:
@@ -200,7 +229,7 @@ def _says(text: str) -> Condition:
     """Whether a text stands in what a person can read of a case; capitals do not matter."""
     columns = (
         *(cases.c.case_id, cases.c.tool_name, cases.c.principal, cases.c.intent, cases.c.user_request),
-        *(assessments.c.rationale, decisions.c.reviewer, decisions.c.reason),
+        *(decisions.c.reviewer, decisions.c.reason),
     )
     spelled = sorted({_folded(text), _folded(text.lower()), _folded(text.upper())})
     stored = sorted({json.dumps(one)[1:-1] for one in spelled})

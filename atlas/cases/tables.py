@@ -139,7 +139,7 @@ decisions = sa.Table(
     sa.Column("arguments_sha256", sa.String(64), nullable=False),
     sa.Column("decided_at", Instant, nullable=False),
 )
-sa.Index("ix_decisions_reviewer", decisions.c.reviewer, decisions.c.case_id)
+sa.Index("ix_decisions_reviewer", decisions.c.reviewer, decisions.c.case_id, decisions.c.round_number)
 
 outcomes = sa.Table(
     "outcomes",

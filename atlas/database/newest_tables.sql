@@ -225,7 +225,7 @@ CREATE INDEX ix_cases_tool_name_opened_at ON cases (tool_name, opened_at, case_i
 
 CREATE INDEX ix_cases_status_opened_at ON cases (status, opened_at, case_id);
 
-CREATE INDEX ix_decisions_reviewer ON decisions (reviewer, case_id);
+CREATE INDEX ix_decisions_reviewer ON decisions (reviewer, case_id, round_number);
 
 CREATE TABLE decision_keys (
 	reviewer VARCHAR(200) NOT NULL, 

@@ -191,7 +191,7 @@ def _touch(connection: Connection) -> None:
 
 
 def prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
-    """Have what a new connection commits on disk, and its transactions begun by hand."""
+    """Have a connection leave transactions to us, wait for others, and keep what it commits."""
     leave_transactions(connection, entry)
     _prepare_reader(connection, entry)
     keep_commits(connection)

@@ -8,11 +8,12 @@ from starlette.staticfiles import StaticFiles
 
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
-from atlas.desk import account, history, inbox, links, missing, overview, sign_in, stop_page
+from atlas.desk import account, history, inbox, links, live, missing, overview, sign_in, stop_page
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
 from atlas.desk.routes import desk_route, strangers_route
+from atlas.desk.teller import Teller
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
@@ -33,10 +34,23 @@ def add_desk(
     stops: Stops,
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
-    figures = FiguresKept(store.database)
-    pages = Pages(Parts(settings, store, visitors, decisions, announce, stops=stops, figures=figures))
+    teller = Teller(store, valid=visitors.sessions.that_last)
+    app.state.at_the_stop = teller.close
+    parts = Parts(
+        settings,
+        store,
+        visitors,
+        decisions,
+        announce,
+        stops=stops,
+        teller=teller,
+        figures=FiguresKept(store.database),
+    )
+    teller.follow(parts.looking.case_ids)
+    parts.looking.changed = teller.looks_changed
+    pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, account, history, overview, stop_page):
+    for page in (inbox, live, account, history, overview, stop_page):
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.desk.looking import Looking
+from atlas.desk.teller import Teller
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
@@ -23,5 +24,6 @@ class Parts:
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
     stops: Stops
+    teller: Teller  # tells open pages of what changed
     figures: FiguresKept
     looking: Looking = field(default_factory=Looking)  # who has which case open

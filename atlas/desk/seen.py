@@ -7,6 +7,7 @@ point. It is the only way in which such a text gets onto a page of the desk.
 import re
 import unicodedata
 from collections.abc import Iterator
+from enum import Enum
 from itertools import groupby
 from typing import Any
 
@@ -55,15 +56,20 @@ def seen(value: Any, most: int = INLINE) -> Markup:
     return Markup('<bdi class="seen">{}{}</bdi>').format(marked(text[:most]), _cut(len(text) - most))
 
 
+def seen_all(value: Any) -> Markup:
+    """A whole text where every character counts, with its line ends both shown and kept."""
+    return Markup('<bdi class="seen">{}</bdi>').format(marked(_text(value), Ends.BOTH))
+
+
 def seen_text(value: Any, most: int = OPEN, whole: str = "") -> Markup:
     """A text as a block with its line ends, folded where it is long; `whole` is the address of all of it."""
     text = _text(value)
     most = _opening(text, most)
-    first = Markup('<div class="seen-text" dir="auto">{}</div>').format(marked(text[:most], has_lines=True))
+    first = Markup('<div class="seen-text" dir="auto">{}</div>').format(marked(text[:most], Ends.LINE))
     if most == len(text):
         return first
     folded = Markup('<div class="seen-text" dir="auto">{}{}</div>').format(
-        marked(text[most:FOLDED], has_lines=True), _cut(len(text) - FOLDED)
+        marked(text[most:FOLDED], Ends.LINE), _cut(len(text) - FOLDED)
     )
     link = Markup('<p><a href="{}">All of it</a></p>').format(whole) if whole else ""
     summary = f"{len(text) - most:,} more characters"
@@ -81,9 +87,19 @@ def seen_plain(value: Any, most: int = INLINE) -> str:
     return f"{shown}…" if len(text) > most else shown
 
 
-def marked(text: str, *, has_lines: bool = False) -> Markup:
-    """The whole text, escaped, with its marks; with `has_lines` a line feed is only a line end."""
-    return Markup("").join(_pieces(text, has_lines=has_lines))
+class Ends(str, Enum):
+    """What becomes of a line feed."""
+
+    MARK = "mark"  # within a line
+    LINE = "line"  # in a text of people
+    BOTH = "both"  # where every character counts
+
+
+def marked(text: str, ends: Ends = Ends.MARK) -> Markup:
+    """The whole text, escaped, with its marks."""
+    if text.isascii() and text.isprintable() and MANY_BLANKS not in text:
+        return escape(text)
+    return Markup("").join(_pieces(text, ends))
 
 
 def _text(value: Any) -> str:
@@ -102,23 +118,25 @@ def _opening(text: str, most: int) -> int:
     return min(len(text), most, ends[-1] + 1 if len(ends) == OPEN_LINES else most)
 
 
-def _pieces(text: str, *, has_lines: bool) -> Iterator[Markup]:
+def _pieces(text: str, ends: Ends) -> Iterator[Markup]:
     for token in _TOKENS.finditer(text):
         if token[0].isascii() and token[0].isprintable() and MANY_BLANKS not in token[0]:
             yield escape(token[0])
         else:
-            yield from _odd(text, token, has_lines=has_lines)
+            yield from _odd(text, token, ends)
 
 
-def _odd(text: str, token: re.Match[str], *, has_lines: bool) -> Iterator[Markup]:
+def _odd(text: str, token: re.Match[str], ends: Ends) -> Iterator[Markup]:
     """A token with characters beyond the printable ones of ASCII, or with very many blanks."""
     characters = ((text[index], _is_marked(text, index)) for index in range(*token.span()))
     for (key, is_marked), group in groupby(characters, key=_kind):
         run = [character for character, _ in group]
         is_usual = (key == " " and len(run) <= MOST_BLANKS) or (
-            key == "\n" and has_lines and len(run) <= MOST_ENDS
+            key == "\n" and ends is Ends.LINE and len(run) <= MOST_ENDS
         )
         yield _mark(key, run) if is_marked and not is_usual else escape("".join(run))
+        if key == "\n" and ends is Ends.BOTH:
+            yield Markup("\n")
     mixed = _alphabets(token[0])
     if mixed:
         yield Markup('<span class="unseen" title="{}">{}</span>').format(

@@ -127,8 +127,10 @@ def banner(
 
     def text(url: str) -> str:
         key = "" if settings.is_open else ' -H "Authorization: Bearer $ATLAS_REVIEWER_KEY"'
+        sign_in = "" if settings.is_open else " (python -m atlas.people enter: a link that signs you in)"
         lines = [
             f"ATLAS Governance Gateway {__version__}",
+            f"  desk       {url}{settings.atlas_root_path}/desk{sign_in}",
             f"  MCP        {url}{PREFIX}/sse (SSE) and {url}{PREFIX} (streamable HTTP)",
             f"  engine     {workflow.name}",
             f"  policy     {policy.name}, a person decides from {settings.atlas_risk_threshold}",

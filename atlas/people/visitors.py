@@ -19,6 +19,11 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 AN_AGENT = "This is the key of an agent. An agent opens nothing here; people sign in with a key of their own."
 
 
+def is_automatic(request: Request) -> bool:
+    """Whether a page asks by itself, and no person did: that keeps no session alive."""
+    return "desk-automatic" in request.headers or request.headers.get("accept") == "text/event-stream"
+
+
 class Visitors:
     """Says who makes a request, and what its forms have to carry."""
 
@@ -37,7 +42,7 @@ class Visitors:
             self.refuse_agent(token)
             if digest_of_key(token) in self.signing_in.names:
                 return await self._of_key(request)
-        request.state.session = session = await self.session_of(request)
+        request.state.session = session = await self.session_of(request, counts=not is_automatic(request))
         person = self.known_without_sign_in(request)
         if person is None and session is None:
             raise NotAuthenticated(whose="reviewer's")

@@ -1,4 +1,4 @@
-"""`python -m atlas.stop everything|agent NAME|tool NAME|server NAME --reason …`, `list`, `lift ID --reason …`.
+"""`python -m atlas.stop everything|agent NAME|tool NAME|server NAME`, `list` and `lift ID`.
 
 It writes into the database itself, so it works while the gateway runs, and while it does not.
 """

@@ -18,7 +18,7 @@ def upgrade() -> None:
     op.create_index("ix_cases_waiting", "cases", WAITING, sqlite_where=waits)
     for column in ("principal", "tool_name", "status"):
         op.create_index(f"ix_cases_{column}_opened_at", "cases", [column, "opened_at", "case_id"])
-    op.create_index("ix_decisions_reviewer", "decisions", ["reviewer", "case_id"])
+    op.create_index("ix_decisions_reviewer", "decisions", ["reviewer", "case_id", "round_number"])
     _make_decision_keys()
 
 
