@@ -204,6 +204,10 @@ document.addEventListener("htmx:after:swap", ({ target }) => {
   const within = target instanceof Element && target.isConnected ? target.parentElement ?? document : document;
   showTimes(within);
   putDraftsBack(within);
+  // What a form was answered with; a live update brings none.
+  const answer = find("[data-focus]", within);
+  answer?.removeAttribute("data-focus");
+  answer?.focus();
   for (const element of all("[data-case][hx-get]", within)) settle(element);
   chooseKeys();
 });
