@@ -4,6 +4,7 @@ import asyncio
 import json
 import unicodedata
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -344,3 +345,30 @@ async def test_axe_finds_nothing(at: Desk, chromium: Browser, dark: bool, size: 
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert found == {key: [] for key in found}
     await context.close()
+
+
+async def test_a_form_of_a_session_that_ended_and_one_without_an_answer_are_told_beside_the_page(
+    tmp_path: Path, chromium: Browser
+) -> None:
+    """What was written stays; after a kill the same form counts once."""
+    async with desk(tmp_path) as at:
+        reference = await at.ask(invoice_id="S-1")
+        context = await person(chromium)
+        page = await at.sign_in(context)
+        await page.goto(at.case(reference))
+        await page.locator("#reason").fill("wrong invoice")
+        # As of a session before this one, in another tab.
+        await page.locator(".decision [name=form_token]").evaluate("(each) => { each.value = 'before' }")
+        await page.get_by_role("button", name="Reject").click()
+        await expect(page.get_by_role("alert")).to_contain_text("what you wrote is kept")
+        assert await page.locator("#reason").input_value() == "wrong invoice"
+        assert status_of(at.gateway, reference) == "PENDING_REVIEW"
+        await page.reload()
+        await at.gateway.kill()
+        await page.get_by_role("button", name="Reject").click()
+        await expect(page.get_by_role("alert")).to_contain_text("No answer came.")
+        await at.gateway.start(ATLAS_PORT=at.gateway.url.rpartition(":")[2])
+        await page.get_by_role("button", name="Reject").click()
+        await expect(page.get_by_text("Your rejection is recorded.")).to_be_visible()
+        assert status_of(at.gateway, reference) == "REJECTED"
+        await context.close()

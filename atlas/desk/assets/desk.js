@@ -191,8 +191,26 @@ document.addEventListener("htmx:before:response", (event) => {
 });
 
 document.addEventListener("htmx:error", ({ detail }) => {
-  if (detail.ctx && isAutomatic(detail.ctx)) fallBehind(detail.ctx.sourceElement);
+  if (!detail.ctx) return;
+  if (isAutomatic(detail.ctx)) fallBehind(detail.ctx.sourceElement); else tellNoAnswer(detail.ctx.sourceElement);
 });
+
+document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+  if (!isAutomatic(ctx)) find("#answer")?.replaceChildren();
+});
+
+// Of a form: it may have been taken. Its key lets it be sent again.
+function tellNoAnswer(element) {
+  const note = document.createElement("p");
+  note.className = "notice error";
+  note.role = "alert";
+  note.tabIndex = -1;
+  note.textContent = element.matches("form")
+    ? "No answer came. It is not known whether this was recorded. Send it again: it counts once."
+    : "No answer came. Try again.";
+  find("#answer")?.replaceChildren(note);
+  note.focus();
+}
 
 // What could not be fetched is asked for at the next reconnect.
 function fallBehind(element) {
