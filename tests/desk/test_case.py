@@ -224,7 +224,7 @@ async def test_two_browsers_decide_one_case_at_the_same_instant(at: Desk, chromi
     for number in range(10):
         reference = await at.ask(invoice_id=f"T-{number}")
         await asyncio.gather(*(page.goto(at.case(reference)) for page in pages))
-        await pages[1].locator("#reject").fill("no")
+        await pages[1].locator("#reason").fill("no")
         press = "(verdict) => document.querySelector(`button[value=${verdict}]`)?.click()"
         verdicts = ("APPROVED", "REJECTED")
         await asyncio.gather(
@@ -249,26 +249,26 @@ async def test_a_draft_outlives_a_live_update_a_reload_and_a_lost_session(
     context = await person(chromium)
     page = await at.sign_in(context)
     await page.goto(at.case(reference))
-    await page.locator("#reject").fill("It is the wrong")
-    await page.locator("#reject").focus()
+    await page.locator("#reason").fill("It is the wrong")
+    await page.locator("#reason").focus()
     await page.locator("summary", has_text="Canonical form").evaluate(
         "(each) => each.parentElement.open = true"
     )
     async with at.person("ben") as ben:
         await ben.post(f"/desk/cases/{reference}/comments", data={"text": "I look at it, too."})
     await expect(page.get_by_text("I look at it, too.")).to_be_visible(timeout=15_000)
-    assert await page.evaluate("document.activeElement.id") == "reject"
+    assert await page.evaluate("document.activeElement.id") == "reason"
     await page.keyboard.type(" invoice.")
-    assert await page.locator("#reject").input_value() == "It is the wrong invoice."
+    assert await page.locator("#reason").input_value() == "It is the wrong invoice."
     assert await page.locator("details", has_text="Canonical form").first.evaluate("(each) => each.open")
     await page.reload()
-    await expect(page.locator("#reject")).to_have_value("It is the wrong invoice.")
+    await expect(page.locator("#reason")).to_have_value("It is the wrong invoice.")
     await context.clear_cookies()
     await page.get_by_role("button", name="Reject").click()
     await page.get_by_label("Key", exact=True).fill("key-of-anna-at-the-desk")
     await page.get_by_label("Key", exact=True).press("Enter")
     await page.wait_for_url(at.case(reference))
-    await expect(page.locator("#reject")).to_have_value("It is the wrong invoice.")
+    await expect(page.locator("#reason")).to_have_value("It is the wrong invoice.")
     assert status_of(at.gateway, reference) == "PENDING_REVIEW"
     await page.get_by_role("button", name="Reject").click()
     await expect(page.get_by_text("Your rejection is recorded.")).to_be_visible()
@@ -336,7 +336,7 @@ async def test_axe_finds_nothing(at: Desk, chromium: Browser, dark: bool, size: 
     await page.get_by_role("button", name="Reject").click()
     await expect(page.get_by_role("alert")).to_be_visible()
     found["mistake"] = await faults_of(page)
-    await page.locator("#reject").fill("no")
+    await page.locator("#reason").fill("no")
     await page.get_by_role("button", name="Reject").click()
     await expect(page.get_by_text("Your rejection is recorded.")).to_be_visible()
     found["ended"] = await faults_of(page)
@@ -356,12 +356,12 @@ async def test_a_form_of_a_session_that_ended_and_one_without_an_answer_are_told
         context = await person(chromium)
         page = await at.sign_in(context)
         await page.goto(at.case(reference))
-        await page.locator("#reject").fill("wrong invoice")
+        await page.locator("#reason").fill("wrong invoice")
         # As of a session before this one, in another tab.
         await page.locator(".decision [name=form_token]").evaluate("(each) => { each.value = 'before' }")
         await page.get_by_role("button", name="Reject").click()
         await expect(page.get_by_role("alert")).to_contain_text("what you wrote is kept")
-        assert await page.locator("#reject").input_value() == "wrong invoice"
+        assert await page.locator("#reason").input_value() == "wrong invoice"
         assert status_of(at.gateway, reference) == "PENDING_REVIEW"
         await page.reload()
         await at.gateway.kill()

@@ -88,6 +88,18 @@ async def test_the_stream_says_only_which_case_is_at_which_version(gateway: Gate
         assert "waits" not in decided
 
 
+async def test_what_concerns_no_page_is_not_told_and_parts_no_messages(gateway: GatewayProcess) -> None:
+    """A call that its score approves is in the ledger; the next message covers it, so no page asks for it."""
+    async with listening(gateway) as listener:
+        hello = await listener.next("hello")
+        async with gateway.agent(None) as agent:
+            assert not (await call(agent, "check_status", beneficiary_id="BEN-123")).is_error
+        reference = await ask(gateway)
+        news = await listener.next("news")
+        assert news["after"] == hello["at"]
+        assert set(news["cases"]) == {reference}
+
+
 async def test_a_page_that_was_away_asks_for_what_it_missed(gateway: GatewayProcess) -> None:
     """The gateway is killed in between; what a page has is older than all that happened."""
     reference = await ask(gateway)

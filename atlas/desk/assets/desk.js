@@ -129,7 +129,8 @@ function takeNews(news) {
   }
   for (const element of all(HELD)) {
     const { case: reference, version } = element.dataset;
-    if (news.all || cases[reference] > Number(version) || (news.stops && "stops" in element.dataset)) askAgain(element);
+    // A stop freezes calls, and its end sets their time right; the ledger has one entry for all of them.
+    if (news.all || news.stops || cases[reference] > Number(version)) askAgain(element);
     else if ("looks" in element.dataset && looks.includes(reference)) setTimeout(askAgain, Math.random() * 2000, element);
   }
   position = news.all ? news.at : Math.max(position, news.at);
@@ -226,18 +227,19 @@ document.addEventListener("htmx:after:swap", ({ target }) => {
   const answer = find("[data-focus]", within);
   answer?.removeAttribute("data-focus");
   answer?.focus();
-  for (const element of all("[data-case][hx-get]", within)) settle(element);
+  for (const element of all(HELD, within)) settle(element);
   chooseKeys();
 });
 
-const saidOf = new Map(); // what a page says of each case
+const saidOf = new Map(); // what each element says, by its id
 
 function settle(element) {
   const { case: reference, version, said } = element.dataset;
-  if (saidOf.get(reference) !== said) {
-    if (saidOf.has(reference)) announce(said);
-    saidOf.set(reference, said);
+  if (saidOf.get(element.id) !== said) {
+    if (saidOf.has(element.id)) announce(said);
+    saidOf.set(element.id, said);
   }
+  if (reference === undefined) return;
   // It changed once more while it was asked for.
   if ((wanted.get(reference) ?? 0) > Number(version)) {
     wanted.delete(reference);
@@ -480,7 +482,7 @@ const NAMED = { "#approve": "a", "#reject": "r" };
 function focusWhatIsNamed() {
   const key = NAMED[location.hash];
   if (!key) return;
-  const target = document.getElementById(location.hash.slice(1)) ?? find(`main [data-key="${key}"]`) ?? find("#decide");
+  const target = find(`main [data-key="${key}"]`) ?? find("#decide");
   target?.focus();
   target?.scrollIntoView({ block: "center" });
 }
@@ -494,6 +496,6 @@ setInterval(showTimes, 20_000);
 forgetOldDrafts();
 putDraftsBack();
 prepareKeys();
-all("[data-case][hx-get]").forEach(({ dataset }) => saidOf.set(dataset.case, dataset.said));
+all(HELD).forEach(({ id, dataset }) => saidOf.set(id, dataset.said));
 focusWhatIsNamed();
 follow();
