@@ -71,7 +71,7 @@ class Sessions:
     async def _note_seen(self, session_sha256: str) -> None:
         seen = _of(session_sha256).values(last_seen_at=now())
         try:
-            await self._database.write_ahead(lambda connection: connection.execute(seen) and None)
+            await self._database.write_ahead(lambda connection: connection.execute(seen).rowcount)
         except SQLAlchemyError:  # the page is shown all the same; the session only ends the earlier
             return
 

@@ -1,6 +1,7 @@
 """What a sign-in takes, what it refuses, and how often one may fail."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -91,7 +92,7 @@ async def test_an_unknown_name_costs_one_hash_like_a_known_one(
         with pytest.raises(SignInRefused):
             await ways.by_password(name, "a wrong password", address=HERE)
     assert len(checked) == 4 and len(set(checked)) == 1
-    assert "memory_cost=19456" in checked[0]
+    assert "memory_cost=47104" in checked[0]
 
 
 async def test_hashes_are_made_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +112,21 @@ async def test_hashes_are_made_one_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
     passwords = Passwords()
     made = await asyncio.gather(*(passwords.hash(PASSWORD) for _ in range(6)))
     assert most == 1 and len(set(made)) == 6
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+async def test_the_memory_of_a_hash_is_given_back(database: Database) -> None:
+    """A hash takes 46 MiB for a moment; what stays is little."""
+
+    def resident() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    passwords = Passwords()
+    kept = await passwords.hash(PASSWORD)
+    before = resident()
+    for _ in range(8):
+        assert await passwords.is_right(kept, PASSWORD)
+    assert resident() - before < 10
 
 
 async def test_guessing_a_password_is_stopped_and_says_how_long(database: Database) -> None:

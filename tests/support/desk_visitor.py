@@ -65,4 +65,4 @@ def code_in(said: str) -> str:
     """The code of the link in what the command printed."""
     found = LINK.search(said)
     assert found is not None, said
-    return found[1]
+    return found[1].partition(".")[0]
