@@ -553,8 +553,11 @@ def _env_file_encoding(path: Path) -> str | None:
 
 
 def _named_keys(secret: SecretStr | None) -> list[tuple[str, str]]:
+    return named_keys(secret.get_secret_value() if secret else "")
+
+
+def named_keys(text: str) -> list[tuple[str, str]]:
     """Name, empty where there is none, and key of each entry of `key` or `name:key,name:key`."""
-    text = secret.get_secret_value() if secret else ""
     pairs = [entry.strip().rpartition(":") for entry in text.split(",") if entry.strip()]
     return [(name.strip(), key.strip()) for name, _, key in pairs]
 

@@ -217,13 +217,11 @@ CREATE UNIQUE INDEX ix_stops_in_force ON stops (scope, target) WHERE lifted_at I
 
 CREATE INDEX ix_cases_opened_at ON cases (opened_at, case_id);
 
-CREATE INDEX ix_cases_waiting ON cases (opened_at, case_id, expires_at, frozen_at, principal, tool_name, round_number, arguments_sha256) WHERE status = 'PENDING_REVIEW';
+CREATE INDEX ix_cases_waiting ON cases (opened_at, case_id, expires_at, frozen_at, principal, tool_name, round_number, arguments_sha256, status) WHERE status = 'PENDING_REVIEW';
 
 CREATE INDEX ix_cases_principal_opened_at ON cases (principal, opened_at, case_id);
 
 CREATE INDEX ix_cases_tool_name_opened_at ON cases (tool_name, opened_at, case_id);
-
-CREATE INDEX ix_cases_status_opened_at ON cases (status, opened_at, case_id);
 
 CREATE INDEX ix_decisions_reviewer ON decisions (reviewer, case_id, round_number);
 
