@@ -86,6 +86,8 @@ class Action(str, Enum):
     SIGNED_IN = "people.signed_in"
     SIGNED_OUT = "people.signed_out"
     SESSIONS_ENDED = "people.sessions_ended"
+    EXPORT_BEGUN = "people.export_begun"  # a list of cases leaves the gateway as a file
+    EXPORTED = "people.exported"  # so many lines of it were sent
     SIGN_IN_REFUSED = "people.sign_in_refused"  # the first of a burst, and where it has to wait
     STOPPED = "stop.begun"  # of no case, like the next one
     LIFTED = "stop.lifted"

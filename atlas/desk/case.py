@@ -86,6 +86,7 @@ class CasePages:
             status=status,
             others=parts.looking.others(ref, person.name),
             ref=ref,
+            is_part=is_part,
             following=await self._next(dossier, person.name),
             **(values | {"done": None, "mistake": None, "written": "", "preset": ""} | said),
         )

@@ -10,7 +10,7 @@ from atlas.cases.comments import LONGEST_COMMENT
 from atlas.desk.dossier import Dossier
 from atlas.desk.lines import Line, canonical_lines, lines_of, stretch
 from atlas.desk.sentence import declared, sentence_of
-from atlas.desk.telling import action_in_words, may_reject, needed_of, state_of, why_not_approve
+from atlas.desk.telling import action_in_words, is_by_score, may_reject, needed_of, state_of, why_not_approve
 from atlas.grounds.seen import digest_of_seen
 from atlas.models import Case, Verdict
 from atlas.people.person import Person
@@ -39,6 +39,7 @@ def values_of(dossier: Dossier, person: Person, policy: Policy, *, owners: froze
         "rules": rules_of(case, policy),
         "answer": answer_of(case),
         "needed": needed_of(case),
+        "is_by_score": is_by_score(case),
         "action_in_words": action_in_words,
         "detail_lines": lambda detail: tuple(lines_of(detail)),
     } | _about_deciding(dossier, person, policy, owners)

@@ -9,7 +9,19 @@ from starlette.staticfiles import StaticFiles
 from atlas.assessors.policy import PolicyInForce
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
-from atlas.desk import account, case, inbox, links, live, missing, openid, overview, sign_in
+from atlas.desk import (
+    account,
+    case,
+    history,
+    inbox,
+    links,
+    live,
+    missing,
+    openid,
+    overview,
+    sign_in,
+    stop_page,
+)
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
@@ -53,7 +65,7 @@ def add_desk(
     parts.looking.changed = teller.looks_changed
     pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, case, live, account, overview):
+    for page in (inbox, case, live, account, history, overview, stop_page):
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)

@@ -1,5 +1,6 @@
 """The inbox: what waits for a person, which of it, and in which order."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from atlas.cases.listing import Filter, Line, count, lines_of, page_of
 from atlas.cases.tables import WAITING, cases
 from atlas.desk.alike import groups_of
 from atlas.desk.asked import AGES, ORDERS, RISKS, Asked, Whose, read_asked
+from atlas.desk.glimpse import glimpses_of
 from atlas.desk.happened import happened
 from atlas.desk.kept_filters import forget, keep, kept_of
 from atlas.desk.news import newest
@@ -99,7 +101,7 @@ async def _waiting(pages: Pages, person: Person, asked: Asked, *, after: str | N
         "tools": tools,
         "agents": agents,
         **await _counts(pages, person),
-        **_of_lines(pages, person),
+        **await _of_lines(pages, person, page.lines),
     }
 
 
@@ -115,20 +117,28 @@ async def _counts(pages: Pages, person: Person) -> dict[str, Any]:
     }
 
 
-async def _lines(pages: Pages, request: Request, lines: Any) -> Response:
+async def _lines(pages: Pages, request: Request, lines: Sequence[Line]) -> Response:
     person = person_of(request)
-    return await pages.page(request, "lines.html", person=person, lines=lines, **_of_lines(pages, person))
+    beside = await _of_lines(pages, person, lines)
+    return await pages.page(request, "lines.html", person=person, lines=lines, **beside)
 
 
-def _of_lines(pages: Pages, person: Person) -> dict[str, Any]:
-    """What a line needs beside itself."""
+async def _of_lines(pages: Pages, person: Person, lines: Sequence[Line]) -> dict[str, Any]:
+    """What lines need beside themselves."""
+    asked = [line.case_id for line in lines]
+    glimpses = await pages.parts.store.database.look(lambda connection: glimpses_of(connection, asked))
 
     def said(line: Line) -> str:
         what = f"{line.tool_name} by {line.principal}"
         ending = happened(line)
         return f"{what}: {ending.text}" if ending else f"{what} waits"
 
-    return {"looking": pages.parts.looking.everywhere(person.name), "happened": happened, "said": said}
+    return {
+        "looking": pages.parts.looking.everywhere(person.name),
+        "glimpses": glimpses,
+        "happened": happened,
+        "said": said,
+    }
 
 
 def _names(connection: Connection) -> tuple[list[str], list[str]]:

@@ -21,8 +21,7 @@ class Looking:
         is_new = (case_id, name) not in self._seen
         self._seen[case_id, name] = self._clock()
         self._seen.move_to_end((case_id, name))
-        while self._seen and (len(self._seen) > MOST_KEPT or self._is_over(next(iter(self._seen.values())))):
-            self._seen.popitem(last=False)
+        self._forget_old()
         if is_new:
             self.changed(case_id)
 
@@ -44,8 +43,14 @@ class Looking:
         return found
 
     def case_ids(self) -> frozenset[str]:
-        """The cases that a person looks at."""
+        """The cases that a person looks at; that a look is over is told here."""
+        self._forget_old()
         return frozenset(case_id for case_id, _ in self._seen)
+
+    def _forget_old(self) -> None:
+        while self._seen and (len(self._seen) > MOST_KEPT or self._is_over(next(iter(self._seen.values())))):
+            (case_id, _), _ = self._seen.popitem(last=False)
+            self.changed(case_id)
 
     def _is_over(self, at: float) -> bool:
         return self._clock() - at > SECONDS

@@ -104,6 +104,8 @@ async def _to_sign_in(request: Request, pages: Pages) -> Response:
 
 async def _refused_form(request: Request, pages: Pages, error: FormRefused) -> Response:
     """Say what to do, and show what was written, if it was written on a page of ours."""
+    if "HX-Request" in request.headers:  # the page with the form is still there, and keeps what was written
+        return await _beside(request, pages, str(error), status=HTTP_STATUS[FormRefused])
     return await pages.page(
         request,
         "form_refused.html",
@@ -135,4 +137,15 @@ async def _error_page(request: Request, pages: Pages, error: Exception) -> Respo
         status, said = 422, "The form or the address holds a value that this page does not take."
     else:
         status, said = 503, "The case store cannot be read or written; nothing was changed."
+    if "HX-Request" in request.headers:
+        return await _beside(request, pages, said, status=status)
     return await pages.page(request, "error.html", person=request.state.person, status=status, said=said)
+
+
+async def _beside(request: Request, pages: Pages, said: str, *, status: int) -> Response:
+    """Tell htmx what was not done; the page from which it asked stays."""
+    answer = await pages.page(
+        request, "error_part.html", person=request.state.person, status=status, said=said
+    )
+    answer.headers.update({"HX-Retarget": "#answer", "HX-Reswap": "innerHTML"})
+    return answer
