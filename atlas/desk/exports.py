@@ -20,6 +20,7 @@ from atlas.desk.seen import seen_plain
 from atlas.desk.told import told_of
 from atlas.instants import instant_text
 
+AT_ONCE = 50  # lines in a piece: their reasons may be long
 MARK = "\ufeff"
 COLUMNS = (
     *("case_id", "opened_at", "agent", "tool", "status", "ending", "risk_score", "classification", "round"),
@@ -89,11 +90,12 @@ FORMATS: dict[str, tuple[str, Writes, str]] = {  # by name: media type, writer, 
 async def pieces(
     database: Database, asked: Filter, name: str, sent: Callable[[int], None]
 ) -> AsyncGenerator[bytes]:
-    """The file in pieces of some hundred lines; `sent` hears how many lines each has had."""
+    """The file in pieces of some lines; `sent` hears how many lines each has had."""
     _, write, first = FORMATS[name]
     if first:
         yield first.encode()
     async for lines in all_lines(database, asked):
-        rows = [values_of(*pair) for pair in await with_remarks(database, lines)]
-        yield write(rows).encode()
-        sent(len(rows))
+        for begin in range(0, len(lines), AT_ONCE):
+            pairs = await with_remarks(database, lines[begin : begin + AT_ONCE])
+            yield write([values_of(*pair) for pair in pairs]).encode()
+            sent(len(pairs))

@@ -18,6 +18,7 @@ from atlas.desk.exports import FORMATS, pieces
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.desk.searching import CHOICES, LINES, Search, search_of
+from atlas.desk.seen import is_plain
 from atlas.desk.told import told_of
 from atlas.errors import RequestInvalid
 from atlas.instants import now
@@ -50,8 +51,8 @@ def add_to(router: APIRouter, pages: Pages) -> None:
             is_first=after is None,
             choices=CHOICES,
             sizes=LINES,
-            agents=agents,
-            tools=tools,
+            agents=list(filter(is_plain, agents)),
+            tools=list(filter(is_plain, tools)),
             moment=now(),
         )
 

@@ -98,6 +98,11 @@ class Ends(str, Enum):
     BOTH = "both"  # where every character counts
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text shows all that it holds, so that it can stand in a list of a browser's own."""
+    return seen_plain(text, len(text)) == text
+
+
 def marked(text: str, ends: Ends = Ends.MARK) -> Markup:
     """The whole text, escaped, with its marks."""
     if text.isascii() and text.isprintable() and MANY_BLANKS not in text:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
+from atlas.desk.seen import is_plain
 from atlas.errors import StopNotFound
 from atlas.instants import now
 from atlas.models import Scope, Stop, plain_text
@@ -127,13 +128,17 @@ class _StopDesk:
             status=status,
             in_force=list(zip(in_force, reaches, strict=True)),
             earlier=[stop for stop in await self.stops.newest(MOST_SHOWN) if not stop.is_in_force],
-            names={scope.value: await self.stops.names(scope) for scope in SCOPES},
+            names={scope.value: await self._choices(scope) for scope in SCOPES},
             scopes=SCOPES,
             wish=wish,
             stopped_before=stopped_before,
             lifted_before=lifted_before,
             longest=LONGEST_REASON,
         )
+
+    async def _choices(self, scope: Scope) -> list[str]:
+        """The names to choose from; one that hides something has to be written by hand."""
+        return list(filter(is_plain, await self.stops.names(scope)))
 
     async def ask(self, request: Request, wish: Wish, scope: Scope) -> Response:
         """Say what a stop would do, before it is done."""

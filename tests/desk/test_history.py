@@ -255,7 +255,7 @@ async def test_csv_is_harmless_and_json_lines_are_exact(gateway: GatewayProcess)
         (" =1", " '=1"),
         ("a;=1", "a;'=1"),
         ('a";=1', "a\";'=1"),
-        ("\t=1", "⇥=1"),
+        ("\t=1", "[⇥]=1"),
         ("\x07x", "[U+0007]x"),
         ("a = b", "a = b"),
         ("a-b; c", "a-b; c"),
@@ -299,14 +299,29 @@ async def test_an_export_stands_in_the_ledger(gateway: GatewayProcess) -> None:
 async def full(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway with thousands of cases, each with a long reason."""
     process = GatewayProcess(tmp_path_factory.mktemp("full"), ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
-    told = [
-        Told(Status.REJECTED, MOMENT - timedelta(minutes=number), reviewer="anna", reason="No. " * 900)
-        for number in range(MANY)
-    ]
-    await fill(process.data, told)
+    await fill(process.data, [Told(Status.REJECTED, MOMENT, reviewer="anna", reason="No. " * 900)])
+    copy_case(process.data / "atlas.db", MANY - 1)
     await process.start()
     yield process
     await process.kill()
+
+
+def copy_case(path: Path, count: int) -> None:
+    """Copy the one case of a file so many times, in one statement for each table."""
+    with closing(sqlite3.connect(path)) as connection:
+        for table in ("cases", "assessments", "decisions"):
+            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            told = {"case_id": "printf('evt_%016x', n)", "opened_at": OPENED}
+            chosen = ", ".join(told.get(name, name) for name in names)
+            connection.execute(
+                f"WITH RECURSIVE numbers(n) AS "
+                f"(SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count}) "
+                f"INSERT INTO {table} ({', '.join(names)}) SELECT {chosen} FROM {table}, numbers"
+            )
+        connection.commit()
+
+
+OPENED = "strftime('%Y-%m-%dT%H:%M:%S.000000Z', opened_at, '-' || n || ' minutes')"
 
 
 def memory_of(gateway: GatewayProcess) -> int:
@@ -317,7 +332,8 @@ def memory_of(gateway: GatewayProcess) -> int:
 
 async def test_an_export_of_thousands_takes_no_memory_and_starts_at_once(full: GatewayProcess) -> None:
     """The first lines are there while only some were read; memory does not grow with the file."""
-    assert len(await as_rows(full, "?score=100")) == 0  # what is imported at the first export is there
+    some = f"?from={(MOMENT - timedelta(days=1)):%Y-%m-%d}"
+    assert MANY / 20 < len(await as_rows(full, some)) < MANY / 2  # takes what an export takes, however long
     async with httpx.AsyncClient(base_url=full.url, timeout=120) as client:
         token = await form_token(client)
         before, lines, size = memory_of(full), 0, 0
@@ -326,28 +342,27 @@ async def test_an_export_of_thousands_takes_no_memory_and_starts_at_once(full: G
             async for piece in answer.aiter_bytes():
                 if not size:
                     # A piece is sent when it is made, so the rest of it is not in memory either.
-                    assert len(piece) < MANY * 3600 / 4
+                    assert len(piece) < MANY * 7000 / 10
                 size += len(piece)
                 lines += piece.count(b"\n")
     assert lines == MANY and size > MANY * 7000
-    assert memory_of(full) - before < size / 4
+    assert memory_of(full) - before < size / 8
 
 
 async def test_a_broken_connection_ends_the_reading_and_the_ledger_says_so(full: GatewayProcess) -> None:
     """What was sent is counted; it is less than all."""
-    before = len(entries(full, "people.exported"))
     async with httpx.AsyncClient(base_url=full.url, timeout=60) as client:
         form = {"format": "csv", "form_token": await form_token(client)}
         async with client.stream("POST", "/desk/history/export", data=form) as answer:
             async for _ in answer.aiter_bytes():
                 break
 
-    async def is_noted() -> bool:
-        return len(await asyncio.to_thread(entries, full, "people.exported")) > before
+    async def noted() -> list[dict[str, Any]]:
+        ended = await asyncio.to_thread(entries, full, "people.exported")
+        return [entry for entry in ended if entry["format"] == "csv"]
 
-    await eventually(is_noted)
-    noted = entries(full, "people.exported")[-1]
-    assert noted["is_whole"] is False and noted["lines"] < MANY
+    (entry,) = await eventually(noted)
+    assert entry["is_whole"] is False and entry["lines"] < MANY
 
 
 async def test_by_keyboard_alone_and_without_javascript(gateway: GatewayProcess) -> None:
@@ -368,7 +383,7 @@ async def test_by_keyboard_alone_and_without_javascript(gateway: GatewayProcess)
         async with page.expect_download() as started:
             await page.keyboard.press("Enter")
         saved = await (await started.value).path()
-    assert await asyncio.to_thread(lines_of, saved) == 121
+        assert await asyncio.to_thread(lines_of, saved) == 121
 
 
 def lines_of(file: Path) -> int:

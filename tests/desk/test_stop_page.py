@@ -53,7 +53,7 @@ async def press(page: Page, role: Any, name: str) -> None:
 async def test_by_keyboard_alone_a_person_stops_everything_and_lifts_it(
     gateway: GatewayProcess, *, scripts: bool
 ) -> None:
-    """Nothing is stopped before the second page; agents read the reason; what waits goes on after the lift."""
+    """Nothing is stopped before the second page; agents read the reason; what waits goes on after it."""
     case_id = await waiting_call(gateway)
     async with browser() as running:
         page = await (await person(running, scripts=scripts)).new_page()
@@ -81,7 +81,7 @@ async def test_by_keyboard_alone_a_person_stops_everything_and_lifts_it(
         await page.goto(f"{gateway.url}/desk")
         await press(page, "link", "See and lift")
         await page.wait_for_url("**/desk/stop")
-        await press(page, "link", "Lift")
+        await press(page, "link", "Lift… the stop of Everything")
         await page.wait_for_selector("h1:has-text('Lift the stop of everything?')")
         assert "1 call waits again" in await page.locator(".effects").inner_text()
         await page.get_by_label("Reason for the lift").focus()
@@ -264,7 +264,7 @@ async def test_axe_finds_nothing_on_the_pages_of_a_stop(gateway: GatewayProcess)
             await page.get_by_role("button", name="Stop it all the same").click()
             await page.wait_for_selector(".stopped")
             await is_well()
-            await page.get_by_role("link", name="Lift").first.click()
+            await page.get_by_role("link", name="Lift… the stop").click()
             await page.wait_for_selector(".effects")
             await is_well()
             await page.get_by_label("Reason for the lift").fill("Done.")
