@@ -14,6 +14,7 @@ from typing import Any
 import uv
 from acceptance.npm_clients import NODE, NODE_ENVIRONMENT, NPM
 from gateway_process import AGENT_KEY, ROOT
+from one_certificate import whole_environment
 
 DRIVERS = Path(__file__).parent / "frameworks"
 UV = uv.find_uv_bin()  # makes in two seconds the environment that takes pip half a minute
@@ -53,7 +54,7 @@ def _install_from_npm(folder: Path, packages: list[str]) -> None:
 
 
 def _install_from_pypi(folder: Path, pins: Path) -> None:
-    environment = _pips_settings() | os.environ | {"UV_PYTHON_DOWNLOADS": "never"}
+    environment = _pips_settings() | whole_environment() | {"UV_PYTHON_DOWNLOADS": "never"}
     uv_alone = [UV, "--quiet", "--no-config"]
     _succeed([*uv_alone, "venv", "--clear", "--python", sys.executable, folder], environment)
     _succeed([*uv_alone, "pip", "install", "--python", folder, "--requirements", pins], environment)
