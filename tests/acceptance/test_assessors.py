@@ -84,9 +84,10 @@ async def test_modal_judges_and_what_it_finds_harmless_is_executed(tmp_path: Pat
     ):
         extended = await call(agent, "request_payment_extension", **READ, reason="hospital stay, see D-17")
         assert "has no repayment" in text_of(extended)  # the tool's own answer: it was executed
-        held = await call(agent, MODIFY, **READ, changes={"status": "suspended"})
-        await gateway.decide(reference_in(held))
-        assert "EXECUTED" in text_of(await outcome(agent, reference_in(held)))
+        held = reference_in(await call(agent, MODIFY, **READ, changes={"status": "suspended"}))
+        await eventually(waits_for_a_person(agent, held))
+        await gateway.decide(held)
+        assert "EXECUTED" in text_of(await outcome(agent, held))
         assert len(modal.calls()) == 2
         assert on_record(gateway, "risk_score, model_score, model, prompt_version, assessor") == [
             (12, 12, "loopback", "1", f"modal {modal.function}"),
@@ -137,7 +138,8 @@ async def test_secrets_in_arguments_do_not_leave_the_machine_and_are_in_no_log(t
         judged_by(tmp_path, **modal.environment) as gateway,
         gateway.agent() as agent,
     ):
-        reference_in(await call(agent, "request_payment_extension", **READ, reason=reason))
+        held = reference_in(await call(agent, "request_payment_extension", **READ, reason=reason))
+        await eventually(waits_for_a_person(agent, held))
         [asked] = modal.calls()
         sent, log = str(asked), gateway.newest_log()
         for secret in (CARD, TOKEN, "3704 0044"):
@@ -156,8 +158,8 @@ async def test_a_model_that_fails_is_left_alone_and_a_person_decides(tmp_path: P
         httpx.AsyncClient() as client,
     ):
         for number in range(124, 131):
-            held = await call(agent, "check_status", beneficiary_id=f"BEN-{number}")
-            reference_in(held)
+            held = reference_in(await call(agent, "check_status", beneficiary_id=f"BEN-{number}"))
+            await eventually(waits_for_a_person(agent, held))
         assert len(modal.calls()) == 5
         reasons = [reason for (reason,) in on_record(gateway, "rationale")]
         assert "The Modal function raised ValueError" in reasons[0] and "left alone" in reasons[6]

@@ -23,7 +23,7 @@ from atlas.engine.history import MONTH
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-async def until(condition, *, seconds=20):
+async def until(condition, *, seconds=60):
     """Waits until the condition holds, and fails if it doesn't in time."""
     async with contextlib.AsyncExitStack():
         end = asyncio.get_running_loop().time() + seconds
@@ -91,7 +91,7 @@ class App:
 
         return run
 
-    async def until_logged(self, entry, *, seconds=20):
+    async def until_logged(self, entry, *, seconds=60):
         await until(lambda: entry in self.log, seconds=seconds)
 
 

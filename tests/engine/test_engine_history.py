@@ -170,7 +170,7 @@ async def test_a_call_does_not_wait_while_history_is_forgotten(signed_lab, until
     async with signed_lab.running():
         for n in range(5):
             await signed_lab.send(data={"n": n})
-            await signed_lab.until_logged(n, seconds=2)
+            await signed_lab.until_logged(n)
             left.append(signed_lab.rows("SELECT count(*) FROM runs WHERE ended_at < ?", now() - DAY)[0][0])
         assert left[0] > 0
         await until(lambda: not signed_lab.rows("SELECT 1 FROM runs WHERE ended_at < ?", now() - DAY))

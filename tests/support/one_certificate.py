@@ -1,4 +1,4 @@
-"""Lets the clients of the tests read one certificate: all that a machine trusts take 30 ms of CPU for each client.
+"""Lets clients of the tests read one certificate: all that a machine trusts take 30 ms of CPU for each.
 
 Almost all of them speak plain HTTP, and no server of the tests is vouched for by an authority of the machine.
 """
