@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ class GatewayProcess:
 
     async def _spawn(self, log: Any, environment: dict[str, str]) -> asyncio.subprocess.Process | Child:
         if self.script.is_relative_to(ROOT):
-            return await asyncio.to_thread(nursery().bear, self.script, self.directory, log.name, environment)
+            bear = partial(nursery().bear, directory=self.directory, log=log.name, environment=environment)
+            return await asyncio.to_thread(bear, self.script)
         return await self._begin(log, environment)
 
     async def _begin(self, log: Any, environment: dict[str, str]) -> asyncio.subprocess.Process:
