@@ -21,6 +21,7 @@ from atlas.operate.serving import keep_values_out_of_logs, or_a_sentence, serve
 from atlas.path import build_path
 from atlas.people.edge import PeopleEdge
 from atlas.settings import Settings
+from atlas.stop.known import Known
 from atlas.upstreams import Upstreams
 from atlas.welfare import WelfareOffice, add_welfare_tools, is_offered
 from atlas.workflow.edge import WorkflowEdge
@@ -34,7 +35,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     judges = policy, model = build_judges(settings)
     upstreams = Upstreams.of(settings)
     agents = AgentsEdge(settings, store)
-    people = PeopleEdge(settings, agents.keys, database)
+    known = Known(settings, database, servers=upstreams.names, offered=agents.tool_names)
+    people = PeopleEdge(settings, agents.keys, database, known=known)
     workflow = WorkflowEdge(settings, client, store)
     if has_office := is_offered(settings, upstreams.all):
         add_welfare_tools(agents.server, office)
@@ -82,6 +84,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         visitors=people.visitors,
         decisions=path.decisions,
         announce=workflow.announce,
+        stops=people.stops,
     )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)
     mcp_lifespan = agents.add_to(app)

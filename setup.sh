@@ -48,8 +48,7 @@ make_venv() {
 
 # ENGINE is native where containers run on this machine, desktop where they run on a virtual one, rootless, or none.
 find_engine() {
-    local said limit
-    limit=$(command -v timeout || true)
+    local said limit && limit=$(command -v timeout || true)
     ENGINE=none THERE=$(id -u):0 HAS_COMPOSE=
     said=$(${limit:+"$limit" 20} docker info --format '{{.OperatingSystem}} {{.SecurityOptions}}' 2>/dev/null) || return 0
     case $(uname -s)/$said in
@@ -98,12 +97,12 @@ configure() {
     mv -f "$DRAFT/.env" .env && say 'Settings are in .env (readable by you alone).'
 }
 
-# Ends here if the gateway would not start; else PORT, HOST, DATA, WELCOME, and OPTIONS of its container are set.
+# Ends here if the gateway would not start; else PORT, HOST, URL, DATA, WELCOME, and OPTIONS of its container are set.
 check() {
     local answer
     [[ -f ${POLICY:-.env} ]] || die "ATLAS_POLICY in .env is $POLICY, which is no file."
     OPTIONS=(
-        --env ATLAS_HOST= --env ATLAS_DATA_DIR= --mount "type=bind,source=$ROOT/.env,target=/app/.env,readonly"
+        --env ATLAS_HOST= --env ATLAS_DATA_DIR= --volume "$VOLUME:/data" --mount "type=bind,source=$ROOT/.env,target=/app/.env,readonly"
         ${POLICY:+--env ATLAS_POLICY=/policy.toml --mount "type=bind,source=$POLICY,target=/policy.toml,readonly"}
         ${MCP_CONFIG:+--env ATLAS_MCP_CONFIG=/mcp.json --mount "type=bind,source=$MCP_CONFIG,target=/mcp.json,readonly"}
     )
@@ -131,7 +130,7 @@ start_in_docker() {
     else
         docker run --detach "${OPTIONS[@]}" "$NAME" >/dev/null
     fi || die 'The container could not be started; the lines above say why.'
-    until docker exec "$NAME" python -m atlas.configure.alive >/dev/null 2>&1; do
+    until in_gateway -m atlas.configure.alive >/dev/null 2>&1; do
         if ! is_container true 0 || ((SECONDS > end)); then
             docker stop "$NAME" >/dev/null || true
             docker logs --tail 30 "$NAME" >&2 || true
@@ -146,8 +145,10 @@ start() {
     check
     if [[ $ENGINE != none ]]; then start_in_docker; else .venv/bin/python -m atlas.configure start "$HOST" "$PORT" "$DATA/gateway.log"; fi
     say "$WELCOME"
+    in_gateway -m atlas.people --at "$URL" enter || say "  sign in              $URL/desk" # it runs all the same
 }
 
+in_gateway() { if [[ $ENGINE == none ]]; then .venv/bin/python "$@"; else docker exec "$NAME" python "$@"; fi; }
 stop_process() { [[ -e .gateway.pid && -x .venv/bin/python ]] && .venv/bin/python -m atlas.configure stop; }
 stop_container() { is_container true && docker stop -t 15 "$NAME" >/dev/null && say 'Stopped the gateway in Docker.'; }
 
@@ -184,8 +185,7 @@ run_tests() {
 }
 
 main() {
-    cd "$ROOT"
-    trap '[[ -z $DRAFT ]] || rm -rf -- "$DRAFT"' EXIT
+    cd "$ROOT" && trap '[[ -z $DRAFT ]] || rm -rf -- "$DRAFT"' EXIT
     case ${1:-}/$# in
         /0) forget_environment; find_way; configure; start ;;
         configure/1) forget_environment; find_way; configure ;;

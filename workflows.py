@@ -13,10 +13,10 @@ from typing import Any
 import inngest
 
 from atlas.errors import AssessmentLost, CaseNotFound
-from atlas.instants import now
 from atlas.models import Case, Status
 from atlas.settings import Settings
 from atlas.workflow.courier import EXECUTION_REQUESTED, SARAH_DECISION
+from atlas.workflow.patience import seconds_to_wait
 from atlas.workflow.server import create_client
 from atlas.workflow.stages import stages
 
@@ -68,13 +68,15 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
         # The run began in an older gateway, which kept in this step that a model elsewhere was asked.
         standing = await ctx.step.run("assess", ask)
     while Status(standing["status"]).is_judged:
-        if standing["status"] == Status.PENDING_REVIEW.value:
+        if standing["status"] == Status.PENDING_REVIEW.value or _is_stopped(standing):
             standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
             continue
         # If tool or policy have changed, the case comes back PENDING_REVIEW, and the run waits again. A later
         # replay comes through here, too: the case store then says the same, or that the case went on without
         # it. As the steps stand in one row, the run finds its place among them, or ends as the case has.
         standing = _standing(await stage.execute(case_id))
+        if _is_stopped(standing):
+            continue
         if standing["status"] == Status.QUEUED.value:
             raise AssessmentLost(case_id=case_id)  # which has the run tried again, from its beginning
         if standing["status"] != Status.PENDING_REVIEW.value or not standing["is_judged_anew"]:
@@ -83,7 +85,10 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
 
 
 async def _wait_for_sarah(ctx: inngest.Context, case_id: str, *, seconds: int) -> Standing:
-    """Sleep until a decision event or the time-out, then let the case store say what happened."""
+    """Sleep until a decision event or the time-out, then let the case store say what happened.
+
+    What a stop keeps from beginning waits here too: the courier sends the event when the stop is lifted.
+    """
     event = await ctx.step.wait_for_event(
         "wait-for-sarah",
         event=SARAH_DECISION,
@@ -99,13 +104,17 @@ async def _wait_for_sarah(ctx: inngest.Context, case_id: str, *, seconds: int) -
 
 def _standing(case: Case) -> Standing:
     """What a step says of a case: states and numbers, nothing of what was asked or answered."""
-    left = (case.expires_at - now()).total_seconds() if case.expires_at else 0
     return {
         "status": case.status.value,
         "risk_score": case.assessment.risk_score if case.assessment else None,
         "is_judged_anew": case.round_number > 1,
-        "wait_seconds": max(1, int(left) + 1),  # whole seconds that lead past the end of the review
+        "is_stopped": case.stop is not None,
+        "wait_seconds": seconds_to_wait(case),
     }
+
+
+def _is_stopped(standing: Standing) -> bool:
+    return bool(standing.get("is_stopped"))  # a step of an older gateway did not say it
 
 
 def _report(standing: Standing) -> Standing:

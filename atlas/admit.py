@@ -27,12 +27,13 @@ from atlas.agents.stopping import Stop, stop_of
 from atlas.agents.tasks import takes_tasks, task_started, withdraw
 from atlas.canonical import NotCanonical, digest_of_call, without_a_form
 from atlas.cases.definitions import LONGEST_DEFINITION
-from atlas.cases.limits import Limits, TooMuch
+from atlas.cases.limits import Limits
 from atlas.cases.store import CaseStore, insert_case, unfinished_case
-from atlas.cases.watch import Watch, is_final, is_settled
+from atlas.cases.watch import Watch, is_held, is_settled
 from atlas.grounds.present import Present, as_it_is
-from atlas.models import Case, Status, ToolCall
+from atlas.models import UPSTREAM_META, Case, Status, ToolCall
 from atlas.settings import Settings
+from atlas.stop.words import refusal_of
 from atlas.upstreams import unknown_tool
 
 INTENT, USER_REQUEST = "io.atlas/intent", "io.atlas/user_request"  # in `_meta` of a call
@@ -53,6 +54,11 @@ class Checked(NamedTuple):
         """Whether the tool says that it only reads."""
         hints = self.present.tool.annotations if self.present.tool else None
         return hints is not None and hints.read_only_hint is True
+
+    @property
+    def server(self) -> str | None:
+        """The server behind the gateway whose tool it is."""
+        return ((self.present.tool.meta if self.present.tool else None) or {}).get(UPSTREAM_META)
 
 
 class Admission(Middleware):
@@ -140,7 +146,7 @@ class Admission(Middleware):
         """The case when the agent has to be answered: ended, or time is up."""
         case = await watch.until(is_settled, seconds=self._grace_seconds, tell=progress.tell)
         if case.status is Status.PENDING_REVIEW:
-            case = await watch.until(is_final, seconds=review_seconds, tell=progress.tell)
+            case = await watch.until(is_held, seconds=review_seconds, tell=progress.tell)
         return case
 
     async def _checked_tool(self, message: CallToolRequestParams, context: Context) -> Tool:
@@ -171,7 +177,7 @@ class Admission(Middleware):
         return Checked(call, present)
 
     async def _open_case(self, checked: Checked) -> tuple[Case, bool]:
-        def open_case(connection: Connection) -> tuple[Case, bool] | TooMuch:
+        def open_case(connection: Connection) -> tuple[Case, bool] | str:
             # A call that only reads has to read again what is there now.
             stored = None if checked.is_read_only else take_stored(connection, checked.call)
             if stored is not None:
@@ -180,9 +186,12 @@ class Admission(Middleware):
             if unfinished is not None:
                 return unfinished, False
             # What opens no case is not counted: a call that may run already is never told "nothing was done".
+            stopped = refusal_of(connection, checked.call, server=checked.server)
+            if stopped is not None:
+                return stopped
             too_much = self._limits.meet(connection, checked.call)
             if too_much is not None:
-                return too_much
+                return str(too_much)
             case, is_new = insert_case(connection, checked.call, checked.present.definition)
             note_admission(connection, case, not_checked=not_checked(checked.present.tool))
             return case, is_new
@@ -194,8 +203,8 @@ class Admission(Middleware):
             raise ToolError(
                 "This call was refused: the gateway cannot record it. Nothing was done."
             ) from error
-        if isinstance(opened, TooMuch):
-            raise ToolError(str(opened))
+        if isinstance(opened, str):
+            raise ToolError(opened)
         return opened
 
 

@@ -101,14 +101,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value)).hexdigest()
 
 
-def digest_of_call(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:
-    """The digest of what an agent gives to a tool: its arguments, and what it adds because the tool asked."""
+def form_of_call(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> dict[str, Any]:
+    """What an agent gives to a tool: its arguments, and what it adds because the tool asked for more."""
     if continuation is None:
-        return digest(arguments)
-    return digest(
-        {
-            "arguments": arguments,
-            "input_responses": continuation.get("inputResponses"),
-            "request_state": continuation.get("requestState"),
-        }
-    )
+        return arguments
+    return {
+        "arguments": arguments,
+        "input_responses": continuation.get("inputResponses"),
+        "request_state": continuation.get("requestState"),
+    }
+
+
+def digest_of_call(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:
+    """The digest of what an agent gives to a tool."""
+    return digest(form_of_call(arguments, continuation))

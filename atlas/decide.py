@@ -5,7 +5,7 @@ the last one makes the decision. An approval of what has changed since it was ju
 is judged again, and the reviewer is told what has changed. A rejection always counts: it is about the call.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -25,11 +25,16 @@ from atlas.cases.store import (
     read_case,
     transition,
 )
-from atlas.errors import CallChanged, CaseFinished, ContraryDecision, NotPermitted, ReviewExpired
+from atlas.errors import CallChanged, CaseFinished, NotPermitted, ReviewExpired, Stopped
+from atlas.grounds.decided import check_is_own, is_decided
 from atlas.grounds.reopening import is_missing, send_back, what_changed
+from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, ToolCall, Verdict
-from atlas.people.votes import Vote
+from atlas.people.owners import NO_OWNERS, check_owner, not_of
+from atlas.people.votes import Vote, note_key
+from atlas.stop.covering import stop_of
+from atlas.stop.words import told
 
 
 def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
@@ -62,7 +67,7 @@ async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -
 
     def look(connection: Connection) -> Case:
         case = read_case(connection, case_id)
-        if case.status is Status.PENDING_REVIEW and _is_overdue(case):
+        if case.status is Status.PENDING_REVIEW and is_overdue(case):
             return _expire(connection, case)
         # The run of a case that was judged again is replayed through here with the event of an earlier round.
         if case.status is Status.PENDING_REVIEW and is_woken and case.round_number == 1:
@@ -90,8 +95,10 @@ class Decisions:
         rule: Callable[[ToolCall], Awaitable[Assessment]],
         timeout: timedelta,
         tell: Callable[[Case], None],
+        owners: Mapping[str, frozenset[str]] = NO_OWNERS,
     ) -> None:
         self._store = store
+        self._owners = owners  # of agents, whose calls they cannot approve
         self._rule = rule  # the policy alone
         self._timeout = timeout
         self._tell = tell  # the reviewers, that a case waits for them
@@ -99,8 +106,9 @@ class Decisions:
     async def record(self, case_id: str, vote: Vote) -> Case:
         """Record a decision, or one of the approvals that together are one.
 
-        The same decision again changes nothing.
-        Raises CaseNotFound, ContraryDecision, ReviewExpired, CaseFinished, NotPermitted, CallChanged.
+        The same decision of the same reviewer again changes nothing. Raises CaseNotFound, AlreadyDecided,
+        ContraryDecision, KeyUsed, ReviewExpired, CaseFinished, NotPermitted, CallChanged and, for an
+        approval, Stopped.
         """
         if vote.verdict is Verdict.REJECTED:
             return await self._store.change(case_id, partial(_reject, case_id=case_id, vote=vote))
@@ -109,6 +117,8 @@ class Decisions:
     async def _approve(self, case_id: str, vote: Vote) -> Case:
         """An approval counts in its own round only: what was judged again is not what was approved."""
         before, ruled = await self._store.read(case_id), None
+        owners = self._owners.get(before.call.principal, frozenset())
+        check_owner(before, vote, owners)
         if before.decision is None or before.round_number != vote.round_number:
             # The policy says who may approve it, if anyone may: also a policy that came into force while
             # the call waited. No model need be asked for that.
@@ -116,13 +126,15 @@ class Decisions:
 
         def approve(connection: Connection) -> Case:
             case = read_case(connection, case_id)
+            _check_not_stopped(connection, case)
             if case.round_number != vote.round_number:
                 _check_open(case)
                 return case
+            check_seen(case, vote.seen_sha256)
             if ruled is not None and case.status.is_not_begun:
                 case = self._apply(connection, case, ruled)  # which may send it back
             is_as_seen = case.round_number == vote.round_number and case.status is not Status.DENIED
-            return _record_approval(connection, case, vote) if is_as_seen else case
+            return _record_approval(connection, case, vote, owners) if is_as_seen else case
 
         case = await self._store.change(case_id, approve)
         # What was just written stays written, so that it is refused only here.
@@ -137,7 +149,7 @@ class Decisions:
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""
         given = await self._store.database.read(partial(read_approvals, case=case))
-        return len(given)
+        return len(not_of(self._owners.get(case.call.principal, frozenset()), given))
 
     def _apply(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
         """The case under the policy in force, with its tool as it is now, before a vote counts."""
@@ -167,30 +179,25 @@ class Decisions:
 def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
     """Any reviewer can stop the call, in any round, and no policy prevents that."""
     case = read_case(connection, case_id)
-    if _is_decided(case, vote):
+    note_key(connection, case_id, vote)
+    if is_decided(case, vote):
+        check_is_own(connection, case, vote)
         return case
     _check_open(case)
     return _decide_by_person(connection, case, vote)
 
 
-def _record_approval(connection: Connection, case: Case, vote: Vote) -> Case:
-    is_decided = _is_decided(case, vote)
+def _record_approval(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> Case:
+    note_key(connection, case.case_id, vote)
+    is_again = is_decided(case, vote)
     _check_reviewer(case, vote)
-    if is_decided:
+    if is_again:
+        check_is_own(connection, case, vote)
         return case
     _check_open(case)
-    if not _is_last_approval(connection, case, vote):
+    if not _is_last_approval(connection, case, vote, owners):
         return case
     return _decide_by_person(connection, case, vote)
-
-
-def _is_decided(case: Case, vote: Vote) -> bool:
-    """Whether a person has decided so already; raises ContraryDecision if it was the other way."""
-    if case.decision is None:
-        return False
-    if case.decision.decision is not vote.verdict:
-        raise ContraryDecision(case_id=case.case_id, decision=case.decision.decision.value)
-    return True
 
 
 def _check_reviewer(case: Case, vote: Vote) -> None:
@@ -206,12 +213,12 @@ def _check_reviewer(case: Case, vote: Vote) -> None:
         )
 
 
-def _is_last_approval(connection: Connection, case: Case, vote: Vote) -> bool:
+def _is_last_approval(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> bool:
     """Count an approval where the policy asks for several, and say whether it completes them."""
     needed = case.assessment.approvals if case.assessment else 1
     if needed == 1:
         return True
-    before = [approval.reviewer for approval in read_approvals(connection, case)]
+    before = [approval.reviewer for approval in not_of(owners, read_approvals(connection, case))]
     if vote.reviewer not in before:
         before.append(vote.reviewer)
         _count(connection, case, vote, detail={"given": len(before), "needed": needed})
@@ -245,10 +252,19 @@ def _state_of(case: Case) -> dict[str, str | None]:
 
 
 def _check_open(case: Case) -> None:
-    if case.status is Status.PENDING_REVIEW and _is_overdue(case):
+    if case.status is Status.PENDING_REVIEW and is_overdue(case):
         raise ReviewExpired(case_id=case.case_id, expires_at=case.expires_at)
     if case.status.is_final or case.status is Status.EXECUTING:
         raise CaseFinished(case_id=case.case_id, status=case.status.value)
+
+
+def _check_not_stopped(connection: Connection, case: Case) -> None:
+    """Raise Stopped where an approval would count, and a stop covers the call; approvals before it stay."""
+    if case.decision is not None or not case.status.is_not_begun:
+        return
+    stop = stop_of(connection, case)
+    if stop is not None:
+        raise Stopped(case_id=case.case_id, said=told(stop, by=stop.stopped_by))
 
 
 def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
@@ -273,5 +289,6 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
     return case if case.status is to else transition(connection, case, to)
 
 
-def _is_overdue(case: Case) -> bool:
-    return case.expires_at is not None and now() >= case.expires_at
+def is_overdue(case: Case) -> bool:
+    """Whether the time to decide is over; under a stop it does not run."""
+    return case.frozen_at is None and case.expires_at is not None and now() >= case.expires_at

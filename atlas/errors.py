@@ -30,12 +30,40 @@ class CallChanged(AtlasError):
     """{reason} Case {case_id} waits; nothing was approved. {then}"""
 
 
+class AlreadyDecided(AtlasError):
+    """Case {case_id} was already {decision} by {reviewer} at {at}; nothing was changed."""
+
+
 class ContraryDecision(AtlasError):
-    """Case {case_id} was {decision} before; a decision is not taken back."""
+    """Case {case_id} was {decision} by {reviewer} at {at}; a decision is not taken back."""
+
+
+class KeyUsed(AtlasError):
+    """The idempotency key {key} stands for another decision, on case {case_id}; nothing was changed."""
+
+
+class RequestInvalid(AtlasError):
+    """{reason}"""
 
 
 class ReviewExpired(AtlasError):
     """The time to decide on case {case_id} ended at {expires_at}."""
+
+
+class Stopped(AtlasError):
+    """Case {case_id} waits, and was not approved: {said}"""
+
+
+class StopNotFound(AtlasError):
+    """There is no stop {stop_id}."""
+
+
+class TargetUnknown(AtlasError):
+    """The gateway knows no {scope} with the name {target}, and nothing was stopped. {known}"""
+
+
+class ReasonUnfit(AtlasError):
+    """A stop and its lift need a reason of 1 to {longest} characters; nothing was changed."""
 
 
 class TransitionRefused(AtlasError):
@@ -55,6 +83,26 @@ class HostNotServed(AtlasError):
 
 
 class NotPermitted(AtlasError):
+    """{reason}"""
+
+
+class FormRefused(AtlasError):
+    """This form was not taken, and nothing was done. {reason}"""
+
+
+class SignInRefused(AtlasError):
+    """{reason}"""
+
+
+class TooManyAttempts(AtlasError):
+    """Too many sign-ins failed. Nothing more is tried for now: wait {minutes} min, then sign in again."""
+
+
+class LinkVoid(AtlasError):
+    """{reason}"""
+
+
+class PersonRefused(AtlasError):
     """{reason}"""
 
 

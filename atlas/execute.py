@@ -35,7 +35,7 @@ from atlas.agents.stopping import stopped
 from atlas.canonical import digest, finite_json
 from atlas.cases.definitions import definition_of
 from atlas.cases.endings import GATEWAY, end_case, without_result
-from atlas.cases.store import CaseStore, claim_again, mark_reported, read_case, transition
+from atlas.cases.store import CaseStore, claim_again, hold, mark_reported, read_case, transition
 from atlas.cases.tables import cases
 from atlas.errors import AnswerLost, CallRefused, ExecutionRefused, NotCalled, UpstreamMissing
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
@@ -44,6 +44,7 @@ from atlas.grounds.reopening import is_as_judged, judged_definitions, send_back,
 from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
 from atlas.settings import Settings
+from atlas.stop.covering import stop_of
 from atlas.upstreams import unknown_tool
 
 SHUTDOWN_SECONDS = 1.5
@@ -158,7 +159,7 @@ class Execution:
     async def _execute(self, case_id: str) -> Case:
         if case_id not in self._unrecorded:
             case = await self._claim(case_id)
-            if case.status is not Status.EXECUTING:
+            if case.status is not Status.EXECUTING or case.stop is not None:
                 return case
             try:
                 outcome = await self._call_tool(case)
@@ -186,7 +187,10 @@ class Execution:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _claim(self, case_id: str) -> Case:
-        """Take a case, in one transaction with all checks; what comes back EXECUTING is ours."""
+        """Take a case, in one transaction with all checks; what comes back EXECUTING is ours.
+
+        Under a stop it comes back as it stands, with the stop.
+        """
         before = await self._store.read_call(case_id)
         call = before.call
         present, ruled = await self._judge.definition_sha256(before), None
@@ -195,6 +199,8 @@ class Execution:
             case = read_case(connection, case_id)
             try:
                 is_repeated = self._check(connection, case)
+                if (stop := stop_of(connection, case)) is not None:
+                    return hold(connection, case, stop)
                 if ruled is not None:
                     return self._send_back(connection, case, ruled)
                 if is_as_judged(case, present, self._judge.policy_sha256):
@@ -206,7 +212,9 @@ class Execution:
                 return _refuse(connection, case, str(refusal.fields["reason"]))
 
         case = await self._store.change(case_id, claim)
-        while case.status is Status.AUTHORIZED:  # until the policy that is asked here is still in force there
+        while (
+            case.status is Status.AUTHORIZED and case.stop is None
+        ):  # until the policy that is asked here is still in force there
             ruled = await self._judge.rule(call)
             case = await self._store.change(case_id, claim)
         if case.status is Status.PENDING_REVIEW and case.round_number > before.round_number:

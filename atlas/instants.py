@@ -15,6 +15,12 @@ def instant_text(value: datetime) -> str:
     return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def moment(value: datetime) -> str:
+    """`14:02 UTC` for a sentence that a person reads; of another day `2026-11-23 14:02 UTC`."""
+    there = value.astimezone(timezone.utc)
+    return there.strftime("%H:%M UTC" if there.date() == now().date() else "%Y-%m-%d %H:%M UTC")
+
+
 def parse_duration(text: str) -> timedelta:
     """Read `90s`, `1h30m` or `3d`, as Inngest's protocol writes them; what is longer than LONGEST is LONGEST.
 

@@ -70,12 +70,25 @@ class Action(str, Enum):
     APPROVED = "decide.approved"
     REJECTED = "decide.rejected"
     EXPIRED = "decide.expired"
+    COMMENTED = "decide.commented"
+    VIEWED = "decide.viewed"  # where the policy says record_views
     UNSUPPORTED_DECISION = "decide.event_without_decision"
     EXECUTING = "execute.started"
     EXECUTED = "execute.finished"
     EXECUTION_REFUSED = "execute.refused"
     OUTCOME_UNKNOWN = "execute.outcome_unknown"
     FAILED = "report.failed"
+    # Of people, and of no case.
+    PERSON_ADDED = "people.added"
+    PERSON_ENDED = "people.ended"
+    LINK_MADE = "people.link_made"
+    PASSWORD_SET = "people.password_set"  # noqa: S105  (no password)
+    SIGNED_IN = "people.signed_in"
+    SIGNED_OUT = "people.signed_out"
+    SESSIONS_ENDED = "people.sessions_ended"
+    SIGN_IN_REFUSED = "people.sign_in_refused"  # the first of a burst, and where it has to wait
+    STOPPED = "stop.begun"  # of no case, like the next one
+    LIFTED = "stop.lifted"
 
 
 def append(

@@ -23,6 +23,11 @@ def plain_text(text: str) -> str:
     return "".join(character for character in blanks if unicodedata.category(character) not in HIDDEN)
 
 
+def as_seen(name: str) -> str:
+    """A name as a reader sees it, by which names are compared: in small letters, without other spellings."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain_text(name)).casefold()).strip()
+
+
 class Frozen(BaseModel):
     """A record that is made once and never changed."""
 
@@ -221,6 +226,39 @@ class Outcome(Frozen):
         return self.result is not None and self.result.get("resultType") == "input_required"
 
 
+class Scope(str, Enum):
+    """What a stop stops."""
+
+    EVERYTHING = "everything"
+    AGENT = "agent"
+    TOOL = "tool"  # by the name that agents call
+    SERVER = "server"  # behind the gateway, by its name in the MCP configuration
+
+
+class Stop(Frozen):
+    """What a person stopped, until a person lifts it."""
+
+    stop_id: str  # stop_ and 12 lowercase hex digits
+    scope: Scope
+    target: str  # the name of the agent, tool or server; empty for everything
+    reason: str
+    stopped_by: str
+    stopped_at: datetime
+    lifted_by: str | None = None
+    lifted_at: datetime | None = None
+    lift_reason: str | None = None
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether it holds."""
+        return self.lifted_at is None
+
+    @property
+    def what(self) -> str:
+        """What is stopped, as it stands in a sentence."""
+        return "all calls" if self.scope is Scope.EVERYTHING else f"the {self.scope.value} {self.target}"
+
+
 class Case(Frozen):
     """One governed call with all that is known of it."""
 
@@ -234,6 +272,10 @@ class Case(Frozen):
     collected_at: datetime | None = None  # when its ending was handed to the agent first
     definition_sha256: str | None = None  # of its tool; None: admitted before definitions were recorded
     waiting_before: tuple[str, ...] = ()  # calls of the same agent and tool that waited when it came
+    # Since when a stop keeps its time to decide from running, or the call from beginning; what is approved
+    # keeps it until it begins.
+    frozen_at: datetime | None = None
+    stop: Stop | None = None  # that covers it at the moment
     round_number: int = 1  # how often it was judged; what was decided in an earlier round does not count
     inquiry: Inquiry | None = None
     assessment: Assessment | None = None

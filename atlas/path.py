@@ -14,7 +14,7 @@ from atlas.assess import Assessments
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.cases.store import CaseStore
-from atlas.decide import Decisions, decide_after_wait, decide_by_score
+from atlas.decide import Decisions, decide_after_wait, decide_by_score, is_overdue
 from atlas.execute import Execution
 from atlas.models import Case, Inquiry, Status
 from atlas.report import report_failure
@@ -89,7 +89,8 @@ def build_path(
         unknown=unknown,
     )
     timeout = settings.atlas_review_timeout
-    decisions = Decisions(store=store, rule=assessments.rule, timeout=timeout, tell=tell)
+    owners = settings.owners_of_agents
+    decisions = Decisions(store=store, rule=assessments.rule, timeout=timeout, tell=tell, owners=owners)
     stages = build_stages(settings, store=store, assessments=assessments, execution=execution, tell=tell)
     return Path(stages, execution, decisions)
 
@@ -107,7 +108,7 @@ def build_stages(
 
     async def ask(case_id: str) -> Case:
         case = await first.assess(case_id)
-        if case.status is Status.PENDING_REVIEW:
+        if case.status is Status.PENDING_REVIEW and not is_overdue(case):
             tell(case)
         return case
 

@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import unicodedata
 from datetime import timedelta
 from enum import Enum
 from functools import cached_property
@@ -23,10 +22,12 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from atlas.instants import parse_duration
+from atlas.models import as_seen as as_seen  # compared by it elsewhere too
 from atlas.models import plain_text
+from atlas.settings_of_ways import WaysIn
 from atlas.texts import TextUnreadable, encoding_of, read_text, text_of
 
 SPACE_BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[a-z])")
@@ -145,7 +146,7 @@ class AssessorKind(str, Enum):
     POLICY = "policy"  # nothing: the policy alone
 
 
-class Settings(BaseSettings):
+class Settings(WaysIn):
     """What an operator can set, by environment variable or in the file `.env`."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -465,7 +466,7 @@ class Settings(BaseSettings):
             raise ValueError("ATLAS_REVIEWER_KEY holds several keys: each needs its name, as name:key")
         if any(plain_text(name) != name for name in self.reviewers):
             raise ValueError("ATLAS_REVIEWER_KEY holds a name with control or invisible characters")
-        if len({_as_seen(name) for name in self.reviewers}) != len(self.reviewers):
+        if len({as_seen(name) for name in self.reviewers}) != len(self.reviewers):
             raise ValueError(
                 "ATLAS_REVIEWER_KEY holds two names that look alike: the record could not show who decided"
             )
@@ -494,6 +495,11 @@ class Settings(BaseSettings):
             for agent, _ in getattr(self, name).own:
                 if not self.is_open and agent not in self.agent_keys.values():
                     raise ValueError(f"{name.upper()} names {agent}, which is no agent of ATLAS_AGENT_KEY")
+        return self
+
+    @model_validator(mode="after")
+    def _check_ways(self) -> "Settings":
+        self.check_owners(frozenset(self.agent_keys.values()), is_open=self.is_open)
         return self
 
     @property
@@ -544,10 +550,6 @@ def _env_file_encoding(path: Path) -> str | None:
     content = path.read_bytes()
     text_of(content)
     return encoding_of(content)
-
-
-def _as_seen(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()
 
 
 def _named_keys(secret: SecretStr | None) -> list[tuple[str, str]]:

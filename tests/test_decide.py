@@ -208,6 +208,60 @@ async def test_a_name_that_no_key_has_is_no_reviewer_where_the_policy_asks_who_a
             await decisions(store, **asks).record(case.case_id, approval("sarah", is_signed=False))
 
 
+OWNED = {"agent": frozenset({"anna"})}  # by the agent of these cases
+
+
+@pytest.mark.parametrize("name", ["anna", "Anna", "ANNA", "\uff41\uff4e\uff4e\uff41"])
+@pytest.mark.parametrize("is_assessed", [True, False], ids=["pending", "queued"])
+async def test_a_person_cannot_approve_a_call_of_an_agent_that_they_own(
+    tmp_path: Path, name: str, is_assessed: bool
+) -> None:
+    """However the name is spelled, before another person approved it and after that."""
+    async with open_store(tmp_path) as store:
+        case = await (pending(store) if is_assessed else open_case(store))
+        votes = decisions(store, owners=OWNED)
+        with pytest.raises(NotPermitted, match=f"{name} owns the agent agent"):
+            await votes.record(case.case_id, approval(name))
+        assert (await store.read(case.case_id)).decision is None
+        assert (await votes.record(case.case_id, approval("ben"))).status is Status.AUTHORIZED
+        with pytest.raises(NotPermitted, match="owns the agent"):
+            await votes.record(case.case_id, approval(name))
+
+
+async def test_a_person_can_reject_a_call_of_an_agent_that_they_own(tmp_path: Path) -> None:
+    """To stop a call every reviewer is good enough, also one whose name no one checked."""
+    async with open_store(tmp_path) as store:
+        votes = decisions(store, owners=OWNED)
+        assert (
+            await votes.record((await pending(store)).case_id, rejection("anna"))
+        ).status is Status.REJECTED
+
+
+async def test_an_owner_cannot_approve_under_a_name_that_no_one_checked(tmp_path: Path) -> None:
+    """One key without a name could claim to be another person; where no agent has an owner it can go on."""
+    async with open_store(tmp_path) as store:
+        case = await pending(store)
+        for name in ("ben", "anna"):
+            with pytest.raises(NotPermitted, match="takes a name that is checked"):
+                await decisions(store, owners=OWNED).record(case.case_id, approval(name, is_signed=False))
+        others = {"another": frozenset({"anna"})}
+        approved = await decisions(store, owners=others).record(case.case_id, approval(is_signed=False))
+        assert approved.status is Status.AUTHORIZED
+
+
+async def test_an_approval_that_was_counted_does_not_count_once_its_person_owns_the_agent(
+    tmp_path: Path,
+) -> None:
+    """The settings changed between the first approval of two and the second."""
+    async with open_store(tmp_path) as store:
+        case = await ruled(store, approvals=2)
+        case = await decisions(store, approvals=2).record(case.case_id, approval("anna"))
+        votes = decisions(store, approvals=2, owners=OWNED)
+        assert await votes.approvals_of(case) == 0
+        assert (await votes.record(case.case_id, approval("ben"))).status is Status.PENDING_REVIEW
+        assert (await votes.record(case.case_id, approval("eva"))).status is Status.AUTHORIZED
+
+
 async def test_a_denial_that_came_into_force_while_the_call_waited_holds(tmp_path: Path) -> None:
     """No person can lift it, also where the call was put before one."""
     async with open_store(tmp_path) as store:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
+from gateway_process import eventually
 from mcp.types import ToolAnnotations
 from sqlalchemy.engine import Connection
 from store import (
@@ -26,13 +27,15 @@ from store import (
 )
 
 from atlas import ledger
-from atlas.agents.answers import ending_text
+from atlas.agents.answers import ending_text, pending_text
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.store import CaseStore, add_assessment, add_decision, transition
+from atlas.cases.watch import is_settled
 from atlas.decide import Decisions, decide_by_score
 from atlas.execute import Execution
-from atlas.models import Assessment, Case, Status, ToolCall
+from atlas.models import Assessment, Case, Scope, Status, ToolCall
 from atlas.people.notices import Notifier
+from atlas.stop.stops import Stops
 
 
 class Workshop:
@@ -484,3 +487,80 @@ async def test_unfinished_business_is_waited_for_at_the_end_but_not_for_long(tmp
             await asyncio.wait({request}, timeout=0.01)
         await asyncio.wait_for(shop.execution.close(), 10)
         await request
+
+
+async def test_what_is_approved_does_not_begin_under_a_stop_and_begins_once_after_it(tmp_path: Path) -> None:
+    """The claim reads the stop; the case comes back as it stands, and its watchers are told."""
+    async with workshop(tmp_path) as shop:
+        case, stops = await shop.approved("note"), Stops(shop.store.database)
+        stop = await stops.stop(Scope.EVERYTHING, reason="fire", person_name="anna")
+        with shop.store.watch(case) as watch:
+            held = [await shop.execution.execute(case.case_id) for _ in range(3)]
+            assert is_settled(watch.case) and watch.case == held[-1]
+        assert {(one.status, one.stop) for one in held} == {(Status.AUTHORIZED, stop)} and shop.calls == []
+        assert "execute.started" not in shop.actions()
+        await stops.lift(stop.stop_id, reason="it is out", person_name="bob")
+        ended = [(await shop.execution.execute(case.case_id)).status for _ in range(3)]
+        assert ended == [Status.EXECUTED] * 3 and shop.calls == ["a"]
+
+
+async def test_a_stop_of_something_else_holds_nothing(tmp_path: Path) -> None:
+    """Another tool, and another agent."""
+    async with workshop(tmp_path) as shop:
+        case, stops = await shop.approved("note"), Stops(shop.store.database)
+        await stops.stop(Scope.TOOL, "set_text", reason="odd", person_name="anna")
+        await stops.stop(Scope.AGENT, "another", reason="odd", person_name="anna")
+        assert (await shop.execution.execute(case.case_id)).status is Status.EXECUTED
+
+
+async def test_what_runs_when_the_stop_comes_ends(tmp_path: Path) -> None:
+    """Its result is kept: it was done."""
+    async with workshop(tmp_path) as shop:
+        case, stops = await shop.approved("wait_for_release"), Stops(shop.store.database)
+        running = asyncio.create_task(shop.execution.execute(case.case_id))
+        await eventually(lambda: has_begun(shop))
+        await stops.stop(Scope.EVERYTHING, reason="fire", person_name="anna")
+        shop.release.set()
+        assert (await running).status is Status.EXECUTED
+
+
+async def has_begun(shop: Workshop) -> bool:
+    """Whether a tool was reached."""
+    return bool(shop.calls)
+
+
+async def test_what_a_dead_process_had_begun_is_not_repeated_under_a_stop(tmp_path: Path) -> None:
+    """Also where its tool says that it may be; after the lift it is."""
+    async with workshop(tmp_path) as shop:
+        case, stops = await shop.approved("set_text"), Stops(shop.store.database)
+
+        def begin(connection: Connection) -> Case:
+            return transition(connection, case, Status.EXECUTING, claimed_by="a process that died")
+
+        await shop.store.change(case.case_id, begin)
+        stop = await stops.stop(Scope.TOOL, "set_text", reason="odd", person_name="anna")
+        await shop.execution.recover()
+        held = await shop.execution.execute(case.case_id)
+        assert (held.status, held.stop, shop.calls) == (Status.EXECUTING, stop, [])
+        assert "it is repeated when a person has lifted a stop" in pending_text(held)
+        await stops.lift(stop.stop_id, reason="it is well", person_name="bob")
+        assert (await shop.execution.execute(case.case_id)).status is Status.EXECUTED
+        assert shop.calls == ["a"]
+
+
+async def test_a_call_that_its_score_approves_while_a_stop_holds_does_not_begin(tmp_path: Path) -> None:
+    """It was admitted before the stop; the score decides, and the person's stop holds."""
+    async with workshop(tmp_path) as shop:
+        case, stops = await open_case(shop.store, tool_call("note", text="a")), Stops(shop.store.database)
+        stop = await stops.stop(Scope.EVERYTHING, reason="fire", person_name="anna")
+
+        def judge(connection: Connection) -> Case:
+            judged = add_assessment(connection, case, assessment_of(case.call, 5))
+            return decide_by_score(connection, judged, timeout=timedelta(days=1))
+
+        assert (await shop.store.change(case.case_id, judge)).status is Status.AUTHORIZED
+        held = await shop.execution.execute(case.case_id)
+        assert (held.status, held.stop) == (Status.AUTHORIZED, stop) and held.frozen_at is not None
+        assert shop.calls == []
+        await stops.lift(stop.stop_id, reason="it is out", person_name="bob")
+        assert (await shop.execution.execute(case.case_id)).status is Status.EXECUTED

@@ -12,7 +12,8 @@ from mcp.types import CallToolResult, InputRequiredResult, TextContent
 from atlas.agents.client_errors import error_beside, raise_client_error
 from atlas.agents.results import as_it_came
 from atlas.instants import instant_text
-from atlas.models import Case, Outcome, Status
+from atlas.models import Case, Outcome, Status, Stop
+from atlas.stop.words import told
 
 GET_OUTCOME = "get_outcome"
 LONGEST_WAIT_SECONDS = 25  # of get_outcome; most clients give up on a call after 60 seconds
@@ -39,6 +40,12 @@ PROGRESS = {
     Status.PENDING_REVIEW: "The call waits for a person to decide.",
     Status.AUTHORIZED: "The call is approved and about to be executed.",
     Status.EXECUTING: "The call is approved and is being executed.",
+}
+
+HELD = {
+    Status.PENDING_REVIEW: "The call waits for a person to lift a stop, and then to decide.",
+    Status.AUTHORIZED: "The call is approved, and begins only when a person has lifted a stop.",
+    Status.EXECUTING: "The call was begun and broke off; it is repeated when a person has lifted a stop.",
 }
 
 
@@ -86,8 +93,9 @@ def _told(case: Case, *, is_error: bool = False) -> ToolResult:
 def facts_of(case: Case) -> dict[str, Any]:
     """Where a case stands, for programs, and for models that see nothing else.
 
-    case_id, status, risk_score, message; decision and reason once a person has decided; is_error and result
-    once the tool has answered; error (code, message, data) if it answered with an error of the protocol.
+    case_id, status, risk_score, message; decision and reason once a person has decided; stopped_since and
+    stop_reason under a stop; is_error and result once the tool has answered; error (code, message, data) if
+    it answered with an error of the protocol.
     """
     facts: dict[str, Any] = {
         "case_id": case.case_id,
@@ -97,6 +105,9 @@ def facts_of(case: Case) -> dict[str, Any]:
     }
     if case.decision is not None:
         facts |= {"decision": case.decision.decision.value, "reason": case.decision.reason}
+    if case.stop is not None:
+        since = instant_text(case.stop.stopped_at)
+        facts |= {"stopped_since": since, "stop_reason": case.stop.reason}
     if (outcome := answered(case)) is not None:
         facts |= {"is_error": outcome.is_error, "result": plain_result(outcome)}
         error = error_beside(outcome.result)
@@ -136,6 +147,8 @@ def pending_text(case: Case) -> str:
         _headline(case),
         f"Nothing has failed. Do not repeat the call, and do not reword it. For its outcome call {wait}.",
     ]
+    if case.stop is not None:
+        lines.insert(1, _stopped(case.stop))
     if case.waiting_before:
         earlier = ", ".join(case.waiting_before)
         lines.append(
@@ -149,12 +162,22 @@ def _headline(case: Case) -> str:
     reference = f"(Ref: {case.case_id})"
     if case.status.is_undecided:
         return f"PENDING REVIEW {reference}. Action queued subject to governance checks."
-    return f"{case.status.value} {reference}. {PROGRESS[case.status]}"
+    return f"{case.status.value} {reference}. {_progress(case)}"
+
+
+def _progress(case: Case) -> str:
+    return (HELD if case.stop else PROGRESS)[case.status]
+
+
+def _stopped(stop: Stop) -> str:
+    said = told(stop)
+    return f"{said[0].upper()}{said[1:]} Until a person lifts the stop, the call goes no further."
 
 
 def progress_text(case: Case) -> str:
     """One line on where an unfinished case stands."""
-    return f"{case.status.value.replace('_', ' ')} (Ref: {case.case_id}). {PROGRESS[case.status]}"
+    said = f"{case.status.value.replace('_', ' ')} (Ref: {case.case_id}). {_progress(case)}"
+    return said if case.stop is None else f"{said} {_stopped(case.stop)}"
 
 
 def ending_text(case: Case) -> str:

@@ -19,6 +19,7 @@ from atlas.agents.tasks import Tasks
 from atlas.agents.transports import add_transports
 from atlas.cases.store import CaseStore
 from atlas.settings import Settings
+from atlas.stop.beside_tools import asking_stops
 from atlas.upstreams import Upstreams
 from atlas.upstreams.following import Following
 
@@ -49,10 +50,14 @@ class AgentsEdge:
 
     def add_upstreams(self, upstreams: Upstreams) -> Subscriptions:
         """Offer the servers behind the gateway, and have agents follow what changes there."""
-        upstreams.mount(self.server)
+        upstreams.mount(self.server, refusal=asking_stops(self._store.database))
         subscriptions = Subscriptions(self.server, self._store)
         Following(self.server, upstreams, subscriptions)
         return subscriptions
+
+    async def tool_names(self) -> set[str]:
+        """The names of the tools that agents can call at the moment."""
+        return {tool.name for tool in await self.server.list_tools(run_middleware=False)}
 
     def add_to(self, app: FastAPI) -> Callable[[], AbstractAsyncContextManager[None]]:
         """Serve it; returns the lifespan that has to run meanwhile."""

@@ -4,6 +4,7 @@ from atlas.assessors import Assessor
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.errors import AssessorInvalid
+from atlas.people.reviewers import names_of_reviewers
 from atlas.settings import AssessorKind, Settings
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -15,7 +16,9 @@ def build_judges(settings: Settings) -> tuple[PolicyInForce, Guard | None]:
     """The policy, which rules on every call, and the model that is asked as well, if one is configured."""
     assessor = build_assessor(settings)
     policy = PolicyInForce(
-        settings.atlas_policy, threshold=settings.atlas_risk_threshold, reviewers=settings.reviewers
+        settings.atlas_policy,
+        threshold=settings.atlas_risk_threshold,
+        reviewers=lambda: names_of_reviewers(settings),
     )
     return policy, Guard(assessor, seconds=settings.atlas_assess_seconds) if assessor else None
 

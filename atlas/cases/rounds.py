@@ -10,7 +10,7 @@ from atlas.errors import CallChanged
 from atlas.models import Case
 
 
-def of_this_round(table: sa.Table) -> sa.ColumnElement[bool]:
+def of_this_round(table: sa.FromClause) -> sa.ColumnElement[bool]:
     """The condition that a row of the table is about the newest round of its case."""
     return sa.and_(table.c.case_id == cases.c.case_id, table.c.round_number == cases.c.round_number)
 

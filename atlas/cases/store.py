@@ -29,9 +29,11 @@ from atlas.models import (
     Outcome,
     Ruling,
     Status,
+    Stop,
     ToolCall,
     Verdict,
 )
+from atlas.stop.covering import stop_of
 
 _DETAILS = (inquiries, assessments, decisions, outcomes)
 _EVERYTHING = sa.select(
@@ -56,7 +58,7 @@ _OPENED = (
 )
 _OPEN = Prepared(cases.insert().values({name: sa.bindparam(name) for name in _OPENED}))
 _INSERT = {table: Prepared(table.insert()) for table in _DETAILS}
-_CHANGING = ("expires_at", "claimed_by", "reported_at", "definition_sha256", "round_number")
+_CHANGING = ("expires_at", "claimed_by", "reported_at", "definition_sha256", "round_number", "frozen_at")
 _MOVE = Prepared(
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"), cases.c.status == sa.bindparam("before"))
@@ -179,7 +181,7 @@ def insert_case(
 def unfinished_case(connection: Connection, call: ToolCall) -> Case | None:
     """The case of the same call that has not ended, if there is one."""
     row = _SAME.first(connection, call.model_dump(include=set(_SAME_CALL)))
-    return None if row is None else _case(dict(zip(_NAMES, row, strict=True)))
+    return None if row is None else _under_stop(connection, _case(dict(zip(_NAMES, row, strict=True))))
 
 
 def _waiting_now(connection: Connection, call: ToolCall) -> tuple[str, ...]:
@@ -211,14 +213,28 @@ def read_case(connection: Connection, case_id: str) -> Case:
     row = _ONE.first(connection, {"case_id": case_id})
     if row is None:
         raise CaseNotFound(case_id=case_id)
-    return _case(dict(zip(_NAMES, row, strict=True)))
+    return _under_stop(connection, _case(dict(zip(_NAMES, row, strict=True))))
+
+
+def _under_stop(connection: Connection, case: Case) -> Case:
+    """The case with the stop that covers it, if it is frozen."""
+    return case if case.frozen_at is None else case.model_copy(update={"stop": stop_of(connection, case)})
+
+
+def hold(connection: Connection, case: Case, stop: Stop) -> Case:
+    """Note that a case does not begin because of a stop; the first time counts."""
+    frozen_at = case.frozen_at or now()
+    if case.frozen_at is None:
+        connection.execute(cases.update().where(cases.c.case_id == case.case_id).values(frozen_at=frozen_at))
+    return case.model_copy(update={"frozen_at": frozen_at, "stop": stop})
 
 
 def transition(connection: Connection, case: Case, to: Status, **columns: Any) -> Case:
     """Move a case on, if it still stands where it was read, and return it; raises TransitionRefused."""
     if to not in TRANSITIONS.get(case.status, ()):
         raise TransitionRefused(case_id=case.case_id, status=case.status.value, to=to.value)
-    moved = case.model_copy(update={"status": to} | columns)
+    # A stop covers where a case stands, not where it goes.
+    moved = case.model_copy(update={"status": to, "frozen_at": None, "stop": None} | columns)
     values = {name: getattr(moved, name) for name in _CHANGING}
     where = {"this": case.case_id, "before": case.status.value, "status": to.value}
     if _MOVE.execute(connection, values | where) != 1:
@@ -235,8 +251,9 @@ def mark_reported(connection: Connection, case: Case) -> Case:
 
 def claim_again(connection: Connection, case: Case, process_id: str) -> Case:
     """Let this process go on with what another one began."""
-    connection.execute(cases.update().where(cases.c.case_id == case.case_id).values(claimed_by=process_id))
-    return case.model_copy(update={"claimed_by": process_id})
+    claimed = {"claimed_by": process_id, "frozen_at": None}
+    connection.execute(cases.update().where(cases.c.case_id == case.case_id).values(claimed))
+    return case.model_copy(update=claimed | {"stop": None})
 
 
 def add_inquiry(connection: Connection, case: Case, inquiry: Inquiry) -> Case:
@@ -301,6 +318,7 @@ def _case(row: Any) -> Case:
         definition_sha256=row["definition_sha256"],
         round_number=row["round_number"],
         waiting_before=tuple(json.loads(row["waiting_before"] or "[]")),
+        frozen_at=row["frozen_at"],
         inquiry=_inquiry(row),
         assessment=_assessment(row),
         decision=_decision(row),

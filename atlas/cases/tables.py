@@ -9,6 +9,7 @@ from atlas.database.statements import Instant, metadata
 
 # As text: SQLite uses a partial index only for the very condition it was made with.
 UNFINISHED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW', 'AUTHORIZED', 'EXECUTING')")
+WAITING = sa.text("cases.status = 'PENDING_REVIEW'")
 UNDECIDED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW')")
 
 cases = sa.Table(
@@ -65,6 +66,21 @@ sa.Index(
 )
 # The newest cases are listed first.
 sa.Index("ix_cases_opened_at", cases.c.opened_at, cases.c.case_id)
+for _column in (cases.c.principal, cases.c.tool_name, cases.c.status):
+    sa.Index(f"ix_cases_{_column.name}_opened_at", _column, cases.c.opened_at, cases.c.case_id)
+# Those that wait are listed without a look at the rows, whose arguments may be long.
+sa.Index(
+    "ix_cases_waiting",
+    cases.c.opened_at,
+    cases.c.case_id,
+    cases.c.expires_at,
+    cases.c.frozen_at,
+    cases.c.principal,
+    cases.c.tool_name,
+    cases.c.round_number,
+    cases.c.arguments_sha256,
+    sqlite_where=sa.text(WAITING.text.replace("cases.", "")),
+)
 sa.Index(
     "ix_cases_unreported", cases.c.status, cases.c.expires_at, sqlite_where=cases.c.reported_at.is_(None)
 )
@@ -123,6 +139,7 @@ decisions = sa.Table(
     sa.Column("arguments_sha256", sa.String(64), nullable=False),
     sa.Column("decided_at", Instant, nullable=False),
 )
+sa.Index("ix_decisions_reviewer", decisions.c.reviewer, decisions.c.case_id, decisions.c.round_number)
 
 outcomes = sa.Table(
     "outcomes",
@@ -162,4 +179,6 @@ decision_keys = sa.Table(
     sa.Column("decision", sa.String(10), nullable=False),
     sa.Column("round_number", sa.Integer, nullable=False),
     sa.Column("decided_at", Instant, nullable=False),
+    sa.Column("said_sha256", sa.String(64), nullable=False),  # the rest of what was said
 )
+sa.Index("ix_decision_keys_decided_at", decision_keys.c.decided_at)

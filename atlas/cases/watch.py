@@ -61,6 +61,11 @@ def is_final(case: Case) -> bool:
     return case.status.is_final
 
 
+def is_held(case: Case) -> bool:
+    """Whether a case has ended, or goes on only when a person has lifted a stop."""
+    return case.status.is_final or case.stop is not None
+
+
 def is_settled(case: Case) -> bool:
-    """Whether an agent's waiting call is answered now: there is an ending, or a person must decide."""
-    return case.status.is_final or case.status is Status.PENDING_REVIEW
+    """Whether an agent's waiting call is answered now: it is held, or a person must decide."""
+    return is_held(case) or case.status is Status.PENDING_REVIEW

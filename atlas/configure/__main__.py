@@ -7,6 +7,7 @@ from atlas.configure.env_file import read_values, write_values
 from atlas.configure.person import Person
 from atlas.settings import Settings
 
+DATA_OF_CONTAINER = Path("/data")
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
 
@@ -52,7 +53,7 @@ def check(engine: str, given: list[str]) -> None:
     from atlas.configure.check import build_gateway, what_to_do
 
     settings = Settings.read()
-    build_gateway()
+    build_gateway(settings.atlas_data_dir if engine == "none" else DATA_OF_CONTAINER)
     values = dict(text.split("=", 1) for text in given)
     print(*what_to_do(settings, engine=engine, given=values), sep="\n")
 

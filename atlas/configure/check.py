@@ -7,6 +7,7 @@ import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
+from pathlib import Path
 
 from atlas.configure.container import run_options
 from atlas.operate.serving import url_of
@@ -27,10 +28,15 @@ The gateway answers at {url}
 Shell = Iterator[str]  # lines that `./setup.sh` evaluates
 
 
-def build_gateway() -> None:
-    """Build the gateway beside an empty data directory; leave with its own sentence if that fails."""
-    with tempfile.TemporaryDirectory() as nothing:
-        os.environ["ATLAS_DATA_DIR"] = nothing
+def build_gateway(data: Path) -> None:
+    """Build the gateway beside an empty data directory; leave with its own sentence if that fails.
+
+    It reads the accounts of `data` and nothing else there: a policy may name them as reviewers.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        if (data / "atlas.db").exists():
+            Path(folder, "atlas.db").symlink_to((data / "atlas.db").absolute())
+        os.environ["ATLAS_DATA_DIR"] = folder
         importlib.import_module("gateway")
 
 
@@ -43,7 +49,9 @@ def what_to_do(settings: Settings, *, engine: str, given: Mapping[str, str]) -> 
     is_container = engine != "none"
     log = "docker logs atlas-gateway" if is_container else f"{settings.atlas_data_dir}/gateway.log"
     welcome = WELCOME.format(url=url, log=log, other="" if host == "127.0.0.1" else f" {url}")
-    yield from _set(PORT=settings.atlas_port, HOST=host, DATA=settings.atlas_data_dir, WELCOME=welcome)
+    yield from _set(
+        PORT=settings.atlas_port, HOST=host, DATA=settings.atlas_data_dir, WELCOME=welcome, URL=url
+    )
     if is_container:
         yield from _for_container(settings, engine, given)
 

@@ -32,6 +32,14 @@ def bring_up_to_date(path: Path) -> None:
         migrate(path)
 
 
+def is_newest(path: Path) -> bool:
+    """Whether the tables of a file are there, and of the newest version; raises sqlite3.Error."""
+    if not (path.exists() and path.stat().st_size):
+        return False
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return _version(connection) == newest_version()
+
+
 def newest_version() -> str:
     """The number of the newest migration, by the names of their files."""
     return max(file.name[:4] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))

@@ -200,16 +200,6 @@ CREATE TABLE kept_filters (
 	CONSTRAINT pk_kept_filters PRIMARY KEY (person, name)
 );
 
-CREATE TABLE decision_keys (
-	reviewer VARCHAR(200) NOT NULL, 
-	idempotency_key VARCHAR(200) NOT NULL, 
-	case_id VARCHAR(20) NOT NULL, 
-	decision VARCHAR(10) NOT NULL, 
-	round_number INTEGER NOT NULL, 
-	decided_at VARCHAR(27) NOT NULL, 
-	CONSTRAINT pk_decision_keys PRIMARY KEY (reviewer, idempotency_key)
-);
-
 CREATE TABLE stops (
 	stop_id VARCHAR(20) NOT NULL, 
 	scope VARCHAR(10) NOT NULL, 
@@ -227,6 +217,29 @@ CREATE UNIQUE INDEX ix_stops_in_force ON stops (scope, target) WHERE lifted_at I
 
 CREATE INDEX ix_cases_opened_at ON cases (opened_at, case_id);
 
-INSERT INTO alembic_version VALUES ('0008');
+CREATE INDEX ix_cases_waiting ON cases (opened_at, case_id, expires_at, frozen_at, principal, tool_name, round_number, arguments_sha256) WHERE status = 'PENDING_REVIEW';
+
+CREATE INDEX ix_cases_principal_opened_at ON cases (principal, opened_at, case_id);
+
+CREATE INDEX ix_cases_tool_name_opened_at ON cases (tool_name, opened_at, case_id);
+
+CREATE INDEX ix_cases_status_opened_at ON cases (status, opened_at, case_id);
+
+CREATE INDEX ix_decisions_reviewer ON decisions (reviewer, case_id, round_number);
+
+CREATE TABLE decision_keys (
+	reviewer VARCHAR(200) NOT NULL, 
+	idempotency_key VARCHAR(200) NOT NULL, 
+	case_id VARCHAR(20) NOT NULL, 
+	decision VARCHAR(10) NOT NULL, 
+	round_number INTEGER NOT NULL, 
+	decided_at VARCHAR(27) NOT NULL, 
+	said_sha256 VARCHAR(64) NOT NULL, 
+	CONSTRAINT pk_decision_keys PRIMARY KEY (reviewer, idempotency_key)
+);
+
+CREATE INDEX ix_decision_keys_decided_at ON decision_keys (decided_at);
+
+INSERT INTO alembic_version VALUES ('0009');
 
 COMMIT;

@@ -59,6 +59,7 @@ class Database:
             self._lock_file = None
             raise
         self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
+        self._look_threads = ThreadPoolExecutor(1, "database-looker")
         driver: Any = self._connection.connection.driver_connection
         self._changes = Writer(
             self._connection,
@@ -76,9 +77,9 @@ class Database:
         self._reader = sa.create_engine(
             f"sqlite:///{self.path}", hide_parameters=True, isolation_level="AUTOCOMMIT"
         )
-        sa.event.listen(self._writer, "connect", _prepare_writer)
+        sa.event.listen(self._writer, "connect", prepare_writer)
         sa.event.listen(self._reader, "connect", _prepare_reader)
-        with _refusing(self.path):
+        with refusing(self.path):
             _make_ready(self.path, self._acknowledged)
             return self._writer.connect()
 
@@ -88,6 +89,7 @@ class Database:
             return
         await self._changes.close()
         await asyncio.to_thread(self._read_threads.shutdown)
+        await asyncio.to_thread(self._look_threads.shutdown)
         self._connection.close()
         self._writer.dispose()
         self._reader.dispose()
@@ -137,6 +139,13 @@ class Database:
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run work on a connection that sees what was written before."""
+        return await self._read(work, self._read_threads)
+
+    async def look(self, work: Callable[[Connection], Result]) -> Result:
+        """The same for what may take long: a person's search, behind which no call of an agent stands."""
+        return await self._read(work, self._look_threads)
+
+    async def _read(self, work: Callable[[Connection], Result], threads: ThreadPoolExecutor) -> Result:
         if self._changes.is_behind:
             with suppress(sa.exc.SQLAlchemyError):  # what did not get to the disk is not there to be read
                 await self._changes.write(lambda connection: None)
@@ -145,7 +154,7 @@ class Database:
             with self._reader.connect() as connection:
                 return work(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._read_threads, reading)
+        return await asyncio.get_running_loop().run_in_executor(threads, reading)
 
 
 def _failure(error: BaseException) -> BaseException:
@@ -166,7 +175,7 @@ def _make_ready(path: Path, acknowledged: int) -> None:
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def refusing(path: Path) -> Iterator[None]:
     """Say in a sentence, with DatabaseUnusable, why a file cannot be used."""
     try:
         yield
@@ -181,7 +190,8 @@ def _touch(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA user_version = 0")
 
 
-def _prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
+def prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
+    """Have a connection leave transactions to us, wait for others, and keep what it commits."""
     leave_transactions(connection, entry)
     _prepare_reader(connection, entry)
     keep_commits(connection)

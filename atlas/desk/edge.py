@@ -6,16 +6,19 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
+from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
-from atlas.desk import inbox
+from atlas.desk import account, inbox, links, live, missing, overview, sign_in
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
-from atlas.desk.routes import desk_route
+from atlas.desk.routes import desk_route, strangers_route
+from atlas.desk.teller import Teller
 from atlas.models import Case
+from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
-from atlas.people.webhook import Decides
 from atlas.settings import Settings
+from atlas.stop.stops import Stops
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -28,12 +31,32 @@ def add_desk(
     visitors: Visitors,
     decisions: Decides,
     announce: Callable[[Case], None],
+    stops: Stops,
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
-    pages = Pages(Parts(settings, store, visitors, decisions, announce))
+    teller = Teller(store, valid=visitors.sessions.that_last)
+    app.state.at_the_stop = teller.close
+    parts = Parts(
+        settings,
+        store,
+        visitors,
+        decisions,
+        announce,
+        stops=stops,
+        teller=teller,
+        figures=FiguresKept(store.database),
+    )
+    teller.follow(parts.looking.case_ids)
+    parts.looking.changed = teller.looks_changed
+    pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox,):
+    for page in (inbox, live, account, overview):
         page.add_to(router, pages)
-    app.router.routes.extend(router.routes)
+    sign_in.add_out(router, pages)
+    strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)
+    for page in (sign_in, links):
+        page.add_to(strangers, pages)
+    app.router.routes.extend([*router.routes, *strangers.routes])
     app.mount(f"{DESK}/assets", StaticFiles(directory=ASSETS))
+    missing.add_to(app.router, pages)  # last: it takes what no other route does
     app.add_middleware(DeskHeaders)

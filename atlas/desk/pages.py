@@ -8,12 +8,15 @@ from fastapi import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from atlas.desk.parts import Parts
+from atlas.desk.places import DESK, safe_place
+from atlas.people.cookies import keep
 from atlas.people.person import Person
+from atlas.people.sessions import UNBOUND
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-DESK = "/desk"
+__all__ = ["DESK", "Pages"]
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -65,3 +68,12 @@ class Pages:
     def redirect(self, path: str) -> RedirectResponse:
         """Send the browser on after a form was taken, with a GET."""
         return RedirectResponse(self.at(path), status_code=303)
+
+    async def signed_in(
+        self, request: Request, person: Person, then: object, *, bound_to: bytes = UNBOUND
+    ) -> RedirectResponse:
+        """Begin the session of a person who has shown who they are, in place of any before it."""
+        session_id = await self.parts.visitors.begin(request, person, bound_to=bound_to)
+        answer = self.redirect(safe_place(then))
+        keep(request, answer, session_id)
+        return answer

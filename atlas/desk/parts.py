@@ -1,13 +1,17 @@
 """What the pages of the desk work with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
+from atlas.desk.looking import Looking
+from atlas.desk.teller import Teller
 from atlas.models import Case
+from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
-from atlas.people.webhook import Decides
 from atlas.settings import Settings
+from atlas.stop.stops import Stops
 
 
 @dataclass(frozen=True)
@@ -19,3 +23,7 @@ class Parts:
     visitors: Visitors
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
+    stops: Stops
+    teller: Teller  # tells open pages of what changed
+    figures: FiguresKept
+    looking: Looking = field(default_factory=Looking)  # who has which case open

@@ -1,19 +1,29 @@
-"""The routes of the desk: they know who asks before anything is read, and tell errors as pages."""
+"""The routes of the desk: they know who asks before anything is read, and tell errors as pages.
+
+A form is taken only from a page of this very session.
+"""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from atlas.desk.pages import DESK, Pages
-from atlas.errors import AtlasError, NotAuthenticated
+from atlas.desk.places import place_of
+from atlas.errors import AtlasError, FormRefused, NotAuthenticated
 from atlas.operate.error_shape import HTTP_STATUS
+from atlas.people.cookies import keep
+from atlas.people.own_page import require_own_page
 from atlas.people.person import Person
+from atlas.people.visitors import SAFE
 
+SHOWN = (AtlasError, SQLAlchemyError, HTTPException, RequestValidationError)  # as a page, not as JSON
 SIGN_IN = f"{DESK}/sign-in"
 
 
@@ -23,41 +33,106 @@ def person_of(request: Request) -> Person:
     return person
 
 
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Guard = Callable[[Request, Handler], Coroutine[Any, Any, Response]]
+
+
 def desk_route(pages: Pages) -> type[APIRoute]:
     """A route that lets only people in."""
 
+    async def known(request: Request, handle: Handler) -> Response:
+        visitors = pages.parts.visitors
+        request.state.person = await visitors.person_of(request)
+        if request.method not in SAFE:
+            await visitors.require_form(request)
+        begun = await visitors.begin_unasked(request)
+        answer = await handle(request)
+        if begun is not None:
+            keep(request, answer, begun)
+        return answer
+
+    return _route(pages, known)
+
+
+def strangers_route(pages: Pages) -> type[APIRoute]:
+    """A route for those who are not signed in: it takes forms from pages of the desk alone."""
+
+    async def anyone(request: Request, handle: Handler) -> Response:
+        if request.method not in SAFE:
+            require_own_page(request)
+        return await handle(request)
+
+    return _route(pages, anyone)
+
+
+def _route(
+    pages: Pages, guard: Callable[[Request, Handler], Coroutine[Any, Any, Response]]
+) -> type[APIRoute]:
     class DeskRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        def get_route_handler(self) -> Handler:
             handle = super().get_route_handler()
 
-            async def known(request: Request) -> Response:
-                request.state.person = None
+            async def guarded(request: Request) -> Response:
+                request.state.person = request.state.session = None
                 try:
-                    request.state.person = await pages.parts.visitors.person_of(request)
-                    return await handle(request)
+                    return await guard(request, handle)
                 except NotAuthenticated:
-                    return _to_sign_in(request, pages)
-                except (AtlasError, SQLAlchemyError) as error:
+                    return await _to_sign_in(request, pages)
+                except FormRefused as error:
+                    return await _refused_form(request, pages, error)
+                except SHOWN as error:
                     return await _error_page(request, pages, error)
 
-            return known
+            return guarded
 
     return DeskRoute
 
 
-def _to_sign_in(request: Request, pages: Pages) -> Response:
+async def _to_sign_in(request: Request, pages: Pages) -> Response:
     """Send a browser to the page of sign-in, and from there back; htmx goes there as a whole page."""
-    path = request.url.path.removeprefix(pages.root_path)
-    then = path if request.method == "GET" else DESK
-    address = f"{pages.at(SIGN_IN)}?then={quote(then)}"
+    address = f"{pages.at(SIGN_IN)}?then={quote(place_of(request, pages.root_path), safe='/')}"
     if "HX-Request" in request.headers:
         return Response(status_code=401, headers={"HX-Redirect": address})
-    return RedirectResponse(address, status_code=303)
+    if request.method in SAFE:
+        return RedirectResponse(address, status_code=303)
+    said = "Your session has ended. Nothing was done."
+    written = await _written(request)
+    return await pages.page(
+        request, "form_refused.html", person=None, status=401, said=said, written=written, sign_in=address
+    )
+
+
+async def _refused_form(request: Request, pages: Pages, error: FormRefused) -> Response:
+    """Say what to do, and show what was written, if it was written on a page of ours."""
+    return await pages.page(
+        request,
+        "form_refused.html",
+        person=request.state.person,
+        status=HTTP_STATUS[FormRefused],
+        said=str(error),
+        written=await _written(request),
+        sign_in=None,
+    )
+
+
+async def _written(request: Request) -> list[tuple[str, str]]:
+    """The texts of a form, so that none is lost."""
+    try:
+        require_own_page(request)
+    except FormRefused:
+        return []
+    fields = (await request.form()).multi_items()
+    hidden = ("form_token", "password", "again", "key", "code")
+    return [(name, text) for name, text in fields if isinstance(text, str) and text and name not in hidden]
 
 
 async def _error_page(request: Request, pages: Pages, error: Exception) -> Response:
     if isinstance(error, AtlasError):
         status, said = HTTP_STATUS.get(type(error), 500), str(error)
+    elif isinstance(error, HTTPException):
+        status, said = error.status_code, str(error.detail)
+    elif isinstance(error, RequestValidationError):
+        status, said = 422, "The form or the address holds a value that this page does not take."
     else:
         status, said = 503, "The case store cannot be read or written; nothing was changed."
     return await pages.page(request, "error.html", person=request.state.person, status=status, said=said)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from atlas.desk.seen import seen, seen_all, seen_plain, seen_text
 from atlas.instants import now
 
 
@@ -42,4 +43,8 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "left": left,
     "length": length,
+    "seen": seen,
+    "seen_all": seen_all,
+    "seen_plain": seen_plain,
+    "seen_text": seen_text,
 }

@@ -4,12 +4,15 @@ from collections.abc import Callable
 
 from atlas.agents.keys import digest_of_key
 from atlas.agents.transports import PREFIX
+from atlas.desk.places import DESK
 from atlas.door.bodies import SMALL, Doorway
 from atlas.door.connections import Limits
 from atlas.people.webhook import APPROVAL_PATH
 from atlas.settings import Settings
 from atlas.workflow.server import SERVE_PATH
 
+# A reason and a comment of 4,000 characters each, which a browser may send as 12 bytes a character.
+DESK_BODY = 128 * 2**10
 AT_ONCE = 8  # the largest bodies of a door that may arrive at the same time
 
 
@@ -24,10 +27,12 @@ class Doorways:
             PREFIX: doorway("mcp", settings.atlas_mcp_body),
         }
         self._by_path[f"{PREFIX}/messages"] = self._by_path[PREFIX]
+        self._desk = doorway("desk", DESK_BODY)
 
     def __call__(self, path: str) -> Doorway:
         """The door of a path, with or without a slash at its end."""
-        return self._by_path.get(path.rstrip("/"), self._others)
+        usual = self._desk if path.startswith(f"{DESK}/") else self._others
+        return self._by_path.get(path.rstrip("/"), usual)
 
 
 def doorway(name: str, largest: int) -> Doorway:
@@ -48,7 +53,12 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def names_of_keys(settings: Settings) -> Callable[[str], str | None]:
-    """Whose key an Authorization header holds; in open mode there are no strangers."""
+    """Whose key an Authorization header holds; in open mode there are no strangers.
+
+    A session of the desk counts as a stranger: whether its cookie holds stands in the store, which is not asked
+    at the door. A stream that is being answered is never closed for another, so desks stay open also where
+    there are more than `strangers_per_address` of them.
+    """
     known = {digest_of_key(key): f"agent {name}" for key, name in settings.agent_keys.items()}
     known |= {digest_of_key(key): f"reviewer {name}" for key, name in settings.reviewer_keys.items()}
 

@@ -9,25 +9,47 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from atlas.errors import (
+    AlreadyDecided,
     AtlasError,
     CallChanged,
     CaseFinished,
     CaseNotFound,
     ContraryDecision,
+    FormRefused,
+    KeyUsed,
+    LinkVoid,
     NotAuthenticated,
     NotPermitted,
+    ReasonUnfit,
+    RequestInvalid,
     ReviewExpired,
+    SignInRefused,
+    StopNotFound,
+    Stopped,
+    TargetUnknown,
+    TooManyAttempts,
     TransitionRefused,
 )
 
 HTTP_STATUS: dict[type[AtlasError], int] = {
     NotAuthenticated: 401,
     NotPermitted: 403,
+    FormRefused: 403,
+    SignInRefused: 403,
+    LinkVoid: 403,
+    TooManyAttempts: 429,
     CaseNotFound: 404,
     CaseFinished: 409,
     CallChanged: 409,
+    AlreadyDecided: 409,
     ContraryDecision: 409,
+    KeyUsed: 409,
+    RequestInvalid: 422,
     ReviewExpired: 409,
+    Stopped: 409,
+    StopNotFound: 404,
+    TargetUnknown: 404,
+    ReasonUnfit: 422,
     TransitionRefused: 409,
 }
 

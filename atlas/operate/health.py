@@ -1,43 +1,56 @@
 """What an operator asks: what is this, is it alive, can it work."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import __version__
 from atlas.agents.transports import PREFIX
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.database.sqlite import Database
+from atlas.desk.pages import DESK
+from atlas.operate.accept import wants_page
 from atlas.people.webhook import APPROVAL_PATH
 from atlas.settings import Settings
+from atlas.stop.covering import stops_in_force
 from atlas.upstreams import Upstreams
 from atlas.welfare import told_at_start
 from atlas.workflow.edge import WorkflowEdge
 from atlas.workflow.server import SERVE_PATH
 
 OPEN_MODE = "OPEN MODE: no keys are set; every program on this machine can call tools and approve calls"
+BY_ACCEPT = {
+    "Vary": "Accept",
+    "Cache-Control": "no-store",
+}  # so that no cache gives one the answer of the other
 ASKED_WITH = ["GET", "HEAD", "OPTIONS"]  # the last two by load balancers, which look at the status alone
 
 
 def add_index(app: FastAPI, settings: Settings) -> None:
-    """Serve /."""
+    """Serve /: browsers are sent to the desk, and everything else is told where things are."""
 
     root_path = settings.atlas_root_path
 
     @app.api_route("/", methods=ASKED_WITH)
-    async def index() -> dict[str, str]:
+    async def index(request: Request) -> Response:
         """Where things are."""
+        if request.method == "GET" and wants_page(request.headers.get("accept", "")):
+            return RedirectResponse(root_path + DESK, status_code=303, headers=BY_ACCEPT)
         places = {
             "status": "ATLAS Governance Gateway Running",
+            "desk": root_path + DESK,
             "mcp_endpoint": f"{root_path}{PREFIX}/sse",
             "inngest_endpoint": root_path + SERVE_PATH,
             "approval_endpoint": root_path + APPROVAL_PATH,
             "version": __version__,
         }
-        return places | ({"mode": OPEN_MODE} if settings.is_open else {})
+        mode = {"mode": OPEN_MODE} if settings.is_open else {}
+        return JSONResponse(places | mode, headers=BY_ACCEPT)
 
 
 def add_health(
@@ -68,7 +81,18 @@ def add_health(
         is_ready = all(part["ok"] for part in parts.values())
         # Not among the parts: a server that is missing takes its own tools away, and nothing else.
         servers = {"upstreams": upstreams.report()} if upstreams.all else {}
-        return JSONResponse({"ready": is_ready} | parts | servers, status_code=200 if is_ready else 503)
+        said = {"ready": is_ready} | parts | servers | await _stops_part(database)
+        return JSONResponse(said, status_code=200 if is_ready else 503)
+
+
+async def _stops_part(database: Database) -> dict[str, Any]:
+    """What is stopped, which is no failure; every one may ask, so without the words and names of people."""
+    with suppress(SQLAlchemyError):  # the part of the database says so
+        found = await database.read(stops_in_force)
+        if found:
+            shown = {"stop_id", "scope", "target", "stopped_at"}
+            return {"stops": [stop.model_dump(mode="json", include=shown) for stop in found]}
+    return {}
 
 
 def _part(name: str, problem: str | None) -> dict[str, Any]:
@@ -103,8 +127,10 @@ def banner(
 
     def text(url: str) -> str:
         key = "" if settings.is_open else ' -H "Authorization: Bearer $ATLAS_REVIEWER_KEY"'
+        sign_in = "" if settings.is_open else " (python -m atlas.people enter: a link that signs you in)"
         lines = [
             f"ATLAS Governance Gateway {__version__}",
+            f"  desk       {url}{settings.atlas_root_path}/desk{sign_in}",
             f"  MCP        {url}{PREFIX}/sse (SSE) and {url}{PREFIX} (streamable HTTP)",
             f"  engine     {workflow.name}",
             f"  policy     {policy.name}, a person decides from {settings.atlas_risk_threshold}",

@@ -46,7 +46,7 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
     sys.stdout.write(banner(app.state.url) + "\n")
     sys.stdout.flush()
-    server = Server(config)
+    server = Server(config, at_the_stop=app.state.at_the_stop)
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
@@ -62,12 +62,21 @@ def allow_many_files() -> None:
 
 
 class Server(uvicorn.Server):
-    """A server that knows when its start is over."""
+    """A server that knows when its start is over, and ends what stays open before it stops."""
+
+    def __init__(self, config: uvicorn.Config, *, at_the_stop: Callable[[], None] = lambda: None) -> None:
+        super().__init__(config)
+        self._at_the_stop = at_the_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tell the garbage collector."""
         await super().startup(sockets=sockets)
         collect_as_usual()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams of the desk, which else would be waited for, and stop."""
+        self._at_the_stop()
+        await super().shutdown(sockets=sockets)
 
 
 @contextmanager

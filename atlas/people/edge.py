@@ -1,31 +1,45 @@
 """The edge for people, as the gateway builds it: they are told of a case, and they decide."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 
 from atlas.agents.keys import AgentKeys
 from atlas.database.sqlite import Database
 from atlas.models import Case
+from atlas.people.deciding import Decides
 from atlas.people.notices import Notifier
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.visitors import Visitors
-from atlas.people.webhook import Decides, add_webhook
+from atlas.people.webhook import add_webhook
 from atlas.settings import Settings
+from atlas.stop.edge import add_stops
+from atlas.stop.stops import Names, Stops
+
+
+@dataclass(frozen=True)
+class _Deciding:
+    decisions: Decides
+    announce: Callable[[Case], None]
 
 
 class PeopleEdge:
     """Tells the reviewers, and takes what they decide."""
 
-    def __init__(self, settings: Settings, agents: AgentKeys, database: Database) -> None:
+    def __init__(
+        self, settings: Settings, agents: AgentKeys, database: Database, *, known: Names | None = None
+    ) -> None:
         self._gate = ReviewerGate(settings, agents)
-        self.visitors = Visitors(settings, agents)
+        self.visitors = Visitors(settings, agents, database)
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
+        self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
 
     def add_to(self, app: FastAPI, *, decisions: Decides, announce: Callable[[Case], None]) -> None:
-        """Serve the webhook; `announce` tells the workflow of what was decided."""
-        add_webhook(app, gate=self._gate, decisions=decisions, announce=announce)
+        """Serve the webhook and the stops; `announce` tells the workflow of what was decided."""
+        add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
+        add_stops(app, stops=self.stops, visitors=self.visitors)
 
     async def close(self) -> None:
         """Stop what is still being sent."""

@@ -11,9 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from atlas import ledger
 from atlas.database.sqlite import Database
 from atlas.instants import instant_text
-from atlas.models import Case, Status, plain_text
+from atlas.models import Case, Status, Stop, plain_text
 from atlas.proxies import proxy_of
 from atlas.settings import Settings, variables
+from atlas.stop.words import told, told_of_lift
 
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 5.0
@@ -39,7 +40,7 @@ class Notifier:
 
     def _tell_of_review(self, case: Case) -> None:
         logger.warning(
-            "A call waits for a person: %s %s by %s, risk score %s (%s)%s%s",
+            "A call waits for a person: %s %s by %s, risk score %s (%s)%s%s%s",
             case.case_id,
             case.call.tool_name,
             case.call.principal,
@@ -47,6 +48,7 @@ class Notifier:
             case.assessment.classification if case.assessment else "not assessed",
             _judged_again(case),
             f"; {', '.join(case.waiting_before)} waited already" if case.waiting_before else "",
+            f"; {told(case.stop, by=case.stop.stopped_by)}" if case.stop else "",
         )
         self._begin(self._tell_the_rest(case))
 
@@ -74,6 +76,16 @@ class Notifier:
         logger.error("The outcome of a call is unknown: %s %s", case.case_id, case.call.tool_name)
         self._begin(self._deliver(_message("outcome_unknown", case)))
 
+    def tell_of_stop(self, stop: Stop) -> None:
+        """Tell that something was stopped, or that the stop was lifted."""
+        said = told(stop, by=stop.stopped_by) if stop.is_in_force else told_of_lift(stop)
+        logger.warning("%s: %s", stop.stop_id, said)
+        self._begin(self._deliver(_message_of_stop(stop)))
+
+    async def finish(self) -> None:
+        """Wait until what is being sent has arrived, or was given up."""
+        await asyncio.gather(*self._tasks)
+
     async def close(self) -> None:
         """Stop what is still being sent."""
         for task in self._tasks:
@@ -99,6 +111,11 @@ class Notifier:
                     await asyncio.sleep(2**attempt)
 
 
+def _message_of_stop(stop: Stop) -> dict[str, Any]:
+    kind = "stopped" if stop.is_in_force else "stop_lifted"
+    return {"kind": kind} | stop.model_dump(mode="json")
+
+
 def _judged_again(case: Case) -> str:
     """Which round it is that waits, and why; of the first one nothing."""
     if case.round_number == 1:
@@ -119,4 +136,5 @@ def _message(kind: str, case: Case) -> dict[str, Any]:
         "waiting_before": list(case.waiting_before),
         "reopened_because": case.assessment.reopened_because if case.assessment else None,
         "expires_at": instant_text(case.expires_at) if case.expires_at else None,
+        "frozen_at": instant_text(case.frozen_at) if case.frozen_at else None,
     }

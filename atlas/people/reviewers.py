@@ -1,9 +1,14 @@
 """Who a reviewer is: the holder of a reviewer's key, and never an agent."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 from fastapi import Request
 
 from atlas.agents.keys import AgentKeys, digest_of_key
 from atlas.errors import NotAuthenticated, NotPermitted
+from atlas.people.person import Way
 from atlas.settings import Settings
 
 
@@ -14,14 +19,44 @@ class ReviewerGate:
         self._reviewers = {digest_of_key(key): name for key, name in settings.reviewer_keys.items()}
         self._agents = agents
 
+    @property
+    def way(self) -> Way:
+        """How those come in whom it lets through."""
+        return Way.KEY if self._reviewers else Way.OPEN
+
     async def __call__(self, request: Request) -> str | None:
         """The name that the reviewer's key has, if any; raises NotAuthenticated or NotPermitted."""
         if not self._reviewers:
             return None
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        token = token.strip()
-        if scheme.lower() == "bearer" and digest_of_key(token) in self._reviewers:
+        token = bearer_of(request)
+        if token and digest_of_key(token) in self._reviewers:
             return self._reviewers[digest_of_key(token)]
-        if scheme.lower() == "bearer" and self._agents.is_agent(token):
+        if token and self._agents.is_agent(token):
             raise NotPermitted(reason="An agent cannot decide on calls; this takes the reviewer's key.")
         raise NotAuthenticated(whose="reviewer's")
+
+
+def bearer_of(request: Request) -> str:
+    """The key of a request's Authorization header, or nothing."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def names_of_reviewers(settings: Settings) -> frozenset[str] | None:
+    """All that a policy can name: the names of keys, and of accounts; None if the accounts cannot be read."""
+    accounts = _names_of_accounts(settings.atlas_data_dir / "atlas.db")
+    return None if accounts is None else settings.reviewers | accounts
+
+
+def _names_of_accounts(path: Path) -> frozenset[str] | None:
+    # The gateway asks before it opens the file, which may not be there, or may have older tables.
+    if not path.exists():
+        return frozenset()
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'people'").fetchone():
+                return frozenset()
+            rows = connection.execute("SELECT name FROM people WHERE ended_at IS NULL")
+            return frozenset(name for (name,) in rows)
+    except sqlite3.Error:  # the gateway says so when it opens the file; who is named is then not checked
+        return None

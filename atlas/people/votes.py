@@ -1,8 +1,18 @@
-"""The vote of a reviewer, as the webhook takes it and the stage that decides counts it."""
+"""The vote of a reviewer, as the edge for people takes it and the stage that decides counts it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas.canonical import digest
+from atlas.cases.tables import decision_keys
+from atlas.errors import KeyUsed
+from atlas.instants import now
 from atlas.models import Verdict
+
+KEYS_KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -14,3 +24,36 @@ class Vote:
     reason: str | None
     is_signed: bool = False  # whether the reviewer's key has this name; else the name is a claim
     round_number: int = 1  # the round of the case that is approved; a rejection is about all of them
+    seen_sha256: str | None = None  # of what an approval is for, see atlas/grounds/seen.py; None: not said
+    idempotency_key: str | None = None  # under which the reviewer's program says it, once or again
+
+
+def note_key(connection: Connection, case_id: str, vote: Vote) -> None:
+    """Keep what stands under the key of a vote; raises KeyUsed if that is something else already."""
+    if vote.idempotency_key is None:
+        return
+    said = {
+        "case_id": case_id,
+        "decision": vote.verdict.value,
+        "round_number": vote.round_number,
+        "said_sha256": digest({"reason": vote.reason, "seen_sha256": vote.seen_sha256}),
+    }
+    if (before := _said_before(connection, vote)) is not None:
+        if before != said:
+            raise KeyUsed(key=vote.idempotency_key, case_id=before["case_id"])
+        return
+    key = {"reviewer": vote.reviewer, "idempotency_key": vote.idempotency_key}
+    connection.execute(decision_keys.delete().where(decision_keys.c.decided_at < now() - KEYS_KEPT))
+    connection.execute(decision_keys.insert().values(**key, **said, decided_at=now()))
+
+
+def _said_before(connection: Connection, vote: Vote) -> dict[str, str | int] | None:
+    """What was said under the key of a vote before; None: nothing, or too long ago."""
+    columns = (decision_keys.c[name] for name in ("case_id", "decision", "round_number", "said_sha256"))
+    query = sa.select(*columns).where(
+        decision_keys.c.reviewer == vote.reviewer,
+        decision_keys.c.idempotency_key == vote.idempotency_key,
+        decision_keys.c.decided_at >= now() - KEYS_KEPT,
+    )
+    row = connection.execute(query).mappings().first()
+    return None if row is None else dict(row)

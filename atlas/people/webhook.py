@@ -1,17 +1,20 @@
 """What people decide comes in here: POST /webhook/approval."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 
-from atlas.errors import (
-    NotPermitted,
-)
-from atlas.models import Case, Frozen, Verdict, plain_text
-from atlas.people.votes import Vote
+from atlas.errors import AlreadyDecided, NotPermitted, RequestInvalid
+from atlas.models import Frozen, Verdict, plain_text
+from atlas.people.deciding import Approvals, Deciding, decide
+from atlas.people.person import Person
+from atlas.people.reviewers import ReviewerGate
+
+APPROVAL_PATH = "/webhook/approval"
+LONGEST_KEY = 200  # characters of an idempotency key
 
 
 def visible(name: str) -> str:
@@ -19,19 +22,6 @@ def visible(name: str) -> str:
     if plain_text(name) != name or name != name.strip():
         raise ValueError("a name has no control or invisible characters and no blanks around it")
     return name
-
-
-APPROVAL_PATH = "/webhook/approval"
-
-
-class Decides(Protocol):
-    """What takes the decisions of people."""
-
-    async def record(self, case_id: str, vote: Vote) -> Case:
-        """Record a decision, or one of the approvals that together are one."""
-
-    async def approvals_of(self, case: Case) -> int:
-        """How many reviewers have approved a case so far."""
 
 
 class DecisionRequest(Frozen):
@@ -43,13 +33,17 @@ class DecisionRequest(Frozen):
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
     # Which round of the case is approved, if it was judged more than once; without it, the first.
     round: Annotated[int, Field(ge=1)] | None = None
+    # What is approved, as `GET /cases/{ref}` named it; an approval of something else is refused.
+    seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    # The same decision under the same key is a success again, another one is refused.
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)] | None = None
 
 
-class Approvals(Frozen):
-    """How many reviewers have approved a call, and how many have to."""
+class DecidedBefore(Frozen):
+    """Who was quicker with the same decision, and when."""
 
-    given: int
-    needed: int
+    reviewer: str
+    at: str
 
 
 class DecisionReceipt(Frozen):
@@ -59,52 +53,58 @@ class DecisionReceipt(Frozen):
     decision: Verdict
     event_id: str
     approvals: Approvals | None = None
+    decided_before: DecidedBefore | None = None  # by another reviewer, in the same way
 
 
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
 
 
-def add_webhook(
-    app: FastAPI,
-    *,
-    gate: Callable[[Request], Awaitable[str | None]],
-    decisions: Decides,
-    announce: Callable[[Case], None],
-) -> None:
+def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
     """Serve the human decision."""
-    router = APIRouter(route_class=known_first(gate))
+    router = APIRouter(route_class=known_first(gate), tags=["people"])
 
     @router.post(APPROVAL_PATH, response_model_exclude_none=True)
     async def approval(
-        request: DecisionRequest, named: Annotated[str | None, Depends(gate)]
+        request: DecisionRequest,
+        named: Annotated[str | None, Depends(gate)],
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=LONGEST_KEY)] = None,
     ) -> DecisionReceipt:
         """Record a decision and wake the workflow."""
-        vote = Vote(
-            request.decision,
-            reviewer=signature(named, request.reviewer),
-            reason=request.reason,
-            is_signed=named is not None,
-            round_number=request.round or 1,
-        )
-        case = await decisions.record(request.event_id, vote)
-        is_one_of_several = request.decision is Verdict.APPROVED and case.decision is None
-        if is_one_of_several and case.assessment is not None:
+        name = signature(named, request.reviewer)
+        try:
+            receipt = await decide(
+                parts,
+                Person(name=name, way=gate.way, is_signed=named is not None),
+                case_id=request.event_id,
+                verdict=request.decision,
+                reason=request.reason,
+                round_number=request.round or 1,
+                seen_sha256=request.seen_sha256,
+                idempotency_key=one_key(request.idempotency_key, idempotency_key),
+            )
+        except AlreadyDecided as quicker:  # the same by another one: a program that asks for it has it
+            by = DecidedBefore(reviewer=quicker.fields["reviewer"], at=quicker.fields["at"])
+            return DecisionReceipt(decision=request.decision, event_id=request.event_id, decided_before=by)
+        if receipt.approvals is not None:
             return DecisionReceipt(
                 status=WAITS_FOR_MORE,
                 decision=request.decision,
                 event_id=request.event_id,
-                approvals=Approvals(
-                    given=await decisions.approvals_of(case), needed=case.assessment.approvals
-                ),
+                approvals=receipt.approvals,
             )
-        if case.reported_at is None:
-            announce(case)
         return DecisionReceipt(decision=request.decision, event_id=request.event_id)
 
     app.router.routes.extend(router.routes)
 
 
-def known_first(gate: Callable[[Request], Awaitable[str | None]]) -> type[APIRoute]:
+def one_key(in_body: str | None, in_header: str | None) -> str | None:
+    """The idempotency key of a request, which names one at most; raises RequestInvalid."""
+    if None not in (in_body, in_header) and in_body != in_header:
+        raise RequestInvalid(reason="The header Idempotency-Key and idempotency_key of the body differ.")
+    return in_body or in_header
+
+
+def known_first(gate: Callable[[Request], Awaitable[object]]) -> type[APIRoute]:
     """A route that knows who asks before it reads the body, which FastAPI reads before it asks."""
 
     class KnownFirst(APIRoute):

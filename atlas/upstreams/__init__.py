@@ -67,8 +67,18 @@ class Upstreams:
         """Those that the settings name; raises UpstreamsInvalid."""
         return cls(read_upstreams(settings.atlas_mcp_config, variables()), data=settings.atlas_data_dir)
 
-    def mount(self, server: FastMCP) -> None:
-        """Offer on a server what they offer, and tell its agents when that changes."""
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What they are called in the file."""
+        return tuple(one.name for one in self.all)
+
+    def mount(
+        self, server: FastMCP, *, refusal: Callable[[str], Awaitable[str | None]] | None = None
+    ) -> None:
+        """Offer on a server what they offer, and tell its agents when that changes.
+
+        `refusal` says why an agent may not use a server beside its tools, which the path governs.
+        """
         server.add_middleware(self._audience)
         if not self.all:
             return
@@ -77,6 +87,7 @@ class Upstreams:
         from atlas.upstreams.provider import UpstreamProvider
 
         for upstream in self.all:
+            upstream.refusal = refusal or upstream.refusal
             provider = self._providers[upstream.name] = UpstreamProvider(upstream, self._is_free)
             is_prefixed = bool(upstream.config.prefix)
             server.add_provider(

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import mcp.types as mcp
+from fastmcp import Client
 from fastmcp.server.dependencies import get_context
 from mcp import MCPError
 from mcp.shared.inbound import x_mcp_header_map
@@ -49,6 +50,7 @@ class Upstream:
         self.named: dict[tuple[str, str], None] = {}  # who may read which address that it named
         self.known = asyncio.Event()  # nothing is to be waited for: the first attempt to reach it is over
         self.known.set()  # and before run() none is made
+        self.refusal: Callable[[str], Awaitable[str | None]] = _refuse_nothing
         self._changed = changed
         self._connections = Connections(config, self._hear, data=data)
         self._stale = asyncio.Event()
@@ -110,15 +112,13 @@ class Upstream:
 
     async def read_resource(self, uri: str) -> mcp.ReadResourceResult | relays.InputRequired:
         """Read a resource of the upstream."""
-        return await self._ask(lambda one, _: one.request(lambda client: relays.read_resource(client, uri)))
+        return await self._ask_for(lambda client: relays.read_resource(client, uri))
 
     async def get_prompt(
         self, name: str, arguments: dict[str, Any]
     ) -> mcp.GetPromptResult | relays.InputRequired:
         """Render a prompt of the upstream."""
-        return await self._ask(
-            lambda one, _: one.request(lambda client: relays.get_prompt(client, name, arguments))
-        )
+        return await self._ask_for(lambda client: relays.get_prompt(client, name, arguments))
 
     async def complete(
         self,
@@ -128,10 +128,15 @@ class Upstream:
     ) -> mcp.Completion:
         """What the upstream suggests for an argument of its own, others being known."""
         about = {"name": argument.name, "value": argument.value}
-        answer = await self._ask(
-            lambda one, _: one.request(lambda client: client.complete_mcp(ref, about, known or None))
-        )
+        answer = await self._ask_for(lambda client: client.complete_mcp(ref, about, known or None))
         return answer.completion
+
+    async def _ask_for(self, ask: Callable[[Client[Any]], Coroutine[Any, Any, Answer]]) -> Answer:
+        """What no case governs; a call of a tool was looked at before it began."""
+        refusal = await self.refusal(self.name)
+        if refusal is not None:
+            raise CallRefused(reason=refusal)
+        return await self._ask(lambda one, _: one.request(ask))
 
     async def _ask(self, ask: Callable[[Connection, Progress], Coroutine[Any, Any, Answer]]) -> Answer:
         limit = self.config.seconds
@@ -229,6 +234,10 @@ class Upstream:
             self._stale.set()
         elif method == "notifications/resources/updated":
             await self.watching.hear(str(message.params.uri))
+
+
+async def _refuse_nothing(server: str) -> str | None:
+    return None
 
 
 def _prepare(offer: Offer) -> None:

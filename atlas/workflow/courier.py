@@ -13,6 +13,7 @@ from atlas.cases.store import CaseStore
 from atlas.cases.tables import cases
 from atlas.instants import now
 from atlas.models import Case, Status
+from atlas.stop.covering import covered_by, stops_in_force
 
 EXECUTION_REQUESTED = "atlas/tool.execution_requested"
 SARAH_DECISION = "atlas/sarah.decision"
@@ -23,6 +24,7 @@ LATER_SECONDS = 30.0  # between the further attempts
 SILENCE_SECONDS = 120.0  # a run of which so long nothing shows may be lost: another one takes the case up
 OVERDUE_SECONDS = 5.0  # the same for a call that was judged again, whose run may not wait for its new end
 BATCH = 200
+BEGINNING = [Status.AUTHORIZED, Status.EXECUTING]  # what a stop keeps from it, and from being repeated
 MOVING = [status.value for status in Status if status.is_up_to_the_workflow]
 
 logger = logging.getLogger(__name__)
@@ -59,6 +61,11 @@ def sarah_decision(case: Case) -> inngest.Event:
 def _key(case: Case) -> tuple[str, Status, int]:
     """A state in which a case stands at most once: what is judged again is told again."""
     return case.case_id, case.status, case.round_number
+
+
+def _is_woken(case: Case) -> bool:
+    """Whether its run sleeps until an event: of a decision, or of the lift of the stop that held it."""
+    return case.decision is not None or (case.frozen_at is not None and case.status in BEGINNING)
 
 
 class Courier:
@@ -105,16 +112,19 @@ class Courier:
         """Every unreported case whose next move is the workflow's."""
         is_unreported, status = cases.c.reported_at.is_(None), cases.c.status
         is_abandoned = sa.or_(status != Status.EXECUTING.value, cases.c.claimed_by != self._store.process_id)
-        is_overdue = cases.c.expires_at < now() - timedelta(seconds=1)
+        is_overdue = sa.and_(cases.c.frozen_at.is_(None), cases.c.expires_at < now() - timedelta(seconds=1))
+        # In the store, since another process may stop and lift. What may not begin is not asked to.
+        stops = await self._store.database.read(stops_in_force)
+        is_free = ~sa.and_(status.in_(BEGINNING), covered_by(stops))
         # Two questions, each answered by an index: as one it would go through all cases that wait.
-        unheard = await self._store.select(is_unreported, status.in_(MOVING), is_abandoned)
+        unheard = await self._store.select(is_unreported, status.in_(MOVING), is_abandoned, is_free)
         unheard += await self._store.select(is_unreported, status == Status.PENDING_REVIEW.value, is_overdue)
         known = {_key(case) for case in unheard}
         self._deliveries = {key: value for key, value in self._deliveries.items() if key in known}
         return unheard
 
     def _delivery(self, case: Case, *, moment: float) -> Delivery:
-        waits_for_event = case.status is Status.QUEUED or case.decision is not None
+        waits_for_event = case.status is Status.QUEUED or _is_woken(case)
         is_overdue_again = case.status is Status.PENDING_REVIEW and case.round_number > 1
         silence = OVERDUE_SECONDS if is_overdue_again else SILENCE_SECONDS
         first = Delivery(due_at=moment if waits_for_event else moment + silence)
@@ -133,9 +143,9 @@ class Courier:
 
     def _events(self, case: Case) -> list[inngest.Event]:
         sent = self._deliveries[_key(case)].sent
-        if case.decision is None:
+        if not _is_woken(case):
             return [execution_requested(case, again=sent > 0 or case.status is not Status.QUEUED)]
-        if sent == 0:
+        if sent == 0 and case.frozen_at is None:
             # The request too: it may never have reached the engine, and a second one with its id is dropped.
             return [execution_requested(case), sarah_decision(case)]
         if sent < len(REMIND_SECONDS):
@@ -144,7 +154,7 @@ class Courier:
 
     def _schedule(self, case: Case, *, moment: float) -> None:
         delivery = self._deliveries[_key(case)]
-        if case.decision is None:
+        if not _is_woken(case):
             pause = SILENCE_SECONDS
         else:
             pause = REMIND_SECONDS[delivery.sent] if delivery.sent < len(REMIND_SECONDS) else LATER_SECONDS

@@ -544,7 +544,7 @@ WRONG = [
     ("[[rule]]\ntool = 'a'\nscore = 1\nscore = 2", "(at line 4"),
     ("rule = 3", "line 1: a rule begins with [[rule]]"),
     ("# one\n[rule]\ntool = 'a'", "line 2: a rule begins with [[rule]], in two pairs of brackets"),
-    ("\n[[rules]]\ntool = 'a'", 'line 2: a policy knows unknown_tools and [[rule]], not "rules"'),
+    ("\n[[rules]]\ntool = 'a'", "line 2: a policy knows unknown_tools, reject_reasons, record_views"),
     ("[annotations]\nread_only = 1", "line 1: the table [annotations] is not used any more"),
     ("\nunknown_tools = 'all'", 'line 2: unknown_tools must be "person" or "general"'),
     (rules("score = 1; unknown_tools = 'general'"), "line 4: unknown_tools is about the whole file"),
@@ -595,6 +595,15 @@ WRONG = [
     (rules("line = 1; score = 1"), 'line 3: a rule knows no "line"'),
     (rules("score = 1\n[rule.more]\na = 1"), 'line 1: a rule knows no "more"'),
     (rules("name = 'n'; score = 1", "name = ' n '; score = 2"), 'line 7: another rule is named "n" too'),
+    (
+        "# one\nreject_reasons = 'no'\n" + rules("score = 1"),
+        "line 2: reject_reasons must be a list of at most",
+    ),
+    ("reject_reasons = ['a', 'a']\n" + rules("score = 1"), "line 1: reject_reasons must be"),
+    ("reject_reasons = ['a\\nb', \"a\\nb\"]\n" + rules("score = 1"), "line 1: reject_reasons must be"),
+    (f"reject_reasons = {[str(n) for n in range(21)]}\n" + rules("score = 1"), "reject_reasons must be"),
+    ("record_views = 1\n" + rules("score = 1"), "line 1: record_views must be true or false"),
+    (rules("record_views = true"), "line 3: record_views is about the whole file and stands above"),
     (rules("score = 101", "floor = 1", "floor = 'x'"), "line 3: score must be"),
     (rules("score = 101", "floor = 1", "floor = 'x'"), "line 9: floor must be"),  # all of them at once
     ("rule = [{tool = 'a', score = 1}, {tool = 'b'}]", "rule 2: this rule gives nothing"),  # without lines
@@ -615,6 +624,16 @@ def test_a_policy_that_cannot_be_used_is_refused_with_the_line_of_each_mistake(
     with pytest.raises(PolicyInvalid) as caught:
         Policy(write(text), threshold=THRESHOLD)
     assert sentence in str(caught.value)
+
+
+def test_a_policy_says_above_its_rules_what_the_desk_offers_and_records(write: Write) -> None:
+    """Without a word it offers no reasons and records no views; the shipped policy has some reasons."""
+    said = "reject_reasons = ['Wrong person.', ' Too late. ']\nrecord_views = true\n"
+    desk = read_policy(write(said + rules("score = 1"))).desk
+    assert (desk.reject_reasons, desk.record_views) == (("Wrong person.", "Too late."), True)
+    desk = read_policy(write(rules("score = 1"))).desk
+    assert (desk.reject_reasons, desk.record_views) == ((), False)
+    assert read_policy(SHIPPED).desk.reject_reasons and not read_policy(SHIPPED).desk.record_views
 
 
 def test_the_tool_that_no_rule_can_be_about_is_the_one_that_passes_the_gate(write: Write) -> None:
@@ -759,9 +778,9 @@ REVIEWERS = [
     (
         "approvals = 3; name = 'three'",
         ["anna", "ben"],
-        "three asks for 3 approvals, and ATLAS_REVIEWER_KEY names 2",
+        "three asks for 3 approvals, and keys and accounts name 2 reviewers",
     ),
-    ("approvals = 2", [], "names 0 reviewers"),
+    ("approvals = 2", [], "name 0 reviewers"),
 ]
 
 
@@ -772,10 +791,10 @@ def test_a_policy_that_asks_for_reviewers_who_are_not_there_is_refused(
     """Nobody could ever approve such a call."""
     path = write(rules(rule))
     with pytest.raises(PolicyInvalid) as caught:
-        PolicyInForce(path, threshold=THRESHOLD, reviewers=names)
+        PolicyInForce(path, threshold=THRESHOLD, reviewers=lambda: names)
     assert said in str(caught.value)
     PolicyInForce(path, threshold=THRESHOLD)  # not checked
-    PolicyInForce(path, threshold=THRESHOLD, reviewers=["anna", "ben", "eve"])
+    PolicyInForce(path, threshold=THRESHOLD, reviewers=lambda: ["anna", "ben", "eve"])
 
 
 async def test_a_policy_is_read_again_and_the_old_one_stays_when_the_new_one_is_wrong(
@@ -783,7 +802,7 @@ async def test_a_policy_is_read_again_and_the_old_one_stays_when_the_new_one_is_
 ) -> None:
     """The problem is there to be shown until a file can be used again."""
     caplog.set_level(logging.INFO)
-    in_force = PolicyInForce(write(rules("score = 10")), threshold=THRESHOLD, reviewers=["anna"])
+    in_force = PolicyInForce(write(rules("score = 10")), threshold=THRESHOLD, reviewers=lambda: ["anna"])
     first = in_force.sha256
     for wrong in ("", rules("score = 1000"), rules("reviewers = ['eve']"), "[[rule"):
         write(wrong)

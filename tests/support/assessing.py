@@ -52,7 +52,7 @@ def assessments_of(
     return StagesTwoAndThree(
         store=store,
         server=server or server_with("check_status", "request_payment_extension"),
-        policy=PolicyInForce(path, threshold=70, reviewers=None),
+        policy=PolicyInForce(path, threshold=70),
         model=Guard(model, seconds=seconds) if model else None,
         settings=settings,
     )

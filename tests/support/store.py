@@ -1,6 +1,6 @@
 """A case store on a real file, and calls to put into it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from atlas.database.sqlite import Database
 from atlas.decide import Decisions
 from atlas.instants import now
 from atlas.models import Assessment, Case, Decision, Ruling, ToolCall, Verdict
+from atlas.people.owners import NO_OWNERS
 from atlas.people.votes import Vote
 from atlas.settings import Settings
 
@@ -83,13 +84,15 @@ def assessment_of(call: ToolCall, risk_score: int = 80, **fields: Any) -> Assess
     )
 
 
-def decisions(store: CaseStore, **fields: Any) -> Decisions:
+def decisions(
+    store: CaseStore, *, owners: Mapping[str, frozenset[str]] = NO_OWNERS, **fields: Any
+) -> Decisions:
     """Takes decisions of people, under a policy whose rulings have such fields."""
 
     async def rule(call: ToolCall) -> Assessment:
         return assessment_of(call, **fields)
 
-    return Decisions(store=store, rule=rule, timeout=timedelta(days=1), tell=lambda case: None)
+    return Decisions(store=store, rule=rule, timeout=timedelta(days=1), tell=lambda case: None, owners=owners)
 
 
 def approval(

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,10 @@ class Policy:
     def check_reviewers(self, names: Collection[str]) -> None:
         """Raise PolicyInvalid if a rule asks for a reviewer who is not there, or for more than there are."""
         self.file.check_reviewers(names)
+
+    def names_reviewer(self, name: str) -> bool:
+        """Whether a rule asks for a reviewer by name."""
+        return any(name in (rule.reviewers or ()) for rule in self.file.rules)
 
     def fitting(self, tool: ToolFacts) -> list[Rule]:
         """The rules whose pattern matches, in the order of the file, as they hold for this definition."""
@@ -149,8 +153,17 @@ class Policy:
 class PolicyInForce:
     """The policy that holds now: read again on request, and kept when the file cannot be used any more."""
 
-    def __init__(self, path: Path, *, threshold: int, reviewers: Collection[str] | None = None) -> None:
-        """Read a policy file; raises PolicyInvalid, also if it asks for other reviewers than there are."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threshold: int,
+        reviewers: Callable[[], Collection[str] | None] = lambda: None,
+    ) -> None:
+        """Read a policy file; raises PolicyInvalid, also if it asks for other reviewers than there are.
+
+        `reviewers` says who has a name now, each time the file is read; None is that it cannot be known.
+        """
         self._path = path
         self._threshold = threshold
         self._reviewers = reviewers
@@ -214,8 +227,9 @@ class PolicyInForce:
 
     def _read(self) -> Policy:
         policy = Policy(self._path, threshold=self._threshold)
-        if self._reviewers is not None:
-            policy.check_reviewers(self._reviewers)
+        reviewers = self._reviewers()
+        if reviewers is not None:
+            policy.check_reviewers(reviewers)
         for rule in policy.file.rules:
             if rule.floor and rule.floor < self._threshold and why_person([rule]) is None:
                 what = (

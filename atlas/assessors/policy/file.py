@@ -11,12 +11,21 @@ import tomli
 from pydantic import ValidationError
 
 from atlas.assessors.policy.lines import Section, place_of, read_sections, sections_of_array
-from atlas.assessors.policy.rules import NEVER_GOVERNED, WANTED, WHY_NEVER_GOVERNED, Rule, RuleTable
+from atlas.assessors.policy.rules import (
+    NEVER_GOVERNED,
+    WANTED,
+    WANTED_ABOVE,
+    WHY_NEVER_GOVERNED,
+    DeskTable,
+    Rule,
+    RuleTable,
+)
 from atlas.errors import PolicyInvalid
 from atlas.models import Frozen
 from atlas.texts import TextUnreadable, text_of
 
 UNKNOWN_TOOLS = ("person", "general")
+ABOVE_RULES = ("unknown_tools", *WANTED_ABOVE)
 ANNOTATIONS_ARE_GONE = (
     'the table [annotations] is not used any more; unknown_tools = "person" or "general" says what happens '
     "to tools that no rule names"
@@ -41,6 +50,7 @@ class PolicyFile(Frozen):
     path: Path
     sha256: str  # 64 hex digits, of its bytes
     unknown_tools: Literal["person", "general"]
+    desk: DeskTable
     rules: tuple[Rule, ...]
 
     def check_reviewers(self, names: Collection[str]) -> None:
@@ -69,6 +79,7 @@ def read_policy(path: Path) -> PolicyFile:
         path=path,
         sha256=hashlib.sha256(content).hexdigest(),
         unknown_tools=tables.get("unknown_tools", "person"),
+        desk=DeskTable(**_of_desk(tables)),
         rules=tuple(rules),
     )
 
@@ -113,11 +124,27 @@ def _check(tables: dict[str, Any], sections: list[Section]) -> tuple[list[Rule],
 def _mistakes_above(tables: dict[str, Any], sections: list[Section]) -> Iterator[str]:
     if not tables:
         yield "it is empty; write at least one [[rule]]"
-    for key in tables.keys() - {"unknown_tools", "rule"}:
-        reason = f'a policy knows unknown_tools and [[rule]], not "{key}"'
+    for key in tables.keys() - {"unknown_tools", "rule", *WANTED_ABOVE}:
+        reason = f'a policy knows {", ".join(ABOVE_RULES)} and [[rule]], not "{key}"'
         yield f"{place_of(sections, key)}: {ANNOTATIONS_ARE_GONE if key == 'annotations' else reason}"
     if tables.get("unknown_tools", "person") not in UNKNOWN_TOOLS:
         yield f'{place_of(sections, "unknown_tools")}: unknown_tools must be "person" or "general"'
+    for key in _wrong_for_desk(_of_desk(tables)):
+        yield f"{place_of(sections, key)}: {key} must be {WANTED_ABOVE[key]}"
+
+
+def _of_desk(tables: dict[str, Any]) -> dict[str, Any]:
+    return {key: tables[key] for key in WANTED_ABOVE if key in tables}
+
+
+def _wrong_for_desk(said: dict[str, Any]) -> Iterator[str]:
+    try:
+        reasons = DeskTable.model_validate(said).reject_reasons
+    except ValidationError as error:
+        yield from dict.fromkeys(str(item["loc"][0]) for item in error.errors())
+        return
+    if len(set(reasons)) < len(reasons):
+        yield "reject_reasons"
 
 
 def _wrong_values(entry: dict[str, Any]) -> Iterator[tuple[str | None, str]]:
@@ -130,8 +157,8 @@ def _wrong_values(entry: dict[str, Any]) -> Iterator[tuple[str | None, str]]:
 
 
 def _wrong_value(key: str, *, is_there: bool) -> str:
-    if key == "unknown_tools":
-        return "unknown_tools is about the whole file and stands above the first [[rule]]"
+    if key in ABOVE_RULES:
+        return f"{key} is about the whole file and stands above the first [[rule]]"
     if key not in WANTED:
         return f'a rule knows no "{key}"; it knows {", ".join(WANTED)}'
     return f"{key} must be {WANTED[key]}" if is_there else f"this rule has no {key}: {WANTED[key]}"
@@ -210,4 +237,4 @@ def _without_reviewers(rule: Rule, names: set[str]) -> Iterator[str]:
         yield f"the rule {rule.title} asks for {', '.join(unknown)}, and there is no such reviewer"
     if (rule.approvals or 1) > max(1, len(names)):  # one key without a name is one reviewer
         asks = f"the rule {rule.title} asks for {rule.approvals} approvals"
-        yield f"{asks}, and ATLAS_REVIEWER_KEY names {len(names)} reviewers"
+        yield f"{asks}, and keys and accounts name {len(names)} reviewers"

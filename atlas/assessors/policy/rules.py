@@ -53,6 +53,13 @@ class RuleTable(Frozen):
     deny: Annotated[StrictBool, AfterValidator(_true)] | None = None
 
 
+class DeskTable(Frozen):
+    """What a policy says above its rules to the desk, where people decide."""
+
+    reject_reasons: Annotated[tuple[Line, ...], Field(max_length=20)] = ()  # offered to those who reject
+    record_views: StrictBool = False  # whether it goes into the ledger that a person opened a case
+
+
 # Passes the gate without a case (atlas/admit.py): no rule is ever asked about it.
 NEVER_GOVERNED = "get_outcome"
 WHY_NEVER_GOVERNED = "it only reads what became of a call and is never governed, so that no rule holds for it"
@@ -72,6 +79,12 @@ WANTED = {
     "approvals": "a whole number from 1 on",
     "review_timeout": 'a duration in quotes, from one second to a year, such as "90s", "30m", "24h" or "3d"',
     "deny": "true, because no rule can take back what another one denies",
+}
+
+
+WANTED_ABOVE = {
+    "reject_reasons": 'a list of at most 20 different texts of one line, such as ["The wrong person"]',
+    "record_views": "true or false",
 }
 
 

@@ -1,0 +1,68 @@
+"""What people say about a case beside their decision, and that they looked at it."""
+
+from datetime import datetime, timedelta
+from hashlib import sha256
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas import ledger
+from atlas.cases.store import read_case
+from atlas.cases.tables import comments
+from atlas.instants import instant_text, now
+from atlas.models import Case, Frozen
+
+LONGEST_COMMENT = 4000  # characters
+VIEW_HOLDS = timedelta(minutes=10)  # one entry stands for what a person opens again in this time
+
+
+class Comment(Frozen):
+    """What a person wrote about a case."""
+
+    author: str
+    text: str
+    written_at: datetime
+
+
+def read_comments(connection: Connection, case_id: str) -> tuple[Comment, ...]:
+    """The comments on a case, the oldest first."""
+    query = comments.select().where(comments.c.case_id == case_id).order_by(comments.c.comment_id)
+    rows = connection.execute(query).mappings()
+    return tuple(Comment(**{name: row[name] for name in Comment.model_fields}) for row in rows)
+
+
+def add_comment(connection: Connection, case_id: str, *, author: str, text: str) -> Case:
+    """Write a comment and its ledger entry; the newest one of the same person, sent again, is the same.
+
+    Raises CaseNotFound.
+    """
+    case, before = read_case(connection, case_id), read_comments(connection, case_id)
+    if before and (before[-1].author, before[-1].text) == (author, text):
+        return case
+    written_at = now()
+    values = {"case_id": case_id, "author": author, "text": text, "written_at": written_at}
+    connection.execute(comments.insert().values(values))
+    detail = {"text_sha256": sha256(text.encode()).hexdigest()}
+    ledger.append(connection, case_id, ledger.Action.COMMENTED, actor=author, detail=detail, at=written_at)
+    return case
+
+
+def note_view(connection: Connection, case_id: str, *, name: str) -> Case:
+    """Write that a person opened a case, unless they opened its newest round a short time ago."""
+    case = read_case(connection, case_id)
+    if not _is_noted(connection, case, name):
+        detail = {"round": case.round_number}
+        ledger.append(connection, case_id, ledger.Action.VIEWED, actor=name, detail=detail)
+    return case
+
+
+def _is_noted(connection: Connection, case: Case, name: str) -> bool:
+    entries = ledger.entries
+    query = sa.select(entries.c.seq).where(
+        entries.c.case_id == case.case_id,
+        entries.c.action == ledger.Action.VIEWED.value,
+        entries.c.actor == name,
+        entries.c.at > instant_text(now() - VIEW_HOLDS),
+        sa.func.json_extract(entries.c.detail, "$.round") == case.round_number,
+    )
+    return connection.execute(query.limit(1)).first() is not None

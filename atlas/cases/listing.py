@@ -1,0 +1,168 @@
+"""Lists of cases, a line for each: pages by cursor, a count, and all of them for an export.
+
+A line is made without a look at the arguments, which may have a megabyte.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas import ledger
+from atlas.cases.filters import LONGEST_SEARCH, Filter, Order, Place, cursor_of, place_of
+from atlas.cases.finding import SECONDS, find
+from atlas.cases.rounds import of_this_round
+from atlas.cases.tables import assessments, cases, decisions, outcomes
+from atlas.database.sqlite import Database
+from atlas.models import Status, Verdict
+
+__all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
+
+BATCH = 500  # lines of an export that are read at a time
+MOST_COUNTED = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A case as a list shows it."""
+
+    case_id: str
+    tool_name: str
+    principal: str
+    status: Status
+    opened_at: datetime
+    expires_at: datetime | None
+    frozen_at: datetime | None
+    risk_score: int | None
+    classification: str | None
+    round_number: int
+    decision: Verdict | None
+    reviewer: str | None  # who decided
+    decided_at: datetime | None
+    finished_at: datetime | None
+    version: int  # the number of its newest ledger entry
+    reviewers: tuple[str, ...]  # whom the policy lets approve; none: every reviewer
+    arguments_sha256: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some lines, and where the list goes on.
+
+    A page can have fewer lines than asked for, or none, while there is a cursor: the search has taken its
+    time, has come to `looked_until`, and goes on from there.
+    """
+
+    lines: tuple[Line, ...]
+    next_cursor: str | None
+    looked_until: datetime | None = None  # None: there are no more
+
+
+_VERSION = (
+    sa.select(sa.func.max(ledger.entries.c.seq))
+    .where(ledger.entries.c.case_id == cases.c.case_id)
+    .scalar_subquery()
+)
+_LINES = sa.select(
+    *(
+        cases.c[name]
+        for name in (
+            *("case_id", "tool_name", "principal", "status", "opened_at", "expires_at", "frozen_at"),
+            *("round_number", "reported_at", "arguments_sha256"),
+        )
+    ),
+    assessments.c.risk_score,
+    assessments.c.classification,
+    decisions.c.decision,
+    decisions.c.reviewer,
+    decisions.c.decided_at,
+    outcomes.c.finished_at,
+    sa.func.coalesce(_VERSION, 0).label("version"),
+    sa.func.json_extract(assessments.c.ruling, "$.reviewers").label("reviewers"),
+).select_from(
+    cases.outerjoin(assessments, of_this_round(assessments))
+    .outerjoin(decisions, of_this_round(decisions))
+    .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
+)
+
+
+async def page_of(
+    database: Database,
+    asked: Filter,
+    *,
+    order: Order = Order.NEWEST,
+    after: str | None = None,
+    limit: int = 50,
+    seconds: float = SECONDS,
+) -> Page:
+    """The next lines of a list; raises RequestInvalid for a wrong cursor, or an order that it cannot have."""
+    place = None if after is None else place_of(order, after)
+    read = partial(_page, asked=asked, order=order, after=place, limit=limit, seconds=seconds)
+    return await database.look(read)
+
+
+async def count(database: Database, asked: Filter, most: int = MOST_COUNTED) -> int:
+    """How many there are, of many or of what takes long to find at least so many."""
+    found = await database.look(
+        lambda connection: find(connection, asked, Order.NEWEST, after=None, limit=most)
+    )
+    return len(found.case_ids)
+
+
+async def all_lines(
+    database: Database, asked: Filter, *, order: Order = Order.NEWEST
+) -> AsyncIterator[Sequence[Line]]:
+    """All lines of a list in batches, however long they take to find."""
+    cursor: str | None = None
+    while True:
+        page = await page_of(database, asked, order=order, after=cursor, limit=BATCH)
+        if page.lines:
+            yield page.lines
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def lines_of(connection: Connection, case_ids: Sequence[str]) -> tuple[Line, ...]:
+    """The lines of some cases, in that order."""
+    rows = connection.execute(_LINES.where(cases.c.case_id.in_(case_ids))).mappings()
+    lines = {row["case_id"]: _line(row) for row in rows}
+    return tuple(lines[case_id] for case_id in case_ids if case_id in lines)
+
+
+def _page(
+    connection: Connection, *, asked: Filter, order: Order, after: Place | None, limit: int, seconds: float
+) -> Page:
+    found = find(connection, asked, order, after=after, limit=limit + 1, seconds=seconds)
+    more = len(found.case_ids) > limit
+    end = found.places[limit - 1] if more else found.stopped_at
+    lines = lines_of(connection, found.case_ids[:limit])
+    if end is None:
+        return Page(lines, None)
+    return Page(lines, cursor_of(order, end), datetime.fromisoformat(end.opened_at.replace("Z", "+00:00")))
+
+
+def _line(row: Any) -> Line:
+    status = Status(row["status"])
+    own = ("reported_at", "finished_at", "status", "decision", "reviewers")
+    return Line(
+        **{name: value for name, value in row.items() if name not in own},
+        status=status,
+        decision=Verdict(row["decision"]) if row["decision"] else None,
+        finished_at=_finished_at(status, row),
+        reviewers=tuple(json.loads(row["reviewers"] or "[]")),
+    )
+
+
+def _finished_at(status: Status, row: Any) -> datetime | None:
+    """As Case.finished_at says it."""
+    if not status.is_final:
+        return None
+    later = row["expires_at"] if status is Status.EXPIRED else row["decided_at"] or row["reported_at"]
+    at: datetime | None = row["finished_at"] or later
+    return at

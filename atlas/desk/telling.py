@@ -1,0 +1,142 @@
+"""How the page of a case says where it stands, who may decide, and what each entry of the ledger means."""
+
+from typing import NamedTuple
+
+from atlas import ledger
+from atlas.desk.dossier import Dossier
+from atlas.desk.words import instant
+from atlas.instants import now
+from atlas.models import Case, Status, Verdict, as_seen
+from atlas.people.person import Person
+
+ACTIONS = {
+    ledger.Action.ADMITTED: "The call came in and was recorded",
+    ledger.Action.WITHDRAWN: "The agent took the call back",
+    ledger.Action.ASKED: "A model was asked",
+    ledger.Action.ASSESSED: "The call was judged",
+    ledger.Action.AUTO_APPROVED: "The score approved the call",
+    ledger.Action.DENIED: "The policy denied the call",
+    ledger.Action.REVIEW_REQUESTED: "The call was put before a person",
+    ledger.Action.REOPENED: "Tool or policy had changed: the call is judged again",
+    ledger.Action.APPROVAL_COUNTED: "One of several approvals was given",
+    ledger.Action.APPROVED: "A person approved the call",
+    ledger.Action.REJECTED: "A person rejected the call",
+    ledger.Action.EXPIRED: "The time to decide was over",
+    ledger.Action.COMMENTED: "A person wrote a comment",
+    ledger.Action.VIEWED: "A person opened the case",
+    ledger.Action.UNSUPPORTED_DECISION: "An event said that it was decided, and no decision was recorded",
+    ledger.Action.EXECUTING: "The gateway began to call the tool",
+    ledger.Action.EXECUTED: "The tool answered",
+    ledger.Action.EXECUTION_REFUSED: "The call was not executed",
+    ledger.Action.OUTCOME_UNKNOWN: "There was no answer; the tool may have acted",
+    ledger.Action.FAILED: "The run failed; the tool was not called",
+}
+_WORDS = {action.value: words for action, words in ACTIONS.items()}
+
+
+def action_in_words(action: str) -> str:
+    """What an entry of the ledger says that happened."""
+    return _WORDS.get(action, action)
+
+
+class State(NamedTuple):
+    """Where a case stands."""
+
+    short: str
+    said: str  # a sentence
+    tone: str  # of the badge: good, bad, warn or nothing
+
+
+def state_of(dossier: Dossier) -> State:
+    """Where a case stands, with who decided and when."""
+    case = dossier.case
+    if case.status is Status.PENDING_REVIEW:
+        return _waiting(dossier)
+    who = _who(case)
+    if case.outcome is not None and case.outcome.is_error:
+        return State(
+            "executed, with an error", f"{who} The tool was called and answered with an error.", "warn"
+        )
+    short, said, tone = _STATES[case.status]
+    return State(short, f"{who} {said}".strip(), tone)
+
+
+def _waiting(dossier: Dossier) -> State:
+    case = dossier.case
+    if dossier.stop is not None or case.frozen_at is not None:
+        by = f" by {dossier.stop.stopped_by}" if dossier.stop else ""
+        why = f" Reason: {dossier.stop.reason}" if dossier.stop else ""
+        return State(
+            "frozen", f"It was stopped{by}. Its time stands still until a person lifts that.{why}", "warn"
+        )
+    if case.expires_at is not None and now() >= case.expires_at:
+        return State("over", "The time to decide is over. Nothing was executed.", "")
+    needed, given = needed_of(case), len(dossier.approvals)
+    more = f" {given} of {needed} approvals are given." if needed > 1 else ""
+    again = f" It was judged again: this is round {case.round_number}." if case.round_number > 1 else ""
+    return State("waits", f"It waits for a person. Nothing was executed.{more}{again}", "warn")
+
+
+def _who(case: Case) -> str:
+    """Who decided, and when; empty where the score or time did."""
+    decision = case.decision
+    if decision is None:
+        is_by_score = case.status in (Status.AUTHORIZED, Status.EXECUTING, Status.EXECUTED)
+        return "The score approved it." if is_by_score else ""
+    verb = "Approved" if decision.decision is Verdict.APPROVED else "Rejected"
+    return f"{verb} by {decision.reviewer} at {instant(decision.decided_at)}."
+
+
+_STATES = {
+    Status.QUEUED: ("being judged", "It is being judged. Nothing was executed.", ""),
+    Status.AUTHORIZED: ("approved", "The tool is called next.", "good"),
+    Status.EXECUTING: ("runs", "The tool is being called.", "good"),
+    Status.EXECUTED: ("executed", "The tool was called once and has answered.", "good"),
+    Status.REJECTED: ("rejected", "The tool was not called.", "bad"),
+    Status.DENIED: ("denied", "The policy forbids it. The tool was not called.", "bad"),
+    Status.WITHDRAWN: ("withdrawn", "Its agent took it back. The tool was not called.", ""),
+    Status.EXPIRED: ("expired", "No person decided in time. The tool was not called.", ""),
+    Status.FAILED: ("failed", "The gateway could not call the tool. Nothing was done.", "bad"),
+    Status.OUTCOME_UNKNOWN: (
+        "outcome unknown",
+        "The tool was called, and there is no answer: it may have acted. A person has to find out.",
+        "bad",
+    ),
+}
+
+
+def needed_of(case: Case) -> int:
+    """How many people have to approve."""
+    return case.assessment.approvals if case.assessment else 1
+
+
+def may_reject(dossier: Dossier) -> bool:
+    """Whether the call can still be stopped by a decision."""
+    case = dossier.case
+    return case.status.is_not_begun and case.decision is None and not _is_over(case)
+
+
+def why_not_approve(dossier: Dossier, person: Person, owners: frozenset[str]) -> str | None:
+    """Why a person cannot approve a call that waits, in a sentence; None: they can.
+
+    The decision itself is checked where it is recorded; this only spares a click.
+    """
+    case = dossier.case
+    ruling = case.assessment.ruling if case.assessment else None
+    reviewers, several = (ruling.reviewers, ruling.approvals > 1) if ruling else ((), False)
+    if dossier.stop is not None:
+        return "It is stopped. It can be approved when a person has lifted that."
+    if any(approval.reviewer == person.name for approval in dossier.approvals):
+        return "You have approved it. Another person has to approve it too."
+    if (reviewers or several or owners) and not person.is_signed:
+        return "To approve it takes a name that is checked: sign in with a name of your own."
+    if as_seen(person.name) in owners:
+        return f"You own the agent {case.call.principal}. Another person has to approve its calls."
+    if reviewers and person.name not in reviewers:
+        return f"The policy lets {', '.join(reviewers)} approve it."
+    return None
+
+
+def _is_over(case: Case) -> bool:
+    is_over = case.expires_at is not None and now() >= case.expires_at
+    return case.status is Status.PENDING_REVIEW and case.frozen_at is None and is_over

@@ -1,0 +1,42 @@
+"""What a person saw of a case before they approved it: one digest of call, tool, policy, score and round."""
+
+from collections.abc import Iterator
+
+from atlas.canonical import digest
+from atlas.errors import CallChanged
+from atlas.models import Case
+
+
+def digest_of_seen(case: Case) -> str:
+    """The digest of what is approved, from the parts that `GET /cases/{ref}` shows; 64 hex digits."""
+    ruling = case.assessment.ruling if case.assessment else None
+    return digest(
+        {
+            "case_id": case.case_id,
+            "round": case.round_number,
+            "arguments_sha256": case.call.arguments_sha256,
+            "definition_sha256": case.definition_sha256,
+            "policy_sha256": ruling.policy_sha256 if ruling else None,
+            "risk_score": case.assessment.risk_score if case.assessment else None,
+        }
+    )
+
+
+def check_seen(case: Case, seen_sha256: str | None) -> None:
+    """Raise CallChanged if a case that waits is not what a person says they saw of it, in the same round."""
+    if seen_sha256 is None or not case.status.is_undecided or digest_of_seen(case) == seen_sha256:
+        return
+    reason = next(_since(case, seen_sha256), "It is not the call that was shown, or not all of it.")
+    raise CallChanged(case_id=case.case_id, reason=reason, then="Look at it again, and then decide.")
+
+
+def _since(case: Case, seen_sha256: str) -> Iterator[str]:
+    """What has come to it within its round, one after the other."""
+    judged = f"It was judged after it was shown: score {case.assessment and case.assessment.risk_score}."
+    recorded = "The definition of its tool was recorded after it was shown."
+    before = {
+        judged: case.model_copy(update={"assessment": None}),
+        recorded: case.model_copy(update={"definition_sha256": None}),
+        f"{judged} {recorded}": case.model_copy(update={"assessment": None, "definition_sha256": None}),
+    }
+    yield from (reason for reason, then in before.items() if digest_of_seen(then) == seen_sha256)

@@ -1,0 +1,167 @@
+"""`python -m atlas.people add|list|link|end|sessions|enter`: accounts at the desk, and who is signed in.
+
+It works while the gateway runs and while it does not, and where the gateway is: in a container, behind
+`docker exec atlas-gateway`. Each act is an entry of the ledger.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.engine import Connection
+
+from atlas import ledger
+from atlas.database.beside import change
+from atlas.errors import AtlasError, PersonRefused, PolicyInvalid
+from atlas.ledger import NO_CASE, Action
+from atlas.operate.serving import url_of
+from atlas.people import accounts, links, sessions
+from atlas.people.accounts import OPERATOR
+from atlas.people.signing_in import SARAH
+from atlas.settings import Settings
+
+Result = TypeVar("Result")
+DESK = "\nThe desk, where a person decides on calls"
+NO_PORT = (
+    "ATLAS_PORT is 0, so the port is not known here: say where the gateway is, with --at http://HOST:PORT."
+)
+
+
+class Commands:
+    """Runs one command against the data directory of the settings."""
+
+    def __init__(self, settings: Settings, *, at: str | None) -> None:
+        self._settings = settings
+        self._at = at
+
+    def add(self, name: str, groups: str) -> str:
+        """Add a person."""
+        wanted = [group.strip() for group in groups.split(",") if group.strip()]
+        place = self._place(links.Kind.PASSWORD)
+        code = self._change(
+            lambda connection: accounts.add(connection, name, wanted, keys=self._settings.reviewers)
+        )
+        return f"{name} has an account. {self._password_link(place, code)}"
+
+    def link(self, name: str) -> str:
+        """Make a new link for a password."""
+        place = self._place(links.Kind.PASSWORD)
+        code = self._change(lambda connection: accounts.link(connection, name))
+        return f"The links of before are void. {self._password_link(place, code)}"
+
+    def end(self, name: str) -> str:
+        """End an account."""
+        ended = self._change(lambda connection: accounts.end(connection, name))
+        return f"The account {name} has ended, and {_number(ended)} with it.{self._named_still(name)}"
+
+    def list(self) -> str:
+        """All accounts."""
+        found = self._change(accounts.all_of_them)
+        return "\n".join(_line(account) for account in found) or "There is no account."
+
+    def end_sessions(self, name: str) -> str:
+        """End the sessions of a name."""
+        ended = self._change(lambda connection: sessions.end_all(connection, name, actor=OPERATOR))
+        return f"{_number(ended)} of {name} ended."
+
+    def enter(self) -> str:
+        """Where the desk is, with a link that signs in the owner where there are keys."""
+        place = self._place(links.Kind.ENTER)
+        if self._settings.is_open:
+            return f"{DESK}:\n  {place.removesuffix('/enter')}"
+        owner = next((name for name in self._settings.reviewer_keys.values() if name), SARAH)
+
+        def made(connection: Connection) -> str:
+            detail = {"person": owner}
+            ledger.append(connection, NO_CASE, Action.LINK_MADE, actor=OPERATOR, detail=detail)
+            return links.make(connection, links.Kind.ENTER, owner)
+
+        code = self._change(made)
+        return f"{DESK}. This link signs in {owner}, once and within ten minutes:\n  {place}#{code}"
+
+    def _password_link(self, place: str, code: str) -> str:
+        said = "This link sets the password, once and within 24 hours. Give it to that person alone:"
+        return f"{said}\n  {place}#{code}"
+
+    def _named_still(self, name: str) -> str:
+        """What to do where the policy names someone who has gone: the gateway would not start again."""
+        from atlas.assessors.policy import Policy
+
+        path = self._settings.atlas_policy
+        try:
+            policy = Policy(path, threshold=self._settings.atlas_risk_threshold)
+        except PolicyInvalid as error:  # the account has ended all the same
+            return f"\n{error}"
+        if not policy.names_reviewer(name):
+            return ""
+        return f"\nThe policy {path} names {name} as a reviewer. Name another person there before a restart."
+
+    def _place(self, kind: links.Kind) -> str:
+        if self._at is None and not self._settings.atlas_port:
+            raise PersonRefused(reason=NO_PORT)
+        at = self._at or url_of(self._settings.atlas_host, self._settings.atlas_port)
+        return f"{at.rstrip('/')}{self._settings.atlas_root_path}/desk/{kind.value}"
+
+    def _change(self, work: Callable[[Connection], Result]) -> Result:
+        return change(self._settings.atlas_data_dir, work)
+
+
+def _line(account: accounts.Account) -> str:
+    state = "has a password" if account.password_hash else "has no password yet"
+    if account.ended_at is not None:
+        state = f"ended at {account.ended_at:%Y-%m-%d %H:%M UTC}"
+    return "  ".join((account.name, ",".join(account.groups) or "-", state))
+
+
+def _number(count: int) -> str:
+    return f"{count} session" if count == 1 else f"{count} sessions"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m atlas.people", description=__doc__)
+    made.add_argument("--at", help="where browsers reach the gateway; default: ATLAS_HOST and ATLAS_PORT")
+    commands = made.add_subparsers(dest="command", required=True)
+    adding = commands.add_parser("add", help="add a person, and print a link for a first password")
+    adding.add_argument("name")
+    adding.add_argument("--groups", default="", help="groups, with commas between")
+    commands.add_parser("list", help="show all accounts")
+    commands.add_parser("link", help="print a new link for a password").add_argument("name")
+    commands.add_parser("end", help="end an account and its sessions").add_argument("name")
+    commands.add_parser("enter", help="print a link that signs in the owner once, within ten minutes")
+    of_sessions = commands.add_parser("sessions", help="end the sessions of a name")
+    of_sessions.add_argument("what", choices=("end",))
+    of_sessions.add_argument("name")
+    return made
+
+
+def run(options: argparse.Namespace) -> str:
+    """Run one command, and return what it says; raises AtlasError."""
+    commands = Commands(Settings.read(), at=options.at)
+    match options.command:
+        case "add":
+            return commands.add(options.name, options.groups)
+        case "link":
+            return commands.link(options.name)
+        case "end":
+            return commands.end(options.name)
+        case "sessions":
+            return commands.end_sessions(options.name)
+        case "enter":
+            return commands.enter()
+    return commands.list()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit status is 0, or 1 where nothing was done."""
+    try:
+        sys.stdout.write(run(parser().parse_args(arguments)) + "\n")
+    except AtlasError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

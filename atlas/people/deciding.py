@@ -1,0 +1,82 @@
+"""How a person decides, whichever way it comes in: the webhook, the desk, or a terminal."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from atlas.models import Case, Frozen, Verdict
+from atlas.people.person import Person
+from atlas.people.votes import Vote
+
+
+class Decides(Protocol):
+    """What takes the decisions of people."""
+
+    async def record(self, case_id: str, vote: Vote) -> Case:
+        """Record a decision, or one of the approvals that together are one."""
+
+    async def approvals_of(self, case: Case) -> int:
+        """How many reviewers have approved a case so far."""
+
+
+class Deciding(Protocol):
+    """What a decision needs: who takes it, and who is told of it."""
+
+    @property
+    def decisions(self) -> Decides:
+        """What takes it."""
+
+    @property
+    def announce(self) -> Callable[[Case], None]:
+        """What tells the workflow."""
+
+
+class Approvals(Frozen):
+    """How many reviewers have approved a call, and how many have to."""
+
+    given: int
+    needed: int
+
+
+class Receipt(Frozen):
+    """What is on disk now."""
+
+    case: Case
+    verdict: Verdict
+    approvals: Approvals | None = None  # while the approval waits for more of them
+
+
+async def decide(
+    parts: Deciding,
+    person: Person,
+    *,
+    case_id: str,
+    verdict: Verdict,
+    reason: str | None = None,
+    round_number: int = 1,
+    seen_sha256: str | None = None,
+    idempotency_key: str | None = None,
+) -> Receipt:
+    """Record what a person decides, and wake the workflow; what they decided before is a success again.
+
+    An approval is for the round, and with `seen_sha256` for the very call, tool and policy that were shown;
+    a rejection is for the call, however it was judged. Raises AlreadyDecided where another person said the
+    same before, ContraryDecision where someone said the opposite, CallChanged, KeyUsed, ReviewExpired,
+    CaseFinished, CaseNotFound and NotPermitted; nothing is changed then, but that a case is judged again.
+    """
+    vote = Vote(
+        verdict,
+        reviewer=person.name,
+        reason=reason,
+        is_signed=person.is_signed,
+        round_number=round_number,
+        seen_sha256=seen_sha256,
+        idempotency_key=idempotency_key,
+    )
+    case = await parts.decisions.record(case_id, vote)
+    if verdict is Verdict.APPROVED and case.decision is None and case.assessment is not None:
+        given = await parts.decisions.approvals_of(case)
+        approvals = Approvals(given=given, needed=case.assessment.approvals)
+        return Receipt(case=case, verdict=verdict, approvals=approvals)
+    if case.reported_at is None:
+        parts.announce(case)
+    return Receipt(case=case, verdict=verdict)

@@ -1,0 +1,112 @@
+"""`python -m atlas.stop everything|agent NAME|tool NAME|server NAME`, `list` and `lift ID`.
+
+It writes into the database itself, so it works while the gateway runs, and while it does not.
+"""
+
+import argparse
+import asyncio
+import getpass
+import sys
+from collections.abc import Sequence
+
+from fastmcp import FastMCP
+
+from atlas.database.shared_file import SharedFile, open_shared
+from atlas.database.sqlite import Database
+from atlas.errors import AtlasError
+from atlas.instants import now
+from atlas.models import Scope, Stop
+from atlas.people.notices import Notifier
+from atlas.settings import Settings, variables
+from atlas.stop.known import Known
+from atlas.stop.stops import Stops
+from atlas.stop.words import told, told_of_lift
+from atlas.upstreams.config import UpstreamConfig, read_upstreams
+from atlas.welfare import WelfareOffice, add_welfare_tools, is_offered
+
+ANYWAY = "A name that is right all the same is stopped with --even-if-unknown."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Stop, lift or list; the exit status is 0, or 1 where nothing was changed."""
+    options = _parser().parse_args(arguments)
+    try:
+        asyncio.run(_run(options, Settings.read()))
+    except AtlasError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m atlas.stop", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for scope in Scope:
+        about = "all calls" if scope is Scope.EVERYTHING else f"the calls of one {scope.value}"
+        command = commands.add_parser(scope.value, help=f"stop {about}")
+        if scope is not Scope.EVERYTHING:
+            command.add_argument("target", metavar="NAME")
+            command.add_argument("--even-if-unknown", action="store_true", help="take any name")
+        command.add_argument("--reason", required=True, help="agents and reviewers read it")
+    commands.add_parser("list", help="print what is stopped")
+    lift = commands.add_parser("lift", help="lift a stop")
+    lift.add_argument("stop_id", metavar="ID")
+    lift.add_argument("--reason", required=True)
+    return parser
+
+
+async def _run(options: argparse.Namespace, settings: Settings) -> None:
+    configs = read_upstreams(settings.atlas_mcp_config, variables())
+    notifier = Notifier(settings)
+    async with open_shared(settings.atlas_data_dir) as file:
+        stops = Stops(file, known=_known(settings, file, configs), tell=notifier.tell_of_stop)
+        for line in await _act(options, stops):
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    await notifier.finish()
+
+
+async def _act(options: argparse.Namespace, stops: Stops) -> list[str]:
+    if options.command == "list":
+        return [_line(stop) for stop in await stops.in_force()] or ["Nothing is stopped."]
+    operator = f"operator:{getpass.getuser()}"  # no reviewer of ATLAS_REVIEWER_KEY has a name with a colon
+    if options.command == "lift":
+        return [_lifted(await stops.lift(options.stop_id, reason=options.reason, person_name=operator))]
+    asked_at = now()
+    stop = await stops.stop(
+        Scope(options.command),
+        getattr(options, "target", ""),
+        reason=options.reason,
+        person_name=operator,
+        even_if_unknown=getattr(options, "even_if_unknown", False),
+    )
+    before = "" if stop.stopped_at >= asked_at else "It is stopped already. "
+    return [before + _line(stop), f'To lift it: python -m atlas.stop lift {stop.stop_id} --reason "…"']
+
+
+def _line(stop: Stop) -> str:
+    return f"{stop.stop_id}: {told(stop, by=stop.stopped_by)}"
+
+
+def _lifted(stop: Stop) -> str:
+    return f"{stop.stop_id}: {told_of_lift(stop)}"
+
+
+def _known(settings: Settings, file: SharedFile, configs: Sequence[UpstreamConfig]) -> Known:
+    """What can be known without the servers; the names of their tools begin with their prefix."""
+
+    async def office() -> set[str]:
+        if not is_offered(settings, configs):
+            return set()
+        server = FastMCP("office")
+        add_welfare_tools(server, WelfareOffice(Database(settings.atlas_data_dir)))
+        return {tool.name for tool in await server.list_tools()}
+
+    return Known(
+        settings,
+        file,
+        servers=[config.name for config in configs],
+        offered=office,
+        beginnings=tuple(f"{config.prefix}_" for config in configs if config.prefix),
+        anyway=ANYWAY,
+    )

@@ -1,0 +1,255 @@
+"""What reviewers wait for: lists and searches of the desk over many cases, in milliseconds of server time.
+
+    python benchmarks/desk_queries.py [--waiting 5000] [--ended 100000] [--rounds 40] [--data-dir DIR]
+
+The cases are written by the store's own functions, in a directory that is kept if it is named. Most arguments
+have 300 bytes, one in a hundred 20 KB, and a few a megabyte. Printed are p50, p95 and the longest of each
+question, its CPU time, the lines of its first page, and how many pages a reader asks for until a search that
+finds nothing has seen everything. On a machine that does other work the CPU time says more.
+"""
+
+import argparse
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from atlas import ledger  # noqa: E402
+from atlas.canonical import digest  # noqa: E402
+from atlas.cases import store as case_store  # noqa: E402
+from atlas.cases.endings import end_case  # noqa: E402
+from atlas.cases.filters import Filter, Order  # noqa: E402
+from atlas.cases.judgements import record_assessment  # noqa: E402
+from atlas.cases.listing import count, page_of  # noqa: E402
+from atlas.cases.reviews import request_review  # noqa: E402
+from atlas.cases.store import add_decision, insert_case, transition  # noqa: E402
+from atlas.database.sqlite import Database  # noqa: E402
+from atlas.instants import now  # noqa: E402
+from atlas.models import Assessment, Case, Decision, Outcome, Ruling, Status, ToolCall, Verdict  # noqa: E402
+
+BATCH = 500
+AGENTS = tuple(f"agent-{number}" for number in range(20))
+TOOLS = tuple(
+    f"registry_{verb}_{noun}" for verb in ("read", "change", "delete") for noun in ("file", "grant", "note")
+)
+REVIEWERS = ("anna", "bruno", "chiara")
+WORDS = ("grant", "file", "flat", "family", "income", "address", "closing", "office", "letter", "berlin")
+EVERYWHERE, NOWHERE = "beneficiary", "zebrafish"
+LARGE = 20_000  # one in so many cases has a megabyte
+
+
+def text_of(chance: random.Random, length: int) -> str:
+    """Words of about so many characters."""
+    return " ".join(chance.choices(WORDS, k=max(1, length // 7)))
+
+
+def arguments_of(chance: random.Random, number: int) -> dict[str, Any]:
+    """Most have 300 bytes, one in a hundred 20 KB, and a few a megabyte."""
+    length = 1_000_000 if number % LARGE == LARGE // 2 else 20_000 if number % 100 == 7 else 220
+    return {"beneficiary_id": f"BEN-{number}", "days": number % 30, "note": text_of(chance, length)}
+
+
+def call_of(chance: random.Random, number: int) -> ToolCall:
+    """A call of one of the agents."""
+    arguments = arguments_of(chance, number)
+    rare = number % 20_000 == 11
+    return ToolCall(
+        principal="agent-rare" if rare else chance.choice(AGENTS),
+        tool_name="registry_rare" if rare else chance.choice(TOOLS),
+        arguments=arguments,
+        arguments_sha256=digest(arguments),
+        intent=f"Close the file of BEN-{number}.",
+    )
+
+
+def assessment_of(call: ToolCall, score: int) -> Assessment:
+    """What the policy says of it."""
+    ruling = Ruling(
+        policy_sha256="0" * 64,
+        rules=("everything that changes a record",),
+        score=score,
+        floor=0,
+        classification="high",
+        rationale="It changes what a person lives on.",
+        reviewers=("anna", "bruno") if score > 95 else (),
+    )
+    return Assessment(
+        risk_score=score,
+        classification="high",
+        action=call.tool_name,
+        rationale="It changes what a person lives on.",
+        assessor="policy",
+        threshold=70,
+        arguments_sha256=call.arguments_sha256,
+        assessed_at=now(),
+        ruling=ruling,
+    )
+
+
+def opened(connection: Connection, chance: random.Random, number: int, at: datetime) -> Case:
+    """A case that was admitted at that time, and judged."""
+    case_store.now = lambda: at  # type: ignore[attr-defined]  # the store's clock
+    case, _ = insert_case(connection, call_of(chance, number))
+    detail = {"tool_name": case.call.tool_name, "arguments_sha256": case.call.arguments_sha256}
+    ledger.append(connection, case.case_id, ledger.Action.ADMITTED, actor=case.call.principal, detail=detail)
+    return record_assessment(connection, case, assessment_of(case.call, chance.randint(10, 100)))
+
+
+def waiting(connection: Connection, chance: random.Random, number: int, at: datetime) -> Case:
+    """A case that waits for a person."""
+    case = opened(connection, chance, number, at)
+    return request_review(connection, case, timedelta(days=chance.randint(1, 9)), reason="A person decides.")
+
+
+def ended(connection: Connection, chance: random.Random, number: int, at: datetime) -> None:
+    """A case that the score approved, or a person, or that a person rejected."""
+    case = opened(connection, chance, number, at)
+    if chance.random() < 0.3:
+        verdict = chance.choice((Verdict.APPROVED, Verdict.REJECTED))
+        case = request_review(connection, case, timedelta(days=1), reason="A person decides.")
+        decision = Decision(
+            decision=verdict,
+            reviewer=chance.choice(REVIEWERS),
+            reason=text_of(chance, 60),
+            arguments_sha256=case.call.arguments_sha256,
+            decided_at=at + timedelta(hours=1),
+        )
+        case = add_decision(connection, case, decision)
+        if verdict is Verdict.REJECTED:
+            transition(connection, case, Status.REJECTED, reported_at=at)
+            return
+    case = transition(connection, transition(connection, case, Status.AUTHORIZED), Status.EXECUTING)
+    outcome = Outcome(result={"content": [{"type": "text", "text": "done"}]}, detail=None, finished_at=at)
+    end_case(connection, case, Status.EXECUTED, ledger.Action.EXECUTED, detail={}, outcome=outcome)
+
+
+async def fill(database: Database, *, waiting_cases: int, ended_cases: int) -> None:
+    """Write the cases, the oldest first; those that wait are the newest."""
+    chance, total = random.Random(7), waiting_cases + ended_cases  # noqa: S311
+    began = now() - timedelta(days=300)
+    step = timedelta(days=299) / total
+
+    def batch(connection: Connection, first: int) -> None:
+        for number in range(first, min(first + BATCH, total)):
+            make = ended if number < ended_cases else waiting
+            make(connection, chance, number, began + number * step)
+
+    for first in range(0, total, BATCH):
+        await database.write(lambda connection, first=first: batch(connection, first))
+
+
+def questions() -> Iterator[tuple[str, Filter, Order]]:
+    """What the pages ask."""
+    waits = {"statuses": (Status.PENDING_REVIEW,)}
+    final = {"statuses": tuple(status for status in Status if status.is_final)}
+    for order in Order:
+        yield f"inbox, {order.value}", Filter(**waits), order
+    yield "inbox, for anna, riskiest", Filter(**waits, is_waiting_for="anna"), Order.RISKIEST
+    yield "inbox, for a group, riskiest", Filter(**waits, group="anna"), Order.RISKIEST
+    yield "inbox, agent and score", Filter(**waits, agent="agent-3", score_at_least=90), Order.NEAREST_END
+    yield "inbox, rare tool", Filter(**waits, tool="registry_rare"), Order.RISKIEST
+    yield "inbox, word nowhere, riskiest", Filter(**waits, q=NOWHERE), Order.RISKIEST
+    yield "history, newest", Filter(**final), Order.NEWEST
+    yield "history, oldest", Filter(**final), Order.OLDEST
+    yield "history, all cases of an agent", Filter(agent="agent-3"), Order.NEWEST
+    yield "history, rare tool", Filter(**final, tool="registry_rare"), Order.NEWEST
+    yield "history, rejected", Filter(statuses=(Status.REJECTED,)), Order.NEWEST
+    yield "history, of chiara", Filter(**final, reviewer="chiara"), Order.NEWEST
+    yield "history, of a stranger", Filter(**final, reviewer="nobody"), Order.NEWEST
+    yield "history, score", Filter(**final, score_at_least=100), Order.NEWEST
+    yield "search, word nowhere", Filter(q=NOWHERE), Order.NEWEST
+    yield "search, word everywhere", Filter(q=EVERYWHERE), Order.NEWEST
+    yield "search, one case of long ago", Filter(q="BEN-4711"), Order.NEWEST
+    yield "search, not ASCII, nowhere", Filter(q="zürich"), Order.NEWEST
+
+
+class Times:
+    """How long one question took, each time, and the CPU time of all."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.cpu = 0.0
+
+    @contextmanager
+    def once(self) -> Iterator[None]:
+        """Measure one."""
+        began, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.seconds.append(time.perf_counter() - began)
+        self.cpu += time.process_time() - cpu
+
+
+def told(name: str, times: Times, *, said: str) -> None:
+    """One row."""
+    seconds, cpu = times.seconds, 1000 * times.cpu / len(times.seconds)
+    ordered = sorted(1000 * one for one in seconds)
+    p95 = ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+    parts = {"p50": statistics.median(ordered), "p95": p95, "longest": ordered[-1], "cpu": cpu}
+    print(f"{name:30}", *(f"{part} {number:6.1f} " for part, number in parts.items()), said, flush=True)
+
+
+async def measure(database: Database, name: str, asked: Filter, order: Order, rounds: int) -> None:
+    """Ask one question many times, its first page, and count the pages to the end of the search."""
+    times = Times()
+    for _ in range(rounds):
+        with times.once():
+            page = await page_of(database, asked, order=order)
+    pages, lines = 1, len(page.lines)
+    while page.next_cursor is not None and not page.lines:
+        page = await page_of(database, asked, order=order, after=page.next_cursor)
+        pages, lines = pages + 1, lines + len(page.lines)
+    told(name, times, said=f"{lines:3} lines after {pages} page(s)")
+
+
+async def main(options: argparse.Namespace, directory: Path) -> None:
+    """Fill, and ask."""
+    is_new = not (directory / "atlas.db").exists()
+    database = Database(directory)
+    await database.open()
+    try:
+        if is_new:
+            await fill(database, waiting_cases=options.waiting, ended_cases=options.ended)
+        size = (directory / "atlas.db").stat().st_size / 2**20
+        print(f"{options.waiting} waiting and {options.ended} ended cases, {size:.0f} MiB; milliseconds")
+        for name, asked, order in questions():
+            await measure(database, name, asked, order, options.rounds)
+        times = Times()
+        for _ in range(options.rounds):
+            with times.once():
+                number = await count(database, Filter(statuses=(Status.PENDING_REVIEW,)))
+        told("inbox, count", times, said=f"{number} cases")
+    finally:
+        await database.close()
+
+
+def run() -> None:
+    """Read the options; without a directory, one that is removed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--waiting", type=int, default=5000)
+    parser.add_argument("--ended", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--data-dir", type=Path)
+    options = parser.parse_args()
+    if options.data_dir is not None:
+        asyncio.run(main(options, options.data_dir))
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        asyncio.run(main(options, Path(directory)))
+
+
+if __name__ == "__main__":
+    run()
