@@ -111,7 +111,7 @@ async def post_call(
     gateway: GatewayProcess, body: dict[str, Any], headers: dict[str, str], *, path: str = "/api/inngest"
 ) -> httpx.Response:
     """Send a call request to the gateway's Inngest endpoint, as an Inngest server does."""
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         url = f"{gateway.url}{path}?fnId={HANDLER}&stepId=step"
         return await client.post(url, content=canonical(body), headers=headers)
 

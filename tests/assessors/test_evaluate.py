@@ -338,7 +338,7 @@ def test_a_missing_library_ends_the_command_with_what_to_install(missing: str, a
         "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", program, FILES[0], "--assessor", "general", "--limit", "4", *arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode == 2
     assert ended.stderr == f"{missing} is not installed: pip install -r requirements-evaluate.txt\n"
 
@@ -351,7 +351,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         env={"PATH": os.environ["PATH"], "HOME": os.devnull, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
 

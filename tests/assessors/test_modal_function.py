@@ -199,7 +199,9 @@ def test_making_an_assessor_imports_and_opens_nothing() -> None:
         f"m.ModalFunction(function_name={NAME!r}, token_id='a', token_secret='b');"
         "print('modal' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENT_SECONDS
+    )
     assert done.stdout.strip() == "False", done.stderr
 
 

@@ -25,7 +25,7 @@ QUESTION = Question(
     principal="agent",
 )
 VERDICT = {"risk_score": 80, "classification": "high risk", "action": "changes", "rationale": "because"}
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 60.0
 
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -19,7 +19,7 @@ from crash.engine_app import Journal, build_app
 from crash.engine_kills import MortalEngine
 from crash.engine_load import Load, until
 
-DRAIN_SECONDS = 120.0
+DRAIN_SECONDS = 200.0
 
 
 @contextlib.asynccontextmanager

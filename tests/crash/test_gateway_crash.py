@@ -38,6 +38,7 @@ MOMENTS = (
     "after atlas.execute Execution._record",
 )
 DEATH_SECONDS = 4.0
+DRAIN_SECONDS = 200.0
 
 
 def build_gateway(directory: Path) -> GatewayProcess:
@@ -61,11 +62,11 @@ async def crash(gateway: GatewayProcess, kills: int, seed: int) -> None:
             load.hang_up()
         await gateway.start()
         load.is_over = True
-        await asyncio.wait_for(sending, 60)
-        await eventually(lambda: settled(gateway), seconds=60)
+        await asyncio.wait_for(sending, DRAIN_SECONDS)
+        await eventually(lambda: settled(gateway), seconds=DRAIN_SECONDS)
         check_waiting(gateway, load)
         await load.decide_held()
-        await eventually(lambda: settled(gateway), seconds=60)
+        await eventually(lambda: settled(gateway), seconds=DRAIN_SECONDS)
         assert not waiting_cases(gateway)
         await check_agents(gateway, load)
         await check_ledger_command(gateway)
@@ -137,7 +138,7 @@ async def check_ledger_command(gateway: GatewayProcess) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "atlas.ledger", "verify", "--data-dir", str(gateway.data)), cwd=ROOT
     )
-    assert await asyncio.wait_for(process.wait(), 60) == 0
+    assert await asyncio.wait_for(process.wait(), DRAIN_SECONDS) == 0
 
 
 def report(gateway: GatewayProcess, load: GatewayLoad, deaths: Counter[str], seed: int) -> str:

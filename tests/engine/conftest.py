@@ -182,7 +182,7 @@ class Server:
     def _end(self, number):
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
-            self.process.wait(10)
+            self.process.wait(60)
         if self.process is not None:
             self.process.stdout.close()
 

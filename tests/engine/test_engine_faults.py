@@ -216,7 +216,7 @@ def limit_files(server, size):
 async def post(http, server, keys, app, n):
     """Send one event, once."""
     event = {"name": app.event("go"), "data": {"n": n, "filler": "x" * 50_000}}
-    return await http.post(f"{server.url}/e/{keys.event_key}", json=event, timeout=20)
+    return await http.post(f"{server.url}/e/{keys.event_key}", json=event, timeout=60)
 
 
 async def test_a_store_that_another_process_has_locked_loses_nothing(dev_lab):

@@ -181,6 +181,6 @@ async def test_a_call_does_not_wait_while_history_is_forgotten(signed_lab, until
 def test_a_retention_that_is_no_duration_is_refused_at_start(retention):
     """The engine does not start with a retention that it would have to guess."""
     command = [sys.executable, "-m", "atlas.engine", f"--retention={retention}"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode == 1
     assert ended.stderr.startswith("atlas.engine: --retention")

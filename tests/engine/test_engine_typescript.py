@@ -45,7 +45,7 @@ async def running(script, server, keys):
 
     async def hear(word):
         while True:
-            line = await asyncio.wait_for(process.stdout.readline(), 30)
+            line = await asyncio.wait_for(process.stdout.readline(), 60)
             assert line, "the app has ended"
             if line.startswith(b"[") and (said := json.loads(line))[0] == word:
                 return said[1:]

@@ -20,8 +20,8 @@ from nursery import ROOT, Child, nursery
 AGENT_KEY = "agent-key-of-the-tests"
 OTHER_AGENT_KEY = "other-agent-key-of-the-tests"
 REVIEWER_KEY = "reviewer-key-of-the-tests"
-START_SECONDS = 40.0
-WAIT_SECONDS = 30.0
+START_SECONDS = 90.0
+WAIT_SECONDS = 60.0  # more than any machine takes that does something
 REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 TOKEN_ID, TOKEN_SECRET = "ak-test", "as-test"
+START_SECONDS = 60.0
 
 
 class ModalProcess:
@@ -60,7 +61,7 @@ class ModalProcess:
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
         )
         assert self._process.stdout is not None
-        self.url = (await asyncio.wait_for(self._process.stdout.readline(), 20)).decode().strip()
+        self.url = (await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)).decode().strip()
         assert self.url.startswith("http://"), "the stand-in for Modal did not start"
         return self
 
