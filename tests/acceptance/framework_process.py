@@ -20,7 +20,7 @@ DRIVERS = Path(__file__).parent / "frameworks"
 UV = uv.find_uv_bin()  # makes in two seconds the environment that takes pip half a minute
 PIPS_SETTINGS = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}  # and what uv calls them
 INSTALL_SECONDS = 300
-LINE_SECONDS = 90  # more than a driver gives a run
+LINE_SECONDS = 200  # more than a driver gives a run
 END_SECONDS = 10
 
 

@@ -472,7 +472,7 @@ async def test_a_call_too_long_to_judge_is_not_sent() -> None:
 
 # ── A real server with a real model ──────────────────────────────────────────────────────────────────────
 
-LLAMA_SECONDS = 100.0
+LLAMA_SECONDS = 250.0
 AMONG_ALL = ("chat markup of Qwen and SmolLM", "finished verdict", "description of the tool")
 
 
