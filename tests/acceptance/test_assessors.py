@@ -165,7 +165,7 @@ async def test_a_model_that_fails_is_left_alone_and_a_person_decides(tmp_path: P
         ModalProcess(tmp_path, target="modal_loopback.functions:failing") as modal,
         judged_by(tmp_path, **modal.environment) as gateway,
         gateway.agent() as agent,
-        httpx.AsyncClient() as client,
+        httpx.AsyncClient(timeout=60) as client,
     ):
         for number in range(124, 131):
             held = reference_in(await call(agent, "check_status", beneficiary_id=f"BEN-{number}"))

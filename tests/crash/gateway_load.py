@@ -73,7 +73,7 @@ class GatewayLoad:
             self.answered[found[0]] = n
 
     async def _reviewer(self) -> None:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             while not self.is_over:
                 await self._decide_some(client)
                 await asyncio.sleep(ROUND_SECONDS)

@@ -90,7 +90,7 @@ async def test_a_page_that_was_away_asks_for_what_it_missed(gateway: GatewayProc
     other = await ask(gateway, days=31)
     await gateway.kill()
     await gateway.start()
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         newer = (await client.get("/desk/live/newer", params={"after": at})).json()
         assert set(newer["cases"]) == {reference, other} and newer["waits"] == [other]
         nothing = (await client.get("/desk/live/newer", params={"after": newer["at"]})).json()
@@ -112,7 +112,9 @@ async def test_open_streams_do_not_keep_the_gateway_from_stopping(gateway: Gatew
 
 async def test_a_person_has_a_bounded_number_of_streams(gateway: GatewayProcess) -> None:
     """One too many is refused; when one ends there is room again."""
-    async with httpx.AsyncClient(base_url=gateway.url, limits=httpx.Limits(max_connections=50)) as client:
+    async with httpx.AsyncClient(
+        base_url=gateway.url, limits=httpx.Limits(max_connections=50), timeout=60
+    ) as client:
         opened = [
             await client.send(client.build_request("GET", "/desk/live"), stream=True) for _ in range(20)
         ]

@@ -294,7 +294,7 @@ def play(inngest_server):
 
     @contextlib.asynccontextmanager
     async def running():
-        async with served(app.serve()) as app_url, httpx.AsyncClient() as http:
+        async with served(app.serve()) as app_url, httpx.AsyncClient(timeout=60) as http:
             answer = await http.put(f"{app_url}/api/inngest")
             assert answer.status_code == 200, answer.text
             yield app

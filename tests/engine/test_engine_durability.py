@@ -22,7 +22,7 @@ def play_with(start_server, make_app, draw_keys, served):
         async def __aenter__(self):
             self.context = served(app.serve())
             url = await self.context.__aenter__()
-            async with httpx.AsyncClient() as http:
+            async with httpx.AsyncClient(timeout=60) as http:
                 assert (await http.put(f"{url}/api/inngest")).status_code == 200
             return self
 
@@ -122,7 +122,7 @@ async def test_every_acknowledged_event_is_run_after_kill_9(play_with, until):
 async def test_an_event_is_on_disk_when_it_is_acknowledged(start_server):
     """Killed at the very answer, the file has it; a file on which nothing was lost is opened again."""
     server = start_server()
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         for n in range(3):
             answer = await http.post(f"{server.url}/e/any", json={"name": "go", "data": {"n": n}})
             server.kill()

@@ -192,7 +192,7 @@ async def test_a_process_whose_disk_is_full_acknowledges_nothing_and_goes_on_whe
     async def run(ctx):
         await ctx.step.run("noted", app.step(ctx.event.data["n"]))
 
-    async with served(app.serve()) as url, httpx.AsyncClient() as http:
+    async with served(app.serve()) as url, httpx.AsyncClient(timeout=60) as http:
         assert (await http.put(f"{url}/api/inngest")).status_code == 200
         written = (server.directory / "engine.db-wal").stat().st_size
         limit_files(server, written)

@@ -86,7 +86,7 @@ class GatewayProcess:
         if found is None:
             return False
         self.url = found[1]
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             with contextlib.suppress(httpx.TransportError):
                 return (await client.get(f"{self.url}/healthz")).is_success
         return False
