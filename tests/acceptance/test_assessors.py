@@ -49,8 +49,8 @@ def llama() -> Iterator[str]:
 async def judged_by(
     directory: Path, script: Path = ROOT / "gateway.py", **settings: str
 ) -> AsyncIterator[GatewayProcess]:
-    """A gateway with such settings."""
-    gateway = GatewayProcess(directory, script, **settings)
+    """A gateway with such settings; a model may take long, as on a busy machine."""
+    gateway = GatewayProcess(directory, script, **{"ATLAS_ASSESS_SECONDS": "200"} | settings)
     await gateway.start()
     try:
         yield gateway
@@ -78,6 +78,14 @@ def ended(agent: Client[Any], reference: str) -> Callable[[], Awaitable[Any]]:
     return told
 
 
+async def answered(agent: Client[Any], tool: str, **arguments: Any) -> Any:
+    """What a call brings in the end, which is when no one has to decide on it."""
+    answer = await call(agent, tool, **arguments)
+    if text_of(answer).startswith("PENDING"):
+        return await eventually(ended(agent, reference_in(answer)))
+    return answer
+
+
 def on_record(gateway: GatewayProcess, columns: str) -> list[tuple[Any, ...]]:
     """What the case store has of all assessments."""
     with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
@@ -92,7 +100,9 @@ async def test_modal_judges_and_what_it_finds_harmless_is_executed(tmp_path: Pat
         judged_by(tmp_path, **modal.environment, ATLAS_GRACE_SECONDS="25") as gateway,
         gateway.agent() as agent,
     ):
-        extended = await call(agent, "request_payment_extension", **READ, reason="hospital stay, see D-17")
+        extended = await answered(
+            agent, "request_payment_extension", **READ, reason="hospital stay, see D-17"
+        )
         assert "has no repayment" in text_of(extended)  # the tool's own answer: it was executed
         held = reference_in(await call(agent, MODIFY, **READ, changes={"status": "suspended"}))
         await eventually(waits_for_a_person(agent, held))
@@ -130,9 +140,7 @@ async def test_a_restart_between_asking_modal_and_its_answer_costs_nothing(
         await gateway.start()
         try:
             async with gateway.agent() as agent:
-                again = await call(agent, "check_status", **READ)
-                if text_of(again).startswith("PENDING"):
-                    again = await eventually(ended(agent, reference_in(again)))
+                again = await answered(agent, "check_status", **READ)
             assert "basic income support" in text_of(again)
             assert len(modal.calls()) == 1
             assert on_record(gateway, "risk_score, model_score") == [(12, 12)]
