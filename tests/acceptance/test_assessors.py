@@ -120,7 +120,7 @@ async def test_a_restart_between_asking_modal_and_its_answer_costs_nothing(
     tmp_path: Path, ending: signal.Signals
 ) -> None:
     """The answer is used, and the function is not called twice."""
-    async with ModalProcess(tmp_path, seconds=6) as modal:
+    async with ModalProcess(tmp_path, is_held=True) as modal:
         gateway = GatewayProcess(tmp_path, **modal.environment, ATLAS_ASSESS_SECONDS="200")
         await gateway.start()
         try:
@@ -138,6 +138,7 @@ async def test_a_restart_between_asking_modal_and_its_answer_costs_nothing(
         except Exception as error:  # the client's connection broke with the gateway
             assert "is_asked" not in str(error)
         await gateway.start()
+        modal.release()
         try:
             async with gateway.agent() as agent:
                 again = await answered(agent, "check_status", **READ)

@@ -528,7 +528,7 @@ async def test_the_answer_outlives_the_process_that_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Asked in a process that is killed, fetched in this one; the function was called once."""
-    async with ModalProcess(tmp_path, function=NAME, seconds=1.5) as modal:
+    async with ModalProcess(tmp_path, function=NAME, is_held=True) as modal:
         monkeypatch.setenv("MODAL_SERVER_URL", modal.url)
         asking = await asyncio.create_subprocess_exec(
             sys.executable, "-c", ASK, NAME, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
@@ -537,6 +537,7 @@ async def test_the_answer_outlives_the_process_that_asked(
         reference = (await asyncio.wait_for(asking.stdout.readline(), PATIENT_SECONDS)).decode().strip()
         asking.kill()
         await asking.wait()
+        modal.release()
         async with assessor() as made:
             assert await asyncio.wait_for(made.fetch(reference), PATIENT_SECONDS) == answer(12)
         assert len(modal.calls()) == 1

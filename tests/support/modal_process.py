@@ -21,11 +21,14 @@ class ModalProcess:
         function: str = "nislam-mics/ATLAS-NIST-Measure",
         target: str = "modal_loopback.functions:low",
         seconds: float = 0,
+        is_held: bool = False,
         port: int = 0,
     ) -> None:
         self._calls = directory / "modal-calls.jsonl"  # outlives every gateway
         self._options = ["--function", f"{function}={target}", "--seconds", str(seconds)]
         self._options += ["--port", str(port)]
+        self._release = directory / "modal-may-answer"
+        self._options += ["--until", str(self._release)] if is_held else []
         self.function = function
         self.url = ""
 
@@ -47,6 +50,10 @@ class ModalProcess:
         if not self._calls.exists():
             return []
         return [json.loads(line) for line in self._calls.read_text(encoding="utf-8").splitlines()]
+
+    def release(self) -> None:
+        """Let the function answer, where `is_held` keeps it from that."""
+        self._release.touch()
 
     async def kill(self) -> None:
         """End it without a word to anybody."""
