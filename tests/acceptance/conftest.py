@@ -1,5 +1,6 @@
 """What the tests of ./setup.sh share: a copy of the repository, and a terminal at which it asks."""
 
+import compileall
 import shutil
 import socket
 import subprocess
@@ -28,14 +29,22 @@ COPIED = (
 )
 
 
-@pytest.fixture
-def fresh_checkout(tmp_path: Path, no_docker: Path) -> Iterator[Path]:
-    """A copy of the repository in a folder whose name has blanks; its gateway ends with the test."""
-    folder = tmp_path / "a checkout of mine"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what runs, compiled once and not again by each test that copies it."""
+    folder = tmp_path_factory.mktemp("compiled")
     for name in COPIED:
         shutil.copy2(ROOT / name, folder)
     shutil.copytree(ROOT / "atlas", folder / "atlas", ignore=shutil.ignore_patterns("__pycache__"))
+    assert compileall.compile_dir(folder, quiet=1)
+    return folder
+
+
+@pytest.fixture
+def fresh_checkout(tmp_path: Path, no_docker: Path, compiled: Path) -> Iterator[Path]:
+    """A copy of the repository in a folder whose name has blanks; its gateway ends with the test."""
+    folder = tmp_path / "a checkout of mine"
+    shutil.copytree(compiled, folder)
     yield folder
     if (folder / ".gateway.pid").exists():
         run(folder, "stop", first_on_path=no_docker)
