@@ -100,6 +100,7 @@ async def test_each_way_in_by_keyboard_alone(
         await press(page, f"{first}.sarah", "Tab")
     else:
         await expect(page.locator("[autocomplete=username]")).to_have_value("sarah")
+        await expect(page.get_by_label("New password")).to_be_focused()
     await press(page, "too short", "Enter")  # the browser itself says so, and nothing is sent
     await expect(page.get_by_role("heading", name="Your password")).to_be_visible()
     await page.get_by_label("New password").fill("")

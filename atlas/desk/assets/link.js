@@ -10,7 +10,8 @@ for (const form of document.querySelectorAll("form[data-link]")) {
     const username = form.querySelector("[autocomplete=username]");
     if (username && name) username.value = decodeURIComponent(name);
     field.hidden = input.value !== "";
-    form.querySelector("input:not([name=code]), button").focus();
+    const next = field.hidden ? "input:not([name=code]):not([hidden]), button" : "[name=code]";
+    form.querySelector(next).focus();
   }
   // A second click would use the link a second time, and show that answer.
   form.addEventListener("submit", () => { form.querySelector("button").disabled = true; });
