@@ -72,6 +72,7 @@ async def test_a_person_comes_in_under_their_name_and_with_their_groups(
     assert await browser.name() == "anna"
     assert provider.bodies[-1]["redirect_uri"] == sign_in["redirect_uri"]
     log = gateway.newest_log()
+    assert f"  people     sign in at {provider.url}" in log
     assert (
         token not in log and sign_in["state"] not in log and provider.bodies[-1]["code_verifier"] not in log
     )
