@@ -41,11 +41,21 @@ class PeopleEdge:
         self.tell = self._notifier.tell
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
 
-    def add_to(self, app: FastAPI, *, decisions: Decides, announce: Callable[[Case], None]) -> None:
-        """Serve the webhook, the cases and the stops; `announce` tells the workflow of what was decided."""
+    def add_to(
+        self,
+        app: FastAPI,
+        *,
+        decisions: Decides,
+        announce: Callable[[Case], None],
+        records_views: Callable[[], bool],
+    ) -> None:
+        """Serve the webhook, the cases and the stops; `announce` tells the workflow of what was decided.
+
+        `records_views` says whether it goes into the ledger that a person opened a case.
+        """
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
-        add_reading(app, visitors=self.visitors, database=self._database)
+        add_reading(app, visitors=self.visitors, database=self._database, records_views=records_views)
         add_stops(app, stops=self.stops, visitors=self.visitors)
         add_description(app)
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Coroutine
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import AwareDatetime, Field, StringConstraints
 
+from atlas.cases.comments import note_view
 from atlas.cases.listing import LONGEST_SEARCH, Filter, Line, Order, page_of
 from atlas.cases.showing import Shown, shown
 from atlas.database.sqlite import Database
@@ -72,8 +74,10 @@ class CasesPage(Frozen):
     looked_until: datetime | None  # how far back, or forward, the search has come
 
 
-def add_reading(app: FastAPI, *, visitors: Visitors, database: Database) -> None:
-    """Serve the cases to people, and to no agent."""
+def add_reading(
+    app: FastAPI, *, visitors: Visitors, database: Database, records_views: Callable[[], bool]
+) -> None:
+    """Serve the cases to people, and to no agent; `records_views`: whether a look goes into the ledger."""
     router = APIRouter(route_class=_known_first(visitors), tags=["people"])
 
     @router.get(CASES_PATH)
@@ -91,10 +95,14 @@ def add_reading(app: FastAPI, *, visitors: Visitors, database: Database) -> None
 
     @router.get(CASES_PATH + "/{ref}", response_model=Shown)
     @router.head(CASES_PATH + "/{ref}", include_in_schema=False)
-    async def case(ref: Annotated[str, Path(description="The reference, evt_…")]) -> Response:
+    async def case(
+        request: Request, ref: Annotated[str, Path(description="The reference, evt_…")]
+    ) -> Response:
         """One case, with all that a reviewer needs for a decision."""
         # Written as JSON in the thread that reads: arguments and result may have megabytes.
         text = await database.look(lambda connection: shown(connection, ref[:100]).model_dump_json())
+        if request.method == "GET" and records_views():  # before anything of it is told
+            await database.write(partial(note_view, case_id=ref, name=request.state.person.name))
         return Response(text, media_type="application/json")
 
     app.router.routes.extend(router.routes)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from gateway_process import AGENT_KEY, REVIEWER_KEY, GatewayProcess, outcome
+from nursery import ROOT
 from people import ANNA, BRUNO, client, named_gateway, waiting
 
 from atlas.canonical import digest
@@ -188,6 +189,32 @@ async def test_each_reference_of_the_description_leads_somewhere(gateway: Gatewa
         return set().union(*map(references, value)) if isinstance(value, list) else set()
 
     assert references(described) <= names and "Error" in references(described)
+
+
+async def test_a_session_of_the_desk_reads_too_and_a_look_is_recorded_where_the_policy_says(
+    tmp_path: Path,
+) -> None:
+    """A program reads as the desk does: with its cookie, and with the entry that the desk writes."""
+    policy = tmp_path / "policy.toml"
+    shipped = (ROOT / "atlas" / "policy.toml").read_text()
+    policy.write_text(shipped.replace("record_views = false", "record_views = true"))
+    process = named_gateway(tmp_path, ATLAS_POLICY=str(policy))
+    await process.start()
+    try:
+        [case_id] = await waiting(process, text="a session")
+        async with client(process, None) as http:
+            assert (await http.get(f"/cases/{case_id}")).status_code == 401
+            own = {"Origin": process.url, "Sec-Fetch-Site": "same-origin"}
+            await http.post("/desk/sign-in", data={"way": "key", "key": ANNA}, headers=own)
+            for _ in range(2):
+                assert (await http.get(f"/cases/{case_id}")).status_code == 200
+            assert (await http.head(f"/cases/{case_id}")).status_code == 200
+        async with client(process, BRUNO) as http:
+            told = (await http.get(f"/cases/{case_id}")).json()
+        views = [entry["actor"] for entry in told["timeline"] if entry["action"] == "decide.viewed"]
+        assert views == ["anna"]  # once, and bruno's look is written after what he is told
+    finally:
+        await process.kill()
 
 
 async def test_without_keys_every_program_of_this_machine_reads(tmp_path: Path) -> None:
