@@ -1,4 +1,4 @@
-"""Pages that are open beside each other: who looks, what became of a case, and a stop that all of them tell."""
+"""Pages that are open beside each other: who looks, what became of a case, and a stop."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -483,8 +483,8 @@ function focusWhatIsNamed() {
   const key = NAMED[location.hash];
   if (!key) return;
   const target = find(`main [data-key="${key}"]`) ?? find("#decide");
-  target?.focus();
-  target?.scrollIntoView({ block: "center" });
+  target?.focus({ preventScroll: true });
+  target?.scrollIntoView({ block: "nearest" }); // where the form stands beside it, what will happen stays in sight
 }
 
 // --- at the start -------------------------------------------------------------------------------------------
