@@ -1,4 +1,4 @@
-"""Makes the screenshots of the documentation: `python tests/support/pictures.py` starts a gateway and fills it."""
+"""Makes the screenshots of the documentation, of a gateway that it starts: `python tests/support/pictures.py`."""
 
 import asyncio
 import sys
