@@ -86,6 +86,8 @@ class Action(str, Enum):
     SIGNED_IN = "people.signed_in"
     SIGNED_OUT = "people.signed_out"
     SESSIONS_ENDED = "people.sessions_ended"
+    EXPORT_BEGUN = "people.export_begun"  # a list of cases leaves the gateway as a file
+    EXPORTED = "people.exported"  # so many lines of it were sent
     SIGN_IN_REFUSED = "people.sign_in_refused"  # the first of a burst, and where it has to wait
     STOPPED = "stop.begun"  # of no case, like the next one
     LIFTED = "stop.lifted"
@@ -119,6 +121,14 @@ def find(connection: Connection, case_id: str, action: Action) -> tuple[str, dic
     """Actor and detail of a case's first entry of a kind."""
     row = _FIRST_OF_KIND.first(connection, {"case_id": case_id, "action": action.value})
     return None if row is None else (row[0], json.loads(row[1]))
+
+
+def entries_of(connection: Connection, case_id: str) -> Iterator[dict[str, Any]]:
+    """The entries of a case, the oldest first, detail decoded."""
+    columns = (entries.c[name] for name in FIELDS if name != "case_id")
+    query = sa.select(*columns).where(entries.c.case_id == case_id).order_by(entries.c.seq)
+    for row in connection.execute(query).mappings():
+        yield dict(row) | {"detail": _decoded(row["detail"])}
 
 
 def entry_hash(entry: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ class FiguresKept:
         """The figures of so many days, today included."""
         async with self._counting:
             moment = now()
-            unfinished = await self._database.read(_unfinished)
+            unfinished = await self._database.look(_unfinished)
             spans = tuple(spans_of(moment, days))
             counted = await self._count(spans, _by_span(spans, unfinished))
             self._forget(moment, spans)
@@ -65,7 +65,7 @@ class FiguresKept:
         for span in spans:
             kept = self._kept.get(span)
             if kept is None or kept.moving != moving.get(span, frozenset()):
-                kept = await self._database.read(partial(_counted, span=span))
+                kept = await self._database.look(partial(_counted, span=span))
                 if span.end is not None:
                     self._kept[span] = kept
             counted.append(kept)

@@ -36,7 +36,7 @@ ANSWERS = {
     Answer.OPEN: "not decided yet",
 }
 VERDICTS = {"approved_by_person": "approved", "rejected": "rejected"}
-WAITING = {"open": "waiting"}
+WAITING = {"waiting": "waiting"}
 DECIDED = {"decided": "decisions"}
 AGES = (
     ("under 1 h", timedelta(hours=1)),
@@ -139,7 +139,7 @@ def waiting_chart(figures: Figures) -> Chart:
         f"{len(figures.waiting):,} calls wait for a person.{oldest}",
         ("age", "calls"),
         _table(counts),
-        rows([(name, {"open": count}) for name, count in counts], WAITING),
+        rows([(name, {"waiting": count}) for name, count in counts], WAITING),
     )
 
 

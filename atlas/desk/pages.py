@@ -1,14 +1,17 @@
 """Makes the pages of the desk from their templates; everything in them is escaped."""
 
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from atlas.desk.parts import Parts
 from atlas.desk.places import DESK, safe_place
+from atlas.models import Stop
 from atlas.people.cookies import keep
 from atlas.people.person import Person
 from atlas.people.sessions import UNBOUND
@@ -61,9 +64,20 @@ class Pages:
         """A page, or the part of one that htmx asks for, as HTML; `person` is None before the sign-in."""
         token = await self.parts.visitors.form_token_of(request) if person else ""
         text = self._templates.get_template(template).render(
-            person=person, form_token=token, path=request.url.path.removeprefix(self.root_path), **values
+            person=person,
+            form_token=token,
+            path=request.url.path.removeprefix(self.root_path),
+            **({"stopped": await self._stopped(request) if person else ()} | values),
         )
         return HTMLResponse(text, status_code=status)
+
+    async def _stopped(self, request: Request) -> tuple[Stop, ...]:
+        """What is stopped, which every whole page says; one that tells of a broken store can do without."""
+        if "HX-Request" in request.headers:
+            return ()
+        with suppress(SQLAlchemyError):
+            return await self.parts.stops.in_force()
+        return ()
 
     def redirect(self, path: str) -> RedirectResponse:
         """Send the browser on after a form was taken, with a GET."""

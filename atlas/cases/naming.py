@@ -1,0 +1,26 @@
+"""Which agents and tools there are cases of: a step along an index for each name, not one for each case."""
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas.cases.tables import cases
+from atlas.database.sqlite import Database
+
+MOST_NAMES = 500  # in a list to choose from
+
+
+async def names_of_cases(database: Database) -> tuple[list[str], list[str]]:
+    """The names of agents and of tools, in alphabetical order, of very many the first."""
+
+    def read(connection: Connection) -> tuple[list[str], list[str]]:
+        return _distinct(connection, cases.c.principal), _distinct(connection, cases.c.tool_name)
+
+    return await database.look(read)
+
+
+def _distinct(connection: Connection, column: sa.ColumnElement[str]) -> list[str]:
+    first = sa.select(sa.func.min(column).label("name")).cte("names", recursive=True)
+    following = sa.select(sa.func.min(column)).where(column > first.c.name).scalar_subquery()
+    names = first.union_all(sa.select(following).where(first.c.name.is_not(None)))
+    query = sa.select(names.c.name).where(names.c.name.is_not(None)).limit(MOST_NAMES)
+    return [str(row[0]) for row in connection.execute(query)]
