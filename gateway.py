@@ -76,7 +76,12 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     # Without FastAPI's pages, whose scripts come from another host, and what they describe.
     app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
     add_operations(app, settings, database=database, workflow=workflow, judges=judges, upstreams=upstreams)
-    people.add_to(app, decisions=path.decisions, announce=workflow.announce)
+    people.add_to(
+        app,
+        decisions=path.decisions,
+        announce=workflow.announce,
+        records_views=lambda: policy.policy.file.desk.record_views,
+    )
     add_desk(
         app,
         settings,
@@ -85,6 +90,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         decisions=path.decisions,
         announce=workflow.announce,
         stops=people.stops,
+        policy=policy,
     )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)
     mcp_lifespan = agents.add_to(app)

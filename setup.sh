@@ -179,7 +179,7 @@ run_tests() {
     DRAFT=$(mktemp -d)
     (.venv/bin/python -m ruff check . && .venv/bin/python -m ruff format --check . && .venv/bin/python -m mypy) \
         >"$DRAFT/checks" 2>&1 & # beside the tests, which often wait; shown at the end, in one piece
-    .venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder "${@:2}" || status=$?
+    .venv/bin/python -m pytest --numprocesses 4 --dist worksteal "${@:2}" || status=$?
     wait $! || status=1
     cat "$DRAFT/checks" && exit "$status"
 }

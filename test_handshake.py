@@ -1,7 +1,8 @@
 """An agent and a reviewer against a running gateway: a call is approved, another rejected, every step told.
 
-    python test_handshake.py [URL]
+    python test_handshake.py [--desk] [URL]
 
+With `--desk` you are the reviewer: a call waits until you decide it at the desk, in a browser.
 Keys and port come from `.env` beside this file, or from the environment; without keys it is for OPEN MODE.
 """
 
@@ -28,6 +29,7 @@ PENDING = "PENDING REVIEW (Ref: evt_"
 WAITS = "PENDING_REVIEW"
 FINAL = {"EXECUTED", "REJECTED", "DENIED", "EXPIRED", "FAILED", "OUTCOME_UNKNOWN"}
 PATIENCE_SECONDS = 60.0  # a model may take half of it
+DESK_SECONDS = 600.0  # for a person at the desk
 STEPS = count(1)
 NO_OFFICE = (
     "The example office is switched off, and this program plays with its tools. Nothing else is wrong: the "
@@ -152,15 +154,17 @@ class Agent:
             return result
         return await self.wait_for(reference_in(result), FINAL | {WAITS})
 
-    async def wait_for(self, reference: str, statuses: set[str]) -> CallToolResult:
+    async def wait_for(
+        self, reference: str, statuses: set[str], *, seconds_in_all: float = PATIENCE_SECONDS
+    ) -> CallToolResult:
         """What the agent reads about a call once it stands where it is waited for."""
-        end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        end = asyncio.get_running_loop().time() + seconds_in_all
         while asyncio.get_running_loop().time() < end:
             seconds = 1 if WAITS in statuses else 10
             result = await self.call("get_outcome", ref=reference, wait_seconds=seconds)
             if status_in(result) in statuses:
                 return result
-        raise HandshakeError(f"No outcome of {reference} within {PATIENCE_SECONDS:.0f} seconds.")
+        raise HandshakeError(f"No outcome of {reference} within {seconds_in_all:.0f} seconds.")
 
 
 def is_held(result: CallToolResult) -> bool:
@@ -197,7 +201,7 @@ async def play_approval(agent: Agent, reviewer: Reviewer) -> None:
     held = await agent.ask_for_something_risky(reason)
     reference, unchanged = held.reference, await agent.read_record()
     times = sum(held.trace in entry for entry in unchanged["history"])
-    expect(times == 0, "The record changed before anybody approved", reference)
+    expect(times == 0, "The record changed before a person approved", reference)
     step(f"The reviewer approves {reference}.")
     answer(await reviewer.decide("APPROVED", reference, "The file supports it"))
     outcome = await agent.wait_for(reference, FINAL)
@@ -224,8 +228,23 @@ async def play_rejection(agent: Agent, reviewer: Reviewer) -> None:
     answer("The record is as it was.")
 
 
-async def shake_hands(url: str, agent_headers: dict[str, str], reviewer: Reviewer) -> None:
-    """Connect over SSE and play both calls; raises HandshakeError at the first step that fails."""
+async def play_at_desk(agent: Agent, url: str) -> None:
+    """A risky call waits until a person decides it in a browser, and what they decided is done."""
+    print("\nA risky call that you decide at the desk")
+    held = await agent.ask_for_something_risky(f"hospital stay {secrets.token_hex(4)}")
+    step(f"Open {url}/desk/cases/{held.reference} and decide. This program waits for ten minutes.")
+    outcome = await agent.wait_for(held.reference, FINAL, seconds_in_all=DESK_SECONDS)
+    status, record = status_in(outcome), await agent.read_record()
+    times = sum(held.trace in entry for entry in record["history"])
+    expected = {"EXECUTED": 1, "REJECTED": 0}.get(status)
+    expect(expected is not None, "The call was neither executed nor rejected", text_of(outcome))
+    expect(times == expected, f"The call is {status}, and in the record {times} times", held.reference)
+
+
+async def shake_hands(
+    url: str, agent_headers: dict[str, str], reviewer: Reviewer, *, is_at_desk: bool = False
+) -> None:
+    """Connect over SSE and play the calls; raises HandshakeError at the first step that fails."""
     await check_gateway(url, agent_headers)
     async with (
         sse_client(f"{url}/mcp/sse", headers=agent_headers, httpx_client_factory=agents_client(url)) as (
@@ -241,8 +260,11 @@ async def shake_hands(url: str, agent_headers: dict[str, str], reviewer: Reviewe
         if "check_status" not in names:
             raise HandshakeError(NO_OFFICE)
         agent = Agent(session=session, reviewer=reviewer)
-        await play_approval(agent, reviewer)
-        await play_rejection(agent, reviewer)
+        if is_at_desk:
+            await play_at_desk(agent, url)
+        else:
+            await play_approval(agent, reviewer)
+            await play_rejection(agent, reviewer)
 
 
 async def check_gateway(url: str, agent_headers: dict[str, str]) -> None:
@@ -287,15 +309,21 @@ def main(arguments: list[str]) -> int:
     """Run the handshake against a URL, by default this machine's gateway; returns the exit status."""
     os.chdir(Path(__file__).parent)  # where .env is
     settings = Settings.read()
-    url = arguments[0].rstrip("/") if arguments else f"http://127.0.0.1:{settings.atlas_port}"
+    is_at_desk = "--desk" in arguments
+    urls = [argument for argument in arguments if argument != "--desk"]
+    url = urls[0].rstrip("/") if urls else f"http://127.0.0.1:{settings.atlas_port}"
     key, name = next(iter(settings.reviewer_keys.items()), (None, None))
     reviewer = Reviewer(url=url, headers=bearer(key), name=None if name else "Handshake")
+    agent_headers = bearer(next(iter(settings.agent_keys), None))
     try:
-        asyncio.run(shake_hands(url, bearer(next(iter(settings.agent_keys), None)), reviewer))
+        asyncio.run(shake_hands(url, agent_headers, reviewer, is_at_desk=is_at_desk))
     except Exception as error:
         print(f"\nFAILED. {sentence_of(error)}", file=sys.stderr)
         return 1
-    print("\nPASSED. The approved call ran once, the rejected one never.")
+    done = (
+        "What you decided was done." if is_at_desk else "The approved call ran once, the rejected one never."
+    )
+    print(f"\nPASSED. {done}")
     return 0
 
 

@@ -205,7 +205,8 @@ def _check_reviewer(case: Case, vote: Vote) -> None:
     if ruling is None or not (ruling.reviewers or ruling.approvals > 1):
         return
     if not vote.is_signed:
-        raise NotPermitted(reason=f"To approve case {case.case_id} takes a reviewer's key that has a name.")
+        checked = "a name that is checked: a reviewer's key that has a name, or an account at the desk"
+        raise NotPermitted(reason=f"To approve case {case.case_id} takes {checked}.")
     if ruling.reviewers and vote.reviewer not in ruling.reviewers:
         names = ", ".join(ruling.reviewers)
         raise NotPermitted(

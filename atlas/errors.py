@@ -86,6 +86,10 @@ class NotPermitted(AtlasError):
     """{reason}"""
 
 
+class ProviderUnusable(AtlasError):
+    """The OpenID provider {issuer} (ATLAS_OIDC_ISSUER) cannot be used now: {reason}."""
+
+
 class FormRefused(AtlasError):
     """This form was not taken, and nothing was done. {reason}"""
 

@@ -1,47 +1,36 @@
 """Stage 4: the approved call, exactly as approved, at most once.
 
-If its tool or the policy has changed since it was judged, it goes back to a person. The last look at the tool
-is taken on the very object that FastMCP runs; no one sees what a server does behind its definition.
+If its tool or the policy has changed since it was judged, it goes back to a person.
 """
 
 import asyncio
-import json
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from fastmcp import FastMCP
-from fastmcp.exceptions import FastMCPError, NotFoundError, ToolError
-from fastmcp.server.transforms import GetToolNext, Transform
-from fastmcp.tools import InputRequiredToolResult, Tool
-from fastmcp.utilities.versions import VersionSpec
-from mcp import MCPError
+from fastmcp.exceptions import NotFoundError, ToolError
+from fastmcp.tools import InputRequiredToolResult
 from mcp.types import CallToolResult, InputRequiredResult
-from pydantic import ValidationError
-from pydantic_core import to_jsonable_python
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from atlas import ledger
-from atlas.agents.client_errors import error_result
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.keys import caller
 from atlas.agents.stopping import stopped
-from atlas.canonical import digest, finite_json
-from atlas.cases.definitions import definition_of
-from atlas.cases.endings import GATEWAY, end_case, without_result
+from atlas.cases.endings import GATEWAY, detail_of_refusal, end_case, end_uncalled, end_unknown
+from atlas.cases.outcomes import answer_of, digest_of_result, outcome_of, wire_result
 from atlas.cases.store import CaseStore, claim_again, hold, mark_reported, read_case, transition
 from atlas.cases.tables import cases
-from atlas.errors import AnswerLost, CallRefused, ExecutionRefused, NotCalled, UpstreamMissing
+from atlas.errors import AnswerLost, ExecutionRefused, NotCalled
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
+from atlas.grounds.last_look import AsApproved, LastLook, last_look
 from atlas.grounds.present import tool_facts
 from atlas.grounds.reopening import is_as_judged, judged_definitions, send_back, what_changed
-from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
 from atlas.settings import Settings
 from atlas.stop.covering import stop_of
@@ -49,40 +38,8 @@ from atlas.upstreams import unknown_tool
 
 SHUTDOWN_SECONDS = 1.5
 AGAIN_SECONDS = 1.0
-# What FastMCP raises for a tool that failed; any other error is one of ours.
-ERRORS_OF_TOOLS = (FastMCPError, MCPError, NotFoundError, ValidationError)
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class LastLook:
-    """The tool that is about to be called, and whether it was found to be the approved one."""
-
-    tool_name: str
-    definition_sha256: str | None  # None: approved before definitions were recorded
-    is_passed: bool = False  # until then the tool has certainly not been called
-
-
-last_look: ContextVar[LastLook | None] = ContextVar("last_look", default=None)
-
-
-class AsApproved(Transform):
-    """Takes the last look: the tool that is about to run is the one that was approved."""
-
-    async def get_tool(
-        self, name: str, call_next: GetToolNext, *, version: VersionSpec | None = None
-    ) -> Tool | None:
-        """The tool as it is; raises ToolError or NotFoundError if a call is about to get another one."""
-        tool, look = await call_next(name, version=version), last_look.get()
-        if look is None or look.is_passed or look.tool_name != name:
-            return tool
-        if tool is None:  # FastMCP would look for it under its other names
-            raise NotFoundError(f"Unknown tool: {name!r}")
-        if look.definition_sha256 not in (None, definition_of(tool).sha256):
-            raise ToolError(f"The tool {name} changed in the moment before its call.")
-        look.is_passed = True
-        return tool
 
 
 class Judge(Protocol):
@@ -257,8 +214,8 @@ class Execution:
         except asyncio.TimeoutError:
             return None
         except Exception as error:
-            result = _answer_of(error, look)
-        return _outcome_of(result)
+            result = answer_of(error, was_called=look.is_passed)
+        return outcome_of(result)
 
     async def _tool_result(self, call: ToolCall) -> CallToolResult | InputRequiredResult:
         try:
@@ -272,7 +229,7 @@ class Execution:
             raise ToolError(f"The tool {call.tool_name} tried to end the process.") from error
         if isinstance(result, InputRequiredToolResult):
             return result.input_required
-        return _wire_result(result.to_mcp_result())
+        return wire_result(result.to_mcp_result())
 
     async def _record(self, case_id: str, outcome: Outcome) -> Case:
         detail = {"is_error": outcome.is_error, "result_sha256": digest_of_result(outcome)}
@@ -296,14 +253,14 @@ class Execution:
             return await self._abandon(case_id, f"It was begun, and not repeated: {reason}")
 
         def end(connection: Connection) -> Case:
-            return _fail(connection, read_case(connection, case_id), reason)
+            return end_uncalled(connection, read_case(connection, case_id), reason)
 
         return await self._store.change(case_id, end)
 
     async def _abandon(self, case_id: str, detail: str) -> Case:
         def abandon(connection: Connection) -> Case:
             case = read_case(connection, case_id)
-            return _end_unknown(connection, case, detail) if case.status is Status.EXECUTING else case
+            return end_unknown(connection, case, detail) if case.status is Status.EXECUTING else case
 
         case = await self._store.change(case_id, abandon)
         self._tell_if_unknown(case)
@@ -329,7 +286,7 @@ def _take(connection: Connection, case: Case, process_id: str, *, is_repeated: b
 
 def _refuse(connection: Connection, case: Case, reason: str) -> Case:
     if case.status is Status.EXECUTING:
-        return _end_unknown(connection, case, "It was begun, and its answer was not kept.")
+        return end_unknown(connection, case, "It was begun, and its answer was not kept.")
     if case.status.may_have_run or case.status is Status.FAILED:
         return case  # a repeated request: the ending is on record
     if case.round_number > 1 and case.status is not Status.AUTHORIZED:
@@ -337,75 +294,7 @@ def _refuse(connection: Connection, case: Case, reason: str) -> Case:
         return mark_reported(connection, case) if case.status is Status.REJECTED else case
     logger.error("An execution was refused: %s", case.case_id)
     if case.status is Status.AUTHORIZED:
-        return _fail(connection, case, f"{reason}.")
-    action, detail = ledger.Action.EXECUTION_REFUSED, _detail_of_refusal(case, reason)
+        return end_uncalled(connection, case, f"{reason}.")
+    action, detail = ledger.Action.EXECUTION_REFUSED, detail_of_refusal(case, reason)
     ledger.append(connection, case.case_id, action, actor=GATEWAY, detail=detail)
     return case
-
-
-def _fail(connection: Connection, case: Case, reason: str) -> Case:
-    """End an approved case whose tool was not called."""
-    action, detail = ledger.Action.EXECUTION_REFUSED, _detail_of_refusal(case, reason.removesuffix("."))
-    outcome = without_result(f"Reason: {reason}")
-    return end_case(connection, case, Status.FAILED, action, detail=detail, outcome=outcome)
-
-
-def _detail_of_refusal(case: Case, reason: str) -> dict[str, str]:
-    return {"status": case.status.value, "reason": reason}
-
-
-def _end_unknown(connection: Connection, case: Case, detail: str) -> Case:
-    return end_case(
-        connection,
-        case,
-        Status.OUTCOME_UNKNOWN,
-        ledger.Action.OUTCOME_UNKNOWN,
-        detail={"reason": detail},
-        outcome=without_result(detail),
-    )
-
-
-def _answer_of(error: Exception, look: LastLook) -> CallToolResult:
-    """The answer that an error is. Raises NotCalled and AnswerLost for one that is none."""
-    cause = error.__cause__
-    if not look.is_passed:
-        raise NotCalled(reason=str(error)) from error
-    if isinstance(cause, (UpstreamMissing, CallRefused)):  # nothing was done
-        raise NotCalled(reason=str(cause)) from None
-    if isinstance(cause, AnswerLost):
-        raise cause from None
-    if isinstance(error, ERRORS_OF_TOOLS):
-        return error_result(error)
-    raise _lost_in_the_gateway(error) from error
-
-
-def _outcome_of(result: CallToolResult | InputRequiredResult) -> Outcome:
-    """What is kept of an answer. Raises AnswerLost."""
-    try:
-        # In Python's form first: the other one makes null of NaN without a word.
-        dumped = to_jsonable_python(result.model_dump(by_alias=True, exclude_none=True))
-        # A lone surrogate, which no UTF-8 holds and no client reads, becomes a question mark.
-        text = finite_json(dumped).encode("utf-8", "replace")
-        return Outcome(result=json.loads(text), detail=None, finished_at=now())
-    except Exception as error:  # the tool has answered: this is no error of its own
-        raise _lost_in_the_gateway(error) from error
-
-
-def _lost_in_the_gateway(error: Exception) -> AnswerLost:
-    logger.error("What a tool answered could not be kept: %s", type(error).__name__, exc_info=error)
-    return AnswerLost(reason=f"The gateway could not keep what the tool answered ({type(error).__name__}).")
-
-
-def digest_of_result(outcome: Outcome) -> str | None:
-    """The SHA-256 of a result, or None where it has no canonical form."""
-    try:
-        return digest(outcome.result)
-    except ValueError:
-        return None
-
-
-def _wire_result(result: Any) -> CallToolResult:
-    if isinstance(result, CallToolResult):
-        return result
-    content, structured = result if isinstance(result, tuple) else (result, None)
-    return CallToolResult(content=content, structured_content=structured)

@@ -123,6 +123,14 @@ def find(connection: Connection, case_id: str, action: Action) -> tuple[str, dic
     return None if row is None else (row[0], json.loads(row[1]))
 
 
+def entries_of(connection: Connection, case_id: str) -> Iterator[dict[str, Any]]:
+    """The entries of a case, the oldest first, detail decoded."""
+    columns = (entries.c[name] for name in FIELDS if name != "case_id")
+    query = sa.select(*columns).where(entries.c.case_id == case_id).order_by(entries.c.seq)
+    for row in connection.execute(query).mappings():
+        yield dict(row) | {"detail": _decoded(row["detail"])}
+
+
 def entry_hash(entry: dict[str, Any]) -> str:
     """The hash of an entry without its own entry_hash, as 64 hex digits."""
     return hashlib.sha256(VERSION + canonical_json(entry)).hexdigest()

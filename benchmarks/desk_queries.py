@@ -1,4 +1,4 @@
-"""What reviewers wait for: lists and searches of the desk over many cases, in milliseconds of server time.
+"""What reviewers wait for: lists, searches and single cases of the desk, in milliseconds of server time.
 
     python benchmarks/desk_queries.py [--waiting 5000] [--ended 100000] [--rounds 40] [--data-dir DIR]
 
@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from atlas.cases.reviews import request_review  # noqa: E402
 from atlas.cases.store import add_decision, insert_case, transition  # noqa: E402
 from atlas.database.sqlite import Database  # noqa: E402
 from atlas.desk.charts import charts_of  # noqa: E402
+from atlas.desk.dossier import read_dossier  # noqa: E402
 from atlas.instants import now  # noqa: E402
 from atlas.models import Assessment, Case, Decision, Outcome, Ruling, Status, ToolCall, Verdict  # noqa: E402
 
@@ -227,6 +229,19 @@ async def measure_figures(database: Database, rounds: int) -> None:
             told(name, times, said=f"{found.all.calls} calls")
 
 
+async def measure_cases(database: Database, rounds: int) -> None:
+    """Read all that the page of a case shows, of cases that wait and of cases that ended."""
+    for statuses in ((Status.PENDING_REVIEW,), (Status.EXECUTED,)):
+        page = await page_of(database, Filter(statuses=statuses), order=Order.NEWEST, limit=rounds)
+        times, alike = Times(), 0
+        for line in page.lines:
+            with times.once():
+                dossier = await database.read(partial(read_dossier, case_id=line.case_id))
+            alike += len(dossier.alike)
+        if page.lines:
+            told(f"case, {statuses[0].value}", times, said=f"{alike} decided alike")
+
+
 async def main(options: argparse.Namespace, directory: Path) -> None:
     """Fill, and ask."""
     is_new = not (directory / "atlas.db").exists()
@@ -245,6 +260,7 @@ async def main(options: argparse.Namespace, directory: Path) -> None:
                 number = await count(database, Filter(statuses=(Status.PENDING_REVIEW,)))
         told("inbox, count", times, said=f"{number} cases")
         await measure_figures(database, options.rounds)
+        await measure_cases(database, options.rounds)
     finally:
         await database.close()
 

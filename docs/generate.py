@@ -1,6 +1,6 @@
 """Writes the pages of the documentation that are made from the code: `python docs/generate.py`.
 
-Settings come from their descriptions in `atlas/settings.py`, with the headings and the spelling of defaults
+Settings come from their descriptions in `atlas/settings*.py`, with the headings and the spelling of defaults
 from `.env.example`. The engine's differences come from the docstring of `atlas/engine/__init__.py`.
 """
 

@@ -1,10 +1,11 @@
 """What the tests share: a gateway in a process of its own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from gateway_process import GatewayProcess
+from one_certificate import one_certificate
 
 RUN_BY_HAND = ("soak", "frameworks")
 
@@ -16,6 +17,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             long = [item for item in items if item.get_closest_marker(marker)]
             items[:] = [item for item in items if item not in long]
             config.hook.pytest_deselected(items=long)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Clients of the tests are made in a moment."""
+    with one_certificate(tmp_path_factory.mktemp("authority")):
+        yield
 
 
 @pytest.fixture

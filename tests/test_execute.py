@@ -41,14 +41,14 @@ from atlas.stop.stops import Stops
 class Workshop:
     """An executor with a few tools, and a note of every call that reached one."""
 
-    def __init__(self, store: CaseStore, directory: Path) -> None:
+    def __init__(self, store: CaseStore, directory: Path, seconds: float = 60) -> None:
         self.store = store
         self.directory = directory
         self.calls: list[str] = []
         self.release = asyncio.Event()
         self.definition: str | None = None  # what the judge finds that the tool is
         self.server = FastMCP("workshop")
-        settings = settings_of_test(directory, atlas_execute_seconds=0.3)
+        settings = settings_of_test(directory, atlas_execute_seconds=seconds)
         self.execution = Execution(
             store=store,
             server=self.server,
@@ -122,10 +122,10 @@ class Workshop:
 
 
 @asynccontextmanager
-async def workshop(directory: Path) -> AsyncIterator[Workshop]:
-    """A workshop, and its store closed afterwards."""
+async def workshop(directory: Path, *, seconds: float = 60) -> AsyncIterator[Workshop]:
+    """A workshop in which a tool may take so long, and its store closed afterwards."""
     async with open_store(directory) as store:
-        yield Workshop(store, directory)
+        yield Workshop(store, directory, seconds)
 
 
 async def test_an_approved_call_is_executed_with_its_arguments_and_its_result_kept(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ async def test_a_tool_that_tries_to_end_the_process_has_answered_with_an_error(t
 
 async def test_a_tool_that_hangs_leaves_an_unknown_outcome(tmp_path: Path) -> None:
     """It was begun, so it is not repeated."""
-    async with workshop(tmp_path) as shop:
+    async with workshop(tmp_path, seconds=0.3) as shop:
         case = await shop.execution.execute((await shop.approved("hang")).case_id)
         assert case.status is Status.OUTCOME_UNKNOWN
         assert (await shop.execution.execute(case.case_id)).status is Status.OUTCOME_UNKNOWN
@@ -448,7 +448,7 @@ async def test_an_outcome_is_held_until_a_full_disk_has_room_for_it(tmp_path: Pa
 
 async def test_that_no_one_knows_what_a_tool_did_is_held_too_until_it_can_be_kept(tmp_path: Path) -> None:
     """A run that failed meanwhile would leave the call as if it were still being executed."""
-    async with workshop(tmp_path) as shop:
+    async with workshop(tmp_path, seconds=0.3) as shop:
         case = await shop.approved("wait_for_release", "a")
         request = asyncio.create_task(shop.execution.execute(case.case_id))
         while not shop.calls:
@@ -480,7 +480,7 @@ async def limit_pages(shop: Workshop, count: int) -> None:
 
 async def test_unfinished_business_is_waited_for_at_the_end_but_not_for_long(tmp_path: Path) -> None:
     """Closing returns although a tool hangs."""
-    async with workshop(tmp_path) as shop:
+    async with workshop(tmp_path, seconds=0.3) as shop:
         case = await shop.approved("wait_for_release")
         request: asyncio.Task[Any] = asyncio.create_task(shop.execution.execute(case.case_id))
         while not shop.calls:

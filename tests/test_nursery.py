@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nursery
 import pytest
 from gateway_process import WAIT_SECONDS
-from nursery import ROOT, Child, nursery
+from nursery import ROOT, Child
 
+ARGUMENTS = ("sse", "a b")
 SEEN = """
 import json, os, random, signal, sys, threading
 signals = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE, signal.SIGHUP)
@@ -30,8 +32,7 @@ print(json.dumps({
 async def forked(script: Path, environment: dict[str, str]) -> Child:
     """A process from the nursery, which writes into `forked`."""
     log = script.with_name("forked")
-    log.touch()
-    return await asyncio.to_thread(nursery().bear, script, script.parent, str(log), environment)
+    return await nursery.forked(script, *ARGUMENTS, directory=script.parent, log=log, environment=environment)
 
 
 async def begun(script: Path, environment: dict[str, str]) -> asyncio.subprocess.Process:
@@ -40,6 +41,7 @@ async def begun(script: Path, environment: dict[str, str]) -> asyncio.subprocess
         return await asyncio.create_subprocess_exec(
             sys.executable,
             script,
+            *ARGUMENTS,
             cwd=script.parent,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -92,7 +94,7 @@ import sys, time
 from pathlib import Path
 from nursery import nursery
 script, log = map(Path, sys.argv[1:])
-child = nursery().bear(script, script.parent, str(log), {"PYTHONPATH": ""})
+child = nursery().bear(script, directory=script.parent, log=str(log), environment={"PYTHONPATH": ""})
 print(child.pid, flush=True)
 time.sleep(600)
 """

@@ -6,9 +6,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from atlas.settings import AssessorKind, EngineKind, Settings, is_loopback
+from atlas.settings import Settings, is_loopback
+from atlas.settings_of_inngest import EngineKind
+from atlas.settings_of_models import AssessorKind
 
 AGENT, REVIEWER = "a" * 32, "r" * 32
+KEYS: dict[str, Any] = {"atlas_agent_key": AGENT, "atlas_reviewer_key": REVIEWER}
+OIDC = {
+    "atlas_oidc_issuer": "https://id.example.com",
+    "atlas_oidc_client_id": "atlas",
+    "atlas_oidc_groups": "desk",
+}
+PROXY = {"atlas_trusted_proxies": "10.0.0.7", "atlas_proxy_groups": "desk"}
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +72,26 @@ def read(**fields: Any) -> Settings:
             {"atlas_agent_key": AGENT, "atlas_reviewer_key": REVIEWER, "atlas_agent_owners": "bot:anna"},
             "names bot, which is no agent",
         ),
+        ({"atlas_oidc_issuer": "https://id.example.com", "atlas_oidc_client_id": "x"}, "in open mode"),
+        (KEYS | {"atlas_oidc_issuer": "https://id.example.com"}, "needs ATLAS_OIDC_CLIENT_ID"),
+        (KEYS | OIDC | {"atlas_oidc_groups": ","}, "everyone whom the provider knows"),
+        (KEYS | OIDC | {"atlas_oidc_scopes": "profile"}, "lacks openid"),
+        (KEYS | OIDC | {"atlas_oidc_issuer": "http://id.example.com"}, "the https:// URL"),
+        (KEYS | OIDC | {"atlas_oidc_issuer": "https://user:word@id.example.com"}, "the https:// URL"),
+        (KEYS | OIDC | {"atlas_oidc_issuer": "id.example.com"}, "the https:// URL"),
+        (KEYS | {"atlas_oidc_groups": "desk"}, "needs ATLAS_OIDC_ISSUER"),
+        ({"atlas_trusted_proxies": "10.0.0.7", "atlas_proxy_groups": "desk"}, "in open mode"),
+        (KEYS | {"atlas_trusted_proxies": "10.0.0.7"}, "everyone whom the proxy lets through"),
+        (KEYS | PROXY | {"atlas_trusted_proxies": "0.0.0.0/0"}, "A network of all addresses"),
+        (KEYS | PROXY | {"atlas_trusted_proxies": "10.0.0.7, ::/0"}, "A network of all addresses"),
+        (KEYS | PROXY | {"atlas_trusted_proxies": "proxy.example.com"}, "addresses or networks"),
+        (KEYS | PROXY | {"atlas_trusted_proxies": "10.0.0.7/8"}, "addresses or networks"),
+        (KEYS | PROXY | {"atlas_trusted_proxies": "127.0.0.1"}, "set ATLAS_PROXY_SECRET"),
+        (KEYS | PROXY | {"atlas_trusted_proxies": "10.0.0.7,::1"}, "set ATLAS_PROXY_SECRET"),
+        (KEYS | PROXY | {"atlas_trusted_proxies": "112.0.0.0/4"}, "set ATLAS_PROXY_SECRET"),
+        (KEYS | PROXY | {"atlas_proxy_secret": "short"}, "at least 16 characters"),
+        (KEYS | PROXY | {"atlas_proxy_name_header": "X-Forwarded-User"}, "ATLAS_PROXY_NAME_HEADER is one of"),
+        (KEYS | {"atlas_proxy_groups": "desk"}, "needs ATLAS_TRUSTED_PROXIES"),
         ({"atlas_root_path": "atlas"}, "begins with /"),
         ({"atlas_root_path": "/atlas/../mcp"}, "begins with /"),
         ({"atlas_root_path": "https://gateway.example.com/atlas"}, "begins with /"),

@@ -5,7 +5,8 @@ from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.errors import AssessorInvalid
 from atlas.people.reviewers import names_of_reviewers
-from atlas.settings import AssessorKind, Settings
+from atlas.settings import Settings
+from atlas.settings_of_models import AssessorKind
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-6-luna"

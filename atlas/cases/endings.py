@@ -34,3 +34,27 @@ def end_case(
 def without_result(detail: str) -> Outcome:
     """The outcome of a case without an answer of its tool, with what its agent reads about that."""
     return Outcome(result=None, detail=detail, finished_at=now())
+
+
+def end_uncalled(connection: Connection, case: Case, reason: str) -> Case:
+    """End an approved case whose tool was not called."""
+    action, detail = ledger.Action.EXECUTION_REFUSED, detail_of_refusal(case, reason.removesuffix("."))
+    outcome = without_result(f"Reason: {reason}")
+    return end_case(connection, case, Status.FAILED, action, detail=detail, outcome=outcome)
+
+
+def detail_of_refusal(case: Case, reason: str) -> dict[str, str]:
+    """What the ledger has of a call that was not made."""
+    return {"status": case.status.value, "reason": reason}
+
+
+def end_unknown(connection: Connection, case: Case, detail: str) -> Case:
+    """End a case of which no one knows whether its tool did what it was called for."""
+    return end_case(
+        connection,
+        case,
+        Status.OUTCOME_UNKNOWN,
+        ledger.Action.OUTCOME_UNKNOWN,
+        detail={"reason": detail},
+        outcome=without_result(detail),
+    )

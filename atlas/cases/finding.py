@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.operators import custom_op
 
 from atlas.cases.filters import Filter, Order, Place
 from atlas.cases.rounds import of_this_round
@@ -89,8 +90,10 @@ class _Search:
 
     def __init__(self, asked: Filter, order: Order) -> None:
         self._order = order
-        self._index, led = _leading(asked)
-        self._led = [*led, *_opened(asked)]
+        self._led = [*_leading(asked), *_opened(asked)]
+        self._time: list[Any] = [sa.type_coerce(cases.c.opened_at, sa.String), cases.c.case_id]
+        if _is_about_unfinished(asked):
+            self._time = [_looked_at(column) for column in self._time]
         self._rest = [*_rest(asked)]
         self._said = _says(asked.q.strip()) if asked.q and asked.q.strip() else None
         key: dict[Order, Any] = {
@@ -134,16 +137,14 @@ class _Search:
         at = sa.type_coerce(cases.c.opened_at, sa.String)
         query = sa.select(self._key if self._key is not None else at, at, cases.c.case_id)
         query = query.select_from(_TABLE if table is None else table).where(*self._led, *conditions)
-        query = query.order_by(*self._by())
-        return query.with_hint(cases, f"INDEXED BY {self._index}", "sqlite")
+        return query.order_by(*self._by())
 
     def _by(self) -> list[Any]:
         if self._order is Order.NEWEST:
-            return [cases.c.opened_at.desc(), cases.c.case_id.desc()]
-        by_time = [cases.c.opened_at, cases.c.case_id]
+            return [column.desc() for column in self._time]
         if self._key is None:
-            return by_time
-        return [self._key.desc() if self._order is Order.RISKIEST else self._key, *by_time]
+            return self._time
+        return [self._key.desc() if self._order is Order.RISKIEST else self._key, *self._time]
 
     def _behind(self, place: Place | None) -> list[Condition]:
         return [] if place is None else [self._compared(place, is_behind=True)]
@@ -153,7 +154,7 @@ class _Search:
 
     def _compared(self, place: Place, *, is_behind: bool) -> Condition:
         """The condition that a row stands behind a place in this order, or not behind it."""
-        time = sa.tuple_(sa.type_coerce(cases.c.opened_at, sa.String), cases.c.case_id)
+        time = sa.tuple_(*self._time)
         there = sa.tuple_(sa.literal(place.opened_at), sa.literal(place.case_id))
         if self._order is Order.NEWEST:
             return time < there if is_behind else time >= there
@@ -176,19 +177,25 @@ def _places(connection: Connection, query: sa.Select[Any]) -> list[Place]:
     return [Place(*row) for row in connection.execute(query)]
 
 
-def _leading(asked: Filter) -> tuple[str, list[Any]]:
-    """The index that is gone along, and the conditions that it answers."""
+def _looked_at(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A column whose rows are looked at: SQLite seeks no index for what stands behind a plus."""
+    return sa.UnaryExpression(column, operator=custom_op("+"), type_=column.type)
+
+
+def _is_about_unfinished(asked: Filter) -> bool:
+    is_led = asked.is_what_waits or asked.agent is not None or asked.tool is not None
+    return bool(asked.statuses) and not is_led and all(status in TRANSITIONS for status in asked.statuses)
+
+
+def _leading(asked: Filter) -> list[Any]:
+    """The condition that an index answers in the order of time: ix_cases_waiting and its like."""
     if asked.is_what_waits:
-        return "ix_cases_waiting", [WAITING]
+        return [WAITING]
     if asked.agent is not None:
-        return "ix_cases_principal_opened_at", [cases.c.principal == asked.agent]
+        return [cases.c.principal == asked.agent]
     if asked.tool is not None:
-        return "ix_cases_tool_name_opened_at", [cases.c.tool_name == asked.tool]
-    if asked.statuses and len(asked.statuses) == 1:
-        return "ix_cases_status_opened_at", [cases.c.status == asked.statuses[0].value]
-    if asked.statuses and all(status in TRANSITIONS for status in asked.statuses):
-        return "uq_cases_unfinished", [UNFINISHED]
-    return "ix_cases_opened_at", []
+        return [cases.c.tool_name == asked.tool]
+    return [UNFINISHED] if _is_about_unfinished(asked) else []
 
 
 def _opened(asked: Filter) -> Iterator[Condition]:
@@ -202,11 +209,11 @@ def _opened(asked: Filter) -> Iterator[Condition]:
 def _rest(asked: Filter) -> Iterator[Condition]:
     """The conditions for which a row is looked at."""
     if asked.statuses and not asked.is_what_waits:
-        yield cases.c.status.in_([status.value for status in asked.statuses])
-    if asked.agent is not None:
-        yield cases.c.principal == asked.agent
-    if asked.tool is not None:
-        yield cases.c.tool_name == asked.tool
+        yield _looked_at(cases.c.status).in_([status.value for status in asked.statuses])
+    if asked.agent is not None and asked.is_what_waits:
+        yield _looked_at(cases.c.principal) == asked.agent
+    if asked.tool is not None and (asked.is_what_waits or asked.agent is not None):
+        yield _looked_at(cases.c.tool_name) == asked.tool
     if asked.reviewer is not None:
         yield sa.exists().where(_DECIDED.c.reviewer == asked.reviewer, of_this_round(_DECIDED))
     if asked.score_at_least is not None:

@@ -66,7 +66,7 @@ sa.Index(
 )
 # The newest cases are listed first.
 sa.Index("ix_cases_opened_at", cases.c.opened_at, cases.c.case_id)
-for _column in (cases.c.principal, cases.c.tool_name, cases.c.status):
+for _column in (cases.c.principal, cases.c.tool_name):
     sa.Index(f"ix_cases_{_column.name}_opened_at", _column, cases.c.opened_at, cases.c.case_id)
 # Those that wait are listed without a look at the rows, whose arguments may be long.
 sa.Index(
@@ -79,6 +79,7 @@ sa.Index(
     cases.c.tool_name,
     cases.c.round_number,
     cases.c.arguments_sha256,
+    cases.c.status,
     sqlite_where=sa.text(WAITING.text.replace("cases.", "")),
 )
 sa.Index(

@@ -217,13 +217,11 @@ CREATE UNIQUE INDEX ix_stops_in_force ON stops (scope, target) WHERE lifted_at I
 
 CREATE INDEX ix_cases_opened_at ON cases (opened_at, case_id);
 
-CREATE INDEX ix_cases_waiting ON cases (opened_at, case_id, expires_at, frozen_at, principal, tool_name, round_number, arguments_sha256) WHERE status = 'PENDING_REVIEW';
+CREATE INDEX ix_cases_waiting ON cases (opened_at, case_id, expires_at, frozen_at, principal, tool_name, round_number, arguments_sha256, status) WHERE status = 'PENDING_REVIEW';
 
 CREATE INDEX ix_cases_principal_opened_at ON cases (principal, opened_at, case_id);
 
 CREATE INDEX ix_cases_tool_name_opened_at ON cases (tool_name, opened_at, case_id);
-
-CREATE INDEX ix_cases_status_opened_at ON cases (status, opened_at, case_id);
 
 CREATE INDEX ix_decisions_reviewer ON decisions (reviewer, case_id, round_number);
 
@@ -240,6 +238,15 @@ CREATE TABLE decision_keys (
 
 CREATE INDEX ix_decision_keys_decided_at ON decision_keys (decided_at);
 
-INSERT INTO alembic_version VALUES ('0009');
+CREATE TABLE identities (
+	subject_sha256 VARCHAR(64) NOT NULL, 
+	person VARCHAR(200) NOT NULL, 
+	way VARCHAR(20) NOT NULL, 
+	first_seen_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_identities PRIMARY KEY (subject_sha256), 
+	CONSTRAINT uq_identities_person UNIQUE (person)
+);
+
+INSERT INTO alembic_version VALUES ('0010');
 
 COMMIT;

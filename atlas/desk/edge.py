@@ -6,9 +6,22 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
+from atlas.assessors.policy import PolicyInForce
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
-from atlas.desk import account, history, inbox, links, live, missing, overview, sign_in, stop_page
+from atlas.desk import (
+    account,
+    case,
+    history,
+    inbox,
+    links,
+    live,
+    missing,
+    openid,
+    overview,
+    sign_in,
+    stop_page,
+)
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
@@ -32,6 +45,7 @@ def add_desk(
     decisions: Decides,
     announce: Callable[[Case], None],
     stops: Stops,
+    policy: PolicyInForce,
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
     teller = Teller(store, valid=visitors.sessions.that_last)
@@ -45,16 +59,17 @@ def add_desk(
         stops=stops,
         teller=teller,
         figures=FiguresKept(store.database),
+        policy=policy,
     )
     teller.follow(parts.looking.case_ids)
     parts.looking.changed = teller.looks_changed
     pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, live, account, history, overview, stop_page):
+    for page in (inbox, case, live, account, history, overview, stop_page):
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)
-    for page in (sign_in, links):
+    for page in (sign_in, links, openid):
         page.add_to(strangers, pages)
     app.router.routes.extend([*router.routes, *strangers.routes])
     app.mount(f"{DESK}/assets", StaticFiles(directory=ASSETS))

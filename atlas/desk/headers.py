@@ -1,9 +1,10 @@
-"""What a browser is told of every page of the desk: nothing from elsewhere, no frame, nothing kept."""
+"""What a browser is told of every page of the desk, and of cases: nothing from elsewhere, nothing kept."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atlas.desk.pages import DESK
+from atlas.people.reading import CASES_PATH
 
 POLICY = "; ".join(
     (
@@ -28,7 +29,7 @@ HEADERS = {
 
 
 class DeskHeaders:
-    """Adds the headers to every answer under /desk, errors included."""
+    """Adds the headers to every answer under /desk and /cases, errors included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,7 +37,7 @@ class DeskHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and its answer with the headers."""
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
-        if scope["type"] != "http" or not f"{path}/".startswith(f"{DESK}/"):
+        if scope["type"] != "http" or not f"{path}/".startswith((f"{DESK}/", f"{CASES_PATH}/")):
             await self._app(scope, receive, send)
             return
         is_asset = path.startswith(f"{DESK}/assets/")

@@ -1,28 +1,34 @@
 """The inbox: what waits for a person, which of it, and in which order."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.engine import Connection
 
-from atlas.cases.listing import Filter, Line, count, lines_of, page_of
+from atlas.cases.listing import Line, count, lines_of, page_of
 from atlas.cases.tables import WAITING, cases
 from atlas.desk.alike import groups_of
 from atlas.desk.asked import AGES, ORDERS, RISKS, Asked, Whose, read_asked
+from atlas.desk.glimpse import glimpses_of
 from atlas.desk.happened import happened
 from atlas.desk.kept_filters import forget, keep, kept_of
 from atlas.desk.news import newest
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.errors import CaseNotFound
-from atlas.models import Status
 from atlas.people.person import Person
 
 LINES = 50  # of a page
 MOST_COUNTED = 1000
 MOST_NAMES = 200  # of tools, and of agents, that the form offers
 MOST_ARRIVALS = 50
+
+_IN_ALL = sa.select(sa.func.count()).select_from(
+    sa.select(cases.c.case_id).where(WAITING).limit(MOST_COUNTED).subquery()
+)
+_PAIRS = sa.select(cases.c.tool_name, cases.c.principal).distinct().where(WAITING)
 
 
 def add_to(router: APIRouter, pages: Pages) -> None:
@@ -90,52 +96,60 @@ async def _waiting(pages: Pages, person: Person, asked: Asked, *, after: str | N
     position = await database.look(newest)
     page = await page_of(database, wanted, order=asked.order, after=after, limit=LINES)
     tools, agents = await database.look(_names)
+    counts = await _counts(pages, person)
+    is_counted = asked.narrows and (page.next_cursor or after)
     return {
         "position": position,
         "groups": groups_of(page.lines),
         "next_cursor": page.next_cursor,
         "after": after,
-        "found": await count(database, wanted, most=MOST_COUNTED),
+        "found": await count(database, wanted, most=MOST_COUNTED)
+        if is_counted
+        else counts["mine" if asked.whose is Whose.MINE else "in_all"],
         "tools": tools,
         "agents": agents,
-        **await _counts(pages, person),
-        **_of_lines(pages, person),
+        **counts,
+        **await _of_lines(pages, person, page.lines),
     }
 
 
 async def _counts(pages: Pages, person: Person) -> dict[str, Any]:
     """How many calls wait for a person, and how many in all."""
     database = pages.parts.store.database
-    everything = Filter(statuses=(Status.PENDING_REVIEW,))
     return {
         "mine": await count(database, Asked().filter_for(person), most=MOST_COUNTED),
-        "in_all": await count(database, everything, most=MOST_COUNTED),
+        "in_all": int(await database.look(lambda connection: connection.scalar(_IN_ALL)) or 0),
         "most": MOST_COUNTED,
         "Whose": Whose,
     }
 
 
-async def _lines(pages: Pages, request: Request, lines: Any) -> Response:
+async def _lines(pages: Pages, request: Request, lines: Sequence[Line]) -> Response:
     person = person_of(request)
-    return await pages.page(request, "lines.html", person=person, lines=lines, **_of_lines(pages, person))
+    beside = await _of_lines(pages, person, lines)
+    return await pages.page(request, "lines.html", person=person, lines=lines, **beside)
 
 
-def _of_lines(pages: Pages, person: Person) -> dict[str, Any]:
-    """What a line needs beside itself."""
+async def _of_lines(pages: Pages, person: Person, lines: Sequence[Line]) -> dict[str, Any]:
+    """What lines need beside themselves."""
+    asked = [line.case_id for line in lines]
+    glimpses = await pages.parts.store.database.look(lambda connection: glimpses_of(connection, asked))
 
     def said(line: Line) -> str:
         what = f"{line.tool_name} by {line.principal}"
         ending = happened(line)
         return f"{what}: {ending.text}" if ending else f"{what} waits"
 
-    return {"looking": pages.parts.looking.everywhere(person.name), "happened": happened, "said": said}
+    return {
+        "looking": pages.parts.looking.everywhere(person.name),
+        "glimpses": glimpses,
+        "happened": happened,
+        "said": said,
+    }
 
 
 def _names(connection: Connection) -> tuple[list[str], list[str]]:
     """The tools and the agents of what waits, for the form to offer."""
-    return tuple(  # type: ignore[return-value]
-        list(
-            connection.scalars(sa.select(column).distinct().where(WAITING).order_by(column).limit(MOST_NAMES))
-        )
-        for column in (cases.c.tool_name, cases.c.principal)
-    )
+    pairs = connection.execute(_PAIRS).all()
+    tools, agents = {tool for tool, _ in pairs}, {agent for _, agent in pairs}
+    return sorted(tools)[:MOST_NAMES], sorted(agents)[:MOST_NAMES]

@@ -63,8 +63,8 @@ def _add_password(router: APIRouter, pages: Pages) -> None:
 
 
 async def _code_of(request: Request) -> str:
-    """The code of a link: alone, or the whole link where a person pasted that."""
-    return (await texts_of(request)).get("code", "").rpartition("#")[2].strip()
+    """The code of a link: alone, or the whole link where a person pasted that; behind a dot stands a name."""
+    return (await texts_of(request)).get("code", "").rpartition("#")[2].partition(".")[0].strip()
 
 
 async def _page(

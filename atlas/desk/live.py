@@ -45,3 +45,9 @@ def add_to(router: APIRouter, pages: Pages) -> None:
     async def newer(request: Request, after: int = 0) -> Response:
         """What changed after an entry, for a page that was away or cannot hold a stream."""
         return Response((await teller.news(after)).text(), media_type="application/json")
+
+    @router.get(f"{DESK}/stopped")
+    async def stopped(request: Request) -> Response:
+        """What is stopped, for a page that heard that it changed."""
+        stopped = await pages.parts.stops.in_force()
+        return await pages.page(request, "stopped.html", person=person_of(request), stopped=stopped)

@@ -16,17 +16,14 @@ class Looking:
         self.changed: Callable[[str], None] = lambda case_id: None  # called when others look at a case
         self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()  # case and name, the newest last
 
-    def note(self, case_id: str, name: str) -> bool:
-        """A person looks at a case now; says whether they did not before."""
-        before = self._seen.get((case_id, name))
-        is_new = before is None or self._is_over(before)
+    def note(self, case_id: str, name: str) -> None:
+        """A person looks at a case now."""
+        is_new = (case_id, name) not in self._seen
         self._seen[case_id, name] = self._clock()
         self._seen.move_to_end((case_id, name))
-        while self._seen and (len(self._seen) > MOST_KEPT or self._is_over(next(iter(self._seen.values())))):
-            self._seen.popitem(last=False)
+        self._forget_old()
         if is_new:
             self.changed(case_id)
-        return is_new
 
     def leave(self, case_id: str, name: str) -> None:
         """A person is done with a case."""
@@ -46,8 +43,14 @@ class Looking:
         return found
 
     def case_ids(self) -> frozenset[str]:
-        """The cases that a person looks at."""
+        """The cases that a person looks at; that a look is over is told here."""
+        self._forget_old()
         return frozenset(case_id for case_id, _ in self._seen)
+
+    def _forget_old(self) -> None:
+        while self._seen and (len(self._seen) > MOST_KEPT or self._is_over(next(iter(self._seen.values())))):
+            (case_id, _), _ = self._seen.popitem(last=False)
+            self.changed(case_id)
 
     def _is_over(self, at: float) -> bool:
         return self._clock() - at > SECONDS

@@ -67,8 +67,7 @@ class Pages:
             person=person,
             form_token=token,
             path=request.url.path.removeprefix(self.root_path),
-            stopped=await self._stopped(request) if person else (),
-            **values,
+            **({"stopped": await self._stopped(request) if person else ()} | values),
         )
         return HTMLResponse(text, status_code=status)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from atlas.assessors.policy import PolicyInForce
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.desk.looking import Looking
@@ -26,4 +27,5 @@ class Parts:
     stops: Stops
     teller: Teller  # tells open pages of what changed
     figures: FiguresKept
+    policy: PolicyInForce
     looking: Looking = field(default_factory=Looking)  # who has which case open

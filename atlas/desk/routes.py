@@ -21,7 +21,7 @@ from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.cookies import keep
 from atlas.people.own_page import require_own_page
 from atlas.people.person import Person
-from atlas.people.visitors import SAFE
+from atlas.people.visitors import SAFE, is_automatic
 
 SHOWN = (AtlasError, SQLAlchemyError, HTTPException, RequestValidationError)  # as a page, not as JSON
 SIGN_IN = f"{DESK}/sign-in"
@@ -91,7 +91,7 @@ def _route(
 async def _to_sign_in(request: Request, pages: Pages) -> Response:
     """Send a browser to the page of sign-in, and from there back; htmx goes there as a whole page."""
     address = f"{pages.at(SIGN_IN)}?then={quote(place_of(request, pages.root_path), safe='/')}"
-    if "HX-Request" in request.headers:
+    if "HX-Request" in request.headers or is_automatic(request):
         return Response(status_code=401, headers={"HX-Redirect": address})
     if request.method in SAFE:
         return RedirectResponse(address, status_code=303)
@@ -104,6 +104,8 @@ async def _to_sign_in(request: Request, pages: Pages) -> Response:
 
 async def _refused_form(request: Request, pages: Pages, error: FormRefused) -> Response:
     """Say what to do, and show what was written, if it was written on a page of ours."""
+    if "HX-Request" in request.headers:  # the page with the form is still there, and keeps what was written
+        return await _beside(request, pages, str(error), status=HTTP_STATUS[FormRefused])
     return await pages.page(
         request,
         "form_refused.html",
@@ -135,4 +137,15 @@ async def _error_page(request: Request, pages: Pages, error: Exception) -> Respo
         status, said = 422, "The form or the address holds a value that this page does not take."
     else:
         status, said = 503, "The case store cannot be read or written; nothing was changed."
+    if "HX-Request" in request.headers:
+        return await _beside(request, pages, said, status=status)
     return await pages.page(request, "error.html", person=request.state.person, status=status, said=said)
+
+
+async def _beside(request: Request, pages: Pages, said: str, *, status: int) -> Response:
+    """Tell htmx what was not done; the page from which it asked stays."""
+    answer = await pages.page(
+        request, "error_part.html", person=request.state.person, status=status, said=said
+    )
+    answer.headers.update({"HX-Retarget": "#answer", "HX-Reswap": "innerHTML"})
+    return answer

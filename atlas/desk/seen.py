@@ -39,6 +39,7 @@ CONTROLS = {0x00: "NULL", 0x07: "BELL", 0x08: "BACKSPACE", 0x09: "TAB", 0x0A: "L
 ALIKE = frozenset(
     ("ARMENIAN", "CHEROKEE", "COPTIC", "CYRILLIC", "FULLWIDTH", "GREEK", "LISU", "MATHEMATICAL")
 )
+BEGIN, END = Markup('<bdi class="seen">'), Markup("</bdi>")
 _TOKENS = re.compile(r"\w+|\W+")
 
 
@@ -53,12 +54,12 @@ def is_unseen(character: str) -> bool:
 def seen(value: Any, most: int = INLINE) -> Markup:
     """A text within a line; a longer one is cut, and says so."""
     text = _text(value)
-    return Markup('<bdi class="seen">{}{}</bdi>').format(marked(text[:most]), _cut(len(text) - most))
+    return BEGIN + marked(text[:most]) + _cut(len(text) - most) + END  # `format` takes ten times as long
 
 
 def seen_all(value: Any) -> Markup:
     """A whole text where every character counts, with its line ends both shown and kept."""
-    return Markup('<bdi class="seen">{}</bdi>').format(marked(_text(value), Ends.BOTH))
+    return BEGIN + marked(_text(value), Ends.BOTH) + END
 
 
 def seen_text(value: Any, most: int = OPEN, whole: str = "") -> Markup:

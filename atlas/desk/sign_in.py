@@ -101,6 +101,7 @@ async def _page(
         has_accounts=Way.ACCOUNT in visitors.ways_in and await visitors.signing_in.has_accounts(),
         has_keys=Way.KEY in visitors.ways_in,
         asks_for_name=visitors.signing_in.asks_for_name,
+        provider=visitors.openid.host if visitors.openid else None,
         ways_in=[one.value for one in visitors.ways_in],
     )
     if isinstance(mistake, TooManyAttempts):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import suppress
 from functools import partial
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from atlas.cases.store import CaseStore
 from atlas.desk.news import News, newest, news_after
@@ -32,7 +32,8 @@ class Teller:
         self.streams = Streams()
         self._store = store
         self._valid = valid  # which of some sessions still hold; asking renews none
-        self._at = 0
+        self._at = 0  # up to which entry the ledger was read,
+        self._told = 0  # and up to which all streams know what concerns a page
         self._looks: set[str] = set()
         self._looked_at: Callable[[], Collection[str]] = tuple
         self._woken = asyncio.Event()
@@ -59,7 +60,7 @@ class Teller:
         """The messages of one stream; the first says where the ledger stands."""
         at = await self._store.database.look(newest)
         if self._work is None or self._work.done():
-            self._at = at
+            self._at = self._told = at
             self._work = asyncio.create_task(self._tell_all())
         yield RETRY + News(after=at, at=at).event("hello")
         async for message in stream.messages():
@@ -91,26 +92,27 @@ class Teller:
                 await self._end_signed_out()
             if loop.time() - beat >= BEAT_SECONDS:
                 beat = loop.time()
-                self.streams.tell(News(after=self._at, at=self._at).event("beat"))
+                self.streams.tell(News(after=self._told, at=self._told).event("beat"))
 
     async def _tell(self) -> None:
         looks, self._looks = tuple(sorted(self._looks)), set()
         try:
             news = await self.news(self._at)
-        except SQLAlchemyError as error:  # the next round reads from the same entry
+        except DBAPIError as error:  # the next round reads from the same entry
             self._looks.update(looks)
             logger.warning("The desk cannot read what changed: %s", type(error).__name__)
             return
         self._at = news.at
-        news = news.model_copy(update={"looks": looks})
+        news = news.model_copy(update={"after": self._told, "looks": looks})
         if not news.is_empty:
+            self._told = news.at
             self.streams.tell(news.event("news"))
 
     async def _end_signed_out(self) -> None:
         sessions = {stream.session for stream in self.streams if stream.session is not None}
         if not sessions:
             return
-        with suppress(SQLAlchemyError):  # asked again in three seconds; each page asks for itself too
+        with suppress(DBAPIError):  # asked again in three seconds; each page asks for itself too
             valid = await self._valid(sessions)
             for stream in self.streams:
                 if stream.session is not None and stream.session not in valid:

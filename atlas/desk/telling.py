@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 from atlas import ledger
 from atlas.desk.dossier import Dossier
-from atlas.desk.words import instant
 from atlas.instants import now
-from atlas.models import Case, Status, Verdict, as_seen
+from atlas.models import Case, Status, as_seen
 from atlas.people.person import Person
 
 ACTIONS = {
@@ -52,13 +51,12 @@ def state_of(dossier: Dossier) -> State:
     case = dossier.case
     if case.status is Status.PENDING_REVIEW:
         return _waiting(dossier)
-    who = _who(case)
+    if case.outcome is not None and case.outcome.asks_for_input:
+        said = "The tool was called, and asks its agent for more before it goes on."
+        return State("executed", said, "good")
     if case.outcome is not None and case.outcome.is_error:
-        return State(
-            "executed, with an error", f"{who} The tool was called and answered with an error.", "warn"
-        )
-    short, said, tone = _STATES[case.status]
-    return State(short, f"{who} {said}".strip(), tone)
+        return State("executed, with an error", "The tool was called and answered with an error.", "warn")
+    return _STATES[case.status]
 
 
 def _waiting(dossier: Dossier) -> State:
@@ -77,27 +75,23 @@ def _waiting(dossier: Dossier) -> State:
     return State("waits", f"It waits for a person. Nothing was executed.{more}{again}", "warn")
 
 
-def _who(case: Case) -> str:
-    """Who decided, and when; empty where the score or time did."""
-    decision = case.decision
-    if decision is None:
-        is_by_score = case.status in (Status.AUTHORIZED, Status.EXECUTING, Status.EXECUTED)
-        return "The score approved it." if is_by_score else ""
-    verb = "Approved" if decision.decision is Verdict.APPROVED else "Rejected"
-    return f"{verb} by {decision.reviewer} at {instant(decision.decided_at)}."
+def is_by_score(case: Case) -> bool:
+    """Whether the score approved a case, and no person."""
+    is_approved = case.status in (Status.AUTHORIZED, Status.EXECUTING, Status.EXECUTED)
+    return case.decision is None and is_approved
 
 
-_STATES = {
-    Status.QUEUED: ("being judged", "It is being judged. Nothing was executed.", ""),
-    Status.AUTHORIZED: ("approved", "The tool is called next.", "good"),
-    Status.EXECUTING: ("runs", "The tool is being called.", "good"),
-    Status.EXECUTED: ("executed", "The tool was called once and has answered.", "good"),
-    Status.REJECTED: ("rejected", "The tool was not called.", "bad"),
-    Status.DENIED: ("denied", "The policy forbids it. The tool was not called.", "bad"),
-    Status.WITHDRAWN: ("withdrawn", "Its agent took it back. The tool was not called.", ""),
-    Status.EXPIRED: ("expired", "No person decided in time. The tool was not called.", ""),
-    Status.FAILED: ("failed", "The gateway could not call the tool. Nothing was done.", "bad"),
-    Status.OUTCOME_UNKNOWN: (
+_STATES: dict[Status, State] = {
+    Status.QUEUED: State("being judged", "It is being judged. Nothing was executed.", ""),
+    Status.AUTHORIZED: State("approved", "The tool is called next.", "good"),
+    Status.EXECUTING: State("runs", "The tool is being called.", "good"),
+    Status.EXECUTED: State("executed", "The tool was called once and has answered.", "good"),
+    Status.REJECTED: State("rejected", "The tool was not called.", "bad"),
+    Status.DENIED: State("denied", "The policy forbids it. The tool was not called.", "bad"),
+    Status.WITHDRAWN: State("withdrawn", "Its agent took it back. The tool was not called.", ""),
+    Status.EXPIRED: State("expired", "No person decided in time. The tool was not called.", ""),
+    Status.FAILED: State("failed", "The gateway could not call the tool. Nothing was done.", "bad"),
+    Status.OUTCOME_UNKNOWN: State(
         "outcome unknown",
         "The tool was called, and there is no answer: it may have acted. A person has to find out.",
         "bad",

@@ -143,6 +143,7 @@ class Guarded(asyncio.Protocol):
         return bool(getattr(this, "pipeline", None))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["atlas.peer"] = scope.get("client")  # before X-Forwarded-For counts
         authorization = Headers(scope=scope).get("authorization", "")
         if self.door.is_known(self, authorization):
             await self._inner(scope, receive, send)

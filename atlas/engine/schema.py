@@ -97,10 +97,10 @@ def connect_store(path: pathlib.Path, *, acknowledged: int = 0) -> sqlite3.Conne
     return connection
 
 
-def connect_reader(path: pathlib.Path) -> sqlite3.Connection:
+def connect_reader(path: pathlib.Path, *, mode: str = "ro") -> sqlite3.Connection:
     """A connection that can only read what has been committed."""
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=_BUSY
     )
     connection.execute("PRAGMA query_only = ON")
     return connection
@@ -137,7 +137,9 @@ def _examine(path: pathlib.Path, acknowledged: int) -> None:
     """Look at the file without a chance to change it, which opening it for writing could."""
     if path.stat().st_size == 0:
         raise StoreUnusable(f"{path} is empty, and was not when it was made. {_remedy(path)}")
-    with contextlib.closing(connect_reader(path)) as reader:
+    # A kill while the file comes to keep its changes in a -wal file leaves a journal, to be undone first.
+    mode = "rw" if path.with_name(f"{path.name}-journal").exists() else "ro"
+    with contextlib.closing(connect_reader(path, mode=mode)) as reader:
         _check_owner(reader, path)
         damage = find_damage(reader)
         if damage != "ok":

@@ -8,16 +8,36 @@ from atlas.models import Case
 
 
 def digest_of_seen(case: Case) -> str:
-    """The digest of what is approved, from the parts that `GET /cases/{ref}` shows; 64 hex digits."""
+    """The digest of what is approved; 64 hex digits."""
     ruling = case.assessment.ruling if case.assessment else None
+    return digest_of_parts(
+        case_id=case.case_id,
+        round_number=case.round_number,
+        arguments_sha256=case.call.arguments_sha256,
+        definition_sha256=case.definition_sha256,
+        policy_sha256=ruling.policy_sha256 if ruling else None,
+        risk_score=case.assessment.risk_score if case.assessment else None,
+    )
+
+
+def digest_of_parts(
+    *,
+    case_id: str,
+    round_number: int,
+    arguments_sha256: str,
+    definition_sha256: str | None,
+    policy_sha256: str | None,
+    risk_score: int | None,
+) -> str:
+    """The same from what `GET /cases/{ref}` shows, so that a reviewer's program need not believe it."""
     return digest(
         {
-            "case_id": case.case_id,
-            "round": case.round_number,
-            "arguments_sha256": case.call.arguments_sha256,
-            "definition_sha256": case.definition_sha256,
-            "policy_sha256": ruling.policy_sha256 if ruling else None,
-            "risk_score": case.assessment.risk_score if case.assessment else None,
+            "case_id": case_id,
+            "round": round_number,
+            "arguments_sha256": arguments_sha256,
+            "definition_sha256": definition_sha256,
+            "policy_sha256": policy_sha256,
+            "risk_score": risk_score,
         }
     )
 
@@ -26,7 +46,8 @@ def check_seen(case: Case, seen_sha256: str | None) -> None:
     """Raise CallChanged if a case that waits is not what a person says they saw of it, in the same round."""
     if seen_sha256 is None or not case.status.is_undecided or digest_of_seen(case) == seen_sha256:
         return
-    reason = next(_since(case, seen_sha256), "It is not the call that was shown, or not all of it.")
+    changed = case.assessment.reopened_because if case.assessment else None
+    reason = next(_since(case, seen_sha256), changed or "It is not what was shown.")
     raise CallChanged(case_id=case.case_id, reason=reason, then="Look at it again, and then decide.")
 
 

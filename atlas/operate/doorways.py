@@ -55,9 +55,9 @@ def limits_of(settings: Settings) -> Limits:
 def names_of_keys(settings: Settings) -> Callable[[str], str | None]:
     """Whose key an Authorization header holds; in open mode there are no strangers.
 
-    A session of the desk counts as a stranger: whether its cookie holds stands in the store, which is not asked
-    at the door. A stream that is being answered is never closed for another, so desks stay open also where
-    there are more than `strangers_per_address` of them.
+    A session of the desk counts as a stranger: whether its cookie holds stands in the store, which the door
+    does not ask. A stream that is being answered is never closed for another, so all desks behind the address
+    of one proxy stay open.
     """
     known = {digest_of_key(key): f"agent {name}" for key, name in settings.agent_keys.items()}
     known |= {digest_of_key(key): f"reviewer {name}" for key, name in settings.reviewer_keys.items()}

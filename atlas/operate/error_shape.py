@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -52,6 +53,13 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     ReasonUnfit: 422,
     TransitionRefused: 409,
 }
+
+
+class ErrorTold(BaseModel):
+    """Every error: its name, and a sentence that says what to do."""
+
+    error: str
+    detail: str
 
 
 def add_error_shape(app: FastAPI) -> None:

@@ -143,6 +143,7 @@ def banner(
                 if settings.atlas_root_path
                 else []
             ),
+            *[f"  people     {way}" for way in _other_ways(settings)],
             f"  reviewers  {_channel(settings)}",
             f"  approve    curl {url}{APPROVAL_PATH}{key} -H 'Content-Type: application/json' \\",
             """               -d '{"decision": "APPROVED", "event_id": "evt_…"}'""",
@@ -150,6 +151,13 @@ def banner(
         return "\n".join([*lines, *([f"  {OPEN_MODE}"] if settings.is_open else [])])
 
     return text
+
+
+def _other_ways(settings: Settings) -> list[str]:
+    """From where else people come in than by a key or an account."""
+    proxies = ", ".join(str(network) for network in settings.atlas_trusted_proxies)
+    ways = [f"sign in at {settings.atlas_oidc_issuer}"] if settings.atlas_oidc_issuer else []
+    return [*ways, *([f"are known to a proxy at {proxies}"] if proxies else [])]
 
 
 def _channel(settings: Settings) -> str:

@@ -38,6 +38,7 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         loop="auto",  # uvloop and httptools where they are installed, asyncio and h11 elsewhere
         http=guarded_protocol(Door(limits_of(settings))),
         ws="none",  # there are no such routes, and the library for them takes 2 MB
+        forwarded_allow_ips=proxies_of(settings),
         access_log=False,  # it would be put together for every request before it is dropped
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
@@ -51,6 +52,12 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
         server.run(sockets=[listener])
+
+
+def proxies_of(settings: Settings) -> str | None:
+    """From where X-Forwarded-For and -Proto count; without a trusted proxy uvicorn's own default."""
+    named = [str(network) for network in settings.atlas_trusted_proxies]
+    return ",".join(["127.0.0.1", *named]) if named else None
 
 
 def allow_many_files() -> None:

@@ -8,6 +8,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import quote
 
 from sqlalchemy.engine import Connection
 
@@ -42,13 +43,13 @@ class Commands:
         code = self._change(
             lambda connection: accounts.add(connection, name, wanted, keys=self._settings.reviewers)
         )
-        return f"{name} has an account. {self._password_link(place, code)}"
+        return f"{name} has an account. {self._password_link(place, code, name)}"
 
     def link(self, name: str) -> str:
         """Make a new link for a password."""
         place = self._place(links.Kind.PASSWORD)
         code = self._change(lambda connection: accounts.link(connection, name))
-        return f"The links of before are void. {self._password_link(place, code)}"
+        return f"The links of before are void. {self._password_link(place, code, name)}"
 
     def end(self, name: str) -> str:
         """End an account."""
@@ -80,9 +81,9 @@ class Commands:
         code = self._change(made)
         return f"{DESK}. This link signs in {owner}, once and within ten minutes:\n  {place}#{code}"
 
-    def _password_link(self, place: str, code: str) -> str:
+    def _password_link(self, place: str, code: str, name: str) -> str:
         said = "This link sets the password, once and within 24 hours. Give it to that person alone:"
-        return f"{said}\n  {place}#{code}"
+        return f"{said}\n  {place}#{code}.{quote(name)}"  # the name is for password managers
 
     def _named_still(self, name: str) -> str:
         """What to do where the policy names someone who has gone: the gateway would not start again."""

@@ -13,7 +13,7 @@ from atlas.instants import now
 from atlas.ledger import NO_CASE, Action
 from atlas.models import Frozen, plain_text
 from atlas.people import links, sessions
-from atlas.people.tables import people
+from atlas.people.tables import identities, people
 from atlas.settings import as_seen
 
 OPERATOR = "operator"  # who runs a command on the machine of the gateway
@@ -110,6 +110,13 @@ def is_taken(connection: Connection, name: str) -> bool:
 def all_of_them(connection: Connection) -> tuple[Account, ...]:
     """Everyone who has or had an account, by name."""
     return tuple(_account(row) for row in connection.execute(sa.select(people).order_by(people.c.name)))
+
+
+def are_there_any(connection: Connection) -> bool:
+    """Whether there is any account; a person from elsewhere has none, unless a password is set."""
+    has_password = people.c.password_hash.is_not(None)
+    is_of_here = people.c.name.not_in(sa.select(identities.c.person))
+    return bool(connection.execute(sa.select(sa.exists().where(has_password | is_of_here))).scalar())
 
 
 def _require(connection: Connection, name: str) -> Account:

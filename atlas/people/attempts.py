@@ -56,11 +56,12 @@ def count(connection: Connection, attempt: Attempt) -> Counted:
     connection.execute(sign_in_attempts.delete().where(sign_in_attempts.c.began_at <= at - ATTEMPTS))
     rows = {row.subject: row for row in connection.execute(_of(attempt.limits))}
     over = [row for subject, row in rows.items() if row.failed >= attempt.limits[subject]]
-    # What is not tried counts for nothing but the limit that was reached, so that it is noted once.
-    for subject in [row.subject for row in over] or attempt.limits:
-        _add_one(connection, subject, is_new=subject not in rows)
-    for row in over:
+    if not over:
+        for subject in attempt.limits:
+            _add_one(connection, subject, is_new=subject not in rows)
+    for row in over:  # what is not tried writes nothing, but that a limit was met, once
         if row.failed == attempt.limits[row.subject]:
+            _add_one(connection, row.subject, is_new=False)
             _note(connection, attempt, actor=STRANGER, detail={"limit": row.failed})
     is_first = f"address {group_of(attempt.address)}" not in rows
     wait = max((row.began_at + ATTEMPTS - at for row in over), default=None)

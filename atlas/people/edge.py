@@ -9,7 +9,10 @@ from atlas.agents.keys import AgentKeys
 from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.deciding import Decides
+from atlas.people.description import add_description
 from atlas.people.notices import Notifier
+from atlas.people.proxied import ProxyHeaders
+from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
@@ -30,16 +33,31 @@ class PeopleEdge:
     def __init__(
         self, settings: Settings, agents: AgentKeys, database: Database, *, known: Names | None = None
     ) -> None:
+        self._settings = settings
         self._gate = ReviewerGate(settings, agents)
+        self._database = database
         self.visitors = Visitors(settings, agents, database)
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
 
-    def add_to(self, app: FastAPI, *, decisions: Decides, announce: Callable[[Case], None]) -> None:
-        """Serve the webhook and the stops; `announce` tells the workflow of what was decided."""
+    def add_to(
+        self,
+        app: FastAPI,
+        *,
+        decisions: Decides,
+        announce: Callable[[Case], None],
+        records_views: Callable[[], bool],
+    ) -> None:
+        """Serve the webhook, the cases and the stops; `announce` tells the workflow of what was decided.
+
+        `records_views` says whether it goes into the ledger that a person opened a case.
+        """
+        app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
+        add_reading(app, visitors=self.visitors, database=self._database, records_views=records_views)
         add_stops(app, stops=self.stops, visitors=self.visitors)
+        add_description(app)
 
     async def close(self) -> None:
         """Stop what is still being sent."""

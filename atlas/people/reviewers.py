@@ -36,6 +36,12 @@ class ReviewerGate:
         raise NotAuthenticated(whose="reviewer's")
 
 
+def keys_in(request: Request) -> list[str]:
+    """All that may be a key in the Authorization headers of a request, with a scheme or without one."""
+    headers = request.headers.getlist("authorization")
+    return [text.strip() for header in headers for text in (header, header.partition(" ")[2])]
+
+
 def bearer_of(request: Request) -> str:
     """The key of a request's Authorization header, or nothing."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -24,6 +24,7 @@ from atlas.people.person import Person, Way
 from atlas.people.tables import desk_sessions, people
 
 UNBOUND = b""
+IN_PEOPLE = tuple(way.value for way in (Way.ACCOUNT, Way.OIDC, Way.PROXY))  # and end as the person does
 
 
 class Session(Frozen):
@@ -71,7 +72,7 @@ class Sessions:
     async def _note_seen(self, session_sha256: str) -> None:
         seen = _of(session_sha256).values(last_seen_at=now())
         try:
-            await self._database.write_ahead(lambda connection: connection.execute(seen) and None)
+            await self._database.write_ahead(lambda connection: connection.execute(seen).rowcount)
         except SQLAlchemyError:  # the page is shown all the same; the session only ends the earlier
             return
 
@@ -131,7 +132,7 @@ def read(connection: Connection, digests: dict[str, bytes]) -> Session | None:
         isouter=True,
     ).where(desk_sessions.c.session_sha256.in_(digests), _lasts(now()))
     row = connection.execute(found).first()
-    if row is None or (row.way == Way.ACCOUNT.value and row.account is None):
+    if row is None or (row.way in IN_PEOPLE and row.account is None):
         return None
     return _session(row, digests[row.session_sha256])
 

@@ -42,7 +42,7 @@ class SigningIn:
 
     async def has_accounts(self) -> bool:
         """Whether there is any account."""
-        return bool(await self._database.read(accounts.all_of_them))
+        return await self._database.read(accounts.are_there_any)
 
     async def by_key(self, key: str, claimed: str, *, address: str) -> tuple[Person, bytes]:
         """The person of a reviewer's key, and what the session is bound to."""

@@ -25,6 +25,16 @@ links = sa.Table(
     sa.Column("used_at", Instant),
 )
 
+# Whom a provider or a proxy means by a name: a name that was taken once is never another person's.
+identities = sa.Table(
+    "identities",
+    metadata,
+    sa.Column("subject_sha256", sa.String(64), primary_key=True),
+    sa.Column("person", sa.String(200), nullable=False, unique=True),
+    sa.Column("way", sa.String(20), nullable=False),
+    sa.Column("first_seen_at", Instant, nullable=False),
+)
+
 desk_sessions = sa.Table(
     "desk_sessions",
     metadata,

@@ -8,9 +8,12 @@ from atlas.agents.keys import AgentKeys, digest_of_key
 from atlas.database.sqlite import Database
 from atlas.errors import FormRefused, NotAuthenticated, NotPermitted
 from atlas.people.cookies import session_id_of
+from atlas.people.identities import Identities
+from atlas.people.openid.sign_in import OpenId
 from atlas.people.own_page import require_own_page
 from atlas.people.person import Person, Way
-from atlas.people.reviewers import ReviewerGate, bearer_of
+from atlas.people.proxied import Proxied
+from atlas.people.reviewers import ReviewerGate, bearer_of, keys_in
 from atlas.people.sessions import UNBOUND, Session, Sessions
 from atlas.people.signing_in import SARAH, SigningIn
 from atlas.settings import Settings
@@ -32,6 +35,11 @@ class Visitors:
         self.is_agent = agents.is_agent
         self.sessions = Sessions(database)
         self.ways_in: tuple[Way, ...] = () if settings.is_open else (Way.ACCOUNT, Way.KEY)
+        self.openid = OpenId(settings) if settings.atlas_oidc_issuer else None
+        if self.openid is not None:
+            self.ways_in += (Way.OIDC,)
+        self.identities = Identities(database, settings.reviewers)
+        self._proxied = Proxied(settings)
         self._gate = ReviewerGate(settings, agents)
         self.signing_in = SigningIn(settings, database, self.refuse_agent)
 
@@ -42,8 +50,10 @@ class Visitors:
             self.refuse_agent(token)
             if digest_of_key(token) in self.signing_in.names:
                 return await self._of_key(request)
-        request.state.session = session = await self.session_of(request, counts=not is_automatic(request))
         person = self.known_without_sign_in(request)
+        if person is not None and person.way is Way.PROXY:
+            person = await self.identities.admitted(person, (person.name,))
+        request.state.session = session = await self.session_of(request, counts=not is_automatic(request))
         if person is None and session is None:
             raise NotAuthenticated(whose="reviewer's")
         if request.method not in SAFE:
@@ -55,8 +65,16 @@ class Visitors:
         return Person(name=named or SARAH, way=Way.KEY, is_signed=named is not None)
 
     def known_without_sign_in(self, request: Request) -> Person | None:
-        """A person who needs no sign-in: in open mode every program on this machine."""
-        return Person(name=SARAH, way=Way.OPEN, is_signed=False) if self.is_open else None
+        """A person who needs no sign-in; raises NotPermitted.
+
+        In open mode it is every program on this machine; else a trusted proxy vouches for a person.
+        """
+        if self.is_open:
+            return Person(name=SARAH, way=Way.OPEN, is_signed=False)
+        person = self._proxied.person(request.scope)
+        if person is not None:  # an agent that found a way through the proxy stays an agent
+            self.refuse_agent(*keys_in(request))
+        return person
 
     def refuse_agent(self, *secrets: str) -> None:
         """Tell the holder of an agent's key that it is one; raises NotPermitted."""
@@ -75,7 +93,8 @@ class Visitors:
     @property
     def bindings(self) -> tuple[bytes, ...]:
         """All that a session may be bound to by these settings."""
-        return (UNBOUND, *self.signing_in.names)
+        of_provider = (self.openid.bound_to,) if self.openid else ()
+        return (UNBOUND, *self.signing_in.names, *of_provider)
 
     def _holds(self, request: Request, session: Session) -> bool:
         person = session.person
@@ -84,9 +103,16 @@ class Visitors:
             return known is not None and (known.name, known.way) == (person.name, person.way)
         if person.way in (Way.KEY, Way.LINK):
             return session.bound_to in self.signing_in.names and self._is_named(session)
+        if person.way is Way.OIDC:
+            bound_to = self.openid.bound_to if self.openid else None
+            return session.bound_to == bound_to and self._still_lets_in(person)
         if person.way is Way.ACCOUNT and self.signing_in.has_two_ways(person.name):
             return False
         return person.way in self.ways_in
+
+    def _still_lets_in(self, person: Person) -> bool:
+        has_key = self.identities.has_key(person.name)
+        return self.openid is not None and self.openid.lets_in(person.groups) and not has_key
 
     def _is_named(self, session: Session) -> bool:
         name = self.signing_in.names[session.bound_to]
@@ -103,7 +129,7 @@ class Visitors:
         person = self.known_without_sign_in(request)
         if person is None or request.method not in SAFE or request.state.session is not None:
             return None
-        session_id = await self.sessions.begin(person)
+        session_id = await self.begin(request, person)  # which ends that of another user of the proxy
         request.state.session = await self.sessions.find(session_id)
         return session_id
 
@@ -116,7 +142,7 @@ class Visitors:
         """Take a form only from a page of this very session; raises FormRefused."""
         require_own_page(request)
         session: Session | None = request.state.session
-        if session is None and bearer_of(request) and not self.is_open:
+        if session is None and request.state.person.way is Way.KEY:
             return  # by a key, which no browser sends by itself
         given = (await request.form()).get("form_token")
         if session is None or not isinstance(given, str):

@@ -67,7 +67,9 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
     async def approval(
         request: DecisionRequest,
         named: Annotated[str | None, Depends(gate)],
-        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=LONGEST_KEY)] = None,
+        idempotency_key: Annotated[
+            str | None, Header(alias="Idempotency-Key", min_length=1, max_length=LONGEST_KEY)
+        ] = None,
     ) -> DecisionReceipt:
         """Record a decision and wake the workflow."""
         name = signature(named, request.reviewer)

@@ -41,7 +41,7 @@ class StopList(Frozen):
 
 def add_stops(app: FastAPI, *, stops: Stops, visitors: Visitors) -> None:
     """Serve the stops."""
-    router = APIRouter(route_class=known_first(visitors.person_of))
+    router = APIRouter(route_class=known_first(visitors.person_of), tags=["people"])
     Visitor = Annotated[Person, Depends(visitors.person_of)]
 
     @router.post(STOPS_PATH)

@@ -14,7 +14,8 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from atlas.cases.store import CaseStore
-from atlas.settings import EngineKind, Settings
+from atlas.settings import Settings
+from atlas.settings_of_inngest import EngineKind
 from atlas.workflow.courier import Courier
 from atlas.workflow.freshness import FreshnessGuard
 from atlas.workflow.server import SERVE_PATH, InngestServer

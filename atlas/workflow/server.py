@@ -21,7 +21,8 @@ from atlas.engine.errors import KeysUnusable
 from atlas.engine.keys import sign
 from atlas.errors import DataDirectoryUnusable, ProxyUnusable
 from atlas.proxies import proxy_of
-from atlas.settings import EngineKind, Settings, variables
+from atlas.settings import Settings, variables
+from atlas.settings_of_inngest import EngineKind
 from atlas.workflow.freshness import SIGNATURE_HEADER
 
 APP_ID = "atlas-governance-gateway"

@@ -14,7 +14,7 @@ from acceptance.npm_clients import NODE, PATH, NpmClients
 from gateway_process import START_SECONDS
 
 TESTS = Path(__file__).parent.parent
-SUITE_SECONDS = 120
+SUITE_SECONDS = 250
 STARTED_AT = re.compile(r"-\d{4}-\d\d-\d\dT[\d-]+Z$")  # at the end of the name of a scenario's folder
 POLICY = """
 unknown_tools = "person"

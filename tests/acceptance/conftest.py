@@ -1,6 +1,8 @@
 """What the tests of ./setup.sh share: a copy of the repository, and a terminal at which it asks."""
 
+import compileall
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -27,14 +29,22 @@ COPIED = (
 )
 
 
-@pytest.fixture
-def fresh_checkout(tmp_path: Path, no_docker: Path) -> Iterator[Path]:
-    """A copy of the repository in a folder whose name has blanks; its gateway ends with the test."""
-    folder = tmp_path / "a checkout of mine"
-    folder.mkdir()
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what runs, compiled once and not again by each test that copies it."""
+    folder = tmp_path_factory.mktemp("compiled")
     for name in COPIED:
         shutil.copy2(ROOT / name, folder)
     shutil.copytree(ROOT / "atlas", folder / "atlas", ignore=shutil.ignore_patterns("__pycache__"))
+    assert compileall.compile_dir(folder, quiet=1)
+    return folder
+
+
+@pytest.fixture
+def fresh_checkout(tmp_path: Path, no_docker: Path, compiled: Path) -> Iterator[Path]:
+    """A copy of the repository in a folder whose name has blanks; its gateway ends with the test."""
+    folder = tmp_path / "a checkout of mine"
+    shutil.copytree(compiled, folder)
     yield folder
     if (folder / ".gateway.pid").exists():
         run(folder, "stop", first_on_path=no_docker)
@@ -69,3 +79,11 @@ def open_questions(checkout: Path, no_docker: Path) -> Iterator[Callable[[], Ter
 def terminal(open_questions: Callable[[], Terminal]) -> Terminal:
     """A terminal at which the questions are being asked."""
     return open_questions()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -14,12 +14,13 @@ from typing import Any
 import uv
 from acceptance.npm_clients import NODE, NODE_ENVIRONMENT, NPM
 from gateway_process import AGENT_KEY, ROOT
+from one_certificate import whole_environment
 
 DRIVERS = Path(__file__).parent / "frameworks"
 UV = uv.find_uv_bin()  # makes in two seconds the environment that takes pip half a minute
 PIPS_SETTINGS = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}  # and what uv calls them
 INSTALL_SECONDS = 300
-LINE_SECONDS = 90  # more than a driver gives a run
+LINE_SECONDS = 200  # more than a driver gives a run
 END_SECONDS = 10
 
 
@@ -53,7 +54,7 @@ def _install_from_npm(folder: Path, packages: list[str]) -> None:
 
 
 def _install_from_pypi(folder: Path, pins: Path) -> None:
-    environment = _pips_settings() | os.environ | {"UV_PYTHON_DOWNLOADS": "never"}
+    environment = _pips_settings() | whole_environment() | {"UV_PYTHON_DOWNLOADS": "never"}
     uv_alone = [UV, "--quiet", "--no-config"]
     _succeed([*uv_alone, "venv", "--clear", "--python", sys.executable, folder], environment)
     _succeed([*uv_alone, "pip", "install", "--python", folder, "--requirements", pins], environment)

@@ -21,6 +21,7 @@ PACKAGES = (
     "@modelcontextprotocol/inspector@2.12.0",
     "@modelcontextprotocol/sdk@1.32.2",
     "mcp-remote@0.15.1",
+    "oidc-provider@9.13.3",
     "@modelcontextprotocol/server-everything@2026.8.31",
     "@modelcontextprotocol/server-filesystem@2026.8.31",
     "@modelcontextprotocol/server-memory@2026.8.31",
@@ -30,7 +31,7 @@ PATH = f"{NODE.parent}{os.pathsep}{os.environ['PATH']}"  # what npm starts looks
 MACHINES_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # Node has a list of its own, and takes more
 NODE_ENVIRONMENT = {"PATH": PATH, "NODE_EXTRA_CA_CERTS": MACHINES_CERTIFICATES}
 INSTALL_SECONDS = 300
-RUN_SECONDS = 60
+RUN_SECONDS = 150
 SCRIPT = Path(__file__).parent / "typescript_client.mjs"
 
 

@@ -48,7 +48,7 @@ class Office(GatewayProcess):
         await eventually(is_in_force)
 
     async def _digest(self) -> str:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             return str((await client.get(f"{self.url}/readyz")).json()["policy"]["sha256"])
 
     async def held(self) -> str:

@@ -464,7 +464,7 @@ async def test_ctrl_c_ends_it_although_an_agent_is_connected(tmp_path: Path) -> 
 
 async def _refuses_connections(url: str) -> bool:
     try:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             await client.get(url)
     except httpx.ConnectError:
         return True

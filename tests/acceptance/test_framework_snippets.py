@@ -14,7 +14,7 @@ from gateway_process import AGENT_KEY, GatewayProcess, output_of
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 100)
 
-RUN_SECONDS = 60
+RUN_SECONDS = 150
 URL = "http://127.0.0.1:8000"
 LONGEST = 6  # lines
 # A snippet uses `await` where its user's program has a coroutine.

@@ -161,7 +161,7 @@ async def servers(gateway: GatewayProcess) -> dict[str, Any]:
     """What /readyz says of the servers, once all are reached."""
 
     async def found() -> Any:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             answer = (await client.get(f"{gateway.url}/readyz")).json()["upstreams"]
         return answer if all(one["ok"] for one in answer.values()) else None
 

@@ -35,7 +35,7 @@ async def strict(tmp_path: Path) -> GatewayProcess:
 
 async def readiness(gateway: GatewayProcess) -> dict[str, dict[str, str]]:
     """What /readyz says."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         return dict((await client.get(f"{gateway.url}/readyz")).json())
 
 

@@ -86,7 +86,7 @@ async def test_a_decision_in_the_moment_after_the_reference_is_never_lost(gatewa
                 )
             )
             assert (await gateway.decide(case_id)).status_code == 200
-            result = await outcome(agent, case_id, wait_seconds=5)
+            result = await outcome(agent, case_id)
             assert "EXECUTED" in text_of(result), f"number {number}: {text_of(result)}"
         status = await call(agent, "check_status", beneficiary_id="BEN-123")
     assert len(status.structured_content["history"]) == 200

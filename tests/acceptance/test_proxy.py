@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
@@ -142,6 +143,28 @@ async def test_host_and_origin_are_judged_by_what_the_browser_sees(
         answer = await client.get(f"{here.url}/", headers=headers)
     assert answer.status_code == status, answer.text
     assert status != 200 or answer.json()["mcp_endpoint"] == "/atlas/mcp/sse"
+
+
+async def test_a_person_signs_in_at_the_desk_over_tls_and_behind_a_path(tmp_path: Path) -> None:
+    """The cookie has the prefix and Secure, as the proxy says that it was asked over TLS."""
+    own = {"Origin": f"https://{NAME}", "Sec-Fetch-Site": "same-origin"}
+    async with proxied(tmp_path, ATLAS_REVIEWER_KEY=f"anna:{REVIEWER_KEY}") as here, here.client() as client:
+        sent = await client.get(f"{here.url}/desk")
+        assert sent.headers["location"] == "/atlas/desk/sign-in?then=/desk"
+        fields = {"way": "key", "key": REVIEWER_KEY, "then": "/desk/account"}
+        entered = await client.post(f"{here.url}/desk/sign-in", data=fields, headers=own)
+        assert (entered.status_code, entered.headers["location"]) == (303, "/atlas/desk/account")
+        cookie = entered.headers["set-cookie"]
+        assert cookie.startswith("__Host-atlas-desk-atlas=") and "; Secure" in cookie and "Path=/;" in cookie
+        browser = {"Cookie": cookie.partition(";")[0]}
+        page = await client.get(f"{here.url}/desk/account", headers=browser)
+        token = re.search('name="form_token" value="([^"]+)"', page.text)
+        assert token is not None and 'action="/atlas/desk/sign-out"' in page.text
+        for headers, status in (({"Origin": f"http://{NAME}"}, 403), (own, 303)):
+            out = await client.post(
+                f"{here.url}/desk/sign-out", data={"form_token": token[1]}, headers=browser | headers
+            )
+            assert out.status_code == status, out.text
 
 
 async def test_an_inngest_server_reaches_the_gateway_through_the_proxy(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ async def test_every_error_over_http_has_the_same_shape(gateway: GatewayProcess)
     """{"error", "detail"}, with the status that fits."""
     key = {"Authorization": "Bearer reviewer-key-of-the-tests"}
     decision = {"decision": "APPROVED", "event_id": "evt_48f1fb4b"}
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         answers = [
             (404, await client.get("/nothing")),
             (405, await client.get("/webhook/approval")),

@@ -195,5 +195,5 @@ async def test_it_ends_on_ctrl_c_although_someone_listens(running: GatewayProces
         task_client(running.url, AGENT_KEY) as agent,
         agent.listen(resource_subscriptions=[f"atlas://cases/{case_id}"]),
     ):
-        assert await asyncio.wait_for(running.stop(), 10) == 0
+        assert await asyncio.wait_for(running.stop(), WAIT_SECONDS) == 0
     await running.start()

@@ -9,7 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_process import ROOT, GatewayProcess, call, eventually, outcome, reference_in, text_of
+from gateway_process import (
+    ROOT,
+    WAIT_SECONDS,
+    GatewayProcess,
+    call,
+    eventually,
+    outcome,
+    reference_in,
+    text_of,
+)
 
 from atlas import ledger
 
@@ -39,7 +48,7 @@ async def call_until_death(gateway: GatewayProcess, tool: str, arguments: dict[s
     """Make a call whose answer is lost because the gateway dies."""
     with contextlib.suppress(Exception):
         async with gateway.agent() as agent:
-            await asyncio.wait_for(call(agent, tool, **arguments), 20)
+            await asyncio.wait_for(call(agent, tool, **arguments), WAIT_SECONDS)
     await gateway.ended()
 
 

@@ -37,7 +37,7 @@ async def test_no_statement_of_a_start_a_call_or_a_decision_goes_through_all_cas
     gateway, statements = GatewayProcess(tmp_path, SCRIPT), tmp_path / "statements"
     try:
         await gateway.start(ATLAS_TEST_STATEMENTS=str(statements))
-        async with gateway.agent() as agent, httpx.AsyncClient() as http:
+        async with gateway.agent() as agent, httpx.AsyncClient(timeout=60) as http:
             assert (await http.get(f"{gateway.url}/readyz")).is_success
             assert not (await call(agent, "check_status", beneficiary_id="BEN-123")).is_error
             waiting = [reference_in(await call(agent, TOOL, **arguments(number))) for number in range(3)]

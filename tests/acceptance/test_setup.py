@@ -241,14 +241,6 @@ def test_an_unknown_argument_gets_the_usage(checkout: Path, arguments: tuple[str
 
 
 @pytest.fixture
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
 def installed(checkout: Path, free_port: int) -> Path:
     """A checkout whose gateway has a port and a folder of its own."""
     (checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nATLAS_DATA_DIR=the data\n")
@@ -281,6 +273,25 @@ def test_without_docker_the_gateway_answers_when_the_command_returns(
     assert "Stopped the gateway in .venv." in run(installed, "stop", first_on_path=no_docker).stdout
     assert not is_alive(free_port)
     assert "No gateway runs here." in run(installed, "stop", first_on_path=no_docker).stdout
+
+
+def test_the_command_ends_with_a_link_that_signs_its_owner_in_once(
+    installed: Path, free_port: int, no_docker: Path
+) -> None:
+    """Without a terminal too; and the start-up text of the gateway says where the desk is."""
+    started = run(installed, first_on_path=no_docker)
+    link = started.stdout.splitlines()[-1].strip()
+    place, _, code = link.partition("#")
+    assert place == f"http://127.0.0.1:{free_port}/desk/enter" and len(code) > 20, started.stdout
+    assert "This link signs in Sarah, once and within ten minutes:" in started.stdout
+    with httpx.Client(trust_env=False) as browser:
+        assert "Open the desk" in browser.get(link).text
+        entered = browser.post(place, data={"code": code})
+        assert (entered.status_code, entered.headers["location"]) == (303, "/desk")
+        assert "Sarah" in browser.get(f"http://127.0.0.1:{free_port}/desk").text
+        assert "used already" in browser.post(place, data={"code": code}).text
+    log = (installed / "the data" / "gateway.log").read_text()
+    assert f"desk       http://127.0.0.1:{free_port}/desk" in log and code not in log
 
 
 def test_the_handshake_passes_against_the_gateway_that_was_started(

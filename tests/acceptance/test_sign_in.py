@@ -13,7 +13,7 @@ AGAIN = "a person has to sign in again: run `python -m atlas.upstreams login far
 
 async def state(gateway: GatewayProcess) -> dict[str, Any]:
     """What /readyz says of the server; the gateway itself can work all the time."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(f"{gateway.url}/readyz")
     assert answer.status_code == 200
     return dict(answer.json()["upstreams"]["far"])

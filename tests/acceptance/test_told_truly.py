@@ -62,7 +62,7 @@ async def until_there(gateway: GatewayProcess) -> None:
     """Wait until the server is reached."""
 
     async def is_there() -> bool:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.get(f"{gateway.url}/readyz")
         return bool(answer.json()["upstreams"]["far"]["ok"])
 

@@ -111,7 +111,7 @@ async def post_call(
     gateway: GatewayProcess, body: dict[str, Any], headers: dict[str, str], *, path: str = "/api/inngest"
 ) -> httpx.Response:
     """Send a call request to the gateway's Inngest endpoint, as an Inngest server does."""
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         url = f"{gateway.url}{path}?fnId={HANDLER}&stepId=step"
         return await client.post(url, content=canonical(body), headers=headers)
 
@@ -178,7 +178,7 @@ async def test_an_unsigned_call_request_and_an_unsigned_sync_are_refused_by_defa
     body = forged_request(case_id)
     assert (await post_call(gateway, body, {})).status_code == 401
     assert (await post_call(gateway, body, signature(body))).status_code == 401  # signed with a wrong key
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         for forged in ({}, {"x-inngest-signature": f"t={int(time.time())}&s=00"}):
             response = await client.put(f"{gateway.url}/api/inngest", json={}, headers=forged)
             assert response.status_code == 401
@@ -207,7 +207,7 @@ async def test_two_signatures_do_not_get_an_old_request_past_the_age_check(
     await stopped.start(**engine.gateway_settings)
     body = forged_request(await pending_case(stopped))
     old = signature(body, age=4000)["x-inngest-signature"]
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         response = await client.post(
             f"{stopped.url}/api/inngest?fnId={HANDLER}&stepId=step",
             content=canonical(body),
@@ -241,7 +241,7 @@ async def test_a_decision_event_sent_with_the_event_key_alone_decides_nothing(
     await stopped.start(**engine.gateway_settings)
     case_id = await pending_case(stopped)
     event = {"name": "atlas/sarah.decision", "data": {"event_id": case_id, "decision": "APPROVED"}}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         assert (await client.post(f"{engine.url}/e/{EVENT_KEY}", json=event)).status_code == 200
 
     async def noted() -> bool:
@@ -261,7 +261,7 @@ async def test_an_execution_request_for_a_case_that_does_not_exist_runs_nothing(
     """Whoever holds the event key can invent events; a case is only made by an agent's call."""
     await stopped.start(**engine.gateway_settings)
     data = {"event_id": "evt_0000000000000000", "tool_name": "modify_welfare_record", "arguments": CHANGE}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         event = {"name": "atlas/tool.execution_requested", "data": data}
         assert (await client.post(f"{engine.url}/e/{EVENT_KEY}", json=event)).status_code == 200
     assert await benefit_status(stopped) == "suspended"
@@ -318,7 +318,9 @@ async def test_a_missing_or_unknown_decision_is_no_approval(
 ) -> None:
     """Only APPROVED and REJECTED are decisions."""
     case_id = await pending_case(gateway)
-    async with httpx.AsyncClient(headers={"Authorization": "Bearer reviewer-key-of-the-tests"}) as client:
+    async with httpx.AsyncClient(
+        headers={"Authorization": "Bearer reviewer-key-of-the-tests"}, timeout=60
+    ) as client:
         response = await client.post(f"{gateway.url}/webhook/approval", json={"event_id": case_id} | body)
     assert (response.status_code, response.json()["error"]) == (422, "RequestInvalid")
     assert not {"decide.approved", "decide.rejected"} & set(actions(gateway, case_id))
@@ -359,7 +361,7 @@ async def test_a_decision_made_while_inngest_is_down_takes_effect_when_it_is_bac
     if is_restarted:  # what was only in memory is gone
         await stopped.kill()
         await stopped.start(**engine.gateway_settings)
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         ready = await client.get(f"{stopped.url}/readyz")
     assert ready.status_code == 503 and not ready.json()["engine"]["ok"]
     await engine.start()

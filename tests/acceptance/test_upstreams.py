@@ -54,7 +54,7 @@ async def far(tmp_path: Path) -> AsyncIterator[UpstreamProcess]:
 
 async def states(gateway: GatewayProcess) -> dict[str, Any]:
     """What /readyz says of the servers behind the gateway; the gateway itself can work all the time."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(f"{gateway.url}/readyz")
     assert answer.status_code == 200 and answer.json()["ready"]
     return dict(answer.json()["upstreams"])

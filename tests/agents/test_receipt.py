@@ -102,7 +102,7 @@ async def test_a_stop_after_the_note_and_before_the_answer_takes_it_back(
 
         request = _request_without_agent(case.call)._srctx
         serving = asyncio.create_task(Receipts(store)(request, serve))
-        await asyncio.wait_for(is_noted.wait(), 10)
+        await asyncio.wait_for(is_noted.wait(), 60)
         assert await noted(store) != [None]
         if is_stopped:
             serving.cancel()

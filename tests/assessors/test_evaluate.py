@@ -216,7 +216,7 @@ async def test_a_failure_counts_as_100(arguments: dict[str, Any]) -> None:
 async def test_answers_stand_in_the_order_of_the_calls_and_few_are_asked_at_once() -> None:
     calls = [labelled(number=number, arguments={"risk_score": number}) for number in range(20)]
     assessor = Says()
-    answered = await judge_all(assessor, calls, at_once=3, seconds=5)
+    answered = await judge_all(assessor, calls, at_once=3, seconds=60)
     assert [one.score for one in answered] == list(range(20))
     assert not any(one.is_failure for one in answered)
     assert assessor.most_at_once <= 3
@@ -338,7 +338,7 @@ def test_a_missing_library_ends_the_command_with_what_to_install(missing: str, a
         "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", program, FILES[0], "--assessor", "general", "--limit", "4", *arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode == 2
     assert ended.stderr == f"{missing} is not installed: pip install -r requirements-evaluate.txt\n"
 
@@ -351,7 +351,7 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         env={"PATH": os.environ["PATH"], "HOME": os.devnull, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from models_that_say import FAILURES, GOOD, QUESTION, Says, SaysLater, fail
+from models_that_say import FAILURES, GOOD, QUESTION, Says, SaysLater, fail, patience
 
 from atlas.assessors.guard import MOST_QUESTIONS, REST_SECONDS, Guard
 from atlas.errors import AssessorFailed, QuestionUnfit
@@ -19,7 +19,7 @@ async def test_anything_that_goes_wrong_is_a_failure_with_a_reason(
     make: Callable[[], Any], reason: str
 ) -> None:
     """And without what the assessor said, which may repeat the arguments."""
-    for guard in (Guard(Says(make), seconds=0.2), Guard(SaysLater(make), seconds=0.2)):
+    for guard in (Guard(one(make), seconds=patience(reason)) for one in (Says, SaysLater)):
         with pytest.raises(AssessorFailed) as failure:
             if guard.is_durable:
                 await guard.fetch(await guard.ask(QUESTION))
@@ -57,7 +57,7 @@ async def test_after_five_failures_in_a_row_the_assessor_is_left_alone_for_a_min
 
 async def test_that_a_question_was_taken_does_not_end_a_row_of_failures() -> None:
     """Only an answer does."""
-    guard = Guard(SaysLater(fail), seconds=1)
+    guard = Guard(SaysLater(fail), seconds=60)
     for _ in range(5):
         inquiry = await guard.ask(QUESTION)
         with pytest.raises(AssessorFailed, match="RuntimeError"):
@@ -73,7 +73,7 @@ async def test_a_question_that_no_assessor_could_answer_does_not_put_it_to_rest(
     def unfit() -> Any:
         raise QuestionUnfit(reason="The call is too long.")
 
-    guard = Guard(Says(unfit), seconds=1)
+    guard = Guard(Says(unfit), seconds=60)
     for _ in range(6):
         with pytest.raises(AssessorFailed, match="too long"):
             await guard.judge(QUESTION)
@@ -83,14 +83,14 @@ async def test_a_question_that_no_assessor_could_answer_does_not_put_it_to_rest(
 async def test_what_a_model_says_reads_as_it_is_written() -> None:
     """No control or invisible characters reach the terminal of whoever reads the record."""
     words = {"rationale": "fine\x1b[2K\u202egnp.exe\u200b\nnext", "classification": "low\x9b31m"}
-    answer = await Guard(Says(lambda: GOOD | words), seconds=1).judge(QUESTION)
+    answer = await Guard(Says(lambda: GOOD | words), seconds=60).judge(QUESTION)
     assert (answer.rationale, answer.classification) == ("fine[2Kgnp.exe next", "low31m")
 
 
 async def test_four_failures_and_an_answer_begin_the_count_again() -> None:
     """Only failures in a row count."""
     model = Says(fail)
-    guard = Guard(model, seconds=1)
+    guard = Guard(model, seconds=60)
     for _ in range(3):
         model.make = fail
         for _ in range(4):
@@ -140,6 +140,6 @@ async def test_the_time_runs_from_the_question_and_what_comes_too_late_is_cancel
 
 async def test_an_answer_that_was_ready_before_a_long_stop_is_used() -> None:
     """The model is not to blame for the time the gateway was down."""
-    guard = Guard(SaysLater(lambda: GOOD), seconds=2)
+    guard = Guard(SaysLater(lambda: GOOD), seconds=60)
     asked = Inquiry(assessor="test model", reference="fc-1", asked_at=now() - timedelta(hours=1))
     assert (await guard.fetch(asked)).risk_score == 12

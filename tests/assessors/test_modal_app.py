@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 APP = "atlas/assessors/modal_app.py"
 NAME = "nislam-mics/ATLAS-NIST-Measure"
 TOKEN = {"ak-test": "as-test"}
+PATIENT_SECONDS = 250.0  # what a busy machine may take
 QUESTION = Question(
     tool=ToolFacts(name="request_payment_extension"), arguments={"days": 14}, principal="agent"
 )
@@ -89,7 +90,7 @@ async def deploy(modal: LoopbackModal, *options: str, **environ: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    return await output_of(process, seconds=60)
+    return await output_of(process, seconds=PATIENT_SECONDS)
 
 
 def offer_vllm(modal: LoopbackModal, directory: Path) -> Path:
@@ -126,7 +127,7 @@ def logs(modal: LoopbackModal) -> str:
 async def judged(modal: LoopbackModal, name: str = NAME, question: Question = QUESTION) -> Any:
     assessor = ModalFunction(function_name=name, token_id="ak-test", token_secret="as-test")
     try:
-        return await asyncio.wait_for(assessor.judge(question), 60)
+        return await asyncio.wait_for(assessor.judge(question), PATIENT_SECONDS)
     finally:
         await assessor.close()
 
@@ -247,6 +248,6 @@ async def test_a_payload_that_is_none_never_reaches_the_model(modal: LoopbackMod
     wire = await ModalWire.open(parse_function_name(NAME), ("ak-test", "as-test"))
     for payload in (None, {}, {"tool": {"name": 5}, "arguments": {}}, {"tool": {"name": "t"}}):
         with pytest.raises(AssessorFailed, match="raised ValueError"):
-            await asyncio.wait_for(wire.fetch(await wire.spawn(payload)), 30)
+            await asyncio.wait_for(wire.fetch(await wire.spawn(payload)), PATIENT_SECONDS)
     await wire.close()
     assert deployed(modal, "AtlasWelfare.*").process is None

@@ -25,7 +25,7 @@ QUESTION = Question(
     principal="agent",
 )
 VERDICT = {"risk_score": 80, "classification": "high risk", "action": "changes", "rationale": "because"}
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 60.0
 
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -472,7 +472,7 @@ async def test_a_call_too_long_to_judge_is_not_sent() -> None:
 
 # ── A real server with a real model ──────────────────────────────────────────────────────────────────────
 
-LLAMA_SECONDS = 100.0
+LLAMA_SECONDS = 250.0
 AMONG_ALL = ("chat markup of Qwen and SmolLM", "finished verdict", "description of the tool")
 
 

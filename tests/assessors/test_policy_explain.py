@@ -68,7 +68,7 @@ def run_process(*arguments: str, encoding: str = "utf-8") -> subprocess.Complete
         cwd=ROOT,
         env=environment | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding},
         capture_output=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
 

@@ -250,7 +250,7 @@ def test_messages_can_be_made_where_the_gateway_is_not_installed(tmp_path: Path)
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=100,
     )
     assert run.stdout == "2\n"
     imported = [node for node in ast.parse(PROMPT.read_text()).body if isinstance(node, ast.Import)]

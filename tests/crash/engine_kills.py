@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 MORTAL = Path(__file__).parent / "mortal_engine.py"
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 DEATH_SECONDS = 1.5  # for a commit that does not come: there may be nothing left to do
 
 

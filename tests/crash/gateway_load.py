@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 from gateway_process import REFERENCE, ROOT, GatewayProcess, text_of
 
 ROUND_SECONDS = 0.05
@@ -73,26 +72,28 @@ class GatewayLoad:
             self.answered[found[0]] = n
 
     async def _reviewer(self) -> None:
-        async with httpx.AsyncClient() as client:
-            while not self.is_over:
-                await self._decide_some(client)
-                await asyncio.sleep(ROUND_SECONDS)
+        while not self.is_over:
+            await self._decide_some()
+            await asyncio.sleep(ROUND_SECONDS)
 
-    async def _decide_some(self, client: httpx.AsyncClient) -> None:
+    async def _decide_some(self) -> None:
         for case_id in [each for each in waiting_cases(self.gateway) if each not in self.held][:20]:
             if case_id not in self.acknowledged and self.random.random() < 0.25:
                 self.held.add(case_id)
                 continue
             decision = "APPROVED" if int(case_id[-1], 16) % 4 else "REJECTED"
             with contextlib.suppress(Exception):
-                if (await self.gateway.decide(case_id, decision)).status_code == 200:
+                if await self.decide(case_id, decision):
                     self.acknowledged[case_id] = decision
+
+    async def decide(self, case_id: str, decision: str) -> bool:
+        """Decide as a reviewer; says whether the gateway acknowledged it."""
+        return (await self.gateway.decide(case_id, decision)).status_code == 200
 
     async def decide_held(self) -> None:
         """Approve what was held back; each is taken now."""
         for case_id in self.held:
-            answer = await self.gateway.decide(case_id)
-            assert answer.status_code == 200, answer.text
+            assert await self.decide(case_id, "APPROVED")
             self.acknowledged[case_id] = "APPROVED"
 
 

@@ -19,7 +19,7 @@ from crash.engine_app import Journal, build_app
 from crash.engine_kills import MortalEngine
 from crash.engine_load import Load, until
 
-DRAIN_SECONDS = 120.0
+DRAIN_SECONDS = 200.0
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +50,7 @@ async def crash(directory: Path, kills: int, *, load_at_once: int) -> None:
     )
     load = Load(engine.url, journal, random.Random(seed + 1), load_at_once)  # noqa: S311 - to be repeated
     try:
-        async with served(build_app(client, journal)) as url, httpx.AsyncClient() as http:
+        async with served(build_app(client, journal)) as url, httpx.AsyncClient(timeout=60) as http:
             assert (await http.put(f"{url}/api/inngest")).json()["ok"]
             sending = asyncio.create_task(load.run())
             await engine.kill()

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from gateway_process import ROOT, GatewayProcess, eventually, outcome, text_of
 
 from atlas import ledger
 from crash.gateway_load import GatewayLoad, noting_gateway, rows, waiting_cases
+from crash.stopper import Stopper
 
 POLICY = """
 [[rule]]
@@ -38,6 +40,8 @@ MOMENTS = (
     "after atlas.execute Execution._record",
 )
 DEATH_SECONDS = 4.0
+DECISIONS = 5  # at least, so that a run on a slow machine shows something
+DRAIN_SECONDS = 200.0
 
 
 def build_gateway(directory: Path) -> GatewayProcess:
@@ -49,32 +53,49 @@ def build_gateway(directory: Path) -> GatewayProcess:
     return noting_gateway(directory, ATLAS_PORT=str(port), ATLAS_POLICY=str(policy))
 
 
-async def crash(gateway: GatewayProcess, kills: int, seed: int) -> None:
+async def crash(
+    gateway: GatewayProcess,
+    kills: int,
+    seed: int,
+    *,
+    load_of: type[GatewayLoad] = GatewayLoad,
+    stopper: Stopper | None = None,
+) -> None:
     """Kill a gateway that often under load, and compare tools, cases and ledger."""
     chance, deaths = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
-    load = GatewayLoad(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
+    load = load_of(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
     logging.getLogger("mcp.client").setLevel(logging.CRITICAL)  # whose connections break all the time
     sending = asyncio.create_task(load.run())
+    stopping = asyncio.create_task(stopper.run()) if stopper else None
     try:
         for _ in range(kills):
             deaths[await live_and_die(gateway, chance)] += 1
             load.hang_up()
         await gateway.start()
+        if stopper and stopping:
+            stopper.is_over = True
+            await asyncio.wait_for(stopping, DRAIN_SECONDS)
+            await stopper.end()
+        await eventually(partial(has_worked, gateway, load), seconds=DRAIN_SECONDS)
         load.is_over = True
-        await asyncio.wait_for(sending, 60)
-        await eventually(lambda: settled(gateway), seconds=60)
+        await asyncio.wait_for(sending, DRAIN_SECONDS)
+        await eventually(lambda: settled(gateway), seconds=DRAIN_SECONDS)
         check_waiting(gateway, load)
         await load.decide_held()
-        await eventually(lambda: settled(gateway), seconds=60)
+        await eventually(lambda: settled(gateway), seconds=DRAIN_SECONDS)
         assert not waiting_cases(gateway)
         await check_agents(gateway, load)
         await check_ledger_command(gateway)
     finally:
         sending.cancel()
+        if stopping:
+            stopping.cancel()
         with contextlib.suppress(AssertionError):
             await gateway.kill()
     print(report(gateway, load, deaths, seed))
     check_records(gateway, load)
+    if stopper:
+        stopper.check()
 
 
 async def live_and_die(gateway: GatewayProcess, chance: random.Random) -> str:
@@ -111,6 +132,12 @@ async def kill(gateway: GatewayProcess) -> None:
     assert await gateway.ended() == -9, gateway.newest_log()
 
 
+async def has_worked(gateway: GatewayProcess, load: GatewayLoad) -> bool:
+    """Whether tools ran and decisions were taken: on a slow machine it may all have died before."""
+    has_run = (gateway.directory / "ran.txt").exists() and bool(load.answers)
+    return has_run and len(load.acknowledged) >= DECISIONS
+
+
 async def settled(gateway: GatewayProcess) -> bool:
     """Whether every case has ended or waits for a person."""
     query = "SELECT count(*) FROM cases WHERE status IN ('QUEUED', 'AUTHORIZED', 'EXECUTING')"
@@ -137,7 +164,7 @@ async def check_ledger_command(gateway: GatewayProcess) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "atlas.ledger", "verify", "--data-dir", str(gateway.data)), cwd=ROOT
     )
-    assert await asyncio.wait_for(process.wait(), 60) == 0
+    assert await asyncio.wait_for(process.wait(), DRAIN_SECONDS) == 0
 
 
 def report(gateway: GatewayProcess, load: GatewayLoad, deaths: Counter[str], seed: int) -> str:
@@ -195,3 +222,21 @@ async def test_a_gateway_killed_a_few_times_under_load_executes_nothing_twice(tm
 async def test_a_gateway_killed_300_times_under_load_executes_nothing_twice(tmp_path: Path) -> None:
     """The same, long enough to hit the rare moments."""
     await crash(build_gateway(tmp_path), kills=300, seed=seed_of_test())
+
+
+async def test_nothing_begins_under_a_stop_of_a_gateway_that_is_killed_under_load(tmp_path: Path) -> None:
+    """Stopped and lifted over HTTP and by other processes, killed anywhere; no call is lost or runs twice."""
+    await crash_with_stops(build_gateway(tmp_path), kills=3, seed=seed_of_test())
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+async def test_nothing_begins_under_a_stop_of_a_gateway_that_is_killed_300_times(tmp_path: Path) -> None:
+    """The same, long enough to hit the rare moments."""
+    await crash_with_stops(build_gateway(tmp_path), kills=300, seed=seed_of_test())
+
+
+async def crash_with_stops(gateway: GatewayProcess, kills: int, seed: int) -> None:
+    """Kill a gateway that often while a person stops and lifts."""
+    stopper = Stopper(gateway, random.Random(seed + 2))  # noqa: S311 - to be repeated
+    await crash(gateway, kills, seed, stopper=stopper)

@@ -18,7 +18,7 @@ NOT_RECORDED = "the gateway cannot record it. Nothing was done."
 
 async def readiness(gateway: GatewayProcess) -> dict[str, Any]:
     """What /readyz says."""
-    async with httpx.AsyncClient(timeout=20) as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(f"{gateway.url}/readyz")
     said: dict[str, Any] = answer.json()
     assert (answer.status_code == 200) is said["ready"]

@@ -102,7 +102,7 @@ def test_alembic_is_loaded_only_when_a_migration_is_due(
     if version is not None:
         migrate(path, version)
     command = [sys.executable, "-c", LOADS_ALEMBIC, str(path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
     assert done.stdout.strip() == str(is_due)
     with closing(sqlite3.connect(path)) as connection:
         (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()

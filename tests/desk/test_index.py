@@ -52,7 +52,7 @@ async def test_the_index_sends_browsers_to_the_desk_and_scripts_get_json(
     open_gateway: GatewayProcess, expected: dict[str, bool]
 ) -> None:
     """HEAD and OPTIONS, which load balancers ask with, are answered as before for every Accept header."""
-    async with httpx.AsyncClient(base_url=open_gateway.url) as client:
+    async with httpx.AsyncClient(base_url=open_gateway.url, timeout=60) as client:
         for accept, is_browser in expected.items():
             answer = await client.get("/", headers={"Accept": accept})
             assert answer.headers["vary"] == "Accept"
@@ -72,7 +72,9 @@ async def test_behind_the_path_of_a_proxy_a_browser_gets_to_the_desk_there(tmp_p
     gateway = GatewayProcess(tmp_path, ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="", ATLAS_ROOT_PATH="/atlas")
     await gateway.start()
     try:
-        async with httpx.AsyncClient(base_url=gateway.url, headers={"Accept": CHROMIUM}) as client:
+        async with httpx.AsyncClient(
+            base_url=gateway.url, headers={"Accept": CHROMIUM}, timeout=60
+        ) as client:
             sent = await client.get(path)
             there = await client.get(sent.headers["location"])
             missing = await client.get("/atlas/desk/missing")
@@ -88,7 +90,7 @@ async def test_an_unknown_page_of_the_desk_is_a_page_for_browsers(
     open_gateway: GatewayProcess, path: str
 ) -> None:
     """Scripts get the one shape of errors; so does a browser where there never was a page."""
-    async with httpx.AsyncClient(base_url=open_gateway.url) as client:
+    async with httpx.AsyncClient(base_url=open_gateway.url, timeout=60) as client:
         page = await client.get(path, headers={"Accept": CHROMIUM})
         script = await client.get(path)
         asset = await client.get("/desk/assets/missing.css", headers={"Accept": "text/css,*/*;q=0.1"})
@@ -104,7 +106,9 @@ async def test_a_stranger_reads_only_that_there_is_no_such_page(tmp_path: Path) 
     gateway = GatewayProcess(tmp_path)
     await gateway.start()
     try:
-        async with httpx.AsyncClient(base_url=gateway.url, headers={"Accept": CHROMIUM}) as client:
+        async with httpx.AsyncClient(
+            base_url=gateway.url, headers={"Accept": CHROMIUM}, timeout=60
+        ) as client:
             answers = [
                 await client.get("/desk/missing", headers=headers)
                 for headers in ({}, bearer(AGENT_KEY), bearer(REVIEWER_KEY))

@@ -1,17 +1,23 @@
 """The live stream of the desk: what it says, and when it ends."""
 
-import asyncio
 import json
+import re
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
-from gateway_process import GatewayProcess, call, reference_in
+from desk_office import KEYS, office
+from gateway_process import GatewayProcess, call, eventually, reference_in
 
-WAIT_SECONDS = 10
+from atlas.instants import instant_text, now
+
+WAIT_SECONDS = 60
 
 
 @pytest.fixture
@@ -31,7 +37,7 @@ class Listener:
 
     async def next(self, kind: str) -> dict[str, Any]:
         """The next message of a kind; fails when the stream has ended."""
-        async with asyncio.timeout(WAIT_SECONDS):
+        with anyio.fail_after(WAIT_SECONDS):
             found = None
             async for line in self._lines:
                 if line.startswith("event: "):
@@ -42,17 +48,18 @@ class Listener:
 
     async def ended(self, *, seconds: float = WAIT_SECONDS) -> None:
         """Wait until the stream has ended, properly."""
-        async with asyncio.timeout(seconds):
+        with anyio.fail_after(seconds):
             async for _ in self._lines:
                 pass
 
 
 @asynccontextmanager
-async def listening(gateway: GatewayProcess) -> AsyncIterator[Listener]:
-    """A browser's stream."""
+async def listening(gateway: GatewayProcess, cookies: Any = None) -> AsyncIterator[Listener]:
+    """A browser's stream, as an EventSource asks for it."""
+    accept = {"Accept": "text/event-stream"}
     async with (
-        httpx.AsyncClient(base_url=gateway.url, timeout=60) as client,
-        client.stream("GET", "/desk/live") as answer,
+        httpx.AsyncClient(base_url=gateway.url, timeout=60, cookies=cookies) as client,
+        client.stream("GET", "/desk/live", headers=accept) as answer,
     ):
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield Listener(answer.aiter_lines())
@@ -81,6 +88,18 @@ async def test_the_stream_says_only_which_case_is_at_which_version(gateway: Gate
         assert "waits" not in decided
 
 
+async def test_what_concerns_no_page_is_not_told_and_parts_no_messages(gateway: GatewayProcess) -> None:
+    """A call that its score approves is in the ledger; the next message covers it, so no page asks for it."""
+    async with listening(gateway) as listener:
+        hello = await listener.next("hello")
+        async with gateway.agent(None) as agent:
+            assert not (await call(agent, "check_status", beneficiary_id="BEN-123")).is_error
+        reference = await ask(gateway)
+        news = await listener.next("news")
+        assert news["after"] == hello["at"]
+        assert set(news["cases"]) == {reference}
+
+
 async def test_a_page_that_was_away_asks_for_what_it_missed(gateway: GatewayProcess) -> None:
     """The gateway is killed in between; what a page has is older than all that happened."""
     reference = await ask(gateway)
@@ -90,7 +109,7 @@ async def test_a_page_that_was_away_asks_for_what_it_missed(gateway: GatewayProc
     other = await ask(gateway, days=31)
     await gateway.kill()
     await gateway.start()
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         newer = (await client.get("/desk/live/newer", params={"after": at})).json()
         assert set(newer["cases"]) == {reference, other} and newer["waits"] == [other]
         nothing = (await client.get("/desk/live/newer", params={"after": newer["at"]})).json()
@@ -103,7 +122,7 @@ async def test_open_streams_do_not_keep_the_gateway_from_stopping(gateway: Gatew
     async with listening(gateway) as one, listening(gateway) as other:
         await one.next("hello")
         await other.next("hello")
-        async with asyncio.timeout(WAIT_SECONDS):
+        with anyio.fail_after(WAIT_SECONDS):
             assert await gateway.stop() == 0
         await one.ended()
         await other.ended()
@@ -112,7 +131,9 @@ async def test_open_streams_do_not_keep_the_gateway_from_stopping(gateway: Gatew
 
 async def test_a_person_has_a_bounded_number_of_streams(gateway: GatewayProcess) -> None:
     """One too many is refused; when one ends there is room again."""
-    async with httpx.AsyncClient(base_url=gateway.url, limits=httpx.Limits(max_connections=50)) as client:
+    async with httpx.AsyncClient(
+        base_url=gateway.url, limits=httpx.Limits(max_connections=50), timeout=60
+    ) as client:
         opened = [
             await client.send(client.build_request("GET", "/desk/live"), stream=True) for _ in range(20)
         ]
@@ -120,10 +141,75 @@ async def test_a_person_has_a_bounded_number_of_streams(gateway: GatewayProcess)
         refused = await client.get("/desk/live")
         assert refused.status_code == 503
         await opened[0].aclose()
-        async with asyncio.timeout(WAIT_SECONDS):
+        with anyio.fail_after(WAIT_SECONDS):
             while (
                 again := await client.send(client.build_request("GET", "/desk/live"), stream=True)
             ).status_code != 200:
                 await again.aclose()
         for answer in (*opened[1:], again):
             await answer.aclose()
+
+
+@asynccontextmanager
+async def signed_in(tmp_path: Path) -> AsyncIterator[tuple[GatewayProcess, httpx.AsyncClient, str]]:
+    """A gateway with keys, a browser of anna, and the token of its forms."""
+    gateway = office(tmp_path)
+    await gateway.start()
+    try:
+        async with httpx.AsyncClient(base_url=gateway.url) as client:
+            form = {"way": "key", "key": KEYS["anna"]}
+            assert (await client.post("/desk/sign-in", data=form)).status_code == 303
+            token = re.search(r'name="form_token" value="([^"]+)"', (await client.get("/desk")).text)
+            assert token is not None
+            yield gateway, client, token[1]
+    finally:
+        await gateway.kill()
+
+
+async def test_a_stream_ends_soon_after_the_sign_out(tmp_path: Path) -> None:
+    """And no other one is let in with the cookie."""
+    async with signed_in(tmp_path) as (gateway, client, token):
+        cookies = dict(client.cookies)
+        async with listening(gateway, cookies) as listener:
+            await listener.next("hello")
+            assert (await client.post("/desk/sign-out", data={"form_token": token})).status_code == 303
+            await listener.ended()
+        async with httpx.AsyncClient(base_url=gateway.url, cookies=cookies) as other:
+            for path in ("/desk/live", "/desk/live/newer"):
+                answer = await other.get(path, headers={"Accept": "text/event-stream"})
+                assert answer.status_code == 401
+
+
+async def test_neither_a_stream_nor_what_a_page_asks_by_itself_keeps_a_session_alive(tmp_path: Path) -> None:
+    """What a person asks for does."""
+    async with signed_in(tmp_path) as (gateway, client, _):
+        last_seen = idle_for(gateway, minutes=5)
+        async with listening(gateway, dict(client.cookies)) as listener:
+            await listener.next("hello")
+            answer = await client.get("/desk/counts", headers={"Desk-Automatic": "true"})
+            assert answer.status_code == 200
+            assert seen_at(gateway) == last_seen
+            await client.get("/desk")
+            await eventually(lambda: is_true(seen_at(gateway) > last_seen))
+            idle_for(gateway, minutes=31)
+            await listener.ended()
+
+
+async def is_true(fact: bool) -> bool:
+    """A fact, to be waited for."""
+    return fact
+
+
+def seen_at(gateway: GatewayProcess) -> str:
+    """When the one session was seen last."""
+    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+        return str(connection.execute("SELECT last_seen_at FROM desk_sessions").fetchone()[0])
+
+
+def idle_for(gateway: GatewayProcess, *, minutes: int) -> str:
+    """Put the moment back at which it was seen last."""
+    at = instant_text(now() - timedelta(minutes=minutes))
+    with closing(sqlite3.connect(gateway.data / "atlas.db", timeout=30)) as connection:
+        connection.execute("UPDATE desk_sessions SET last_seen_at = ?", (at,))
+        connection.commit()
+    return at

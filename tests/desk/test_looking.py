@@ -46,3 +46,18 @@ def test_only_so_many_are_kept() -> None:
         looking.note(f"evt_{number}", "anna")
     assert len(looking.everywhere("ben")) == MOST_KEPT
     assert looking.others("evt_0", "ben") == ()
+
+
+def test_lists_are_told_when_a_look_begins_and_when_it_is_over() -> None:
+    """That it is over is told when the list of looks is asked for next; a look that goes on tells nothing."""
+    clock, told = Clock(), list[str]()
+    looking = Looking(clock)
+    looking.changed = told.append
+    looking.note("evt_1", "anna")
+    looking.note("evt_1", "anna")
+    looking.note("evt_2", "anna")
+    looking.leave("evt_2", "anna")
+    assert told == ["evt_1", "evt_2", "evt_2"]
+    clock.now = SECONDS + 1
+    assert looking.case_ids() == frozenset()
+    assert told == ["evt_1", "evt_2", "evt_2", "evt_1"]

@@ -24,7 +24,7 @@ async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
 
 async def test_a_page_may_load_nothing_from_elsewhere_and_is_kept_nowhere(gateway: GatewayProcess) -> None:
     """The page, an asset and an answer for a missing page carry the same policy."""
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         answers = [await client.get(path) for path in ("/desk", "/desk/assets/desk.css", "/desk/missing")]
     assert [answer.status_code for answer in answers] == [200, 200, 404]
     for answer in answers:

@@ -53,7 +53,7 @@ async def press(page: Page, role: Any, name: str) -> None:
 async def test_by_keyboard_alone_a_person_stops_everything_and_lifts_it(
     gateway: GatewayProcess, *, scripts: bool
 ) -> None:
-    """Nothing is stopped before the second page; agents read the reason; what waits goes on after it."""
+    """Nothing is stopped before the second page; agents read why; what waits goes on after the lift."""
     case_id = await waiting_call(gateway)
     async with browser() as running:
         page = await (await person(running, scripts=scripts)).new_page()

@@ -100,7 +100,7 @@ async def test_a_process_holds_little_of_bodies_of_300_megabytes(
         assert all(re.match(r"HTTP/1.1 4\d\d", answer) for answer, _ in answers), (door, answers)
     assert peak(signed.process_id) - before < MOST_GROWTH
     assert "Traceback" not in signed.newest_log()
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         assert (await client.get(f"{signed.url}/healthz")).status_code == 200
 
 

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gateway_process import AGENT_KEY, ROOT, WAIT_SECONDS, GatewayProcess, call, eventually, text_of
+from gateway_process import (
+    AGENT_KEY,
+    REVIEWER_KEY,
+    ROOT,
+    WAIT_SECONDS,
+    GatewayProcess,
+    call,
+    eventually,
+    text_of,
+)
 
 HALF_A_HEAD = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 HALF_A_BODY = (
@@ -172,6 +181,32 @@ async def test_a_quiet_stream_stays_beside_slow_clients(hasty: GatewayProcess) -
         assert not answer.is_error, text_of(answer)
         for _, writer in halves:
             writer.transport.abort()
+
+
+async def test_fifty_open_desks_behind_one_address_stay_open(tmp_path: Path) -> None:
+    """With the limits that are shipped, and other browsers coming and going at the same address meanwhile."""
+    gateway = GatewayProcess(tmp_path)
+    await gateway.start()
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            desks = []
+            for name in ("anna", "ben", "eve", "ida", "sarah"):
+                client = httpx.AsyncClient(base_url=gateway.url, timeout=WAIT_SECONDS)
+                await stack.enter_async_context(client)
+                fields = {"way": "key", "key": REVIEWER_KEY, "claimed": name}
+                assert (await client.post("/desk/sign-in", data=fields)).status_code == 303
+                for _ in range(10):
+                    desks.append(await stack.enter_async_context(client.stream("GET", "/desk/live")))
+            halves = [await connected(gateway, HALF_A_HEAD) for _ in range(200)]
+            answers = await asyncio.gather(*(client.get("/desk/account") for _ in range(50)))
+            assert {answer.status_code for answer in (*desks, *answers)} == {200}
+            for desk in desks:
+                assert await anext(desk.aiter_bytes())
+                assert not desk.is_closed
+            for _, writer in halves:
+                writer.transport.abort()
+    finally:
+        await gateway.kill()
 
 
 @pytest.mark.soak

@@ -23,7 +23,7 @@ from atlas.engine.history import MONTH
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-async def until(condition, *, seconds=20):
+async def until(condition, *, seconds=60):
     """Waits until the condition holds, and fails if it doesn't in time."""
     async with contextlib.AsyncExitStack():
         end = asyncio.get_running_loop().time() + seconds
@@ -91,7 +91,7 @@ class App:
 
         return run
 
-    async def until_logged(self, entry, *, seconds=20):
+    async def until_logged(self, entry, *, seconds=60):
         await until(lambda: entry in self.log, seconds=seconds)
 
 
@@ -182,7 +182,7 @@ class Server:
     def _end(self, number):
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
-            self.process.wait(10)
+            self.process.wait(60)
         if self.process is not None:
             self.process.stdout.close()
 
@@ -294,7 +294,7 @@ def play(inngest_server):
 
     @contextlib.asynccontextmanager
     async def running():
-        async with served(app.serve()) as app_url, httpx.AsyncClient() as http:
+        async with served(app.serve()) as app_url, httpx.AsyncClient(timeout=60) as http:
             answer = await http.put(f"{app_url}/api/inngest")
             assert answer.status_code == 200, answer.text
             yield app

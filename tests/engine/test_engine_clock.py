@@ -44,7 +44,7 @@ async def test_a_clock_that_is_set_back_an_hour_delays_only_what_sleeps(shifted,
         await ctx.step.sleep("nap", 1000)
         app.log.append("slept")
 
-    async with served(app.serve()) as url, httpx.AsyncClient() as http:
+    async with served(app.serve()) as url, httpx.AsyncClient(timeout=60) as http:
         assert (await http.put(f"{url}/api/inngest")).status_code == 200
         ids = [await app.send("sleep")]
         await until(lambda: app.calls)

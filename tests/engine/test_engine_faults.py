@@ -192,7 +192,7 @@ async def test_a_process_whose_disk_is_full_acknowledges_nothing_and_goes_on_whe
     async def run(ctx):
         await ctx.step.run("noted", app.step(ctx.event.data["n"]))
 
-    async with served(app.serve()) as url, httpx.AsyncClient() as http:
+    async with served(app.serve()) as url, httpx.AsyncClient(timeout=60) as http:
         assert (await http.put(f"{url}/api/inngest")).status_code == 200
         written = (server.directory / "engine.db-wal").stat().st_size
         limit_files(server, written)
@@ -216,7 +216,7 @@ def limit_files(server, size):
 async def post(http, server, keys, app, n):
     """Send one event, once."""
     event = {"name": app.event("go"), "data": {"n": n, "filler": "x" * 50_000}}
-    return await http.post(f"{server.url}/e/{keys.event_key}", json=event, timeout=20)
+    return await http.post(f"{server.url}/e/{keys.event_key}", json=event, timeout=60)
 
 
 async def test_a_store_that_another_process_has_locked_loses_nothing(dev_lab):

@@ -261,7 +261,7 @@ async def test_a_function_that_no_call_can_reach_fails_its_runs(bench):
     async with bench.running():
         url = "http://app.test:port"
         assert (await bench.raw.register(url)).status_code == 200
-        run = await bench.raw.run_of(await bench.raw.send(), seconds=5)
+        run = await bench.raw.run_of(await bench.raw.send())
     assert (run["status"], run["output"]["name"]) == ("Failed", "CallImpossible")
 
 
@@ -270,7 +270,7 @@ async def test_a_step_that_plans_itself_does_not_go_round_for_ever(bench):
     bench.raw.answer = lambda call: steps(step("again", op="StepPlanned"))
     async with bench.engine, bench.raw.http:
         await bench.raw.register("http://app.test")
-        run = await bench.raw.run_of(await bench.raw.send(), seconds=5)
+        run = await bench.raw.run_of(await bench.raw.send())
     assert (run["status"], run["output"]["name"]) == ("Failed", "NoProgress")
     assert len(bench.raw.calls) == 2
 

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import sqlite3
 
 import pytest
 
 from atlas.engine import Engine, EngineError
+from atlas.engine.schema import connect_store
 
 
 def note(lab):
@@ -24,6 +26,24 @@ async def test_two_engines_never_share_a_store(dev_lab):
                 pass
     async with Engine(dev_lab.path, keys=None) as engine:
         assert engine.is_running
+
+
+async def test_a_start_after_one_that_was_killed_while_it_made_the_file_begins(tmp_path):
+    """A kill between making the file and the first change that it keeps in a -wal file leaves a journal."""
+    made, path = tmp_path / "made.db", tmp_path / "engine.db"
+    connect_store(made).close()
+    with contextlib.closing(sqlite3.connect(made, isolation_level=None)) as killed:
+        killed.execute("PRAGMA journal_mode = DELETE")
+        killed.execute("PRAGMA cache_size = 1")  # so that it writes before the end
+        killed.execute("BEGIN IMMEDIATE")
+        for number in range(20):
+            killed.execute(f"CREATE TABLE half_{number} (number INTEGER)")
+        for end in ("", "-journal"):
+            shutil.copy(f"{made}{end}", f"{path}{end}")
+    async with Engine(path, keys=None) as engine:
+        assert engine.is_running
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'half_0'").fetchone()
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ async def running(script, server, keys):
 
     async def hear(word):
         while True:
-            line = await asyncio.wait_for(process.stdout.readline(), 30)
+            line = await asyncio.wait_for(process.stdout.readline(), 60)
             assert line, "the app has ended"
             if line.startswith(b"[") and (said := json.loads(line))[0] == word:
                 return said[1:]
@@ -62,7 +62,7 @@ async def running(script, server, keys):
 async def test_the_typescript_sdk_runs_on_the_engine(script, start_server, draw_keys, is_signed):
     keys = draw_keys() if is_signed else None
     server = start_server(keys=keys)
-    async with running(script, server, keys) as hear, httpx.AsyncClient() as http:
+    async with running(script, server, keys) as hear, httpx.AsyncClient(timeout=60) as http:
         [port] = await hear("listening")
         synced = await http.put(f"http://127.0.0.1:{port}/api/inngest")
         assert "Successfully registered" in synced.text

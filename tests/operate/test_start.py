@@ -25,7 +25,7 @@ async def started(directory: Path, **environment: str) -> AsyncIterator[ColdGate
 
 async def loaded(gateway: ColdGateway) -> frozenset[str]:
     """The modules that a gateway has loaded when it is ready."""
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         assert (await client.get("/readyz")).is_success
         return frozenset((await client.get("/modules")).json())
 

@@ -49,7 +49,7 @@ async def test_a_notice_names_the_case_without_its_arguments_and_is_sent_again(
 
         notifier.tell(await store.change(case.case_id, wait))
 
-        first, second = [await asyncio.wait_for(requests.get(), 20) for _ in range(2)]
+        first, second = [await asyncio.wait_for(requests.get(), 60) for _ in range(2)]
         await notifier.close()
     assert first == second
     assert first["kind"] == "review_requested" and first["event_id"] == case.case_id

@@ -42,11 +42,11 @@ def assessments_of(
     *,
     policy: str = LENIENT,
     model: Says | None = None,
-    seconds: float = 0.2,
+    seconds: float = 60,
     server: FastMCP | None = None,
 ) -> StagesTwoAndThree:
     """The stage, with a policy of such text and such a model."""
-    settings = settings_of_test(directory, atlas_assess_seconds=0.2)
+    settings = settings_of_test(directory, atlas_assess_seconds=seconds)
     path = directory / "policy.toml"
     path.write_text(policy)
     return StagesTwoAndThree(

@@ -25,11 +25,12 @@ def chromium() -> str:
 
 
 @asynccontextmanager
-async def browser() -> AsyncIterator[Browser]:
+async def browser(*arguments: str) -> AsyncIterator[Browser]:
     """A running browser, which asks no other host for anything."""
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-background-networking"]
+            executable_path=chromium(),
+            args=["--no-sandbox", "--disable-background-networking", *arguments],
         )
         try:
             yield running

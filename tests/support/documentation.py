@@ -77,10 +77,15 @@ class Page:
                 yield block, "\n".join(filter(None, (block.noted("prints"), sample)))
 
     def table(self, first_cell: str) -> list[list[str]]:
-        """The rows of the table whose heading begins so, without the heading."""
-        lines = self.text.partition(f"\n| {first_cell} |")[2].split("\n\n", 1)[0].splitlines()[2:]
-        assert lines, f"{self.name} has no table that begins with {first_cell!r}"
-        return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        """The rows of the first table whose heading begins so, without the heading."""
+        return self.tables(first_cell)[0]
+
+    def tables(self, first_cell: str) -> list[list[list[str]]]:
+        """The rows of each table whose heading begins so."""
+        found = self.text.split(f"\n| {first_cell} |")[1:]
+        assert found, f"{self.name} has no table that begins with {first_cell!r}"
+        lines = [text.split("\n\n", 1)[0].splitlines()[2:] for text in found]
+        return [[[cell.strip() for cell in line.strip("|").split("|")] for line in each] for each in lines]
 
     @cached_property
     def links(self) -> list[tuple[Path, str]]:

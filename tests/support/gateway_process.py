@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from nursery import ROOT, Child, nursery
 AGENT_KEY = "agent-key-of-the-tests"
 OTHER_AGENT_KEY = "other-agent-key-of-the-tests"
 REVIEWER_KEY = "reviewer-key-of-the-tests"
-START_SECONDS = 40.0
-WAIT_SECONDS = 30.0
+START_SECONDS = 90.0
+WAIT_SECONDS = 60.0  # more than any machine takes that does something
 REFERENCE = re.compile(r"evt_[0-9a-f]{16}")
 
 
@@ -65,13 +66,19 @@ class GatewayProcess:
 
     async def _spawn(self, log: Any, environment: dict[str, str]) -> asyncio.subprocess.Process | Child:
         if self.script.is_relative_to(ROOT):
-            return await asyncio.to_thread(nursery().bear, self.script, self.directory, log.name, environment)
+            bear = partial(nursery().bear, directory=self.directory, log=log.name, environment=environment)
+            return await asyncio.to_thread(bear, self.script)
         return await self._begin(log, environment)
 
     async def _begin(self, log: Any, environment: dict[str, str]) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable, str(self.script), cwd=self.directory, env=environment, stdout=log, stderr=log
         )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which it is started, for a command beside it."""
+        return dict(self._environment)
 
     def leave_to_env_file(self, name: str) -> None:
         """Do not set a variable, so that the gateway takes it from the .env of its directory."""
@@ -84,7 +91,7 @@ class GatewayProcess:
         if found is None:
             return False
         self.url = found[1]
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             with contextlib.suppress(httpx.TransportError):
                 return (await client.get(f"{self.url}/healthz")).is_success
         return False

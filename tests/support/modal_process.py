@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 TOKEN_ID, TOKEN_SECRET = "ak-test", "as-test"
+START_SECONDS = 60.0
 
 
 class ModalProcess:
@@ -20,11 +21,14 @@ class ModalProcess:
         function: str = "nislam-mics/ATLAS-NIST-Measure",
         target: str = "modal_loopback.functions:low",
         seconds: float = 0,
+        is_held: bool = False,
         port: int = 0,
     ) -> None:
         self._calls = directory / "modal-calls.jsonl"  # outlives every gateway
         self._options = ["--function", f"{function}={target}", "--seconds", str(seconds)]
         self._options += ["--port", str(port)]
+        self._release = directory / "modal-may-answer"
+        self._options += ["--until", str(self._release)] if is_held else []
         self.function = function
         self.url = ""
 
@@ -47,6 +51,10 @@ class ModalProcess:
             return []
         return [json.loads(line) for line in self._calls.read_text(encoding="utf-8").splitlines()]
 
+    def release(self) -> None:
+        """Let the function answer, where `is_held` keeps it from that."""
+        self._release.touch()
+
     async def kill(self) -> None:
         """End it without a word to anybody."""
         self._process.kill()
@@ -60,7 +68,7 @@ class ModalProcess:
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
         )
         assert self._process.stdout is not None
-        self.url = (await asyncio.wait_for(self._process.stdout.readline(), 20)).decode().strip()
+        self.url = (await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)).decode().strip()
         assert self.url.startswith("http://"), "the stand-in for Modal did not start"
         return self
 

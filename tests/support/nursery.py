@@ -1,4 +1,4 @@
-"""Starts gateways in a fraction of the time: forks them from a process that has imported everything once.
+"""Starts servers in a fraction of the time: forks them from a process that has imported everything once.
 
 Each worker of pytest has one such process. A child is killed like any other process.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 WARM_PROCESS = Path(__file__).with_name("warm_process.py")
 ROOT = WARM_PROCESS.parents[2]
-BIRTH_SECONDS = 60.0  # the first waits for the imports
+BIRTH_SECONDS = 120.0  # the first waits for the imports
 
 
 class Child:
@@ -50,7 +50,7 @@ class Child:
 
 
 class Nursery:
-    """The process from which gateways are forked."""
+    """The process from which servers are forked."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -65,9 +65,12 @@ class Nursery:
         self._lock = threading.Lock()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def bear(self, script: Path, directory: Path, log: str, environment: dict[str, str]) -> Child:
+    def bear(
+        self, script: Path, *arguments: str, directory: Path, log: str, environment: dict[str, str]
+    ) -> Child:
         """Have a script run by a process of its own, which writes all that it prints into a log."""
-        order = {"script": str(script), "directory": str(directory), "log": log, "environment": environment}
+        order = {"script": str(script), "arguments": arguments, "directory": str(directory), "log": log}
+        order["environment"] = environment
         birth: Future[Child] = Future()
         assert self._process.stdin is not None
         with self._lock:
@@ -96,6 +99,15 @@ class Nursery:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+
+
+async def forked(
+    script: Path, *arguments: str, directory: Path, log: Path, environment: dict[str, str]
+) -> Child:
+    """A process from the nursery of this process; its log is new."""
+    await asyncio.to_thread(log.write_bytes, b"")
+    bear = functools.partial(nursery().bear, script, *arguments)
+    return await asyncio.to_thread(bear, directory=directory, log=str(log), environment=environment)
 
 
 @functools.cache

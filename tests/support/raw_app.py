@@ -157,7 +157,7 @@ class RawApp:
         assert answer.status_code == 200, answer.text
         return answer.json()["ids"][0]
 
-    async def run_of(self, event_id, *, has_ended=True, seconds=20):
+    async def run_of(self, event_id, *, has_ended=True, seconds=60):
         """Waits for the one run that an event started, or for its end, and returns what REST tells of it.
 
         That it has ended is known by `ended_at` in the list, and how from the run itself: Inngest's server
@@ -178,7 +178,7 @@ class RawApp:
         answer = await self.http.get(f"/v1/events/{event_id}/runs", params=unlike_before())
         return answer.json().get("data") or []
 
-    async def poll(self, look, *, seconds=20):
+    async def poll(self, look, *, seconds=60):
         """Asks until the answer is not empty, and returns it; servers may write their history later."""
         end = asyncio.get_running_loop().time() + seconds
         while not (found := await look()):

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,12 +18,14 @@ from fastmcp import FastMCP
 from fastmcp.server.auth.auth import AccessToken, ClientRegistrationOptions, RemoteAuthProvider, TokenVerifier
 from fastmcp.server.auth.providers.in_memory import InMemoryOAuthProvider
 from gateway_process import START_SECONDS, WAIT_SECONDS, eventually
+from nursery import forked
 from pydantic import AnyHttpUrl
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 PATHS = {"http": "/mcp", "sse": "/sse"}
 ROOT = Path(__file__).parents[2]
+LOGIN = Path(__file__).with_name("login.py")
 
 
 class Authority(InMemoryOAuthProvider):
@@ -179,23 +180,23 @@ async def signed_in(data: Path, *said: str, **entries: dict[str, Any]) -> tuple[
     file = data.parent / "login.json"
     file.write_text(json.dumps({"mcpServers": entries}))
     settings = {"ATLAS_DATA_DIR": str(data), "ATLAS_MCP_CONFIG": str(file), "PYTHONPATH": str(ROOT)}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atlas.upstreams", "login", *(said or ("far",))),
-        cwd=data.parent,
-        env=os.environ | settings,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    assert process.stdout is not None
-    lines = []
+    log = data.parent / "login.log"
+    arguments = ("login", *(said or ("far",)))
+    environment = os.environ | settings
+    process = await forked(LOGIN, *arguments, directory=data.parent, log=log, environment=environment)
+    opened: list[str] = []
+
+    async def is_over() -> bool:
+        is_ended = process.returncode is not None
+        found = re.findall(r"^  (http://\S+)$", log.read_text(), re.MULTILINE)
+        if found and not opened:
+            opened.extend(found)
+            async with httpx.AsyncClient(follow_redirects=True, timeout=WAIT_SECONDS) as browser:
+                await browser.get(found[0])
+        return is_ended
+
     try:
-        while line := await asyncio.wait_for(process.stdout.readline(), START_SECONDS):
-            lines.append(line.decode())
-            if found := re.search(r"^  (http://\S+)$", lines[-1]):
-                async with httpx.AsyncClient(follow_redirects=True, timeout=WAIT_SECONDS) as browser:
-                    lines.append((await browser.get(found[1])).text[:0])
-        return await asyncio.wait_for(process.wait(), WAIT_SECONDS), "".join(lines)
+        await eventually(is_over, seconds=START_SECONDS)
+        return await process.wait(), log.read_text()
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        process.kill()

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from fastmcp import FastMCP
-from gateway_process import START_SECONDS, WAIT_SECONDS, eventually
+from gateway_process import ROOT, START_SECONDS, WAIT_SECONDS, eventually
+from nursery import Child, forked
 
 from atlas.upstreams import Upstreams
 from atlas.upstreams.config import _config
@@ -26,7 +27,7 @@ class UpstreamProcess:
         self.way = way
         self.notes = notes
         self.port = port
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -35,24 +36,28 @@ class UpstreamProcess:
 
     async def start(self) -> None:
         """Start it, and return when it listens."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(SERVER),
+        log = self.notes.with_name(f"{self.notes.name} {self.way}.log")
+        self._process = await forked(
+            SERVER,
             self.way,
             str(self.port),
-            env=os.environ | {"NOTES": str(self.notes)},
-            stdout=asyncio.subprocess.PIPE,
+            directory=ROOT,
+            log=log,
+            environment=os.environ | {"NOTES": str(self.notes), "PYTHONPATH": str(ROOT)},
         )
-        assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)
-        self.port = int(line)
+
+        async def listens() -> bool:
+            assert self._process is not None and self._process.returncode is None, log.read_text()
+            return log.read_text().endswith("\n")
+
+        await eventually(listens, seconds=START_SECONDS)
+        self.port = int(log.read_text())
 
     async def kill(self) -> None:
         """End it at once."""
         if self._process is not None:
-            if self._process.returncode is None:
-                self._process.kill()
-            await asyncio.wait_for(self._process.communicate(), WAIT_SECONDS)
+            self._process.kill()
+            await asyncio.wait_for(self._process.wait(), WAIT_SECONDS)
             self._process = None
 
 

@@ -1,6 +1,6 @@
-"""The process from which the tests' gateways are forked: it has imported what they need, and serves nothing.
+"""The process from which the tests' servers are forked: it has imported what they need, and serves nothing.
 
-Each line of its standard input starts a gateway. It says `born PID`, and at the end `ended PID STATUS`.
+Each line of its standard input starts a server. It says `born PID`, and at the end `ended PID STATUS`.
 When standard input closes, because the tests have ended or were killed, it ends all gateways and itself.
 """
 
@@ -22,7 +22,7 @@ IMPORTED_LATER = (  # by a gateway that starts, is called, or has servers behind
     *("anyio._backends._asyncio", "httpcore", "pydantic.v1", "uvicorn.lifespan.on"),
     *("uvicorn.loops.auto", "uvicorn.protocols.http.auto", "fastmcp.server.sessions"),
     *("celpy", "key_value.aio.stores.memory", "fastmcp.client", "fastmcp.client.transports"),
-    *("jsonschema", "atlas.database.migrations", "alembic.command"),
+    *("jsonschema", "atlas.database.migrations", "alembic.command", "mcp.server.subscriptions"),
 )
 BEFORE_PYTHONS = 2  # places of modules: the folder of the script and PYTHONPATH
 INTERRUPT = signal.getsignal(signal.SIGINT)  # not Python's where a shell runs the tests in the background
@@ -92,7 +92,7 @@ def put(path: str, flags: int, *descriptors: int) -> None:
     os.close(opened)
 
 
-def become(script: str, directory: str, log: str, environment: dict[str, str]) -> None:
+def become(script: str, arguments: list[str], directory: str, log: str, environment: dict[str, str]) -> None:
     """Have what a process has that Python begins: folder, files, environment, signals, places of modules."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -102,7 +102,7 @@ def become(script: str, directory: str, log: str, environment: dict[str, str]) -
     put(log, os.O_WRONLY | os.O_APPEND, 1, 2)
     os.environ.clear()
     os.environ.update(OF_PYTHON | environment)
-    sys.argv[:] = [script]
+    sys.argv[:] = [script, *arguments]
     sys.path[:BEFORE_PYTHONS] = [str(Path(script).parent), *environment["PYTHONPATH"].split(os.pathsep)]
     random.seed()
 

@@ -23,7 +23,6 @@ from atlas.upstreams import connections, upstream
 from atlas.upstreams.config import Transport, UpstreamConfig
 
 ON_THE_WEB = pytest.mark.parametrize("way", ["sse", "http"])
-START_SECONDS = 5.0  # that a gateway may take with servers that are missing
 
 
 class Silent:

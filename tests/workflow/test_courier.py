@@ -1,15 +1,26 @@
 """The courier: when the run of a case is reminded."""
 
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import inngest
 import pytest
 from judged_calls import REDEFINED, decisions_under, waiting
-from store import approval, open_store
+from sqlalchemy.engine import Connection
+from store import approval, assessment_of, open_case, open_store, tool_call
 
+import atlas.workflow.courier
+from atlas.cases.judgements import record_assessment
+from atlas.cases.store import CaseStore, transition
+from atlas.decide import decide_by_score
 from atlas.errors import CallChanged
-from atlas.workflow.courier import OVERDUE_SECONDS, SILENCE_SECONDS, Courier
+from atlas.instants import now
+from atlas.models import Case, Scope, Status
+from atlas.stop.stops import Stops
+from atlas.workflow.courier import OVERDUE_SECONDS, SARAH_DECISION, SILENCE_SECONDS, Courier
+
+DAY = timedelta(days=1)
 
 
 async def test_a_call_that_was_judged_again_and_is_overdue_does_not_wait_long_for_its_run(
@@ -25,3 +36,43 @@ async def test_a_call_that_was_judged_again_and_is_overdue_does_not_wait_long_fo
         pauses = [courier._delivery(each, moment=moment).due_at - moment for each in (case, again)]
         assert pauses == pytest.approx([SILENCE_SECONDS, OVERDUE_SECONDS])
         assert OVERDUE_SECONDS <= 5
+
+
+async def test_what_a_stop_holds_is_told_to_no_run_and_is_woken_at_once_after_the_lift(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by a courier that saw nothing of the stop; a frozen case is not overdue."""
+    async with open_store(tmp_path) as store:
+        stops, first = Stops(store.database), await waiting(store)
+        approved = await approve_by_score(store)
+        overdue = await open_case(store, tool_call("late"))
+
+        def review(connection: Connection) -> Case:
+            return transition(connection, overdue, Status.PENDING_REVIEW, expires_at=now() + DAY)
+
+        await store.change(overdue.case_id, review)
+        stop = await stops.stop(Scope.EVERYTHING, reason="fire", person_name="anna")
+        client = inngest.Inngest(app_id="test")
+        courier = Courier(client, store)
+        monkeypatch.setattr(atlas.workflow.courier, "now", lambda: now() + timedelta(days=2))
+        assert await courier._unheard_cases() == []
+        monkeypatch.undo()
+        await stops.lift(stop.stop_id, reason="it is out", person_name="bob")
+        for each in (courier, Courier(client, store)):
+            [found], moment = await each._unheard_cases(), time.monotonic()
+            assert found.case_id == approved.case_id
+            assert each._delivery(found, moment=moment).due_at == moment
+            assert [event.name for event in each._events(found)] == [SARAH_DECISION]
+        thawed = await store.read(overdue.case_id)
+        assert thawed.expires_at is not None and thawed.expires_at > now() and first.frozen_at is None
+
+
+async def approve_by_score(store: CaseStore) -> Case:
+    """A case that its score approved, and that has not begun."""
+    case = await open_case(store, tool_call("note"))
+
+    def judge(connection: Connection) -> Case:
+        judged = record_assessment(connection, case, assessment_of(case.call, 5))
+        return decide_by_score(connection, judged, timeout=DAY)
+
+    return await store.change(case.case_id, judge)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StringConstraints
 
 from atlas.models import Frozen
-from atlas.settings import Duration, read_duration
+from atlas.settings_as_written import Duration, read_duration
 
 if TYPE_CHECKING:
     from atlas.assessors.policy.conditions import Condition

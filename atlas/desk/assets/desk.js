@@ -129,8 +129,9 @@ function takeNews(news) {
   }
   for (const element of all(HELD)) {
     const { case: reference, version } = element.dataset;
-    if (news.all || cases[reference] > Number(version) || (news.stops && "stops" in element.dataset)) askAgain(element);
-    else if (looks.includes(reference)) setTimeout(askAgain, Math.random() * 2000, element);
+    // A stop freezes calls, and its end sets their time right; the ledger has one entry for all of them.
+    if (news.all || news.stops || cases[reference] > Number(version)) askAgain(element);
+    else if ("looks" in element.dataset && looks.includes(reference)) setTimeout(askAgain, Math.random() * 2000, element);
   }
   position = news.all ? news.at : Math.max(position, news.at);
   arrive(waits, news);
@@ -141,7 +142,7 @@ function takeNews(news) {
 let counting = null;
 function countAgain() {
   const counts = find("[data-counts]");
-  if (counts) counting ??= setTimeout(() => { counting = null; askAgain(counts); }, 500 + Math.random() * 2000);
+  if (counts) counting ??= setTimeout(() => { counting = null; askAgain(counts); }, 500 + Math.random() * 1500);
 }
 
 // Where the ledger stands: a page that is behind asks for what it missed.
@@ -163,6 +164,7 @@ function tellSignedOut() {
   if (isSignedOut) return;
   isSignedOut = true;
   closeStream();
+  channel?.postMessage({ kind: "out" });
   const here = location.pathname.slice(root.length) + location.search;
   const note = document.createElement("p");
   note.id = "signed-out";
@@ -190,8 +192,26 @@ document.addEventListener("htmx:before:response", (event) => {
 });
 
 document.addEventListener("htmx:error", ({ detail }) => {
-  if (detail.ctx && isAutomatic(detail.ctx)) fallBehind(detail.ctx.sourceElement);
+  if (!detail.ctx) return;
+  if (isAutomatic(detail.ctx)) fallBehind(detail.ctx.sourceElement); else tellNoAnswer(detail.ctx.sourceElement);
 });
+
+document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+  if (!isAutomatic(ctx)) find("#answer")?.replaceChildren();
+});
+
+// Of a form: it may have been taken. Its key lets it be sent again.
+function tellNoAnswer(element) {
+  const note = document.createElement("p");
+  note.className = "notice error";
+  note.role = "alert";
+  note.tabIndex = -1;
+  note.textContent = element.matches("form")
+    ? "No answer came. It is not known whether this was recorded. Send it again: it counts once."
+    : "No answer came. Try again.";
+  find("#answer")?.replaceChildren(note);
+  note.focus();
+}
 
 // What could not be fetched is asked for at the next reconnect.
 function fallBehind(element) {
@@ -203,18 +223,23 @@ document.addEventListener("htmx:after:swap", ({ target }) => {
   const within = target instanceof Element && target.isConnected ? target.parentElement ?? document : document;
   showTimes(within);
   putDraftsBack(within);
-  for (const element of all("[data-case][hx-get]", within)) settle(element);
+  // What a form was answered with; a live update brings none.
+  const answer = find("[data-focus]", within);
+  answer?.removeAttribute("data-focus");
+  answer?.focus();
+  for (const element of all(HELD, within)) settle(element);
   chooseKeys();
 });
 
-const saidOf = new Map(); // what a page says of each case
+const saidOf = new Map(); // what each element says, by its id
 
 function settle(element) {
   const { case: reference, version, said } = element.dataset;
-  if (saidOf.get(reference) !== said) {
-    if (saidOf.has(reference)) announce(said);
-    saidOf.set(reference, said);
+  if (saidOf.get(element.id) !== said) {
+    if (saidOf.has(element.id)) announce(said);
+    saidOf.set(element.id, said);
   }
+  if (reference === undefined) return;
   // It changed once more while it was asked for.
   if ((wanted.get(reference) ?? 0) > Number(version)) {
     wanted.delete(reference);
@@ -233,6 +258,7 @@ function hear(message) {
   lastHeard = Date.now();
   if (document.visibilityState !== "visible") return; // it catches up when it comes back into view
   const { kind, news } = message;
+  if (kind === "out") { tellSignedOut(); return; }
   // A page that missed a message does not take the next one for all that happened.
   if (kind === "news" && news.after <= position) takeNews(news);
   else if (news.at > position || kind === "hello") catchUp(news.at);
@@ -450,6 +476,17 @@ function prepareKeys() {
   chooseKeys();
 }
 
+// From the list A and R come to the form of a case: its button or field has the focus, and nothing is done.
+const NAMED = { "#approve": "a", "#reject": "r" };
+
+function focusWhatIsNamed() {
+  const key = NAMED[location.hash];
+  if (!key) return;
+  const target = find(`main [data-key="${key}"]`) ?? find("#decide");
+  target?.focus({ preventScroll: true });
+  target?.scrollIntoView({ block: "nearest" }); // where the form stands beside it, what will happen stays in sight
+}
+
 // --- at the start -------------------------------------------------------------------------------------------
 
 document.documentElement.classList.add("has-script");
@@ -459,5 +496,6 @@ setInterval(showTimes, 20_000);
 forgetOldDrafts();
 putDraftsBack();
 prepareKeys();
-all("[data-case][hx-get]").forEach(({ dataset }) => saidOf.set(dataset.case, dataset.said));
+all(HELD).forEach(({ id, dataset }) => saidOf.set(id, dataset.said));
+focusWhatIsNamed();
 follow();

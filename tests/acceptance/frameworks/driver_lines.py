@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import anyio
 
-RUN_SECONDS = 60.0
+RUN_SECONDS = 150.0
 
 
 class Agent(Protocol):

@@ -124,7 +124,7 @@ async def test_a_send_that_is_repeated_yields_the_same_ids_and_no_second_run(pla
     async def run(ctx):
         play.log.append(ctx.event.data["n"])
 
-    async with play.running(), httpx.AsyncClient() as http:
+    async with play.running(), httpx.AsyncClient(timeout=60) as http:
         seed = f"{int(time.time() * 1000)},AAECAwQFBgcICQ=="
         url = f"{play.base_url}/e/{play.client.event_key or 'dev'}"
         events = [{"name": play.event("go"), "data": {"n": n}} for n in range(2)]
@@ -243,7 +243,7 @@ async def test_an_event_of_the_future_waits_for_its_time(play):
 )
 async def test_a_malformed_event_is_refused(inngest_server, body):
     url, keys = inngest_server
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         answer = await http.post(f"{url}/e/{keys.event_key if keys else 'dev'}", content=body)
     assert answer.status_code == 400
     assert answer.json()["error"]
@@ -253,6 +253,6 @@ async def test_a_wrong_event_key_is_refused(inngest_server):
     url, keys = inngest_server
     if keys is None:
         pytest.skip("a server without keys takes any")
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         answer = await http.post(f"{url}/e/wrong-key", json={"name": "a", "data": {}})
     assert answer.status_code == 401

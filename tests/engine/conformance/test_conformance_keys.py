@@ -20,7 +20,7 @@ def rotated(inngest_server, make_app, served, monkeypatch):
 
     @contextlib.asynccontextmanager
     async def running():
-        async with served(app.serve()) as app_url, httpx.AsyncClient(base_url=app_url) as http:
+        async with served(app.serve()) as app_url, httpx.AsyncClient(base_url=app_url, timeout=60) as http:
             yield http
 
     app.running = running

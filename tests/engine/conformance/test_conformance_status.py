@@ -163,7 +163,7 @@ async def test_a_stranger_learns_and_changes_nothing(inngest_server, method, pat
     if keys is None:
         pytest.skip("a server without keys knows no strangers")
     headers = [{}, {"authorization": f"Bearer {'0' * 64}"}, {"authorization": f"Bearer {keys.event_key}"}]
-    async with httpx.AsyncClient(base_url=url) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         answers = [await http.request(method, path, json={}, headers=header) for header in headers]
     assert [answer.status_code for answer in answers] == [401] * 3
     assert all("Authentication failed" in answer.text for answer in answers)
@@ -175,7 +175,7 @@ async def test_a_stranger_may_not_ask_in_graphql(inngest_server, differs):
 
 
 async def test_a_server_without_keys_says_so_where_sdks_look(open_server):
-    async with httpx.AsyncClient(base_url=open_server) as http:
+    async with httpx.AsyncClient(base_url=open_server, timeout=60) as http:
         found = await http.get("/dev")
         health = await http.get("/health")
     assert found.status_code == 200
@@ -188,7 +188,7 @@ async def test_a_server_with_keys_is_no_dev_server(inngest_server):
     url, keys = inngest_server
     if keys is None:
         pytest.skip("this server has no keys")
-    async with httpx.AsyncClient(base_url=url) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
         found = await http.get("/dev")
     assert found.status_code in (401, 404)
 

@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--token", action="append", help="id:secret, repeatable; without it all may come in")
     parser.add_argument("--function", action="append", default=[], help="app/function=module:callable")
     parser.add_argument("--seconds", type=float, default=0, help="how long a function takes")
+    parser.add_argument("--until", type=Path, help="file that is there when a function may answer")
     parser.add_argument("--calls", type=Path, help="file with a line of JSON for each call of a function")
     asyncio.run(_serve(parser.parse_args()))
 
@@ -30,7 +31,7 @@ async def _serve(options: argparse.Namespace) -> None:
         for entry in options.function:
             name, _, target = entry.partition("=")
             app_name, _, function_name = name.partition("/")
-            handler = _watched(_load(target), name, options.seconds, options.calls)
+            handler = _watched(_load(target), name, options)
             modal.register(app_name, function_name, handler)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,14 +45,14 @@ def _load(target: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)
 
 
-def _watched(
-    handler: Callable[..., Any], name: str, seconds: float, calls: Path | None
-) -> Callable[..., Any]:
+def _watched(handler: Callable[..., Any], name: str, options: argparse.Namespace) -> Callable[..., Any]:
     async def watched(*arguments: Any) -> Any:
-        if calls:
-            with calls.open("a", encoding="utf-8") as file:
+        if options.calls:
+            with options.calls.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"function": name, "arguments": arguments}, default=str) + "\n")
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(options.seconds)
+        while options.until and not options.until.exists():  # noqa: ASYNC110  (another process makes it)
+            await asyncio.sleep(0.02)
         value = handler(*arguments)
         return await value if inspect.isawaitable(value) else value
 

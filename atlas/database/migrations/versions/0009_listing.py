@@ -8,7 +8,7 @@ down_revision = "0008"
 
 WAITING = (
     *("opened_at", "case_id", "expires_at", "frozen_at", "principal", "tool_name", "round_number"),
-    "arguments_sha256",
+    *("arguments_sha256", "status"),
 )
 
 
@@ -16,7 +16,7 @@ def upgrade() -> None:
     """Make the indices of lists, and keep more of what was said under the key of a decision."""
     waits = sa.text("status = 'PENDING_REVIEW'")
     op.create_index("ix_cases_waiting", "cases", WAITING, sqlite_where=waits)
-    for column in ("principal", "tool_name", "status"):
+    for column in ("principal", "tool_name"):
         op.create_index(f"ix_cases_{column}_opened_at", "cases", [column, "opened_at", "case_id"])
     op.create_index("ix_decisions_reviewer", "decisions", ["reviewer", "case_id", "round_number"])
     _make_decision_keys()

@@ -1,0 +1,202 @@
+"""`python -m atlas.cases list|show|approve|reject`: a reviewer sees and decides in a terminal.
+
+It asks the running gateway over HTTP, with the reviewer's key that stands in ATLAS_REVIEWER_KEY or `.env`.
+The exit status is 0; 1 if the gateway refused or nothing was approved; 2 for a wrong command; 3 if there is
+no answer.
+"""
+
+import argparse
+import json
+import secrets
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from atlas.cases.filters import Order
+from atlas.cases.printing import line_of, text_of, visible
+from atlas.cases.remote import (
+    Gateway,
+    KeyUnclear,
+    NoAnswer,
+    NotAsShown,
+    Refused,
+    key_and_name,
+    url_of_settings,
+)
+from atlas.models import Status
+
+PAGE = 50
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m atlas.cases",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--url", help="the gateway; default: on this machine, at the port of the settings")
+    shared.add_argument("--as", dest="name", metavar="NAME", help="whose key, or the name to sign with")
+    shared.add_argument("--json", action="store_true", help="print what the gateway answers, as JSON")
+    _add_list(verbs.add_parser("list", parents=[shared], help="what waits, or what was"))
+    show = verbs.add_parser("show", parents=[shared], help="one case, with all that is known of it")
+    approve = verbs.add_parser("approve", parents=[shared], help="show a case, ask, and approve it")
+    approve.add_argument("--seen", metavar="SHA256", help="approve without a question what `show` named so")
+    reject = verbs.add_parser("reject", parents=[shared], help="reject a case")
+    for one in (show, approve, reject):
+        one.add_argument("case_id", metavar="REF", help="the reference, evt_…")
+    for one in (show, approve):
+        one.add_argument("--full", action="store_true", help="print long texts to their end")
+    for one in (approve, reject):
+        one.add_argument("--reason", help="what the ledger and the agent are told")
+    return parser
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    states = ", ".join(status.value for status in Status)
+    parser.add_argument("--status", action="append", type=str.upper, help=f"all, or {states}")
+    parser.add_argument("--order", choices=[order.value for order in Order], default=Order.NEWEST.value)
+    parser.add_argument("--limit", type=int, default=PAGE, help=f"how many lines at most; default: {PAGE}")
+    for name, what in (
+        ("tool", "of this tool"),
+        ("agent", "of this agent"),
+        ("reviewer", "decided by this person"),
+        ("q", "with this text in it"),
+        ("score", "with at least this risk score"),
+        ("after", "the cursor of the page before"),
+    ):
+        parser.add_argument(f"--{name}", help=what)
+    parser.add_argument("--mine", action="store_true", help="only what the policy lets you decide")
+
+
+def list_cases(gateway: Gateway, said: argparse.Namespace) -> int:
+    """Print the lines that were asked for, from as many pages as that takes."""
+    asked = {
+        name: getattr(said, name) for name in ("tool", "agent", "reviewer", "q", "score", "mine", "order")
+    }
+    status = [] if said.status == ["ALL"] else said.status or [Status.PENDING_REVIEW.value]
+    lines: list[dict[str, Any]] = []
+    cursor = said.after
+    while True:
+        limit = min(200, said.limit - len(lines))
+        page = gateway.cases(**asked, status=status, after=cursor, limit=limit)
+        lines += page["cases"]
+        cursor = page["next_cursor"]
+        if cursor is None or len(lines) >= said.limit:
+            break
+    if said.json:
+        return _print_json({"cases": lines, "next_cursor": cursor})
+    _print(map(line_of, lines) if lines else ["There is no such case."])
+    if cursor is not None:
+        _print([f"There may be more: --after {cursor}"])
+    return 0
+
+
+def show(gateway: Gateway, said: argparse.Namespace) -> int:
+    """Print one case."""
+    case = gateway.case(said.case_id)
+    return _print_json(case) if said.json else _print(text_of(case, is_full=said.full))
+
+
+def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
+    """Approve what the person sees now, or saw before under the digest that they say."""
+    case = gateway.case(said.case_id)
+    if said.seen is None and not _is_confirmed(case, said):
+        return 1
+    receipt = gateway.decide(
+        decision="APPROVED",
+        event_id=said.case_id,
+        round=case["round"],
+        seen_sha256=said.seen or case["seen_sha256"],
+        reason=said.reason,
+        reviewer=name,
+        idempotency_key=secrets.token_hex(16),
+    )
+    return _print_receipt(receipt, said)
+
+
+def _is_confirmed(case: dict[str, Any], said: argparse.Namespace) -> bool:
+    if not sys.stdin.isatty():
+        sys.stderr.write(
+            "No terminal: say --seen with the digest that `show` prints. Nothing was approved.\n"
+        )
+        return False
+    _print(text_of(case, is_full=said.full), to=sys.stderr)
+    sys.stderr.write("Approve it as it is shown? Type yes: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() == "yes":
+        return True
+    sys.stderr.write("Nothing was approved.\n")
+    return False
+
+
+def reject(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
+    """Reject a call, however it was judged."""
+    receipt = gateway.decide(
+        decision="REJECTED",
+        event_id=said.case_id,
+        reason=said.reason,
+        reviewer=name,
+        idempotency_key=secrets.token_hex(16),
+    )
+    return _print_receipt(receipt, said)
+
+
+def _print_receipt(receipt: dict[str, Any], said: argparse.Namespace) -> int:
+    if said.json:
+        return _print_json(receipt)
+    line = f"{receipt['event_id']} is {receipt['decision'].lower()}"
+    if given := receipt.get("approvals"):
+        line = f"{receipt['event_id']}: your approval counts, {given['given']} of {given['needed']}"
+    if before := receipt.get("decided_before"):
+        line = f"{line} already, by {visible(before['reviewer'])} at {before['at']}"
+    return _print([f"{line}."])
+
+
+def _print(lines: Iterable[str], *, to: Any = None) -> int:
+    for line in lines:
+        (to or sys.stdout).write(line + "\n")
+    return 0
+
+
+def _print_json(value: Any) -> int:
+    # In ASCII: a terminal obeys and hides none of it.
+    return _print([json.dumps(value, indent=2)])
+
+
+def _run(said: argparse.Namespace) -> int:
+    key, name = key_and_name(said.name)
+    gateway = Gateway(said.url or url_of_settings(), key=key)
+    if said.verb in ("approve", "reject"):
+        return (approve if said.verb == "approve" else reject)(gateway, said, name)
+    return (list_cases if said.verb == "list" else show)(gateway, said)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what is asked; returns the exit status."""
+    said = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _run(said)
+    except (Refused, NotAsShown) as error:
+        sys.stderr.write(f"{visible(str(error))}\n")
+        return 1
+    except KeyUnclear as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except NoAnswer as error:
+        sys.stderr.write(f"{error}\n")
+        return 3
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted. `show` says what was decided.\n")
+        return 130
+    except BrokenPipeError:  # the reader of a long list has seen enough
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

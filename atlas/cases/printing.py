@@ -1,0 +1,117 @@
+"""Cases as lines of a terminal: what others wrote obeys nothing there, and hides nothing."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from atlas.desk.seen import seen_plain
+from atlas.desk.words import ago, instant, left
+
+FOLDED = 2_000  # characters of a text that are shown without --full
+
+
+def visible(value: Any) -> str:
+    """A text within a line, with a mark for each character that shows nothing or that a terminal obeys."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() and text.isprintable() else seen_plain(text, most=len(text))
+
+
+def folded(text: str, *, is_full: bool) -> Iterator[str]:
+    """The lines of a text; of a long one the beginning, and how much is left out."""
+    shown = text if is_full else text[:FOLDED]
+    yield from (visible(line) for line in shown.split("\n"))
+    if len(shown) < len(text):
+        yield f"… {len(text) - len(shown):,} more characters: --full shows them"
+
+
+def line_of(case: dict[str, Any]) -> str:
+    """A case in a list."""
+    score = "  -" if case["risk_score"] is None else f"{case['risk_score']:3}"
+    again = f", round {case['round_number']}" if case["round_number"] > 1 else ""
+    what = f"{visible(case['tool_name'])} by {visible(case['principal'])}"
+    return f"{case['case_id']}  {score}  {what}  {_when(case)}{again}"
+
+
+def _when(case: dict[str, Any]) -> str:
+    if case["frozen_at"] is not None:
+        return f"{case['status']}, stopped"
+    if case["finished_at"] is not None:
+        by = f" by {visible(case['reviewer'])}" if case["reviewer"] else ""
+        return f"{case['status']}{by}, {ago(_instant(case['finished_at']))} ago"
+    end = f", {left(_instant(case['expires_at']))} left" if case["expires_at"] else ""
+    return f"{case['status']}, {ago(_instant(case['opened_at']))} old{end}"
+
+
+def text_of(case: dict[str, Any], *, is_full: bool) -> Iterator[str]:
+    """All of a case that a person needs for a decision."""
+    end = f", until {instant(_instant(case['expires_at']))}" if case["expires_at"] else ""
+    stopped = ", stopped: its time does not run" if case["frozen_at"] else ""
+    yield f"{case['case_id']}  {case['status']}, round {case['round']}{end}{stopped}"
+    for name, lines in _parts(case, is_full=is_full):
+        for number, line in enumerate(lines):
+            yield f"  {name if number == 0 else '':12} {line}"
+    yield f"  {'seen':12} {case['seen_sha256']}"
+
+
+def _parts(case: dict[str, Any], *, is_full: bool) -> Iterator[tuple[str, list[str]]]:
+    said = json.dumps(json.loads(case["canonical"]), indent=2, ensure_ascii=False)
+    tool = " - ".join(filter(None, (case["tool"], case["definition"]["title"])))
+    server = case["definition"]["server"]
+    yield "tool", [visible(tool) + (f" (of the server {visible(server)})" if server else "")]
+    if case["definition"]["description"]:
+        yield "it says", [*folded(case["definition"]["description"], is_full=is_full)]
+    yield "agent", [visible(case["agent"])]
+    yield "arguments", [*folded(said, is_full=is_full), f"SHA-256 {case['arguments_sha256']}"]
+    if case["stop"]:
+        stop = case["stop"]
+        yield "stopped", [f"by {visible(stop['stopped_by'])}: {visible(stop['reason'])}"]
+    if case["not_checked"]:
+        yield "not checked", [", ".join(map(visible, case["not_checked"]))]
+    for name, text in case["agent_claims"].items():
+        yield "claim", [f"{name}: {line}" for line in folded(text, is_full=is_full)]
+    yield from _judged(case)
+    yield from _people(case)
+    if case["outcome"]:
+        result = json.dumps(case["outcome"]["result"], indent=2, ensure_ascii=False)
+        yield "outcome", [*folded(case["outcome"]["detail"] or result, is_full=is_full)]
+    yield "ledger", [_entry(entry) for entry in case["timeline"]]
+
+
+def _judged(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    judged = case["assessment"]
+    if judged is None:
+        return
+    score = f"{judged['risk_score']}, and a person decides from {judged['threshold']}"
+    yield "score", [f"{score}; {visible(judged['classification'])}"]
+    yield "because", [visible(judged["rationale"])]
+    if judged["rules"]:
+        yield "rules", [visible(rule) for rule in judged["rules"]]
+    if judged["legal_basis"]:
+        yield "legal basis", [visible(judged["legal_basis"])]
+    if judged["reopened_because"]:
+        yield "judged again", [visible(judged["reopened_because"])]
+
+
+def _people(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    ruling, decision = case["ruling"], case["decision"]
+    who = ", ".join(map(visible, ruling["reviewers"])) or "every reviewer"
+    given = ", ".join(visible(one["reviewer"]) for one in ruling["given"]) or "none"
+    yield "who decides", [f"{who}; approvals: {ruling['approvals']} needed, given: {given}"]
+    if case["waiting_before"]:
+        yield "waited", [f"{', '.join(case['waiting_before'])} of the same agent and tool"]
+    if decision:
+        at = instant(_instant(decision["decided_at"]))
+        reason = f": {visible(decision['reason'])}" if decision["reason"] else ""
+        yield "decided", [f"{decision['decision']} by {visible(decision['reviewer'])}, {at}{reason}"]
+    for comment in case["comments"]:
+        yield "comment", [f"{visible(comment['author'])}: {visible(comment['text'])}"]
+
+
+def _entry(entry: dict[str, Any]) -> str:
+    what = f"{entry['seq']} {entry['at'][:19]}Z {entry['action']} by {visible(entry['actor'])}"
+    return f"{what} {entry['entry_hash'][:12]}"
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -1,0 +1,200 @@
+"""All that is kept of one case, as a person who decides on it is shown it; read in one moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from atlas import ledger
+from atlas.canonical import canonical_json, finite, form_of_call
+from atlas.cases.comments import Comment, read_comments
+from atlas.cases.definitions import read_definition
+from atlas.cases.filters import Filter, Order
+from atlas.cases.finding import find
+from atlas.cases.listing import Line, lines_of
+from atlas.cases.store import read_approvals, read_case
+from atlas.grounds.seen import digest_of_seen
+from atlas.models import Approval, Case, Decision, Frozen, Outcome, Status, Stop
+
+MOST_EARLIER = 10  # cases of the same agent, and of the same tool
+
+
+class Judgement(Frozen):
+    """Why the call waits, or does not."""
+
+    risk_score: int
+    threshold: int
+    classification: str
+    rationale: str
+    assessor: str
+    assessed_at: datetime
+    model: str | None
+    model_score: int | None
+    prompt_version: str | None
+    rules: tuple[str, ...]
+    legal_basis: str | None
+    policy_sha256: str | None
+    is_denied: bool
+    reopened_because: str | None
+
+
+class Needed(Frozen):
+    """Who may approve, and how many of them have to."""
+
+    reviewers: tuple[str, ...]  # none: every reviewer
+    approvals: int
+    given: tuple[Approval, ...]
+
+
+class ToolShown(Frozen):
+    """What the tool says of itself; nothing of it is checked."""
+
+    definition_sha256: str | None
+    title: str | None
+    description: str | None
+    server: str | None  # behind the gateway, that offers it
+
+
+class Entry(Frozen):
+    """An entry of the ledger."""
+
+    seq: int
+    at: str
+    action: str
+    actor: str
+    detail: Any
+    previous_hash: str
+    entry_hash: str
+
+
+class Shown(Frozen):
+    """A case with all that is known of it."""
+
+    case_id: str
+    status: Status
+    version: int  # the number of its newest ledger entry
+    round: int
+    seen_sha256: str  # what an approval of this very call, tool, policy and round carries
+    tool: str
+    agent: str
+    arguments: dict[str, Any]
+    canonical: str  # the RFC 8785 form of what the tool gets, of which arguments_sha256 is the SHA-256
+    arguments_sha256: str
+    agent_claims: dict[str, str]  # what the agent says; it can be false
+    not_checked: tuple[str, ...]  # parts of the arguments that the tool's server alone checks
+    definition: ToolShown
+    opened_at: datetime
+    expires_at: datetime | None
+    frozen_at: datetime | None
+    stop: Stop | None  # because of which it does not go on, and its time does not run
+    finished_at: datetime | None
+    assessment: Judgement | None
+    ruling: Needed
+    decision: Decision | None
+    outcome: Outcome | None
+    comments: tuple[Comment, ...]
+    waiting_before: tuple[str, ...]
+    earlier_of_agent: tuple[Line, ...]  # evidence, not authority
+    earlier_of_tool: tuple[Line, ...]
+    timeline: tuple[Entry, ...]
+
+
+def shown(connection: Connection, case_id: str) -> Shown:
+    """The case with all that belongs to it; raises CaseNotFound."""
+    with _one_moment(connection):
+        case = read_case(connection, case_id)
+        [line] = lines_of(connection, [case_id])
+        entries = tuple(Entry(**entry) for entry in ledger.entries_of(connection, case_id))
+        form = form_of_call(case.call.arguments, case.call.continuation)
+        return Shown(
+            case_id=case_id,
+            status=case.status,
+            version=line.version,
+            round=case.round_number,
+            seen_sha256=digest_of_seen(case),
+            tool=case.call.tool_name,
+            agent=case.call.principal,
+            arguments=case.call.arguments,
+            canonical=canonical_json(form).decode(),
+            arguments_sha256=case.call.arguments_sha256,
+            agent_claims=case.call.claims,
+            not_checked=_not_checked(entries),
+            definition=_tool(connection, case),
+            opened_at=case.opened_at,
+            expires_at=case.expires_at,
+            frozen_at=case.frozen_at,
+            stop=case.stop,
+            finished_at=line.finished_at,
+            assessment=_judgement(case),
+            ruling=_needed(connection, case),
+            decision=case.decision,
+            outcome=_outcome(case),
+            comments=read_comments(connection, case_id),
+            waiting_before=case.waiting_before,
+            earlier_of_agent=_earlier(connection, case, agent=case.call.principal),
+            earlier_of_tool=_earlier(connection, case, tool=case.call.tool_name),
+            timeline=entries,
+        )
+
+
+@contextmanager
+def _one_moment(connection: Connection) -> Iterator[None]:
+    """What is read inside belongs together, also while others write."""
+    connection.exec_driver_sql("BEGIN")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def _not_checked(entries: tuple[Entry, ...]) -> tuple[str, ...]:
+    admitted = next((one for one in entries if one.action == ledger.Action.ADMITTED.value), None)
+    return tuple(admitted.detail.get("not_checked", ())) if admitted else ()
+
+
+def _tool(connection: Connection, case: Case) -> ToolShown:
+    said = read_definition(connection, case.definition_sha256 or "")
+    return ToolShown(
+        definition_sha256=case.definition_sha256,
+        title=said.get("title") or (said.get("annotations") or {}).get("title"),
+        description=said.get("description"),
+        server=said.get("upstream"),
+    )
+
+
+def _judgement(case: Case) -> Judgement | None:
+    if (judged := case.assessment) is None:
+        return None
+    ruling = judged.ruling
+    return Judgement(
+        **{name: getattr(judged, name) for name in Judgement.model_fields if hasattr(judged, name)},
+        rules=ruling.rules if ruling else (),
+        legal_basis=ruling.legal_basis if ruling else None,
+        policy_sha256=ruling.policy_sha256 if ruling else None,
+    )
+
+
+def _needed(connection: Connection, case: Case) -> Needed:
+    ruling = case.assessment.ruling if case.assessment else None
+    return Needed(
+        reviewers=ruling.reviewers if ruling else (),
+        approvals=case.assessment.approvals if case.assessment else 1,
+        given=read_approvals(connection, case),
+    )
+
+
+def _outcome(case: Case) -> Outcome | None:
+    """With texts in the place of numbers that JSON does not have."""
+    if case.outcome is None:
+        return None
+    return case.outcome.model_copy(update={"result": finite(case.outcome.result)})
+
+
+def _earlier(
+    connection: Connection, case: Case, *, agent: str | None = None, tool: str | None = None
+) -> tuple[Line, ...]:
+    asked = Filter(agent=agent, tool=tool, opened_before=case.opened_at)
+    found = find(connection, asked, Order.NEWEST, after=None, limit=MOST_EARLIER)
+    return lines_of(connection, found.case_ids)

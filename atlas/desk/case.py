@@ -1,0 +1,190 @@
+"""The page of a case: a person understands one call, comments on it, and decides it."""
+
+import asyncio
+from functools import partial
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import FormData
+
+from atlas.canonical import canonical_json, form_of_call
+from atlas.cases.comments import LONGEST_COMMENT, add_comment, note_view
+from atlas.cases.listing import Filter, Order, page_of
+from atlas.desk.case_values import LONGEST_REASON, values_of, whole
+from atlas.desk.dossier import Dossier, read_dossier
+from atlas.desk.lines import MOST_LINES, stretch
+from atlas.desk.pages import DESK, Pages
+from atlas.desk.routes import person_of
+from atlas.errors import AtlasError, NotAuthenticated
+from atlas.models import Status, Verdict, plain_text
+from atlas.operate.error_shape import HTTP_STATUS
+from atlas.people.deciding import decide
+
+PATH = f"{DESK}/cases/{{ref}}"
+What = Literal["arguments", "canonical", "definition", "result"]
+
+
+def add_to(router: APIRouter, pages: Pages) -> None:
+    """Serve the page of a case, its parts, and its forms."""
+    desk = CasePages(pages)
+
+    @router.get(PATH)
+    async def case(request: Request, ref: str) -> Response:
+        """The page, or for htmx its body."""
+        return await desk.show(request, ref)
+
+    @router.get(f"{PATH}/looking")
+    async def looking(request: Request, ref: str) -> Response:
+        """Who else looks; asked once in a while by an open page, which says so that it is looked at."""
+        return await desk.show_looking(request, ref)
+
+    @router.get(f"{PATH}/arguments.json")
+    async def exact_bytes(request: Request, ref: str) -> Response:
+        """The very bytes whose digest was judged, as a file."""
+        call = (await pages.parts.store.read(ref)).call
+        form = canonical_json(form_of_call(call.arguments, call.continuation))
+        name = {"Content-Disposition": f'attachment; filename="{ref}.json"'}
+        return Response(form, media_type="application/json", headers=name)
+
+    @router.get(f"{PATH}/all/{{what}}")
+    async def all_of_it(request: Request, ref: str, what: What, begin: int = 0) -> Response:
+        """All lines of something that is too long for the page, a stretch at a time."""
+        return await desk.show_all(request, ref, what, begin=max(0, begin))
+
+    @router.post(f"{PATH}/decision")
+    async def decision(request: Request, ref: str) -> Response:
+        """Approve or reject."""
+        return await desk.take_decision(request, ref)
+
+    @router.post(f"{PATH}/comments")
+    async def comment(request: Request, ref: str) -> Response:
+        """Write a comment."""
+        return await desk.take_comment(request, ref)
+
+
+class CasePages:
+    """Reads a case for its page, and takes what people say of it."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._parts = pages.parts
+
+    async def show(self, request: Request, ref: str, *, status: int = 200, **said: Any) -> Response:
+        """The page of a case; `said` is what became of a form: done, mistake, and what was written."""
+        person, parts = person_of(request), self._parts
+        is_part = "HX-Request" in request.headers
+        dossier = await parts.store.database.read(partial(read_dossier, case_id=ref))
+        if parts.policy.policy.file.desk.record_views and not is_part:
+            await parts.store.change(ref, partial(note_view, case_id=ref, name=person.name))
+        self._parts.looking.note(ref, person.name)
+        owners = parts.settings.owners_of_agents.get(dossier.case.call.principal, frozenset())
+        values = await asyncio.to_thread(values_of, dossier, person, parts.policy.policy, owners=owners)
+        return await self._pages.page(
+            request,
+            "case_body.html" if is_part else "case.html",
+            person=person,
+            status=status,
+            others=parts.looking.others(ref, person.name),
+            ref=ref,
+            is_part=is_part,
+            following=await self._next(dossier, person.name),
+            **(values | {"done": None, "mistake": None, "written": "", "preset": ""} | said),
+        )
+
+    async def show_looking(self, request: Request, ref: str) -> Response:
+        """The line that says who else looks."""
+        person = person_of(request)
+        self._parts.looking.note(ref, person.name)
+        others = self._parts.looking.others(ref, person.name)
+        return await self._pages.page(request, "case_looking.html", person=person, ref=ref, others=others)
+
+    async def show_all(self, request: Request, ref: str, what: What, *, begin: int) -> Response:
+        """A stretch of the lines of one thing."""
+        dossier = await self._parts.store.database.read(partial(read_dossier, case_id=ref))
+        rows = await asyncio.to_thread(lambda: stretch(whole(dossier, what), begin, most=MOST_LINES))
+        template = "case_lines.html" if "HX-Request" in request.headers else "case_all.html"
+        return await self._pages.page(
+            request, template, person=person_of(request), ref=ref, what=what, rows=rows
+        )
+
+    async def take_decision(self, request: Request, ref: str) -> Response:
+        """Record what a person decides, or say on the page of the case, as it is now, why not."""
+        form, person = await request.form(), person_of(request)
+        verdict, reason = _verdict(form), _reason(form)
+        again = {"written": _text(form, "reason"), "preset": _text(form, "preset")}
+        if mistake := _mistake(verdict, reason):
+            return await self.show(request, ref, status=422, mistake=mistake, **again)
+        assert verdict is not None  # noqa: S101  (else there was a mistake)
+        try:
+            await decide(
+                self._parts,
+                person,
+                case_id=ref,
+                verdict=verdict,
+                reason=reason or None,
+                round_number=_number(form, "round"),
+                seen_sha256=_text(form, "seen") or None,
+                idempotency_key=_text(form, "key")[:200] or None,
+            )
+        except NotAuthenticated:
+            raise
+        except AtlasError as error:
+            status = HTTP_STATUS.get(type(error), 500)
+            return await self.show(request, ref, status=status, mistake=str(error), **again)
+        self._parts.looking.leave(ref, person.name)
+        return await self._after(request, ref, done=verdict)
+
+    async def take_comment(self, request: Request, ref: str) -> Response:
+        """Write a comment, and show it."""
+        text = _text(await request.form(), "text").replace("\r\n", "\n").strip()
+        if not text or len(text) > LONGEST_COMMENT:
+            wanted = f"Write a comment of 1 to {LONGEST_COMMENT:,} characters."
+            return await self.show(request, ref, status=422, comment_mistake=wanted, comment=text)
+        name = person_of(request).name
+        await self._parts.store.change(ref, partial(add_comment, case_id=ref, author=name, text=text))
+        return await self._after(request, ref, done="comment")
+
+    async def _after(self, request: Request, ref: str, *, done: Any) -> Response:
+        if "HX-Request" in request.headers:
+            return await self.show(request, ref, done=done)
+        return self._pages.redirect(f"{DESK}/cases/{ref}")
+
+    async def _next(self, dossier: Dossier, name: str) -> str | None:
+        """The case that this person could decide next, for a page whose case is decided."""
+        if dossier.case.status is Status.PENDING_REVIEW and dossier.case.decision is None:
+            return None
+        asked = Filter(statuses=(Status.PENDING_REVIEW,), is_waiting_for=name)
+        page = await page_of(self._parts.store.database, asked, order=Order.NEAREST_END, limit=2)
+        others = [line.case_id for line in page.lines if line.case_id != dossier.case.case_id]
+        return others[0] if others else None
+
+
+def _text(form: FormData, name: str) -> str:
+    value = form.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _number(form: FormData, name: str) -> int:
+    text = _text(form, name)
+    return int(text) if text.isdecimal() and len(text) < 10 else 1
+
+
+def _verdict(form: FormData) -> Verdict | None:
+    text = _text(form, "verdict")
+    return Verdict(text) if text in Verdict.__members__ else None
+
+
+def _reason(form: FormData) -> str:
+    """The reason as it is kept: what was chosen, and what was written."""
+    chosen = _text(form, "preset") if _verdict(form) is Verdict.REJECTED else ""
+    return plain_text(" ".join(part for part in (chosen, _text(form, "reason")) if part.strip())).strip()
+
+
+def _mistake(verdict: Verdict | None, reason: str) -> str | None:
+    if verdict is None:
+        return "Choose to approve or to reject. Nothing was done."
+    if verdict is Verdict.REJECTED and not reason:
+        return "Say why you reject: the agent reads the reason. Nothing was done."
+    if len(reason) > LONGEST_REASON:
+        return f"The reason is longer than {LONGEST_REASON:,} characters. Nothing was done."
+    return None

@@ -1,0 +1,110 @@
+"""What the page of a case is made of, from what is known of the case and of the person who reads."""
+
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from atlas.assessors.policy import Policy
+from atlas.canonical import canonical_json, form_of_call
+from atlas.cases.comments import LONGEST_COMMENT
+from atlas.desk.dossier import Dossier
+from atlas.desk.lines import Line, canonical_lines, lines_of, stretch
+from atlas.desk.sentence import declared, sentence_of
+from atlas.desk.telling import action_in_words, is_by_score, may_reject, needed_of, state_of, why_not_approve
+from atlas.grounds.seen import digest_of_seen
+from atlas.models import Case, Verdict
+from atlas.people.person import Person
+
+OPEN_LINES = 40  # of the arguments that are seen without unfolding
+OPEN_CHARACTERS = 3_000
+LONGEST_REASON = 4_000  # characters
+
+
+def values_of(dossier: Dossier, person: Person, policy: Policy, *, owners: frozenset[str]) -> dict[str, Any]:
+    """The values of the template, but for what belongs to one request."""
+    case = dossier.case
+    form = form_of_call(case.call.arguments, case.call.continuation)
+    canonical = canonical_json(form)
+    return {
+        "dossier": dossier,
+        "case": case,
+        "sentence": sentence_of(case, dossier.definition),
+        "declared": declared(dossier.definition),
+        "state": state_of(dossier),
+        "arguments": stretch(lines_of(form), 0, most=OPEN_LINES, characters=OPEN_CHARACTERS),
+        "canonical": stretch(canonical_lines(canonical), 0, most=1),
+        "canonical_bytes": len(canonical),
+        "is_as_judged": case.assessment is None
+        or case.assessment.arguments_sha256 == case.call.arguments_sha256,
+        "rules": rules_of(case, policy),
+        "answer": answer_of(case),
+        "needed": needed_of(case),
+        "is_by_score": is_by_score(case),
+        "action_in_words": action_in_words,
+        "detail_lines": lambda detail: tuple(lines_of(detail)),
+    } | _about_deciding(dossier, person, policy, owners)
+
+
+def _about_deciding(
+    dossier: Dossier, person: Person, policy: Policy, owners: frozenset[str]
+) -> dict[str, Any]:
+    case = dossier.case
+    can_reject = may_reject(dossier)
+    decision = case.decision
+    return {
+        "can_reject": can_reject,
+        "why_not": why_not_approve(dossier, person, owners) if can_reject else None,
+        "is_own_decision": decision is not None and decision.reviewer == person.name,
+        "is_own_approval": any(approval.reviewer == person.name for approval in dossier.approvals),
+        "is_approved": decision is not None and decision.decision is Verdict.APPROVED,
+        "presets": policy.file.desk.reject_reasons,
+        "seen_sha256": digest_of_seen(case),
+        "idempotency_key": secrets.token_urlsafe(18),
+        "longest_reason": LONGEST_REASON,
+        "longest_comment": LONGEST_COMMENT,
+    }
+
+
+def rules_of(case: Case, policy: Policy) -> list[tuple[str, dict[str, Any] | None]]:
+    """The rules that matched, each as it stands in the policy file; None: that file is not in force now."""
+    ruling = case.assessment.ruling if case.assessment else None
+    if ruling is None:
+        return []
+    is_same = ruling.policy_sha256 == policy.sha256
+    there = {rule.title: rule for rule in policy.file.rules} if is_same else {}
+    return [
+        (title, _as_in_file(there[title].model_dump(exclude_none=True)) if title in there else None)
+        for title in ruling.rules
+    ]
+
+
+def _as_in_file(rule: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: ", ".join(value) if isinstance(value, tuple) else value
+        for key, value in rule.items()
+        if key != "name"
+    }
+
+
+def answer_of(case: Case) -> dict[str, Any] | None:
+    """What the tool answered: its texts, its structured content as lines, and what else there is."""
+    result = case.outcome.result if case.outcome else None
+    if result is None:
+        return None
+    blocks = [block for block in result.get("content") or [] if isinstance(block, dict)]
+    structured: Any = result.get("structuredContent")
+    return {
+        "texts": [block.get("text") for block in blocks if block.get("type") == "text"],
+        "others": [str(block.get("type")) for block in blocks if block.get("type") != "text"],
+        "structured": None if structured is None else stretch(lines_of(structured), 0, most=OPEN_LINES),
+    }
+
+
+def whole(dossier: Dossier, what: str) -> Iterator[Line]:
+    """All lines of one thing of a case: arguments, canonical, definition or result."""
+    case = dossier.case
+    form = form_of_call(case.call.arguments, case.call.continuation)
+    if what == "canonical":
+        return canonical_lines(canonical_json(form))
+    result = case.outcome.result if case.outcome else None
+    return lines_of({"arguments": form, "definition": dossier.definition, "result": result or {}}[what])

@@ -1,0 +1,33 @@
+"""The beginning of a call's arguments, in a line: by it alike calls are told apart in a list."""
+
+import json
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas.cases.tables import cases
+
+READ = 4_000  # characters; of longer arguments the beginning is shown as it is stored
+LONGEST = 160  # characters of a line
+
+_BEGINNING = sa.func.substr(cases.c.arguments, 1, READ + 1)
+
+
+def glimpses_of(connection: Connection, case_ids: Sequence[str]) -> dict[str, str]:
+    """The line of each of some calls."""
+    rows = connection.execute(sa.select(cases.c.case_id, _BEGINNING).where(cases.c.case_id.in_(case_ids)))
+    return {case_id: glimpse(text) for case_id, text in rows}
+
+
+def glimpse(text: str) -> str:
+    """`days: 30, reason: illness` for arguments as JSON; it ends with … where more follows."""
+    if len(text) > READ:
+        return f"{text[:LONGEST]}…"
+    pairs = (f"{name}: {_value(value)}" for name, value in json.loads(text).items())
+    line = ", ".join(pairs)
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,124 @@
+"""What waits, what happened, and one case whole, for a person's program: GET /cases and GET /cases/{ref}."""
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from atlas.cases.comments import note_view
+from atlas.cases.listing import LONGEST_SEARCH, Filter, Line, Order, page_of
+from atlas.cases.showing import Shown, shown
+from atlas.database.sqlite import Database
+from atlas.models import Frozen, Status
+from atlas.people.person import Person
+from atlas.people.visitors import Visitors
+
+CASES_PATH = "/cases"
+LARGEST_PAGE = 200  # lines
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class CasesAsked(Frozen):
+    """Which cases: all of what is given holds."""
+
+    status: Annotated[tuple[Status, ...], Field(description="One or several; without it, all.")] = ()
+    tool: Annotated[Name | None, Field(description="The name of the tool.")] = None
+    agent: Annotated[Name | None, Field(description="The name of the agent.")] = None
+    q: Annotated[
+        Annotated[str, StringConstraints(max_length=LONGEST_SEARCH)] | None,
+        Field(
+            description="A text in reference, tool, agent, claims, arguments, the reviewer's name or reason."
+        ),
+    ] = None
+    after: Annotated[
+        Annotated[str, StringConstraints(max_length=1000)] | None,
+        Field(description="`next_cursor` of the page before."),
+    ] = None
+    score: Annotated[int | None, Field(ge=0, le=100, description="At least this risk score.")] = None
+    group: Annotated[Name | None, Field(description="A name that the policy names for the decision.")] = None
+    reviewer: Annotated[Name | None, Field(description="Who decided.")] = None
+    mine: Annotated[bool, Field(description="Only what the policy lets you decide.")] = False
+    since: Annotated[AwareDatetime | None, Field(description="Opened then or later.")] = None
+    until: Annotated[AwareDatetime | None, Field(description="Opened before.")] = None
+    order: Annotated[
+        Order, Field(description="`riskiest` and `nearest_end` are for status=PENDING_REVIEW alone.")
+    ] = Order.NEWEST
+    limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE, description="Lines of a page.")] = 50
+
+    def filter_for(self, person: Person) -> Filter:
+        """The same for the store."""
+        return Filter(
+            statuses=tuple(dict.fromkeys(self.status)),
+            tool=self.tool,
+            agent=self.agent,
+            q=self.q,
+            reviewer=self.reviewer,
+            group=self.group,
+            is_waiting_for=person.name if self.mine else None,
+            score_at_least=self.score,
+            opened_after=self.since,
+            opened_before=self.until,
+        )
+
+
+class CasesPage(Frozen):
+    """Some cases. With `next_cursor` there may be more, also where a page has fewer lines than asked for."""
+
+    cases: tuple[Line, ...]
+    next_cursor: str | None
+    looked_until: datetime | None  # how far back, or forward, the search has come
+
+
+def add_reading(
+    app: FastAPI, *, visitors: Visitors, database: Database, records_views: Callable[[], bool]
+) -> None:
+    """Serve the cases to people, and to no agent; `records_views`: whether a look goes into the ledger."""
+    router = APIRouter(route_class=_known_first(visitors), tags=["people"])
+
+    @router.get(CASES_PATH)
+    @router.head(CASES_PATH, include_in_schema=False)
+    async def cases(request: Request, asked: Annotated[CasesAsked, Query()]) -> CasesPage:
+        """The cases, page by page."""
+        page = await page_of(
+            database,
+            asked.filter_for(request.state.person),
+            order=asked.order,
+            after=asked.after,
+            limit=asked.limit,
+        )
+        return CasesPage(cases=page.lines, next_cursor=page.next_cursor, looked_until=page.looked_until)
+
+    @router.get(CASES_PATH + "/{ref}", response_model=Shown)
+    @router.head(CASES_PATH + "/{ref}", include_in_schema=False)
+    async def case(
+        request: Request, ref: Annotated[str, Path(description="The reference, evt_…")]
+    ) -> Response:
+        """One case, with all that a reviewer needs for a decision."""
+        # Written as JSON in the thread that reads: arguments and result may have megabytes.
+        text = await database.look(lambda connection: shown(connection, ref[:100]).model_dump_json())
+        if request.method == "GET" and records_views():  # before anything of it is told
+            await database.write(partial(note_view, case_id=ref, name=request.state.person.name))
+        return Response(text, media_type="application/json")
+
+    app.router.routes.extend(router.routes)
+
+
+def _known_first(visitors: Visitors) -> type[APIRoute]:
+    """A route that knows who asks before it looks at what is asked."""
+
+    class KnownFirst(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def known(request: Request) -> Response:
+                request.state.person = await visitors.person_of(request)
+                return await handle(request)
+
+            return known
+
+    return KnownFirst

@@ -1,0 +1,92 @@
+"""How a single setting is written: durations, keys, paths and numbers for each agent, and what is refused."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from atlas.instants import parse_duration
+
+SPACE_BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[a-z])")
+PLAIN = re.compile(r"[A-Za-z0-9._~:/+=@%,-]*")
+ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+SIGNING_KEY = re.compile(r"((signkey-[A-Za-z0-9_]+-)?([0-9a-fA-F]{2})+)?")
+
+
+def read_duration(value: Any) -> Any:
+    """Read `90`, which is seconds, `90s`, `1h30m` or `3d`; anything else is left for pydantic to refuse."""
+    if not isinstance(value, str):
+        return value
+    text = SPACE_BEFORE_UNIT.sub("", value.strip())
+    try:
+        return parse_duration(f"{text}s" if text[-1:].isdecimal() else text)
+    except ValueError:
+        return value
+
+
+def plain(value: Any) -> Any:
+    """Refuse what cannot be in a key or a name: it was copied with something around it."""
+    if isinstance(value, str) and not PLAIN.fullmatch(value.strip()):
+        raise ValueError(
+            "Only letters, digits and . _ ~ : / + = @ % , - can stand here: no blanks, no quotes."
+        )
+    return value
+
+
+def signing_key(value: Any) -> Any:
+    """Refuse what Inngest's SDK would fail on at the first request."""
+    if isinstance(value, str) and not SIGNING_KEY.fullmatch(value.strip()):
+        raise ValueError(
+            "A signing key is an even number of hexadecimal digits, alone or behind signkey-prod-."
+        )
+    return value
+
+
+def root_path(value: Any) -> Any:
+    """Take the path of a proxy with or without a slash at its end; refuse what is none."""
+    path = value.strip().rstrip("/") if isinstance(value, str) else value
+    if isinstance(path, str) and (not ROOT_PATH.fullmatch(path) or {".", ".."} & set(path.split("/"))):
+        raise ValueError(
+            "A root path begins with / and has letters, digits and . _ ~ - between its slashes, as /atlas."
+        )
+    return path
+
+
+RootPath = Annotated[str, BeforeValidator(root_path)]
+PlainSecret = Annotated[SecretStr | None, BeforeValidator(plain)]
+SigningKey = Annotated[SecretStr | None, BeforeValidator(signing_key)]
+Duration = Annotated[
+    timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=timedelta(days=365))
+]
+
+
+class NumberPerAgent(NamedTuple):
+    """A number for each agent; some have one of their own."""
+
+    usual: int
+    own: tuple[tuple[str, int], ...] = ()
+
+    def of(self, agent: str) -> int:
+        """The number for one agent."""
+        return dict(self.own).get(agent, self.usual)
+
+
+def number_per_agent(value: Any) -> Any:
+    """Read `600`, or `600,importer:3000`."""
+    if not isinstance(value, (str, int)):
+        return value
+    named = [entry.strip().rpartition(":") for entry in str(value).split(",") if entry.strip()]
+    numbers = [(name.strip(), int(number)) for name, _, number in named if NUMBER.fullmatch(number.strip())]
+    usual = [number for name, number in numbers if not name]
+    own = tuple((name, number) for name, number in numbers if name)
+    if len(usual) != 1 or len(numbers) != len(named) or len(dict(own)) != len(own):
+        raise ValueError(
+            "It is one number from 1 on, and after it name:number for some agents, as 600,importer:3000."
+        )
+    return NumberPerAgent(usual[0], own)
+
+
+PerAgent = Annotated[NumberPerAgent, NoDecode, BeforeValidator(number_per_agent)]

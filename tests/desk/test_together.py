@@ -1,0 +1,99 @@
+"""Pages that are open beside each other: who looks, what became of a case, and a stop."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from desk_browser import browser, faults_of, person
+from desk_office import desk_of, extension, office
+from gateway_process import GatewayProcess
+from playwright.async_api import Browser, expect
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running() -> AsyncIterator[Browser]:
+    """One browser; each person has cookies of their own."""
+    async with browser() as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
+    """A gateway with two reviewers."""
+    process = office(tmp_path)
+    await process.start()
+    yield process
+    await process.kill()
+
+
+async def test_a_decision_by_keys_is_told_on_each_open_page(
+    gateway: GatewayProcess, running: Browser
+) -> None:
+    """anna's list says that ben looks. Her open page of the case turns into what he decided."""
+    reference = await extension(gateway, 30)
+    inbox = await desk_of(await person(running), gateway, "anna")
+    case = await inbox.context.new_page()
+    await case.goto(f"{gateway.url}/desk/cases/{reference}")
+    await case.get_by_label("Reason", exact=True).fill("I am not sure")
+    ben = await desk_of(await person(running), gateway, "ben")
+    await expect(ben.locator(f"#{reference}")).to_contain_text("anna looks at it")
+    await ben.keyboard.press("j")
+    await ben.keyboard.press("a")
+    await ben.wait_for_url("**#approve")
+    assert await ben.evaluate("document.activeElement.value") == "APPROVED"
+    await expect(inbox.locator(f"#{reference}")).to_contain_text("ben looks at it")
+    await ben.keyboard.press("Enter")
+    await expect(ben.locator("#done")).to_be_visible()
+    await expect(inbox.locator(f"#{reference}")).to_contain_text("approved by ben")
+    await expect(case.locator("#case")).to_contain_text("approved by ben", ignore_case=True)
+    await expect(case.get_by_role("button", name="Approve")).to_have_count(0)
+
+
+async def test_a_draft_outlives_a_reload_a_live_update_and_a_lost_session(
+    gateway: GatewayProcess, running: Browser
+) -> None:
+    """It is put back for the same person, and forgotten when the decision is taken."""
+    reference = await extension(gateway, 30)
+    page = await desk_of(await person(running), gateway)
+    address = f"{gateway.url}/desk/cases/{reference}"
+    reason = page.locator("#reason")
+    await page.goto(address)
+    await reason.fill("The beneficiary has not asked for it.")
+    await page.reload()
+    await expect(reason).to_have_value("The beneficiary has not asked for it.")
+    await page.context.clear_cookies()
+    await page.goto(address)
+    assert "/desk/sign-in" in page.url
+    other = await desk_of(page.context, gateway, "ben")  # at the same browser
+    await other.goto(address)
+    await expect(other.locator("#reason")).to_have_value("")
+    await other.close()
+    await page.context.clear_cookies()
+    again = await desk_of(page.context, gateway, "anna")
+    await again.goto(address)
+    await expect(again.locator("#reason")).to_have_value("The beneficiary has not asked for it.")
+    await again.get_by_role("button", name="Reject").click()
+    await expect(again.locator("#done")).to_be_visible()
+    kept = "Object.keys(localStorage).filter(name => name.startsWith('atlas-draft'))"
+    assert await again.evaluate(kept) == []
+
+
+async def test_a_stop_and_its_lift_are_told_on_each_open_page(
+    gateway: GatewayProcess, running: Browser
+) -> None:
+    """What waits stands still, without a reload."""
+    reference = await extension(gateway, 30)
+    inbox = await desk_of(await person(running), gateway, "anna")
+    ben = await desk_of(await person(running), gateway, "ben")
+    await ben.goto(f"{gateway.url}/desk/stop")
+    await ben.get_by_label("Everything").check()
+    await ben.get_by_label("Reason").first.fill("We look into it")
+    await ben.locator("main form button").last.click()
+    await ben.locator("main form button.danger, main form button.primary").first.click()
+    await expect(inbox.locator("#stopped")).to_contain_text("Stopped: everything")
+    await expect(inbox.locator("#announcer")).to_contain_text("Stopped: everything")
+    await expect(inbox.locator(f"#{reference}")).to_contain_text("Time stands still")
+    assert await faults_of(inbox) == []

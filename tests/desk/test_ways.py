@@ -1,0 +1,103 @@
+"""People sign in at a real OpenID provider, in a real browser."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from desk_browser import browser, faults_of, person
+from gateway_process import GatewayProcess
+from openid_provider import PUBLIC, OpenIdProvider, openid_provider
+from openid_provider import person as known
+from playwright.async_api import Browser, BrowserContext, Page
+
+pytestmark = pytest.mark.npm
+PEOPLE = {
+    "anna": known("anna", "clerks", "desk"),
+    "eve": known("eve", "guests"),
+    "mallory": known("Anna", "desk"),
+}
+
+
+@asynccontextmanager
+async def around(
+    directory: Path, *, says: str = "in the token", **settings: str
+) -> AsyncIterator[tuple[OpenIdProvider, GatewayProcess, Browser]]:
+    """A provider, a gateway that it knows, and a browser."""
+    async with openid_provider(says=says, **PEOPLE) as provider:
+        gateway = GatewayProcess(directory, **provider.settings | settings)
+        await gateway.start()
+        try:
+            await provider.know(gateway.url)
+            async with browser() as running:
+                yield provider, gateway, running
+        finally:
+            await gateway.kill()
+
+
+async def sign_in(
+    context: BrowserContext, gateway: GatewayProcess, name: str, *, path: str = "/desk"
+) -> Page:
+    """Go to a page of the desk, press the button, sign in at the provider and consent: by keyboard alone."""
+    await context.route("https://**", lambda route: route.abort())  # the provider's pages ask for a font
+    page = await context.new_page()
+    await page.goto(gateway.url + path)
+    await page.get_by_role("link", name="Sign in at 127.0.0.1").press("Enter")
+    await page.locator("[name=login]").fill(name)
+    await page.locator("[name=password]").fill("any")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Continue").press("Enter")
+    await page.wait_for_url(f"{gateway.url}/**")
+    return page
+
+
+async def test_a_person_signs_in_at_the_provider_and_out_again(tmp_path: Path) -> None:
+    """Groups by a path of claims; who is in no group reads why, and so does a look-alike; keys change."""
+    async with around(tmp_path) as (provider, gateway, running):
+        mine = await person(running)
+        page = await sign_in(mine, gateway, "anna", path="/desk/account")
+        assert page.url == f"{gateway.url}/desk/account"  # where the person wanted to go
+        assert "clerks, desk" in await page.locator("main").inner_text()
+        assert {cookie["name"].partition("-openid-")[1] for cookie in await mine.cookies(gateway.url)} == {""}
+        await page.get_by_role("button", name="Sign out").press("Enter")
+        await page.get_by_text("You are signed out.").wait_for()
+        await page.goto(f"{gateway.url}/desk")
+        assert page.url == f"{gateway.url}/desk/sign-in?then=/desk"
+
+        for name, reason in (("eve", "is in none of the groups"), ("mallory", "another person here")):
+            page = await sign_in(await person(running), gateway, name)
+            said = await page.get_by_role("alert").inner_text()
+            assert reason in said, said
+            assert await faults_of(page) == []
+            await page.get_by_role("link", name="Sign in another way").press("Enter")
+            await page.wait_for_url("**/desk/sign-in")
+            assert await faults_of(page) == []
+
+        await provider.rotate()
+        page = await sign_in(await person(running), gateway, "anna")
+        assert page.url == f"{gateway.url}/desk"
+
+
+async def test_a_code_works_once_and_in_the_browser_that_asked_for_it(tmp_path: Path) -> None:
+    """The address of the way back, taken by a person who sees the network, opens nothing."""
+    async with around(tmp_path) as (_, gateway, running):
+        mine, other = await person(running), await person(running)
+        back: list[str] = []
+        mine.on("request", lambda request: back.append(request.url))
+        page = await sign_in(mine, gateway, "anna")
+        [address] = [url for url in back if "/desk/oidc/callback" in url]
+        for context in (mine, other):
+            page = await context.new_page()
+            await page.goto(address)
+            assert "not begun in this browser" in await page.get_by_role("alert").inner_text()
+        await page.goto(f"{gateway.url}/desk")
+        assert "/desk/sign-in" in page.url
+
+
+@pytest.mark.parametrize("client", [{}, {"ATLAS_OIDC_CLIENT_ID": PUBLIC, "ATLAS_OIDC_CLIENT_SECRET": ""}])
+async def test_names_and_groups_may_stand_outside_the_token(tmp_path: Path, client: dict[str, Any]) -> None:
+    """A provider that follows the specification to the letter says them at its other endpoint."""
+    async with around(tmp_path, says="elsewhere", **client) as (_, gateway, running):
+        page = await sign_in(await person(running), gateway, "anna", path="/desk/account")
+        assert "anna" in await page.locator("main").inner_text()

@@ -1,0 +1,150 @@
+"""`python -m atlas.people` beside a gateway that writes, and where none runs."""
+
+import asyncio
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_process import AGENT_KEY
+from store import open_store
+
+from atlas import ledger
+from atlas.assessors.choose import build_judges
+from atlas.database.data_directory import lock_directory
+from atlas.database.migrating import migrate
+from atlas.errors import PolicyInvalid
+from atlas.ledger import NO_CASE, Action, read, verify
+from atlas.people.__main__ import main
+from atlas.settings import Settings
+
+REVIEWER = "reviewer-key-of-the-tests"
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder without a .env, and settings with keys."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATLAS_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("ATLAS_AGENT_KEY", AGENT_KEY)
+    monkeypatch.setenv("ATLAS_REVIEWER_KEY", f"ben:another-key-of-the-tests,anna:{REVIEWER}")
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """The exit status of a command, and what it says."""
+    status = main(list(words))
+    said = capsys.readouterr()
+    return status, said.out + said.err
+
+
+def test_the_first_command_makes_the_data_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    """So people can be added before the first start; what comes later finds the same."""
+    assert run(capsys, "list") == (0, "There is no account.\n")
+    status, said = run(capsys, "add", "sarah", "--groups", " desk, team ,")
+    assert status == 0 and "http://127.0.0.1:8000/desk/password#" in said
+    assert run(capsys, "list") == (0, "sarah  desk,team  has no password yet\n")
+    assert verify(read(Path("data/atlas.db"))) == 1
+    assert oct(Path("data/atlas.db").stat().st_mode)[-3:] == "600"
+
+
+def test_links_lead_to_where_browsers_reach_the_gateway(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The address, the path of a proxy, and another address by --at; a port of 0 is not known here."""
+    monkeypatch.setenv("ATLAS_HOST", "0.0.0.0")  # noqa: S104
+    monkeypatch.setenv("ATLAS_ROOT_PATH", "/atlas")
+    _, said = run(capsys, "enter")
+    assert "signs in ben, once and within ten minutes:\n  http://127.0.0.1:8000/atlas/desk/enter#" in said
+    _, said = run(capsys, "--at", "https://gateway.example.com/", "add", "a b")
+    assert "https://gateway.example.com/atlas/desk/password#" in said and said.endswith(".a%20b\n")
+    monkeypatch.setenv("ATLAS_PORT", "0")
+    status, said = run(capsys, "enter")
+    assert status == 1 and "--at http://HOST:PORT" in said
+
+
+REFUSED = [
+    (("add", "Anna"), "looks like the name of a key in ATLAS_REVIEWER_KEY"),
+    (("add", "x\u202ey"), "none of them invisible"),
+    (("end", "eve"), "There is no account of the name eve"),
+    (("link", "eve"), "There is no account of the name eve"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), REFUSED)
+def test_a_command_that_does_nothing_says_why(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    """With the exit status 1, and no entry of the ledger."""
+    status, told = run(capsys, *words)
+    assert status == 1 and said in told
+    assert list(read(Path("data/atlas.db"))) == []
+
+
+def test_the_end_of_an_account_says_where_the_policy_names_it_still(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The gateway would not start again with that policy."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[[rule]]\ntool = 'pay'\nscore = 90\nreviewers = ['sarah']\n")
+    monkeypatch.setenv("ATLAS_POLICY", str(policy))
+    run(capsys, "add", "sarah")
+    status, said = run(capsys, "end", "sarah")
+    assert status == 0 and f"The policy {policy} names sarah as a reviewer" in said
+
+
+def test_a_policy_may_name_a_person_with_an_account(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """At a start and at each reading of the file: the accounts of that moment count."""
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[[rule]]\ntool = 'pay'\nscore = 90\nreviewers = ['sarah', 'anna']\napprovals = 2\n")
+    monkeypatch.setenv("ATLAS_POLICY", str(policy))
+    with pytest.raises(PolicyInvalid, match="asks for sarah, and there is no such reviewer"):
+        build_judges(Settings.read())
+    run(capsys, "add", "sarah")
+    in_force, _ = build_judges(Settings.read())
+    run(capsys, "end", "sarah")
+    in_force.reload()
+    assert "there is no such reviewer" in str(in_force.problem)
+    run(capsys, "add", "sarah")
+    in_force.reload()
+    assert in_force.problem is None
+
+
+def test_tables_of_before_are_brought_up_to_date_unless_a_gateway_holds_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A gateway of another version runs: it is left alone, with a sentence."""
+    (tmp_path / "data").mkdir()
+    migrate(tmp_path / "data" / "atlas.db", "0007")
+    lock = lock_directory(tmp_path / "data")
+    with closing(open(lock, "rb", closefd=True)):
+        status, said = run(capsys, "list")
+        assert status == 1 and "of another version than this command. Restart it." in said
+    assert run(capsys, "list") == (0, "There is no account.\n")
+
+
+async def test_two_processes_write_one_chain(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Forty entries of a gateway that is busy, and twenty of commands, in turn and all there."""
+    async with open_store(tmp_path / "data") as store:
+
+        def note(connection: Any) -> None:
+            ledger.append(connection, NO_CASE, Action.LIMITED, actor="agent", detail={})
+
+        async def gateway() -> None:
+            for _ in range(40):
+                await store.database.write(note)
+
+        async def commands() -> None:
+            for number in range(10):
+                assert await asyncio.to_thread(main, ["add", f"person {number}"]) == 0
+                assert await asyncio.to_thread(main, ["end", f"person {number}"]) == 0
+
+        await asyncio.gather(gateway(), commands())
+    entries = list(read(tmp_path / "data" / "atlas.db"))
+    assert verify(entries) == 60
+    kinds = [entry["action"] for entry in entries]
+    assert kinds.count("admit.limited") == 40 and kinds.count("people.ended") == 10
+    async with open_store(tmp_path / "data"):  # which looks for what was acknowledged
+        pass

@@ -1,0 +1,198 @@
+"""`python -m atlas.stop`: what it prints, whom it names, and on which data it works."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from store import open_store
+
+from atlas import ledger
+from atlas.database.data_directory import make_directory
+from atlas.database.migrating import migrate
+from atlas.database.shared_file import open_shared
+from atlas.database.sqlite import Database
+from atlas.errors import DatabaseUnusable
+from atlas.models import Scope
+from atlas.stop.command import main
+from atlas.stop.stops import Stops
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The directory of a gateway that was never started."""
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def command(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """The command as its operator runs it: exit status and output. (Outside tests run it as a process.)"""
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("LOGNAME", "olga"), ("ATLAS_DATA_DIR", str(data))):
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = main(arguments)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+def test_it_stops_lists_and_lifts_before_a_gateway_was_ever_started(command: Command, data: Path) -> None:
+    """The file is made; the operator is the actor, and is marked as one."""
+    assert command("list")[1] == "Nothing is stopped.\n"
+    status, output, _ = command("everything", "--reason", "fire")
+    first, how = output.splitlines()
+    stop_id = first.partition(":")[0]
+    assert status == 0 and first.startswith(f"{stop_id}: operator:olga stopped all calls at ")
+    assert first.endswith(" UTC. Reason: fire.")
+    assert how == f'To lift it: python -m atlas.stop lift {stop_id} --reason "…"'
+    again = command("everything", "--reason", "smoke")[1]
+    assert again.startswith("It is stopped already. ") and first in again
+    assert command("list")[1] == f"{first}\n"
+    said = f"{stop_id}: operator:olga lifted the stop of all calls. Reason: it is out.\n"
+    assert command("lift", stop_id, "--reason", "it is out")[:2] == (0, said)
+    assert command("lift", stop_id, "--reason", "it is really out")[:2] == (0, said)
+    entries = list(ledger.read(data / "atlas.db"))
+    assert ledger.verify(entries) == 2 and {entry["actor"] for entry in entries} == {"operator:olga"}
+
+
+MISTAKES = [
+    (("tool", "modify_record", "--reason", "x"), "Names that it knows: modify_welfare_record."),
+    (("agent", "bob", "--reason", "x"), "Names that it knows: anybody. A name that is right"),
+    (("server", "far", "--reason", "x"), "It knows none. A name that is right all the same is stopped"),
+    (("everything", "--reason", " "), "A stop and its lift need a reason of 1 to 1000 characters"),
+    (("lift", "stop_0", "--reason", "x"), "There is no stop stop_0."),
+]
+
+
+def test_a_mistake_is_one_sentence_and_stops_nothing(command: Command) -> None:
+    """The exit status says it too."""
+    for arguments, said in MISTAKES:
+        status, output, errors = command(*arguments)
+        assert (status, output) == (1, "") and said in errors and len(errors.splitlines()) == 1, errors
+    with pytest.raises(SystemExit):
+        main(["everything"])  # without a reason
+    assert "--reason" in command("list")[2]  # what was printed before
+    assert command("list")[1] == "Nothing is stopped.\n"
+
+
+def test_servers_are_known_by_the_configuration_and_their_tools_by_the_prefix(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No server is asked; any other name is taken when the operator says so."""
+    config = tmp_path / "mcp.json"
+    config.write_text(json.dumps({"mcpServers": {"far": {"url": "http://127.0.0.1:9/mcp"}}}))
+    monkeypatch.setenv("ATLAS_MCP_CONFIG", str(config))
+    for what in (
+        ("server", "far"),
+        ("tool", "far_note"),
+        ("tool", "note", "--even-if-unknown"),
+        ("agent", "bob", "--even-if-unknown"),
+    ):
+        status, _, errors = command(*what, "--reason", "odd")
+        assert status == 0, errors
+    for what in (("tool", "note_far"), ("tool", "check_status")):  # the office is off where servers are
+        assert command(*what, "--reason", "odd")[0] == 1
+    assert len(command("list")[1].splitlines()) == 4
+
+
+async def test_it_tells_the_reviewers_and_gives_up_a_url_that_does_not_answer(
+    command: Command, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One notice for the stop, with who, what and why; the stop holds all the same."""
+    async with reviewer() as (url, notices):
+        monkeypatch.setenv("ATLAS_NOTIFY_URL", url)
+        status, _, _ = await asyncio.to_thread(command, "everything", "--reason", "fire")
+        notice = await asyncio.wait_for(notices.get(), 20)
+        assert status == 0 and notices.empty()
+        assert (notice["kind"], notice["scope"], notice["reason"]) == ("stopped", "everything", "fire")
+        assert notice["stopped_by"] == "operator:olga"
+    lift = ("lift", str(notice["stop_id"]), "--reason", "out")
+    status, output, errors = await asyncio.to_thread(command, *lift)
+    assert status == 0 and "lifted the stop of all calls" in output and "Traceback" not in errors
+    assert "The reviewer's URL did not take a notice" in caplog.text
+
+
+@asynccontextmanager
+async def reviewer() -> AsyncIterator[tuple[str, "asyncio.Queue[dict[str, object]]"]]:
+    """A URL that takes notices, and what it took."""
+    notices: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        notices.put_nowait(json.loads(await reader.readexactly(length)))
+        writer.write(b"HTTP/1.1 204 Taken\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/notices", notices
+
+
+async def test_data_of_an_older_gateway_is_brought_up_to_date_first(command: Command, data: Path) -> None:
+    """As the next start of the gateway would do it."""
+    make_directory(data)
+    migrate(data / "atlas.db", "0007")
+    assert (await asyncio.to_thread(command, "everything", "--reason", "fire"))[0] == 0
+    async with open_store(data) as store:
+        assert len(await Stops(store.database).in_force()) == 1
+
+
+async def test_data_that_a_running_gateway_holds_is_written_all_the_same(tmp_path: Path) -> None:
+    """Both see what the other wrote; the ledger of both is one chain."""
+    database = Database(tmp_path)
+    await database.open()
+    try:
+        here = Stops(database)
+        async with open_shared(tmp_path) as file:
+            there = Stops(file)
+            for number in range(20):
+                one, other = await asyncio.gather(
+                    here.stop(Scope.TOOL, f"a{number}", reason="x", person_name="anna"),
+                    there.stop(Scope.TOOL, f"b{number}", reason="x", person_name="olga"),
+                )
+                await asyncio.gather(
+                    there.lift(one.stop_id, reason="y", person_name="olga"),
+                    here.lift(other.stop_id, reason="y", person_name="anna"),
+                )
+            assert await here.in_force() == await there.in_force() == ()
+    finally:
+        await database.close()
+    entries = list(ledger.read(tmp_path / "atlas.db"))
+    assert ledger.verify(entries) == 80
+
+
+def test_a_file_that_lacks_what_was_acknowledged_is_refused(command: Command, data: Path) -> None:
+    """What the command itself acknowledged counts, too: the note beside the file knows of it."""
+    command("list")
+    older = (data / "atlas.db").read_bytes()
+    command("everything", "--reason", "fire")
+    (data / "atlas.db").write_bytes(older)
+    status, _, errors = command("list")
+    assert status == 1 and "it lacks entries of the ledger that were acknowledged" in errors
+
+
+async def test_what_the_disk_does_not_take_is_said_in_a_sentence_and_is_not_a_stop(tmp_path: Path) -> None:
+    """Another process holds the file for longer than a person waits."""
+    database = Database(tmp_path)
+    await database.open()
+    await database.close()
+    async with open_shared(tmp_path) as file:
+        with closing(sqlite3.connect(tmp_path / "atlas.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(DatabaseUnusable, match="database is locked"):
+                await Stops(file).stop(Scope.EVERYTHING, reason="fire", person_name="anna")
+            other.execute("ROLLBACK")
+        assert await Stops(file).in_force() == ()
+        assert (await Stops(file).stop(Scope.EVERYTHING, reason="fire", person_name="anna")).is_in_force
