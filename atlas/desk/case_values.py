@@ -88,10 +88,16 @@ def _as_in_file(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer_of(case: Case) -> dict[str, Any] | None:
-    """What the tool answered: its texts, its structured content as lines, and what else there is."""
+    """What the tool answered; None where it has not."""
     result = case.outcome.result if case.outcome else None
-    if result is None:
-        return None
+    return None if result is None else parts_of(result)
+
+
+def parts_of(result: dict[str, Any]) -> dict[str, Any]:
+    """A result of a tool: its texts, its structured content as lines, and what else there is.
+
+    What stands there twice, as a text and as structured content, is shown once.
+    """
     blocks = [block for block in result.get("content") or [] if isinstance(block, dict)]
     structured: Any = result.get("structuredContent")
     texts = [block.get("text") for block in blocks if block.get("type") == "text"]
