@@ -1,4 +1,4 @@
-"""Makes the screenshots of the documentation with a gateway of its own: `python tests/support/pictures.py`."""
+"""Makes the screenshots of the documentation with its own gateway: `python tests/support/pictures.py`."""
 
 import asyncio
 import sys
