@@ -86,4 +86,5 @@ async def sign_in(config: UpstreamConfig, show: Callable[[str], None], *, port: 
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
+        listener.listen()  # a browser that is quick is waited with, and not refused
         return await discovered(config, SignIn(config, show, listener))
