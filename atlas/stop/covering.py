@@ -50,7 +50,7 @@ def stop_of_server(connection: Connection, *, principal: str, server: str) -> St
 
 
 def covered_by(found: Iterable[Stop]) -> sa.ColumnElement[bool]:
-    """The condition that one of these stops covers a case; it is as short for thousands of them as for one."""
+    """The condition that one of these stops covers a case, as short for thousands as for one."""
     targets: dict[Scope, list[str]] = {}
     for stop in found:
         targets.setdefault(stop.scope, []).append(stop.target)
