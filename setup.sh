@@ -12,6 +12,7 @@ USAGE='usage: ./setup.sh              ask for the settings, write .env, start th
        ./setup.sh configure    ask for the settings and write .env, nothing else
        ./setup.sh stop         stop the gateway
        ./setup.sh try [URL]    play one agent and one reviewer against the running gateway
+       ./setup.sh try --desk   play the agent alone: you decide its call at the desk
        ./setup.sh install      make .venv with what the tests need, nothing else
        ./setup.sh test [...]   run ruff, mypy and all tests; further arguments go to pytest
        ./setup.sh help         this text

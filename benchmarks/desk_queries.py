@@ -31,12 +31,14 @@ from atlas import ledger  # noqa: E402
 from atlas.canonical import digest  # noqa: E402
 from atlas.cases import store as case_store  # noqa: E402
 from atlas.cases.endings import end_case  # noqa: E402
+from atlas.cases.figures import FiguresKept  # noqa: E402
 from atlas.cases.filters import Filter, Order  # noqa: E402
 from atlas.cases.judgements import record_assessment  # noqa: E402
 from atlas.cases.listing import count, page_of  # noqa: E402
 from atlas.cases.reviews import request_review  # noqa: E402
 from atlas.cases.store import add_decision, insert_case, transition  # noqa: E402
 from atlas.database.sqlite import Database  # noqa: E402
+from atlas.desk.charts import charts_of  # noqa: E402
 from atlas.desk.dossier import read_dossier  # noqa: E402
 from atlas.instants import now  # noqa: E402
 from atlas.models import Assessment, Case, Decision, Outcome, Ruling, Status, ToolCall, Verdict  # noqa: E402
@@ -215,6 +217,18 @@ async def measure(database: Database, name: str, asked: Filter, order: Order, ro
     told(name, times, said=f"{lines:3} lines after {pages} page(s)")
 
 
+async def measure_figures(database: Database, rounds: int) -> None:
+    """What the overview asks: once when nothing was counted yet, then as readers meet it."""
+    for days in (7, 30, 90):
+        figures = FiguresKept(database)
+        for name, often in ((f"overview, {days} days, first", 1), (f"overview, {days} days", rounds)):
+            times = Times()
+            for _ in range(often):
+                with times.once():
+                    charts_of(found := await figures.of(days))
+            told(name, times, said=f"{found.all.calls} calls")
+
+
 async def measure_cases(database: Database, rounds: int) -> None:
     """Read all that the page of a case shows, of cases that wait and of cases that ended."""
     for statuses in ((Status.PENDING_REVIEW,), (Status.EXECUTED,)):
@@ -245,6 +259,7 @@ async def main(options: argparse.Namespace, directory: Path) -> None:
             with times.once():
                 number = await count(database, Filter(statuses=(Status.PENDING_REVIEW,)))
         told("inbox, count", times, said=f"{number} cases")
+        await measure_figures(database, options.rounds)
         await measure_cases(database, options.rounds)
     finally:
         await database.close()

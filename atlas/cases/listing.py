@@ -47,6 +47,7 @@ class Line:
     finished_at: datetime | None
     version: int  # the number of its newest ledger entry
     reviewers: tuple[str, ...]  # whom the policy lets approve; none: every reviewer
+    rules: tuple[str, ...]  # of the policy, that matched
     arguments_sha256: str
 
 
@@ -84,6 +85,7 @@ _LINES = sa.select(
     outcomes.c.finished_at,
     sa.func.coalesce(_VERSION, 0).label("version"),
     sa.func.json_extract(assessments.c.ruling, "$.reviewers").label("reviewers"),
+    sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
@@ -149,13 +151,14 @@ def _page(
 
 def _line(row: Any) -> Line:
     status = Status(row["status"])
-    own = ("reported_at", "finished_at", "status", "decision", "reviewers")
+    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "rules")
     return Line(
         **{name: value for name, value in row.items() if name not in own},
         status=status,
         decision=Verdict(row["decision"]) if row["decision"] else None,
         finished_at=_finished_at(status, row),
         reviewers=tuple(json.loads(row["reviewers"] or "[]")),
+        rules=tuple(json.loads(row["rules"] or "[]")),
     )
 
 

@@ -46,7 +46,7 @@ class Group:
 
 def groups_of(lines: Sequence[Line]) -> list[Group]:
     """The groups of a page, each where its first line stands."""
-    kinds: dict[tuple[str, ...], list[Line]] = {}
+    kinds: dict[tuple[object, ...], list[Line]] = {}
     for line in lines:
         kinds.setdefault(_kind(line), []).append(line)
     found: list[Group] = []
@@ -59,5 +59,6 @@ def groups_of(lines: Sequence[Line]) -> list[Group]:
     return found
 
 
-def _kind(line: Line) -> tuple[str, ...]:
-    return (line.tool_name, line.principal, line.classification or "", *line.reviewers)
+def _kind(line: Line) -> tuple[object, ...]:
+    # A changed policy can give a rule of the same name another class, or other reviewers.
+    return (line.tool_name, line.principal, line.rules, line.classification, line.reviewers)

@@ -1,5 +1,6 @@
 """What the page of a case is made of, from what is known of the case and of the person who reads."""
 
+import json
 import secrets
 from collections.abc import Iterator
 from typing import Any
@@ -87,17 +88,36 @@ def _as_in_file(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer_of(case: Case) -> dict[str, Any] | None:
-    """What the tool answered: its texts, its structured content as lines, and what else there is."""
+    """What the tool answered; None where it has not."""
     result = case.outcome.result if case.outcome else None
-    if result is None:
-        return None
+    return None if result is None else parts_of(result)
+
+
+def parts_of(result: dict[str, Any]) -> dict[str, Any]:
+    """A result of a tool: its texts, its structured content as lines, and what else there is.
+
+    What stands there twice, as a text and as structured content, is shown once.
+    """
     blocks = [block for block in result.get("content") or [] if isinstance(block, dict)]
     structured: Any = result.get("structuredContent")
+    texts = [block.get("text") for block in blocks if block.get("type") == "text"]
+    if [structured] == [{"result": text} for text in texts]:
+        structured = None
     return {
-        "texts": [block.get("text") for block in blocks if block.get("type") == "text"],
+        "texts": [text for text in texts if not _is_form_of(structured, text)],
         "others": [str(block.get("type")) for block in blocks if block.get("type") != "text"],
         "structured": None if structured is None else stretch(lines_of(structured), 0, most=OPEN_LINES),
     }
+
+
+def _is_form_of(structured: Any, text: Any) -> bool:
+    """Whether a text is the structured content once more, as servers send it for older clients."""
+    if structured is None or not isinstance(text, str):
+        return False
+    try:
+        return canonical_json(json.loads(text)) == canonical_json(structured)
+    except (ValueError, RecursionError):  # no JSON, or none that has a canonical form: it is shown
+        return False
 
 
 def whole(dossier: Dossier, what: str) -> Iterator[Line]:

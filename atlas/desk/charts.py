@@ -113,13 +113,21 @@ def tiles_of(figures: Figures) -> list[tuple[str, str, str]]:
         ),
         ("Calls", f"{figures.all.calls:,}", "came in this period"),
         ("Decided by a person", f"{decided:,}", f"{rejected:,} of them rejected{_share(rejected, decided)}"),
-        ("Half decided within", spoken(median(seconds)), "the median"),
-        ("95 % decided within", spoken(percentile(seconds, 0.95)), "one in twenty took longer"),
+        ("Half decided within", spoken(median(seconds)), "the median" if decided else "no decision yet"),
+        (
+            "95 % decided within",
+            spoken(percentile(seconds, 0.95)),
+            "one in twenty took longer" if decided else "no decision yet",
+        ),
     ]
 
 
 def _share(part: int, whole: int) -> str:
     return f", {100 * part / whole:.0f}\u00a0%" if whole else ""
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def spoken(seconds: float | None) -> str:
@@ -136,7 +144,7 @@ def waiting_chart(figures: Figures) -> Chart:
     return Chart(
         "waiting",
         "Waiting now, by age",
-        f"{len(figures.waiting):,} calls wait for a person.{oldest}",
+        f"{_counted(len(figures.waiting), 'call waits', 'calls wait')} for a person.{oldest}",
         ("age", "calls"),
         _table(counts),
         rows([(name, {"waiting": count}) for name, count in counts], WAITING),
@@ -147,11 +155,13 @@ def speed_chart(figures: Figures) -> Chart:
     """How long decisions took."""
     seconds = figures.all.seconds_of()
     counts = _buckets(seconds, SPEEDS)
-    said = f"{len(seconds):,} decisions of people. Median {spoken(median(seconds))}, "
+    said = f"{_counted(len(seconds), 'decision', 'decisions')} of people."
+    if seconds:
+        said += f" Median {spoken(median(seconds))}, 95 % within {spoken(percentile(seconds, 0.95))}."
     return Chart(
         "speed",
         "Time from the call to the decision",
-        said + f"95 % within {spoken(percentile(seconds, 0.95))}.",
+        said,
         ("time", "decisions"),
         _table(counts),
         rows([(name, {"decided": count}) for name, count in counts], DECIDED),
@@ -180,7 +190,7 @@ def endings_chart(figures: Figures) -> Chart:
     return Chart(
         "endings",
         f"Calls by how they ended, by {'week' if len(spans) < len(figures.by_day) else 'day'}",
-        f"{figures.all.calls:,} calls. Each stands at the day on which it came, in UTC.",
+        f"{_counted(figures.all.calls, 'call', 'calls')}. Each stands at the day on which it came, in UTC.",
         ("from", *(ENDINGS[kind] for kind in kinds), "all"),
         tuple((name, *_cells(tally, kinds), f"{tally.calls:,}") for name, tally in spans),
         picture,
@@ -271,12 +281,12 @@ def tools_chart(figures: Figures) -> Chart:
     return Chart(
         "tools",
         "By tool",
-        f"{len(calls):,} tools were called.",
+        f"{_counted(len(calls), 'tool was', 'tools were')} called.",
         ("tool", *(ENDINGS[kind] for kind in kinds), "all"),
         tuple(
             (name, *(f"{count:,}" for count in row.values()), f"{sum(row.values()):,}") for name, row in lines
         ),
-        rows(lines, _words(ENDINGS), left=34),
+        rows(lines, _words(ENDINGS), left=42),
         tuple((kind.value, ENDINGS[kind], _ended(figures.all)[kind]) for kind in kinds),
     )
 

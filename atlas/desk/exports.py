@@ -4,6 +4,7 @@ A CSV begins with a byte order mark, without which spreadsheets take its letters
 begin a formula, and it shows characters that have no shape; JSON lines hold each value as it is.
 """
 
+import asyncio
 import csv
 import io
 import json
@@ -97,5 +98,6 @@ async def pieces(
     async for lines in all_lines(database, asked):
         for begin in range(0, len(lines), AT_ONCE):
             pairs = await with_remarks(database, lines[begin : begin + AT_ONCE])
-            yield write([values_of(*pair) for pair in pairs]).encode()
+            rows = [values_of(*pair) for pair in pairs]
+            yield (await asyncio.to_thread(write, rows)).encode()  # agents do not wait for long texts
             sent(len(pairs))

@@ -92,7 +92,8 @@ async def _to_sign_in(request: Request, pages: Pages) -> Response:
     """Send a browser to the page of sign-in, and from there back; htmx goes there as a whole page."""
     address = f"{pages.at(SIGN_IN)}?then={quote(place_of(request, pages.root_path), safe='/')}"
     if "HX-Request" in request.headers or is_automatic(request):
-        return Response(status_code=401, headers={"HX-Redirect": address})
+        sent = "" if request.method in SAFE else "&sent=1"  # a form, which was not taken
+        return Response(status_code=401, headers={"HX-Redirect": address + sent})
     if request.method in SAFE:
         return RedirectResponse(address, status_code=303)
     said = "Your session has ended. Nothing was done."

@@ -48,7 +48,7 @@ _WORDS = {
     "q": "with the text",
     "tool": "tool",
     "agent": "agent",
-    "status": "status",
+    "status": "with the status",
     "reviewer": "decided by",
     "score": "score from",
     "from": "from the day (UTC)",

@@ -80,13 +80,14 @@ def seen_text(value: Any, most: int = OPEN, whole: str = "") -> Markup:
 def seen_plain(value: Any, most: int = INLINE) -> str:
     """The same without markup, for titles and attributes; the template escapes it."""
     text = _text(value)
-    if text.isascii() and text.isprintable() and len(text) <= most:
-        return text
-    marks = (_is_marked(text, index) for index in range(min(len(text), most)))
-    shown = "".join(
-        f"[{_label(character)}]" if is_marked else character
-        for character, is_marked in zip(text, marks, strict=False)
-    )
+    begin = text[:most]
+    if begin.isascii() and begin.isprintable():  # as nearly all are, of which a file can hold very many
+        shown = begin
+    else:
+        shown = "".join(
+            f"[{_label(character)}]" if not " " <= character <= "~" and _is_marked(text, index) else character
+            for index, character in enumerate(begin)
+        )
     return f"{shown}…" if len(text) > most else shown
 
 

@@ -24,7 +24,8 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         is_known = visitors.known_without_sign_in(request) or await visitors.session_of(request)
         if is_known:
             return pages.redirect(then)
-        return await _page(request, pages, then=then, is_out="out" in request.query_params)
+        query = request.query_params
+        return await _page(request, pages, then=then, is_out="out" in query, has_sent="sent" in query)
 
     @router.post(SIGN_IN)
     async def signs_in(request: Request) -> Response:
@@ -84,6 +85,7 @@ async def _page(
     fields: dict[str, str] | None = None,
     mistake: AtlasError | None = None,
     is_out: bool = False,
+    has_sent: bool = False,
 ) -> Response:
     visitors = pages.parts.visitors
     status = HTTP_STATUS[type(mistake)] if mistake else 200
@@ -94,6 +96,7 @@ async def _page(
         status=status,
         then=then,
         is_out=is_out,
+        has_sent=has_sent,
         mistake=str(mistake) if mistake else None,
         way=(fields or {}).get("way"),
         name=(fields or {}).get("name", ""),

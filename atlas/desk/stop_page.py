@@ -69,8 +69,9 @@ def add_to(router: APIRouter, pages: Pages) -> None:
 
     @router.get(STOP)
     async def stops(request: Request) -> Response:
-        """What is stopped, and the form."""
-        return await desk.show(request, Wish())
+        """What is stopped, and the form; the address can say what it begins with."""
+        asked = wish_of(request.query_params)
+        return await desk.show(request, Wish(asked.scope, asked.targets))
 
     @router.post(STOP)
     async def stop(request: Request) -> Response:

@@ -82,7 +82,7 @@ class Teller:
         loop = asyncio.get_running_loop()
         beat = check = loop.time()
         while self.streams:
-            with suppress(TimeoutError):
+            with suppress(asyncio.TimeoutError):  # in Python 3.10 it is another than the built-in one
                 await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
                 await asyncio.sleep(GATHER_SECONDS)
             self._woken.clear()

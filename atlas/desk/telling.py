@@ -65,7 +65,7 @@ def _waiting(dossier: Dossier) -> State:
         by = f" by {dossier.stop.stopped_by}" if dossier.stop else ""
         why = f" Reason: {dossier.stop.reason}" if dossier.stop else ""
         return State(
-            "frozen", f"It was stopped{by}. Its time stands still until a person lifts that.{why}", "warn"
+            "frozen", f"It was stopped{by}. Its time stands still until a person lifts the stop.{why}", "warn"
         )
     if case.expires_at is not None and now() >= case.expires_at:
         return State("over", "The time to decide is over. Nothing was executed.", "")
@@ -119,7 +119,7 @@ def why_not_approve(dossier: Dossier, person: Person, owners: frozenset[str]) ->
     ruling = case.assessment.ruling if case.assessment else None
     reviewers, several = (ruling.reviewers, ruling.approvals > 1) if ruling else ((), False)
     if dossier.stop is not None:
-        return "It is stopped. It can be approved when a person has lifted that."
+        return "It is stopped. It can be approved when a person has lifted the stop."
     if any(approval.reviewer == person.name for approval in dossier.approvals):
         return "You have approved it. Another person has to approve it too."
     if (reviewers or several or owners) and not person.is_signed:

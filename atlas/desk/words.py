@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from atlas.desk.seen import seen, seen_all, seen_plain, seen_text
+from atlas.desk.told import STATUSES
 from atlas.instants import now
 
 
@@ -43,6 +44,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "ago": ago,
     "left": left,
     "length": length,
+    "in_words": STATUSES.__getitem__,
     "seen": seen,
     "seen_all": seen_all,
     "seen_plain": seen_plain,

@@ -381,6 +381,7 @@ async def test_the_index_says_where_things_are(running: GatewayProcess) -> None:
         "mcp_endpoint": "/mcp/sse",
         "inngest_endpoint": "/api/inngest",
         "approval_endpoint": "/webhook/approval",
+        "desk": "/desk",
     }
 
 

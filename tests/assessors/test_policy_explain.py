@@ -316,7 +316,7 @@ CHECKS = [
     # the file, further arguments, exit code, what is said
     ('[[rule]]\ntool = "a"\nscore = 1', [], 0, "can be used: 1 rule, SHA-256 "),
     ('[[rule]]\ntool = "a"\nscore = 101', [], 1, "line 3: score must be a whole number from 0 to 100"),
-    ('[[rule]]\ntool = "a"\napprovals = 2', ["--reviewers", "anna"], 1, "names 1 reviewers"),
+    ('[[rule]]\ntool = "a"\napprovals = 2', ["--reviewers", "anna"], 1, "accounts name 1 reviewer"),
     ('[[rule]]\ntool = "a"\napprovals = 2', ["--reviewers", "anna, ben"], 0, "can be used"),
     (
         '[[rule]]\ntool = "a"\napprovals = 2\n[[rule]]\ntool = "*"\nreviewers = ["anna"]',
@@ -331,7 +331,7 @@ CHECKS = [
 def test_check_says_whether_a_file_can_be_used(
     run: Run, tmp_path: Path, text: str, arguments: list[str], code: int, said: str
 ) -> None:
-    """For whoever keeps a policy under version control."""
+    """For a person who keeps a policy under version control."""
     path = tmp_path / "policy.toml"
     path.write_text(text)
     done = run("check", str(path), *arguments)

@@ -133,7 +133,7 @@ async def kill(gateway: GatewayProcess) -> None:
 
 
 async def has_worked(gateway: GatewayProcess, load: GatewayLoad) -> bool:
-    """Whether tools ran and decisions were taken: on a slow machine the gateways before may have done nothing."""
+    """Whether tools ran and decisions were taken: on a slow machine it may all have died before."""
     has_run = (gateway.directory / "ran.txt").exists() and bool(load.answers)
     return has_run and len(load.acknowledged) >= DECISIONS
 

@@ -267,6 +267,7 @@ async def test_a_draft_outlives_a_live_update_a_reload_and_a_lost_session(
     await expect(page.locator("#reason")).to_have_value("It is the wrong invoice.")
     await context.clear_cookies()
     await page.get_by_role("button", name="Reject").click()
+    await expect(page.get_by_role("alert")).to_contain_text("What you sent was not recorded.")
     await page.get_by_label("Key", exact=True).fill("key-of-anna-at-the-desk")
     await page.get_by_label("Key", exact=True).press("Enter")
     await page.wait_for_url(at.case(reference))
@@ -275,6 +276,32 @@ async def test_a_draft_outlives_a_live_update_a_reload_and_a_lost_session(
     await page.get_by_role("button", name="Reject").click()
     await expect(page.get_by_text("Your rejection is recorded.")).to_be_visible(timeout=WAIT_MILLISECONDS)
     assert await page.evaluate("Object.keys(localStorage).filter((name) => name.includes('evt_'))") == []
+    await context.close()
+
+
+async def test_a_written_comment_empties_its_field_and_the_next_one_is_kept(
+    at: Desk, chromium: Browser
+) -> None:
+    """So that no comment is sent twice; the focus is where the page says that it is written."""
+    reference = await at.ask(invoice_id="C-1")
+    context = await person(chromium)
+    page = await at.sign_in(context)
+    await page.goto(at.case(reference))
+    field = page.get_by_label("Write a comment")
+    await page.locator("#reason").fill("Not this one.")
+    await field.fill("Ask Mr Brandt.")
+    await page.get_by_role("button", name="Add the comment").click()
+    await expect(page.locator("#done")).to_be_focused(timeout=WAIT_MILLISECONDS)
+    await expect(field).to_have_value("")
+    await expect(page.locator("#reason")).to_have_value("Not this one.")
+    await field.fill("He says yes.")
+    async with at.person("ben") as ben:
+        await ben.post(f"/desk/cases/{reference}/comments", data={"text": "I look at it, too."})
+    await expect(page.get_by_text("I look at it, too.")).to_be_visible(timeout=WAIT_MILLISECONDS)
+    await expect(field).to_have_value("He says yes.")
+    await page.reload()
+    await expect(field).to_have_value("He says yes.")
+    assert await page.locator(".comment").count() == 2
     await context.close()
 
 

@@ -15,6 +15,7 @@ from gateway_process import eventually, status_of
 
 from atlas import ledger
 from atlas.canonical import canonical_json
+from atlas.desk.case_values import parts_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TAGS = re.compile(r"<[^>]*>|\s+")
@@ -173,6 +174,44 @@ async def test_earlier_cases_are_shown_as_evidence(at: Desk) -> None:
     of_agent, _, alike = before.partition("Earlier cases: evidence, not authority")
     assert first in of_agent and other in of_agent
     assert f"no to {first}" in alike and other not in alike.partition('<h2 id="comments">')[0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "structured", "shown_texts", "has_lines"),
+    [
+        (["done"], {"result": "done"}, ["done"], False),  # as servers wrap a text
+        (['{"b": 2, "a": 1}'], {"a": 1, "b": 2}, [], True),  # as they repeat it for older clients
+        (["done", '{"a": 1}'], {"a": 1}, ["done"], True),
+        (['{"a": 2}'], {"a": 1}, ['{"a": 2}'], True),  # they differ, so both are shown
+        (["done"], {"result": "not done"}, ["done"], True),
+        (["done", "twice"], {"result": "done"}, ["done", "twice"], True),
+        (['{"a": 1}'], None, ['{"a": 1}'], False),
+        (["[" * 50_000], {"a": 1}, ["[" * 50_000], True),
+        (["null"], None, ["null"], False),
+    ],
+)
+async def test_what_a_tool_answers_twice_is_shown_once(
+    texts: list[str], structured: object, shown_texts: list[str], has_lines: bool
+) -> None:
+    """And what is said only once, or differs, is always shown."""
+    result = {"content": [{"type": "text", "text": text} for text in texts], "structuredContent": structured}
+    parts = parts_of(result)
+    assert parts["texts"] == shown_texts
+    assert (parts["structured"] is not None) is has_lines
+
+
+async def test_a_page_leads_to_the_stop_of_its_agent_and_of_its_tool(at: Desk) -> None:
+    """The form is filled in; nothing is stopped before it is sent."""
+    page = await page_of(at, await at.ask(invoice_id="S-1"))
+    links = [unescape(link) for link in re.findall(r'href="(/desk/stop\?[^"]*)"', page)]
+    assert links == ["/desk/stop?scope=agent&agent=billing-bot", "/desk/stop?scope=tool&tool=far_pay"]
+    async with at.person() as person:
+        for link, name in zip(links, ("billing-bot", "far_pay"), strict=True):
+            form = (await person.get(link)).text
+            assert re.search(r'value="(agent|tool)" required checked', form) and f'value="{name}"' in form
+            assert "Nothing is stopped." in form and "aria-invalid" not in form
+        hostile = (await person.get("/desk/stop", params={"scope": "agent", "agent": '"><script>x'})).text
+        assert "<script>x" not in hostile
 
 
 async def test_a_comment_is_kept_once_with_its_digest_in_the_ledger(at: Desk) -> None:

@@ -56,6 +56,7 @@ def a_line(number: int = 1, **changed: object) -> Line:
         "finished_at": None,
         "version": 5,
         "reviewers": (),
+        "rules": ("pay (line 3)",),
         "arguments_sha256": "0" * 64,
     }
     return Line(**fields | changed)  # type: ignore[arg-type]
@@ -118,6 +119,25 @@ async def test_three_alike_calls_are_folded_where_the_first_of_them_stands() -> 
         (other,),
         (alike[1],),
     ]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tool_name": "read"},
+        {"principal": "other"},
+        {"rules": ("pay (line 9)",)},  # the classes are the same
+        {"rules": ()},
+        {"classification": "minimal"},  # the rule was changed meanwhile
+        {"reviewers": ("ben",)},
+    ],
+)
+async def test_calls_that_differ_in_what_the_page_says_they_share_are_not_folded(
+    changed: dict[str, object],
+) -> None:
+    """The page says: same tool, agent and rule."""
+    lines = [a_line(1), a_line(2), a_line(3, **changed)]
+    assert not any(group.is_folded for group in groups_of(lines))
 
 
 async def test_a_call_arrives_and_ends_without_a_reload(gateway: GatewayProcess, running: Browser) -> None:

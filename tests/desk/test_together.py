@@ -84,7 +84,7 @@ async def test_a_draft_outlives_a_reload_a_live_update_and_a_lost_session(
 async def test_a_stop_and_its_lift_are_told_on_each_open_page(
     gateway: GatewayProcess, running: Browser
 ) -> None:
-    """What waits stands still, without a reload."""
+    """What waits stands still and goes on again, without a reload."""
     reference = await extension(gateway, 30)
     inbox = await desk_of(await person(running), gateway, "anna")
     ben = await desk_of(await person(running), gateway, "ben")
@@ -97,3 +97,10 @@ async def test_a_stop_and_its_lift_are_told_on_each_open_page(
     await expect(inbox.locator("#announcer")).to_contain_text("Stopped: everything")
     await expect(inbox.locator(f"#{reference}")).to_contain_text("Time stands still")
     assert await faults_of(inbox) == []
+    await ben.get_by_role("link", name="Lift… the stop of Everything").click()
+    await ben.get_by_label("Reason for the lift").fill("It was a mistake")
+    await ben.get_by_role("button", name="Lift the stop").click()
+    await expect(inbox.locator("#stopped")).to_be_empty()
+    await expect(inbox.locator("#announcer")).to_contain_text("Nothing is stopped")
+    await expect(inbox.locator(f"#{reference}")).to_contain_text("left")
+    await expect(inbox.locator(f"#{reference}")).not_to_contain_text("Time stands still")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 WARM_PROCESS = Path(__file__).with_name("warm_process.py")
 ROOT = WARM_PROCESS.parents[2]
-BIRTH_SECONDS = 120.0  # the first waits for the imports
+BIRTH_SECONDS = 250.0  # the first waits for the imports
 
 
 class Child:

@@ -1,4 +1,4 @@
-"""Makes the screenshots of the documentation, of a gateway that it starts: `python tests/support/pictures.py`."""
+"""Makes the screenshots of the documentation with its own gateway: `python tests/support/pictures.py`."""
 
 import asyncio
 import sys

@@ -237,4 +237,4 @@ def _without_reviewers(rule: Rule, names: set[str]) -> Iterator[str]:
         yield f"the rule {rule.title} asks for {', '.join(unknown)}, and there is no such reviewer"
     if (rule.approvals or 1) > max(1, len(names)):  # one key without a name is one reviewer
         asks = f"the rule {rule.title} asks for {rule.approvals} approvals"
-        yield f"{asks}, and keys and accounts name {len(names)} reviewers"
+        yield f"{asks}, and keys and accounts name {len(names)} reviewer{'' if len(names) == 1 else 's'}"

@@ -80,11 +80,20 @@ function draftOf(name) {
 }
 
 function putDraftsBack(within = document) {
-  for (const done of all("[data-draft-done]", within)) kept.set(draftName(done.dataset.draftDone), null);
+  for (const done of all("[data-draft-done]", within)) forgetDraft(done);
   for (const field of all("textarea[data-draft], input[data-draft]", within)) {
     const draft = draftOf(draftName(field.dataset.draft));
     if (draft?.value && !field.value) field.value = draft.value;
   }
+}
+
+// Once for what was taken: what is written after it is another draft.
+function forgetDraft(done) {
+  const name = done.dataset.draftDone;
+  done.removeAttribute("data-draft-done");
+  kept.set(draftName(name), null);
+  const field = find(`[data-draft="${CSS.escape(name)}"]`);
+  if (field && field !== document.activeElement) field.value = "";
 }
 
 function forgetOldDrafts() {
@@ -219,7 +228,9 @@ function fallBehind(element) {
   position = Math.min(position, Number(element.dataset.version ?? position - 1));
 }
 
-document.addEventListener("htmx:after:swap", ({ target }) => {
+document.addEventListener("htmx:after:swap", ({ target: asking, detail }) => {
+  // What was swapped is not always around the form that asked: a comment is answered beside the decision.
+  const target = detail?.ctx?.target ?? asking;
   const within = target instanceof Element && target.isConnected ? target.parentElement ?? document : document;
   showTimes(within);
   putDraftsBack(within);
