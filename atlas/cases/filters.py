@@ -68,9 +68,10 @@ def place_of(order: Order, cursor: str) -> Place:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         name, key, opened_at, case_id = json.loads(text)
         datetime.fromisoformat(opened_at)
-    except (ValueError, TypeError):
+        f"{key}{case_id}".encode()  # half a character is in no list
+    except (ValueError, TypeError, RecursionError):
         raise RequestInvalid(reason="The cursor is none of this list. Leave `after` out to begin.") from None
-    is_key = type(key) is (int if order is Order.RISKIEST else str)
+    is_key = key in range(101) if order is Order.RISKIEST else isinstance(key, str)
     if name != order.value or not is_key or not isinstance(case_id, str):
         raise RequestInvalid(reason="The cursor is of another order. Leave `after` out to begin.")
     return Place(key, opened_at, case_id)

@@ -1,6 +1,8 @@
 """The live stream of the desk: which case is at which version; what a page shows, it asks for itself."""
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -42,7 +44,7 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         return EventStream(teller, person.name, session.session_sha256 if session else None)
 
     @router.get(f"{PATH}/newer")
-    async def newer(request: Request, after: int = 0) -> Response:
+    async def newer(request: Request, after: Annotated[int, Query(ge=0)] = 0) -> Response:
         """What changed after an entry, for a page that was away or cannot hold a stream."""
         return Response((await teller.news(after)).text(), media_type="application/json")
 

@@ -1,13 +1,13 @@
 """What waits, what happened, and one case whole, for a person's program: GET /cases and GET /cases/{ref}."""
 
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timezone
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from fastapi.routing import APIRoute
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from atlas.cases.comments import note_view
 from atlas.cases.listing import LONGEST_SEARCH, Filter, Line, Order, page_of
@@ -21,6 +21,17 @@ CASES_PATH = "/cases"
 LARGEST_PAGE = 200  # lines
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+def _in_utc(value: datetime) -> datetime:
+    """The same moment; raises ValueError for one that UTC has no year for."""
+    try:
+        return value.astimezone(timezone.utc)
+    except OverflowError:
+        raise ValueError("a moment of the years 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class CasesAsked(Frozen):
@@ -43,8 +54,8 @@ class CasesAsked(Frozen):
     group: Annotated[Name | None, Field(description="A name that the policy names for the decision.")] = None
     reviewer: Annotated[Name | None, Field(description="Who decided.")] = None
     mine: Annotated[bool, Field(description="Only what the policy lets you decide.")] = False
-    since: Annotated[AwareDatetime | None, Field(description="Opened then or later.")] = None
-    until: Annotated[AwareDatetime | None, Field(description="Opened before.")] = None
+    since: Annotated[Moment | None, Field(description="Opened then or later.")] = None
+    until: Annotated[Moment | None, Field(description="Opened before.")] = None
     order: Annotated[
         Order, Field(description="`riskiest` and `nearest_end` are for status=PENDING_REVIEW alone.")
     ] = Order.NEWEST

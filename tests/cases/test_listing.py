@@ -1,8 +1,10 @@
 """Lists of cases: filters, orders and pages, and that none of them looks at more than it has to."""
 
 import asyncio
+import json
 import re
 import threading
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -124,6 +126,37 @@ async def test_a_wrong_cursor_is_a_sentence(store: CaseStore, cursor: str) -> No
     """Whatever stands in it."""
     with pytest.raises(RequestInvalid, match=r"Leave `after` out"):
         await page_of(store.database, Filter(), after=cursor)
+
+
+@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize(
+    "place",
+    [
+        [10**30, "2026-01-01", "evt_1"],  # more than SQLite counts
+        [-(10**30), "2026-01-01", "evt_1"],
+        [101, "2026-01-01", "evt_1"],
+        [True, "2026-01-01", "evt_1", "more"],
+        [5, "2026-01-01", "\ud800"],  # half a character, which no file can hold
+        ["\ud800", "2026-01-01", "evt_1"],
+        ["x", "2026-01-01", "\ud800"],
+        [[], "2026-01-01", "evt_1"],
+        [{}, "2026-01-01", "evt_1"],
+        [None, "2026-01-01", None],
+    ],
+)
+async def test_a_cursor_that_a_stranger_made_is_a_sentence(
+    store: CaseStore, order: Order, place: list[Any]
+) -> None:
+    """Whatever stands in it: it reaches SQLite, whose errors were no sentence."""
+    cursor = b64encode(json.dumps([order.value, *place]).encode(), b"-_").decode().rstrip("=")
+    with pytest.raises(RequestInvalid, match="Leave `after` out"):
+        await page_of(store.database, Filter(statuses=WAITS), order=order, after=cursor)
+
+
+async def test_a_cursor_that_is_deep_is_a_sentence(store: CaseStore) -> None:
+    """The address of a page has room for thousands of brackets."""
+    with pytest.raises(RequestInvalid, match="Leave `after` out"):
+        await page_of(store.database, Filter(), after=b64encode(b"[" * 30_000).decode())
 
 
 async def test_a_cursor_of_another_order_is_refused(store: CaseStore) -> None:

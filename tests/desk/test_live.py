@@ -115,6 +115,8 @@ async def test_a_page_that_was_away_asks_for_what_it_missed(gateway: GatewayProc
         nothing = (await client.get("/desk/live/newer", params={"after": newer["at"]})).json()
         assert "cases" not in nothing or set(nothing["cases"]) <= {reference, other}
         assert (await client.get("/desk/live/newer", params={"after": 10**6})).json()["all"] is True
+        for wrong in (-1, -(10**30)):  # SQLite counts no further than 2**63
+            assert (await client.get("/desk/live/newer", params={"after": wrong})).status_code == 422
 
 
 async def test_open_streams_do_not_keep_the_gateway_from_stopping(gateway: GatewayProcess) -> None:

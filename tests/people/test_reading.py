@@ -67,6 +67,8 @@ async def test_only_people_read_cases(gateway: GatewayProcess, path: str) -> Non
         ("/cases?limit=201", 422, "limit"),
         ("/cases?score=101", 422, "score"),
         ("/cases?since=2026-01-01T00:00:00", 422, "timezone"),
+        ("/cases?since=0001-01-01T00:00:00%2B14:00", 422, "since"),  # before the year 1 in UTC
+        ("/cases?until=9999-12-31T23:59:59-14:00", 422, "until"),
         ("/cases?q=" + "x" * 201, 422, "q"),
     ],
 )

@@ -22,6 +22,7 @@ from store import (
 )
 
 import atlas.stop.stops
+import atlas.stop.tables
 from atlas import ledger
 from atlas.agents.answers import facts_of, pending_text, progress_text
 from atlas.canonical import digest
@@ -363,6 +364,28 @@ async def test_what_is_approved_is_held_and_stays_marked_until_it_begins(tmp_pat
             case.case_id, lambda c: transition(c, read_case(c, case.case_id), Status.EXECUTING)
         )
         assert begin.frozen_at is None and (await store.read(case.case_id)).frozen_at is None
+
+
+async def test_among_thousands_of_stops_each_is_lifted_and_no_other(tmp_path: Path) -> None:
+    """SQLite refuses a chain of a thousand conditions: no stop could be lifted any more, and no run woken."""
+    async with stoppable(tmp_path) as (store, stops):
+        case = await waiting(store)
+
+        def many(connection: Connection) -> None:
+            one = {"reason": "x", "stopped_by": "anna", "stopped_at": now()}
+            rows = [
+                one | {"stop_id": f"stop_{n}", "scope": "agent", "target": f"a{n}"} for n in range(40_000)
+            ]
+            connection.execute(atlas.stop.tables.stops.insert(), rows)
+
+        await store.database.write(many)
+        own = await stops.stop(Scope.AGENT, case.call.principal, reason="fire", person_name="anna")
+        await stops.lift("stop_7", reason="out", person_name="anna")
+        assert (await store.read(case.case_id)).frozen_at == own.stopped_at
+        await lift(stops, own)
+        assert (await store.read(case.case_id)).frozen_at is None
+        in_force = await stops.in_force()
+        assert await store.select(covered_by(in_force)) == []
 
 
 async def test_five_thousand_waiting_cases_freeze_and_thaw_in_one_transaction_each(tmp_path: Path) -> None:
