@@ -30,7 +30,7 @@ from atlas.grounds.decided import check_is_own, is_decided
 from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
-from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, ToolCall, Verdict
+from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, ToolCall, Verdict, as_seen
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
 from atlas.people.votes import Vote, note_key
 from atlas.stop.covering import stop_of
@@ -219,9 +219,10 @@ def _is_last_approval(connection: Connection, case: Case, vote: Vote, owners: fr
     needed = case.assessment.approvals if case.assessment else 1
     if needed == 1:
         return True
-    before = [approval.reviewer for approval in not_of(owners, read_approvals(connection, case))]
-    if vote.reviewer not in before:
-        before.append(vote.reviewer)
+    given = not_of(owners, read_approvals(connection, case))
+    before = {as_seen(approval.reviewer) for approval in given}  # Anna is no other person than anna
+    if as_seen(vote.reviewer) not in before:
+        before.add(as_seen(vote.reviewer))
         _count(connection, case, vote, detail={"given": len(before), "needed": needed})
     return len(before) >= needed
 

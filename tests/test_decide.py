@@ -175,6 +175,18 @@ async def test_as_many_reviewers_decide_as_the_policy_asks_for(tmp_path: Path, i
     assert actions.count("decide.approval_counted") == 2 and actions.count("decide.approved") == 1
 
 
+async def test_two_names_that_look_alike_are_one_of_several_reviewers(tmp_path: Path) -> None:
+    """A person who comes in under Anna and under anna has approved once."""
+    async with open_store(tmp_path) as store:
+        case = await ruled(store, approvals=2)
+        votes = decisions(store, approvals=2)
+        for name in ("anna", "Anna", "\uff21nna"):
+            case = await votes.record(case.case_id, approval(name))
+        assert case.status is Status.PENDING_REVIEW
+        case = await votes.record(case.case_id, approval("ben"))
+        assert case.status is Status.AUTHORIZED
+
+
 async def test_one_rejection_ends_what_another_reviewer_approved(tmp_path: Path) -> None:
     """As long as approvals are missing."""
     async with open_store(tmp_path) as store:

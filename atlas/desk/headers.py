@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atlas.desk.pages import DESK
 from atlas.people.reading import CASES_PATH
+from atlas.stop.edge import STOPS_PATH
 
 POLICY = "; ".join(
     (
@@ -18,6 +19,7 @@ POLICY = "; ".join(
         "base-uri 'none'",
     )
 )
+FOR_PEOPLE = (f"{DESK}/", f"{CASES_PATH}/", f"{STOPS_PATH}/")
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -29,7 +31,7 @@ HEADERS = {
 
 
 class DeskHeaders:
-    """Adds the headers to every answer under /desk and /cases, errors included."""
+    """Adds the headers to every answer under /desk, /cases and /stops, errors included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -37,7 +39,7 @@ class DeskHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and its answer with the headers."""
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
-        if scope["type"] != "http" or not f"{path}/".startswith((f"{DESK}/", f"{CASES_PATH}/")):
+        if scope["type"] != "http" or not f"{path}/".startswith(FOR_PEOPLE):
             await self._app(scope, receive, send)
             return
         is_asset = path.startswith(f"{DESK}/assets/")

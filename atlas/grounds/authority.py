@@ -6,7 +6,7 @@ from atlas import ledger
 from atlas.canonical import digest_of_call
 from atlas.cases.store import read_approvals
 from atlas.errors import ExecutionRefused
-from atlas.models import Case, Status, Verdict
+from atlas.models import Case, Status, Verdict, as_seen
 
 ADMITTED = ("tool_name", "arguments_sha256")
 
@@ -43,7 +43,8 @@ def check_approvals(connection: Connection, case: Case) -> None:
     if case.decision is None or needed == 1:
         return
     given = read_approvals(connection, case)
-    if sum(approval.arguments_sha256 == case.call.arguments_sha256 for approval in given) < needed:
+    of_this_call = (one for one in given if one.arguments_sha256 == case.call.arguments_sha256)
+    if len({as_seen(one.reviewer) for one in of_this_call}) < needed:
         raise ExecutionRefused(case_id=case.case_id, reason="it has too few approvals")
 
 

@@ -15,7 +15,7 @@ from atlas.database.shared_file import SharedFile, open_shared
 from atlas.database.sqlite import Database
 from atlas.errors import AtlasError
 from atlas.instants import now
-from atlas.models import Scope, Stop
+from atlas.models import Scope, Stop, plain_text
 from atlas.people.notices import Notifier
 from atlas.settings import Settings, variables
 from atlas.stop.known import Known
@@ -85,11 +85,11 @@ async def _act(options: argparse.Namespace, stops: Stops) -> list[str]:
 
 
 def _line(stop: Stop) -> str:
-    return f"{stop.stop_id}: {told(stop, by=stop.stopped_by)}"
+    return plain_text(f"{stop.stop_id}: {told(stop, by=stop.stopped_by)}")
 
 
 def _lifted(stop: Stop) -> str:
-    return f"{stop.stop_id}: {told_of_lift(stop)}"
+    return plain_text(f"{stop.stop_id}: {told_of_lift(stop)}")
 
 
 def _known(settings: Settings, file: SharedFile, configs: Sequence[UpstreamConfig]) -> Known:

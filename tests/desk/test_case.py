@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from desk_browser import PHONE, browser, faults_of, person
+from desk_browser import LOOKS, browser, faults_of, person
 from desk_case import Desk, desk, form_of
 from gateway_process import eventually, status_of
 from playwright.async_api import Browser, Dialog, Page, Request, expect
@@ -342,8 +342,7 @@ async def test_all_of_it_works_without_javascript(at: Desk, chromium: Browser) -
     await context.close()
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [None, PHONE], ids=["1280", "375"])
+@pytest.mark.parametrize(("dark", "size"), LOOKS)
 async def test_axe_finds_nothing(at: Desk, chromium: Browser, dark: bool, size: Any) -> None:
     """On a case that waits with much to show, on its end, and on the lines of its own page."""
     reference = await at.ask(

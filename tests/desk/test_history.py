@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 import pytest_asyncio
-from desk_browser import DESKTOP, PHONE, browser, faults_of, person
+from desk_browser import LOOKS, PHONE, browser, faults_of, person
 from figured_cases import Told, write
 from gateway_process import GatewayProcess, eventually
 from sqlalchemy.engine import Connection
@@ -411,16 +411,15 @@ async def test_on_paper_the_list_says_what_it_is(gateway: GatewayProcess) -> Non
 async def test_axe_finds_nothing_and_hostile_texts_are_inert(gateway: GatewayProcess) -> None:
     """Light and dark, on a desktop and a phone; the list, a mistake, and an empty list."""
     async with browser() as running:
-        for dark in (False, True):
-            for size in (DESKTOP, PHONE):
-                page = await (await person(running, dark=dark, size=size)).new_page()
-                query = "?score=x" if size is PHONE and dark else ""
-                await page.goto(f"{gateway.url}/desk/history{query}")
-                assert await faults_of(page) == []
-                assert await page.title() == "History · ATLAS"
-                assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-                assert await page.locator("main script").count() == 0
-                assert "\u202e" not in await page.locator("main").inner_html()
+        for dark, size in LOOKS:
+            page = await (await person(running, dark=dark, size=size)).new_page()
+            query = "?score=x" if size is PHONE and dark else ""
+            await page.goto(f"{gateway.url}/desk/history{query}")
+            assert await faults_of(page) == []
+            assert await page.title() == "History · ATLAS"
+            assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            assert await page.locator("main script").count() == 0
+            assert "\u202e" not in await page.locator("main").inner_html()
         await page.goto(f"{gateway.url}/desk/history?tool=none")
         assert "No case fits" in await page.locator(".empty").inner_text()
         assert await faults_of(page) == []

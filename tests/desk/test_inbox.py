@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from desk_browser import DESKTOP, PHONE, browser, faults_of, person
+from desk_browser import LOOKS, PHONE, browser, faults_of, person
 from desk_office import KEYS, desk_of, extension, modification, office, sign_in
 from gateway_process import GatewayProcess, eventually
 from playwright.async_api import Browser, Page, expect
@@ -342,8 +342,7 @@ async def test_without_a_secure_context_each_visible_tab_has_a_stream(tmp_path: 
         await process.kill()
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+@pytest.mark.parametrize(("dark", "size"), LOOKS)
 async def test_axe_finds_nothing_and_a_phone_shows_all(
     gateway: GatewayProcess, running: Browser, dark: bool, size: dict[str, int]
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from desk_browser import DESKTOP, PHONE, browser, faults_of, person
+from desk_browser import LOOKS, browser, faults_of, person
 from gateway_process import AGENT_KEY, REVIEWER_KEY, GatewayProcess
 
 from atlas.operate.accept import wants_page
@@ -126,10 +126,9 @@ def bearer(key: str) -> dict[str, str]:
 async def test_axe_finds_nothing_on_the_page_for_a_missing_one(open_gateway: GatewayProcess) -> None:
     """Light and dark, on a desktop and on a phone; and / in a browser ends at the inbox."""
     async with browser() as running:
-        for dark in (False, True):
-            for size in (DESKTOP, PHONE):
-                page = await (await person(running, dark=dark, size=size)).new_page()
-                await page.goto(f"{open_gateway.url}/desk/missing")
-                assert await faults_of(page) == []
-                await page.goto(open_gateway.url)
-                assert page.url == f"{open_gateway.url}/desk"
+        for dark, size in LOOKS:
+            page = await (await person(running, dark=dark, size=size)).new_page()
+            await page.goto(f"{open_gateway.url}/desk/missing")
+            assert await faults_of(page) == []
+            await page.goto(open_gateway.url)
+            assert page.url == f"{open_gateway.url}/desk"

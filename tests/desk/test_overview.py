@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from desk_browser import DESKTOP, PHONE, browser, faults_of, person
+from desk_browser import LOOKS, browser, faults_of, person
 from figured_cases import Told, write
 from gateway_process import GatewayProcess
 from sqlalchemy.engine import Connection
@@ -260,17 +260,16 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 async def test_axe_finds_nothing_and_hostile_names_are_inert(gateway: GatewayProcess) -> None:
     """Light and dark, on a desktop and a phone, for each period; nothing is wider than the screen."""
     async with browser() as running:
-        for dark in (False, True):
-            for size in (DESKTOP, PHONE):
-                page = await (await person(running, dark=dark, size=size)).new_page()
-                said: list[str] = []
-                page.on("console", lambda message, said=said: said.append(message.text))
-                await page.goto(f"{gateway.url}/desk/overview?days={7 if dark else 90}")
-                assert await faults_of(page) == []
-                assert await page.title() == "Overview · ATLAS" and said == []
-                assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-                assert await page.locator("svg script, svg img, main img").count() == 0
-                assert "\u202e" not in await page.content()
+        for dark, size in LOOKS:
+            page = await (await person(running, dark=dark, size=size)).new_page()
+            said: list[str] = []
+            page.on("console", lambda message, said=said: said.append(message.text))
+            await page.goto(f"{gateway.url}/desk/overview?days={7 if dark else 90}")
+            assert await faults_of(page) == []
+            assert await page.title() == "Overview · ATLAS" and said == []
+            assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            assert await page.locator("svg script, svg img, main img").count() == 0
+            assert "\u202e" not in await page.content()
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from desk_browser import DESKTOP, PHONE, browser, faults_of, person
+from desk_browser import LOOKS, browser, faults_of, person
 from desk_visitor import code_in, operator
 from gateway_process import AGENT_KEY, REVIEWER_KEY, GatewayProcess
 from playwright.async_api import Browser, Page, expect
@@ -214,7 +214,7 @@ async def test_axe_finds_nothing_light_and_dark_small_and_large(
     """On each page of the sign-in, with and without a mistake."""
     await operator(gateway, "add", "sarah")
     found: list[str] = []
-    for dark, size in ((False, DESKTOP), (True, DESKTOP), (False, PHONE), (True, PHONE)):
+    for dark, size in LOOKS:
         page = await new_page(chromium, found, dark=dark, size=size)
         look = f"{'dark' if dark else 'light'}-{size['width']}"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from desk_browser import DESKTOP, PHONE, browser, faults_of, person
+from desk_browser import LOOKS, browser, faults_of, person
 from gateway_process import GatewayProcess, call, outcome, reference_in, text_of
 from playwright.async_api import Page
 from store import open_case, open_store, tool_call
@@ -243,7 +243,7 @@ async def test_axe_finds_nothing_on_the_pages_of_a_stop(gateway: GatewayProcess)
     """Light and dark, on a desktop and a phone: with and without a stop, a mistake, and both questions."""
     await waiting_call(gateway)
     async with browser() as running:
-        for dark, size in ((False, DESKTOP), (True, PHONE), (False, PHONE), (True, DESKTOP)):
+        for dark, size in LOOKS:
             page = await (await person(running, dark=dark, size=size, scripts=True)).new_page()
 
             async def is_well(page: Page = page, width: int = size["width"]) -> None:

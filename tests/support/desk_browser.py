@@ -12,6 +12,9 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 800}
+# Dark or not, and the size. Half of them in every run, all of them with ATLAS_TEST_ALL_LOOKS=1.
+ALL_LOOKS = ((False, DESKTOP), (True, PHONE), (True, DESKTOP), (False, PHONE))
+LOOKS = ALL_LOOKS if os.environ.get("ATLAS_TEST_ALL_LOOKS") else ALL_LOOKS[:2]
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
