@@ -219,12 +219,15 @@ async def test_a_person_approves_and_rejects_by_keyboard_alone(at: Desk, chromiu
     await context.close()
 
 
-async def test_two_browsers_decide_one_case_at_the_same_instant(at: Desk, chromium: Browser) -> None:
+@pytest.mark.parametrize("races", [10, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(900)])])
+async def test_two_browsers_decide_one_case_at_the_same_instant(
+    at: Desk, chromium: Browser, races: int
+) -> None:
     """One counts; the other is told by whom, on a page that shows the new state."""
     contexts = [await person(chromium), await person(chromium)]
     pages = [await at.sign_in(context, name) for context, name in zip(contexts, ("anna", "ben"), strict=True)]
-    for number in range(10):
-        reference = await at.ask(invoice_id=f"T-{number}")
+    for number in range(races):
+        reference = await at.ask(invoice_id=f"T-{races}-{number}")
         await asyncio.gather(*(page.goto(at.case(reference)) for page in pages))
         await pages[1].locator("#reason").fill("no")
         press = "(verdict) => document.querySelector(`button[value=${verdict}]`)?.click()"
