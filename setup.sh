@@ -11,8 +11,7 @@ DRAFT='' OPTIONS=() # a folder for files of a moment, as the new .env while it i
 USAGE='usage: ./setup.sh              ask for the settings, write .env, start the gateway (Docker, else .venv)
        ./setup.sh configure    ask for the settings and write .env, nothing else
        ./setup.sh stop         stop the gateway
-       ./setup.sh try [URL]    play one agent and one reviewer against the running gateway
-       ./setup.sh try --desk   play the agent alone: you decide its call at the desk
+       ./setup.sh try [--desk] play an agent and a reviewer; with --desk you decide its call in a browser
        ./setup.sh install      make .venv with what the tests need, nothing else
        ./setup.sh test [...]   run ruff, mypy and all tests; further arguments go to pytest
        ./setup.sh help         this text
