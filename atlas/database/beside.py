@@ -5,13 +5,13 @@ so the chain goes on whichever process wrote it.
 """
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from atlas.database.data_directory import examine, lock_directory, make_directory
 from atlas.database.migrating import bring_up_to_date, is_newest
@@ -32,16 +32,23 @@ def change(directory: Path, work: Callable[[Connection], Result]) -> Result:
     make_directory(directory)
     with refusing(path):
         _make_ready(path)
-        engine = sa.create_engine(f"sqlite:///{path}", hide_parameters=True)
-        sa.event.listen(engine, "connect", prepare_writer)
-        try:
-            with engine.connect() as connection:
-                return _in_one_transaction(connection, work)
-        finally:
-            engine.dispose()
+        with engine_of(path) as engine, engine.connect() as connection:
+            return in_one_transaction(connection, work)
 
 
-def _in_one_transaction(connection: Connection, work: Callable[[Connection], Result]) -> Result:
+@contextmanager
+def engine_of(path: Path) -> Iterator[Engine]:
+    """Connections to the file that keep what they commit."""
+    engine = sa.create_engine(f"sqlite:///{path}", hide_parameters=True)
+    sa.event.listen(engine, "connect", prepare_writer)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def in_one_transaction(connection: Connection, work: Callable[[Connection], Result]) -> Result:
+    """Run work as a whole or not at all; what it reads first does not change before it writes."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")  # waits for the gateway's own changes, up to 5 seconds
     try:
         result = work(connection)

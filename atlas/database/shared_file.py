@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
+from atlas.database.beside import engine_of, in_one_transaction
 from atlas.database.data_directory import LACKING, newest_entry
 from atlas.database.migrating import is_newest
-from atlas.database.sqlite import Database, prepare_writer, refusing
+from atlas.database.sqlite import Database, refusing
 from atlas.database.sqlite_files import read_acknowledged, write_acknowledged
 from atlas.errors import DatabaseUnusable
 
@@ -33,14 +33,8 @@ class SharedFile:
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Run work in one transaction; it is on disk when this returns."""
         with refusing(self._path), self._engine.connect() as connection:
+            result = in_one_transaction(connection, work)
             driver: Any = connection.connection.driver_connection
-            driver.execute("BEGIN IMMEDIATE")  # what is read first must not change before it is written
-            try:
-                result = work(connection)
-                driver.execute("COMMIT")
-            except BaseException:
-                driver.rollback()
-                raise
             self._acknowledge(newest_entry(driver))
             return result
 
@@ -80,11 +74,7 @@ async def open_shared(directory: Path) -> AsyncIterator[SharedFile]:
         database = Database(directory)
         await database.open()
         await database.close()
-    engine = sa.create_engine(f"sqlite:///{path}", hide_parameters=True)
-    sa.event.listen(engine, "connect", prepare_writer)
-    try:
+    with engine_of(path) as engine:
         file = SharedFile(path, engine)
         file.check()
         yield file
-    finally:
-        engine.dispose()
