@@ -13,14 +13,16 @@ async def names_of_cases(database: Database) -> tuple[list[str], list[str]]:
     """The names of agents and of tools, in alphabetical order, of very many the first."""
 
     def read(connection: Connection) -> tuple[list[str], list[str]]:
-        return _distinct(connection, cases.c.principal), _distinct(connection, cases.c.tool_name)
+        agents, tools = (cases.c.principal, cases.c.tool_name)
+        return distinct(connection, agents, most=MOST_NAMES), distinct(connection, tools, most=MOST_NAMES)
 
     return await database.look(read)
 
 
-def _distinct(connection: Connection, column: sa.ColumnElement[str]) -> list[str]:
+def distinct(connection: Connection, column: sa.ColumnElement[str], *, most: int | None = None) -> list[str]:
+    """The values of a column that begins an index, in order; of more than `most` the first."""
     first = sa.select(sa.func.min(column).label("name")).cte("names", recursive=True)
     following = sa.select(sa.func.min(column)).where(column > first.c.name).scalar_subquery()
     names = first.union_all(sa.select(following).where(first.c.name.is_not(None)))
-    query = sa.select(names.c.name).where(names.c.name.is_not(None)).limit(MOST_NAMES)
+    query = sa.select(names.c.name).where(names.c.name.is_not(None)).limit(most)
     return [str(row[0]) for row in connection.execute(query)]

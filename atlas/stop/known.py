@@ -5,11 +5,10 @@ A tool is known if it is offered now or was called before: one that is missing a
 
 from collections.abc import Awaitable, Callable, Collection
 from difflib import get_close_matches
-
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from functools import partial
 
 from atlas.agents.keys import EVERY_AGENT
+from atlas.cases.naming import distinct
 from atlas.cases.tables import cases
 from atlas.errors import TargetUnknown
 from atlas.models import Scope
@@ -53,15 +52,10 @@ class Known:
         if scope is Scope.SERVER:
             return sorted(self._servers)
         named = self._agents if scope is Scope.AGENT else set(await self._offered())
-        return sorted(named | await self._called(scope))
+        return sorted(named.union(await self._called(scope)))
 
-    async def _called(self, scope: Scope) -> set[str]:
-        column = CALLED[scope]
-
-        def distinct(connection: Connection) -> set[str]:
-            return {str(row[0]) for row in connection.execute(sa.select(column).distinct())}
-
-        return await self._database.read(distinct)
+    async def _called(self, scope: Scope) -> list[str]:
+        return await self._database.read(partial(distinct, column=CALLED[scope]))
 
     async def check(self, scope: Scope, target: str) -> None:
         """Raise TargetUnknown for a name that is not among them."""
