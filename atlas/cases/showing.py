@@ -1,7 +1,5 @@
 """All that is kept of one case, as a person who decides on it is shown it; read in one moment."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +13,7 @@ from atlas.cases.filters import Filter, Order
 from atlas.cases.finding import find
 from atlas.cases.listing import Line, lines_of
 from atlas.cases.store import read_approvals, read_case
+from atlas.database.statements import one_moment
 from atlas.grounds.seen import digest_of_seen
 from atlas.models import Approval, Case, Decision, Frozen, Outcome, Status, Stop
 
@@ -103,7 +102,7 @@ class Shown(Frozen):
 
 def shown(connection: Connection, case_id: str) -> Shown:
     """The case with all that belongs to it; raises CaseNotFound."""
-    with _one_moment(connection):
+    with one_moment(connection):
         case = read_case(connection, case_id)
         [line] = lines_of(connection, [case_id])
         entries = tuple(Entry(**entry) for entry in ledger.entries_of(connection, case_id))
@@ -137,16 +136,6 @@ def shown(connection: Connection, case_id: str) -> Shown:
             earlier_of_tool=_earlier(connection, case, tool=case.call.tool_name),
             timeline=entries,
         )
-
-
-@contextmanager
-def _one_moment(connection: Connection) -> Iterator[None]:
-    """What is read inside belongs together, also while others write."""
-    connection.exec_driver_sql("BEGIN")
-    try:
-        yield
-    finally:
-        connection.exec_driver_sql("ROLLBACK")
 
 
 def _not_checked(entries: tuple[Entry, ...]) -> tuple[str, ...]:

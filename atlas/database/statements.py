@@ -1,7 +1,8 @@
 """What tables and statements are made of: metadata, the type of an instant, statements run often."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
 
@@ -34,6 +35,16 @@ class Instant(sa.TypeDecorator[datetime]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """Read it back, in UTC."""
         return None if value is None else datetime.fromisoformat(value.replace("Z", "+00:00"))
+
+
+@contextmanager
+def one_moment(connection: Connection) -> Iterator[None]:
+    """What a reader of the file reads inside belongs together, also while others write."""
+    connection.exec_driver_sql("BEGIN")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("ROLLBACK")
 
 
 class Prepared:

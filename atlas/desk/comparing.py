@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 from atlas.desk.lines import lines_of
 from atlas.models import Assessment
 
-MOST = 200  # differences that are listed
-
 
 class Difference(NamedTuple):
     """A place with what stood there before and what stands there now; None: nothing."""

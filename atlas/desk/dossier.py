@@ -1,11 +1,9 @@
 """All that the page of a case shows, read at one moment."""
 
-import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
@@ -13,6 +11,7 @@ from atlas.cases.comments import Comment, read_comments
 from atlas.cases.definitions import read_definition
 from atlas.cases.store import read_approvals, read_case
 from atlas.cases.tables import assessments
+from atlas.database.statements import one_moment
 from atlas.desk.comparing import Difference, differences_of
 from atlas.desk.earlier import Earlier, calls_of_agent, decided_alike, subject_of
 from atlas.models import Approval, Assessment, Case, Ruling, Stop
@@ -59,6 +58,11 @@ class Dossier:
 
 def read_dossier(connection: Connection, case_id: str) -> Dossier:
     """Read it all; raises CaseNotFound."""
+    with one_moment(connection):
+        return _read(connection, case_id)
+
+
+def _read(connection: Connection, case_id: str) -> Dossier:
     case = read_case(connection, case_id)
     definition = read_definition(connection, case.definition_sha256 or "")
     entries, left_out = _entries(connection, case_id)
@@ -88,20 +92,18 @@ def _stop(connection: Connection, case: Case, definition: dict[str, Any]) -> Sto
 
 def _entries(connection: Connection, case_id: str) -> tuple[tuple[Entry, ...], int]:
     """The newest entries of a case and the first of all, in order, and how many are left out."""
-    table = ledger.entries
-    query = sa.select(table).where(table.c.case_id == case_id).order_by(table.c.seq)
-    rows = connection.execute(query).mappings().all()
+    rows = list(ledger.entries_of(connection, case_id))
     shown = rows if len(rows) <= MOST_ENTRIES else [rows[0], *rows[1 - MOST_ENTRIES :]]
     return tuple(_entry(row) for row in shown), len(rows) - len(shown)
 
 
-def _entry(row: Any) -> Entry:
+def _entry(row: dict[str, Any]) -> Entry:
     return Entry(
         seq=row["seq"],
         at=datetime.fromisoformat(row["at"].replace("Z", "+00:00")),
         action=row["action"],
         actor=row["actor"],
-        detail=json.loads(row["detail"]),
+        detail=row["detail"],
         entry_hash=row["entry_hash"],
     )
 
