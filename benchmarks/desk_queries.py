@@ -171,7 +171,7 @@ def questions() -> Iterator[tuple[str, Filter, Order]]:
     yield "history, rare tool", Filter(**final, tool="registry_rare"), Order.NEWEST
     yield "history, rejected", Filter(statuses=(Status.REJECTED,)), Order.NEWEST
     yield "history, of chiara", Filter(**final, reviewer="chiara"), Order.NEWEST
-    yield "history, of a stranger", Filter(**final, reviewer="nobody"), Order.NEWEST
+    yield "history, of a stranger", Filter(**final, reviewer="a stranger"), Order.NEWEST
     yield "history, score", Filter(**final, score_at_least=100), Order.NEWEST
     yield "search, word nowhere", Filter(q=NOWHERE), Order.NEWEST
     yield "search, word everywhere", Filter(q=EVERYWHERE), Order.NEWEST

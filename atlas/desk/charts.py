@@ -9,7 +9,7 @@ from atlas.cases.figures import Figures
 from atlas.cases.tallies import BAND, QUICK_SECONDS, Answer, Ending, Tally, median, percentile
 from atlas.desk.pictures import Picture, columns, rows
 from atlas.desk.seen import seen_plain
-from atlas.desk.words import length
+from atlas.desk.words import span_text
 from atlas.models import Verdict
 
 MOST_DAYS = 31  # a longer period is shown by week
@@ -109,7 +109,7 @@ def tiles_of(figures: Figures) -> list[tuple[str, str, str]]:
         (
             "Waiting now",
             f"{len(figures.waiting):,}",
-            f"the oldest for {length(oldest[0])}" if oldest else "none",
+            f"the oldest for {span_text(oldest[0])}" if oldest else "none",
         ),
         ("Calls", f"{figures.all.calls:,}", "came in this period"),
         ("Decided by a person", f"{decided:,}", f"{rejected:,} of them rejected{_share(rejected, decided)}"),
@@ -134,13 +134,13 @@ def spoken(seconds: float | None) -> str:
     """A length of time, or a dash where nothing was measured."""
     if seconds is None:
         return "–"
-    return "under 1 s" if seconds < 1 else length(timedelta(seconds=seconds))
+    return "under 1 s" if seconds < 1 else span_text(timedelta(seconds=seconds))
 
 
 def waiting_chart(figures: Figures) -> Chart:
     """What waits now, by age."""
     counts = _buckets([age.total_seconds() for age in figures.waiting], _seconds(AGES))
-    oldest = f" The oldest came {length(figures.waiting[-1])} ago." if figures.waiting else ""
+    oldest = f" The oldest came {span_text(figures.waiting[-1])} ago." if figures.waiting else ""
     return Chart(
         "waiting",
         "Waiting now, by age",

@@ -21,16 +21,16 @@ def machine_time(value: datetime) -> str:
 
 def ago(value: datetime) -> str:
     """How long ago it was: `3 min`."""
-    return length(now() - value)
+    return span_text(now() - value)
 
 
 def left(value: datetime) -> str:
     """How much time is left until then: `23 h 4 min`, or `over`."""
     rest = value - now()
-    return length(rest) if rest > timedelta(0) else "over"
+    return span_text(rest) if rest > timedelta(0) else "over"
 
 
-def length(span: timedelta) -> str:
+def span_text(span: timedelta) -> str:
     """A length of time in its two largest units: `2 d 4 h`, `5 min`, `12 s`."""
     seconds = max(0, int(span.total_seconds()))
     parts = (("d", seconds // 86400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60))
@@ -43,7 +43,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "machine_time": machine_time,
     "ago": ago,
     "left": left,
-    "length": length,
+    "span_text": span_text,
     "in_words": STATUSES.__getitem__,
     "seen": seen,
     "seen_all": seen_all,

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 IDLE = timedelta(minutes=30)  # a session without a request ends
-LONGEST = timedelta(hours=12)  # a session ends, whatever is done with it
+LONGEST = timedelta(hours=12)  # then a session ends, also one that is in use
 SEEN_EACH = timedelta(minutes=1)  # how often it is written that a session was seen
 ENTER_LINK = timedelta(minutes=10)  # the link that ./setup.sh prints
 PASSWORD_LINK = timedelta(hours=24)  # the link for a first password

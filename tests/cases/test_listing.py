@@ -123,7 +123,7 @@ async def test_each_order_is_what_its_name_says(store: CaseStore) -> None:
 
 @pytest.mark.parametrize("cursor", ["", "x", "bmljZQ", "W10", "é", "W1tdXQ", "eyJhIjoxfQ", "A" * 500])
 async def test_a_wrong_cursor_is_a_sentence(store: CaseStore, cursor: str) -> None:
-    """Whatever stands in it."""
+    """An empty one, one of another kind, and a very long one."""
     with pytest.raises(RequestInvalid, match=r"Leave `after` out"):
         await page_of(store.database, Filter(), after=cursor)
 
@@ -147,7 +147,7 @@ async def test_a_wrong_cursor_is_a_sentence(store: CaseStore, cursor: str) -> No
 async def test_a_cursor_that_a_stranger_made_is_a_sentence(
     store: CaseStore, order: Order, place: list[Any]
 ) -> None:
-    """Whatever stands in it: it reaches SQLite, whose errors were no sentence."""
+    """Its values reach SQLite, whose errors are no sentence."""
     cursor = b64encode(json.dumps([order.value, *place]).encode(), b"-_").decode().rstrip("=")
     with pytest.raises(RequestInvalid, match="Leave `after` out"):
         await page_of(store.database, Filter(statuses=WAITS), order=order, after=cursor)

@@ -1,6 +1,6 @@
 """Each gets at `/` what it can read: a browser the desk, a script JSON; and so with an unknown page."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -12,15 +12,6 @@ from atlas.operate.accept import wants_page
 
 CHROMIUM = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-
-
-@pytest.fixture
-async def open_gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
-    """A gateway in open mode, which lets a browser in."""
-    process = GatewayProcess(tmp_path, ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
-    await process.start()
-    yield process
-    await process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +40,10 @@ def test_a_page_is_for_those_who_put_it_before_json(expected: dict[str, bool]) -
 
 
 async def test_the_index_sends_browsers_to_the_desk_and_scripts_get_json(
-    open_gateway: GatewayProcess, expected: dict[str, bool]
+    gateway: GatewayProcess, expected: dict[str, bool]
 ) -> None:
     """HEAD and OPTIONS, which load balancers ask with, are answered as before for every Accept header."""
-    async with httpx.AsyncClient(base_url=open_gateway.url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         for accept, is_browser in expected.items():
             answer = await client.get("/", headers={"Accept": accept})
             assert answer.headers["vary"] == "Accept"
@@ -86,11 +77,9 @@ async def test_behind_the_path_of_a_proxy_a_browser_gets_to_the_desk_there(tmp_p
 
 
 @pytest.mark.parametrize("path", ["/desk/missing", "/desk/cases", "/desk/history/x/y", "/desk/%3Cscript%3E"])
-async def test_an_unknown_page_of_the_desk_is_a_page_for_browsers(
-    open_gateway: GatewayProcess, path: str
-) -> None:
+async def test_an_unknown_page_of_the_desk_is_a_page_for_browsers(gateway: GatewayProcess, path: str) -> None:
     """Scripts get the one shape of errors; so does a browser where there never was a page."""
-    async with httpx.AsyncClient(base_url=open_gateway.url, timeout=60) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         page = await client.get(path, headers={"Accept": CHROMIUM})
         script = await client.get(path)
         asset = await client.get("/desk/assets/missing.css", headers={"Accept": "text/css,*/*;q=0.1"})
@@ -123,12 +112,12 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-async def test_axe_finds_nothing_on_the_page_for_a_missing_one(open_gateway: GatewayProcess) -> None:
+async def test_axe_finds_nothing_on_the_page_for_a_missing_one(gateway: GatewayProcess) -> None:
     """Light and dark, on a desktop and on a phone; and / in a browser ends at the inbox."""
     async with browser() as running:
         for dark, size in LOOKS:
             page = await (await person(running, dark=dark, size=size)).new_page()
-            await page.goto(f"{open_gateway.url}/desk/missing")
+            await page.goto(f"{gateway.url}/desk/missing")
             assert await faults_of(page) == []
-            await page.goto(open_gateway.url)
-            assert page.url == f"{open_gateway.url}/desk"
+            await page.goto(gateway.url)
+            assert page.url == f"{gateway.url}/desk"

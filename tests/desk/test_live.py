@@ -11,22 +11,12 @@ from typing import Any
 
 import anyio
 import httpx
-import pytest
 from desk_office import KEYS, office
 from gateway_process import GatewayProcess, call, eventually, reference_in
 
 from atlas.instants import instant_text, now
 
 WAIT_SECONDS = 60
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
-    """A gateway in open mode."""
-    process = GatewayProcess(tmp_path, ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
-    await process.start()
-    yield process
-    await process.kill()
 
 
 class Listener:

@@ -1,25 +1,13 @@
 """What holds for every page of the desk: its headers, its assets, and that nothing comes from elsewhere."""
 
-from collections.abc import AsyncIterator
 from hashlib import sha256
-from pathlib import Path
 
 import httpx
-import pytest
 from desk_browser import browser, faults_of, person
 from gateway_process import GatewayProcess
 from nursery import ROOT
 
 ASSETS = ROOT / "atlas" / "desk" / "assets"
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
-    """A gateway in open mode."""
-    process = GatewayProcess(tmp_path, ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
-    await process.start()
-    yield process
-    await process.kill()
 
 
 async def test_a_page_may_load_nothing_from_elsewhere_and_is_kept_nowhere(gateway: GatewayProcess) -> None:

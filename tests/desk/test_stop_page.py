@@ -1,7 +1,6 @@
 """The page of stops: a person stops and lifts with a second look, and every page says what is stopped."""
 
 import sqlite3
-from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,6 @@ from atlas.stop.stops import Stops
 
 HOSTILE = "<script>document.title='caught'</script>\u202e"
 READ = {"beneficiary_id": "BEN-123"}
-
-
-@pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
-    """A gateway in open mode, whose agent is called default and whose person is called Sarah."""
-    process = GatewayProcess(tmp_path, ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
-    await process.start()
-    yield process
-    await process.kill()
 
 
 async def waiting_call(gateway: GatewayProcess, reason: str = "hospital stay") -> str:

@@ -251,7 +251,7 @@ async def test_a_refusal_of_the_provider_is_told_and_a_made_up_one_is_not(
 async def test_after_the_sign_in_the_browser_stays_at_the_desk(
     browser: Browser, provider: LyingProvider, then: str
 ) -> None:
-    """Whatever the link said."""
+    """Also where the link leads elsewhere."""
     sign_in = await browser.begin(then)
     answer = await browser.come_back(sign_in, code=provider.code(sign_in, provider.token(sign_in)))
     assert (answer.status_code, answer.headers["location"]) == (303, "/desk")

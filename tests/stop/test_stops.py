@@ -222,7 +222,7 @@ async def test_what_a_stop_covers(tmp_path: Path, scope: Scope, target: str, is_
 
 
 async def test_a_tool_of_no_server_is_not_covered_by_the_stop_of_one(tmp_path: Path) -> None:
-    """Whatever it is called."""
+    """Also a tool whose name begins like the names of that server."""
     async with stoppable(tmp_path) as (store, stops):
         await stops.stop(Scope.SERVER, "far", reason="odd", person_name="anna")
         case = await waiting(store, tool_call("far_note"))
@@ -351,7 +351,7 @@ async def test_the_same_approval_again_is_a_success_under_a_stop(tmp_path: Path)
 
 
 async def test_what_is_approved_is_held_and_stays_marked_until_it_begins(tmp_path: Path) -> None:
-    """By the mark the courier finds it after the lift; whatever it becomes takes the mark away."""
+    """The courier finds it by the mark after the lift. Each change of its status takes the mark away."""
     async with stoppable(tmp_path) as (store, stops):
         case = await approved(store)
         stop = await stop_all(stops)
