@@ -23,6 +23,7 @@ from atlas.agents.progress import Progress
 from atlas.agents.receipt import hand_over
 from atlas.agents.results import for_version
 from atlas.agents.same_call import stored_answer, take_stored
+from atlas.agents.session_of_call import session_of
 from atlas.agents.stopping import Stop, stop_of
 from atlas.agents.tasks import takes_tasks, task_started, withdraw
 from atlas.canonical import NotCanonical, digest_of_call, without_a_form
@@ -171,6 +172,7 @@ class Admission(Middleware):
                 intent=claim(context, INTENT),
                 user_request=claim(context, USER_REQUEST),
                 continuation=continuation,
+                session=session_of(context),
             )
         except NotCanonical as error:
             raise ValidationError(_without_a_form(arguments, continuation)) from error

@@ -25,11 +25,15 @@ from atlas.grounds.first_seen import as_first_seen
 from atlas.grounds.present import NOT_THERE, Present, facts_of, fit_to_show
 from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
+from atlas.origins.memory import Memory
+from atlas.origins.outside import is_outside
+from atlas.origins.tracing import trace
 from atlas.settings import Settings
 
 WORST_SCORE = 100
 LOOKUP_SECONDS = 10.0  # for a tool, when a call that was judged is to be approved or executed
 CHANGED_MEANWHILE = "The tool changed while a model judged the call."
+NO_ORIGINS = "Where the arguments came from could not be found out."
 TOO_LONG = "The call is too long for a model to see all of it, or holds what cannot be shown to one."
 
 logger = logging.getLogger(__name__)
@@ -46,6 +50,7 @@ class Assessments:
         policy: PolicyInForce,
         model: Guard | None,
         settings: Settings,
+        memory: Memory,
         handed: Callable[[Case], Present | None] = lambda case: None,
     ) -> None:
         self._store = store
@@ -53,6 +58,8 @@ class Assessments:
         self._policy = policy
         self._model = model
         self._threshold = settings.atlas_risk_threshold
+        self._memory = memory
+        self._trusts_request = settings.atlas_trust_user_request
         self._handed = handed  # the tool as the admission saw it a moment ago
         self._kept: set[str] = set()  # digests of definitions that are on record
 
@@ -82,9 +89,10 @@ class Assessments:
         if isinstance(judged, Inquiry) and judged != case.inquiry and self._model is not None:
             self._model.drop(judged)
 
-    async def rule(self, call: ToolCall) -> Assessment:
+    async def rule(self, case: Case) -> Assessment:
         """What the policy alone says of a call; if it cannot be applied, the worst score."""
-        return await self._rule(call, await self._question(call, await self._present(call.tool_name)))
+        question = await self._question(case, await self._present(case.call.tool_name))
+        return await self._rule(case.call, question)
 
     @property
     def policy_sha256(self) -> str:
@@ -107,7 +115,7 @@ class Assessments:
 
     async def _judge(self, case: Case) -> Assessment | Inquiry:
         present = self._handed(case) or fit_to_show(await self._server.get_tool(case.call.tool_name))
-        question = await self._question(case.call, present)
+        question = await self._question(case, present)
         ruled = await self._rule(case.call, question)
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
             return ruled  # denied, without a ruling, or so high that no model could change it
@@ -132,22 +140,26 @@ class Assessments:
         return await model.judge(question)
 
     async def _rule(self, call: ToolCall, question: Question) -> Assessment:
+        if question.trace is None:
+            reason = NO_ORIGINS
+            ruling = self._policy.ruling_at_worst(question, reason=reason)
+            return _worst(self._assessment(call, question, ruling), reason, assessor=self._policy.name)
         try:
             ruling = await self._policy.rule(question)
             ruling = await as_first_seen(
                 ruling, question.tool, self._store.database, threshold=self._threshold
             )
-            return self._assessment(call, question.tool, ruling)
+            return self._assessment(call, question, ruling)
         except ConditionFailed as failure:
             logger.warning("A person decides, because a condition of the policy failed: %s", failure)
-            ruled, reason = self._assessment(call, question.tool, failure.ruling), str(failure)
+            ruled, reason = self._assessment(call, question, failure.ruling), str(failure)
         except Exception as error:
             logger.warning("A person decides, because the policy failed: %s", type(error).__name__)
             reason = f"The policy could not be applied: {type(error).__name__}."
-            ruled = self._assessment(call, question.tool, None)
+            ruled = self._assessment(call, question, None)
         return _worst(ruled, reason, assessor=ruled.assessor)
 
-    def _assessment(self, call: ToolCall, tool: ToolFacts, ruling: Ruling | None) -> Assessment:
+    def _assessment(self, call: ToolCall, question: Question, ruling: Ruling | None) -> Assessment:
         return Assessment(
             risk_score=max(ruling.score, ruling.floor) if ruling else WORST_SCORE,
             classification=ruling.classification if ruling else "",
@@ -158,22 +170,37 @@ class Assessments:
             arguments_sha256=call.arguments_sha256,
             assessed_at=now(),
             ruling=ruling,
-            definition_sha256=_judged(tool),
+            definition_sha256=_judged(question.tool),
+            is_outside=is_outside(question.tool),
+            trace=question.trace,
         )
 
-    async def _question(self, call: ToolCall, present: Present) -> Question:
+    async def _question(self, case: Case, present: Present) -> Question:
+        call = case.call
         facts = await self._kept_facts(present, call.tool_name)
         try:
             arguments = as_the_tool_takes_them(present.tool, call.arguments)
         except ValidationError:  # the tool has changed since they were checked, and so a person decides
             arguments = call.arguments
-        return Question(
+        question = Question(
             tool=facts,
             arguments=arguments,
             principal=call.principal,
             intent=call.intent,
             user_request=call.user_request,
         )
+        return await self._traced(question, case)
+
+    async def _traced(self, question: Question, case: Case) -> Question:
+        """The question with what its agent read before; without a trace if that cannot be found out."""
+        try:
+            earlier = await self._memory.earlier(case.call, before=case.opened_at)
+            question = question.model_copy(update={"earlier": earlier})
+            made = trace(question, trusts_request=self._trusts_request)
+        except Exception as error:  # a person decides
+            logger.warning("The trace of %s cannot be made: %s", case.case_id, type(error).__name__)
+            return question.model_copy(update={"trace": None})
+        return question.model_copy(update={"trace": made})
 
     async def _kept_facts(self, present: Present, tool_name: str) -> ToolFacts:
         """What the tool says of itself, with its definition on record before anything refers to it."""

@@ -30,7 +30,7 @@ from atlas.grounds.decided import check_is_own, is_decided
 from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
-from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, ToolCall, Verdict, as_seen
+from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, Verdict, as_seen
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
 from atlas.people.votes import Vote, note_key
 from atlas.stop.covering import stop_of
@@ -92,7 +92,7 @@ class Decisions:
         self,
         *,
         store: CaseStore,
-        rule: Callable[[ToolCall], Awaitable[Assessment]],
+        rule: Callable[[Case], Awaitable[Assessment]],
         timeout: timedelta,
         tell: Callable[[Case], None],
         owners: Mapping[str, frozenset[str]] = NO_OWNERS,
@@ -122,7 +122,7 @@ class Decisions:
         if before.decision is None or before.round_number != vote.round_number:
             # The policy says who may approve it, if anyone may: also a policy that came into force while
             # the call waited. No model need be asked for that.
-            ruled = await self._rule(before.call)
+            ruled = await self._rule(before)
 
         def approve(connection: Connection) -> Case:
             case = read_case(connection, case_id)

@@ -52,8 +52,8 @@ class Judge(Protocol):
     async def definition_sha256(self, case: Case) -> str | None:
         """The digest of the definition of the case's tool as it is now; None if there is no such tool."""
 
-    async def rule(self, call: ToolCall) -> Assessment:
-        """What the policy in force says of the call, with its tool as it is now."""
+    async def rule(self, case: Case) -> Assessment:
+        """What the policy in force says of a call, with its tool as it is now."""
 
 
 class Execution:
@@ -149,7 +149,6 @@ class Execution:
         Under a stop it comes back as it stands, with the stop.
         """
         before = await self._store.read_call(case_id)
-        call = before.call
         present, ruled = await self._judge.definition_sha256(before), None
 
         def claim(connection: Connection) -> Case:
@@ -172,7 +171,7 @@ class Execution:
         while (
             case.status is Status.AUTHORIZED and case.stop is None
         ):  # until the policy that is asked here is still in force there
-            ruled = await self._judge.rule(call)
+            ruled = await self._judge.rule(case)
             case = await self._store.change(case_id, claim)
         if case.status is Status.PENDING_REVIEW and case.round_number > before.round_number:
             self._tell(case)

@@ -6,7 +6,10 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from atlas.frozen import Frozen as Frozen
+from atlas.traces import Trace
 
 UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
@@ -26,12 +29,6 @@ def plain_text(text: str) -> str:
 def as_seen(name: str) -> str:
     """A name as a reader sees it, by which names are compared: in small letters, without other spellings."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", plain_text(name)).casefold()).strip()
-
-
-class Frozen(BaseModel):
-    """A record that is made once and never changed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Status(str, Enum):
@@ -121,6 +118,7 @@ class ToolCall(Frozen):
     intent: str | None = None  # what the agent says the call is for; a claim
     user_request: str | None = None  # what the agent says its user asked for; a claim
     continuation: dict[str, Any] | None = None  # what the agent adds when the tool asks; digested too
+    session: str | None = None  # which calls belong together; 32 hex digits, None: not known
 
     @property
     def claims(self) -> dict[str, str]:
@@ -172,6 +170,8 @@ class Assessment(Frozen):
     prompt_version: str | None = None
     definition_sha256: str | None = None  # that was judged; NO_TOOL: none was there; None: not on record
     reopened_because: str | None = None  # what had changed, so that the call was judged again
+    is_outside: bool = False  # whether what the tool answers comes from third parties
+    trace: Trace | None = None  # None: it could not be made, or the record is older than traces
 
     @property
     def needs_person(self) -> bool:

@@ -17,6 +17,7 @@ from atlas.cases.store import CaseStore
 from atlas.decide import Decisions, decide_after_wait, decide_by_score, is_overdue
 from atlas.execute import Execution
 from atlas.models import Case, Inquiry, Status
+from atlas.origins.memory import Memory
 from atlas.report import report_failure
 from atlas.settings import Settings
 from atlas.workflow.stages import Stages
@@ -77,7 +78,13 @@ def build_path(
     gate = Admission(store=store, announce=announce, settings=settings, waiting=waiting, unknown=unknown)
     server.add_middleware(gate)
     assessments = Assessments(
-        store=store, server=server, policy=policy, model=model, settings=settings, handed=waiting.handed
+        store=store,
+        server=server,
+        policy=policy,
+        model=model,
+        settings=settings,
+        memory=Memory(store),
+        handed=waiting.handed,
     )
     execution = Execution(
         store=store,

@@ -104,6 +104,11 @@ class Settings(WaysIn, Limits, WorkflowServer, Models):
     atlas_risk_threshold: int = Field(
         default=70, ge=1, le=100, description="From this score (1 to 100) on, a person decides."
     )
+    atlas_trust_user_request: bool = Field(
+        default=False,
+        description="`on`: the client, not the model, writes `io.atlas/user_request`, so that it may "
+        "speak for a call. Else it is a claim of the agent, which can only make a call look worse.",
+    )
     atlas_assess_seconds: float = Field(
         default=30,
         gt=0,

@@ -45,6 +45,11 @@ class Limits(BaseSettings):
     atlas_strangers: int = Field(
         default=512, ge=8, le=20_000, description="How many connections may wait without a key in all."
     )
+    atlas_session_idle: Duration = Field(
+        default=timedelta(minutes=30),
+        description="After how long a silence an agent's next call, where the agent names no session, begins "
+        "another one.",
+    )
     atlas_sessions_per_agent: int = Field(
         default=100,
         ge=1,

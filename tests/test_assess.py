@@ -245,7 +245,7 @@ async def test_of_two_questions_about_one_case_the_second_is_dropped(tmp_path: P
         second.reference = "fc-2"
         asked = await assessments_of(store, tmp_path, model=first).assess(case.case_id)
         late = assessments_of(store, tmp_path, model=second)
-        judged = await late._model.ask(await late._question(case.call, NOT_THERE))  # type: ignore[union-attr]
+        judged = await late._model.ask(await late._question(case, NOT_THERE))  # type: ignore[union-attr]
         late._judge = AsyncMock(return_value=judged)  # type: ignore[method-assign]
         assert (await late.assess(case.case_id)).inquiry == asked.inquiry
         await late._model.close()  # type: ignore[union-attr]
@@ -351,16 +351,20 @@ async def test_an_upstream_tool_that_changed_is_known_again_when_the_policy_file
     upstream = Upstream()
     async with open_store(tmp_path) as store:
         assessments = assessments_of(store, tmp_path, server=upstream.server)
-        await assessments.rule(tool_call("check_status", text="a"))
+        await assessments.rule(await open_case(store, tool_call("check_status", text="a")))
         upstream.change("Delete.")
-        assert (await assessments.rule(tool_call("check_status", text="a"))).needs_person
+        assert (
+            await assessments.rule(await open_case(store, tool_call("check_status", text="a")))
+        ).needs_person
         (tmp_path / "policy.toml").write_text(LENIENT + "# looked at\n")
         assessments._policy.reload()
-        assert not (await assessments.rule(tool_call("check_status", text="a"))).needs_person
+        assert not (
+            await assessments.rule(await open_case(store, tool_call("check_status", text="a")))
+        ).needs_person
         (tmp_path / "policy.toml").write_text('[[rule]]\ntool = "check_status"\ndeny = true\n')
         assessments._policy.reload()
         upstream.change("Look.")
-        assert (await assessments.rule(tool_call("check_status", text="a"))).is_denied
+        assert (await assessments.rule(await open_case(store, tool_call("check_status", text="a")))).is_denied
 
 
 async def test_a_rule_that_names_the_changed_definition_vouches_for_it(tmp_path: Path) -> None:
@@ -371,9 +375,13 @@ async def test_a_rule_that_names_the_changed_definition_vouches_for_it(tmp_path:
     async with open_store(tmp_path) as store:
         assessments = assessments_of(store, tmp_path, server=upstream.server, policy=LENIENT + pinned)
         upstream.change("Look.")
-        assert (await assessments.rule(tool_call("check_status", text="a"))).needs_person
+        assert (
+            await assessments.rule(await open_case(store, tool_call("check_status", text="a")))
+        ).needs_person
         upstream.change("Delete.")
-        assert not (await assessments.rule(tool_call("check_status", text="a"))).needs_person
+        assert not (
+            await assessments.rule(await open_case(store, tool_call("check_status", text="a")))
+        ).needs_person
 
 
 async def definition_of_upstream(upstream: Upstream) -> str | None:
@@ -406,7 +414,7 @@ async def test_a_tool_that_cannot_be_looked_up_is_not_there(tmp_path: Path) -> N
     async with open_store(tmp_path) as store:
         assessments = assessments_of(store, tmp_path, server=Broken("broken"))
         assert await assessments.definition_sha256(await open_case(store)) is None
-        ruled = await assessments.rule(tool_call("check_status"))
+        ruled = await assessments.rule(await open_case(store, tool_call("check_status")))
         assert ruled.definition_sha256 == NO_TOOL and ruled.needs_person
 
 
@@ -417,7 +425,7 @@ async def test_a_call_whose_arguments_its_changed_tool_does_not_take_can_still_b
     upstream = Upstream()
     async with open_store(tmp_path) as store:
         assessments = assessments_of(store, tmp_path, server=upstream.server)
-        ruled = await assessments.rule(tool_call("check_status", number=7))
+        ruled = await assessments.rule(await open_case(store, tool_call("check_status", number=7)))
         assert ruled.definition_sha256 is not None and ruled.ruling is not None
 
 

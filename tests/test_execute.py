@@ -33,7 +33,7 @@ from atlas.cases.store import CaseStore, add_assessment, add_decision, transitio
 from atlas.cases.watch import is_settled
 from atlas.decide import Decisions, decide_by_score
 from atlas.execute import Execution
-from atlas.models import Assessment, Case, Scope, Status, ToolCall
+from atlas.models import Assessment, Case, Scope, Status
 from atlas.people.notices import Notifier
 from atlas.stop.stops import Stops
 
@@ -59,9 +59,9 @@ class Workshop:
         )
         self._add_tools()
 
-    async def rule(self, call: ToolCall) -> Assessment:
+    async def rule(self, case: Case) -> Assessment:
         """The policy, which says the same of every call and is never another one."""
-        return assessment_of(call).model_copy(update={"definition_sha256": self.definition})
+        return assessment_of(case.call).model_copy(update={"definition_sha256": self.definition})
 
     @property
     def policy_sha256(self) -> str:
@@ -370,8 +370,8 @@ async def test_a_policy_that_comes_into_force_while_a_call_is_claimed_is_asked_b
         def policy_sha256(self) -> str:
             return "012"[min(self.rulings, 2)] * 64  # another one after each of the first two rulings
 
-        async def rule(self, call: ToolCall) -> Assessment:
-            ruled = assessment_of(call, policy_sha256=self.policy_sha256)
+        async def rule(self, case: Case) -> Assessment:
+            ruled = assessment_of(case.call, policy_sha256=self.policy_sha256)
             self.rulings += 1
             return ruled.model_copy(update={"definition_sha256": "d" * 64})
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from atlas.models import Frozen, plain_text
+from atlas.traces import NO_TRACE, Trace
 
 
 class ToolFacts(Frozen):
@@ -21,6 +22,20 @@ class ToolFacts(Frozen):
     tags: tuple[str, ...] = ()
 
 
+class Earlier(Frozen):
+    """An earlier call of the same agent, with what it read in answer."""
+
+    case_id: str | None = None  # None: it has no case, as in labelled data
+    tool_name: str
+    upstream: str | None = None
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    result: str = ""  # the texts of the answer, as far as they are compared; empty where there is none yet
+    is_partly_read: bool = False  # whether the answer holds more than `result`
+    is_outside: bool = False  # whether the tool speaks for third parties
+    is_other_session: bool = False
+    user_request: str | None = None
+
+
 class Question(Frozen):
     """What is judged: one call, and what the agent claims that it is for (claims can be false)."""
 
@@ -29,6 +44,8 @@ class Question(Frozen):
     principal: str
     intent: str | None = None  # the agent's claim, from `_meta` of the call
     user_request: str | None = None  # the agent's claim, from `_meta` of the call
+    earlier: tuple[Earlier, ...] = ()  # what the agent did and read before, the oldest first
+    trace: Trace | None = NO_TRACE  # None: it could not be made, so that a person decides
 
 
 Words = Annotated[StrictStr, AfterValidator(plain_text)]  # a model's; they are shown to people

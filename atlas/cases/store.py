@@ -34,6 +34,7 @@ from atlas.models import (
     Verdict,
 )
 from atlas.stop.covering import stop_of
+from atlas.traces import Trace
 
 _DETAILS = (inquiries, assessments, decisions, outcomes)
 _EVERYTHING = sa.select(
@@ -51,7 +52,7 @@ _EVERYTHING = sa.select(
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
 )
 _NAMES = tuple(_EVERYTHING.selected_columns.keys())
-_CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request")
+_CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request", "session")
 _OPENED = (
     *("case_id", "arguments", "continuation", "status", "opened_at", "definition_sha256", "waiting_before"),
     *_CALLED,
@@ -265,7 +266,9 @@ def add_inquiry(connection: Connection, case: Case, inquiry: Inquiry) -> Case:
 def add_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:
     """Record the one assessment of a case in this round."""
     ruling = assessment.ruling.model_dump_json() if assessment.ruling else None
-    values = assessment.model_dump(exclude={"ruling"}) | round_of(case) | {"ruling": ruling}
+    trace = assessment.trace.model_dump_json(exclude_defaults=True) if assessment.trace else None
+    said = {"ruling": ruling, "trace": trace}
+    values = assessment.model_dump(exclude=set(said)) | round_of(case) | said
     _INSERT[assessments].execute(connection, values)
     return case.model_copy(update={"assessment": assessment})
 
@@ -308,6 +311,7 @@ def _case(row: Any) -> Case:
             intent=row["intent"],
             user_request=row["user_request"],
             continuation=None if row["continuation"] is None else json.loads(row["continuation"]),
+            session=row["session"],
         ),
         status=Status(row["status"]),
         opened_at=row["opened_at"],
@@ -337,7 +341,8 @@ def _assessment(row: Any) -> Assessment | None:
         return None
     fields = {name: row[f"assessments_{name}"] for name in Assessment.model_fields}
     ruling = Ruling.model_validate_json(fields["ruling"]) if fields["ruling"] else None
-    return Assessment(**(fields | {"ruling": ruling}))
+    trace = Trace.model_validate_json(fields["trace"]) if fields["trace"] else None
+    return Assessment(**(fields | {"ruling": ruling, "trace": trace}))
 
 
 def _decision(row: Any) -> Decision | None:

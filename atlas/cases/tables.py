@@ -33,6 +33,7 @@ cases = sa.Table(
     sa.Column("round_number", sa.Integer, nullable=False, server_default=sa.text("1")),
     sa.Column("waiting_before", sa.Text),
     sa.Column("frozen_at", Instant),
+    sa.Column("session", sa.String(32)),
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(
@@ -116,6 +117,8 @@ assessments = sa.Table(
     sa.Column("prompt_version", sa.String(200)),
     sa.Column("definition_sha256", sa.String(64)),
     sa.Column("reopened_because", sa.Text),
+    sa.Column("is_outside", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("trace", sa.Text),
 )
 
 approvals = sa.Table(

@@ -15,7 +15,7 @@ CREATE TABLE cases (
 	opened_at VARCHAR(27) NOT NULL, 
 	expires_at VARCHAR(27), 
 	claimed_by VARCHAR(32), 
-	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), 
+	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), 
 	CONSTRAINT pk_cases PRIMARY KEY (case_id)
 );
 
@@ -64,7 +64,7 @@ CREATE INDEX ix_cases_same_call ON cases (principal, tool_name, arguments_sha256
 
 CREATE INDEX ix_cases_uncollected ON cases (principal, opened_at) WHERE collected_at IS NULL;
 
-CREATE TABLE assessments (case_id VARCHAR(20) NOT NULL, risk_score INTEGER NOT NULL, classification TEXT NOT NULL, action TEXT NOT NULL, rationale TEXT NOT NULL, assessor VARCHAR(200) NOT NULL, threshold INTEGER NOT NULL, arguments_sha256 VARCHAR(64) NOT NULL, assessed_at VARCHAR(27) NOT NULL, ruling TEXT, model_score INTEGER, model VARCHAR(200), prompt_version VARCHAR(200), round_number INTEGER NOT NULL, definition_sha256 VARCHAR(64), reopened_because TEXT, PRIMARY KEY (case_id, round_number), FOREIGN KEY(case_id) REFERENCES cases (case_id));
+CREATE TABLE assessments (case_id VARCHAR(20) NOT NULL, risk_score INTEGER NOT NULL, classification TEXT NOT NULL, action TEXT NOT NULL, rationale TEXT NOT NULL, assessor VARCHAR(200) NOT NULL, threshold INTEGER NOT NULL, arguments_sha256 VARCHAR(64) NOT NULL, assessed_at VARCHAR(27) NOT NULL, ruling TEXT, model_score INTEGER, model VARCHAR(200), prompt_version VARCHAR(200), round_number INTEGER NOT NULL, definition_sha256 VARCHAR(64), reopened_because TEXT, is_outside BOOLEAN DEFAULT 0 NOT NULL, trace TEXT, PRIMARY KEY (case_id, round_number), FOREIGN KEY(case_id) REFERENCES cases (case_id));
 
 CREATE TABLE decisions (case_id VARCHAR(20) NOT NULL, decision VARCHAR(10) NOT NULL, reviewer VARCHAR(200) NOT NULL, reason TEXT, arguments_sha256 VARCHAR(64) NOT NULL, decided_at VARCHAR(27) NOT NULL, round_number INTEGER NOT NULL, PRIMARY KEY (case_id, round_number), FOREIGN KEY(case_id) REFERENCES cases (case_id));
 
@@ -247,6 +247,6 @@ CREATE TABLE identities (
 	CONSTRAINT uq_identities_person UNIQUE (person)
 );
 
-INSERT INTO alembic_version VALUES ('0010');
+INSERT INTO alembic_version VALUES ('0011');
 
 COMMIT;

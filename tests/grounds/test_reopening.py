@@ -19,7 +19,7 @@ from atlas.cases.store import CaseStore, add_decision, read_approvals, read_case
 from atlas.decide import Decisions, decide_after_wait
 from atlas.errors import CallChanged, CaseFinished, ReviewExpired
 from atlas.grounds.reopening import send_back, what_changed
-from atlas.models import Assessment, Case, Ruling, Status, ToolCall
+from atlas.models import Assessment, Case, Ruling, Status
 
 
 async def said(store: CaseStore, case: Case, ruled: Assessment) -> str | None:
@@ -127,13 +127,13 @@ async def test_a_reviewer_who_approves_while_the_case_is_judged_again_approves_n
     async with open_store(tmp_path) as store:
         case, told = await waiting(store), []
 
-        async def rule(call: ToolCall) -> Assessment:
+        async def rule(judging: Case) -> Assessment:
             if not told:
                 with pytest.raises(CallChanged):
                     await decisions_under(store, told, definition=REDEFINED).record(
                         case.case_id, approval("desk")
                     )
-            return judged(call, definition=REDEFINED)
+            return judged(judging.call, definition=REDEFINED)
 
         slow = Decisions(store=store, rule=rule, timeout=DAY, tell=told.append)
         with pytest.raises(CallChanged, match="has changed"):

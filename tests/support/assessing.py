@@ -14,6 +14,7 @@ from atlas.assessors.policy import PolicyInForce
 from atlas.cases.store import CaseStore
 from atlas.decide import Decisions
 from atlas.models import Case
+from atlas.origins.memory import Memory
 from atlas.path import AssessAndDecide
 
 LENIENT = 'unknown_tools = "person"\n[[rule]]\ntool = "check_status"\nscore = 12\n'
@@ -55,6 +56,7 @@ def assessments_of(
         policy=PolicyInForce(path, threshold=70),
         model=Guard(model, seconds=seconds) if model else None,
         settings=settings,
+        memory=Memory(store),
     )
 
 

@@ -39,8 +39,8 @@ async def waiting(store: CaseStore, **fields: Any) -> Case:
 def decisions_under(store: CaseStore, told: list[Case] | None = None, **fields: Any) -> Decisions:
     """Takes decisions while policy and tool are as the fields say."""
 
-    async def rule(call: ToolCall) -> Assessment:
-        return judged(call, **fields)
+    async def rule(case: Case) -> Assessment:
+        return judged(case.call, **fields)
 
     tell = (told if told is not None else []).append
     return Decisions(store=store, rule=rule, timeout=DAY, tell=tell)

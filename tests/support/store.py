@@ -89,8 +89,8 @@ def decisions(
 ) -> Decisions:
     """Takes decisions of people, under a policy whose rulings have such fields."""
 
-    async def rule(call: ToolCall) -> Assessment:
-        return assessment_of(call, **fields)
+    async def rule(case: Case) -> Assessment:
+        return assessment_of(case.call, **fields)
 
     return Decisions(store=store, rule=rule, timeout=timedelta(days=1), tell=lambda case: None, owners=owners)
 
