@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documentation import checked
 
 from atlas.assessors import Earlier, Question, ToolFacts
 from atlas.assessors.policy import ConditionFailed, Policy, evaluation
@@ -566,3 +567,18 @@ async def test_no_claim_lowers_a_score(
         ruling = await shipped(question, unknown=unknown)
         assert ruling.score >= silent.score and ruling.floor >= silent.floor
         assert not silent.is_denied or ruling.is_denied
+
+
+async def test_the_example_of_the_how_to_sees_the_session(tmp_path: Path) -> None:
+    """A recipient from a text that gives orders, a fourth message, and a sum."""
+    path = tmp_path / "policy.toml"
+    path.write_text(checked("policy-session"))
+    policy = Policy(path, threshold=THRESHOLD)
+    pays = {"recipient": IBAN, "amount": 200}
+    assert (await policy.rule(asked("pay", pays, read(ORDERS)))).is_denied
+    assert (await policy.rule(asked("pay", pays, read(MAIL)))).rules == ()
+    paid = [Earlier(tool_name="pay", arguments={"amount": amount}) for amount in (500, "301")]
+    assert (await policy.rule(asked("pay", pays, *paid))).rules == ("pay (line 13)",)
+    sent = [Earlier(tool_name=f"send_{number}") for number in range(4)]
+    assert (await policy.rule(asked("send_mail", {}, *sent))).rules == ("send_* (line 7)",)
+    assert (await policy.rule(asked("send_mail", {}, *sent[1:]))).rules == ()
