@@ -14,7 +14,7 @@ from typing import Any
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.general import GeneralScore, score_generally
 from atlas.assessors.policy.file import read_policy
-from atlas.assessors.policy.matching import Match, match_rules
+from atlas.assessors.policy.matching import Match, match_plainly, match_rules
 from atlas.assessors.policy.rules import Rule
 from atlas.errors import AtlasError, PolicyInvalid
 from atlas.models import Ruling
@@ -65,12 +65,12 @@ class Policy:
 
     async def rule(self, question: Question) -> Ruling:
         """Rule on a call; raises ConditionFailed, with a ruling, if a condition cannot be evaluated on it."""
-        fitting = self.fitting(question.tool)
-        always = [rule for rule in fitting if rule.when is None]
-        if _denies(always):  # first, so that no condition that takes long or fails comes between
-            return self._ruling(always, question)
-        if always == fitting and _names_tool(fitting):
-            return self._ruling(fitting, question)
+        plainly = match_plainly(self.fitting(question.tool), question)
+        counting = [entry.rule for entry in plainly if entry and entry.match is Match.COUNTS]
+        if _denies(counting):  # first, so that no condition that takes long or fails comes between
+            return self._ruling(counting, question)
+        if None not in plainly and _names_tool(counting):
+            return self._ruling(counting, question)
         return await asyncio.to_thread(self.rule_at_once, question)  # takes as long as the arguments want
 
     def rule_at_once(self, question: Question) -> Ruling:

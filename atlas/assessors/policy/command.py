@@ -11,12 +11,14 @@ from typing import Any, NoReturn
 
 from fastmcp import FastMCP
 
-from atlas.assessors import Question, ToolFacts
+from atlas.assessors import Earlier, Question, ToolFacts
 from atlas.assessors.policy import Policy
 from atlas.assessors.policy.explain import explain
+from atlas.assessors.policy.session_file import SessionInvalid, read_session
 from atlas.database.sqlite import Database
 from atlas.errors import PolicyInvalid
 from atlas.grounds.present import tool_facts
+from atlas.origins.tracing import trace
 from atlas.settings import Settings
 from atlas.welfare import WelfareOffice, add_welfare_tools
 
@@ -49,6 +51,17 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--principal", default="agent", metavar="NAME", help="the agent that calls")
     asked.add_argument("--intent", metavar="TEXT", help="what the agent says the call is for")
     asked.add_argument("--user-request", metavar="TEXT", help="what the agent says its user asked for")
+    asked.add_argument(
+        "--trusts-request",
+        action="store_true",
+        help="take --user-request for the user's, as ATLAS_TRUST_USER_REQUEST does",
+    )
+    asked.add_argument(
+        "--session",
+        type=Path,
+        metavar="FILE",
+        help="earlier calls, one JSON object a line: tool, arguments, result, outside",
+    )
     asked.add_argument("--threshold", type=_threshold, metavar="SCORE", help="1 to 100")
     asked.add_argument("--description", metavar="TEXT", help="what the tool says of itself")
     asked.add_argument(
@@ -98,8 +111,17 @@ def _explain(options: argparse.Namespace) -> str:
         principal=options.principal,
         intent=options.intent,
         user_request=options.user_request,
+        earlier=_earlier(options.session),
     )
-    return explain(policy, question)
+    traced = trace(question, trusts_request=options.trusts_request)
+    return explain(policy, question.model_copy(update={"trace": traced}))
+
+
+def _earlier(path: Path | None) -> tuple[Earlier, ...]:
+    try:
+        return () if path is None else read_session(path)
+    except SessionInvalid as error:
+        _leave(str(error), code=CANNOT_EXPLAIN)
 
 
 def _settings() -> Settings:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from atlas.assessors import Question
 from atlas.assessors.policy import ConditionFailed, Policy, why_person
 from atlas.assessors.policy.evaluation import ANNOTATIONS
+from atlas.assessors.policy.explain_trace import about_trace
 from atlas.assessors.policy.matching import Match, Matched, match_rules
 from atlas.assessors.policy.rules import NEVER_GOVERNED, WHY_NEVER_GOVERNED, Rule
 from atlas.models import Ruling
@@ -20,6 +21,7 @@ def explain(policy: Policy, question: Question) -> str:
     return "\n".join(
         [
             *_about_call(policy, question),
+            *about_trace(question),
             *_about_rules(matched, question),
             *_result(policy, question, matched),
         ]

@@ -37,8 +37,11 @@ LARGEST_BYTES = 1_000_000
 CHECKED = frozenset(
     (
         "3333ab0a0abe4914ea3781c7652239704428476e3bd3632be03156a55345680e",
+        "a627366d240e6399475ee4babaad8bf831f5f8ac3b3fd7d7d83c5e0c04c34e67",
+        "a7db731cc1a97031992f3236d746b6673c2c6efc1368119147afae8d70191649",
         "aa0c4c9496ea15611728dab0792289ad58e9e34ad1b0a3c80ee47f0f713331b9",
         "aaf5023ec4ccdb3130e0244b9e1ffca3d833f498c30dc1cf181a6b2b15c82482",
+        "f705a70735e2b0c4b26a8aba1a2c3ef038c41d9eeaa9458093ef4bb20e0a1a47",
     )
 )
 NOT_BESIDE_DENY = ("definition", "score", "floor", "reviewers", "approvals", "review_timeout")

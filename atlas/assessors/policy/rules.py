@@ -13,6 +13,7 @@ from atlas.settings_as_written import Duration, read_duration
 
 if TYPE_CHECKING:
     from atlas.assessors.policy.conditions import Condition
+    from atlas.assessors.policy.plain import Holds
 
 
 def _duration(value: Any) -> timedelta:
@@ -116,6 +117,13 @@ class Rule(RuleTable):
         from atlas.assessors.policy.conditions import Condition  # CEL: see CHECKED in file.py
 
         return Condition(self.when)
+
+    @cached_property
+    def holds_plainly(self) -> "Holds":
+        """Whether its condition holds for a call with this trace, or None where only CEL can say."""
+        from atlas.assessors.policy.plain import plain
+
+        return plain(self.when or "true")
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
