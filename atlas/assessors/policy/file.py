@@ -41,7 +41,7 @@ CHECKED = frozenset(
         "aaf5023ec4ccdb3130e0244b9e1ffca3d833f498c30dc1cf181a6b2b15c82482",
     )
 )
-NOT_BESIDE_DENY = ("definition", "score", "floor", "reviewers", "approvals", "review_timeout")
+NOT_BESIDE_DENY = ("definition", "score", "floor", "reviewers", "approvals", "review_timeout", "trust")
 
 
 class PolicyFile(Frozen):
@@ -178,6 +178,8 @@ def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
             beside[0],
             f"{beside[0]} has no effect beside deny: what is denied is neither scored nor reviewed",
         )
+    if rule.trust and rule.when is not None:
+        yield "trust", "trust is for all calls of a tool: put it into a rule without when"
     if rule.definition and not rule.names_one_tool:
         yield "definition", "a definition is that of one tool, and this rule is about several"
     if rule.reviewers and (rule.approvals or 1) > len(set(rule.reviewers)):
