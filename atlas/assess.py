@@ -171,7 +171,7 @@ class Assessments:
             assessed_at=now(),
             ruling=ruling,
             definition_sha256=_judged(question.tool),
-            is_outside=is_outside(question.tool),
+            is_outside=is_outside(question.tool, by_policy=self._policy.trust_of(question.tool)),
             trace=question.trace,
         )
 

@@ -1,11 +1,14 @@
 """The judges of a call: a family of interchangeable parts that answer with a risk score from 0 to 100."""
 
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from atlas.models import Frozen, plain_text
 from atlas.traces import NO_TRACE, Trace
+
+# Whether what a tool answers comes from third parties, or from the house alone.
+Trust = Literal["outside", "inside"]
 
 
 class ToolFacts(Frozen):
@@ -20,6 +23,7 @@ class ToolFacts(Frozen):
     definition_sha256: str | None = None  # of all that it says; None where there is no such tool
     upstream: str | None = None  # the server behind the gateway that offers it; None for a built-in tool
     tags: tuple[str, ...] = ()
+    trust: Trust | None = None  # what the servers file says of its server; None where it says nothing
 
 
 class Earlier(Frozen):

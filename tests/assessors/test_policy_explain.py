@@ -167,9 +167,42 @@ def test_it_knows_what_the_built_in_tools_say_of_themselves(explained: Callable[
 def test_of_an_unknown_tool_it_knows_what_the_options_say(explained: Callable[..., str], policy: str) -> None:
     """And says so when that is nothing."""
     assert "Tool says nothing that is known" in explained("unheard_of")
-    assert "No rule is about unheard_of." in explained("unheard_of", "--policy", policy)
+    assert "No rule decides on unheard_of." in explained("unheard_of", "--policy", policy)
     said = explained("unheard_of", "--destructive", "--no-read-only", "--description", "Drops tables.")
     assert 'Tool says "Drops tables.", read-only: no, destructive: yes' in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["check_status"],
+            "Speaks for the house, because the gateway offers it itself, and its world is closed",
+        ),
+        (["read_email"], 'Speaks for third parties, because its name has the word "email"'),
+        (["read_email", "--trust", "inside"], 'Speaks for the house, because the servers file says "trust"'),
+        (
+            ["get_balance", "--open-world"],
+            "Speaks for third parties, because the tool says that its world is",
+        ),
+    ],
+)
+def test_it_says_for_whom_a_tool_speaks_and_why(
+    explained: Callable[..., str], arguments: list[str], said: str
+) -> None:
+    """By what the tool says, by the servers file, or by its words."""
+    assert said in explained(*arguments)
+
+
+def test_it_names_the_rule_that_says_for_whom_a_tool_speaks(
+    explained: Callable[..., str], tmp_path: Path
+) -> None:
+    """A rule that only says that is about none of its calls."""
+    path = tmp_path / "policy.toml"
+    path.write_text('[[rule]]\ntool = "crm_*"\nname = "Customers write it"\ntrust = "outside"\n')
+    said = explained("crm_total", "--policy", str(path))
+    assert 'third parties, because the rule "Customers write it" says trust = "outside"' in said
+    assert "No rule decides on crm_total." in said
 
 
 def test_it_shows_who_reviews_and_how_often(explained: Callable[..., str], policy: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from atlas.assessors import Question, ToolFacts
+from atlas.assessors import Question, ToolFacts, Trust
 from atlas.assessors.general import GeneralScore, score_generally
 from atlas.assessors.policy.file import read_policy
 from atlas.assessors.policy.matching import Match, match_plainly, match_rules
@@ -60,8 +60,13 @@ class Policy:
         return [
             rule.for_definition(tool.definition_sha256, threshold=self.threshold)
             for rule in self.file.rules
-            if rule.fits(tool.name)
+            if rule.fits(tool.name) and not rule.only_marks
         ]
+
+    def marks(self, tool: ToolFacts) -> Rule | None:
+        """The first rule that says whether a tool speaks for third parties."""
+        fitting = (rule for rule in self.file.rules if rule.fits(tool.name))
+        return next((rule for rule in fitting if rule.trust_of(tool.definition_sha256)), None)
 
     async def rule(self, question: Question) -> Ruling:
         """Rule on a call; raises ConditionFailed, with a ruling, if a condition cannot be evaluated on it."""
@@ -185,6 +190,11 @@ class PolicyInForce:
     async def rule(self, question: Question) -> Ruling:
         """Rule on a call by the policy that holds at its beginning."""
         return await self.policy.rule(question)
+
+    def trust_of(self, tool: ToolFacts) -> Trust | None:
+        """For whom a tool speaks by the rules that hold now; None where they do not say it."""
+        rule = self.policy.marks(tool)
+        return rule.trust if rule else None
 
     def ruling_at_worst(self, question: Question, *, reason: str) -> Ruling:
         """What holds when the conditions were not evaluated, in time for instance."""

@@ -70,7 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="sha256:…",
         help="the digest of its definition, as in the ledger",
     )
-    for name in ("read-only", "destructive"):
+    asked.add_argument(
+        "--trust", choices=("outside", "inside"), help="what the servers file says of the tool's server"
+    )
+    for name in ("read-only", "destructive", "open-world"):
         asked.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"whether it says {name}")
     check = commands.add_parser("check", help="say whether a policy file can be used (exit code 0 or 1)")
     check.add_argument("policy", type=Path, nargs="?", metavar="FILE", help="else ATLAS_POLICY")
@@ -155,6 +158,8 @@ async def _facts(options: argparse.Namespace) -> ToolFacts:
         "description": options.description,
         "is_read_only": options.read_only,
         "is_destructive": options.destructive,
+        "is_open_world": options.open_world,
+        "trust": options.trust,
         "definition_sha256": options.definition,
     }
     facts = await tool_facts(server, options.tool)

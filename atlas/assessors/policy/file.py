@@ -44,7 +44,7 @@ CHECKED = frozenset(
         "f705a70735e2b0c4b26a8aba1a2c3ef038c41d9eeaa9458093ef4bb20e0a1a47",
     )
 )
-NOT_BESIDE_DENY = ("definition", "score", "floor", "reviewers", "approvals", "review_timeout")
+NOT_BESIDE_DENY = ("definition", "score", "floor", "reviewers", "approvals", "review_timeout", "trust")
 
 
 class PolicyFile(Frozen):
@@ -181,6 +181,8 @@ def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
             beside[0],
             f"{beside[0]} has no effect beside deny: what is denied is neither scored nor reviewed",
         )
+    if rule.trust and rule.when is not None:
+        yield "trust", "trust is for all calls of a tool: put it into a rule without when"
     if rule.definition and not rule.names_one_tool:
         yield "definition", "a definition is that of one tool, and this rule is about several"
     if rule.reviewers and (rule.approvals or 1) > len(set(rule.reviewers)):
