@@ -5,8 +5,9 @@ from functools import cached_property, partial
 from weakref import ref
 
 from atlas.assessors import Earlier
-from atlas.origins.decoding import decoded_texts
+from atlas.origins.decoding import Decoded, decoded
 from atlas.origins.folding import folded, place_before_folding, spaced
+from atlas.origins.leaves import leaves_of
 from atlas.origins.orders import orders_in
 from atlas.traces import Order
 
@@ -35,11 +36,9 @@ class Searchable:
         self.words = frozenset(words)
         self.flat = f" {' '.join(words)} "
         self.digits = _runs_of_digits(self.flat)
-        self.decoded = (
-            tuple(Searchable(inner, depth=depth + 1) for inner in decoded_texts(text))
-            if depth < DEEPEST
-            else ()
-        )
+        behind = decoded(text) if depth < DEEPEST else Decoded((), True)
+        self.decoded = tuple(Searchable(inner, depth=depth + 1) for inner in behind.texts)
+        self.is_partly_read |= not behind.is_whole or any(inner.is_partly_read for inner in self.decoded)
 
     @property
     def size(self) -> int:
@@ -60,6 +59,12 @@ class Read(Searchable):
     def __init__(self, earlier: Earlier) -> None:
         super().__init__(earlier.result, is_partly_read=earlier.is_partly_read)
         self._case_id = earlier.case_id
+        self._arguments = earlier.arguments
+
+    @cached_property
+    def asked(self) -> Searchable:
+        """What the agent itself said in that call, in the same form."""
+        return Searchable("\n".join(str(leaf.value) for leaf in leaves_of(self._arguments)[0]), depth=DEEPEST)
 
     @cached_property
     def orders(self) -> tuple[Order, ...]:
