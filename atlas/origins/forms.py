@@ -2,21 +2,24 @@
 
 import codecs
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from atlas.origins.common import HOSTS, WORDS
 from atlas.origins.decoding import decoded
 from atlas.origins.folding import JOINERS, folded, spaced
 from atlas.origins.numbers import as_date, as_number, phone_digits, ways_to_write, ways_to_write_a_day
-from atlas.origins.searchable import LONG_RUN, without_scheme
+from atlas.origins.searchable import LONG_RUN
 
 SHORTEST_WORD = 4  # letters and digits of a value that says something about where it came from
 RARE_LETTERS = 5  # of a word by which a sentence is found
 MOST_BLOCKS = 64  # of a long text
+BLOCK = 20  # characters
 MOST_PARTS = 10  # addresses inside a text
 LONGEST, LONGEST_CODED, LONGEST_RUN = 10_000, 4_000, 60  # characters
 MOST_BITS = 512  # of a whole number
@@ -31,6 +34,7 @@ _ADDRESS = re.compile(
     r"|\b0x[0-9a-fA-F]{16,64}\b|\+\d[\d ()-]{6,18}\d"
 )
 _LIST = re.compile(r"[,;\s]+")
+_SCHEME = re.compile(r"^(?:[A-Za-z]{2,8}://)?(?:[Ww]{3}\.)?")
 _DIGITS = re.compile(r"\d+")
 
 
@@ -55,7 +59,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Block:
-    """A rare word of a text with its neighbours, by which a passage of it is found."""
+    """A rare word of a text and the words behind it, by which a passage of it is found."""
 
     first: int  # the number of its first word
     last: int
@@ -91,15 +95,14 @@ class Wanted:
 
     @cached_property
     def blocks(self) -> dict[str, Block]:
-        """Its rare words with their neighbours; of a long text 64, evenly spread."""
+        """Its rare words, each with what follows; of a long text 64, evenly spread."""
         rare = [at for at, word in enumerate(self.words) if len(word) >= RARE_LETTERS and word not in WORDS]
         step = max(1, -(-len(rare) // MOST_BLOCKS))
-        return {self.words[at]: Block(max(0, at - 1), at + 2) for at in rare[::step]}
+        return {self.words[at]: Block(at, self._end(at)) for at in rare[::step]}
 
-    @cached_property
-    def rare(self) -> frozenset[str]:
-        """The words by which a sentence is found."""
-        return frozenset(self.blocks)
+    def _end(self, at: int) -> int:
+        letters = list(accumulate(len(word) + 1 for word in self.words[at : at + BLOCK]))
+        return at + min(bisect_left(letters, BLOCK) + 1, len(letters))
 
 
 def wanted(value: Any) -> Wanted | None:
@@ -121,9 +124,8 @@ def _number(said: str, number: Decimal) -> Wanted | None:
         return None
     things, blanks = ways_to_write(number)
     phrases = tuple(Phrase(f" {one} ", frozenset(one.split()), is_number=True) for one in blanks)
-    return Wanted(
-        said, things=things | {_bare(said)}, phrases=phrases, runs=_runs(said), chunks=f" {_bare(said)} "
-    )
+    marked = frozenset(f"={one}" if one.isdigit() else one for one in (*things, _bare(said)))
+    return Wanted(said, things=marked, phrases=phrases, runs=_runs(said), chunks=f" {_bare(said)} ")
 
 
 def _day(said: str, day: date, time: str) -> Wanted:
@@ -135,7 +137,7 @@ def _day(said: str, day: date, time: str) -> Wanted:
 
 
 def _text(said: str) -> Wanted | None:
-    written = folded(said)
+    written = folded(_SCHEME.sub("", said))
     chunks = [bare for chunk in written.split() if (bare := chunk.strip(JOINERS))]
     words = tuple(spaced(written).split())
     if _is_common(words):
@@ -143,7 +145,7 @@ def _text(said: str) -> Wanted | None:
     parts = tuple(dict.fromkeys(_ADDRESS.findall(said[:LONGEST_CODED])))[:MOST_PARTS]
     made = Wanted(
         said,
-        things=frozenset({chunks[0], without_scheme(chunks[0])} if len(chunks) == 1 else ()),
+        things=frozenset(chunks if len(chunks) == 1 else ()),
         phrases=() if _MAIL.fullmatch(said) else (_phrase(" ".join(words)),),
         runs=_runs(said),
         parts=() if parts == (said,) else tuple(filter(None, map(_text, parts))),
@@ -151,7 +153,7 @@ def _text(said: str) -> Wanted | None:
         chunks=f" {' '.join(chunks)} ",
         words=words,
     )
-    return _address(made, chunks[0]) if len(chunks) == 1 else made
+    return _address(made, chunks[0])
 
 
 def _is_common(words: tuple[str, ...]) -> bool:
@@ -172,8 +174,8 @@ def _address(made: Wanted, chunk: str) -> Wanted:
         is_known = local in WORDS or len(local) < 3
         name = replace(_phrase(spaced(local)), is_thing=local.isalnum())
         return replace(made, phrases=(spelled,), pieces=() if is_known else (name, _phrase(spaced(domain))))
-    host = without_scheme(chunk).split("/")[0].split(":")[0]
-    if "://" in chunk and host != without_scheme(chunk) and "." in host and host not in HOSTS:
+    host = chunk.split("/")[0]
+    if "://" in made.said[:10] and made.chunks.strip() != host and "." in host and host not in HOSTS:
         return replace(made, pieces=(_phrase(spaced(host)),))
     return made
 
@@ -195,4 +197,4 @@ def _phrase(text: str) -> Phrase:
 
 
 def _bare(said: str) -> str:
-    return folded(said).strip().strip(JOINERS)
+    return " ".join(chunk.strip(JOINERS) for chunk in folded(said).split())

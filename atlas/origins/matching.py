@@ -1,19 +1,19 @@
 """Which of many texts hold a value, and how: whole, or only in part."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from math import ceil
+from typing import NamedTuple
 
 from atlas.origins.forms import Block, Phrase, Run, Wanted
-from atlas.origins.searchable import Searchable
+from atlas.origins.searchable import Searchable, Shelf
 from atlas.traces import How
 
 SHORTEST_QUOTE = 40  # characters
 FEWEST_RARE, SHARE = 4, 0.6  # rare words of a sentence that stand in one text
-MOST_BLOCKS_TRIED = 8  # of one text
+MOST_TRIED = 64  # places at which a long text may repeat a passage
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """A text that is searched: an earlier result, or what stands in it behind an encoding."""
 
     place: int  # of the result
@@ -21,46 +21,86 @@ class Text:
     is_inner: bool = False
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(NamedTuple):
     """A value stands in a text."""
 
     text: Text
     how: How
     form: str  # what stands there: a thing, words between blanks, or a run
 
-    @property
-    def is_weak(self) -> bool:
-        """Whether only a part of the value stands there."""
-        return self.how in (How.ASSEMBLED, How.QUOTED)
+
+class Texts:
+    """Some texts that are searched together, in the order of the results."""
+
+    def __init__(self, forms: Sequence[Searchable]) -> None:
+        self.all: list[Text] = []
+        self._on: dict[Shelf, dict[int, Text]] = {}  # by the bit of each
+        for place, form in enumerate(forms):
+            self._add(Text(place, form))
+        self._shelves = [(shelf.holders, sum(texts), texts) for shelf, texts in self._on.items()]
+
+    def _add(self, text: Text) -> None:
+        self.all.append(text)
+        self._on.setdefault(text.form.shelf, {})[text.form.bit] = text
+        for inner in text.form.decoded:
+            self._add(Text(text.place, inner, is_inner=True))
+
+    def with_all(self, terms: Collection[str]) -> list[Text]:
+        """The texts that hold all of some terms."""
+        found: list[Text] = []
+        for holders, mask, texts in self._shelves:
+            for term in terms:
+                mask &= holders.get(term, 0)
+                if not mask:
+                    break
+            found += _chosen(texts, mask)
+        return found
+
+    def with_most(self, terms: Collection[str], share: float) -> list[Text]:
+        """The texts that hold a share of some terms, and at least four."""
+        fewest = max(FEWEST_RARE, ceil(share * len(terms)))
+        found: list[Text] = []
+        for holders, all_of_them, texts in self._shelves:
+            counts = [0] * fewest.bit_length() + [0]  # the digits of the count of each text, as bits
+            for term in terms:
+                carried = holders.get(term, 0)
+                for digit, count in enumerate(counts):
+                    if not carried:
+                        break
+                    counts[digit], carried = count ^ carried, count & carried
+                counts[-1] |= carried
+            found += _chosen(texts, _at_least(fewest, counts, all_of_them))
+        return found
 
 
-def texts_of(forms: Sequence[Searchable]) -> tuple[Text, ...]:
-    """All texts that are searched, in the order of the results."""
-    return tuple(
-        text for place, form in enumerate(forms) for text in _with_inner(place, form, is_inner=False)
-    )
+def _at_least(fewest: int, counts: Sequence[int], mask: int) -> int:
+    more, same = 0, mask
+    for digit in reversed(range(len(counts))):
+        if fewest >> digit & 1:
+            same &= counts[digit]
+        else:
+            more, same = more | same & counts[digit], same & ~counts[digit]
+    return more | same
 
 
-def _with_inner(place: int, form: Searchable, *, is_inner: bool) -> Iterator[Text]:
-    yield Text(place, form, is_inner)
-    for inner in form.decoded:
-        yield from _with_inner(place, inner, is_inner=True)
+def _chosen(texts: dict[int, Text], mask: int) -> Iterator[Text]:
+    while mask:
+        bit = mask & -mask
+        mask ^= bit
+        yield texts[bit]
 
 
-def whole_in(value: Wanted, texts: Sequence[Text]) -> list[Hit]:
+def whole_in(value: Wanted, texts: Texts) -> list[Hit]:
     """The texts in which all of a value stands, by their order."""
     hits = _plain(value, texts)
     if not hits and value.turned is not None:
-        hits = [
-            Hit(text, How.DECODED, value.turned.flat) for text in texts if _holds(text.form, value.turned)
-        ]
+        hits = [Hit(text, How.DECODED, value.turned.flat) for text in _with(value.turned, texts)]
     if not hits:
         hits = [Hit(hit.text, How.DECODED, hit.form) for inner in value.inner for hit in _plain(inner, texts)]
     return _one_each(hits)
 
 
-def parts_in(value: Wanted, texts: Sequence[Text]) -> list[Hit]:
+def parts_in(value: Wanted, texts: Texts) -> list[Hit]:
     """The texts in which a part of a value stands that says something, by their order."""
     hits = _pieces(value, texts)
     hits += [Hit(hit.text, How.ASSEMBLED, hit.form) for part in value.parts for hit in _plain(part, texts)]
@@ -81,34 +121,25 @@ _RANK = {
 }
 
 
-def _plain(value: Wanted, texts: Sequence[Text]) -> list[Hit]:
-    things = value.things
-    found = [(text, "") for text in texts if not things.isdisjoint(text.form.things)] if things else []
+def _plain(value: Wanted, texts: Texts) -> list[Hit]:
+    found = [(text, thing) for thing in value.things for text in texts.with_all((thing,))]
     for phrase in value.phrases:
-        needs = phrase.needs
-        chosen = [text for text in texts if needs <= text.form.words]
-        found += [(text, phrase.flat) for text in chosen if _holds(text.form, phrase)]
+        found += [(text, phrase.flat) for text in texts.with_all(phrase.needs) if _holds(text.form, phrase)]
     for run in value.runs:
-        digits = run.digits
-        chosen = [text for text in texts if digits in text.form.digits]
+        chosen = [text for text in texts.all if run.digits in text.form.digits]
         found += [(text, run.whole) for text in chosen if place_of_run(run, text.form) is not None]
     return [
-        Hit(text, How.DECODED if text.is_inner else How.NORMALISED, form or _thing(value, text.form))
+        Hit(text, How.DECODED if text.is_inner else How.NORMALISED, form.removeprefix("="))
         for text, form in found
         if not value.also or f" {value.also}" in text.form.flat or f"t{value.also}" in text.form.flat
     ]
 
 
-def _thing(value: Wanted, form: Searchable) -> str:
-    return max(value.things & form.things, key=len)
-
-
 def _holds(form: Searchable, phrase: Phrase) -> bool:
+    """Whether a text with all the words of a phrase has them one after the other."""
     if phrase.is_thing:
-        return phrase.needs <= form.things
-    if phrase.is_number:
-        return phrase.needs <= form.words and _stands_alone(phrase.flat, form.flat)
-    return phrase.needs <= form.words and phrase.flat in form.flat
+        return form.has_thing(phrase.flat.strip())
+    return _stands_alone(phrase.flat, form.flat) if phrase.is_number else phrase.flat in form.flat
 
 
 def _stands_alone(number: str, flat: str) -> bool:
@@ -144,39 +175,35 @@ def place_of_run(run: Run, form: Searchable) -> int | None:
     return None
 
 
-def _pieces(value: Wanted, texts: Sequence[Text]) -> list[Hit]:
+def _pieces(value: Wanted, texts: Texts) -> list[Hit]:
     if not value.pieces:
         return []
-    holding = [[text for text in texts if _holds(text.form, piece)] for piece in value.pieces]
+    holding = [_with(piece, texts) for piece in value.pieces]
     if not all(holding):
         return []
-    together = [text for text in holding[0] if all(text in others for others in holding[1:])]
+    together = set(holding[0]).intersection(*holding[1:])
     if together:
         return [Hit(text, How.ASSEMBLED, value.pieces[-1].flat) for text in together]
-    return [
-        Hit(texts[0], How.ASSEMBLED, piece.flat) for piece, texts in zip(value.pieces, holding, strict=True)
-    ]
+    first = [next(iter(found)) for found in holding]
+    return [Hit(text, How.ASSEMBLED, piece.flat) for piece, text in zip(value.pieces, first, strict=True)]
 
 
-def _sentence(value: Wanted, texts: Sequence[Text]) -> list[Hit]:
-    rare = value.rare
-    if not rare or len(value.words) < FEWEST_RARE:
+def _with(phrase: Phrase, texts: Texts) -> list[Text]:
+    return [text for text in texts.with_all(phrase.needs) if _holds(text.form, phrase)]
+
+
+def _sentence(value: Wanted, texts: Texts) -> list[Hit]:
+    if len(value.words) < FEWEST_RARE:
         return []
-    common = [(text, rare & text.form.words) for text in texts]
-    hits = []
-    for text, seen in common:
-        quoted = next(
-            (
-                one
-                for word in list(seen)[:MOST_BLOCKS_TRIED]
-                if (one := _quote(value, value.blocks[word], text))
-            ),
-            None,
-        )
-        if quoted:
-            hits.append(Hit(text, How.QUOTED, quoted))
-        elif len(seen) >= FEWEST_RARE and len(seen) >= SHARE * len(rare):
-            hits.append(Hit(text, How.ASSEMBLED, f" {max(seen, key=len)} "))
+    hits, left = [], MOST_TRIED
+    for block in value.blocks.values():
+        for text in texts.with_all(value.words[block.first : block.last]):
+            left -= 1
+            if left > 0 and (quoted := _quote(value, block, text)):
+                hits.append(Hit(text, How.QUOTED, quoted))
+    for text in texts.with_most(value.blocks, SHARE):
+        word = next(word for word in value.blocks if f" {word} " in text.form.flat)
+        hits.append(Hit(text, How.ASSEMBLED, f" {word} "))
     return hits
 
 

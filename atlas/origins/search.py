@@ -8,7 +8,7 @@ from atlas.assessors import Earlier
 from atlas.origins.common import WORDS
 from atlas.origins.forms import Wanted, wanted
 from atlas.origins.leaves import Leaf
-from atlas.origins.matching import Hit, parts_in, texts_of, whole_in
+from atlas.origins.matching import Hit, Texts, parts_in, whole_in
 from atlas.origins.searchable import searchable
 from atlas.traces import How
 
@@ -28,8 +28,8 @@ class Search:
 
     def __init__(self, earlier: Sequence[Earlier]) -> None:
         self._earlier = earlier
-        self._forms = [searchable(one) for one in earlier]
-        self._texts = texts_of(self._forms)
+        self._forms = searchable(earlier)
+        self._texts = Texts(self._forms)
 
     @property
     def is_complete(self) -> bool:
@@ -71,7 +71,7 @@ class Search:
 
     def _first_said(self, value: Wanted, *, until: int) -> int | None:
         """The first call whose arguments named a value, up to one of the calls."""
-        asked = texts_of([form.asked for form in self._forms[: until + 1]])
+        asked = Texts([form.asked for form in self._forms[: until + 1]])
         said = whole_in(value, asked)
         return said[0].text.place if said else None
 

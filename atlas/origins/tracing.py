@@ -49,7 +49,8 @@ def _requests(question: Question, session: Sequence[Earlier]) -> tuple[str, ...]
 
 
 def _orders(session: Sequence[Earlier]) -> tuple[Order, ...]:
-    return tuple(order for one in session if one.is_outside for order in searchable(one).orders)
+    read = [one for one in session if one.is_outside]
+    return tuple(order for form in searchable(read) for order in form.orders)
 
 
 def _origin(

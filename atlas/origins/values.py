@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from atlas.models import plain_text
 from atlas.origins.folding import JOINERS, UNSPACED, folded, place_before_folding
 from atlas.origins.forms import Run, Wanted, wanted
-from atlas.origins.matching import Hit, parts_in, place_of_run, texts_of, whole_in
+from atlas.origins.matching import Hit, Texts, parts_in, place_of_run, whole_in
 from atlas.origins.searchable import Searchable
 from atlas.traces import How
 
@@ -38,7 +38,7 @@ def find(value: Any, text: str) -> Place | None:
 
 def find_wanted(value: Wanted, text: str) -> Place | None:
     """The same for a value whose forms are known."""
-    texts = texts_of([readable(text)])
+    texts = Texts([readable(text)])
     hits = whole_in(value, texts) or parts_in(value, texts)
     return place_of(value, hits[0]) if hits else None
 
@@ -46,14 +46,14 @@ def find_wanted(value: Wanted, text: str) -> Place | None:
 def says(value: Wanted, text: str) -> bool:
     """Whether a text names a value: all of it, between blanks, and not as a part of something longer."""
     form = readable(text)
-    if not value.things.isdisjoint(form.things):
+    if any(thing in form.shelf.holders for thing in value.things if not thing.isalnum()):
         return not value.also or f" {value.also}" in form.flat or f"t{value.also}" in form.flat
-    if value.chunks.strip() and value.chunks in _chunks(text):
+    if value.chunks.strip() and value.chunks in form.chunks:
         return True
     if any(run.digits in form.digits and place_of_run(run, form) is not None for run in value.runs):
         return True
     if not value.words:  # a number or a day
-        return bool(whole_in(value, texts_of([form])))
+        return bool(whole_in(value, Texts([form])))
     return value.is_list and all(says(part, text) for part in value.parts)
 
 
@@ -61,11 +61,6 @@ def says(value: Wanted, text: str) -> bool:
 def readable(text: str) -> Searchable:
     """The searchable form of a text that is no result, such as what the user asked for."""
     return Searchable(text)
-
-
-@lru_cache(maxsize=64)
-def _chunks(text: str) -> str:
-    return f" {' '.join(chunk.strip(JOINERS) for chunk in folded(text).split())} "
 
 
 def place_of(value: Wanted, hit: Hit) -> Place:
