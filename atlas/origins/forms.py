@@ -1,14 +1,13 @@
 """What is looked for when a value of the arguments is: every way in which a text may write it."""
 
-import codecs
 import re
 from bisect import bisect_left
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from atlas.origins.common import HOSTS, WORDS
 from atlas.origins.decoding import decoded
@@ -18,7 +17,7 @@ from atlas.origins.searchable import LONG_RUN
 
 SHORTEST_WORD = 4  # letters and digits of a value that says something about where it came from
 RARE_LETTERS = 5  # of a word by which a sentence is found
-MOST_BLOCKS = 64  # of a long text
+MOST_BLOCKS = 32  # of a long text
 BLOCK = 20  # characters
 MOST_PARTS = 10  # addresses inside a text
 LONGEST, LONGEST_CODED, LONGEST_RUN = 10_000, 4_000, 60  # characters
@@ -35,11 +34,12 @@ _ADDRESS = re.compile(
 )
 _LIST = re.compile(r"[,;\s]+")
 _SCHEME = re.compile(r"^(?:[A-Za-z]{2,8}://)?(?:[Ww]{3}\.)?")
+_ROT13 = str.maketrans("abcdefghijklmnopqrstuvwxyz", "nopqrstuvwxyzabcdefghijklm")
+_FIGURES = re.compile(r"\d\d")
 _DIGITS = re.compile(r"\d+")
 
 
-@dataclass(frozen=True)
-class Phrase:
+class Phrase(NamedTuple):
     """Words that stand one after the other."""
 
     flat: str  # with a blank on each side
@@ -48,8 +48,7 @@ class Phrase:
     is_thing: bool = False  # whether it stands alone, and not in something longer
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """Letters and digits that may stand with blanks and signs between them."""
 
     digits: str  # by which texts are chosen
@@ -57,15 +56,14 @@ class Run:
     before: int = 0  # other digits that may stand before it
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """A rare word of a text and the words behind it, by which a passage of it is found."""
 
     first: int  # the number of its first word
     last: int
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Wanted:
     """A value of the arguments in all the forms that are looked for."""
 
@@ -83,7 +81,7 @@ class Wanted:
     @cached_property
     def turned(self) -> Phrase | None:
         """What it reads as in rot13."""
-        flat = codecs.encode(" ".join(self.words), "rot13") if len(self.words) <= SENTENCE else ""
+        flat = " ".join(self.words).translate(_ROT13) if len(self.words) <= SENTENCE else ""
         return _phrase(flat) if len(flat) >= 6 and flat.isascii() else None
 
     @cached_property
@@ -95,7 +93,7 @@ class Wanted:
 
     @cached_property
     def blocks(self) -> dict[str, Block]:
-        """Its rare words, each with what follows; of a long text 64, evenly spread."""
+        """Its rare words, each with what follows; of a long text 32, evenly spread."""
         rare = [at for at, word in enumerate(self.words) if len(word) >= RARE_LETTERS and word not in WORDS]
         step = max(1, -(-len(rare) // MOST_BLOCKS))
         return {self.words[at]: Block(at, self._end(at)) for at in rare[::step]}
@@ -142,18 +140,25 @@ def _text(said: str) -> Wanted | None:
     words = tuple(spaced(written).split())
     if _is_common(words):
         return None
-    parts = tuple(dict.fromkeys(_ADDRESS.findall(said[:LONGEST_CODED])))[:MOST_PARTS]
+    parts = _addresses_in(said) if len(words) > 2 else ()
     made = Wanted(
         said,
         things=frozenset(chunks if len(chunks) == 1 else ()),
         phrases=() if _MAIL.fullmatch(said) else (_phrase(" ".join(words)),),
         runs=_runs(said),
         parts=() if parts == (said,) else tuple(filter(None, map(_text, parts))),
-        is_list=len(parts) > 1 and not _LIST.sub("", _ADDRESS.sub("", said)),
+        is_list=len(parts) > 1 and not _LIST.sub("", _ADDRESS.sub("", said[:LONGEST_CODED])),
         chunks=f" {' '.join(chunks)} ",
         words=words,
     )
     return _address(made, chunks[0])
+
+
+def _addresses_in(said: str) -> tuple[str, ...]:
+    said = said[:LONGEST_CODED]
+    if "@" in said or "://" in said or "www." in said or _FIGURES.search(said):
+        return tuple(dict.fromkeys(_ADDRESS.findall(said)))[:MOST_PARTS]
+    return ()
 
 
 def _is_common(words: tuple[str, ...]) -> bool:
@@ -172,11 +177,12 @@ def _address(made: Wanted, chunk: str) -> Wanted:
         local, _, domain = chunk.rpartition("@")
         spelled = _phrase(spaced(chunk.replace("@", " at ").replace(".", " dot ")))
         is_known = local in WORDS or len(local) < 3
-        name = replace(_phrase(spaced(local)), is_thing=local.isalnum())
-        return replace(made, phrases=(spelled,), pieces=() if is_known else (name, _phrase(spaced(domain))))
+        name = _phrase(spaced(local))._replace(is_thing=local.isalnum())
+        made.phrases, made.pieces = (spelled,), () if is_known else (name, _phrase(spaced(domain)))
+        return made
     host = chunk.split("/")[0]
     if "://" in made.said[:10] and made.chunks.strip() != host and "." in host and host not in HOSTS:
-        return replace(made, pieces=(_phrase(spaced(host)),))
+        made.pieces = (_phrase(spaced(host)),)
     return made
 
 

@@ -10,7 +10,7 @@ from atlas.traces import How
 
 SHORTEST_QUOTE = 40  # characters
 FEWEST_RARE, SHARE = 4, 0.6  # rare words of a sentence that stand in one text
-MOST_TRIED = 64  # places at which a long text may repeat a passage
+MOST_TRIED = 8  # places at which a long text may repeat a passage
 
 
 class Text(NamedTuple):
@@ -33,17 +33,12 @@ class Texts:
     """Some texts that are searched together, in the order of the results."""
 
     def __init__(self, forms: Sequence[Searchable]) -> None:
-        self.all: list[Text] = []
-        self._on: dict[Shelf, dict[int, Text]] = {}  # by the bit of each
-        for place, form in enumerate(forms):
-            self._add(Text(place, form))
-        self._shelves = [(shelf.holders, sum(texts), texts) for shelf, texts in self._on.items()]
-
-    def _add(self, text: Text) -> None:
-        self.all.append(text)
-        self._on.setdefault(text.form.shelf, {})[text.form.bit] = text
-        for inner in text.form.decoded:
-            self._add(Text(text.place, inner, is_inner=True))
+        self.all = [Text(place, form) for place, form in enumerate(forms)]
+        self.all += [inner for text in self.all if text.form.decoded for inner in _inner_of(text)]
+        on: dict[Shelf, dict[int, Text]] = {}  # by the bit of each
+        for text in self.all:
+            on.setdefault(text.form.shelf, {})[text.form.bit] = text
+        self._shelves = [(shelf.holders, sum(texts), texts) for shelf, texts in on.items()]
 
     def with_all(self, terms: Collection[str]) -> list[Text]:
         """The texts that hold all of some terms."""
@@ -71,6 +66,13 @@ class Texts:
                 counts[-1] |= carried
             found += _chosen(texts, _at_least(fewest, counts, all_of_them))
         return found
+
+
+def _inner_of(text: Text) -> Iterator[Text]:
+    for form in text.form.decoded:
+        inner = Text(text.place, form, is_inner=True)
+        yield inner
+        yield from _inner_of(inner)
 
 
 def _at_least(fewest: int, counts: Sequence[int], mask: int) -> int:
@@ -195,12 +197,13 @@ def _with(phrase: Phrase, texts: Texts) -> list[Text]:
 def _sentence(value: Wanted, texts: Texts) -> list[Hit]:
     if len(value.words) < FEWEST_RARE:
         return []
-    hits, left = [], MOST_TRIED
-    for block in value.blocks.values():
-        for text in texts.with_all(value.words[block.first : block.last]):
-            left -= 1
-            if left > 0 and (quoted := _quote(value, block, text)):
-                hits.append(Hit(text, How.QUOTED, quoted))
+    holding = [(texts.with_all(value.words[one.first : one.last]), one) for one in value.blocks.values()]
+    tried = [(text, one) for found, one in sorted(holding, key=lambda pair: len(pair[0])) for text in found]
+    hits = [
+        Hit(text, How.QUOTED, quoted)
+        for text, one in tried[:MOST_TRIED]
+        if (quoted := _quote(value, one, text))
+    ]
     for text in texts.with_most(value.blocks, SHARE):
         word = next(word for word in value.blocks if f" {word} " in text.form.flat)
         hits.append(Hit(text, How.ASSEMBLED, f" {word} "))

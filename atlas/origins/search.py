@@ -1,6 +1,7 @@
 """Where the leaves of a call stood in what its agent read before: the hits that count, the earliest first."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -71,9 +72,12 @@ class Search:
 
     def _first_said(self, value: Wanted, *, until: int) -> int | None:
         """The first call whose arguments named a value, up to one of the calls."""
-        asked = Texts([form.asked for form in self._forms[: until + 1]])
-        said = whole_in(value, asked)
-        return said[0].text.place if said else None
+        said = whole_in(value, self._asked)
+        return said[0].text.place if said and said[0].text.place <= until else None
+
+    @cached_property
+    def _asked(self) -> Texts:
+        return Texts([form.asked for form in self._forms])
 
 
 def _may_be_half(value: object) -> bool:
