@@ -13,7 +13,7 @@ LOOKALIKES = str.maketrans(
     "авекмнорстухѕіјһԁԛԝӏү" + "αβεζηικμνορςτυχ" + "օսհց" + "ıɡɑɩʏ" + "⁄−‐。",
     "abekmhopctyxsijhdqwly" + "abezniku" + "vopctux" + "ouhg" + "igaiy" + "/--.",
 )
-JOINERS = "@.,'-_+/:%&=#~?"  # hold the parts of one thing together, such as an address or a number
+JOINERS = "@.,'-_+/"  # hold the parts of one thing together, such as an address or a number
 MARKS = range(0x300, 0x370)
 TAGS = range(0xE0020, 0xE007F)  # invisible copies of ASCII, which some models read
 UNSPACED = re.compile(  # scripts without blanks between words: each character is a word
