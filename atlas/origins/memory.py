@@ -17,7 +17,6 @@ from sqlalchemy.engine import Connection
 
 from atlas.assessors import Earlier
 from atlas.cases.store import CaseStore
-from atlas.database.statements import one_moment
 from atlas.instants import read_instant
 from atlas.ledger import Action
 from atlas.models import Case
@@ -28,6 +27,8 @@ from atlas.origins.remembered import (
     Change,
     Part,
     Remembered,
+    Said,
+    admitted,
     call_of,
     calls_of,
     changes_after,
@@ -43,6 +44,7 @@ MOST_IN_ALL = 8_000_000  # characters in memory; as values are looked for, each 
 USUAL_IDLE = timedelta(minutes=30)
 
 FAR_OFF = datetime(9999, 1, 1, tzinfo=timezone.utc)
+NOW = 2**63  # after every entry
 
 Session = str | None
 
@@ -67,15 +69,37 @@ class Reading(NamedTuple):
 class Agent:
     """What is remembered of one agent."""
 
-    calls: dict[str, Remembered]
+    calls: dict[str, Remembered]  # in the order of the newest that happened to each
     floor: int  # what happened up to this entry may have been forgotten; 0: nothing was
     readings: list[Reading]
     looked: dict[Session, tuple[datetime, bool]] = field(default_factory=dict)
+    size: int = 0  # characters in memory
 
-    @property
-    def size(self) -> int:
-        """Characters in memory."""
-        return sum(one.said.size for one in self.calls.values() if one.said is not None)
+    def take_in(self, one: Remembered) -> None:
+        """Remember a call to which something happened just now, as it is now."""
+        before = self.calls.pop(one.case_id, None)
+        if before is not None and before.said is not None:
+            self.size -= before.said.size
+        self.calls[one.case_id] = one
+
+    def before(self, case: Case, position: int) -> list[Remembered]:
+        """What had come before a call, that to which something happened last first; at most one too many."""
+        before: list[Remembered] = []
+        for one in reversed(self.calls.values()):
+            if one.ended is not None and one.ended > position > one.admitted:  # it is judged again
+                return _sorted(self.calls.values(), position)[: MOST_CALLS + 1]
+            if one.admitted < position:
+                before.append(one)
+                if len(before) > MOST_CALLS:
+                    break
+        return before
+
+    def said_in(self, connection: Connection, one: Remembered) -> Said:
+        """What was said in a call, read once."""
+        if one.said is None:
+            one.said = said_of(connection, one)
+            self.size += one.said.size
+        return one.said
 
     def read_outside(self, connection: Connection, case: Case) -> bool:
         """Whether the session had read from outside before a call; each part of it is looked at once."""
@@ -90,13 +114,15 @@ class Agent:
         """Forget calls that are too many, and texts that are too long together."""
         if len(self.calls) <= MOST_LOADED + MOST_CALLS and self.size <= 2 * MOST_CHARACTERS:
             return
-        newest = sorted(self.calls.values(), key=lambda one: one.ended or one.admitted)
+        newest = list(self.calls.values())
         for one in newest[:-MOST_CALLS]:
+            self.size -= one.said.size if one.said is not None else 0
             one.said = None
             one.records.clear()
         for one in newest[:-MOST_LOADED]:
-            self.floor = max(self.floor, one.ended or one.admitted)
+            self.floor = one.ended or one.admitted
             del self.calls[one.case_id]
+        self.looked.clear()
 
 
 class Memory:
@@ -106,64 +132,75 @@ class Memory:
         self._store = store
         self._idle = idle
         self._lock = threading.Lock()  # reading the file takes turns, in its threads
-        self._agents: OrderedDict[str, Agent] = OrderedDict()
-        self._sizes: dict[str, int] = {}
+        self._agents: OrderedDict[str, Agent] = OrderedDict()  # the one that called last is the last
+        self._size = 0
         self._seen = 0
 
     async def earlier(self, case: Case) -> Past:
         """What the same agent did and read before the call was admitted."""
 
         def read(connection: Connection) -> Past:
-            with self._lock, one_moment(connection):
+            with self._lock:
                 return self._earlier(connection, case)
 
         return await self._store.database.read(read)
 
     def _earlier(self, connection: Connection, case: Case) -> Past:
-        self._follow(connection)
+        self._follow(connection, case)
         agent = self._agent(connection, case.call.principal)
+        size = agent.size
         this = agent.calls.get(case.case_id) or call_of(connection, case.case_id)
         position = this.admitted if this is not None else newest_entry(connection) + 1
-        before = _before(agent.calls.values(), case, position)
+        compared, before = agent, agent.before(case, position)
         if agent.floor and _reaches(before, position) <= agent.floor:
             calls, floor = calls_of(connection, case.call.principal, case.opened_at)
-            agent = Agent({one.case_id: one for one in calls}, floor, agent.readings)
-            before = _before(calls, case, position)
-        past = self._past(connection, agent, case, before, position)
-        self._bound(case.call.principal)
+            compared = Agent(_by_id(_sorted(calls, position)), floor, agent.readings)
+            before = compared.before(case, position)
+        past = self._past(connection, compared, case, before, position)
+        agent.forget()
+        self._bound(agent.size - size)
         return past
 
-    def _follow(self, connection: Connection) -> None:
+    def _follow(self, connection: Connection, case: Case) -> None:
         """Take in what was written since; the one place that says what is new, by whichever gateway."""
-        if not self._agents:
-            self._seen = newest_entry(connection)
-            return
-        changes = changes_after(connection, self._seen)
-        if len(changes) == MOST_CHANGES:
+        changes = changes_after(connection, self._seen) if self._agents else []
+        if not self._agents or len(changes) == MOST_CHANGES:
             self._agents.clear()
-            self._sizes.clear()
-            self._seen = newest_entry(connection)
+            self._size, self._seen = 0, newest_entry(connection)
             return
         for change in changes:
-            self._take_in(connection, change)
+            self._take_in(connection, change, case)
             self._seen = change.seq
 
-    def _take_in(self, connection: Connection, change: Change) -> None:
-        if change.action == Action.READ.value and change.actor in self._agents:
-            self._agents[change.actor].readings.append(_reading(change))
-        is_new = change.action == Action.ADMITTED.value and change.actor in self._agents
-        if not is_new and change.action != Action.EXECUTED.value:
+    def _take_in(self, connection: Connection, change: Change, case: Case) -> None:
+        if change.action == Action.ADMITTED.value and (agent := self._agents.get(change.actor)) is not None:
+            is_this = change.case_id == case.case_id
+            one = admitted(case, change.seq) if is_this else call_of(connection, change.case_id)
+        elif change.action == Action.EXECUTED.value:
+            one = self._ended(connection, change)
+            agent = self._agents.get(one.principal) if one is not None else None
+        else:
+            if change.action == Action.READ.value and change.actor in self._agents:
+                self._agents[change.actor].readings.append(_reading(change))
             return
-        one = call_of(connection, change.case_id)
-        if one is not None and (agent := self._agents.get(one.principal)) is not None:
-            agent.calls[one.case_id] = one
+        if one is not None and agent is not None:
+            size = agent.size
+            agent.take_in(one)
+            self._size += agent.size - size
+
+    def _ended(self, connection: Connection, change: Change) -> Remembered | None:
+        for agent in reversed(self._agents.values()):  # most often that of the newest call
+            known = agent.calls.get(change.case_id)
+            if known is not None:
+                return known.when_ended(change)
+        return call_of(connection, change.case_id)
 
     def _agent(self, connection: Connection, principal: str) -> Agent:
         agent = self._agents.get(principal)
         if agent is None:
             calls, floor = calls_of(connection, principal, FAR_OFF)
             readings = [_reading(change) for change in readings_of(connection, principal)]
-            agent = Agent({one.case_id: one for one in calls}, floor, readings)
+            agent = Agent(_by_id(_sorted(calls, NOW)), floor, readings)
             self._agents[principal] = agent
         self._agents.move_to_end(principal)
         return agent
@@ -171,41 +208,41 @@ class Memory:
     def _past(
         self, connection: Connection, agent: Agent, case: Case, before: list[Remembered], position: int
     ) -> Past:
-        own, since = _session(before, case, position, self._idle)
+        own, since = _session(before[:MOST_CALLS], case, position, self._idle)
         room, records, compared = MOST_CHARACTERS, [], 0
         for one in before[:MOST_CALLS]:
-            if room > 0 and one.said is None:
-                one.said = said_of(connection, one)
-            room -= one.said.size if one.said is not None else 0
-            is_read, is_other = one.ended_before(position), one.case_id not in own
-            records.append(one.record(is_other=is_other, is_read=is_read, is_compared=room >= 0))
-            compared += room >= 0 and not is_other
-        is_whole, is_outside = True, False
-        if agent.floor or compared < len(own):
-            is_whole = _part(case, since).calls(connection) <= compared
-            is_outside = not is_whole and agent.read_outside(connection, case)
-        is_outside = is_outside or any(
+            if room > 0:
+                room -= (one.said or agent.said_in(connection, one)).size
+            is_compared, is_own = room >= 0 and one.said is not None, one.case_id in own
+            is_read = one.ended is not None and one.ended < position
+            records.append(one.record(is_other=not is_own, is_read=is_read, is_compared=is_compared))
+            compared += is_compared and is_own
+        is_whole = compared == len(own)
+        if agent.floor or len(before) > MOST_CALLS:
+            is_whole = is_whole and _part(case, since).calls(connection) <= compared
+        since = since if is_whole else LONG_AGO
+        read_unrecorded = any(
             one.seq < position and one.session == case.call.session and one.at >= since
             for one in agent.readings
-        )
-        return Past(tuple(reversed(records)), is_whole, is_outside)
+        ) or (not is_whole and agent.read_outside(connection, case))
+        return Past(tuple(reversed(records)), is_whole, read_unrecorded)
 
-    def _bound(self, principal: str) -> None:
-        """Forget what is too much, what was used least recently first; it is on disk."""
-        agent = self._agents[principal]
-        agent.forget()
-        self._sizes[principal] = agent.size
-        while len(self._agents) > 1 and (
-            len(self._agents) > MOST_AGENTS or sum(self._sizes.values()) > MOST_IN_ALL
-        ):
-            name, _ = self._agents.popitem(last=False)
-            self._sizes.pop(name, None)
+    def _bound(self, grown: int) -> None:
+        """Forget agents where they are too many together, but not the last one; they are on disk."""
+        self._size += grown
+        while len(self._agents) > 1 and (len(self._agents) > MOST_AGENTS or self._size > MOST_IN_ALL):
+            _, agent = self._agents.popitem(last=False)
+            self._size -= agent.size
 
 
-def _before(calls: Iterable[Remembered], case: Case, position: int) -> list[Remembered]:
-    """What had come before a call, that to which something happened last first."""
-    before = [one for one in calls if one.admitted < position and one.case_id != case.case_id]
+def _sorted(calls: Iterable[Remembered], position: int) -> list[Remembered]:
+    """Those that had come, that to which something happened last first."""
+    before = (one for one in calls if one.admitted < position)
     return sorted(before, key=lambda one: one.newest(position), reverse=True)
+
+
+def _by_id(newest_first: list[Remembered]) -> dict[str, Remembered]:
+    return {one.case_id: one for one in reversed(newest_first)}
 
 
 def _reaches(before: list[Remembered], position: int) -> int:

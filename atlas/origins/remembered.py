@@ -6,7 +6,7 @@ the clock of the machine says, and whichever process wrote them.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from atlas.cases.tables import assessments, cases, outcomes
 from atlas.database.statements import Prepared
 from atlas.instants import read_instant
 from atlas.ledger import Action, entries
+from atlas.models import Case
 from atlas.origins.results import text_of_result
 
 MOST_LOADED = 200  # calls of one agent that are remembered, so that one which is judged again finds its own
@@ -65,6 +66,11 @@ class Remembered:
         """When it came, and when the newest had happened to it."""
         is_later = self.ended_before(position) and self.finished_at is not None
         return self.opened_at, self.finished_at if is_later and self.finished_at else self.opened_at
+
+    def when_ended(self, change: "Change") -> "Remembered":
+        """It with its answer, which is read when it is needed."""
+        finished_at = read_instant(change.at)
+        return replace(self, ended=change.seq, finished_at=finished_at, said=None, records={})
 
     def record(self, *, is_other: bool, is_read: bool, is_compared: bool) -> Earlier:
         """It as the judges see it, and the same object each time."""
@@ -163,9 +169,9 @@ _OF_SESSION = sa.and_(
     cases.c.opened_at >= sa.bindparam("since"),
     cases.c.opened_at < sa.bindparam("until"),
 )
-_COUNT = Prepared(
+_COUNT = Prepared(  # in the index alone
     sa.select(sa.func.count()).select_from(
-        sa.select(cases.c.case_id).where(_OF_SESSION).limit(sa.literal_column(str(MOST_LOADED))).subquery()
+        sa.select(cases.c.opened_at).where(_OF_SESSION).limit(_LIMIT).subquery()
     )
 )
 _ANSWERED_OUTSIDE = (
@@ -177,17 +183,23 @@ _ANSWERED_OUTSIDE = (
     )
     .where(
         cases.c.principal == sa.bindparam("principal"),
-        cases.c.reported_at < sa.bindparam("until"),
         assessments.c.is_outside,
         outcomes.c.result.is_not(None),
     )
     .limit(sa.literal_column("1"))
 )
-_OUTSIDE = Prepared(_ANSWERED_OUTSIDE.where(cases.c.session.is_not_distinct_from(sa.bindparam("session"))))
-_NEWLY_OUTSIDE = Prepared(  # where SQLite has to take the index with the moments, of which few are new
+# SQLite takes the index of the session for the one, and that of the moments, few of them new, for the other.
+_OUTSIDE = Prepared(
     _ANSWERED_OUTSIDE.where(
-        cases.c.reported_at >= sa.bindparam("since"),
+        cases.c.session.is_not_distinct_from(sa.bindparam("session")),
+        sa.func.coalesce(cases.c.reported_at, sa.bindparam("until")) < sa.bindparam("until"),
+    )
+)
+_NEWLY_OUTSIDE = Prepared(
+    _ANSWERED_OUTSIDE.where(
         sa.func.coalesce(cases.c.session, "") == sa.func.coalesce(sa.bindparam("session"), ""),
+        cases.c.reported_at >= sa.bindparam("since"),
+        cases.c.reported_at < sa.bindparam("until"),
     )
 )
 
@@ -211,6 +223,14 @@ def call_of(connection: Connection, case_id: str) -> Remembered | None:
     """One call; None if the ledger does not have that it was admitted."""
     row = _ONE.first(connection, {"case_id": case_id})
     return None if row is None else next(_calls([row]), None)
+
+
+def admitted(case: Case, seq: int) -> Remembered:
+    """A call that was admitted just now, with that entry of the ledger."""
+    call = case.call
+    return Remembered(
+        case.case_id, call.principal, call.tool_name, call.session, case.opened_at, None, seq, None
+    )
 
 
 def calls_of(connection: Connection, principal: str, until: datetime) -> tuple[list[Remembered], int]:
