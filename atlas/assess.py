@@ -194,8 +194,9 @@ class Assessments:
     async def _traced(self, question: Question, case: Case) -> Question:
         """The question with what its agent read before; without a trace if that cannot be found out."""
         try:
-            earlier = await self._memory.earlier(case.call, before=case.opened_at)
-            question = question.model_copy(update={"earlier": earlier})
+            past = await self._memory.earlier(case)
+            known = {"knows_session": past.is_whole, "read_unrecorded": past.read_unrecorded}
+            question = question.model_copy(update={"earlier": past.earlier} | known)
             made = trace(question, trusts_request=self._trusts_request)
         except Exception as error:  # a person decides
             logger.warning("The trace of %s cannot be made: %s", case.case_id, type(error).__name__)

@@ -49,6 +49,8 @@ class Question(Frozen):
     intent: str | None = None  # the agent's claim, from `_meta` of the call
     user_request: str | None = None  # the agent's claim, from `_meta` of the call
     earlier: tuple[Earlier, ...] = ()  # what the agent did and read before, the oldest first
+    knows_session: bool = True  # whether `earlier` is all of the session
+    read_unrecorded: bool = False  # whether the session read text from outside that is not in `earlier`
     trace: Trace | None = NO_TRACE  # None: it could not be made, so that a person decides
 
 

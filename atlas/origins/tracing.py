@@ -14,6 +14,7 @@ from atlas.traces import Found, Order, Origin, Trace
 
 MOST_FOUND = 3
 MOST_ORDERS = 3
+MOST_REQUESTS = 20  # of a session, the last ones that differ
 LONGEST_TARGET = 2000  # characters of a value that are looked at to see whether it is a target
 
 
@@ -36,16 +37,19 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
         is_request_known=bool(requests),
         is_asked=any(asks_for(deed, request) for request in requests),
         calls=len(session),
-        read_outside=any(one.is_outside and one.result for one in session),
+        read_outside=question.read_unrecorded or any(one.is_outside and one.result for one in session),
         orders=orders[:MOST_ORDERS],
-        is_complete=is_whole and search.is_complete,
+        is_complete=is_whole
+        and search.is_complete
+        and question.knows_session
+        and not question.read_unrecorded,
     )
 
 
 def _requests(question: Question, session: Sequence[Earlier]) -> tuple[str, ...]:
     """What the user asked for in this session, by the calls that name it."""
     said = [one.user_request for one in session] + [question.user_request]
-    return tuple(dict.fromkeys(request for request in said if request))
+    return tuple(dict.fromkeys(request for request in reversed(said) if request))[:MOST_REQUESTS]
 
 
 def _orders(session: Sequence[Earlier]) -> tuple[Order, ...]:

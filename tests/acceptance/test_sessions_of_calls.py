@@ -9,14 +9,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from eras import STATELESS, agent
 from fastmcp import Client
-from fastmcp.client.transports import SSETransport, StreamableHttpTransport
-from gateway_process import AGENT_KEY, OTHER_AGENT_KEY, WAIT_SECONDS, GatewayProcess
+from gateway_process import OTHER_AGENT_KEY, GatewayProcess
 from raw_session import RawSession
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-STATELESS = "2026-07-28"
 NAMED = {"io.atlas/session": "conversation 1"}
 
 
@@ -36,20 +35,6 @@ async def trusting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ga
     await process.start()
     yield process
     await process.kill()
-
-
-@contextlib.asynccontextmanager
-async def agent(
-    gateway: GatewayProcess, *, era: str = "legacy", sse: bool = False, key: str = AGENT_KEY
-) -> AsyncIterator[Client[Any]]:
-    """A client of one era and transport."""
-    transport = (
-        SSETransport(f"{gateway.url}/mcp/sse", auth=key)
-        if sse
-        else StreamableHttpTransport(f"{gateway.url}/mcp", auth=key)
-    )
-    async with Client(transport, mode=era, timeout=WAIT_SECONDS) as client:
-        yield client
 
 
 async def session(gateway: GatewayProcess, client: Client[Any], **meta: Any) -> str | None:
