@@ -2,8 +2,8 @@
 
 python benchmarks/policy.py [CALLS]
 
-The rules for every tool are measured as they are, left out, and with conditions that only CEL can evaluate. The
-session has read one text from outside.
+The rules for every tool are measured as they are, left out, and with conditions that only CEL can evaluate.
+The session has read one text from outside.
 """
 
 import asyncio
