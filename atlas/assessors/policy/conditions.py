@@ -12,6 +12,7 @@ from celpy.evaluation import base_functions
 from lark import Token, Tree
 
 from atlas.assessors import ToolFacts
+from atlas.assessors.general.signs import DEEDS as KNOWN_DEEDS
 from atlas.assessors.policy.counting import TAKES, mistakes_in_count
 from atlas.assessors.policy.evaluation import (
     ANNOTATIONS,
@@ -33,6 +34,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "session": tuple(SESSION),
     "call": tuple(CALL),
 }
+DEEDS = (*KNOWN_DEEDS, "unknown")
 FUNCTIONS = {name for name in base_functions if name.isidentifier()} - {"null_type"} | {"has", "dyn"}
 TYPES = {"bool", "bytes", "double", "int", "string", "uint", "list", "map", "null_type"} | {
     "duration",
@@ -113,6 +115,8 @@ def _mistakes(tree: Tree[Token], bound: frozenset[str]) -> Iterator[str]:
         yield "builds a message with { }, which no condition needs"
     if kind == "member_dot_arg" and name in TAKES:
         yield from mistakes_in_count(name, _path(tree.children[0]), [*map(_said, _arguments(tree))])
+    if kind == "relation" and len(tree.children) == 2:
+        yield from _mistakes_in_deed(*tree.children)
     if kind in ("member_dot", "member_index"):
         yield from _mistakes_in_name(tree.children[0], _said(tree.children[1]) or name)
     if kind == "member_dot_arg" and name in MACROS:
@@ -132,6 +136,16 @@ def _mistakes_in_name(owner: Any, name: str) -> Iterator[str]:
     elif name not in ("", *FIELDS.get(path, (name,))):
         known = ", ".join(FIELDS[path])
         yield f'names "{path}.{name}"; ' + (f"{path} has {known}" if known else f"{path} is a text")
+
+
+def _mistakes_in_deed(left: Any, right: Any) -> Iterator[str]:
+    """A deed that there is not, which no call would ever have."""
+    for one, other in ((left, right), (right, left)):
+        inner = _inner(other)
+        said = map(_said, _arguments(inner) if inner.data == "list_lit" else [inner])
+        wrong = [deed for deed in said if deed is not None and str(deed) not in DEEDS]
+        if wrong and _path(one) == "call.deed":
+            yield f'compares call.deed with "{wrong[0]}"; a deed is {", ".join(DEEDS)}'
 
 
 def _is_origin(node: Any) -> bool:
@@ -168,7 +182,7 @@ def _mistakes_in_macro(tree: Tree[Token], name: str, bound: frozenset[str]) -> I
 
 
 def _arguments(tree: Tree[Token]) -> list[Tree[Token]]:
-    last = tree.children[-1]
+    last = tree.children[-1] if tree.children else None
     parts = last.children if isinstance(last, Tree) and last.data == "exprlist" else []
     return [part for part in parts if isinstance(part, Tree)]
 
