@@ -35,7 +35,7 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
         origins=tuple(_origin(one, earlier, requests, orders) for one in search.sought(leaves)),
         deed=deed,
         is_request_known=bool(requests),
-        is_asked=any(asks_for(deed, request) for request in requests),
+        is_asked=any(asks_for(deed, request, tool_name=question.tool.name) for request in requests),
         calls=len(session),
         read_outside=question.read_unrecorded or any(one.is_outside and one.result for one in session),
         orders=orders[:MOST_ORDERS],
