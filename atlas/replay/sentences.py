@@ -41,7 +41,7 @@ def load(said: Load) -> str:
     if said.busiest_day is None:
         return "no decision"
     busiest = f"{said.on_busiest_day:,} on the busiest day, {said.busiest_day.isoformat()}"
-    return f"{said.a_day:,} decisions a day on average, {busiest} ({_calls(said.calls)} in all)"
+    return f"{said.a_day:,.1f} decisions a day on average, {busiest} ({_calls(said.calls)} in all)"
 
 
 def notes(report: Report) -> Iterator[str]:

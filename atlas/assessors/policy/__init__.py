@@ -191,6 +191,10 @@ class PolicyInForce:
         """The digest of the file that holds, which may not be the one on disk."""
         return self.policy.sha256
 
+    def reviewers(self) -> Collection[str] | None:
+        """Who has a name now, for whom a rule can ask; None: it cannot be known."""
+        return self._reviewers()
+
     async def rule(self, question: Question) -> Ruling:
         """Rule on a call by the policy that holds at its beginning."""
         return await self.policy.rule(question)
