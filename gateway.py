@@ -9,19 +9,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import inngest
 from fastapi import FastAPI
 
-from atlas import __version__
 from atlas.agents.edge import AgentsEdge
 from atlas.assessors.choose import build_judges
-from atlas.assessors.policy.reloading import reloading_on_hangup
 from atlas.cases.store import CaseStore
 from atlas.database.sqlite import Database
 from atlas.desk.edge import add_desk
-from atlas.operate.edge import add_operations
+from atlas.operate.edge import add_operations, bare_app
 from atlas.operate.serving import keep_values_out_of_logs, or_a_sentence, serve
 from atlas.path import build_path
 from atlas.people.edge import PeopleEdge
 from atlas.settings import Settings
-from atlas.stop.known import Known
 from atlas.upstreams import Upstreams
 from atlas.welfare import WelfareOffice, add_welfare_tools, is_offered
 from atlas.workflow.edge import WorkflowEdge
@@ -32,11 +29,10 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     """Build the app; its lifespan opens and closes everything that it needs."""
     database = Database(settings.atlas_data_dir)
     store, office = CaseStore(database), WelfareOffice(database)
-    judges = policy, model = build_judges(settings)
+    judges = build_judges(settings)
     upstreams = Upstreams.of(settings)
     agents = AgentsEdge(settings, store)
-    known = Known(settings, database, servers=upstreams.names, offered=agents.tool_names)
-    people = PeopleEdge(settings, agents.keys, database, known=known)
+    people = PeopleEdge(settings, agents.keys, database, servers=upstreams.names, offered=agents.tool_names)
     workflow = WorkflowEdge(settings, client, store)
     if has_office := is_offered(settings, upstreams.all):
         add_welfare_tools(agents.server, office)
@@ -62,25 +58,22 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             if has_office:
                 await office.seed()
             stack.push_async_callback(people.close)
-            if model is not None:
-                stack.push_async_callback(model.close)
+            await stack.enter_async_context(judges.open())
             await path.execution.recover()  # before the servers are there: nothing is sent twice
             await stack.enter_async_context(upstreams.open(agents.server))
             stack.push_async_callback(path.execution.close)
-            await stack.enter_async_context(reloading_on_hangup(policy))
             await stack.enter_async_context(mcp_lifespan())
             await stack.enter_async_context(workflow.run(inngest_endpoint, url=app.state.url))
             stack.callback(subscriptions.close)
             yield
 
-    # Without FastAPI's pages, whose scripts come from another host, and what they describe.
-    app = FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
+    app = bare_app(lifespan)
     add_operations(app, settings, database=database, workflow=workflow, judges=judges, upstreams=upstreams)
     people.add_to(
         app,
         decisions=path.decisions,
         announce=workflow.announce,
-        records_views=lambda: policy.policy.file.desk.record_views,
+        records_views=lambda: judges.policy.policy.file.desk.record_views,
     )
     add_desk(
         app,
@@ -90,7 +83,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         decisions=path.decisions,
         announce=workflow.announce,
         stops=people.stops,
-        policy=policy,
+        policy=judges.policy,
     )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)
     mcp_lifespan = agents.add_to(app)

@@ -11,8 +11,7 @@ from sqlalchemy.engine import Connection
 from atlas.admit import Admission
 from atlas.agents.held_calls import WaitingAgents
 from atlas.assess import Assessments
-from atlas.assessors.guard import Guard
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.choose import Judges
 from atlas.cases.store import CaseStore
 from atlas.decide import Decisions, decide_after_wait, decide_by_score, is_overdue
 from atlas.execute import Execution
@@ -65,7 +64,7 @@ def build_path(
     store: CaseStore,
     server: FastMCP,
     waiting: WaitingAgents,
-    judges: tuple[PolicyInForce, Guard | None],
+    judges: Judges,
     announce: Callable[[Case], None],
     tell: Callable[[Case], None],
     unknown: Callable[[str], Exception],

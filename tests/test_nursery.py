@@ -1,6 +1,7 @@
 """Forked gateways: each is like a process that Python begins, and none outlives the tests."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import nursery
 import pytest
 from gateway_process import WAIT_SECONDS
-from nursery import ROOT, Child
+from nursery import ROOT, WARM_PROCESS, Child
 
 ARGUMENTS = ("sse", "a b")
 SEEN = """
@@ -121,3 +122,27 @@ def test_a_forked_script_ends_when_the_tests_are_killed(tmp_path: Path) -> None:
     finally:
         tests.kill()
         tests.wait()
+
+
+def test_a_script_that_was_forked_after_the_tests_were_killed_ends_too(tmp_path: Path) -> None:
+    """No one hears that it was born, and it is not left behind."""
+    script, pipe = tmp_path / "script.py", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    script.write_text(f"import time; held = open({str(pipe)!r}, 'w'); time.sleep(600)")
+    (tmp_path / "log").touch()
+    order = {"script": str(script), "arguments": [], "directory": str(tmp_path), "log": str(tmp_path / "log")}
+    warm = subprocess.Popen(
+        [sys.executable, WARM_PROCESS],
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "HOME": os.devnull, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert warm.stdin is not None and warm.stdout is not None
+    with warm, os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reading:
+        warm.stdout.close()
+        warm.stdin.write(json.dumps(order | {"environment": {"PYTHONPATH": ""}}).encode() + b"\n")
+        warm.stdin.flush()
+        assert warm.wait() == 0
+        os.set_blocking(reading.fileno(), True)
+        assert reading.read() == b""

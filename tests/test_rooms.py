@@ -61,3 +61,10 @@ def test_the_map_of_rooms_says_what_the_rooms_say_of_themselves() -> None:
     for name, said in lines:
         text = ast.get_docstring(ast.parse((ROOT / "atlas" / name / "__init__.py").read_text())) or ""
         assert said.strip() == text.partition("\n\n")[0].replace("\n", " ")
+
+
+def test_the_builder_of_the_gateway_stays_short() -> None:
+    """It builds and does nothing else: at most 120 lines and 15 imports of ours."""
+    text = (ROOT / "gateway.py").read_text()
+    assert len(text.splitlines()) <= 120
+    assert len(re.findall(r"^(?:from|import) (?:atlas|workflows)\b", text, re.M)) <= 15

@@ -1,8 +1,13 @@
 """Chooses, in one place, what judges calls beside the policy."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
 from atlas.assessors import Assessor
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy.reloading import reloading_on_hangup
 from atlas.errors import AssessorInvalid
 from atlas.people.reviewers import names_of_reviewers
 from atlas.settings import Settings
@@ -13,15 +18,33 @@ OPENAI_MODEL = "gpt-6-luna"
 OLLAMA_MODEL = "llama3.2"
 
 
-def build_judges(settings: Settings) -> tuple[PolicyInForce, Guard | None]:
+class Judges(NamedTuple):
     """The policy, which rules on every call, and the model that is asked as well, if one is configured."""
+
+    policy: PolicyInForce
+    model: Guard | None
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """While this is entered a SIGHUP has the policy read again; at the end the model is left."""
+        try:
+            async with reloading_on_hangup(self.policy):
+                yield
+        finally:
+            if self.model is not None:
+                await self.model.close()
+
+
+def build_judges(settings: Settings) -> Judges:
+    """What judges calls, as the settings say."""
     assessor = build_assessor(settings)
     policy = PolicyInForce(
         settings.atlas_policy,
         threshold=settings.atlas_risk_threshold,
         reviewers=lambda: names_of_reviewers(settings),
     )
-    return policy, Guard(assessor, seconds=settings.atlas_assess_seconds) if assessor else None
+    model = Guard(assessor, seconds=settings.atlas_assess_seconds) if assessor else None
+    return Judges(policy, model)
 
 
 def build_assessor(settings: Settings) -> Assessor | None:

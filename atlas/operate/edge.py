@@ -1,10 +1,13 @@
 """What an operator meets, as the gateway builds it: health, errors, and who is served at all."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
 from fastapi import FastAPI
 
+from atlas import __version__
 from atlas.agents.transports import PREFIX
-from atlas.assessors.guard import Guard
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.choose import Judges
 from atlas.database.sqlite import Database
 from atlas.door.bodies import BoundedBodies
 from atlas.operate.addresses import AddressGuard, OwnPaths
@@ -17,13 +20,18 @@ from atlas.upstreams import Upstreams
 from atlas.workflow.edge import WorkflowEdge
 
 
+def bare_app(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    """An app without FastAPI's pages, whose scripts come from another host, and what they describe."""
+    return FastAPI(title="ATLAS", version=__version__, lifespan=lifespan, openapi_url=None)
+
+
 def add_operations(
     app: FastAPI,
     settings: Settings,
     *,
     database: Database,
     workflow: WorkflowEdge,
-    judges: tuple[PolicyInForce, Guard | None],
+    judges: Judges,
     upstreams: Upstreams,
 ) -> None:
     """Serve the routes of operators, and guard every route by whom it is addressed to."""

@@ -1,6 +1,6 @@
 """The edge for people, as the gateway builds it: they are told of a case, and they decide."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -18,7 +18,8 @@ from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
 from atlas.settings import Settings
 from atlas.stop.edge import add_stops
-from atlas.stop.stops import Names, Stops
+from atlas.stop.known import Known
+from atlas.stop.stops import Stops
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,22 @@ class PeopleEdge:
     """Tells the reviewers, and takes what they decide."""
 
     def __init__(
-        self, settings: Settings, agents: AgentKeys, database: Database, *, known: Names | None = None
+        self,
+        settings: Settings,
+        agents: AgentKeys,
+        database: Database,
+        *,
+        servers: Collection[str],
+        offered: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
+        """`servers` are the names of those behind the gateway, `offered` the names of tools."""
         self._settings = settings
         self._gate = ReviewerGate(settings, agents)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
+        known = Known(settings, database, servers=servers, offered=offered)
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
 
     def add_to(
