@@ -82,3 +82,4 @@ class Trace(Frozen):
 
 
 NO_TRACE = Trace()
+NO_ORIGINS = "Where the arguments came from could not be found out."  # how it is told that there is none

@@ -1,6 +1,6 @@
 """A tool as it is now: the object that would run, with its definition, and what it says of itself."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
@@ -54,6 +54,21 @@ def facts_of(present: Present, tool_name: str) -> ToolFacts:
         is_open_world=hints.open_world_hint if hints else None,
         tags=tuple(sorted(tool.tags)),
         trust=meta.get(TRUST_META) if upstream else None,
+    )
+
+
+def facts_of_definition(tool_name: str, sha256: str, said: dict[str, Any]) -> ToolFacts:
+    """The same by a definition on record, which holds no tags."""
+    hints = said.get("annotations") or {}
+    return ToolFacts(
+        name=tool_name,
+        definition_sha256=sha256,
+        upstream=said.get("upstream"),
+        description=said.get("description") or "",
+        is_read_only=hints.get("readOnlyHint"),
+        is_destructive=hints.get("destructiveHint"),
+        is_idempotent=hints.get("idempotentHint"),
+        is_open_world=hints.get("openWorldHint"),
     )
 
 

@@ -1,4 +1,4 @@
-"""`python -m atlas.assessors.policy`: what the policy says of a call and why, and whether it can be used."""
+"""`python -m atlas.assessors.policy`: what a policy says of a call or of the past, and if it can be used."""
 
 import argparse
 import asyncio
@@ -19,6 +19,7 @@ from atlas.database.sqlite import Database
 from atlas.errors import PolicyInvalid
 from atlas.grounds.present import tool_facts
 from atlas.origins.tracing import trace
+from atlas.replay import command as replay
 from atlas.settings import Settings
 from atlas.welfare import WelfareOffice, add_welfare_tools
 
@@ -26,12 +27,14 @@ CANNOT_EXPLAIN = 2
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run `explain` or `check`, and leave the process with their exit code."""
+    """Run `explain`, `check` or `replay`, and leave the process with their exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # for what the terminal cannot show
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "replay":
+            raise SystemExit(_replay(options))
         print(_check(options) if options.command == "check" else _explain(options), flush=True)  # noqa: T201
     except PolicyInvalid as error:
         _leave(str(error), code=1 if options.command == "check" else CANNOT_EXPLAIN)
@@ -80,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--reviewers", metavar="NAMES", help="the reviewers that there are, with commas between"
     )
+    replay.add_to(commands.add_parser("replay", help="say what a policy would have said of the past"))
     return parser
 
 
@@ -125,6 +129,14 @@ def _earlier(path: Path | None) -> tuple[Earlier, ...]:
         return () if path is None else read_session(path)
     except SessionInvalid as error:
         _leave(str(error), code=CANNOT_EXPLAIN)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    if options.data_dir is None or options.threshold is None:
+        settings = _settings()
+        options.data_dir = options.data_dir or settings.atlas_data_dir
+        options.threshold = options.threshold or settings.atlas_risk_threshold
+    return replay.run(options)
 
 
 def _settings() -> Settings:

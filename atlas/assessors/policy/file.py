@@ -67,10 +67,18 @@ def read_policy(path: Path) -> PolicyFile:
     """Read a policy file; raises PolicyInvalid with every mistake that was found, and its line."""
     try:
         content = _read(path)
-        text = text_of(content)
-        tables = tomli.loads(f"{text}\n")  # whose errors name the last line only if it ends
     except OSError as error:
         raise PolicyInvalid(path=path, reason=f"{error.strerror or 'it cannot be read'}.") from error
+    return policy_of(content, path)
+
+
+def policy_of(content: bytes, path: Path) -> PolicyFile:
+    """The policy that a file of this content is; raises PolicyInvalid, which names the path, as above."""
+    if len(content) > LARGEST_BYTES:
+        raise PolicyInvalid(path=path, reason="it is larger than 1 MB, which no policy needs to be.")
+    try:
+        text = text_of(content)
+        tables = tomli.loads(f"{text}\n")  # whose errors name the last line only if it ends
     except TextUnreadable as error:
         raise PolicyInvalid(path=path, reason=f"{error}.") from error
     except (ValueError, RecursionError) as error:
@@ -95,10 +103,7 @@ def _read(path: Path) -> bytes:
     with open(path, "rb", opener=_open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise PolicyInvalid(path=path, reason="it is no regular file, but a pipe or a device.")
-        content = file.read(LARGEST_BYTES + 1)
-    if len(content) > LARGEST_BYTES:
-        raise PolicyInvalid(path=path, reason="it is larger than 1 MB, which no policy needs to be.")
-    return content
+        return file.read(LARGEST_BYTES + 1)
 
 
 def _open_at_once(name: str, flags: int) -> int:
