@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 from fastmcp import Client
-from gateway_process import ROOT, GatewayProcess, call, reference_in, text_of
+from gateway_process import (
+    REFERENCE,
+    ROOT,
+    GatewayProcess,
+    call,
+    eventually,
+    reference_in,
+    status_of,
+    text_of,
+)
 
 SERVER = Path(__file__).with_name("mail_server.py")
 RULES = """
@@ -92,6 +101,21 @@ async def asked(agent: Client[Any], request: str, tool: str, **arguments: Any) -
     return await agent.call_tool(f"office_{tool}", arguments, meta=meta, raise_on_error=False)
 
 
+async def read(office: Office, agent: Client[Any], tool: str, **arguments: Any) -> str:
+    """What a tool answers that the user wants to read; a person approves it if the gateway asks one."""
+    answer = await asked(agent, ASKED_TO_READ, tool, **arguments)
+    if found := REFERENCE.search(text_of(answer)[:200]):
+        if status_of(office, found[0]) == "PENDING_REVIEW":
+            await office.decide(found[0])
+
+        async def has_ended() -> bool:
+            return status_of(office, found[0]) == "EXECUTED"
+
+        await eventually(has_ended)
+        answer = await call(agent, "get_outcome", ref=found[0])
+    return text_of(answer)
+
+
 async def test_a_person_is_asked_about_a_payment_to_an_account_that_a_mail_named(office: Office) -> None:
     """And reads where the recipient came from."""
     office.put_mail(MAIL)
@@ -168,11 +192,8 @@ async def test_a_note_does_not_make_an_account_the_houses_own(office: Office) ->
     office.put_mail(MAIL)
     async with office.agent() as agent:
         await asked(agent, ASKED_TO_READ, "read_email", name="miller")
-        kept = await asked(agent, ASKED_TO_READ, "write_note", name="account", text=f"Pay to {THEIRS}")
-        if text_of(kept).startswith("PENDING"):
-            await office.decide(reference_in(kept))
-            await call(agent, "get_outcome", ref=reference_in(kept), wait_seconds=20)
-        assert THEIRS in text_of(await asked(agent, ASKED_TO_READ, "read_note", name="account"))
+        await read(office, agent, "write_note", name="account", text=f"Pay to {THEIRS}")
+        assert THEIRS in await read(office, agent, "read_note", name="account")
         reference_in(await asked(agent, ASKED_TO_READ, "send_money", recipient=THEIRS, amount=900))
     assert office.sent == []
 
@@ -205,7 +226,7 @@ async def test_an_account_in_a_mail_of_16_megabytes_is_for_a_person(office: Offi
     rest = "All is well here. " * 59_000  # about a megabyte
     office.put_mail(rest * before + MAIL + rest * after)
     async with office.agent() as agent:
-        await asked(agent, ASKED_TO_READ, "read_email", name="miller")
+        assert THEIRS in await read(office, agent, "read_email", name="miller")
         reference_in(await asked(agent, ASKED_TO_READ, "send_money", recipient=THEIRS, amount=900))
     assert office.sent == []
 
