@@ -37,7 +37,7 @@ class Texts:
         self.all += [inner for text in self.all if text.form.decoded for inner in _inner_of(text)]
         on: dict[Shelf, dict[int, Text]] = {}  # by the bit of each
         for text in self.all:
-            on.setdefault(text.form.shelf, {})[text.form.bit] = text
+            on.setdefault(text.form.shelf, {}).setdefault(text.form.bit, text)
         self._shelves = [(shelf.holders, sum(texts), texts) for shelf, texts in on.items()]
 
     def with_all(self, terms: Collection[str]) -> list[Text]:
