@@ -131,7 +131,7 @@ def _plain(value: Wanted, texts: Texts) -> list[Hit]:
         chosen = [text for text in texts.all if run.digits in text.form.digits]
         found += [(text, run.whole) for text in chosen if place_of_run(run, text.form) is not None]
     return [
-        Hit(text, How.DECODED if text.is_inner else How.NORMALISED, form.removeprefix("="))
+        Hit(text, How.DECODED if text.is_inner else How.NORMALISED, form)
         for text, form in found
         if not value.also or f" {value.also}" in text.form.flat or f"t{value.also}" in text.form.flat
     ]
