@@ -27,10 +27,12 @@ _ALIKE = str.maketrans(
 _SPACED = re2.compile(r"\b(?:\pL {1,2}){8,}\pL\b")
 _QUOTES = tuple(mark.encode() for mark in "\"'`\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019\u201a")
 
+_GAP = re.compile(r"(\[\^\.!?\?\\n\]\{\d+,\d+\})")
+
 
 def _over_lines(pattern: str) -> str:
     """A pattern that also fits over the end of a line: where it has a blank, and once in each gap."""
-    gaps = pattern.replace(r"[^.!?\n]", r"(?:[^.!?\n]|\n[^\n])")
+    gaps = _GAP.sub(r"\1(?:\\n\1)?", pattern)
     return re.sub(r"\[[^\]]*\]| ", lambda found: r"(?:\s+)" if found[0] == " " else found[0], gaps)
 
 
