@@ -442,3 +442,15 @@ async def test_what_a_tool_says_of_itself_is_what_the_judges_see(tmp_path: Path)
     assert (facts.description, facts.is_read_only, facts.is_open_world) == ("Only look.", True, False)
     assert facts.tags == ("a", "b") and facts.is_destructive is None
     assert (await tool_facts(server, "gone")).description == ""
+
+
+@pytest.mark.parametrize(("trust", "outside"), [("outside", True), ("inside", False)])
+async def test_an_assessment_says_whether_the_answer_will_come_from_third_parties(
+    tmp_path: Path, trust: str, outside: bool
+) -> None:
+    """As the policy in force says it; later calls read it there."""
+    policy = f'[[rule]]\ntool = "check_status"\nscore = 1\ntrust = "{trust}"\n'
+    async with open_store(tmp_path) as store:
+        case = await open_case(store, tool_call("check_status"))
+        case = await assessments_of(store, tmp_path, policy=policy).assess(case.case_id)
+        assert case.assessment is not None and case.assessment.is_outside is outside
