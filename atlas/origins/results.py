@@ -13,13 +13,27 @@ def text_of_result(result: dict[str, Any] | None) -> tuple[str, bool]:
     blocks = [block for block in result.get("content") or [] if isinstance(block, dict)]
     texts = [text for block in blocks if isinstance(text := _text_of(block), str)]
     structured = result.get("structuredContent")
-    if structured is not None:
+    if structured is not None and not any(_repeats(text, structured) for text in texts):
         texts.append(json.dumps(structured, ensure_ascii=False))
     if result.get("inputRequests"):  # what the tool asks, in words that the agent reads
         texts.append(json.dumps(result["inputRequests"], ensure_ascii=False))
     whole = "\n".join(texts)
     is_partly_read = len(whole) > MOST_CHARACTERS or len(texts) < len(blocks)
     return whole[:MOST_CHARACTERS], is_partly_read
+
+
+def _repeats(text: str, structured: Any) -> bool:
+    """Whether a text is the structured content once more, as MCP advises servers to write it."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        said = text
+    return said in (
+        structured,
+        structured.get("result", structured)
+        if isinstance(structured, dict) and len(structured) == 1
+        else structured,
+    )
 
 
 def _text_of(block: dict[str, Any]) -> Any:
