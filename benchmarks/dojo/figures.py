@@ -172,7 +172,7 @@ def rows(judged: Sequence[Judged]) -> list[Row]:
             calls = [one for one in of_suite if one.attack == attack]
             made.append(Row.of(suite, attack, "the gateway", calls, compared["the gateway"]))
         if attacks != [NO_ATTACK]:
-            made += [Row.of(suite, "all attacks", way, of_suite, asks) for way, asks in compared.items()]
+            made += [Row.of(suite, "all plays", way, of_suite, asks) for way, asks in compared.items()]
     return made
 
 
