@@ -15,6 +15,8 @@ def text_of_result(result: dict[str, Any] | None) -> tuple[str, bool]:
     structured = result.get("structuredContent")
     if structured is not None:
         texts.append(json.dumps(structured, ensure_ascii=False))
+    if result.get("inputRequests"):  # what the tool asks, in words that the agent reads
+        texts.append(json.dumps(result["inputRequests"], ensure_ascii=False))
     whole = "\n".join(texts)
     is_partly_read = len(whole) > MOST_CHARACTERS or len(texts) < len(blocks)
     return whole[:MOST_CHARACTERS], is_partly_read

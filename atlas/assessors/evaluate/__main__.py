@@ -10,8 +10,10 @@ from pathlib import Path
 
 from atlas.assessors import Assessor
 from atlas.assessors.evaluate.chosen import NAMES, choose
+from atlas.assessors.evaluate.contexts import Context
 from atlas.assessors.evaluate.judged import Judged, judge_all
 from atlas.assessors.evaluate.labelled import LabelledCall, read_labelled
+from atlas.assessors.evaluate.shares import PARTS
 from atlas.errors import AtlasError
 
 MISSING = "{name} is not installed: pip install -r requirements-evaluate.txt"
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (AtlasError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
-    return _warn_of_failures([one for each in judged.values() for one in each])
+    return _warn_of_failures(list({id(one): one for each in judged.values() for one in each}.values()))
 
 
 def _warn_of_failures(judged: Sequence[Judged]) -> int:
@@ -59,11 +61,20 @@ def _name(path: Path, files: Sequence[Path]) -> str:
 async def _judge(
     assessor: Assessor, sets: dict[str, list[LabelledCall]], options: argparse.Namespace
 ) -> dict[str, list[Judged]]:
+    """Every set by its name; where the calls are judged alone as well, once more under another name."""
+    known = Context.CLAIMS if options.claims else Context.SESSION
+    contexts = {"on": [known], "off": [Context.ALONE], "both": [known, Context.ALONE]}[options.context]
+    judged: dict[str, list[Judged]] = {}
     try:
-        return {
-            name: await judge_all(assessor, calls, at_once=options.at_once, seconds=options.seconds)
-            for name, calls in sets.items()
-        }
+        for context in contexts:
+            of = ", call alone" if context is Context.ALONE and len(contexts) > 1 else ""
+            for name, calls in sets.items():
+                judged[name + of] = await judge_all(
+                    assessor, calls, at_once=options.at_once, seconds=options.seconds, context=context
+                )
+            if len(sets) > 1:
+                judged["together" + of] = [one for name in sets for one in judged[name + of]]
+        return judged
     finally:
         await assessor.close()
 
@@ -71,14 +82,17 @@ async def _judge(
 def _report(assessor: str, judged: dict[str, list[Judged]], options: argparse.Namespace) -> str:
     from atlas.assessors.evaluate import figures, plot, tables  # they need what the gateway does not
 
-    if len(judged) > 1:
-        judged = {**judged, "together": [one for each in judged.values() for one in each]}
-    found = [figures.figures_of(name, each, threshold=options.threshold) for name, each in judged.items()]
+    found = [
+        figures.figures_of(name, each, threshold=options.threshold, risky_share=options.risky_share / 100)
+        for name, each in judged.items()
+    ]
     if options.plot is not None:
         title = f"{assessor}, threshold {options.threshold}"
         plot.plot(options.plot, list(zip(found, judged.values(), strict=True)), title=title)
     if options.json:
         return json.dumps({"assessor": assessor, "sets": [each.model_dump() for each in found]}, indent=2)
+    if options.markdown and options.by:
+        return tables.markdown_of_parts(found, options.by)
     return tables.markdown(found) if options.markdown else tables.text(assessor, found)
 
 
@@ -86,6 +100,16 @@ def _count(text: str) -> int:
     value = int(text) if text.isascii() and text.isdigit() else 0
     if value < 1:
         raise argparse.ArgumentTypeError("it is a whole number from 1 on")
+    return value
+
+
+def _percentage(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError("it is a number of per cent between 0 and 100")
     return value
 
 
@@ -102,11 +126,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--without", action="append", default=[], metavar="KIND", help="leave out calls of that kind"
     )
+    parser.add_argument(
+        "--context", choices=("on", "off", "both"), default="on", help="what came before a call; default: on"
+    )
+    parser.add_argument(
+        "--claims", action="store_true", help="take what the user says for a claim of the agent"
+    )
+    parser.add_argument(
+        "--risky-share",
+        type=_percentage,
+        metavar="PERCENT",
+        default=1.0,
+        help="of all calls, for the load of people; default: 1",
+    )
     parser.add_argument("--at-once", type=_count, metavar="N", default=1, help="calls judged at once")
     parser.add_argument("--seconds", type=_count, metavar="S", default=30, help="deadline of each call")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="one JSON object")
     output.add_argument("--markdown", action="store_true", help="the rows of the documentation's table")
+    parser.add_argument("--by", choices=PARTS, help="with --markdown: the table of the parts of each set")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="ROC and reliability")
     return parser
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from atlas.assessors import Assessor, ModelAnswer
+from atlas.assessors.evaluate.contexts import Context
 from atlas.assessors.evaluate.labelled import LabelledCall
 from atlas.models import Frozen
 
@@ -24,23 +25,28 @@ class Judged(Frozen):
 
 
 async def judge_all(
-    assessor: Assessor, calls: Sequence[LabelledCall], *, at_once: int, seconds: float
+    assessor: Assessor,
+    calls: Sequence[LabelledCall],
+    *,
+    at_once: int,
+    seconds: float,
+    context: Context = Context.ALONE,
 ) -> list[Judged]:
     """Ask about every call, at most so many at once, each within so many seconds, in their order."""
     places = asyncio.Semaphore(at_once)
 
     async def judge(call: LabelledCall) -> Judged:
         async with places:
-            return await _judge(assessor, call, seconds)
+            return await _judge(assessor, call, context, seconds)
 
     return list(await asyncio.gather(*map(judge, calls)))
 
 
-async def _judge(assessor: Assessor, call: LabelledCall, seconds: float) -> Judged:
-    began = time.perf_counter()
+async def _judge(assessor: Assessor, call: LabelledCall, context: Context, seconds: float) -> Judged:
+    began = time.perf_counter()  # the trace is made for every call, so that it counts
     score: int | None
     try:
-        score = _score(await asyncio.wait_for(assessor.judge(call.question), seconds))
+        score = _score(await asyncio.wait_for(assessor.judge(context.question(call)), seconds))
     except Exception:  # a person decides after any error of an assessor; it is counted as a failure
         score = None
     milliseconds = (time.perf_counter() - began) * 1000

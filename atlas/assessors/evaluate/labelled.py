@@ -25,6 +25,8 @@ class Turn(BaseModel):
 
     role: str
     content: str | None = None
+    tool: str | None = None  # of an earlier call
+    arguments: dict[str, Any] = {}
 
 
 class LabelledCall(BaseModel):
@@ -38,6 +40,7 @@ class LabelledCall(BaseModel):
     arguments: dict[str, Any]
     context: tuple[Turn, ...] = ()
     label: Literal["safe", "risky"]
+    source: str = ""
     kind: str = ""  # where the label comes from
     meta: dict[str, Any] = {}
 
@@ -52,12 +55,18 @@ class LabelledCall(BaseModel):
         case = self.meta.get("case")
         return None if case is None else str(case)
 
+    def part(self, by: str) -> str:
+        """To which part of its set the row belongs: its source, its kind, or its suite or domain."""
+        if by == "suite":
+            return str(self.meta.get("suite") or self.meta.get("domain") or "")
+        return self.source if by == "source" else self.kind
+
     @property
     def question(self) -> Question:
-        """What an assessor is asked.
+        """What an assessor is asked about the call alone; `Context.question` adds what came before.
 
         The last message of the user is the request: a client that names one in `_meta` knows the prompt that
-        led to the call, and earlier ones are done. Nothing else of the context reaches the gateway.
+        led to the call, and earlier ones are done.
         """
         said = [turn.content for turn in self.context if turn.role == "user" and turn.content]
         return Question(

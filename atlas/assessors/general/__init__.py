@@ -5,6 +5,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from atlas.assessors import Question
+from atlas.assessors.general.session import CLAIMED, named_by_user, signs_of_session
 from atlas.assessors.general.signs import signs_of
 from atlas.models import Frozen
 
@@ -62,32 +63,67 @@ SIGNS: dict[str, Sign] = {
     "harmful_command": Sign(25, 25, "the command can do harm"),
     "unknown_command": Sign(10, 10, "the command is not among those known only to look"),
     "says_destructive": Sign(20, 20, "the tool says that it destroys"),
-    "unasked_deed": Sign(0, 25, "the request that the agent names does not ask for such a deed"),
-    "unasked_recipient": Sign(0, 15, "the recipient is not named in the request that the agent names"),
-    "other_tool": Sign(5, 5, "the request that the agent names mentions nothing of what the tool is called"),
-    "other_values": Sign(5, 0, "no value in the arguments comes from the request that the agent names"),
-    "other_matter": Sign(5, 5, "the request that the agent names is about another matter"),
-    "off_topic": Sign(15, 10, "the call has nothing in common with the request that the agent names"),
+    "unasked_deed": Sign(0, 25, "the request does not ask for such a deed"),
+    "unasked_recipient": Sign(0, 15, "the recipient is not named in the request"),
+    "other_tool": Sign(5, 5, "the request mentions nothing of what the tool is called"),
+    "other_values": Sign(5, 0, "no value in the arguments comes from the request"),
+    "other_matter": Sign(5, 5, "the request is about another matter"),
+    "off_topic": Sign(15, 10, "the call has nothing in common with the request"),
 }
+# Beside what the agent read and did before.
+SESSION_SIGNS: dict[str, Sign] = {
+    "ordered_value": Sign(20, 45, "a text that gives orders to the agent names a value of it"),
+    "orders_read": Sign(5, 20, "a text from outside gave orders to the agent before"),
+    "target_written": Sign(10, 35, "a text that was read, and not the user, names what it acts on"),
+    "target_written_later": Sign(5, 20, "a text that was read names what it acts on, and the user does not"),
+    "target_unseen": Sign(10, 35, "what it acts on may stand in a part of a result that was not compared"),
+    "target_outside": Sign(5, 10, "what it acts on came from outside, and the user does not name it"),
+    "target_read": Sign(0, 5, "what it acts on was read before, and the user does not name it"),
+    "target_made": Sign(10, 15, "what it acts on stands in nothing that the agent read or was asked"),
+    "not_asked": Sign(0, 30, "the user did not ask for such a deed"),
+    "not_asked_after_outside": Sign(
+        0, 30, "a text from outside was read, and the user did not ask for such a deed"
+    ),
+    "did_deeds": Sign(5, 0, "the session changed something before"),
+    "did_grave_deeds": Sign(15, 0, "the session did before what can rarely be undone"),
+    # Only where the client, not the model, says what the user asked for.
+    "asked": Sign(0, -15, "the user asked for such a deed"),
+    "asked_and_named": Sign(0, -30, "the user asked for such a deed and named what it acts on"),
+}
+ALL_SIGNS = SIGNS | SESSION_SIGNS
+LEAST_OF_DEED = 30  # what the user asked for still does something
 PARTLY_READ = "the arguments are longer than the rules read, so a person should look"
 PARTLY_READ_SCORE = 70
 READ_ONLY_POINTS = 5
 SURE = 70  # points beyond count two fifths, so that the gravest calls still differ
 
 
+def _signs(question: Question) -> set[str]:
+    """What is seen of the call, of its session, and of how it fits the request."""
+    of_session = signs_of_session(question)
+    if question.trace is None or not question.trace.is_request_known:
+        return {*signs_of(question), *of_session}
+    return (set(signs_of(question, named=named_by_user(question))) - CLAIMED) | of_session
+
+
 def score_generally(question: Question) -> GeneralScore:
     """Score a call by what is generally known of risk; a claim about the request can only raise the score."""
-    seen = set(signs_of(question))
+    seen = _signs(question)
     if question.tool.is_destructive:
         seen.add("says_destructive")
     deed = next(name for name in DEEDS if name in seen)
     points, classification, reason = DEEDS[deed]
     noticed = {
         sign.reason: added
-        for name, sign in SIGNS.items()
+        for name, sign in ALL_SIGNS.items()
         if name in seen and (added := sign.reading if deed == "reads" else sign.acting)
     }
     score = points + sum(noticed.values())
+    if deed == "reads":  # a read stays a read, whatever was read and done before
+        alone = points + sum(sign.reading for name, sign in SIGNS.items() if name in seen)
+        score = max(alone, min(score, SURE - 1))
+    else:
+        score = max(score, LEAST_OF_DEED)
     if question.tool.is_read_only and deed == "reads" and not question.tool.is_destructive:
         score -= READ_ONLY_POINTS
     reasons = [reason, *noticed]

@@ -38,7 +38,7 @@ def misfit(tool: ToolFacts, reading: Reading, deed: str, claim: str) -> set[str]
         seen.add("other_tool")
     if given and not given & asked:
         seen.add("other_values")
-    if not _topics(named | keys | given) & _topics(asked):
+    if not topics_of(named | keys | given) & topics_of(asked):
         seen.add("other_matter")
         if not (named | keys | given) & asked:
             seen.add("off_topic")
@@ -49,7 +49,8 @@ def _meaning(said: frozenset[str]) -> frozenset[str]:
     return frozenset(word for word in said if len(word) > 2 and word not in STOP)
 
 
-def _topics(said: Iterable[str]) -> set[str]:
+def topics_of(said: Iterable[str]) -> set[str]:
+    """What words, near their base form, are about."""
     return {topic for word in said for topic in TOPICS.get(word, ())}
 
 

@@ -1,12 +1,16 @@
 """What the vocabulary of the general rules says of a call for others: its deed, its targets, its fit."""
 
+import re
 from typing import Any
 
 from atlas.assessors import Question
 from atlas.assessors.general import words as vocabulary
-from atlas.assessors.general.claims import ASKS
-from atlas.assessors.general.reading import CLAIM_CHARACTERS, is_listed, stems
+from atlas.assessors.general.asking import asks
+from atlas.assessors.general.reading import is_listed, words
 from atlas.assessors.general.signs import ADDRESS, DEEDS, IDENTIFIER, signs_of
+
+LONGEST_TARGET = 100  # characters; a longer text is a body, even if it holds an address
+NO_NAME = re.compile(r"[\s\d.,:/%+-]*|\W*")  # amounts, dates and times name nothing
 
 
 def deed_of(question: Question) -> str:
@@ -15,14 +19,23 @@ def deed_of(question: Question) -> str:
     return next((deed for deed in DEEDS if deed in seen), "unknown")
 
 
-def asks_for(deed: str, request: str) -> bool:
-    """Whether a request asks for a deed, by its words."""
-    asked = ASKS.get(deed)
-    return asked is None or bool(stems(request[:CLAIM_CHARACTERS]) & asked)
+def asks_for(deed: str, request: str, *, tool_name: str = "") -> bool:
+    """Whether a request asks for a deed, by its words, or says what the tool is called."""
+    return asks(deed, request, tool_name=tool_name)
 
 
 def is_target(key: str, value: Any) -> bool:
-    """Whether a value says to whom, where to or on what a call acts, by its name or its form."""
-    if is_listed(key, vocabulary.RECIPIENT_KEYS):
+    """Whether a value says to whom, where to or on what a call acts, by its name or its form.
+
+    What is short and names something is a target: a recipient, an account, a file, a hotel. A text to send,
+    an amount, a date, a switch and a way to sort are none.
+    """
+    if isinstance(value, bool) or value is None:
+        return False
+    if is_listed(key, vocabulary.TARGET_KEYS):
+        return len(str(value)) <= LONGEST_TARGET or is_listed(key, vocabulary.RECIPIENT_KEYS)
+    if not isinstance(value, str) or len(value) > LONGEST_TARGET:
+        return False
+    if ADDRESS.search(value) or IDENTIFIER.search(value):
         return True
-    return isinstance(value, str) and bool(ADDRESS.search(value) or IDENTIFIER.search(value))
+    return vocabulary.PLAIN_KEYS.isdisjoint(words(key)[-1:]) and not NO_NAME.fullmatch(value)

@@ -1,6 +1,7 @@
 """What can be noticed of a call without knowing its tool: its deed, its object, its reach, its fit."""
 
 import re
+from functools import lru_cache
 
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.general import shell
@@ -48,11 +49,14 @@ FIGURES = re.compile(r"[^\w\s]{0,2}\s?(\d[\d,]{0,15})(?:\.\d{0,9})?\s?(?:\w{1,4}
 LARGE_AMOUNT = 1000  # of anything that is counted
 
 
-def signs_of(question: Question) -> frozenset[str]:
-    """The names of all signs that a call shows; exactly one of them is a deed."""
+def signs_of(question: Question, *, named: frozenset[str] = frozenset()) -> frozenset[str]:
+    """The names of all signs that a call shows; exactly one of them is a deed.
+
+    Texts that the user named (`named`) are no sign that something leaves the house.
+    """
     reading = read(question.arguments)
     deed = _deed(question.tool, reading)
-    seen = {deed, *_objects(question.tool, reading), *_reach(reading)}
+    seen = {deed, *_objects(question.tool, reading), *_reach(reading, named)}
     if deed in ("executes", "unknown", "reads"):
         seen = seen - {deed} | _commands(deed, reading)
     if not reading.is_complete:
@@ -81,6 +85,13 @@ def _deed(tool: ToolFacts, reading: Reading) -> str:
     return "unknown" if deed == "reads" and not tool.name.isascii() else deed
 
 
+@lru_cache(maxsize=4096)
+def deed_named(tool_name: str) -> str:
+    """The deed that the name of a tool tells, without its description and arguments."""
+    named = words(tool_name[:NAME_CHARACTERS])
+    return _clear_deed(named) or _ambiguous_deed(named) or "unknown"
+
+
 def _clear_deed(found: list[str]) -> str | None:
     deed = next((deed for deed, verbs in DEEDS.items() if verbs.intersection(found)), None)
     return "pays" if deed == "sends" and not vocabulary.MEANS_OF_PAYMENT.isdisjoint(found) else deed
@@ -106,24 +117,24 @@ def _objects(tool: ToolFacts, reading: Reading) -> set[str]:
     return {f"about_{name}" for name, listed in OBJECTS.items() if heard.get(name, said) & listed}
 
 
-def _reach(reading: Reading) -> set[str]:
+def _reach(reading: Reading, named: frozenset[str]) -> set[str]:
     seen = set()
     texts = [value.content for value in reading.values if isinstance(value.content, str)]
     if reading.longest_list > 3:
         seen.add("many")
     for value in reading.values:
-        seen.update(_reach_of_value(value))
+        seen.update(_reach_of_value(value, is_named=value.content in named))
     if any(text.strip().lower() in ("*", "all", "/", "everyone", "any") for text in texts):
         seen.add("everything")
     return seen
 
 
-def _reach_of_value(value: Value) -> set[str]:
+def _reach_of_value(value: Value, *, is_named: bool) -> set[str]:
     seen = set()
     if isinstance(value.content, bool):
         if value.content and is_listed(value.key, vocabulary.FORCE_KEYS):
             seen.add("forced")
-    elif isinstance(value.content, str):
+    elif isinstance(value.content, str) and not is_named:
         if match := ADDRESS.search(value.content):
             seen.add("outside")
             if (match[1] or "").lower() in vocabulary.FREE_MAIL:
