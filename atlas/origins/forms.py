@@ -5,7 +5,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -107,8 +107,11 @@ def wanted(value: Any) -> Wanted | None:
     """What is looked for; None for a value that says nothing about where it came from (`values.find`)."""
     if isinstance(value, int) and (isinstance(value, bool) or value.bit_length() > MOST_BITS):
         return None
-    if not isinstance(value, str | int | float):
-        return None
+    return _wanted(value) if isinstance(value, str | int | float) else None
+
+
+@lru_cache(maxsize=512, typed=True)  # agents repeat themselves
+def _wanted(value: str | int | float) -> Wanted | None:
     said = str(value)[:LONGEST].strip()
     day = as_date(said)
     if day is not None:
@@ -121,9 +124,10 @@ def _number(said: str, number: Decimal) -> Wanted | None:
     if len(f"{number.normalize():f}".replace(".", "").lstrip("0")) < FIGURES or number == 100:
         return None
     things, blanks = ways_to_write(number)
-    phrases = tuple(Phrase(f" {one} ", frozenset(one.split()), is_number=True) for one in blanks)
-    marked = frozenset(f"={one}" if one.isdigit() else one for one in (*things, _bare(said)))
-    return Wanted(said, things=marked, phrases=phrases, runs=_runs(said), chunks=f" {_bare(said)} ")
+    phrases = tuple(Phrase(f" {one} ", frozenset(one.split()[:1]), is_number=True) for one in blanks)
+    return Wanted(
+        said, things=things | {_bare(said)}, phrases=phrases, runs=_runs(said), chunks=f" {_bare(said)} "
+    )
 
 
 def _day(said: str, day: date, time: str) -> Wanted:
@@ -199,7 +203,8 @@ def _runs(said: str) -> tuple[Run, ...]:
 
 def _phrase(text: str) -> Phrase:
     words = text.split()
-    return Phrase(f" {' '.join(words)} ", frozenset(words))
+    needs = frozenset(word for word in words if not word.isdigit()) or frozenset(words)
+    return Phrase(f" {' '.join(words)} ", needs)
 
 
 def _bare(said: str) -> str:

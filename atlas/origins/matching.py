@@ -37,7 +37,7 @@ class Texts:
         self.all += [inner for text in self.all if text.form.decoded for inner in _inner_of(text)]
         on: dict[Shelf, dict[int, Text]] = {}  # by the bit of each
         for text in self.all:
-            on.setdefault(text.form.shelf, {})[text.form.bit] = text
+            on.setdefault(text.form.shelf, {}).setdefault(text.form.bit, text)
         self._shelves = [(shelf.holders, sum(texts), texts) for shelf, texts in on.items()]
 
     def with_all(self, terms: Collection[str]) -> list[Text]:
@@ -131,7 +131,7 @@ def _plain(value: Wanted, texts: Texts) -> list[Hit]:
         chosen = [text for text in texts.all if run.digits in text.form.digits]
         found += [(text, run.whole) for text in chosen if place_of_run(run, text.form) is not None]
     return [
-        Hit(text, How.DECODED if text.is_inner else How.NORMALISED, form.removeprefix("="))
+        Hit(text, How.DECODED if text.is_inner else How.NORMALISED, form)
         for text, form in found
         if not value.also or f" {value.also}" in text.form.flat or f"t{value.also}" in text.form.flat
     ]

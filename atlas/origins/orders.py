@@ -3,6 +3,7 @@
 The rules are a published table (`atlas/origins/order_rules.py`). A text is first brought to what it shows.
 """
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -24,13 +25,18 @@ _MIXED = re2.compile(r"(?i)[a-z][\x{370}-\x{4ff}]|[\x{370}-\x{4ff}][a-z]")
 _ALIKE = str.maketrans(
     "асеорхуіїјѕԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοАВСЕНІКМОРТХЅ", "aceopxyiijsdhABEZHIKMNOPTYXoABCEHIKMOPTXS"
 )
+# JSON in JSON has more backslashes; without a limit a long run of them would take quadratic time.
+_ESCAPED = re.compile(r"\\{1,8}(?:u([0-9a-fA-F]{4})|([nrt\"/]))")
+_LETTERS = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "/": "/"}
 _SPACED = re2.compile(r"\b(?:\pL {1,2}){8,}\pL\b")
 _QUOTES = tuple(mark.encode() for mark in "\"'`\u201c\u201d\u201e\u00ab\u00bb\u2018\u2019\u201a")
+
+_GAP = re.compile(r"(\[\^\.!?\?\\n\]\{\d+,\d+\})")
 
 
 def _over_lines(pattern: str) -> str:
     """A pattern that also fits over the end of a line: where it has a blank, and once in each gap."""
-    gaps = pattern.replace(r"[^.!?\n]", r"(?:[^.!?\n]|\n[^\n])")
+    gaps = _GAP.sub(r"\1(?:\\n\1)?", pattern)
     return re.sub(r"\[[^\]]*\]| ", lambda found: r"(?:\s+)" if found[0] == " " else found[0], gaps)
 
 
@@ -62,11 +68,20 @@ def orders_in(text: str, *, case_id: str | None = None) -> tuple[Order, ...]:
 def _read(text: str, case_id: str | None) -> tuple[Order, ...]:
     if len(text) > MOST_CHARACTERS:
         text = f"{text[: MOST_CHARACTERS // 2]}\n{text[-MOST_CHARACTERS // 2 :]}"
+    text = _unescaped(text)
     shown, raw = as_it_shows(text), _in_utf_8(text)
     found = [*_said(shown), *(("hidden", passage) for _, passage in hidden_in(raw))]
     first = {kind: (kind, passage) for kind, passage in reversed(found)}
     chosen = list(dict.fromkeys([*reversed(first.values()), *found]))[:MOST_ORDERS]
     return tuple(Order(kind=kind, passage=_plain(passage), case_id=case_id) for kind, passage in chosen)
+
+
+def _unescaped(text: str) -> str:
+    """A text out of JSON as it was before: many tools answer with JSON in a text."""
+    if "\\" not in text:
+        return text
+    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else _LETTERS[found[2]], text)
+    return plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # joins pairs
 
 
 def _in_utf_8(text: str) -> bytes:
@@ -81,6 +96,8 @@ def _plain(passage: bytes) -> str:
 
 def as_it_shows(text: str) -> bytes:
     """A text without what is not seen, with letters alike as Latin ones, and with words closed up."""
+    if "&#" in text or "&nbsp;" in text:
+        text = html.unescape(text)
     shown = _in_utf_8(text)
     if not text.isascii():
         plain = _UNSEEN.sub(b"", shown).decode()

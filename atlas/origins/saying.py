@@ -13,6 +13,7 @@ from atlas.origins.values import find
 from atlas.traces import Found, How, Order, Origin, Trace
 
 LONGEST_CLAIM = 80  # characters of what the agent says that the user asked for
+LONGEST_COMPARED = 4_000  # characters of it; of a longer one nothing is said
 LONGEST_PATH = 200  # characters
 LONGEST_MARKED = 1_000  # characters of a value that can stand whole in a passage
 UNSEEN = object()  # in place of a value that is not found again
@@ -178,8 +179,8 @@ def _said_of_made(value: Any, trace: Trace) -> str:
 
 def _of_claim(origin: Origin, value: Any, trace: Trace, claim: str | None) -> str:
     """What the agent says of the request, where it matters and the value can be compared with it."""
-    matters = origin.is_target or bool(origin.found)
-    if trace.is_request_known or not claim or not matters:
+    matters = origin.is_target or origin.is_outside
+    if trace.is_request_known or not claim or not matters or len(claim) > LONGEST_COMPARED:
         return ""
     if value is UNSEEN or not _can_be_found(value):
         return ""

@@ -43,14 +43,18 @@ class Search:
             Sought(leaf, value, self._hits(value)) if (value := wanted(leaf.value)) else Sought(leaf, None)
             for leaf in leaves
         ]
-        halves = [at for at, one in enumerate(alone) if not one.hits and _may_be_half(one.leaf.value)]
+        halves = [at for at, one in enumerate(alone) if _may_be_half(one.leaf.value)]
         for first, second in pairwise(halves):
-            value = wanted(f"{alone[first].leaf.value}{alone[second].leaf.value}")
-            if value is not None and (hits := whole_in(value, self._texts)):
-                together = tuple(Hit(hit.text, How.ASSEMBLED, hit.form) for hit in hits)
-                for at in (first, second):
-                    alone[at] = Sought(alone[at].leaf, value, together)
+            unfound = [at for at in (first, second) if not alone[at].hits]
+            if unfound and (joined := self._joined(alone[first].leaf, alone[second].leaf)):
+                for at in unfound:
+                    alone[at] = Sought(alone[at].leaf, *joined)
         return alone
+
+    def _joined(self, first: Leaf, second: Leaf) -> tuple[Wanted, tuple[Hit, ...]] | None:
+        value = wanted(f"{first.value}{second.value}")
+        hits = whole_in(value, self._texts) if value is not None else []
+        return (value, tuple(hit._replace(how=How.ASSEMBLED) for hit in hits)) if value and hits else None
 
     def _hits(self, value: Wanted) -> tuple[Hit, ...]:
         """The hits that count: not those that only repeat what the agent itself said before."""

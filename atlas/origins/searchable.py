@@ -22,7 +22,7 @@ _DIGITS = bytes(code if chr(code).isdigit() and code < 128 else ord(" ") for cod
 
 
 class Shelf:
-    """Which of some texts hold a term: a word, a whole thing such as an address, or `=12` for a whole number.
+    """Which of some texts hold a term: a word, or a whole thing such as an address.
 
     One look here takes the place of one look into each text.
     """
@@ -132,7 +132,7 @@ def _drop(number: int, gone: "ref[Earlier]") -> None:
 
 
 def _terms(written: str) -> set[str]:
-    """The words of a folded text, its things of several words, and its whole numbers."""
+    """The words of a folded text and its things of several words; a number in a thing is none of its own."""
     seen = set(written.split())
     joined = [thing for thing in seen if not thing.isalnum()]
     seen.difference_update(joined)
@@ -142,8 +142,7 @@ def _terms(written: str) -> set[str]:
     seen.update([thing[:10] for thing in bare if thing[10:11] == "t" and thing[4] == "-"])
     lists = [thing for thing in bare if "," in thing and not _ONE_NUMBER.fullmatch(thing)]
     seen.update([part for thing in lists for part in _parts_of(thing)])
-    seen.update([f"={number}" for number in seen if number.isdigit()])
-    seen.update(spaced(" ".join(bare)).split())
+    seen.update([word for word in spaced(" ".join(bare)).split() if not word.isdigit()])
     seen.discard("")
     return seen
 

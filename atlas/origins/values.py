@@ -46,7 +46,7 @@ def find_wanted(value: Wanted, text: str) -> Place | None:
 def says(value: Wanted, text: str) -> bool:
     """Whether a text names a value: all of it, between blanks, and not as a part of something longer."""
     form = readable(text)
-    if any(thing in form.shelf.holders for thing in value.things if not thing.isalnum()):
+    if any(thing in form.shelf.holders for thing in value.things if _is_exact(thing)):
         return not value.also or f" {value.also}" in form.flat or f"t{value.also}" in form.flat
     if value.chunks.strip() and value.chunks in form.chunks:
         return True
@@ -55,6 +55,11 @@ def says(value: Wanted, text: str) -> bool:
     if not value.words:  # a number or a day
         return bool(whole_in(value, Texts([form])))
     return value.is_list and all(says(part, text) for part in value.parts)
+
+
+def _is_exact(thing: str) -> bool:
+    """Whether a thing is found only where it is no part of another; a word may stand in an address."""
+    return thing.isdigit() or not thing.isalnum()
 
 
 @lru_cache(maxsize=64)

@@ -220,9 +220,11 @@ async def test_a_mail_is_remembered_after_many_harmless_calls(office: Office) ->
 
 
 @pytest.mark.parametrize("place", ["at the end", "in the middle"])
-async def test_an_account_in_a_mail_of_16_megabytes_is_for_a_person(office: Office, place: str) -> None:
-    """What is not compared is not taken for harmless."""
-    before, after = (16, 0) if place == "at the end" else (8, 8)
+async def test_an_account_in_an_answer_of_nearly_16_megabytes_is_for_a_person(
+    office: Office, place: str
+) -> None:
+    """What is not compared is not taken for harmless. FastMCP sends each text twice."""
+    before, after = (7, 0) if place == "at the end" else (4, 3)
     rest = "All is well here. " * 59_000  # about a megabyte
     office.put_mail(rest * before + MAIL + rest * after)
     async with office.agent() as agent:

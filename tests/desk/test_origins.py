@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from html import unescape
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from desk_browser import LOOKS, browser, faults_of, person
-from desk_case import KEYS, Desk
-from gateway_process import WAIT_SECONDS
+from desk_case import KEYS, Desk, form_of
+from gateway_process import WAIT_SECONDS, eventually
 from mail_office import EVE, mailbox, sent_after_reading
 from nursery import ROOT
 from playwright.async_api import Dialog, Page, expect
@@ -162,6 +163,27 @@ async def test_a_request_that_the_client_writes_is_the_users(tmp_path: Path) -> 
         page = read((await get(at, f"/desk/cases/{asked}")).text)
         assert "Came from the user's request; it also came from the mail" in page
         assert "target from outside" not in page
+
+
+async def test_an_open_page_shows_the_origins_of_a_new_round(tmp_path: Path) -> None:
+    """What was opened in the arguments stays open within a round; a new judgement brings its own."""
+    async with mailbox(tmp_path) as at, browser() as running:
+        _, reference = await sent_after_reading(at, to=EVE)
+        page = await at.sign_in(await person(running))
+        await page.goto(at.case(reference))
+        await expect(page.locator("#arguments-judged-1 .origin.outside mark")).to_have_text(EVE)
+        at.policy.write_text(at.policy.read_text().replace("It sends a mail.", "It sends one more mail."))
+        os.kill(at.gateway.process_id, signal.SIGHUP)
+        form = form_of((await get(at, f"/desk/cases/{reference}")).text, "APPROVED")
+
+        async def is_refused() -> bool:
+            async with at.person() as anna:
+                answer = await anna.post(f"/desk/cases/{reference}/decision", data=form)
+            return answer.status_code == 409
+
+        await eventually(is_refused)
+        await expect(page.locator("#arguments-judged-2 .origin.outside mark")).to_have_text(EVE)
+        await expect(page.locator("#arguments-judged-1")).to_have_count(0)
 
 
 async def test_the_page_is_readable_in_every_look(at: Desk, tmp_path: Path) -> None:

@@ -67,6 +67,12 @@ def test_the_request_is_the_users_a_claim_or_not_mentioned(
     assert origin.said == said
 
 
+def test_nothing_is_said_of_a_claim_that_is_too_long_to_compare() -> None:
+    """An agent could else make a page slow."""
+    (origin,) = shown({"to": EVE}, MAIL, request="Pay. " * 1_000).origins
+    assert origin.said == f"to: came from {READ}."
+
+
 def test_a_value_that_stands_nowhere_is_the_agents_only_where_all_is_known() -> None:
     """Without a known request the user can have said it; and what is too short was never compared."""
     (unknown,) = shown({"to": "tom@example.org"}, MAIL).origins
