@@ -5,7 +5,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from atlas.assessors import Question
-from atlas.assessors.general.session import CLAIMED, named_by_user, signs_of_session
+from atlas.assessors.general.session import ADDRESSED, CLAIMED, WRITTEN, named_by_user, signs_of_session
 from atlas.assessors.general.signs import signs_of
 from atlas.models import Frozen
 
@@ -103,7 +103,10 @@ def _signs(question: Question) -> set[str]:
     of_session = signs_of_session(question)
     if question.trace is None or not question.trace.is_request_known:
         return {*signs_of(question), *of_session}
-    return (set(signs_of(question, named=named_by_user(question))) - CLAIMED) | of_session
+    of_call = set(signs_of(question, named=named_by_user(question))) - CLAIMED
+    if question.trace.is_asked and not of_session & (WRITTEN | {"orders_read"}):
+        of_call -= ADDRESSED
+    return of_call | of_session
 
 
 def score_generally(question: Question) -> GeneralScore:
