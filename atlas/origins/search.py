@@ -36,7 +36,7 @@ class Search:
     @property
     def is_complete(self) -> bool:
         """Whether all that was read could be compared."""
-        return not any(form.is_partly_read for form in self._forms)
+        return self._texts.looks.are_enough and not any(form.is_partly_read for form in self._forms)
 
     def sought(self, leaves: Sequence[Leaf]) -> list[Sought]:
         """Each leaf with the results in which it stood; two neighbours may be the halves of one value."""

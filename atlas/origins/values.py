@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from atlas.models import plain_text
 from atlas.origins.folding import JOINERS, UNSPACED, folded, place_before_folding
 from atlas.origins.forms import Run, Wanted, wanted
-from atlas.origins.matching import Hit, Texts, parts_in, place_of_run, whole_in
+from atlas.origins.matching import Hit, Looks, Texts, parts_in, place_of_run, whole_in
 from atlas.origins.searchable import Searchable
 from atlas.traces import How
 
@@ -50,7 +50,7 @@ def says(value: Wanted, text: str) -> bool:
         return not value.also or f" {value.also}" in form.flat or f"t{value.also}" in form.flat
     if value.chunks.strip() and value.chunks in form.chunks:
         return True
-    if any(run.digits in form.digits and place_of_run(run, form) is not None for run in value.runs):
+    if any(run.digits in form.digits and place_of_run(run, form, Looks()) is not None for run in value.runs):
         return True
     if not value.words:  # a number or a day
         return bool(whole_in(value, Texts([form])))
@@ -83,7 +83,7 @@ def _place_of_form(hit: Hit) -> int:
         return form.place_of_word(form.flat.count(" ", 0, max(at, 0)))
     if (at := _bordered(written := folded(form.text), hit.form)) >= 0:
         return place_before_folding(form.text, at)
-    number = place_of_run(Run("", hit.form, 5), form)
+    number = place_of_run(Run("", hit.form, 5), form, Looks())
     return form.place_of_word(number) if number is not None else max(written.find(hit.form), 0)
 
 
