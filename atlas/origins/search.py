@@ -77,6 +77,10 @@ class Search:
     def _is_outside(self, hit: Hit) -> bool:
         return self._earlier[hit.text.place].is_outside
 
+    def asked_at(self, value: Wanted) -> list[int]:
+        """The places of the calls whose arguments named a value."""
+        return [hit.text.place for hit in whole_in(value, self._asked)]
+
     def _first_said(self, value: Wanted, *, until: int) -> int | None:
         """The first call whose arguments named a value, up to one of the calls."""
         said = whole_in(value, self._asked)
