@@ -1,4 +1,4 @@
-"""What the user asked for in a session, and for what each request speaks: for what came after it, for a while."""
+"""What the user asked for in a session, and for which of the later calls each request speaks."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -35,7 +35,7 @@ class Requests:
         self.all = tuple(Request(*one) for one in list(last.items())[:MOST_REQUESTS])
 
     def ask(self) -> bool:
-        """Whether one asks for the deed of the call; none does that is older than a text that gives orders."""
+        """Whether one asks for the deed of the call; one from before a text that gives orders does not."""
         asking = (one.text for one in self.all if one.place > self._orders_until)
         return any(asks_for(self._deed, request, tool_name=self._tool_name) for request in asking)
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from atlas.assessors.general.reading import words
 from atlas.frozen import Frozen
 from atlas.models import ToolCall, plain_text
+from atlas.origins.forms import wanted
 from atlas.origins.leaves import leaves_of
-from atlas.origins.values import find
+from atlas.origins.values import find, says
 from atlas.traces import Found, How, Order, Origin, Trace
 
 LONGEST_CLAIM = 80  # characters of what the agent says that the user asked for
@@ -186,7 +187,8 @@ def _of_claim(origin: Origin, value: Any, trace: Trace, claim: str | None) -> st
         return ""
     shown = plain_text(claim)
     cut = f"{shown[:LONGEST_CLAIM]}…" if len(shown) > LONGEST_CLAIM else shown
-    names = "names it" if find(value, claim) else "does not name it"
+    looked_for = wanted(value)
+    names = "names it" if looked_for is not None and says(looked_for, claim) else "does not name it"
     return f"; the agent says that the user asked “{cut}”, which {names}"
 
 

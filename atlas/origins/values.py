@@ -15,6 +15,7 @@ from atlas.origins.folding import JOINERS, UNSPACED, folded, place_before_foldin
 from atlas.origins.forms import Run, Wanted, wanted
 from atlas.origins.matching import Hit, Looks, Texts, parts_in, place_of_run, whole_in
 from atlas.origins.searchable import Searchable
+from atlas.origins.spelling import is_address, is_alike, spelled, without_alike
 from atlas.traces import How
 
 AROUND = 80  # characters of a passage on each side
@@ -45,7 +46,10 @@ def find_wanted(value: Wanted, text: str) -> Place | None:
 
 def says(value: Wanted, text: str) -> bool:
     """Whether a text names a value: all of it, between blanks, and not as a part of something longer."""
-    form = readable(text)
+    is_strict = is_address(value.said)
+    if is_alike(value.said, with_accents=is_strict):  # then letter by letter
+        return _bordered(spelled(text), spelled(value.said)) >= 0 or _says_each(value, text)
+    form = readable(without_alike(text, with_accents=is_strict))
     if any(thing in form.shelf.holders for thing in value.things if _is_exact(thing)):
         return not value.also or f" {value.also}" in form.flat or f"t{value.also}" in form.flat
     if value.chunks.strip() and value.chunks in form.chunks:
@@ -54,6 +58,10 @@ def says(value: Wanted, text: str) -> bool:
         return True
     if not value.words:  # a number or a day
         return bool(whole_in(value, Texts([form])))
+    return _says_each(value, text)
+
+
+def _says_each(value: Wanted, text: str) -> bool:
     return value.is_list and all(says(part, text) for part in value.parts)
 
 
