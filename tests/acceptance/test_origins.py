@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 from fastmcp import Client
+from fastmcp.client.elicitation import ElicitResult
+from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import (
+    AGENT_KEY,
     REFERENCE,
     ROOT,
     GatewayProcess,
@@ -28,6 +31,10 @@ RULES = """
 tool = "office_send_money"
 score = 50
 rationale = "It sends money."
+
+[[rule]]
+tool = "office_open_email"
+score = 20
 
 [[rule]]
 tool = "office_*_note"
@@ -273,7 +280,10 @@ async def test_no_way_to_hide_an_origin_lowers_a_score(office: Office, way: str)
 def traced(office: Office, amount: int) -> str:
     """The trace of the payment of an amount, as it is kept."""
     with contextlib.closing(sqlite3.connect(office.data / "atlas.db")) as database:
-        said = "SELECT trace FROM assessments JOIN cases USING (case_id) WHERE json_extract(arguments, '$.amount') = ?"
+        said = (
+            "SELECT trace FROM assessments JOIN cases USING (case_id)"
+            " WHERE json_extract(arguments, '$.amount') = ?"
+        )
         ((trace,),) = database.execute(said, (amount,)).fetchall()
     return str(trace)
 
@@ -313,3 +323,21 @@ async def test_neither_ledger_nor_log_has_words_of_what_was_read(office: Office)
     assert held in written
     assert [word for word in ("quokka", "ylophone", THEIRS) if word in written] == []
     assert sorted(others) == ["assessments", "outcomes"]
+
+
+async def test_what_a_tool_asks_while_it_runs_is_text_that_was_read_and_not_compared(office: Office) -> None:
+    """Its answer says nothing of the account that stood in the question."""
+    office.put_mail(MAIL)
+    seen: list[str] = []
+
+    async def answer(message: str, *rest: Any) -> ElicitResult[Any]:
+        seen.append(message)
+        return ElicitResult(action="accept", content={"value": "archive"})
+
+    transport = StreamableHttpTransport(f"{office.url}/mcp", auth=AGENT_KEY)
+    async with Client(transport, mode="legacy", elicitation_handler=answer) as agent:
+        opened = await asked(agent, ASKED_TO_READ, "open_email", name="miller")
+        assert text_of(opened) == "It is open."
+        reference_in(await asked(agent, ASKED_TO_READ, "send_money", recipient=THEIRS, amount=900))
+    assert THEIRS in seen[0]
+    assert office.sent == []
