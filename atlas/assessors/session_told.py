@@ -7,7 +7,6 @@ argument for its name is taken out of the answers too.
 import json
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from os.path import commonprefix
 from typing import Any
 
 from atlas.assessors import Earlier, Question
@@ -200,15 +199,21 @@ def _masked_answer(one: Earlier, anchors: Sequence[str], secrets: Sequence[str])
 def _stretch(text: str, begin: int, end: int, secrets: Sequence[str], is_whole: bool) -> tuple[str, int]:
     """A part of a text, masked, and how much of its beginning is missing.
 
-    What stands at a cut is left out, up to what is masked: it may be half of a secret, which is not recognised.
+    What stands at a cut is left out, up to what is masked: it may be half of a secret that is not recognised.
     The first half of a key is, the second is not. `is_whole`: the text itself is not cut at its end.
     """
     masked = _without(text[begin:end], secrets)
     first = _without(text[begin : begin + LONGEST_KEY], secrets) if begin else ""
     is_cut = end < len(text) or not is_whole
     last = _without(text[max(begin, end - LONGEST_SECRET) : end], secrets) if is_cut else ""
-    from_here, to_here = len(commonprefix([first, masked])), len(commonprefix([last[::-1], masked[::-1]]))
-    return masked[from_here : len(masked) - to_here], from_here
+    before, behind = _alike(first, masked), _alike(last[::-1], masked[::-1])
+    return masked[before : len(masked) - behind], before
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters are the same in both from the beginning on."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _without(text: str, secrets: Sequence[str]) -> str:
