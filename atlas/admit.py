@@ -38,7 +38,7 @@ from atlas.stop.words import refusal_of
 from atlas.upstreams import unknown_tool
 
 INTENT, USER_REQUEST = "io.atlas/intent", "io.atlas/user_request"  # in `_meta` of a call
-LONGEST_CLAIM = 1000  # characters
+LONGEST_CLAIM = 4000  # characters
 CONTINUATION = ("inputResponses", "requestState")  # MCP 2026-07-28; the state as the tool wrote it, unsealed
 
 logger = logging.getLogger(__name__)
@@ -79,6 +79,7 @@ class Admission(Middleware):
         self._waiting = waiting
         self._unknown = unknown
         self._limits = Limits(settings)
+        self._trusts_client = settings.atlas_trust_user_request
         self._grace_seconds = settings.atlas_grace_seconds
         self._review_grace_seconds = settings.atlas_review_grace_seconds
 
@@ -163,16 +164,17 @@ class Admission(Middleware):
         tool = await self._checked_tool(message, context)
         present = present_to_judge(tool)
         continuation = continuation_of(context)
+        principal = current_principal()
         try:
             call = ToolCall(
-                principal=current_principal(),
+                principal=principal,
                 tool_name=name,
                 arguments=arguments,
                 arguments_sha256=digest_of_call(arguments, continuation),
                 intent=claim(context, INTENT),
                 user_request=claim(context, USER_REQUEST),
                 continuation=continuation,
-                session=session_of(context),
+                session=session_of(context, principal=principal, trusts_client=self._trusts_client),
             )
         except NotCanonical as error:
             raise ValidationError(_without_a_form(arguments, continuation)) from error

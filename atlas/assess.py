@@ -22,6 +22,7 @@ from atlas.cases.judgements import record_assessment, record_inquiry
 from atlas.cases.store import CaseStore, read_case
 from atlas.errors import AssessorFailed
 from atlas.grounds.first_seen import as_first_seen
+from atlas.grounds.model_score import WORST_SCORE, score_with_model
 from atlas.grounds.present import NOT_THERE, Present, facts_of, fit_to_show
 from atlas.instants import now
 from atlas.models import NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
@@ -29,11 +30,10 @@ from atlas.origins.memory import Memory
 from atlas.origins.outside import is_outside
 from atlas.origins.tracing import trace
 from atlas.settings import Settings
+from atlas.traces import NO_ORIGINS
 
-WORST_SCORE = 100
 LOOKUP_SECONDS = 10.0  # for a tool, when a call that was judged is to be approved or executed
 CHANGED_MEANWHILE = "The tool changed while a model judged the call."
-NO_ORIGINS = "Where the arguments came from could not be found out."
 TOO_LONG = "The call is too long for a model to see all of it, or holds what cannot be shown to one."
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ class Assessments:
             assessed_at=now(),
             ruling=ruling,
             definition_sha256=_judged(question.tool),
-            is_outside=is_outside(question.tool),
+            is_outside=is_outside(question.tool, by_policy=self._policy.trust_of(question.tool)),
             trace=question.trace,
         )
 
@@ -194,8 +194,9 @@ class Assessments:
     async def _traced(self, question: Question, case: Case) -> Question:
         """The question with what its agent read before; without a trace if that cannot be found out."""
         try:
-            earlier = await self._memory.earlier(case.call, before=case.opened_at)
-            question = question.model_copy(update={"earlier": earlier})
+            past = await self._memory.earlier(case)
+            known = {"knows_session": past.is_whole, "read_unrecorded": past.read_unrecorded}
+            question = question.model_copy(update={"earlier": past.earlier} | known)
             made = trace(question, trusts_request=self._trusts_request)
         except Exception as error:  # a person decides
             logger.warning("The trace of %s cannot be made: %s", case.case_id, type(error).__name__)
@@ -231,12 +232,10 @@ def _worst(ruled: Assessment, reason: str, *, assessor: str) -> Assessment:
 
 def _with_answer(ruled: Assessment, answer: ModelAnswer, assessor: Assessor) -> Assessment:
     """The higher of the policy's floor and the model's score, with the model's reasons."""
-    floor = ruled.ruling.floor if ruled.ruling else WORST_SCORE
-    if answer.classification.strip().lower().startswith("prohibited"):
-        floor = max(floor, ruled.threshold)  # even beside a low number
+    score, said = answer.risk_score, answer.classification
     return ruled.model_copy(
         update={
-            "risk_score": max(floor, answer.risk_score),
+            "risk_score": score_with_model(ruled.ruling, score, said, threshold=ruled.threshold),
             "classification": answer.classification,
             "action": answer.action,
             "rationale": answer.rationale,

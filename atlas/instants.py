@@ -15,6 +15,11 @@ def instant_text(value: datetime) -> str:
     return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def read_instant(text: str) -> datetime:
+    """The point in time that `instant_text` wrote."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
 def moment(value: datetime) -> str:
     """`14:02 UTC` for a sentence that a person reads; of another day `2026-11-23 14:02 UTC`."""
     there = value.astimezone(timezone.utc)

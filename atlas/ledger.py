@@ -43,6 +43,9 @@ entries = sa.Table(
     sa.Column("entry_hash", sa.String(64), nullable=False),
 )
 
+# Of the few that say what an agent read beside its calls, the newest are looked up.
+sa.Index("ix_ledger_readings", entries.c.actor, entries.c.seq, sqlite_where=sa.text("action = 'admit.read'"))
+
 _INSERT = Prepared(entries.insert())
 _NEWEST = Prepared(sa.select(entries.c.seq, entries.c.entry_hash).order_by(entries.c.seq.desc()).limit(1))
 
@@ -60,6 +63,7 @@ class Action(str, Enum):
     ADMITTED = "admit.queued"
     LIMITED = "admit.limited"  # of no case: the first of a burst of calls that were too many or too large
     WITHDRAWN = "admit.withdrawn"
+    READ = "admit.read"  # of no case: an agent reads a resource or a prompt, whose text is not kept
     ASKED = "assess.asked"
     ASSESSED = "assess.scored"
     AUTO_APPROVED = "decide.auto_approved"

@@ -11,6 +11,7 @@ from pydantic import Field
 from atlas.frozen import Frozen as Frozen
 from atlas.traces import Trace
 
+TRUST_META = "io.atlas/trust"  # beside it: what the servers file says of whom that server speaks for
 UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 

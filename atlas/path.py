@@ -82,7 +82,7 @@ def build_path(
         policy=policy,
         model=model,
         settings=settings,
-        memory=Memory(store),
+        memory=Memory(store, idle=settings.atlas_session_idle),
         handed=waiting.handed,
     )
     execution = Execution(

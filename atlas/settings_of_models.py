@@ -26,6 +26,11 @@ class Models(BaseSettings):
         description="The model that judges beside the policy: `auto`, `modal`, `openai`, or `policy` "
         "for none.",
     )
+    atlas_model_sees_session: bool = Field(
+        default=False,
+        description="`on`: the model is told earlier calls of the agent and what their tools answered, "
+        "masked and cut. Else it is told only where each argument came from.",
+    )
     modal_function_name: str = Field(
         default="nislam-mics/ATLAS-NIST-Measure",
         description="The Modal function: app/function, app/Class.method, or either behind environment/.",

@@ -42,6 +42,7 @@ class Origin(Frozen):
     """Where one leaf of the arguments came from; from nowhere: the agent made it."""
 
     path: str  # such as `recipients[0].email`
+    is_traced: bool = True  # False: too short or too common to say where it came from: `true`, `USD`
     is_target: bool = False  # whether it says to whom, where to or on what the call acts
     is_from_user: bool = False  # whether it stands in what the user asked for
     found: tuple[Found, ...] = ()  # the earliest first, at most three; one that is outside is never left out
@@ -54,7 +55,7 @@ class Origin(Frozen):
     @property
     def is_made(self) -> bool:
         """Whether it stands nowhere, so that the agent made it."""
-        return not self.found and not self.is_from_user
+        return self.is_traced and not self.found and not self.is_from_user
 
 
 class Trace(Frozen):
@@ -81,3 +82,4 @@ class Trace(Frozen):
 
 
 NO_TRACE = Trace()
+NO_ORIGINS = "Where the arguments came from could not be found out."  # how it is told that there is none

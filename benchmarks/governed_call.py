@@ -1,6 +1,7 @@
 """What governing a call costs: a bare FastMCP call over SSE and a governed, auto-approved one, in one run.
 
     python benchmarks/governed_call.py [--calls 300] [--rounds 30] [--throughput-calls 480] [--without MODULE]
+                                       [--earlier 100] [--beside DIRECTORY]
 
 The same tool, which reads a record from SQLite, is called on a bare FastMCP server and through the gateway,
 where the call is assessed, recorded, executed and reported; beside them stands a tool that does nothing on
@@ -8,12 +9,16 @@ the bare server. Both servers are processes of their own and are asked in short 
 so that a noisy machine is noisy for all. Printed are p50 and p95 in milliseconds, the CPU time of the server
 process per call, and calls a second at concurrency 16 of a tool that writes; then how many times as long a
 governed call takes as a bare one, which is the median of that in every round, and its quartiles. With
-`--without` a second gateway, which cannot import those modules, takes its turns beside the first.
+`--without` a second gateway, which cannot import those modules, takes its turns beside the first. With
+`--beside` it is the gateway of another checkout, such as one of an earlier commit. With `--earlier` the tool
+of the gateways answers with 10 KB, and each agent has read so many such answers in its session before.
 """
 
 import argparse
 import asyncio
 import contextlib
+import json
+import sqlite3
 import statistics
 import sys
 import tempfile
@@ -35,6 +40,7 @@ from processes import cpu_seconds, served  # noqa: E402
 CONCURRENCY = 16
 THROUGHPUT_ROUNDS = 6
 ARGUMENTS = {"beneficiary_id": "BEN-123"}
+LONG_RECORD = 10_000  # characters, of words that differ
 
 BARE_SERVER = """
 import asyncio
@@ -85,17 +91,31 @@ runpy.run_path({path!r}, run_name="__main__")
 
 
 @contextlib.asynccontextmanager
-async def governed_server(without: Sequence[str] = ()) -> AsyncIterator[tuple[str, int]]:
-    """URL and process id of a gateway with the embedded engine, and without some modules."""
+async def governed_server(
+    without: Sequence[str] = (), *, checkout: Path = ROOT, earlier: int = 0
+) -> AsyncIterator[tuple[str, int]]:
+    """URL and process id of a gateway of a checkout with the embedded engine, and without some modules."""
     with tempfile.TemporaryDirectory() as directory:
         script = Path(directory) / "gateway_without.py"
-        script.write_text(WITHOUT.format(modules=list(without), path=str(ROOT / "gateway.py")))
-        gateway = GatewayProcess(Path(directory), script)
+        script.write_text(WITHOUT.format(modules=list(without), path=str(checkout / "gateway.py")))
+        gateway = GatewayProcess(Path(directory), script, PYTHONPATH=str(checkout))
         await gateway.start()
+        if earlier:
+            lengthen_record(gateway.data / "atlas.db")
         try:
             yield gateway.url, gateway.process_id
         finally:
             await gateway.kill()
+
+
+def lengthen_record(path: Path) -> None:
+    """Have the tool answer with 10 KB."""
+    words = " ".join(f"word{number}" for number in range(LONG_RECORD))[:LONG_RECORD]
+    with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection, connection:
+        this = "WHERE beneficiary_id = 'BEN-123'"
+        (record,) = connection.execute(f"SELECT record FROM beneficiaries {this}").fetchone()  # noqa: S608
+        long = json.dumps(json.loads(record) | {"history": [words]})
+        connection.execute(f"UPDATE beneficiaries SET record = ? {this}", (long,))  # noqa: S608
 
 
 @dataclass
@@ -161,6 +181,8 @@ async def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--throughput-calls", type=int, default=480)
     parser.add_argument("--without", nargs="+", default=[], metavar="MODULE")
+    parser.add_argument("--earlier", type=int, default=0, metavar="COUNT")
+    parser.add_argument("--beside", type=Path, default=None, metavar="DIRECTORY")
     options = parser.parse_args()
     async with contextlib.AsyncExitStack() as stack:
         url, process_id = await stack.enter_async_context(served(BARE_SERVER))
@@ -170,15 +192,23 @@ async def main() -> None:
             Subject("bare, the same tool", bare, process_id, "check_status"),
         ]
         if options.without:
-            subjects.append(await governed(stack, "governed without them", options.without))
-        subjects.append(await governed(stack, "governed"))
+            server = governed_server(options.without, earlier=options.earlier)
+            subjects.append(await governed(stack, "governed without them", server))
+        if options.beside:
+            server = governed_server(checkout=options.beside.resolve(), earlier=options.earlier)
+            subjects.append(await governed(stack, f"governed, {options.beside.name}", server))
+        subjects.append(await governed(stack, "governed", governed_server(earlier=options.earlier)))
         await measure(subjects, options)
     report(subjects)
 
 
-async def governed(stack: contextlib.AsyncExitStack, name: str, without: Sequence[str] = ()) -> Subject:
+async def governed(
+    stack: contextlib.AsyncExitStack,
+    name: str,
+    server: contextlib.AbstractAsyncContextManager[tuple[str, int]],
+) -> Subject:
     """A gateway, with its client."""
-    url, process_id = await stack.enter_async_context(governed_server(without))
+    url, process_id = await stack.enter_async_context(server)
     transport = SSETransport(f"{url}/mcp/sse", auth=AGENT_KEY)
     return Subject(name, await stack.enter_async_context(Client(transport)), process_id, "check_status")
 
@@ -186,7 +216,7 @@ async def governed(stack: contextlib.AsyncExitStack, name: str, without: Sequenc
 async def measure(subjects: list[Subject], options: argparse.Namespace) -> None:
     """Take turns."""
     for subject in subjects:
-        await subject.call(20)
+        await subject.call(max(20, options.earlier))
     for _ in range(options.rounds):
         for subject in subjects:
             await subject.take_turn(options.calls // options.rounds)

@@ -2,6 +2,7 @@
 
 Settings come from their descriptions in `atlas/settings*.py`, with the headings and the spelling of defaults
 from `.env.example`. The engine's differences come from the docstring of `atlas/engine/__init__.py`.
+What speaks to the agent comes from the rules in `atlas/origins/`.
 """
 
 import re
@@ -36,9 +37,30 @@ def differences_text() -> str:
     return "\n" + "\n".join(rows) + "\n"
 
 
+def orders_text() -> str:
+    """A row for each rule by which a text speaks to the agent."""
+    from atlas.origins.hiding import HIDING
+    from atlas.origins.order_rules import RULES
+
+    said = [(rule.kind, rule.name, rule.looks_for, rule.catches, rule.leaves) for rule in RULES]
+    hidden = [("hidden", rule.name, rule.looks_for, rule.catches, rule.leaves) for rule in HIDING]
+    lines = ["\n| kind | rule | it looks for | it catches | it leaves |", "|---|---|---|---|---|"]
+    for kind, name, looks_for, *examples in said + hidden:
+        catches, leaves = (f"`{_in_a_cell(example)}`" for example in examples)
+        lines.append(f"| {kind} | {name} | {looks_for} | {catches} | {leaves} |")
+    return "\n".join(lines) + "\n"
+
+
+def _in_a_cell(example: str) -> str:
+    """An example with what no one sees as escapes, and long runs of blanks in short."""
+    seen = example.encode("unicode_escape").decode().replace("|", "\\|").replace("`", "'")
+    return re.sub(" {9,}", lambda blanks: f" ({len(blanks[0])} blanks) ", seen)
+
+
 GENERATED = {
     DOCS / "reference" / "settings.md": settings_text,
     DOCS / "reference" / "engine-differences.md": differences_text,
+    DOCS / "reference" / "orders.md": orders_text,
 }
 
 

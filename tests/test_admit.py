@@ -192,6 +192,18 @@ async def test_the_definition_of_the_tool_and_what_the_agent_claims_are_recorded
     assert first["agent_claims"] == {"intent": "look up the due date"} and "agent_claims" not in second
 
 
+async def test_a_request_of_four_thousand_characters_is_recorded_whole_and_a_longer_one_is_cut(
+    tmp_path: Path,
+) -> None:
+    """Real requests of users are that long, and what stands at their end counts as well."""
+    async with admitted(tmp_path) as gated, Client(gated.server) as agent:
+        for number, length in enumerate((4000, 4001)):
+            meta = {USER_REQUEST: "a" * (length - 1) + "z"}
+            await agent.call_tool("check_status", {"beneficiary_id": f"BEN-{number}"}, meta=meta)
+        whole, cut = (case.call.user_request for case in gated.announced)
+    assert whole == "a" * 3999 + "z" and cut == "a" * 4000
+
+
 async def test_the_same_call_while_the_first_is_unfinished_gets_the_same_reference(tmp_path: Path) -> None:
     """An agent that retries asks nobody twice; key order and number spelling make no difference."""
     async with admitted(tmp_path) as gated:

@@ -1,6 +1,7 @@
 """Assessment: policy and model together, and that a person decides where either fails."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,11 +15,16 @@ from fastmcp.tools import Tool
 from injections import INJECTIONS, Injection
 from mcp.types import ToolAnnotations
 from models_that_say import FAILURES, GOOD, Says, SaysLater, patience
-from store import approval, open_case, open_store, tool_call
+from sqlalchemy.engine import Connection
+from store import approval, assessment_of, open_case, open_store, tool_call
 
 from atlas import ledger
+from atlas.assessors import Question
+from atlas.assessors.prompt import payload
+from atlas.cases.store import add_assessment, add_outcome
 from atlas.grounds.present import NOT_THERE, tool_facts
-from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
+from atlas.instants import now
+from atlas.models import NO_TOOL, UPSTREAM_META, Case, Outcome, Status
 from atlas.settings import Settings
 
 SHIPPED = Settings.model_fields["atlas_policy"].default.read_text()
@@ -135,6 +141,50 @@ async def test_a_model_that_was_talked_into_a_zero_gets_no_attack_past_a_person(
     assert case.status is Status.PENDING_REVIEW
     # A call that is too long to be seen whole is not shown to a model at all.
     assert case.assessment is not None and case.assessment.risk_score == (70 if model.asked else 100)
+
+
+@pytest.mark.parametrize("attack", INJECTIONS, ids=[attack.name for attack in INJECTIONS])
+async def test_an_attack_in_an_earlier_answer_gets_no_call_past_a_person(
+    tmp_path: Path, attack: Injection
+) -> None:
+    """The model has read it, and was talked into a zero: the floor holds, as for what stands in the call."""
+    said = json.dumps([attack.arguments, attack.intent, attack.user_request, attack.description])
+    mail = {"content": [{"type": "text", "text": said}], "isError": False}
+    async with open_store(tmp_path) as store:
+        read = await open_case(store, tool_call("read_email"))
+
+        def answer(connection: Connection) -> Case:
+            judged = assessment_of(read.call, risk_score=5).model_copy(update={"is_outside": True})
+            return add_outcome(
+                connection,
+                add_assessment(connection, read, judged),
+                Outcome(result=mail, detail=None, finished_at=now()),
+            )
+
+        await store.change(read.case_id, answer)
+        change = {"beneficiary_id": "BEN-123", "changes": {"status": "ended"}}
+        case = await open_case(store, tool_call("modify_welfare_record", **change))
+        model = Reads(lambda: GOOD | {"risk_score": 0})
+        stage = assessments_of(store, tmp_path, policy=SHIPPED, model=model, sees_session=True)
+        case = await stage.assess(case.case_id)
+    assert case.status is Status.PENDING_REVIEW
+    assert case.assessment is not None and case.assessment.risk_score >= 70
+    [asked] = model.questions
+    [told] = payload(asked)["session"]["earlier_calls"]
+    assert told["tool"] == "read_email" and told["is_from_outside"]
+
+
+class Reads(Says):
+    """Keeps what it was asked."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        super().__init__(make)
+        self.questions: list[Question] = []
+
+    async def judge(self, question: Question) -> Any:
+        """Answer as the test says."""
+        self.questions.append(question)
+        return await super().judge(question)
 
 
 async def test_a_call_that_the_model_saw_only_in_part_goes_to_a_person(tmp_path: Path) -> None:
@@ -442,3 +492,15 @@ async def test_what_a_tool_says_of_itself_is_what_the_judges_see(tmp_path: Path)
     assert (facts.description, facts.is_read_only, facts.is_open_world) == ("Only look.", True, False)
     assert facts.tags == ("a", "b") and facts.is_destructive is None
     assert (await tool_facts(server, "gone")).description == ""
+
+
+@pytest.mark.parametrize(("trust", "outside"), [("outside", True), ("inside", False)])
+async def test_an_assessment_says_whether_the_answer_will_come_from_third_parties(
+    tmp_path: Path, trust: str, outside: bool
+) -> None:
+    """As the policy in force says it; later calls read it there."""
+    policy = f'[[rule]]\ntool = "check_status"\nscore = 1\ntrust = "{trust}"\n'
+    async with open_store(tmp_path) as store:
+        case = await open_case(store, tool_call("check_status"))
+        case = await assessments_of(store, tmp_path, policy=policy).assess(case.case_id)
+        assert case.assessment is not None and case.assessment.is_outside is outside

@@ -10,6 +10,7 @@ from atlas.agents.answers import INSTRUCTIONS
 from atlas.agents.get_outcome import add_get_outcome
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.keys import AgentKeys
+from atlas.agents.readings import Readings
 from atlas.agents.receipt import Receipts
 from atlas.agents.resources import add_case_resources
 from atlas.agents.server import GatewayServer
@@ -31,6 +32,7 @@ class AgentsEdge:
         self._store = store
         self._most_sessions = settings.atlas_sessions_per_agent
         self._origins = settings.allowed_origins
+        self._trusts_client = settings.atlas_trust_user_request
         self.keys = AgentKeys(settings)
         self.waiting = WaitingAgents()
         self.server = GatewayServer(
@@ -47,6 +49,7 @@ class AgentsEdge:
         self.server._mcp_server.middleware.insert(0, Receipts(self._store))
         self.server.add_extension(Tasks(self._store, self.waiting))
         add_case_resources(self.server, self._store)
+        self.server.add_middleware(Readings(self._store.database, trusts_client=self._trusts_client))
 
     def add_upstreams(self, upstreams: Upstreams) -> Subscriptions:
         """Offer the servers behind the gateway, and have agents follow what changes there."""

@@ -1,11 +1,14 @@
 """The judges of a call: a family of interchangeable parts that answer with a risk score from 0 to 100."""
 
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from atlas.models import Frozen, plain_text
 from atlas.traces import NO_TRACE, Trace
+
+# Whether what a tool answers comes from third parties, or from the house alone.
+Trust = Literal["outside", "inside"]
 
 
 class ToolFacts(Frozen):
@@ -20,6 +23,7 @@ class ToolFacts(Frozen):
     definition_sha256: str | None = None  # of all that it says; None where there is no such tool
     upstream: str | None = None  # the server behind the gateway that offers it; None for a built-in tool
     tags: tuple[str, ...] = ()
+    trust: Trust | None = None  # what the servers file says of its server; None where it says nothing
 
 
 class Earlier(Frozen):
@@ -45,6 +49,8 @@ class Question(Frozen):
     intent: str | None = None  # the agent's claim, from `_meta` of the call
     user_request: str | None = None  # the agent's claim, from `_meta` of the call
     earlier: tuple[Earlier, ...] = ()  # what the agent did and read before, the oldest first
+    knows_session: bool = True  # whether `earlier` is all of the session
+    read_unrecorded: bool = False  # whether the session read text from outside that is not in `earlier`
     trace: Trace | None = NO_TRACE  # None: it could not be made, so that a person decides
 
 

@@ -43,7 +43,8 @@ def build_judges(settings: Settings) -> Judges:
         threshold=settings.atlas_risk_threshold,
         reviewers=lambda: names_of_reviewers(settings),
     )
-    model = Guard(assessor, seconds=settings.atlas_assess_seconds) if assessor else None
+    seconds, sees_session = settings.atlas_assess_seconds, settings.atlas_model_sees_session
+    model = Guard(assessor, seconds=seconds, sees_session=sees_session) if assessor else None
     return Judges(policy, model)
 
 

@@ -33,9 +33,15 @@ class Guard:
     """
 
     def __init__(
-        self, assessor: Assessor, *, seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        assessor: Assessor,
+        *,
+        seconds: float,
+        sees_session: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.assessor = assessor
+        self._sees_session = sees_session  # else no earlier call and no answer is handed to the assessor
         self._seconds = seconds
         self._clock = clock
         self._failures = 0
@@ -65,13 +71,14 @@ class Guard:
     async def judge(self, question: Question) -> ModelAnswer:
         """The answer to a question, within the deadline."""
         self._refuse_while_resting()
-        return await self._watched(lambda: self._read(self.assessor.judge(question)), self._seconds)
+        told = self._told(question)
+        return await self._watched(lambda: self._read(self.assessor.judge(told)), self._seconds)
 
     async def ask(self, question: Question) -> Inquiry:
         """Begin to judge; the deadline runs from here."""
         self._refuse_while_resting()
         assessor, asked_at = self._durable(), now()
-        reference = await self._watched(lambda: assessor.ask(question), self._seconds)
+        reference = await self._watched(lambda: assessor.ask(self._told(question)), self._seconds)
         return Inquiry(assessor=assessor.name, reference=reference, asked_at=asked_at)
 
     async def fetch(self, inquiry: Inquiry) -> ModelAnswer:
@@ -85,6 +92,10 @@ class Guard:
         except AssessorFailed:
             self._cancel_later(assessor, inquiry.reference)
             raise
+
+    def _told(self, question: Question) -> Question:
+        """The question as far as it may leave; of the trace a payload takes facts, and no passages."""
+        return question if self._sees_session else question.model_copy(update={"earlier": ()})
 
     async def sees_only_a_part(self, question: Question) -> bool:
         """Whether a model would not see the whole call; what it has not seen it cannot have judged."""

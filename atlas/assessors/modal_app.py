@@ -47,7 +47,10 @@ JUDGE_SECONDS = 60
 STARTUP_SECONDS = 900
 VOLUME_PATH = "/weights"
 # What the container needs of the package atlas; the gateway itself has no place there.
-SOURCES = ("__init__.py", "models.py", "assessors", "assessors/__init__.py", "assessors/prompt.py")
+SOURCES = (
+    *("__init__.py", "frozen.py", "models.py", "traces.py"),
+    *("assessors", "assessors/__init__.py", "assessors/prompt.py"),
+)
 
 if SCORER not in ("gpu", "cpu") or SNAPSHOT not in ("gpu", "cpu"):
     raise SystemExit("ATLAS_SCORER and ATLAS_SNAPSHOT are gpu or cpu.")
@@ -173,6 +176,8 @@ def checked(payload: Any) -> dict[str, Any]:
     tool = payload.get("tool")
     if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
         raise ValueError("the payload names no tool")
+    if not isinstance(payload.get("session") or {}, dict):
+        raise ValueError("the payload has a session that is no object")
     if len(json.dumps(payload)) > MAX_PAYLOAD_CHARACTERS:
         raise ValueError("the payload is too long")
     return payload

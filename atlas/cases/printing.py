@@ -7,6 +7,7 @@ from typing import Any
 
 from atlas.desk.seen import seen_plain
 from atlas.desk.words import ago, instant, left
+from atlas.origins.saying import UNKNOWN
 
 FOLDED = 2_000  # characters of a text that are shown without --full
 
@@ -68,6 +69,7 @@ def _parts(case: dict[str, Any], *, is_full: bool) -> Iterator[tuple[str, list[s
         yield "stopped", [f"by {visible(stop['stopped_by'])}: {visible(stop['reason'])}"]
     if case["not_checked"]:
         yield "not checked", [", ".join(map(visible, case["not_checked"]))]
+    yield from _origins(case)
     for name, text in case["agent_claims"].items():
         yield "claim", [f"{name}: {line}" for line in folded(text, is_full=is_full)]
     yield from _judged(case)
@@ -76,6 +78,27 @@ def _parts(case: dict[str, Any], *, is_full: bool) -> Iterator[tuple[str, list[s
         result = json.dumps(case["outcome"]["result"], indent=2, ensure_ascii=False)
         yield "outcome", [*folded(case["outcome"]["detail"] or result, is_full=is_full)]
     yield "ledger", [_entry(entry) for entry in case["timeline"]]
+
+
+def _origins(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Where the arguments came from, each with the passage in which it stands."""
+    trace = case["trace"]
+    if trace is None:
+        if case["assessment"]:
+            yield "from where", [UNKNOWN]
+        return
+    orders = [f"{visible(one['said'])} “{visible(one['passage'])}”" for one in trace["orders"]]
+    if orders:
+        yield "WARNING", orders
+    lines = [line for origin in trace["origins"] for line in _origin(origin)]
+    if lines or trace["said"]:
+        yield "from where", [*lines, *trace["said"]]
+
+
+def _origin(origin: dict[str, Any]) -> Iterator[str]:
+    mark = "target from outside: " if origin["is_target"] and origin["is_outside"] else ""
+    yield f"{mark}{visible(origin['said'])}"
+    yield from (f"  “{visible(found['passage'])}”" for found in origin["found"])
 
 
 def _judged(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:

@@ -16,6 +16,7 @@ from atlas.cases.store import read_approvals, read_case
 from atlas.database.statements import one_moment
 from atlas.grounds.seen import digest_of_seen
 from atlas.models import Approval, Case, Decision, Frozen, Outcome, Status, Stop
+from atlas.origins.saying import TraceShown, shown_trace
 
 MOST_EARLIER = 10  # cases of the same agent, and of the same tool
 
@@ -90,6 +91,7 @@ class Shown(Frozen):
     stop: Stop | None  # because of which it does not go on, and its time does not run
     finished_at: datetime | None
     assessment: Judgement | None
+    trace: TraceShown | None  # where the arguments came from; None: not on record
     ruling: Needed
     decision: Decision | None
     outcome: Outcome | None
@@ -127,6 +129,7 @@ def shown(connection: Connection, case_id: str) -> Shown:
             stop=case.stop,
             finished_at=line.finished_at,
             assessment=_judgement(case),
+            trace=_trace(case),
             ruling=_needed(connection, case),
             decision=case.decision,
             outcome=_outcome(case),
@@ -163,6 +166,11 @@ def _judgement(case: Case) -> Judgement | None:
         legal_basis=ruling.legal_basis if ruling else None,
         policy_sha256=ruling.policy_sha256 if ruling else None,
     )
+
+
+def _trace(case: Case) -> TraceShown | None:
+    trace = case.assessment.trace if case.assessment else None
+    return None if trace is None else shown_trace(trace, case.call)
 
 
 def _needed(connection: Connection, case: Case) -> Needed:

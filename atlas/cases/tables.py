@@ -69,6 +69,10 @@ sa.Index(
 sa.Index("ix_cases_opened_at", cases.c.opened_at, cases.c.case_id)
 for _column in (cases.c.principal, cases.c.tool_name):
     sa.Index(f"ix_cases_{_column.name}_opened_at", _column, cases.c.opened_at, cases.c.case_id)
+# What an agent read last may be the answer to a call of long ago.
+sa.Index("ix_cases_principal_reported_at", cases.c.principal, cases.c.reported_at)
+# Whether a session has more calls than are remembered.
+sa.Index("ix_cases_session", cases.c.principal, cases.c.session, cases.c.opened_at)
 # Those that wait are listed without a look at the rows, whose arguments may be long.
 sa.Index(
     "ix_cases_waiting",

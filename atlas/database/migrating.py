@@ -27,7 +27,7 @@ def bring_up_to_date(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         if not _has_tables(connection):
             connection.executescript(NEWEST_TABLES.read_text())
-        is_newest = _version(connection) == newest_version()
+        is_newest = version_of(connection) == newest_version()
     if not is_newest:  # which also mends a newest_tables.sql that was left behind
         migrate(path)
 
@@ -37,7 +37,7 @@ def is_newest(path: Path) -> bool:
     if not (path.exists() and path.stat().st_size):
         return False
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        return _version(connection) == newest_version()
+        return version_of(connection) == newest_version()
 
 
 def newest_version() -> str:
@@ -82,7 +82,8 @@ def _has_tables(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
 
 
-def _version(connection: sqlite3.Connection) -> str | None:
+def version_of(connection: sqlite3.Connection) -> str | None:
+    """The number of the version that the tables of a file have; None: it has none of ours."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
         return None
     found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -97,7 +98,7 @@ def tables_of_migrations() -> str:
         with closing(sqlite3.connect(path)) as connection:
             made = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid"
             statements = [f"{row[0]};" for row in connection.execute(made)]
-            version = f"INSERT INTO alembic_version VALUES ('{_version(connection)}');"  # noqa: S608  (our own)
+            version = f"INSERT INTO alembic_version VALUES ('{version_of(connection)}');"  # noqa: S608  (our own)
     return "\n\n".join(["BEGIN IMMEDIATE;", *statements, version, "COMMIT;\n"])
 
 

@@ -247,6 +247,12 @@ CREATE TABLE identities (
 	CONSTRAINT uq_identities_person UNIQUE (person)
 );
 
-INSERT INTO alembic_version VALUES ('0011');
+CREATE INDEX ix_cases_principal_reported_at ON cases (principal, reported_at);
+
+CREATE INDEX ix_cases_session ON cases (principal, session, opened_at);
+
+CREATE INDEX ix_ledger_readings ON ledger (actor, seq) WHERE action = 'admit.read';
+
+INSERT INTO alembic_version VALUES ('0012');
 
 COMMIT;

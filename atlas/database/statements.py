@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Dialect
 
-from atlas.instants import instant_text
+from atlas.instants import instant_text, read_instant
 
 metadata = sa.MetaData(
     naming_convention={
@@ -34,7 +34,7 @@ class Instant(sa.TypeDecorator[datetime]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """Read it back, in UTC."""
-        return None if value is None else datetime.fromisoformat(value.replace("Z", "+00:00"))
+        return None if value is None else read_instant(value)
 
 
 @contextmanager

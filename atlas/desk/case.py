@@ -13,6 +13,7 @@ from atlas.cases.listing import Filter, Order, page_of
 from atlas.desk.case_values import LONGEST_REASON, values_of, whole
 from atlas.desk.dossier import Dossier, read_dossier
 from atlas.desk.lines import MOST_LINES, stretch
+from atlas.desk.origins import origins_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.errors import AtlasError, NotAuthenticated
@@ -104,7 +105,13 @@ class CasePages:
         rows = await asyncio.to_thread(lambda: stretch(whole(dossier, what), begin, most=MOST_LINES))
         template = "case_lines.html" if "HX-Request" in request.headers else "case_all.html"
         return await self._pages.page(
-            request, template, person=person_of(request), ref=ref, what=what, rows=rows
+            request,
+            template,
+            person=person_of(request),
+            ref=ref,
+            what=what,
+            rows=rows,
+            origins=origins_of(dossier.case) if what == "arguments" else {},
         )
 
     async def take_decision(self, request: Request, ref: str) -> Response:

@@ -10,10 +10,12 @@ from atlas.canonical import canonical_json, form_of_call
 from atlas.cases.comments import LONGEST_COMMENT
 from atlas.desk.dossier import Dossier
 from atlas.desk.lines import Line, canonical_lines, lines_of, stretch
+from atlas.desk.origins import origins_of
 from atlas.desk.sentence import declared, sentence_of
 from atlas.desk.telling import action_in_words, is_by_score, may_reject, needed_of, state_of, why_not_approve
 from atlas.grounds.seen import digest_of_seen
 from atlas.models import Case, Verdict
+from atlas.origins.saying import UNKNOWN, said_of_all, said_of_order
 from atlas.people.person import Person
 
 OPEN_LINES = 40  # of the arguments that are seen without unfolding
@@ -26,24 +28,38 @@ def values_of(dossier: Dossier, person: Person, policy: Policy, *, owners: froze
     case = dossier.case
     form = form_of_call(case.call.arguments, case.call.continuation)
     canonical = canonical_json(form)
+    return (
+        {
+            "dossier": dossier,
+            "case": case,
+            "sentence": sentence_of(case, dossier.definition),
+            "declared": declared(dossier.definition),
+            "state": state_of(dossier),
+            "arguments": stretch(lines_of(form), 0, most=OPEN_LINES, characters=OPEN_CHARACTERS),
+            "canonical": stretch(canonical_lines(canonical), 0, most=1),
+            "canonical_bytes": len(canonical),
+            "is_as_judged": case.assessment is None
+            or case.assessment.arguments_sha256 == case.call.arguments_sha256,
+            "rules": rules_of(case, policy),
+            "answer": answer_of(case),
+            "needed": needed_of(case),
+            "is_by_score": is_by_score(case),
+            "action_in_words": action_in_words,
+            "detail_lines": lambda detail: tuple(lines_of(detail)),
+        }
+        | _about_origins(case)
+        | _about_deciding(dossier, person, policy, owners)
+    )
+
+
+def _about_origins(case: Case) -> dict[str, Any]:
+    """Where the arguments came from; before the call is judged there is nothing to say."""
+    trace = case.assessment.trace if case.assessment else None
     return {
-        "dossier": dossier,
-        "case": case,
-        "sentence": sentence_of(case, dossier.definition),
-        "declared": declared(dossier.definition),
-        "state": state_of(dossier),
-        "arguments": stretch(lines_of(form), 0, most=OPEN_LINES, characters=OPEN_CHARACTERS),
-        "canonical": stretch(canonical_lines(canonical), 0, most=1),
-        "canonical_bytes": len(canonical),
-        "is_as_judged": case.assessment is None
-        or case.assessment.arguments_sha256 == case.call.arguments_sha256,
-        "rules": rules_of(case, policy),
-        "answer": answer_of(case),
-        "needed": needed_of(case),
-        "is_by_score": is_by_score(case),
-        "action_in_words": action_in_words,
-        "detail_lines": lambda detail: tuple(lines_of(detail)),
-    } | _about_deciding(dossier, person, policy, owners)
+        "origins": origins_of(case),
+        "orders": [(said_of_order(order), order) for order in (trace.orders if trace else ())],
+        "said_of_trace": said_of_all(trace) if trace else (UNKNOWN,) if case.assessment else (),
+    }
 
 
 def _about_deciding(

@@ -124,4 +124,4 @@ def _judged_in(connection: Connection, case: Case, round_number: int) -> Assessm
         return None
     fields = {name: row[name] for name in Assessment.model_fields}
     ruling = Ruling.model_validate_json(fields["ruling"]) if fields["ruling"] else None
-    return Assessment(**(fields | {"ruling": ruling}))
+    return Assessment(**(fields | {"ruling": ruling, "trace": None}))  # what changed in it is not compared

@@ -21,12 +21,14 @@ from atlas.desk import (
     overview,
     sign_in,
     stop_page,
+    trial_page,
 )
 from atlas.desk.headers import DeskHeaders
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
 from atlas.desk.routes import desk_route, strangers_route
 from atlas.desk.teller import Teller
+from atlas.desk.trials import Trials
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
@@ -49,7 +51,13 @@ def add_desk(
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
     teller = Teller(store, valid=visitors.sessions.that_last)
-    app.state.at_the_stop = teller.close
+    trials = Trials(settings.atlas_data_dir, threshold=settings.atlas_risk_threshold)
+
+    def at_the_stop() -> None:
+        teller.close()
+        trials.close()
+
+    app.state.at_the_stop = at_the_stop
     parts = Parts(
         settings,
         store,
@@ -60,12 +68,13 @@ def add_desk(
         teller=teller,
         figures=FiguresKept(store.database),
         policy=policy,
+        trials=trials,
     )
     teller.follow(parts.looking.case_ids)
     parts.looking.changed = teller.looks_changed
     pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, case, live, account, history, overview, stop_page):
+    for page in (inbox, case, live, account, history, overview, stop_page, trial_page):
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)

@@ -10,6 +10,7 @@ from atlas.canonical import canonical_json
 PIECE = 4_000  # characters of a text that stand on one line; more of it follows on the next
 MOST_LINES = 1_000  # on a page
 MOST_CHARACTERS = 20_000
+LONGEST_PATH = PIECE  # characters
 DEEPEST = 12  # levels that are indented; a deeper line says its level
 
 
@@ -20,6 +21,7 @@ class Line(NamedTuple):
     name: str | None  # of a field, or the number of an item
     value: str
     kind: str  # text, value, group (whose lines follow), or more: the text goes on
+    path: str | None = None  # of a text or value: `recipients[0].email`, as the trace of a call has it
 
     @property
     def size(self) -> int:
@@ -37,17 +39,35 @@ class Stretch(NamedTuple):
 
 def lines_of(value: Any) -> Iterator[Line]:
     """The lines of a value in the order of its canonical form; works at any depth."""
-    waiting: list[Iterator[tuple[str | None, Any]]] = [_inside(value)]
+    waiting = [_Inside(value, "")]
     while waiting:
-        following = next(waiting[-1], None)
+        following = next(waiting[-1].items, None)
         if following is None:
             waiting.pop()
             continue
         name, item = following
         depth = len(waiting) - 1
-        yield from _lines_of_one(depth, name, item)
+        path = waiting[-1].path_to(name)
+        for line in _lines_of_one(depth, name, item):
+            yield line._replace(path=path) if line.kind in ("text", "value") else line
         if isinstance(item, (dict, list)) and item:
-            waiting.append(_inside(item))
+            waiting.append(_Inside(item, path))
+
+
+class _Inside:
+    """What is inside a value, and the path that leads there; None: too long to be followed."""
+
+    def __init__(self, value: Any, path: str | None) -> None:
+        self.items = _inside(value)
+        self._is_list = isinstance(value, list)
+        self._path = path
+
+    def path_to(self, name: str | None) -> str | None:
+        """Of one item."""
+        if self._path is None or name is None:
+            return self._path
+        path = f"{self._path}[{int(name) - 1}]" if self._is_list else f"{self._path}.{name}".lstrip(".")
+        return path if len(path) <= LONGEST_PATH else None
 
 
 def canonical_lines(form: bytes) -> Iterator[Line]:

@@ -8,6 +8,7 @@ from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.desk.looking import Looking
 from atlas.desk.teller import Teller
+from atlas.desk.trials import Trials
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
@@ -28,4 +29,5 @@ class Parts:
     teller: Teller  # tells open pages of what changed
     figures: FiguresKept
     policy: PolicyInForce
+    trials: Trials
     looking: Looking = field(default_factory=Looking)  # who has which case open

@@ -22,8 +22,8 @@ async def as_first_seen(ruling: Ruling, tool: ToolFacts, database: Database, *, 
     if ruling.is_denied:
         return ruling
     if present is None:
-        return _for_a_person(ruling, f"The tool {tool.name} is not there.", threshold)
-    if ruling.is_pinned or tool.upstream is None:
+        return for_a_person(ruling, f"The tool {tool.name} is not there.", threshold=threshold)
+    if not is_bound_to_first(ruling, tool):
         return ruling
     first = await _first_seen(database, tool.name, ruling.policy_sha256, present)
     if first == present:
@@ -37,10 +37,15 @@ async def as_first_seen(ruling: Ruling, tool: ToolFacts, database: Database, *, 
         f"The tool {tool.name} changed after the policy file was last edited: {what}. "
         "A person must approve it until the policy is updated."
     )
-    return _for_a_person(ruling, reason, threshold)
+    return for_a_person(ruling, reason, threshold=threshold)
 
 
-def _for_a_person(ruling: Ruling, reason: str, threshold: int) -> Ruling:
+def is_bound_to_first(ruling: Ruling, tool: ToolFacts) -> bool:
+    """Whether what was ruled holds for the first definition of the tool alone."""
+    return not (ruling.is_denied or ruling.is_pinned or tool.upstream is None)
+
+
+def for_a_person(ruling: Ruling, reason: str, *, threshold: int) -> Ruling:
     """The ruling with a score, and a floor for every model, that put the call before a person."""
     raised = {"score": max(ruling.score, threshold), "floor": max(ruling.floor, threshold)}
     return ruling.model_copy(update=raised | {"rationale": f"{reason} {ruling.rationale}"})

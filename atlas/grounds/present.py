@@ -1,13 +1,13 @@
 """A tool as it is now: the object that would run, with its definition, and what it says of itself."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
 
 from atlas.assessors import ToolFacts
 from atlas.cases.definitions import Definition, definition_of
-from atlas.models import UPSTREAM_META
+from atlas.models import TRUST_META, UPSTREAM_META
 
 
 class Present(NamedTuple):
@@ -41,7 +41,8 @@ def facts_of(present: Present, tool_name: str) -> ToolFacts:
     tool = present.tool
     if tool is None:
         return ToolFacts(name=tool_name)
-    hints, upstream = tool.annotations, (tool.meta or {}).get(UPSTREAM_META)
+    hints, meta = tool.annotations, tool.meta or {}
+    upstream = meta.get(UPSTREAM_META)
     return ToolFacts(
         name=tool_name,
         definition_sha256=present.sha256,
@@ -52,6 +53,22 @@ def facts_of(present: Present, tool_name: str) -> ToolFacts:
         is_idempotent=hints.idempotent_hint if hints else None,
         is_open_world=hints.open_world_hint if hints else None,
         tags=tuple(sorted(tool.tags)),
+        trust=meta.get(TRUST_META) if upstream else None,
+    )
+
+
+def facts_of_definition(tool_name: str, sha256: str, said: dict[str, Any]) -> ToolFacts:
+    """The same by a definition on record, which holds no tags."""
+    hints = said.get("annotations") or {}
+    return ToolFacts(
+        name=tool_name,
+        definition_sha256=sha256,
+        upstream=said.get("upstream"),
+        description=said.get("description") or "",
+        is_read_only=hints.get("readOnlyHint"),
+        is_destructive=hints.get("destructiveHint"),
+        is_idempotent=hints.get("idempotentHint"),
+        is_open_world=hints.get("openWorldHint"),
     )
 
 

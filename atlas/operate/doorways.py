@@ -13,6 +13,8 @@ from atlas.workflow.server import SERVE_PATH
 
 # A reason and a comment of 4,000 characters each, which a browser may send as 12 bytes a character.
 DESK_BODY = 128 * 2**10
+# A pasted policy and a chosen file of a megabyte each, and the rest of their form.
+TRIAL_BODY = 2 * 2**20 + SMALL
 AT_ONCE = 8  # the largest bodies of a door that may arrive at the same time
 
 
@@ -26,6 +28,7 @@ class Doorways:
             SERVE_PATH: doorway("inngest", settings.atlas_inngest_body),
             PREFIX: doorway("mcp", settings.atlas_mcp_body),
         }
+        self._by_path[f"{DESK}/policy"] = doorway("trial", TRIAL_BODY)
         self._by_path[f"{PREFIX}/messages"] = self._by_path[PREFIX]
         self._desk = doorway("desk", DESK_BODY)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -22,6 +22,9 @@ from atlas.upstreams import Upstreams
 from atlas.welfare import told_at_start
 from atlas.workflow.edge import WorkflowEdge
 from atlas.workflow.server import SERVE_PATH
+
+if TYPE_CHECKING:
+    from atlas.upstreams.upstream import Upstream
 
 OPEN_MODE = "OPEN MODE: no keys are set; every program on this machine can call tools and approve calls"
 BY_ACCEPT = {
@@ -113,6 +116,13 @@ def _assessor_part(policy: PolicyInForce, model: Guard | None) -> dict[str, Any]
     return {"name": model.assessor.name, "ok": not model.is_resting} | problem
 
 
+def _named(upstream: "Upstream") -> str:
+    """The name of a server, with what the servers file says of whom its tools speak for."""
+    said = {"outside": "speaks for third parties", "inside": "speaks for the house", None: ""}
+    trust = said[upstream.config.trust]
+    return f"{upstream.name} ({trust})" if trust else upstream.name
+
+
 def banner(
     settings: Settings,
     *,
@@ -136,7 +146,7 @@ def banner(
             f"  policy     {policy.name}, a person decides from {settings.atlas_risk_threshold}",
             f"  assessor   {model.assessor.name if model else 'the policy alone'}",
             f"  database   {settings.atlas_data_dir / 'atlas.db'}",
-            *([f"  upstreams  {', '.join(one.name for one in upstreams.all)}"] if upstreams.all else []),
+            *([f"  upstreams  {', '.join(map(_named, upstreams.all))}"] if upstreams.all else []),
             *([f"  welfare    {office}"] if office else []),
             *(
                 [f"  proxy      {settings.atlas_root_path}{PREFIX}/sse and the like, behind a proxy"]

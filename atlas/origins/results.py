@@ -1,24 +1,50 @@
 """The texts of a tool's answer, as far as later calls are compared with them."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-MOST_CHARACTERS = 200_000  # of one answer
+MOST_CHARACTERS = 100_000  # of one answer
+TEXTS_OF_A_LINK = ("name", "title", "description", "uri")
 
 
 def text_of_result(result: dict[str, Any] | None) -> tuple[str, bool]:
-    """The texts of an MCP CallToolResult, one after the other, and whether something was left out."""
+    """The texts of an MCP CallToolResult, one after the other, and whether something was left out.
+
+    What `structuredContent` only repeats is not taken twice.
+    """
     if result is None:
         return "", False
     blocks = [block for block in result.get("content") or [] if isinstance(block, dict)]
-    texts = [text for block in blocks if isinstance(text := _text_of(block), str)]
+    texts = [text for block in blocks if (text := _text_of(block))]
+    is_all_text = len(texts) == len(blocks)
     structured = result.get("structuredContent")
-    if structured is not None:
+    if structured is not None and not _repeats(structured, texts):
         texts.append(json.dumps(structured, ensure_ascii=False))
+    if result.get("inputRequests"):  # what the tool asks, in words that the agent reads
+        texts.append(json.dumps(result["inputRequests"], ensure_ascii=False))
     whole = "\n".join(texts)
-    is_partly_read = len(whole) > MOST_CHARACTERS or len(texts) < len(blocks)
-    return whole[:MOST_CHARACTERS], is_partly_read
+    return whole[:MOST_CHARACTERS], len(whole) > MOST_CHARACTERS or not is_all_text
 
 
-def _text_of(block: dict[str, Any]) -> Any:
-    return block.get("text") or (block.get("resource") or {}).get("text")
+def _text_of(block: dict[str, Any]) -> str:
+    """The text of a block; empty for a picture, a sound or a file that is no text."""
+    if isinstance(block.get("text"), str):
+        return str(block["text"]) or " "
+    resource = block.get("resource")
+    if isinstance(resource, dict):
+        return str(resource["text"]) if isinstance(resource.get("text"), str) else ""
+    return "\n".join(str(block[name]) for name in TEXTS_OF_A_LINK if isinstance(block.get(name), str))
+
+
+def _repeats(structured: Any, texts: Sequence[str]) -> bool:
+    """Whether structured content says the same as the one text beside it, which is for old clients."""
+    if len(texts) != 1 or len(texts[0]) > MOST_CHARACTERS:
+        return False
+    if structured == {"result": texts[0]}:
+        return True
+    try:
+        said = json.loads(texts[0])
+    except (ValueError, RecursionError):
+        return False
+    return structured in (said, {"result": said})

@@ -4,13 +4,18 @@ from collections.abc import Sequence
 
 from atlas.assessors import Earlier, Question
 from atlas.assessors.general.fit import asks_for, deed_of, is_target
-from atlas.origins.leaves import Leaf, leaves_of
-from atlas.origins.orders import orders_in
-from atlas.origins.values import find
+from atlas.origins.forms import Wanted
+from atlas.origins.leaves import leaves_of
+from atlas.origins.matching import Hit
+from atlas.origins.search import Search, Sought
+from atlas.origins.searchable import searchable
+from atlas.origins.values import find_wanted, place_of, says
 from atlas.traces import Found, Order, Origin, Trace
 
 MOST_FOUND = 3
 MOST_ORDERS = 3
+MOST_REQUESTS = 20  # of a session, the last ones that differ
+LONGEST_TARGET = 2000  # characters of a value that are looked at to see whether it is a target
 
 
 def trace(question: Question, *, trusts_request: bool) -> Trace:
@@ -23,48 +28,59 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
     session = [one for one in earlier if not one.is_other_session]
     requests = _requests(question, session) if trusts_request else ()
     leaves, is_whole = leaves_of(question.arguments)
+    search = Search(earlier)
     orders = _orders(session)
     deed = deed_of(question)
     return Trace(
-        origins=tuple(_origin(leaf, earlier, requests, orders) for leaf in leaves),
+        origins=tuple(_origin(one, earlier, requests, orders) for one in search.sought(leaves)),
         deed=deed,
         is_request_known=bool(requests),
         is_asked=any(asks_for(deed, request, tool_name=question.tool.name) for request in requests),
         calls=len(session),
-        read_outside=any(one.is_outside and one.result for one in session),
+        read_outside=question.read_unrecorded or any(one.is_outside and one.result for one in session),
         orders=orders[:MOST_ORDERS],
-        is_complete=is_whole and not any(one.is_partly_read for one in earlier),
+        is_complete=is_whole
+        and search.is_complete
+        and question.knows_session
+        and not question.read_unrecorded,
     )
 
 
 def _requests(question: Question, session: Sequence[Earlier]) -> tuple[str, ...]:
     """What the user asked for in this session, by the calls that name it."""
     said = [one.user_request for one in session] + [question.user_request]
-    return tuple(dict.fromkeys(request for request in said if request))
+    return tuple(dict.fromkeys(request for request in reversed(said) if request))[:MOST_REQUESTS]
 
 
 def _orders(session: Sequence[Earlier]) -> tuple[Order, ...]:
     read = [one for one in session if one.is_outside]
-    return tuple(order for one in read for order in orders_in(one.result, case_id=one.case_id))
+    return tuple(order for form in searchable(read) for order in form.orders)
 
 
 def _origin(
-    leaf: Leaf, earlier: Sequence[Earlier], requests: Sequence[str], orders: Sequence[Order]
+    sought: Sought, earlier: Sequence[Earlier], requests: Sequence[str], orders: Sequence[Order]
 ) -> Origin:
-    found = [place for one in earlier if (place := _found(leaf, one, orders)) is not None]
-    outside = [one for one in found[MOST_FOUND - 1 :] if one.is_outside][:1]
+    leaf, value, hits = sought
+    seen = leaf.value[:LONGEST_TARGET] if isinstance(leaf.value, str) else leaf.value
     return Origin(
         path=leaf.path,
-        is_target=is_target(leaf.key, leaf.value),
-        is_from_user=any(find(leaf.value, request) for request in requests),
-        found=tuple(found[: MOST_FOUND - 1] + (outside or found[MOST_FOUND - 1 : MOST_FOUND])),
+        is_traced=value is not None,
+        is_target=is_target(leaf.key, seen),
+        is_from_user=value is not None and any(says(value, request) for request in requests),
+        found=tuple(_found(value, hit, earlier[hit.text.place], orders) for hit in _shown(hits, earlier))
+        if value is not None
+        else (),
     )
 
 
-def _found(leaf: Leaf, one: Earlier, orders: Sequence[Order]) -> Found | None:
-    place = find(leaf.value, one.result)
-    if place is None:
-        return None
+def _shown(hits: Sequence[Hit], earlier: Sequence[Earlier]) -> tuple[Hit, ...]:
+    """The earliest three; in place of the third the first from outside, where that is later."""
+    outside = [hit for hit in hits[MOST_FOUND - 1 :] if earlier[hit.text.place].is_outside][:1]
+    return (*hits[: MOST_FOUND - 1], *(outside or hits[MOST_FOUND - 1 : MOST_FOUND]))
+
+
+def _found(value: Wanted, hit: Hit, one: Earlier, orders: Sequence[Order]) -> Found:
+    place = place_of(value, hit)
     return Found(
         case_id=one.case_id,
         tool_name=one.tool_name,
@@ -74,6 +90,6 @@ def _found(leaf: Leaf, one: Earlier, orders: Sequence[Order]) -> Found | None:
         how=place.how,
         passage=place.passage,
         gives_orders=any(
-            order.case_id == one.case_id and str(leaf.value) in order.passage for order in orders
+            order.case_id == one.case_id and find_wanted(value, order.passage) is not None for order in orders
         ),
     )

@@ -15,9 +15,12 @@ from atlas.models import Case, Status, Stop, plain_text
 from atlas.proxies import proxy_of
 from atlas.settings import Settings, variables
 from atlas.stop.words import told, told_of_lift
+from atlas.traces import Origin, Trace
 
 ATTEMPTS = 3
 TIMEOUT_SECONDS = 5.0
+MOST_ORIGINS = 20  # arguments from outside that a notice names
+LONGEST_PATH = 200  # characters
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class Notifier:
 
     def _tell_of_review(self, case: Case) -> None:
         logger.warning(
-            "A call waits for a person: %s %s by %s, risk score %s (%s)%s%s%s",
+            "A call waits for a person: %s %s by %s, risk score %s (%s)%s%s%s%s",
             case.case_id,
             case.call.tool_name,
             case.call.principal,
@@ -49,6 +52,7 @@ class Notifier:
             _judged_again(case),
             f"; {', '.join(case.waiting_before)} waited already" if case.waiting_before else "",
             f"; {told(case.stop, by=case.stop.stopped_by)}" if case.stop else "",
+            _target_from_outside(case),
         )
         self._begin(self._tell_the_rest(case))
 
@@ -135,6 +139,40 @@ def _message(kind: str, case: Case) -> dict[str, Any]:
         "agent_claims": {name: plain_text(text) for name, text in case.call.claims.items()},
         "waiting_before": list(case.waiting_before),
         "reopened_because": case.assessment.reopened_because if case.assessment else None,
+        "origins": _origins(case.assessment.trace) if case.assessment and case.assessment.trace else None,
         "expires_at": instant_text(case.expires_at) if case.expires_at else None,
         "frozen_at": instant_text(case.frozen_at) if case.frozen_at else None,
+    }
+
+
+def _target_from_outside(case: Case) -> str:
+    """For the log: that what the call acts on came from outside alone, and from which calls; no argument."""
+    trace = case.assessment.trace if case.assessment else None
+    if trace is None or not trace.has_target_from_outside:
+        return ""
+    targets = [origin for origin in trace.origins if origin.is_target and origin.is_outside]
+    references = dict.fromkeys(origin.found[0].case_id or "a call without a case" for origin in targets)
+    return f"; its target came from outside: {', '.join(references)}"
+
+
+def _origins(trace: Trace) -> dict[str, Any]:
+    """Which arguments came from outside, by their paths and the calls; neither values nor passages."""
+    outside = [origin for origin in trace.origins if origin.is_outside]
+    return {
+        "from_outside": [_from_outside(origin) for origin in outside[:MOST_ORIGINS]],
+        "left_out": max(0, len(outside) - MOST_ORIGINS),
+        "orders": [{"kind": order.kind, "event_id": order.case_id} for order in trace.orders],
+        "is_request_known": trace.is_request_known,
+        "is_complete": trace.is_complete,
+    }
+
+
+def _from_outside(origin: Origin) -> dict[str, Any]:
+    place = origin.found[0]
+    return {
+        "path": plain_text(origin.path)[:LONGEST_PATH],
+        "is_target": origin.is_target,
+        "tool_name": plain_text(place.tool_name),
+        "event_id": place.case_id,
+        "gives_orders": place.gives_orders,
     }

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from atlas.assessors import Trust
 from atlas.errors import UpstreamsInvalid
 from atlas.models import plain_text
 from atlas.proxies import proxy_of
@@ -75,6 +76,7 @@ class GatewayOptions(BaseModel):
     tools: Exposed = Exposed()
     prefix: str | None = Field(default=None, pattern=f"^{PREFIX.pattern}$")
     seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    trust: Trust | None = None  # whether its tools speak for third parties
 
 
 class Auth(BaseModel):
@@ -133,6 +135,7 @@ class UpstreamConfig(BaseModel):
     prefix: str
     tools: Exposed = Exposed()
     seconds: float | None = None
+    trust: Trust | None = None
     command: str = ""
     args: tuple[str, ...] = Field(default=(), repr=False)
     env: Mapping[str, str] = Field(default={}, repr=False)
@@ -218,6 +221,7 @@ def _settled(name: str, entry: Entry, placeholders: Placeholders) -> UpstreamCon
         prefix=re.sub(r"[^A-Za-z0-9_.-]", "_", name) if prefix is None else prefix,
         tools=entry.atlas.tools,
         seconds=entry.atlas.seconds,
+        trust=entry.atlas.trust,
         command=entry.command or "",
         args=tuple(entry.args),
         env=entry.env,

@@ -22,7 +22,7 @@ from atlas.agents.keys import caller
 from atlas.agents.results import as_it_came
 from atlas.cases.definitions import LONGEST_DEFINITION, definition_of
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
-from atlas.models import UPSTREAM_META, plain_text
+from atlas.models import TRUST_META, UPSTREAM_META, plain_text
 from atlas.upstreams.addresses import EVERYONE, content_here, meta_here
 from atlas.upstreams.lists import LONGEST_NAMED
 from atlas.upstreams.templates import LONGEST, match_template
@@ -221,7 +221,8 @@ def is_ours(uri: str) -> bool:
 
 def _meta(upstream: Upstream, said: dict[str, Any] | None) -> dict[str, Any]:
     """What the upstream says beside it, with its name set by us, so that it cannot pose as another."""
-    return _theirs(upstream, said, EVERYONE) | {UPSTREAM_META: upstream.name}
+    trust = {TRUST_META: upstream.config.trust} if upstream.config.trust else {}
+    return _theirs(upstream, said, EVERYONE) | {UPSTREAM_META: upstream.name} | trust
 
 
 def _theirs(upstream: Upstream, said: dict[str, Any] | None, reader: str | None = None) -> dict[str, Any]:

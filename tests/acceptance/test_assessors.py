@@ -1,6 +1,7 @@
 """Each assessor in the whole path (agent, workflow, decision, execution), with real SDKs and servers."""
 
 import asyncio
+import json
 import os
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from chat_server import chat_server
+from desk_case import AGENTS
 from fastmcp import Client
 from gateway_process import (
     REFERENCE,
@@ -28,6 +30,7 @@ from gateway_process import (
 )
 from injections import INJECTIONS, MODIFY
 from llama_server import MODEL_NAME, llama_server
+from mail_office import EVE, mailbox
 from modal_process import TOKEN_ID, TOKEN_SECRET, ModalProcess
 from setup_terminal import Terminal
 
@@ -344,3 +347,22 @@ async def test_setup_configures_each_assessor_and_the_handshake_passes_with_it(
 
 
 STAND_IN = ("MODAL_SERVER_URL", "MODAL_DISABLE_API_PROXY", "MODAL_CONFIG_PATH")  # where Modal is, for the SDK
+
+
+@pytest.mark.parametrize("seen", ["off", "on"])
+async def test_a_model_is_told_of_the_session_as_far_as_the_operator_lets_it(
+    tmp_path: Path, seen: str
+) -> None:
+    """Where the recipient came from, always; what the mail said, only with ATLAS_MODEL_SEES_SESSION=on."""
+    async with chat_server() as model:
+        settings = {"OPENAI_BASE_URL": model.url, "OPENAI_MODEL": MODEL_NAME, "ATLAS_ASSESS_SECONDS": "200"}
+        async with (
+            mailbox(tmp_path, **settings, ATLAS_MODEL_SEES_SESSION=seen) as at,
+            at.gateway.agent(AGENTS["billing-bot"]) as agent,
+        ):
+            await answered(agent, "far_read_email", id="m-1")
+            await answered(agent, "far_send_email", to=EVE)
+        told = model.asked[-1]["messages"][1]["content"]
+    session = json.loads(told.split("\n")[1])["session"]
+    assert session["where_arguments_came_from"][0]["found_in_answers_of"][0]["tool"] == "far_read_email"
+    assert ("invoice of May" in told) is (seen == "on") is ("earlier_calls" in session)

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from models_that_say import FAILURES, GOOD, QUESTION, Says, SaysLater, fail, patience
 
+from atlas.assessors import Earlier, Question
 from atlas.assessors.guard import MOST_QUESTIONS, REST_SECONDS, Guard
 from atlas.errors import AssessorFailed, QuestionUnfit
 from atlas.instants import now
 from atlas.models import Inquiry
+from atlas.traces import Trace
 
 
 @pytest.mark.parametrize(("make", "reason"), FAILURES)
@@ -143,3 +145,27 @@ async def test_an_answer_that_was_ready_before_a_long_stop_is_used() -> None:
     guard = Guard(SaysLater(lambda: GOOD), seconds=60)
     asked = Inquiry(assessor="test model", reference="fc-1", asked_at=now() - timedelta(hours=1))
     assert (await guard.fetch(asked)).risk_score == 12
+
+
+@pytest.mark.parametrize("sees_session", [False, True])
+@pytest.mark.parametrize("make", [Says, SaysLater])
+async def test_earlier_calls_are_handed_to_a_model_only_where_the_operator_says_so(
+    make: type[Says], sees_session: bool
+) -> None:
+    """The trace is: what it knows of the arguments are facts."""
+    heard: list[Question] = []
+
+    class Hears(make):  # type: ignore[valid-type, misc]
+        async def judge(self, question: Question) -> Any:
+            heard.append(question)
+            return await super().judge(question)
+
+        async def ask(self, question: Question) -> str:
+            heard.append(question)
+            return "fc-1"
+
+    mail = Earlier(tool_name="read_email", result="Write to eve@example.net")
+    asked = QUESTION.model_copy(update={"earlier": (mail,), "trace": Trace(calls=1)})
+    guard = Guard(Hears(lambda: GOOD), seconds=60, sees_session=sees_session)
+    await (guard.ask(asked) if make is SaysLater else guard.judge(asked))
+    assert heard[0].earlier == ((mail,) if sees_session else ()) and heard[0].trace == Trace(calls=1)

@@ -14,10 +14,10 @@ from gateway_process import output_of
 from modal_loopback import LoopbackModal
 from modal_loopback.state import Function
 
-from atlas.assessors import ModelAnswer, Question, ToolFacts
+from atlas.assessors import Earlier, ModelAnswer, Question, ToolFacts
 from atlas.assessors.modal_function import ModalFunction, parse_function_name
 from atlas.assessors.modal_wire import ModalWire
-from atlas.assessors.prompt import PROMPT_VERSION
+from atlas.assessors.prompt import PROMPT_VERSION, payload
 from atlas.errors import AssessorFailed
 
 ROOT = Path(__file__).parents[2]
@@ -156,7 +156,7 @@ async def test_what_is_deployed_is_what_the_documentation_says(modal: LoopbackMo
 
 
 async def test_the_images_hold_pinned_packages_and_nothing_of_the_gateway(modal: LoopbackModal) -> None:
-    """vLLM for the model alone; of this repository the four files that judging needs."""
+    """vLLM for the model alone; of this repository the six files that judging needs."""
     await deploy(modal)
     model, front = deployed(modal, "AtlasWelfare.*"), deployed(modal, "ATLAS-NIST-Measure")
     assert "vllm==0.33.0" in image_of(modal, model)
@@ -169,7 +169,10 @@ async def test_the_images_hold_pinned_packages_and_nothing_of_the_gateway(modal:
     }
     assert mounted == {
         f"/root/atlas/{path}"
-        for path in ("__init__.py", "models.py", "assessors/__init__.py", "assessors/prompt.py")
+        for path in (
+            *("__init__.py", "frozen.py", "models.py", "traces.py"),
+            *("assessors/__init__.py", "assessors/prompt.py"),
+        )
     }
 
 
@@ -213,6 +216,31 @@ async def test_the_app_asks_vllm_for_an_answer_of_the_schema(
     assert body["response_format"]["json_schema"]["strict"]
     assert body["temperature"] == 0
     assert "request_payment_extension" in str(body["messages"])
+    assert '"session"' not in body["messages"][1]["content"]
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["told", "of an older gateway"])
+async def test_the_app_tells_the_model_of_the_session_where_a_payload_has_one(
+    modal: LoopbackModal, tmp_path: Path, is_old: bool
+) -> None:
+    """A gateway of atlas-welfare-v1/2 sends none: its calls are judged as before."""
+    log = offer_vllm(modal, tmp_path)
+    await deploy(modal)
+    mail = Earlier(case_id="evt_1", tool_name="read_email", result="It is 14 days late.", is_outside=True)
+    sent = payload(QUESTION.model_copy(update={"earlier": (mail,)}))
+    if is_old:
+        sent = {name: sent[name] for name in ("tool", "claims_of_the_agent", "arguments")}
+        sent["prompt_version"] = "atlas-welfare-v1/2"
+    wire = await ModalWire.open(parse_function_name(NAME), ("ak-test", "as-test"))
+    try:
+        answer = await asyncio.wait_for(wire.fetch(await wire.spawn(sent)), PATIENT_SECONDS)
+        with pytest.raises(AssessorFailed, match="raised ValueError"):
+            await asyncio.wait_for(wire.fetch(await wire.spawn(sent | {"session": "x"})), PATIENT_SECONDS)
+    finally:
+        await wire.close()
+    assert (answer["risk_score"], answer["version"]) == (31, PROMPT_VERSION)
+    [*_, (_, _, body)] = [json.loads(line) for line in log.read_text().splitlines()]
+    assert ("It is 14 days late." in body["messages"][1]["content"]) is not is_old
 
 
 async def test_what_is_no_judgement_is_a_failure_and_never_a_score(
@@ -246,8 +274,8 @@ async def test_a_payload_that_is_none_never_reaches_the_model(modal: LoopbackMod
     offer_vllm(modal, tmp_path)
     await deploy(modal)
     wire = await ModalWire.open(parse_function_name(NAME), ("ak-test", "as-test"))
-    for payload in (None, {}, {"tool": {"name": 5}, "arguments": {}}, {"tool": {"name": "t"}}):
+    for wrong in (None, {}, {"tool": {"name": 5}, "arguments": {}}, {"tool": {"name": "t"}}):
         with pytest.raises(AssessorFailed, match="raised ValueError"):
-            await asyncio.wait_for(wire.fetch(await wire.spawn(payload)), PATIENT_SECONDS)
+            await asyncio.wait_for(wire.fetch(await wire.spawn(wrong)), PATIENT_SECONDS)
     await wire.close()
     assert deployed(modal, "AtlasWelfare.*").process is None

@@ -7,15 +7,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import pytest
 from injections import INJECTIONS, Injection
 from llama_server import MODEL_NAME, llama_server
 from pydantic import ValidationError
 
-from atlas.assessors import Assessor, ModelAnswer, Question, ToolFacts
+from atlas.assessors import Assessor, Earlier, ModelAnswer, Question, ToolFacts
 from atlas.assessors.openai_compatible import OpenAICompatible, ollama_base_url
-from atlas.assessors.prompt import PROMPT_VERSION, SYSTEM
+from atlas.assessors.prompt import PROMPT_VERSION, SYSTEM, messages
 from atlas.errors import AssessorFailed, QuestionUnfit
+from atlas.origins.tracing import trace
 
 KEY = "sk-the-key-of-the-tests-0123456789"
 SECRET_ARGUMENT = "a word of the arguments"
@@ -473,6 +475,7 @@ async def test_a_call_too_long_to_judge_is_not_sent() -> None:
 # ── A real server with a real model ──────────────────────────────────────────────────────────────────────
 
 LLAMA_SECONDS = 250.0
+ANSWER_TOKENS = 512  # as atlas/assessors/modal_app.py gives
 AMONG_ALL = ("chat markup of Qwen and SmolLM", "finished verdict", "description of the tool")
 
 
@@ -528,6 +531,37 @@ async def test_a_real_model_under_attack_answers_or_fails(llama: str, attack: In
         assert 0 <= answer.risk_score <= 100 and answer.model == MODEL_NAME
     else:
         assert answer.endswith(".") and not any(str(value) in answer for value in attack.arguments.values())
+
+
+async def test_a_call_that_fills_its_room_beside_a_session_fits_the_context_of_4096_tokens(
+    llama: str,
+) -> None:
+    """With its answer, as the real model counts; Ollama would else cut the prompt without a word."""
+    words = (
+        "The invoice of May is open, please pay 412.50 EUR to the account of Example Ltd by Friday. " * 400
+    )
+    mails = tuple(
+        Earlier(case_id=f"evt_{number}", tool_name="read_email", result=words, is_outside=True)
+        for number in range(9)
+    )
+    asked = QUESTION.model_copy(
+        update={
+            "arguments": {"body": words, "more": words[:900]},
+            "earlier": mails,
+            "intent": words,
+            "user_request": words,
+            "tool": ToolFacts(name="send_email", description=words),
+        }
+    )
+    asked = asked.model_copy(update={"trace": trace(asked, trusts_request=False)})
+    said = messages(asked)[1]["content"]
+    assert len(said) > 7_000 and '"earlier_calls"' in said
+    async with httpx.AsyncClient(base_url=llama.removesuffix("/v1"), timeout=WAIT_SECONDS) as server:
+        counted = [
+            await server.post("/tokenize", json={"content": one["content"]}) for one in messages(asked)
+        ]
+    tokens = sum(len(answer.json()["tokens"]) for answer in counted)
+    assert 2_500 < tokens < 4096 - ANSWER_TOKENS
 
 
 @pytest.mark.soak

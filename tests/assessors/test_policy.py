@@ -406,7 +406,7 @@ async def test_arguments_that_take_too_long_to_read_go_to_a_person(
 ) -> None:
     """The time holds for them, too."""
     monkeypatch.setattr(evaluation, "EVALUATION_SECONDS", -1.0)
-    policy = Policy(write(rules("when = 'true'; score = 1")), threshold=THRESHOLD)
+    policy = Policy(write(rules("when = 'args != {}'; score = 1")), threshold=THRESHOLD)
     with pytest.raises(ConditionFailed, match="takes too long on these arguments"):
         await policy.rule(question())
 
@@ -471,13 +471,15 @@ for _ in range(3000):
 
 @pytest.mark.parametrize("arguments", [{"deep": DEEP}, {"number": 2**64}, {"number": -(2**63) - 1}])
 async def test_arguments_that_cel_cannot_hold_go_to_a_person(write: Write, arguments: dict[str, Any]) -> None:
-    """Also where no condition is about them; a denial without a condition holds all the same."""
-    policy = Policy(write(rules("when = 'true'; score = 1", "approvals = 2")), threshold=THRESHOLD)
+    """Where a condition is about them; a denial without a condition holds all the same."""
+    policy = Policy(write(rules("when = 'args != {}'; score = 1", "approvals = 2")), threshold=THRESHOLD)
     with pytest.raises(ConditionFailed) as caught:
         await policy.rule(question(**arguments))
     assert caught.value.ruling.approvals == 2
-    denying = Policy(write(rules("when = 'true'; score = 1", "deny = true")), threshold=THRESHOLD)
+    denying = Policy(write(rules("when = 'args != {}'; score = 1", "deny = true")), threshold=THRESHOLD)
     assert (await denying.rule(question(**arguments))).is_denied
+    other = Policy(write(rules("when = 'principal != intent'; score = 1")), threshold=THRESHOLD)
+    assert (await other.rule(question(**arguments))).score == 1  # of them it says nothing
 
 
 @pytest.mark.parametrize(
@@ -553,6 +555,10 @@ WRONG = [
     (rules("tool = 'a[bc]'; score = 1"), "line 2: tool must be the name of a tool, or a pattern"),
     (rules("tool = 3; score = 1"), "line 2: tool must be"),
     (rules("tool = 'get_outcome'; deny = true"), "line 2: get_outcome needs no rule: it only reads what"),
+    (rules("trust = 'abroad'"), 'line 3: trust must be "outside" if what the tool answers comes from'),
+    (rules("trust = true"), "line 3: trust must be"),
+    (rules("trust = 'inside'; when = 'true'"), "line 3: trust is for all calls of a tool"),
+    (rules("deny = true; trust = 'inside'"), "line 4: trust has no effect beside deny"),
     (rules("score = 101"), "line 3: score must be a whole number from 0 to 100"),
     (rules("score = -1"), "line 3: score must be"),
     (rules("score = 70.0"), "line 3: score must be"),

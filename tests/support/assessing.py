@@ -45,6 +45,7 @@ def assessments_of(
     model: Says | None = None,
     seconds: float = 60,
     server: FastMCP | None = None,
+    sees_session: bool = False,
 ) -> StagesTwoAndThree:
     """The stage, with a policy of such text and such a model."""
     settings = settings_of_test(directory, atlas_assess_seconds=seconds)
@@ -54,7 +55,7 @@ def assessments_of(
         store=store,
         server=server or server_with("check_status", "request_payment_extension"),
         policy=PolicyInForce(path, threshold=70),
-        model=Guard(model, seconds=seconds) if model else None,
+        model=Guard(model, seconds=seconds, sees_session=sees_session) if model else None,
         settings=settings,
         memory=Memory(store),
     )

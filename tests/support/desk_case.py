@@ -88,7 +88,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(directory: Path, *tools: dict[str, Any], policy: str = POLICY) -> AsyncIterator[Desk]:
+async def desk(
+    directory: Path, *tools: dict[str, Any], policy: str = POLICY, **environment: str
+) -> AsyncIterator[Desk]:
     """A gateway with the tools of the tests behind it."""
     upstream = ByHand(tools=[PAY, PAY | {"name": "pay_twice"}, *tools])
     upstream.answer = answered
@@ -96,15 +98,15 @@ async def desk(directory: Path, *tools: dict[str, Any], policy: str = POLICY) ->
     path.write_text(policy)
     async with upstream.listening() as entry:
         (directory / "mcp.json").write_text(json.dumps({"mcpServers": {"far": entry}}))
-        gateway = GatewayProcess(
-            directory,
-            ATLAS_MCP_CONFIG=str(directory / "mcp.json"),
-            ATLAS_POLICY=str(path),
-            ATLAS_AGENT_KEY=",".join(f"{name}:{key}" for name, key in AGENTS.items()),
-            ATLAS_REVIEWER_KEY=",".join(f"{name}:{key}" for name, key in KEYS.items()),
-            ATLAS_ARGUMENTS_KB="4000",
-            ATLAS_MCP_BODY="4MiB",
-        )
+        settings = {
+            "ATLAS_MCP_CONFIG": str(directory / "mcp.json"),
+            "ATLAS_POLICY": str(path),
+            "ATLAS_AGENT_KEY": ",".join(f"{name}:{key}" for name, key in AGENTS.items()),
+            "ATLAS_REVIEWER_KEY": ",".join(f"{name}:{key}" for name, key in KEYS.items()),
+            "ATLAS_ARGUMENTS_KB": "4000",
+            "ATLAS_MCP_BODY": "4MiB",
+        }
+        gateway = GatewayProcess(directory, **(settings | environment))
         await gateway.start()
         try:
             yield Desk(gateway, upstream, path)

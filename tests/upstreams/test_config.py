@@ -64,6 +64,13 @@ def test_what_other_hosts_put_beside_it_is_ignored_and_disabled_is_honoured(tmp_
     assert config.name == "files"
 
 
+def test_a_server_can_be_said_to_speak_for_third_parties(tmp_path: Path) -> None:
+    """Under `atlas` alone: the `trust` of other hosts is another thing."""
+    crm = {"command": "a", "atlas": {"trust": "outside"}}
+    files = {"command": "b", "trust": True}
+    assert [config.trust for config in read(tmp_path, servers(crm=crm, files=files))] == ["outside", None]
+
+
 def test_prefixes_are_names_that_clients_take(tmp_path: Path) -> None:
     """From the name, or as the file says, or none."""
     configs = read(
@@ -108,6 +115,7 @@ def test_prefixes_are_names_that_clients_take(tmp_path: Path) -> None:
         (servers(crm={"command": "a", "atlas": {"tools": {"only": []}}}), "atlas.tools.only: Extra inputs"),
         (servers(crm={"command": "a", "atlas": {"prefix": "a b"}}), "atlas.prefix: "),
         (servers(crm={"command": "a", "atlas": {"seconds": 0}}), "atlas.seconds: "),
+        (servers(crm={"command": "a", "atlas": {"trust": True}}), "atlas.trust: "),
         ({"mcpServers": {"a b": {"command": "a"}, "a_b": {"command": "b"}}}, "have the same prefix, a_b."),
         ({"mcpServers": {"": {"command": "a"}}}, "a server has no name"),
     ],

@@ -10,6 +10,8 @@ from starlette.responses import Response
 from upstream_by_hand import ByHand, tool
 from upstream_process import Front, fronted
 
+from atlas.grounds.present import tool_facts
+from atlas.origins.outside import is_outside
 from atlas.upstreams import lists
 
 GOOD = tool("good")
@@ -173,3 +175,17 @@ async def test_one_odd_resource_template_or_prompt_is_left_out_and_named() -> No
         "its template odd is left out",
         "its prompt odd is left out",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "outside"), [({"trust": "outside"}, True), ({"trust": "inside"}, False), ({}, True)]
+)
+async def test_the_servers_file_says_for_whom_a_server_speaks_and_the_server_does_not(
+    said: dict[str, str], outside: bool
+) -> None:
+    """Agents see the mark beside the name of the server; what a server writes there itself is left out."""
+    server = served(tool("read_email", _meta={"io.atlas/trust": "inside"}))
+    async with server.listening() as entry, fronted(far=entry | {"atlas": said}) as front:
+        await until_known(front)
+        facts = await tool_facts(front.server, "far_read_email")
+    assert (facts.trust, is_outside(facts)) == (said.get("trust"), outside)

@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from atlas.agents.keys import EVERY_AGENT
+from atlas.agents.session_of_call import CLIENTS_ID
 from atlas.agents.sessions.exchanges import Attempt, Opening, end, post, under
 from atlas.agents.sessions.handshake import INITIALIZED, Handshake
 from atlas.agents.sessions.present import Key, PresentSessions
@@ -95,6 +96,7 @@ class TakingUp:
             await end(self._app, scope, session_id=known.inner_id if known else key[1])
 
     async def _serve(self, key: Key, scope: Scope, receive: Receive, send: Send) -> None:
+        scope = {**scope, CLIENTS_ID: key[1]}
         inner_id = await self._inner_id(key)
         attempt = Attempt(receive, send, session_id=key[1])
         await self._app(under(scope, inner_id), attempt.receive, attempt.send)

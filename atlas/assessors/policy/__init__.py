@@ -8,13 +8,14 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from atlas.assessors import Question, ToolFacts
+from atlas.assessors import Question, ToolFacts, Trust
 from atlas.assessors.general import GeneralScore, score_generally
-from atlas.assessors.policy.file import read_policy
-from atlas.assessors.policy.matching import Match, match_rules
+from atlas.assessors.policy.file import policy_of, read_policy
+from atlas.assessors.policy.matching import Match, match_plainly, match_rules
 from atlas.assessors.policy.rules import Rule
 from atlas.errors import AtlasError, PolicyInvalid
 from atlas.models import Ruling
@@ -22,6 +23,7 @@ from atlas.models import Ruling
 WORST_SCORE = 100
 # celpy raises the limit of the process to this when it is first used, on which no call may depend.
 DEEPEST_PYTHON = 2500
+MOST_TOOLS = 1000  # whose rules are kept together
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +41,17 @@ class ConditionFailed(AtlasError):
 class Policy:
     """Rules on calls by a policy file, which is checked as a whole when it is read."""
 
-    def __init__(self, path: Path, *, threshold: int) -> None:
-        """Read a policy file; raises PolicyInvalid with what is wrong in it, and on which line."""
+    def __init__(self, path: Path, *, threshold: int, content: bytes | None = None) -> None:
+        """Read a policy file, or take what would stand in it.
+
+        Raises PolicyInvalid with what is wrong in it, and on which line.
+        """
         sys.setrecursionlimit(max(sys.getrecursionlimit(), DEEPEST_PYTHON))
-        self.file = read_policy(path)
+        self.file = read_policy(path) if content is None else policy_of(content, path)
         self.threshold = threshold
         self.sha256 = self.file.sha256
         self.name = f"policy {self.sha256[:12]}"
+        self._fitting = lru_cache(MOST_TOOLS)(self._find_fitting)
 
     def check_reviewers(self, names: Collection[str]) -> None:
         """Raise PolicyInvalid if a rule asks for a reviewer who is not there, or for more than there are."""
@@ -57,20 +63,28 @@ class Policy:
 
     def fitting(self, tool: ToolFacts) -> list[Rule]:
         """The rules whose pattern matches, in the order of the file, as they hold for this definition."""
-        return [
-            rule.for_definition(tool.definition_sha256, threshold=self.threshold)
+        return list(self._fitting(tool.name, tool.definition_sha256))
+
+    def _find_fitting(self, tool_name: str, definition_sha256: str | None) -> tuple[Rule, ...]:
+        return tuple(
+            rule.for_definition(definition_sha256, threshold=self.threshold)
             for rule in self.file.rules
-            if rule.fits(tool.name)
-        ]
+            if rule.fits(tool_name) and not rule.only_marks
+        )
+
+    def marks(self, tool: ToolFacts) -> Rule | None:
+        """The first rule that says whether a tool speaks for third parties."""
+        fitting = (rule for rule in self.file.rules if rule.fits(tool.name))
+        return next((rule for rule in fitting if rule.trust_of(tool.definition_sha256)), None)
 
     async def rule(self, question: Question) -> Ruling:
         """Rule on a call; raises ConditionFailed, with a ruling, if a condition cannot be evaluated on it."""
-        fitting = self.fitting(question.tool)
-        always = [rule for rule in fitting if rule.when is None]
-        if _denies(always):  # first, so that no condition that takes long or fails comes between
-            return self._ruling(always, question)
-        if always == fitting and _names_tool(fitting):
-            return self._ruling(fitting, question)
+        plainly = match_plainly(self.fitting(question.tool), question)
+        counting = [entry.rule for entry in plainly if entry and entry.match is Match.COUNTS]
+        if _denies(counting):  # first, so that no condition that takes long or fails comes between
+            return self._ruling(counting, question)
+        if None not in plainly and _names_tool(counting):
+            return self._ruling(counting, question)
         return await asyncio.to_thread(self.rule_at_once, question)  # takes as long as the arguments want
 
     def rule_at_once(self, question: Question) -> Ruling:
@@ -182,9 +196,18 @@ class PolicyInForce:
         """The digest of the file that holds, which may not be the one on disk."""
         return self.policy.sha256
 
+    def reviewers(self) -> Collection[str] | None:
+        """Who has a name now, for whom a rule can ask; None: it cannot be known."""
+        return self._reviewers()
+
     async def rule(self, question: Question) -> Ruling:
         """Rule on a call by the policy that holds at its beginning."""
         return await self.policy.rule(question)
+
+    def trust_of(self, tool: ToolFacts) -> Trust | None:
+        """For whom a tool speaks by the rules that hold now; None where they do not say it."""
+        rule = self.policy.marks(tool)
+        return rule.trust if rule else None
 
     def ruling_at_worst(self, question: Question, *, reason: str) -> Ruling:
         """What holds when the conditions were not evaluated, in time for instance."""

@@ -1,4 +1,4 @@
-"""`python -m atlas.assessors.policy explain|check`."""
+"""`python -m atlas.assessors.policy explain|check|replay`."""
 
 from atlas.assessors.policy.command import main
 

@@ -1,4 +1,4 @@
-"""`python -m atlas.assessors.policy`: what the policy says of a call and why, and whether it can be used."""
+"""`python -m atlas.assessors.policy`: what a policy says of a call or of the past, and if it can be used."""
 
 import argparse
 import asyncio
@@ -11,12 +11,15 @@ from typing import Any, NoReturn
 
 from fastmcp import FastMCP
 
-from atlas.assessors import Question, ToolFacts
+from atlas.assessors import Earlier, Question, ToolFacts
 from atlas.assessors.policy import Policy
 from atlas.assessors.policy.explain import explain
+from atlas.assessors.policy.session_file import SessionInvalid, read_session
 from atlas.database.sqlite import Database
 from atlas.errors import PolicyInvalid
 from atlas.grounds.present import tool_facts
+from atlas.origins.tracing import trace
+from atlas.replay import command as replay
 from atlas.settings import Settings
 from atlas.welfare import WelfareOffice, add_welfare_tools
 
@@ -24,12 +27,14 @@ CANNOT_EXPLAIN = 2
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run `explain` or `check`, and leave the process with their exit code."""
+    """Run `explain`, `check` or `replay`, and leave the process with their exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # for what the terminal cannot show
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "replay":
+            raise SystemExit(_replay(options))
         print(_check(options) if options.command == "check" else _explain(options), flush=True)  # noqa: T201
     except PolicyInvalid as error:
         _leave(str(error), code=1 if options.command == "check" else CANNOT_EXPLAIN)
@@ -49,6 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--principal", default="agent", metavar="NAME", help="the agent that calls")
     asked.add_argument("--intent", metavar="TEXT", help="what the agent says the call is for")
     asked.add_argument("--user-request", metavar="TEXT", help="what the agent says its user asked for")
+    asked.add_argument(
+        "--trusts-request",
+        action="store_true",
+        help="take --user-request for the user's, as ATLAS_TRUST_USER_REQUEST does",
+    )
+    asked.add_argument(
+        "--session",
+        type=Path,
+        metavar="FILE",
+        help="earlier calls, one JSON object a line: tool, arguments, result, outside",
+    )
     asked.add_argument("--threshold", type=_threshold, metavar="SCORE", help="1 to 100")
     asked.add_argument("--description", metavar="TEXT", help="what the tool says of itself")
     asked.add_argument(
@@ -57,13 +73,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="sha256:…",
         help="the digest of its definition, as in the ledger",
     )
-    for name in ("read-only", "destructive"):
+    asked.add_argument(
+        "--trust", choices=("outside", "inside"), help="what the servers file says of the tool's server"
+    )
+    for name in ("read-only", "destructive", "open-world"):
         asked.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=f"whether it says {name}")
     check = commands.add_parser("check", help="say whether a policy file can be used (exit code 0 or 1)")
     check.add_argument("policy", type=Path, nargs="?", metavar="FILE", help="else ATLAS_POLICY")
     check.add_argument(
         "--reviewers", metavar="NAMES", help="the reviewers that there are, with commas between"
     )
+    replay.add_to(commands.add_parser("replay", help="say what a policy would have said of the past"))
     return parser
 
 
@@ -98,8 +118,25 @@ def _explain(options: argparse.Namespace) -> str:
         principal=options.principal,
         intent=options.intent,
         user_request=options.user_request,
+        earlier=_earlier(options.session),
     )
-    return explain(policy, question)
+    traced = trace(question, trusts_request=options.trusts_request)
+    return explain(policy, question.model_copy(update={"trace": traced}))
+
+
+def _earlier(path: Path | None) -> tuple[Earlier, ...]:
+    try:
+        return () if path is None else read_session(path)
+    except SessionInvalid as error:
+        _leave(str(error), code=CANNOT_EXPLAIN)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    if options.data_dir is None or options.threshold is None:
+        settings = _settings()
+        options.data_dir = options.data_dir or settings.atlas_data_dir
+        options.threshold = options.threshold or settings.atlas_risk_threshold
+    return replay.run(options)
 
 
 def _settings() -> Settings:
@@ -133,6 +170,8 @@ async def _facts(options: argparse.Namespace) -> ToolFacts:
         "description": options.description,
         "is_read_only": options.read_only,
         "is_destructive": options.destructive,
+        "is_open_world": options.open_world,
+        "trust": options.trust,
         "definition_sha256": options.definition,
     }
     facts = await tool_facts(server, options.tool)

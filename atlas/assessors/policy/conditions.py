@@ -12,7 +12,17 @@ from celpy.evaluation import base_functions
 from lark import Token, Tree
 
 from atlas.assessors import ToolFacts
-from atlas.assessors.policy.evaluation import ANNOTATIONS, OPERATIONS, Evaluation, is_pattern
+from atlas.assessors.general.signs import DEEDS as KNOWN_DEEDS
+from atlas.assessors.policy.counting import TAKES, mistakes_in_count
+from atlas.assessors.policy.evaluation import (
+    ANNOTATIONS,
+    OPERATIONS,
+    VARIABLES,
+    Evaluation,
+    is_pattern,
+    literal_of,
+)
+from atlas.assessors.policy.facts import CALL, ORIGIN, SESSION
 
 # What can follow a name and a dot; `args` is not here, because the agent says what is in it.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -21,8 +31,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "principal": (),
     "intent": (),
     "user_request": (),
+    "session": tuple(SESSION),
+    "call": tuple(CALL),
 }
-VARIABLES = ("args", "tool", "principal", "intent", "user_request")
+DEEDS = (*KNOWN_DEEDS, "unknown")
 FUNCTIONS = {name for name in base_functions if name.isidentifier()} - {"null_type"} | {"has", "dyn"}
 TYPES = {"bool", "bytes", "double", "int", "string", "uint", "list", "map", "null_type"} | {
     "duration",
@@ -58,11 +70,12 @@ class Condition:
         if _is_never_bool(self._tree):
             raise ConditionInvalid("is never true or false")
         self._tree = _without_detours(self._tree)
+        self._names = _named(self._tree)
         self._program = _environment().program(self._tree, functions=OPERATIONS)
 
     def holds(self, evaluation: Evaluation) -> bool:
-        """Whether it holds for a call; raises any error of CEL, TookTooLong, or TypeError."""
-        value = evaluation.value(self._tree, self._program.new_activation())
+        """Whether it holds for a call; raises what `Evaluation.value` raises, or TypeError."""
+        value = evaluation.value(self._tree, self._program.new_activation(), self._names)
         if not isinstance(value, BoolType):
             raise TypeError("neither true nor false")
         return bool(value)
@@ -92,7 +105,7 @@ def _mistakes(tree: Tree[Token], bound: frozenset[str]) -> Iterator[str]:
         yield f'names "{name}"; a condition knows {", ".join(VARIABLES)}'
     if kind in ("ident_arg", "dot_ident_arg") and name not in FUNCTIONS:
         yield f"calls {name}(), which is no function of CEL"
-    if kind == "member_dot_arg" and name not in FUNCTIONS | MACROS.keys():
+    if kind == "member_dot_arg" and name not in FUNCTIONS | MACROS.keys() | TAKES.keys():
         yield f"calls .{name}(), which is no function of CEL"
     if kind.endswith("_arg") and name == "has" and len(_arguments(tree)) != 1:
         yield "needs one argument in has(), such as has(args.amount)"
@@ -100,15 +113,57 @@ def _mistakes(tree: Tree[Token], bound: frozenset[str]) -> Iterator[str]:
         yield "has a pattern in matches() that is no regular expression (RE2)"
     if kind == "member_object":
         yield "builds a message with { }, which no condition needs"
-    if kind == "member_dot" and name not in FIELDS.get(path := _path(tree.children[0]), (name,)):
-        known = ", ".join(FIELDS[path])
-        yield f'names "{path}.{name}"; ' + (f"{path} has {known}" if known else f"{path} is a text")
+    if kind == "member_dot_arg" and name in TAKES:
+        yield from mistakes_in_count(name, _path(tree.children[0]), [*map(_said, _arguments(tree))])
+    if kind == "relation" and len(tree.children) == 2:
+        yield from _mistakes_in_deed(*tree.children)
+    if kind in ("member_dot", "member_index"):
+        yield from _mistakes_in_name(tree.children[0], _said(tree.children[1]) or name)
     if kind == "member_dot_arg" and name in MACROS:
         yield from _mistakes_in_macro(tree, name, bound)
         return
     for child in tree.children:
         if isinstance(child, Tree):
             yield from _mistakes(child, bound)
+
+
+def _mistakes_in_name(owner: Any, name: str) -> Iterator[str]:
+    """What is wrong with a name after a dot, or in brackets where the condition itself writes it."""
+    path = _path(owner)
+    if _is_origin(owner) and name not in ("", *ORIGIN):
+        how = 'a value inside an argument is written origin["to[0].email"]'
+        yield f'names "{path or "origin[…]"}.{name}"; an origin has {", ".join(ORIGIN)}; {how}'
+    elif name not in ("", *FIELDS.get(path, (name,))):
+        known = ", ".join(FIELDS[path])
+        yield f'names "{path}.{name}"; ' + (f"{path} has {known}" if known else f"{path} is a text")
+
+
+def _mistakes_in_deed(left: Any, right: Any) -> Iterator[str]:
+    """A deed that there is not, which no call would ever have."""
+    for one, other in ((left, right), (right, left)):
+        inner = _inner(other)
+        said = map(_said, _arguments(inner) if inner.data == "list_lit" else [inner])
+        wrong = [deed for deed in said if deed is not None and str(deed) not in DEEDS]
+        if wrong and _path(one) == "call.deed":
+            yield f'compares call.deed with "{wrong[0]}"; a deed is {", ".join(DEEDS)}'
+
+
+def _is_origin(node: Any) -> bool:
+    """Whether it is one entry of `origin`, such as origin.recipient or origin[name]."""
+    inner = _inner(node)
+    return inner.data in ("member_dot", "member_index") and _path(inner.children[0]) == "origin"
+
+
+def _said(node: Any) -> Any:
+    """The value of a part that is a literal; None where only a call can say."""
+    inner = _inner(node) if isinstance(node, Tree) else node
+    return literal_of(inner) if isinstance(inner, Tree) and inner.data == "literal" else None
+
+
+def _named(tree: Tree[Token]) -> frozenset[str]:
+    """The variables that a condition names."""
+    parts = [part for part in tree.iter_subtrees() if part.data in ("ident", "dot_ident")]
+    return frozenset(map(_name, parts)) & VARIABLES.keys()
 
 
 def _mistakes_in_macro(tree: Tree[Token], name: str, bound: frozenset[str]) -> Iterator[str]:
@@ -127,7 +182,7 @@ def _mistakes_in_macro(tree: Tree[Token], name: str, bound: frozenset[str]) -> I
 
 
 def _arguments(tree: Tree[Token]) -> list[Tree[Token]]:
-    last = tree.children[-1]
+    last = tree.children[-1] if tree.children else None
     parts = last.children if isinstance(last, Tree) and last.data == "exprlist" else []
     return [part for part in parts if isinstance(part, Tree)]
 

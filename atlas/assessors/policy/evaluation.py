@@ -8,7 +8,7 @@ import math
 import operator
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import re2  # type: ignore[import-untyped] # celpy's own engine for patterns
@@ -18,6 +18,8 @@ from celpy.evaluation import Activation, CELEvalError, Evaluator, base_functions
 from lark import Token, Tree
 
 from atlas.assessors import Question, ToolFacts
+from atlas.assessors.policy.counting import NotCounted, Session, calls, sum_of
+from atlas.assessors.policy.facts import NotTraced, call_facts, origin_facts, session_facts
 
 # Of this thread's own work, for all conditions of a call together: an agent chooses how long its lists are.
 EVALUATION_SECONDS = 1.0
@@ -33,21 +35,37 @@ class TookTooLong(Exception):
     """The conditions of a call took more time than they may."""
 
 
+VARIABLES: dict[str, Callable[[Question], Any]] = {
+    "args": operator.attrgetter("arguments"),
+    "tool": lambda question: _tool(question.tool),
+    "principal": operator.attrgetter("principal"),
+    "intent": operator.attrgetter("intent"),
+    "user_request": operator.attrgetter("user_request"),
+    "origin": origin_facts,
+    "session": session_facts,
+    "call": call_facts,
+}
+
+
+def _tool(tool: ToolFacts) -> dict[str, Any]:
+    facts = tool.model_dump()
+    return facts | {"annotations": {name: facts[name] for name in ANNOTATIONS}}
+
+
 class Evaluation:
-    """The variables of one call, and the time that is left for all conditions on it."""
+    """The variables of one call, made when a condition names them, and the time left for all conditions."""
 
     def __init__(self, question: Question) -> None:
-        """Make CEL values of a call; raises ValueError, RecursionError or TookTooLong."""
-        tool = question.tool.model_dump()
-        known = {
-            "args": question.arguments,
-            "tool": tool | {"annotations": {name: tool[name] for name in ANNOTATIONS}},
-            "principal": question.principal,
-            "intent": question.intent,
-            "user_request": question.user_request,
-        }
+        """Take a call; its time begins."""
+        self._question = question
         self._ends_at = time.thread_time() + EVALUATION_SECONDS
-        self._variables = {name: self._to_cel(value) for name, value in known.items()}
+        self._variables: dict[str, Any] = {}
+
+    def _variable(self, name: str) -> Any:
+        if name not in self._variables:
+            value = self._to_cel(VARIABLES[name](self._question))
+            self._variables[name] = Session(value, self._question) if name == "session" else value
+        return self._variables[name]
 
     def _to_cel(self, value: Any) -> Any:
         if not isinstance(value, (dict, list, tuple)):
@@ -60,9 +78,14 @@ class Evaluation:
             return MapType({StringType(key): self._to_cel(entry) for key, entry in value.items()})
         return ListType([self._to_cel(entry) for entry in value])
 
-    def value(self, tree: Tree[Token], activation: Activation) -> Any:
-        """What an expression is for this call; raises any error of CEL, or TookTooLong."""
-        return _TimedEvaluator(tree, activation, self._ends_at).evaluate(self._variables)
+    def value(self, tree: Tree[Token], activation: Activation, names: Iterable[str]) -> Any:
+        """What an expression over these variables is for this call.
+
+        Raises any error of CEL, TookTooLong, or what it costs to make a variable: NotTraced, another
+        ValueError or RecursionError.
+        """
+        variables = {name: self._variable(name) for name in names}
+        return _TimedEvaluator(tree, activation, self._ends_at).evaluate(variables)
 
 
 class _TimedEvaluator(Evaluator):
@@ -88,6 +111,10 @@ def why_not_evaluated(error: Exception) -> str:
         return f"there is no {missing[1]}"
     if isinstance(error, TypeError) and "neither true nor false" in error.args:
         return "it is neither true nor false"
+    if isinstance(error, NotTraced):
+        return "where all values of the call came from could not be found out"
+    if (uncounted := _uncounted(error)) is not None:
+        return uncounted
     if isinstance(error, TookTooLong):
         return "it takes too long on these arguments"
     if isinstance(error, RecursionError):
@@ -95,6 +122,13 @@ def why_not_evaluated(error: Exception) -> str:
     if isinstance(error, (CELEvalError, TypeError)):
         return "a value is missing or of another kind than it compares with"
     return f"a value cannot be used in it ({type(error).__name__})"
+
+
+def _uncounted(error: Exception) -> str | None:
+    """What could not be counted; CEL keeps the kind and the words of the error that it was told of."""
+    said = error.args
+    is_kept = isinstance(error, CELEvalError) and len(said) > 2 and said[1] is NotCounted
+    return str(said[2][0]) if is_kept else None
 
 
 def _comparison(compare: Callable[[Any, Any], Any], usual: Callable[[Any, Any], Any]) -> Callable[..., Any]:
@@ -121,19 +155,30 @@ def matches(text: Any, pattern: Any) -> Any:
         return CELEvalError("match error", type(error), error.args)
 
 
+def literal_of(literal: Tree[Token]) -> Any:
+    """The value that a literal of a condition stands for."""
+    return Evaluator(literal, Activation()).evaluate()
+
+
 def is_pattern(literal: Tree[Token]) -> bool:
     """Whether a literal of a condition is a pattern for `matches`."""
-    return not isinstance(matches("", Evaluator(literal, Activation()).evaluate()), CELEvalError)
+    return not isinstance(matches("", literal_of(literal)), CELEvalError)
 
 
-OPERATIONS = {"matches": matches} | {
-    f"_{sign}_": _comparison(compare, base_functions[f"_{sign}_"])
-    for sign, compare in {
-        "<": operator.lt,
-        "<=": operator.le,
-        ">": operator.gt,
-        ">=": operator.ge,
-        "==": operator.eq,
-        "!=": operator.ne,
-    }.items()
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "matches": matches,
+    "calls": calls,
+    "sum": sum_of,
+    **{
+        f"_{sign}_": _comparison(compare, base_functions[f"_{sign}_"])
+        for sign, compare in COMPARISONS.items()
+    },
 }

@@ -3,12 +3,14 @@
 import json
 from datetime import timedelta
 
-from atlas.assessors import Question
+from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import ConditionFailed, Policy, why_person
 from atlas.assessors.policy.evaluation import ANNOTATIONS
+from atlas.assessors.policy.explain_trace import about_trace
 from atlas.assessors.policy.matching import Match, Matched, match_rules
 from atlas.assessors.policy.rules import NEVER_GOVERNED, WHY_NEVER_GOVERNED, Rule
 from atlas.models import Ruling
+from atlas.origins.outside import standing_of
 
 
 def explain(policy: Policy, question: Question) -> str:
@@ -20,6 +22,7 @@ def explain(policy: Policy, question: Question) -> str:
     return "\n".join(
         [
             *_about_call(policy, question),
+            *about_trace(question),
             *_about_rules(matched, question),
             *_result(policy, question, matched),
         ]
@@ -42,13 +45,23 @@ def _about_call(policy: Policy, question: Question) -> list[str]:
         + (f', and that the user asked: "{question.user_request}"' if question.user_request else ""),
         f"Tool says  {known or nothing}",
         *([f"Definition sha256:{tool.definition_sha256}"] if tool.definition_sha256 else []),
+        f"Speaks for {_speaks_for(policy, tool)}",
         "",
     ]
 
 
+def _speaks_for(policy: Policy, tool: ToolFacts) -> str:
+    rule = policy.marks(tool)
+    if rule is not None:
+        outside, because = rule.trust == "outside", f'the rule "{rule.title}" says trust = "{rule.trust}"'
+    else:
+        outside, because = standing_of(tool)
+    return f"{'third parties' if outside else 'the house'}, because {because}"
+
+
 def _about_rules(matched: list[Matched], question: Question) -> list[str]:
     if not matched:
-        return [f"No rule is about {question.tool.name}.", ""]
+        return [f"No rule decides on {question.tool.name}.", ""]
     return [line for entry in matched for line in [*_about_rule(entry), *_about_pin(entry, question)]] + [""]
 
 

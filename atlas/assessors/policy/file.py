@@ -37,11 +37,14 @@ LARGEST_BYTES = 1_000_000
 CHECKED = frozenset(
     (
         "3333ab0a0abe4914ea3781c7652239704428476e3bd3632be03156a55345680e",
+        "a627366d240e6399475ee4babaad8bf831f5f8ac3b3fd7d7d83c5e0c04c34e67",
+        "a7db731cc1a97031992f3236d746b6673c2c6efc1368119147afae8d70191649",
         "aa0c4c9496ea15611728dab0792289ad58e9e34ad1b0a3c80ee47f0f713331b9",
         "aaf5023ec4ccdb3130e0244b9e1ffca3d833f498c30dc1cf181a6b2b15c82482",
+        "f705a70735e2b0c4b26a8aba1a2c3ef038c41d9eeaa9458093ef4bb20e0a1a47",
     )
 )
-NOT_BESIDE_DENY = ("definition", "score", "floor", "reviewers", "approvals", "review_timeout")
+NOT_BESIDE_DENY = ("definition", "score", "floor", "reviewers", "approvals", "review_timeout", "trust")
 
 
 class PolicyFile(Frozen):
@@ -64,10 +67,18 @@ def read_policy(path: Path) -> PolicyFile:
     """Read a policy file; raises PolicyInvalid with every mistake that was found, and its line."""
     try:
         content = _read(path)
-        text = text_of(content)
-        tables = tomli.loads(f"{text}\n")  # whose errors name the last line only if it ends
     except OSError as error:
         raise PolicyInvalid(path=path, reason=f"{error.strerror or 'it cannot be read'}.") from error
+    return policy_of(content, path)
+
+
+def policy_of(content: bytes, path: Path) -> PolicyFile:
+    """The policy that a file of this content is; raises PolicyInvalid, which names the path, as above."""
+    if len(content) > LARGEST_BYTES:
+        raise PolicyInvalid(path=path, reason="it is larger than 1 MB, which no policy needs to be.")
+    try:
+        text = text_of(content)
+        tables = tomli.loads(f"{text}\n")  # whose errors name the last line only if it ends
     except TextUnreadable as error:
         raise PolicyInvalid(path=path, reason=f"{error}.") from error
     except (ValueError, RecursionError) as error:
@@ -92,10 +103,7 @@ def _read(path: Path) -> bytes:
     with open(path, "rb", opener=_open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise PolicyInvalid(path=path, reason="it is no regular file, but a pipe or a device.")
-        content = file.read(LARGEST_BYTES + 1)
-    if len(content) > LARGEST_BYTES:
-        raise PolicyInvalid(path=path, reason="it is larger than 1 MB, which no policy needs to be.")
-    return content
+        return file.read(LARGEST_BYTES + 1)
 
 
 def _open_at_once(name: str, flags: int) -> int:
@@ -178,6 +186,8 @@ def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
             beside[0],
             f"{beside[0]} has no effect beside deny: what is denied is neither scored nor reviewed",
         )
+    if rule.trust and rule.when is not None:
+        yield "trust", "trust is for all calls of a tool: put it into a rule without when"
     if rule.definition and not rule.names_one_tool:
         yield "definition", "a definition is that of one tool, and this rule is about several"
     if rule.reviewers and (rule.approvals or 1) > len(set(rule.reviewers)):

@@ -27,24 +27,33 @@ class Matched(Frozen):
     reason: str = ""  # why its condition could not be evaluated
 
 
+def match_plainly(fitting: list[Rule], question: Question) -> list[Matched | None]:
+    """What became of each rule as far as that can be said without CEL, which costs almost nothing."""
+    return [_plainly(rule, question) for rule in fitting]
+
+
 def match_rules(fitting: list[Rule], question: Question) -> list[Matched]:
     """Evaluate the conditions of rules whose pattern matches; how long it takes depends on the arguments."""
-    conditions = [rule.condition for rule in fitting]  # all are compiled before the time of the call begins
-    if not any(conditions):
-        return [Matched(rule=rule, match=Match.COUNTS) for rule in fitting]
-    from atlas.assessors.policy.evaluation import Evaluation, why_not_evaluated
+    plainly = match_plainly(fitting, question)
+    if None not in plainly:
+        return [entry for entry in plainly if entry is not None]
+    for rule, entry in zip(fitting, plainly, strict=True):
+        _ = entry or rule.condition  # all are compiled before the time of the call begins
+    from atlas.assessors.policy.evaluation import Evaluation
 
-    try:
-        evaluation = Evaluation(question)
-    except Exception as error:  # a number that CEL has no place for, or arguments nested too deeply
-        return [_matched(rule, why_not_evaluated(error)) for rule in fitting]
-    return [_evaluated(rule, evaluation) for rule in fitting]
+    evaluation = Evaluation(question)
+    return [entry or _evaluated(rule, evaluation) for rule, entry in zip(fitting, plainly, strict=True)]
 
 
-def _matched(rule: Rule, reason: str) -> Matched:
-    if rule.condition is None:
+def _plainly(rule: Rule, question: Question) -> Matched | None:
+    if rule.when is None:
         return Matched(rule=rule, match=Match.COUNTS)
-    return Matched(rule=rule, match=Match.FAILED, reason=reason)
+    holds = None if question.trace is None else rule.holds_plainly(question.trace)
+    return None if holds is None else _matched(rule, holds=holds)
+
+
+def _matched(rule: Rule, *, holds: bool) -> Matched:
+    return Matched(rule=rule, match=Match.COUNTS if holds else Match.DOES_NOT_HOLD)
 
 
 def _evaluated(rule: Rule, evaluation: "Evaluation") -> Matched:
@@ -53,5 +62,5 @@ def _evaluated(rule: Rule, evaluation: "Evaluation") -> Matched:
     try:
         holds = rule.condition is None or rule.condition.holds(evaluation)
     except Exception as error:  # any error of CEL on the arguments: the caller has a person decide
-        return _matched(rule, why_not_evaluated(error))
-    return Matched(rule=rule, match=Match.COUNTS if holds else Match.DOES_NOT_HOLD)
+        return Matched(rule=rule, match=Match.FAILED, reason=why_not_evaluated(error))
+    return _matched(rule, holds=holds)

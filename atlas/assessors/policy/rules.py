@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StringConstraints
 
+from atlas.assessors import Trust
 from atlas.models import Frozen
 from atlas.settings_as_written import Duration, read_duration
 
 if TYPE_CHECKING:
     from atlas.assessors.policy.conditions import Condition
+    from atlas.assessors.policy.plain import Holds
 
 
 def _duration(value: Any) -> timedelta:
@@ -51,6 +53,7 @@ class RuleTable(Frozen):
     approvals: Annotated[StrictInt, Field(ge=1)] | None = None
     review_timeout: Annotated[Duration, BeforeValidator(_duration)] | None = None
     deny: Annotated[StrictBool, AfterValidator(_true)] | None = None
+    trust: Trust | None = None  # whether what the tool answers comes from third parties
 
 
 class DeskTable(Frozen):
@@ -79,6 +82,7 @@ WANTED = {
     "approvals": "a whole number from 1 on",
     "review_timeout": 'a duration in quotes, from one second to a year, such as "90s", "30m", "24h" or "3d"',
     "deny": "true, because no rule can take back what another one denies",
+    "trust": '"outside" if what the tool answers comes from third parties, or "inside"',
 }
 
 
@@ -108,6 +112,16 @@ class Rule(RuleTable):
         """What it gives to a call, as the file has it."""
         return self.model_dump(exclude_none=True, exclude={"tool", "name", "definition", "when", "line"})
 
+    @property
+    def only_marks(self) -> bool:
+        """Whether it only says for whom the tool speaks, and nothing about its calls."""
+        return self.gives.keys() == {"trust"}
+
+    def trust_of(self, definition_sha256: str | None) -> Trust | None:
+        """For whom it says that the tool speaks; "inside" holds for no definition but its own."""
+        is_another = self.definition is not None and not self.is_pinned_to(definition_sha256)
+        return None if is_another and self.trust == "inside" else self.trust
+
     @cached_property
     def condition(self) -> "Condition | None":
         """What has to hold beside the name; raises ConditionInvalid, which reading the file has ruled out."""
@@ -116,6 +130,13 @@ class Rule(RuleTable):
         from atlas.assessors.policy.conditions import Condition  # CEL: see CHECKED in file.py
 
         return Condition(self.when)
+
+    @cached_property
+    def holds_plainly(self) -> "Holds":
+        """Whether its condition holds for a call with this trace, or None where only CEL can say."""
+        from atlas.assessors.policy.plain import plain
+
+        return plain(self.when or "true")
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

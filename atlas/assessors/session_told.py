@@ -1,0 +1,218 @@
+"""What a model is told of the session: where the arguments came from, and earlier calls with their answers.
+
+All of it is masked before it is cut, because half of a secret is not recognised. A text that was masked in an
+argument for its name is taken out of the answers too.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
+
+from atlas.assessors import Earlier, Question
+from atlas.assessors.masking import LONGEST_KEY, LONGEST_SECRET, mask, mask_text
+from atlas.assessors.prompt import CUT_NOTE, cut_text, quoted, size_of
+from atlas.origins.leaves import leaves_of
+from atlas.traces import NO_TRACE, Found, Origin, Trace
+
+WINDOW = LONGEST_KEY + LONGEST_SECRET  # characters on each side of a passage that are masked with it
+LONGEST_NAME = 80  # characters of a path or a tool's name, as they are written
+MOST_NAMED = ((20, 3), (8, 3), (3, 2), (1, 1), (0, 0))  # arguments and places of each, as there is room
+MOST_CALLS = 8
+ROOMS = ((400, 200), (120, 80))  # characters of an answer, and of the arguments of a call
+LONGEST_ARGUMENTS = 20_000  # characters of an earlier call that are masked and shown in part
+MOST_SECRETS = 2_000  # values of all arguments that are looked at
+SHORTEST_HIDDEN = 4  # characters of a secret that is taken out of other texts
+HIDDEN = "[masked: it was masked in an argument]"
+
+
+def is_something_told(question: Question) -> bool:
+    """Whether there is a session, or a request that the client wrote, to tell of."""
+    trace = question.trace or NO_TRACE
+    is_found = any(origin.found or origin.is_from_user for origin in trace.origins)
+    is_known = trace.is_request_known or not trace.is_complete
+    return bool(question.earlier or is_found or trace.calls or trace.orders or is_known)
+
+
+def session_told(question: Question, characters: int) -> dict[str, Any] | None:
+    """JSON of at most about so many characters; None where there is no room for any of it."""
+    trace = question.trace or NO_TRACE
+    each = (_facts(trace, most, places=places) for most, places in MOST_NAMED)
+    told = next((facts for facts in each if _size(facts) <= characters), None)
+    if told is None:
+        return None
+    calls = _calls(question, trace, characters - _size(told) - len(', "earlier_calls": []'))
+    return told | ({"earlier_calls": calls} if calls else {})
+
+
+# ── Facts: nothing in them is a text that others wrote, but for names ────────────────────────────────────
+
+
+def _facts(trace: Trace, most: int, *, places: int) -> dict[str, Any]:
+    """What the gateway found out, of the most important arguments."""
+    ranked = sorted(trace.origins, key=lambda one: (not one.is_outside, not one.is_target, not one.found))
+    said: dict[str, Any] = {"calls_before": trace.calls, "has_read_from_outside": trace.read_outside}
+    said["where_arguments_came_from"] = [_origin(one, trace, places) for one in ranked[:most]]
+    if trace.is_request_known:
+        said["user_request_is_the_users_own"] = True
+        said["user_request_asks_for_such_a_deed"] = trace.is_asked
+    if trace.orders:
+        said["text_from_outside_gave_orders"] = [order.kind[:LONGEST_NAME] for order in trace.orders]
+    if not trace.is_complete or len(trace.origins) > most:
+        said["is_incomplete"] = True
+    return said
+
+
+def _origin(origin: Origin, trace: Trace, places: int) -> dict[str, Any]:
+    request = {"in_user_request": origin.is_from_user} if trace.is_request_known else {}
+    return {
+        "argument": _name(origin.path),
+        "is_target": origin.is_target,
+        "from_outside_alone": origin.is_outside,
+        "found_in_answers_of": [_place(found) for found in origin.found[:places]],
+    } | request
+
+
+def _place(found: Found) -> dict[str, Any]:
+    told = {"tool": _name(found.tool_name), "is_outside": found.is_outside, "how": found.how.value}
+    return told | ({"gives_orders": True} if found.gives_orders else {})
+
+
+def _name(text: str) -> str:
+    name = mask_text(text)[:LONGEST_NAME]
+    while _size(name) > LONGEST_NAME + len('""'):  # of characters that are written longer
+        name = name[: len(name) // 2]
+    return name
+
+
+# ── Earlier calls: words of agents and third parties ─────────────────────────────────────────────────────
+
+
+def _calls(question: Question, trace: Trace, room: int) -> list[dict[str, Any]]:
+    """Those where an argument came from and the newest, as many as there is room for, the oldest first."""
+    if not question.earlier or room < min(map(sum, ROOMS)):
+        return []
+    secrets, chosen = _secrets(question), dict[int, dict[str, Any]]()
+    for number in islice(_by_importance(question.earlier, trace), MOST_CALLS):
+        told = _fitting(number, question, secrets, room)
+        if told is None:
+            break
+        chosen[number] = told
+        room -= _size(told) + len(", ")
+    return [chosen[number] for number in sorted(chosen)]
+
+
+def _by_importance(earlier: Sequence[Earlier], trace: Trace) -> Iterator[int]:
+    """Where arguments or orders came from, then the newest of the same session."""
+    places = {found.case_id for origin in trace.origins for found in origin.found}
+    places |= {order.case_id for order in trace.orders}
+    newest = range(len(earlier) - 1, -1, -1)
+    first = [number for number in newest if _is_one_of(earlier[number], places)]
+    return chain(first, (n for n in newest if n not in first and not earlier[n].is_other_session))
+
+
+def _is_one_of(one: Earlier, places: set[str | None]) -> bool:
+    return one.case_id is not None and one.case_id in places
+
+
+def _fitting(number: int, question: Question, secrets: Sequence[str], room: int) -> dict[str, Any] | None:
+    one = question.earlier[number]
+    answer = _masked_answer(one.result, _anchors(one, question), secrets)
+    arguments = _written(one.arguments, secrets)
+    for longest, of_arguments in ROOMS:
+        told = {
+            "call": number + 1,
+            "tool": _name(one.tool_name),
+            "arguments": cut_text(arguments, of_arguments),
+            "answer": answer.cut(longest),
+            "is_from_outside": one.is_outside,
+        } | ({"is_of_another_session": True} if one.is_other_session else {})
+        if _size(told) <= room:
+            return told
+    return None
+
+
+def _written(arguments: dict[str, Any], secrets: Sequence[str]) -> str:
+    """The masked arguments as JSON in a text."""
+    size = size_of(arguments)
+    if size > LONGEST_ARGUMENTS:
+        return f"[… {size} {CUT_NOTE}"
+    return _hidden(json.dumps(mask(arguments), ensure_ascii=False, default=str), secrets)
+
+
+def _anchors(one: Earlier, question: Question) -> list[str]:
+    """What is looked for in an answer, so that the part that matters is shown: orders, then values."""
+    trace = question.trace or NO_TRACE
+    orders = [order.passage for order in trace.orders if order.case_id == one.case_id]
+    leaves, _ = leaves_of(question.arguments)
+    of_value = {leaf.path: str(leaf.value) for leaf in leaves}
+    found = [
+        of_value.get(origin.path, "")
+        for origin in trace.origins
+        if any(place.case_id == one.case_id for place in origin.found)
+    ]
+    return [text.strip() for text in (*found, *orders) if text.strip()]
+
+
+class _Masked:
+    """A masked answer, and where in it the part is that matters."""
+
+    def __init__(self, text: str, tail: str, left_out: int, at: int) -> None:
+        self._text, self._tail, self._left_out, self._at = text, tail, left_out, at
+
+    def cut(self, longest: int) -> str:
+        """So many characters of it; each cut says how much is missing."""
+        whole = len(self._text) + len(self._tail)
+        if not self._left_out and whole <= longest:
+            return self._text + self._tail
+        begin = max(0, self._at - longest // 2)
+        tail = self._tail[-longest // 4 :] if not begin else ""
+        shown = self._text[begin : begin + longest - len(tail)]
+        missing = whole + self._left_out - begin - len(shown) - len(tail)
+        before = f"[… {begin} {CUT_NOTE}" if begin else ""
+        after = f"[… {missing} {CUT_NOTE}" if missing > 0 else ""
+        return f"{before}{shown}{after}{tail}"
+
+
+def _masked_answer(result: str, anchors: Sequence[str], secrets: Sequence[str]) -> _Masked:
+    """As much of an answer as can be shown, masked; `at` is where the first anchor stands in it."""
+    place = next((at for anchor in anchors if (at := _place_of(result, anchor)) >= 0), 0)
+    begin, end = max(0, place - WINDOW), place + 2 * WINDOW
+    text = mask_text(_hidden(result[begin:end], secrets))
+    left_out = begin + max(0, len(result) - end)
+    tail = mask_text(_hidden(result[max(end, len(result) - WINDOW) :], secrets)) if place == 0 else ""
+    at = next((at for anchor in anchors if (at := _place_of(text, anchor)) >= 0), 0)
+    return _Masked(text, tail, max(0, left_out - len(tail)), at)
+
+
+def _place_of(text: str, anchor: str) -> int:
+    at = text.find(anchor)
+    return at if at >= 0 else text.casefold().find(anchor.casefold())
+
+
+# ── Secrets by the name of their argument ────────────────────────────────────────────────────────────────
+
+
+def _secrets(question: Question) -> list[str]:
+    """The texts that are masked in an argument of this call or an earlier one, the longest first."""
+    everything = chain([question.arguments], (one.arguments for one in question.earlier))
+    leaves = islice((leaf for arguments in everything for leaf in leaves_of(arguments)[0]), MOST_SECRETS)
+    found = {
+        leaf.value
+        for leaf in leaves
+        if isinstance(leaf.value, str)
+        and SHORTEST_HIDDEN <= len(leaf.value) <= LONGEST_SECRET
+        and mask({leaf.key: leaf.value}) != {leaf.key: leaf.value}
+    }
+    return sorted(found, key=len, reverse=True)
+
+
+def _hidden(text: str, secrets: Sequence[str]) -> str:
+    """The text without these."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return text
+
+
+def _size(value: Any) -> int:
+    return len(quoted(value).encode())

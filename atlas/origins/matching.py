@@ -1,0 +1,226 @@
+"""Which of many texts hold a value, and how: whole, or only in part."""
+
+from collections.abc import Collection, Iterator, Sequence
+from math import ceil
+from typing import NamedTuple
+
+from atlas.origins.forms import Block, Phrase, Run, Wanted
+from atlas.origins.searchable import Searchable, Shelf
+from atlas.traces import How
+
+SHORTEST_QUOTE = 40  # characters
+FEWEST_RARE, SHARE = 4, 0.6  # rare words of a sentence that stand in one text
+MOST_TRIED = 8  # places at which a long text may repeat a passage
+
+
+class Text(NamedTuple):
+    """A text that is searched: an earlier result, or what stands in it behind an encoding."""
+
+    place: int  # of the result
+    form: Searchable
+    is_inner: bool = False
+
+
+class Hit(NamedTuple):
+    """A value stands in a text."""
+
+    text: Text
+    how: How
+    form: str  # what stands there: a thing, words between blanks, or a run
+
+
+class Texts:
+    """Some texts that are searched together, in the order of the results."""
+
+    def __init__(self, forms: Sequence[Searchable]) -> None:
+        self.all = [Text(place, form) for place, form in enumerate(forms)]
+        self.all += [inner for text in self.all if text.form.decoded for inner in _inner_of(text)]
+        on: dict[Shelf, dict[int, Text]] = {}  # by the bit of each
+        for text in self.all:
+            on.setdefault(text.form.shelf, {}).setdefault(text.form.bit, text)
+        self._shelves = [(shelf.holders, sum(texts), texts) for shelf, texts in on.items()]
+
+    def with_all(self, terms: Collection[str]) -> list[Text]:
+        """The texts that hold all of some terms."""
+        found: list[Text] = []
+        for holders, mask, texts in self._shelves:
+            for term in terms:
+                mask &= holders.get(term, 0)
+                if not mask:
+                    break
+            found += _chosen(texts, mask)
+        return found
+
+    def with_most(self, terms: Collection[str], share: float) -> list[Text]:
+        """The texts that hold a share of some terms, and at least four."""
+        fewest = max(FEWEST_RARE, ceil(share * len(terms)))
+        found: list[Text] = []
+        for holders, all_of_them, texts in self._shelves:
+            counts = [0] * fewest.bit_length() + [0]  # the digits of the count of each text, as bits
+            for term in terms:
+                carried = holders.get(term, 0)
+                for digit, count in enumerate(counts):
+                    if not carried:
+                        break
+                    counts[digit], carried = count ^ carried, count & carried
+                counts[-1] |= carried
+            found += _chosen(texts, _at_least(fewest, counts, all_of_them))
+        return found
+
+
+def _inner_of(text: Text) -> Iterator[Text]:
+    for form in text.form.decoded:
+        inner = Text(text.place, form, is_inner=True)
+        yield inner
+        yield from _inner_of(inner)
+
+
+def _at_least(fewest: int, counts: Sequence[int], mask: int) -> int:
+    more, same = 0, mask
+    for digit in reversed(range(len(counts))):
+        if fewest >> digit & 1:
+            same &= counts[digit]
+        else:
+            more, same = more | same & counts[digit], same & ~counts[digit]
+    return more | same
+
+
+def _chosen(texts: dict[int, Text], mask: int) -> Iterator[Text]:
+    while mask:
+        bit = mask & -mask
+        mask ^= bit
+        yield texts[bit]
+
+
+def whole_in(value: Wanted, texts: Texts) -> list[Hit]:
+    """The texts in which all of a value stands, by their order."""
+    hits = _plain(value, texts)
+    if not hits and value.turned is not None:
+        hits = [Hit(text, How.DECODED, value.turned.flat) for text in _with(value.turned, texts)]
+    if not hits:
+        hits = [Hit(hit.text, How.DECODED, hit.form) for inner in value.inner for hit in _plain(inner, texts)]
+    return _one_each(hits)
+
+
+def parts_in(value: Wanted, texts: Texts) -> list[Hit]:
+    """The texts in which a part of a value stands that says something, by their order."""
+    hits = _pieces(value, texts)
+    hits += [Hit(hit.text, How.ASSEMBLED, hit.form) for part in value.parts for hit in _plain(part, texts)]
+    return _one_each(hits + _sentence(value, texts))
+
+
+def _one_each(hits: Sequence[Hit]) -> list[Hit]:
+    first: dict[int, Hit] = {}
+    for hit in hits:
+        known = first.get(hit.text.place)
+        if known is None or _RANK[hit.how] < _RANK[known.how]:
+            first[hit.text.place] = hit
+    return [first[place] for place in sorted(first)]
+
+
+_RANK = {
+    how: rank for rank, how in enumerate((How.EXACT, How.NORMALISED, How.DECODED, How.QUOTED, How.ASSEMBLED))
+}
+
+
+def _plain(value: Wanted, texts: Texts) -> list[Hit]:
+    found = [(text, thing) for thing in value.things for text in texts.with_all((thing,))]
+    for phrase in value.phrases:
+        found += [(text, phrase.flat) for text in texts.with_all(phrase.needs) if _holds(text.form, phrase)]
+    for run in value.runs:
+        chosen = [text for text in texts.all if run.digits in text.form.digits]
+        found += [(text, run.whole) for text in chosen if place_of_run(run, text.form) is not None]
+    return [
+        Hit(text, How.DECODED if text.is_inner else How.NORMALISED, form)
+        for text, form in found
+        if not value.also or f" {value.also}" in text.form.flat or f"t{value.also}" in text.form.flat
+    ]
+
+
+def _holds(form: Searchable, phrase: Phrase) -> bool:
+    """Whether a text with all the words of a phrase has them one after the other."""
+    if phrase.is_thing:
+        return form.has_thing(phrase.flat.strip())
+    return _stands_alone(phrase.flat, form.flat) if phrase.is_number else phrase.flat in form.flat
+
+
+def _stands_alone(number: str, flat: str) -> bool:
+    """Whether a number with blanks in it is not the beginning or the end of a longer one."""
+    at = flat.find(number)
+    while at >= 0:
+        before, after = flat[:at].rpartition(" ")[2], flat[at + len(number) :].partition(" ")[0]
+        if not before.isdigit() and not after.isdigit():
+            return True
+        at = flat.find(number, at + 1)
+    return False
+
+
+def place_of_run(run: Run, form: Searchable) -> int | None:
+    """The number of the word in which a run begins, if it stands there between borders of words."""
+    words = form.flat.split()
+    joined = "".join(words)
+    starts, at = {}, 0
+    for number, word in enumerate(words):
+        starts[at] = number
+        at += len(word)
+    starts[at] = len(words)
+    found = joined.find(run.whole)
+    while found >= 0:
+        before = next((back for back in range(run.before + 1) if found - back in starts), None)
+        if (
+            found + len(run.whole) in starts
+            and before is not None
+            and joined[found - before : found + 1].isalnum()
+        ):
+            return starts[found - before]
+        found = joined.find(run.whole, found + 1)
+    return None
+
+
+def _pieces(value: Wanted, texts: Texts) -> list[Hit]:
+    if not value.pieces:
+        return []
+    holding = [_with(piece, texts) for piece in value.pieces]
+    if not all(holding):
+        return []
+    together = set(holding[0]).intersection(*holding[1:])
+    if together:
+        return [Hit(text, How.ASSEMBLED, value.pieces[-1].flat) for text in together]
+    first = [next(iter(found)) for found in holding]
+    return [Hit(text, How.ASSEMBLED, piece.flat) for piece, text in zip(value.pieces, first, strict=True)]
+
+
+def _with(phrase: Phrase, texts: Texts) -> list[Text]:
+    return [text for text in texts.with_all(phrase.needs) if _holds(text.form, phrase)]
+
+
+def _sentence(value: Wanted, texts: Texts) -> list[Hit]:
+    if len(value.words) < FEWEST_RARE:
+        return []
+    holding = [(texts.with_all(value.words[one.first : one.last]), one) for one in value.blocks.values()]
+    tried = [(text, one) for found, one in sorted(holding, key=lambda pair: len(pair[0])) for text in found]
+    hits = [
+        Hit(text, How.QUOTED, quoted)
+        for text, one in tried[:MOST_TRIED]
+        if (quoted := _quote(value, one, text))
+    ]
+    for text in texts.with_most(value.blocks, SHARE):
+        word = next(word for word in value.blocks if f" {word} " in text.form.flat)
+        hits.append(Hit(text, How.ASSEMBLED, f" {word} "))
+    return hits
+
+
+def _quote(value: Wanted, block: Block, text: Text) -> str | None:
+    """The passage of at least 40 characters around a block that stands in a text."""
+    flat, words = text.form.flat, value.words
+    first, last = block.first, min(block.last, len(words))
+    if f" {' '.join(words[first:last])} " not in flat:
+        return None
+    while first > 0 and f" {' '.join(words[first - 1 : last])} " in flat:
+        first -= 1
+    while last < len(words) and f" {' '.join(words[first : last + 1])} " in flat:
+        last += 1
+        if len(passage := f" {' '.join(words[first:last])} ") >= 2 * SHORTEST_QUOTE:
+            return passage
+    passage = f" {' '.join(words[first:last])} "
+    return passage if len(passage) - 2 >= SHORTEST_QUOTE else None

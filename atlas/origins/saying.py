@@ -1,0 +1,201 @@
+"""What people are told of where an argument came from: each sentence is made here, and is true.
+
+A sentence says nothing of a request that is not known, and calls the agent's claim a claim.
+"""
+
+from typing import Any, NamedTuple
+
+from atlas.assessors.general.reading import words
+from atlas.frozen import Frozen
+from atlas.models import ToolCall, plain_text
+from atlas.origins.leaves import leaves_of
+from atlas.origins.values import find
+from atlas.traces import Found, How, Order, Origin, Trace
+
+LONGEST_CLAIM = 80  # characters of what the agent says that the user asked for
+LONGEST_COMPARED = 4_000  # characters of it; of a longer one nothing is said
+LONGEST_PATH = 200  # characters
+LONGEST_MARKED = 1_000  # characters of a value that can stand whole in a passage
+UNSEEN = object()  # in place of a value that is not found again
+UNKNOWN = "Where the arguments came from is not on record."
+FIRST = "The agent made no call before this one in its session."
+PARTLY = "Not all that the agent read before could be compared, so that more can have come from there."
+
+_READS = frozenset(("read", "get", "fetch", "open", "show", "view"))
+_NOUNS = {"email": "mail", "mail": "mail", "page": "page", "webpage": "page", "website": "page"} | {
+    name: name for name in ("file", "message", "ticket", "issue", "document")
+}
+_HOW = {
+    How.EXACT: "came from {what}",
+    How.NORMALISED: "came from {what}, where it is written in another way",
+    How.ASSEMBLED: "was put together from parts in {what}",
+    How.QUOTED: "repeats a passage of {what}",
+    How.DECODED: "came from {what}, where it is encoded",
+}
+_ORDERS = {
+    "instruction": "gives the agent instructions",
+    "authority": "claims authority over the agent",
+    "urgency": "presses the agent",
+    "hidden": "is hidden from people",
+}
+
+
+class OriginShown(Frozen):
+    """Where one leaf of the arguments came from, with the sentence on it."""
+
+    path: str
+    said: str  # a sentence, plain text; it can hold words of the agent
+    is_target: bool
+    is_outside: bool  # it came from outside alone
+    is_from_user: bool
+    is_made: bool  # it stands nowhere else
+    found: tuple[Found, ...]
+
+
+class OrderShown(Order):
+    """A passage from outside that speaks to the agent, with the sentence on it."""
+
+    said: str
+
+
+class TraceShown(Frozen):
+    """A trace as people read it."""
+
+    said: tuple[str, ...]  # of the whole
+    origins: tuple[OriginShown, ...]
+    orders: tuple[OrderShown, ...]
+    deed: str
+    calls: int
+    read_outside: bool
+    is_request_known: bool
+    is_asked: bool
+    is_complete: bool
+    has_target_from_outside: bool
+
+
+def shown_trace(trace: Trace, call: ToolCall) -> TraceShown:
+    """The trace of a call with its sentences."""
+    values = values_of(trace, call)
+    return TraceShown(
+        said=said_of_all(trace),
+        origins=tuple(
+            _origin(one, value, trace, call) for one, value in zip(trace.origins, values, strict=True)
+        ),
+        orders=tuple(OrderShown(**order.model_dump(), said=said_of_order(order)) for order in trace.orders),
+        deed=trace.deed,
+        calls=trace.calls,
+        read_outside=trace.read_outside,
+        is_request_known=trace.is_request_known,
+        is_asked=trace.is_asked,
+        is_complete=trace.is_complete,
+        has_target_from_outside=trace.has_target_from_outside,
+    )
+
+
+def values_of(trace: Trace, call: ToolCall) -> list[Any]:
+    """The value of each origin, or UNSEEN; by its place, because two leaves can have the same path."""
+    leaves, _ = leaves_of(call.arguments)
+    if [leaf.path for leaf in leaves] != [origin.path for origin in trace.origins]:
+        return [UNSEEN] * len(trace.origins)  # the tool takes the arguments in another form
+    return [leaf.value for leaf in leaves]
+
+
+def said_of_origin(origin: Origin, value: Any, *, trace: Trace, claim: str | None) -> str:
+    """What is said of one leaf of the arguments; `claim` is what the agent says that the user asked for."""
+    places = tuple(map(_said_of_place, origin.found))
+    if origin.is_from_user:
+        also = f"; it also {places[0]}" if places else ""
+        return f"came from the user's request{also}"
+    if not places:
+        return f"{_said_of_made(value, trace)}{_of_claim(origin, value, trace, claim)}"
+    request = "; the user's request does not name it" if trace.is_request_known else ""
+    return f"{'; it also '.join(places)}{request}{_of_claim(origin, value, trace, claim)}"
+
+
+def said_of_order(order: Order) -> str:
+    """The sentence on a passage from outside that speaks to the agent."""
+    where = f" ({order.case_id})" if order.case_id else ""
+    return f"Text from outside that the agent read{where} {_ORDERS.get(order.kind, 'speaks to the agent')}."
+
+
+def what_returned(tool_name: str) -> str:
+    """`the mail that read_email returned`; where the name does not say so, `what read_inbox returned`."""
+    verb, noun = ["", "", *words(tool_name)][-2:]
+    named = f"the {_NOUNS[noun]} that" if verb in _READS and noun in _NOUNS else "what"
+    return f"{named} {plain_text(tool_name)} returned"
+
+
+class Marked(NamedTuple):
+    """A passage in three parts; the value is empty where it does not stand there letter by letter."""
+
+    before: str
+    value: str
+    after: str
+
+
+def marked_value(passage: str, value: Any) -> Marked:
+    """Where in a passage the value stands."""
+    written = value if isinstance(value, str) else str(value)
+    wanted = plain_text(written).strip() if len(written) <= LONGEST_MARKED else ""
+    at = passage.find(wanted)
+    folded, folded_wanted = passage.casefold(), wanted.casefold()
+    if at < 0 and len(folded) == len(passage) and len(folded_wanted) == len(wanted):
+        at = folded.find(folded_wanted)
+    if at < 0 or not wanted:
+        return Marked(passage, "", "")
+    return Marked(passage[:at], passage[at : at + len(wanted)], passage[at + len(wanted) :])
+
+
+def _origin(origin: Origin, value: Any, trace: Trace, call: ToolCall) -> OriginShown:
+    said = said_of_origin(origin, value, trace=trace, claim=call.user_request)
+    return OriginShown(
+        path=origin.path,
+        said=f"{plain_text(origin.path)[:LONGEST_PATH]}: {said}.",
+        is_target=origin.is_target,
+        is_outside=origin.is_outside,
+        is_from_user=origin.is_from_user,
+        is_made=origin.is_made and _can_be_found(value),
+        found=origin.found,
+    )
+
+
+def _said_of_place(found: Found) -> str:
+    said = _HOW[found.how].format(what=what_returned(found.tool_name))
+    where = f" ({found.case_id})" if found.case_id else ""
+    session = " in another session of the agent" if found.is_other_session else ""
+    orders = ", in a passage that speaks to the agent" if found.gives_orders else ""
+    return f"{said}{where}{session}{orders}"
+
+
+def _said_of_made(value: Any, trace: Trace) -> str:
+    """What is said of a value that was found nowhere; without a known request, the user can have said it."""
+    if not _can_be_found(value):
+        return "was not compared: it is too short, or there are too many like it"
+    if trace.is_request_known and trace.is_complete:
+        return "was made by the agent: neither what it read before nor the user's request names it"
+    request = " or in the user's request" if trace.is_request_known else ""
+    return f"stands in nothing that was compared of what the agent read before{request}"
+
+
+def _of_claim(origin: Origin, value: Any, trace: Trace, claim: str | None) -> str:
+    """What the agent says of the request, where it matters and the value can be compared with it."""
+    matters = origin.is_target or origin.is_outside
+    if trace.is_request_known or not claim or not matters or len(claim) > LONGEST_COMPARED:
+        return ""
+    if value is UNSEEN or not _can_be_found(value):
+        return ""
+    shown = plain_text(claim)
+    cut = f"{shown[:LONGEST_CLAIM]}…" if len(shown) > LONGEST_CLAIM else shown
+    names = "names it" if find(value, claim) else "does not name it"
+    return f"; the agent says that the user asked “{cut}”, which {names}"
+
+
+def _can_be_found(value: Any) -> bool:
+    """Whether the comparison would find the value in a text that holds nothing else."""
+    return find(value, str(value)) is not None
+
+
+def said_of_all(trace: Trace) -> tuple[str, ...]:
+    """What is said of a trace as a whole."""
+    said = [] if trace.calls else [FIRST]
+    return (*said, *(() if trace.is_complete else (PARTLY,)))

@@ -1,0 +1,82 @@
+"""A replay in a process of its own, for the desk: it yields to every other process, and ends with its parent.
+
+The task comes as one line of JSON, and progress and the end of it go out as lines of JSON. Standard input
+stays open while the parent lives.
+"""
+
+import os
+import resource
+import sys
+import threading
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from atlas.assessors.policy import Policy
+from atlas.errors import DatabaseUnusable, PolicyInvalid
+from atlas.frozen import Frozen
+from atlas.replay.report import Report
+from atlas.replay.run import Span, replay
+
+MOST_MEMORY = 2**30  # bytes of addresses, which a pasted policy cannot fill
+NICEST = 19
+PASTED = Path("policy.toml")  # how a policy that is in no file is named
+
+
+class Task(Frozen):
+    """What is to be tried."""
+
+    directory: Path
+    policy: str
+    threshold: int
+    reviewers: tuple[str, ...] | None  # who has a name; None: it is not known
+    since: datetime
+    until: datetime
+    budget: timedelta
+
+
+class Told(Frozen):
+    """One line of the answer: how far it has come, or its end."""
+
+    done: int = 0
+    of: int = 0
+    report: Report | None = None
+    problem: str | None = None  # why there is no report
+
+
+def main() -> None:
+    """Do the task of standard input."""
+    os.nice(NICEST)
+    with suppress(OSError, ValueError):  # a system without such a limit
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    task = Task.model_validate_json(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _tell(_answer(task))
+
+
+def _answer(task: Task) -> Told:
+    try:
+        policy = Policy(
+            PASTED, threshold=task.threshold, content=task.policy.encode("utf-8", "surrogatepass")
+        )
+        if task.reviewers is not None:
+            policy.check_reviewers(task.reviewers)
+        span = Span(task.since, task.until, task.budget)
+        report = replay(task.directory, policy, span, tell=lambda done, of: _tell(Told(done=done, of=of)))
+    except (PolicyInvalid, DatabaseUnusable) as error:
+        return Told(problem=str(error))
+    return Told(report=report)
+
+
+def _tell(told: Told) -> None:
+    sys.stdout.write(f"{told.model_dump_json(exclude_defaults=True)}\n")
+    sys.stdout.flush()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The calls on record, the oldest first, with what each was judged by in its first round."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from atlas.database.read_only import ReadOnlyFile
+from atlas.instants import instant_text
+from atlas.models import Status, Verdict
+from atlas.traces import NO_ORIGINS
+
+STEP_ROWS = 500
+STEP_CHARACTERS = 8_000_000  # of arguments and traces, after which a step ends
+
+# The first round alone: what was judged again was judged because tool or policy had changed meanwhile.
+ROWS = """
+SELECT c.case_id, c.opened_at, c.principal, c.tool_name, c.arguments, c.intent, c.user_request, c.session,
+       c.status, c.round_number, c.frozen_at IS NOT NULL, d.decision,
+       a.risk_score, a.threshold, a.assessor, a.model_score, a.classification, a.rationale,
+       coalesce(a.definition_sha256, c.definition_sha256), a.ruling, a.trace, a.is_outside
+FROM cases AS c
+LEFT JOIN assessments AS a ON a.case_id = c.case_id AND a.round_number = 1
+LEFT JOIN decisions AS d ON d.case_id = c.case_id AND d.round_number = c.round_number
+WHERE (c.opened_at, c.case_id) > (?, ?) AND c.opened_at < ?
+ORDER BY c.opened_at, c.case_id
+LIMIT ?
+"""
+COUNT = "SELECT count(*) FROM cases WHERE opened_at >= ? AND opened_at < ?"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the first round of a case came to."""
+
+    risk_score: int
+    threshold: int
+    assessor: str
+    model_score: int | None
+    classification: str
+    rationale: str
+    ruling: dict[str, Any] | None
+    trace: str | None  # JSON
+    is_outside: bool
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the policy or a model could not judge the call, so that a person had to."""
+        return self.assessor.endswith("(failed)")
+
+    @property
+    def is_of_policy(self) -> bool:
+        """Whether the policy judged alone, or failed."""
+        return self.assessor.startswith("policy ")
+
+    @property
+    def has_lost_trace(self) -> bool:
+        """Whether no trace could be made; one that is older than traces has none either."""
+        return self.trace is None and self.rationale.startswith(NO_ORIGINS)
+
+
+@dataclass(frozen=True)
+class Past:
+    """One call on record."""
+
+    case_id: str
+    opened_at: str  # as it is kept, which sorts
+    principal: str
+    tool_name: str
+    arguments: str  # JSON
+    intent: str | None
+    user_request: str | None
+    session: str | None
+    status: Status
+    round_number: int
+    is_frozen: bool
+    decision: Verdict | None
+    definition_sha256: str | None
+    judged: Judged | None  # None: it was never judged
+
+
+def count(file: ReadOnlyFile, since: datetime, until: datetime) -> int:
+    """How many calls came in a span of time."""
+    bounds = (instant_text(since), instant_text(until))
+    return int(file.read(lambda connection: connection.execute(COUNT, bounds).fetchone()[0]))
+
+
+def steps(file: ReadOnlyFile, since: datetime, until: datetime) -> Iterator[list[Past]]:
+    """The calls of a span of time in steps; between two of them nothing of the file is held."""
+    place, end = (instant_text(since), ""), instant_text(until)
+    while rows := file.read(partial(_step, place=place, end=end)):
+        yield [_past(row) for row in rows]
+        place = (rows[-1][1], rows[-1][0])
+
+
+def _step(connection: sqlite3.Connection, *, place: tuple[str, str], end: str) -> list[Any]:
+    rows, characters = [], 0
+    for row in connection.execute(ROWS, (*place, end, STEP_ROWS)):
+        rows.append(row)
+        characters += len(row[4]) + len(row[20] or "")
+        if characters > STEP_CHARACTERS:
+            break
+    return rows
+
+
+def _past(row: Any) -> Past:
+    return Past(
+        case_id=row[0],
+        opened_at=row[1],
+        principal=row[2],
+        tool_name=row[3],
+        arguments=row[4],
+        intent=row[5],
+        user_request=row[6],
+        session=row[7],
+        status=Status(row[8]),
+        round_number=row[9],
+        is_frozen=bool(row[10]),
+        decision=Verdict(row[11]) if row[11] else None,
+        definition_sha256=row[18],
+        judged=None if row[12] is None else _judged(*row[12:18], *row[19:]),
+    )
+
+
+def _judged(
+    score: int,
+    threshold: int,
+    assessor: str,
+    model_score: int | None,
+    classification: str,
+    rationale: str,
+    ruling: str | None,
+    trace: str | None,
+    is_outside: int,
+) -> Judged:
+    return Judged(
+        risk_score=score,
+        threshold=threshold,
+        assessor=assessor,
+        model_score=model_score,
+        classification=classification,
+        rationale=rationale[: len(NO_ORIGINS)],
+        ruling=json.loads(ruling) if ruling else None,
+        trace=trace,
+        is_outside=bool(is_outside),
+    )

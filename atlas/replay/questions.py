@@ -1,0 +1,104 @@
+"""The question that a call on record is: arguments, the tool as it was, its trace, the calls before it."""
+
+import asyncio
+import json
+import re
+import sqlite3
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fastmcp import FastMCP
+from fastmcp.tools import Tool
+
+from atlas.agents.arguments import as_the_tool_takes_them
+from atlas.assessors import Question, ToolFacts
+from atlas.assessors.policy import Policy
+from atlas.database.read_only import ReadOnlyFile
+from atlas.database.sqlite import Database
+from atlas.grounds.present import Present, as_it_is, facts_of, facts_of_definition
+from atlas.models import NO_TOOL
+from atlas.replay.before import Before
+from atlas.replay.past import Past
+from atlas.traces import NO_TRACE, Trace
+from atlas.welfare import WelfareOffice, add_welfare_tools
+
+NAMES_SESSION = re.compile(r"\bsession\b")
+NAMES_TAGS = re.compile(r"\btags\b")
+DEFINITION = "SELECT definition FROM definitions WHERE definition_sha256 = ?"
+MOST_DEFINITIONS = 2000  # kept at once
+
+
+def reads_session(policy: Policy) -> bool:
+    """Whether a condition can depend on what the agent did before."""
+    return any(NAMES_SESSION.search(rule.when or "") for rule in policy.file.rules)
+
+
+def reads_tags(policy: Policy) -> bool:
+    """Whether a condition can depend on the tags of a tool, which are not on record."""
+    return any(NAMES_TAGS.search(rule.when or "") for rule in policy.file.rules)
+
+
+class Questions:
+    """Makes the question of each call."""
+
+    def __init__(self, file: ReadOnlyFile, *, with_earlier: bool) -> None:
+        self._file = file
+        self.before = Before(file) if with_earlier else None
+        self._built_in = asyncio.run(_built_in())
+        self.facts = lru_cache(MOST_DEFINITIONS)(self._facts)
+
+    def of(self, past: Past) -> Question:
+        """The question that the gateway would ask of a call."""
+        return Question(
+            tool=self.facts(past.tool_name, past.definition_sha256),
+            arguments=self._arguments(past),
+            principal=past.principal,
+            intent=past.intent,
+            user_request=past.user_request,
+            earlier=self.before.earlier(past) if self.before is not None else (),
+            trace=_trace(past),
+        )
+
+    def has_definition(self, past: Past) -> bool:
+        """Whether it is known what the tool was, or that it was not there."""
+        facts = self.facts(past.tool_name, past.definition_sha256)
+        return past.definition_sha256 == NO_TOOL or facts.definition_sha256 is not None
+
+    def _facts(self, tool_name: str, sha256: str | None) -> ToolFacts:
+        if sha256 in (None, NO_TOOL):
+            return ToolFacts(name=tool_name)
+        present = self._built_in.get(tool_name)
+        if present is not None and present.sha256 == sha256:
+            return facts_of(present, tool_name)
+
+        def read(connection: sqlite3.Connection) -> Any:
+            return connection.execute(DEFINITION, (sha256,)).fetchone()
+
+        row = self._file.read(read)
+        return facts_of_definition(tool_name, str(sha256), json.loads(row[0]) if row else {})
+
+    def _arguments(self, past: Past) -> dict[str, Any]:
+        """As the tool takes them, where it is a built-in one that is still the same."""
+        arguments: dict[str, Any] = json.loads(past.arguments)
+        present = self._built_in.get(past.tool_name)
+        if present is None or present.sha256 != past.definition_sha256:
+            return arguments
+        try:
+            return as_the_tool_takes_them(present.tool, arguments)
+        except ValueError:  # as the gateway does: a person decided
+            return arguments
+
+
+def _trace(past: Past) -> Trace | None:
+    if past.judged is None or past.judged.has_lost_trace:
+        return None
+    return NO_TRACE if past.judged.trace is None else Trace.model_validate_json(past.judged.trace)
+
+
+async def _built_in() -> dict[str, Present]:
+    """The tools that come with the gateway, by name."""
+    server = FastMCP("built in")
+    add_welfare_tools(server, WelfareOffice(Database(Path())))  # which opens nothing
+    tools: list[Tool] = list(await server.list_tools())
+    return {tool.name: as_it_is(tool) for tool in tools}

@@ -1,0 +1,171 @@
+"""What became of a call by its score, then and by another policy, in one of three words."""
+
+import hashlib
+import sqlite3
+from collections import OrderedDict
+from enum import Enum
+from typing import Any, NamedTuple
+
+from atlas.assessors import Question
+from atlas.assessors.policy import ConditionFailed, Policy
+from atlas.database.read_only import ReadOnlyFile
+from atlas.grounds.first_seen import for_a_person, is_bound_to_first
+from atlas.grounds.model_score import WORST_SCORE, score_with_model
+from atlas.models import NO_TOOL, Ruling, Status
+from atlas.replay.past import Judged, Past
+from atlas.replay.questions import Questions, reads_session
+from atlas.traces import NO_ORIGINS
+
+MOST_KEPT = 10_000  # rulings on calls that may come again in the same words
+FIRST = "SELECT definition_sha256 FROM tool_definitions WHERE tool_name = ? AND policy_sha256 = ?"
+
+
+class Verdict(str, Enum):
+    """What the score of a call leads to."""
+
+    APPROVED = "approved"  # without a person
+    ASKED = "asked"  # a person decides
+    DENIED = "denied"
+
+
+class Said(NamedTuple):
+    """A verdict and where it came from."""
+
+    verdict: Verdict
+    rules: tuple[str, ...]
+    approvals: int = 1  # that a person's decision takes
+    failed_rule: str | None = None  # why no condition could be evaluated
+    lacks_model: bool = False  # a model may have been asked, and its score is not on record
+
+
+# What waits, ended by time, or was approved, without a score: the workflow put it before a person.
+_ASKED_WITHOUT_SCORE = frozenset(Status) - {
+    Status.QUEUED,
+    Status.REJECTED,
+    Status.WITHDRAWN,
+    Status.FAILED,
+    Status.DENIED,
+}
+
+
+def then(past: Past) -> Said | None:
+    """What the first judgement of a call came to; None: it ended, or still stands, before one."""
+    judged = past.judged
+    if judged is None:
+        return Said(Verdict.ASKED, ()) if past.status in _ASKED_WITHOUT_SCORE else None
+    ruling = judged.ruling or {}
+    rules = tuple(ruling.get("rules", ()))
+    if ruling.get("is_denied"):
+        return Said(Verdict.DENIED, rules)
+    verdict = Verdict.ASKED if judged.risk_score >= judged.threshold else Verdict.APPROVED
+    return Said(verdict, rules, ruling.get("approvals", 1))
+
+
+class _Ruled(NamedTuple):
+    ruling: Ruling | None
+    failure: str | None  # why a person decides whatever a model says
+
+
+class Judge:
+    """Says of each call what a policy would have led to."""
+
+    def __init__(self, policy: Policy, file: ReadOnlyFile) -> None:
+        self._policy = policy
+        self._file = file
+        self._with_session = reads_session(policy)
+        self.questions = Questions(file, with_earlier=self._with_session)
+        self._kept: OrderedDict[bytes, _Ruled] = OrderedDict()
+        self._first: dict[str, str] = {}  # the first definition of each tool, had the policy been in force
+        self._recorded: dict[str, str | None] = {}  # and where it was in force
+
+    def now(self, past: Past) -> Said:
+        """What the policy leads to on a call; a failure on the way means that a person decides."""
+        ruled = self._ruled(past)
+        self.pass_by(past)
+        if ruled.ruling is None:
+            return Said(Verdict.ASKED, (), failed_rule=ruled.failure)
+        ruling = ruled.ruling
+        if ruling.is_denied:
+            return Said(Verdict.DENIED, ruling.rules)
+        if ruled.failure is not None:
+            return Said(Verdict.ASKED, ruling.rules, ruling.approvals, failed_rule=ruled.failure)
+        ruling = self._as_first_seen(ruling, past)
+        score, lacks_model = _score(ruling, past.judged, threshold=self._policy.threshold)
+        verdict = Verdict.ASKED if score >= self._policy.threshold else Verdict.APPROVED
+        return Said(verdict, ruling.rules, ruling.approvals, lacks_model=lacks_model)
+
+    def pass_by(self, past: Past) -> None:
+        """Note that an agent made a call, for what is judged after it."""
+        if self.questions.before is not None:
+            self.questions.before.add(past)
+
+    def _ruled(self, past: Past) -> _Ruled:
+        """What the policy says, looked up where the same was asked before: it depends on nothing else."""
+        if self._with_session:
+            return self._rule(self.questions.of(past))
+        key = _key(past)
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = self._rule(self.questions.of(past))
+            if len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        return kept
+
+    def _rule(self, question: Question) -> _Ruled:
+        if question.trace is None:
+            return _Ruled(self._policy.ruling_at_worst(question, reason=NO_ORIGINS), NO_ORIGINS)
+        try:
+            return _Ruled(self._policy.rule_at_once(question), None)
+        except ConditionFailed as error:
+            return _Ruled(error.ruling, str(error))
+        except Exception as error:  # as the gateway does: a person decides
+            return _Ruled(None, f"The policy could not be applied: {type(error).__name__}.")
+
+    def _as_first_seen(self, ruling: Ruling, past: Past) -> Ruling:
+        """As the gateway does (`as_first_seen`), had the policy been in force from the first call on."""
+        tool, threshold = self.questions.facts(past.tool_name, past.definition_sha256), self._policy.threshold
+        if past.definition_sha256 == NO_TOOL:
+            return for_a_person(ruling, "The tool was not there.", threshold=threshold)
+        if tool.definition_sha256 is None or not is_bound_to_first(ruling, tool):
+            return ruling
+        if self._first_of(past, tool.definition_sha256) == tool.definition_sha256:
+            return ruling
+        return for_a_person(ruling, "The tool had changed.", threshold=threshold)
+
+    def _first_of(self, past: Past, present: str) -> str:
+        ruling = past.judged.ruling if past.judged else None
+        if ruling and ruling.get("policy_sha256") == self._policy.sha256:  # it was in force: as it was then
+            if past.tool_name not in self._recorded:
+                self._recorded[past.tool_name] = self._file.read(
+                    lambda connection: _recorded(connection, past.tool_name, self._policy.sha256)
+                )
+            recorded = self._recorded[past.tool_name]
+            if recorded is not None:
+                return recorded
+        return self._first.setdefault(past.tool_name, present)
+
+
+def _recorded(connection: sqlite3.Connection, tool_name: str, policy_sha256: str) -> str | None:
+    row = connection.execute(FIRST, (tool_name, policy_sha256)).fetchone()
+    return str(row[0]) if row else None
+
+
+def _score(ruling: Ruling, judged: Judged | None, *, threshold: int) -> tuple[int, bool]:
+    """The score as the gateway has it, and whether a model's part in it is missing from the record."""
+    alone = max(ruling.score, ruling.floor)
+    if judged is None or ruling.floor >= WORST_SCORE:
+        return alone, False
+    if judged.model_score is not None:
+        said = judged.classification
+        return score_with_model(ruling, judged.model_score, said, threshold=threshold), False
+    if judged.has_failed and not judged.is_of_policy:  # the model failed, as it would have then
+        return WORST_SCORE, True
+    return alone, True
+
+
+def _key(past: Past) -> bytes:
+    judged = past.judged
+    trace: Any = None if judged is None else (judged.trace, judged.has_lost_trace)
+    asked = (past.tool_name, past.definition_sha256, past.arguments, past.principal)
+    said = (past.intent, past.user_request, trace)
+    return hashlib.sha256(repr((*asked, *said)).encode("utf-8", "surrogatepass")).digest()
