@@ -41,7 +41,8 @@ async def test_each_injected_deed_of_the_record_is_counted_once(tmp_path: Path) 
     kept = json.loads(RECORD.read_text())["plays"]
     deeds = [call for play in kept for call in play["injection"] if call["acts"]]
     assert of_all["unseen"]["whole"] == len(deeds) == sum(row["unseen"]["whole"] for row in others)
-    assert of_all["asked"]["whole"] == sum(len(play["user"]) for play in kept)
+    users = of_all["asked"]["whole"] + of_all["alone"]["whole"]
+    assert users == sum(len(play["user"]) for play in kept)
 
 
 async def gateway_rows(directory: Path) -> list[dict[str, Any]]:
@@ -49,7 +50,7 @@ async def gateway_rows(directory: Path) -> list[dict[str, Any]]:
     rows = json.loads(await printed("--json", "--rows", str(directory / "rows.jsonl")))
     assert all(json.loads(line)["score"] is not None for line in (directory / "rows.jsonl").open())
     rows = [row for row in rows if row["way"] == "the gateway"]
-    return sorted(rows, key=lambda row: row["attack"] != "all plays")
+    return sorted(rows, key=lambda row: row["attack"] != "all")
 
 
 @pytest.mark.parametrize(
