@@ -117,4 +117,5 @@ def phone_digits(text: str) -> tuple[tuple[str, int], ...]:
         return ((full, 2), *(("0" + part, 0) for part in national), *((part, 0) for part in national))
     if digits.startswith("0") and len(digits) >= 9:
         return ((digits, 0), (digits[1:], 5))
-    return ((digits, 3 if len(digits) >= 9 else 0),) if len(digits) >= 7 else ()
+    code = 3 if len(digits) >= 9 and not text.isdigit() else 0  # digits alone can be an account
+    return ((digits, code),) if len(digits) >= 7 else ()

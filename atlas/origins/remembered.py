@@ -39,6 +39,9 @@ class Said(NamedTuple):
     size: int  # characters
 
 
+NOT_COMPARED = Said({}, None, "", is_partly_read=True, is_outside=False, size=0)
+
+
 @dataclass(eq=False, slots=True)
 class Remembered:
     """One call; the numbers are those of the ledger's entries about it."""
@@ -52,7 +55,7 @@ class Remembered:
     admitted: int
     ended: int | None  # None: its tool has not answered
     said: Said | None = None  # None: not read yet
-    records: dict[tuple[bool, bool], Earlier] = field(default_factory=dict)  # each is made once
+    records: dict[tuple[bool, bool, bool], Earlier] = field(default_factory=dict)  # each is made once
 
     def ended_before(self, position: int) -> bool:
         """Whether its answer was on disk then."""
@@ -74,23 +77,20 @@ class Remembered:
 
     def record(self, *, is_other: bool, is_read: bool, is_compared: bool) -> Earlier:
         """It as the judges see it, and the same object each time."""
-        said = self.said if is_compared else None
-        if said is None:
-            return Earlier(
-                case_id=self.case_id, tool_name=self.tool_name, is_partly_read=True, is_other_session=is_other
-            )
-        if (is_other, is_read) not in self.records:
-            self.records[is_other, is_read] = Earlier(
+        said = self.said if is_compared else NOT_COMPARED
+        key = (is_other, is_read, is_compared)
+        if said is not None and key not in self.records:
+            self.records[key] = Earlier(
                 case_id=self.case_id,
                 tool_name=self.tool_name,
                 arguments=said.arguments,
                 result=said.text if is_read else "",
-                is_partly_read=said.is_partly_read and is_read,
+                is_partly_read=said.is_partly_read and (is_read or not is_compared),
                 is_outside=said.is_outside and is_read,  # it is judged after its call came
                 is_other_session=is_other,
                 user_request=said.user_request,
             )
-        return self.records[is_other, is_read]
+        return self.records[key]
 
 
 class Change(NamedTuple):

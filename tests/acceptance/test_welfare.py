@@ -68,7 +68,8 @@ async def test_the_office_is_off_once_a_server_is_named_and_the_handshake_says_w
         changes = {"monthly_amount_eur": 1}
         held = await call(agent, "modify_welfare_record", beneficiary_id="BEN-123", changes=changes)
     await gateway.kill()
-    await gateway.start(ATLAS_MCP_CONFIG=config())
+    await gateway.start(ATLAS_MCP_CONFIG=config(atlas={"trust": "outside"}))
+    assert "upstreams  files (speaks for third parties)" in gateway.newest_log()
     assert "welfare    off (ATLAS_MCP_CONFIG names servers); ATLAS_WELFARE=on" in gateway.newest_log()
     assert await tools(gateway) == {"get_outcome", "files_seen", "files_write", "files_remove"}
     async with gateway.agent() as agent:

@@ -4,6 +4,7 @@ import json
 import random
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import Connection
@@ -16,6 +17,7 @@ from atlas.instants import now
 from atlas.models import Case, Outcome, Status, ToolCall
 from atlas.origins import memory as memory_module
 from atlas.origins.memory import MOST_CALLS, Memory, Past
+from atlas.origins.results import text_of_result
 
 MAIL = "Please pay the invoice to eve@example.net today."
 
@@ -195,3 +197,27 @@ async def test_an_answer_of_sixteen_megabytes_is_compared_in_part(tmp_path: Path
         (one,) = (await Memory(store).earlier(await opened(store, 2))).earlier
         assert one.result.startswith(MAIL) and len(one.result) < 1_000_000 and one.is_partly_read
         assert len(json.dumps(one.model_dump())) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "structured", "read"),
+    [
+        ('{"a": 1}', {"a": 1}, '{"a": 1}'),  # the same once more, as servers write it
+        ("one", {"result": "one"}, "one"),
+        ("one", {"result": "two"}, 'one\n{"result": "two"}'),
+        ("one", {"a": "one"}, 'one\n{"a": "one"}'),
+        ("{" * 5000, {"a": "b"}, "{" * 5000 + '\n{"a": "b"}'),
+    ],
+)
+def test_structured_content_that_repeats_the_text_is_read_once(
+    text: str, structured: dict[str, Any], read: str
+) -> None:
+    """What says anything else is read as well."""
+    result = {"content": [{"type": "text", "text": text}], "structuredContent": structured}
+    assert text_of_result(result) == (read, False)
+
+
+def test_what_a_tool_asks_its_agent_is_read() -> None:
+    """An answer of MCP 2026-07-28 that is a question."""
+    asked = {"inputRequests": {"one": {"method": "elicitation/create", "params": {"message": MAIL}}}}
+    assert MAIL in text_of_result(asked)[0]

@@ -22,6 +22,8 @@ WRITTEN = frozenset(
 )
 AGAINST = WRITTEN | {"target_outside"}
 LASTING = frozenset(("pays", "shares", "deletes"))  # milder only where the user named the target
+# What can be told only beside a request that is known.
+OF_REQUEST = frozenset(("target_named", "target_made", "target_read", "target_outside"))
 # What speaks for care with an address, where the trace does not say more: a contact of the house is none.
 ADDRESSED = frozenset(("outside", "free_mail"))
 # What is said of a claim, and is known better where the client says what the user asked for.
@@ -43,8 +45,9 @@ def signs_of_session(question: Question) -> set[str]:
         return set()
     seen = _orders(trace) | _done(question.earlier) | _targets(question, trace)
     if not trace.is_request_known:
-        return seen - {"target_named"}
-    return seen | _asked(trace, seen)
+        return seen - OF_REQUEST
+    seen |= _asked(trace, seen)
+    return seen - {"orders_read"} if "asked_and_named" in seen else seen  # no order of another led to it
 
 
 def _asked(trace: Trace, seen: set[str]) -> set[str]:
@@ -97,7 +100,7 @@ def _targets(question: Question, trace: Trace) -> set[str]:
 
 
 def _says_something(target: Target) -> bool:
-    """Whether a value is one that can come from somewhere, or refers to something: "high" and "USD" do not."""
+    """Whether a value can come from somewhere or refers to something: "high" and "USD" do not."""
     return bool(target.origin.found) or target.origin.is_made or _refers(target)
 
 
