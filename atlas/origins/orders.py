@@ -93,9 +93,8 @@ def _in_utf_8(text: str) -> bytes:
 
 
 def _plain(passage: bytes) -> str:
-    return plain_text(passage[: 4 * PASSAGE_CHARACTERS].decode("utf-8", "ignore")[:PASSAGE_CHARACTERS])[
-        :PASSAGE_CHARACTERS
-    ]
+    shown = passage[: 4 * PASSAGE_CHARACTERS].decode("utf-8", "ignore")[:PASSAGE_CHARACTERS]
+    return plain_text(shown)[:PASSAGE_CHARACTERS].strip()
 
 
 def as_it_shows(text: str) -> bytes:
