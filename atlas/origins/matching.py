@@ -1,6 +1,7 @@
 """Which of many texts hold a value, and how: whole, or only in part."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from math import ceil
 from typing import NamedTuple
 
@@ -38,34 +39,31 @@ class Texts:
         on: dict[Shelf, dict[int, Text]] = {}  # by the bit of each
         for text in self.all:
             on.setdefault(text.form.shelf, {}).setdefault(text.form.bit, text)
-        self._shelves = [(shelf.holders, sum(texts), texts) for shelf, texts in on.items()]
+        self._shelves = [(shelf, sum(texts), texts) for shelf, texts in on.items()]
 
-    def with_all(self, terms: Collection[str]) -> list[Text]:
-        """The texts that hold all of some terms."""
-        found: list[Text] = []
-        for holders, mask, texts in self._shelves:
-            for term in terms:
-                mask &= holders.get(term, 0)
-                if not mask:
-                    break
-            found += _chosen(texts, mask)
-        return found
+    def with_all(self, words: frozenset[str]) -> list[Text]:
+        """The texts that hold all of some words."""
+        return [
+            text
+            for shelf, mask, texts in self._shelves
+            if (holding := mask & shelf.with_all(words))
+            for text in _chosen(texts, holding)
+        ]
 
-    def with_most(self, terms: Collection[str], share: float) -> list[Text]:
-        """The texts that hold a share of some terms, and at least four."""
-        fewest = max(FEWEST_RARE, ceil(share * len(terms)))
-        found: list[Text] = []
-        for holders, all_of_them, texts in self._shelves:
-            counts = [0] * fewest.bit_length() + [0]  # the digits of the count of each text, as bits
-            for term in terms:
-                carried = holders.get(term, 0)
-                for digit, count in enumerate(counts):
-                    if not carried:
-                        break
-                    counts[digit], carried = count ^ carried, count & carried
-                counts[-1] |= carried
-            found += _chosen(texts, _at_least(fewest, counts, all_of_them))
-        return found
+    def with_any(self, things: frozenset[str]) -> list[tuple[Text, str]]:
+        """The texts that hold some things, with each of these that they hold."""
+        return [
+            (text, thing)
+            for shelf, mask, texts in self._shelves
+            for thing, holding in shelf.with_any(things).items()
+            for text in _chosen(texts, mask & holding)
+        ]
+
+    def with_some(self, terms: frozenset[str]) -> list[tuple[Text, frozenset[str]]]:
+        """The texts that hold some of these words, with those that they hold."""
+        if not any(terms & shelf.words for shelf, _, _ in self._shelves):
+            return []
+        return [(text, held) for text in self.all if (held := terms & text.form.words)]
 
 
 def _inner_of(text: Text) -> Iterator[Text]:
@@ -73,16 +71,6 @@ def _inner_of(text: Text) -> Iterator[Text]:
         inner = Text(text.place, form, is_inner=True)
         yield inner
         yield from _inner_of(inner)
-
-
-def _at_least(fewest: int, counts: Sequence[int], mask: int) -> int:
-    more, same = 0, mask
-    for digit in reversed(range(len(counts))):
-        if fewest >> digit & 1:
-            same &= counts[digit]
-        else:
-            more, same = more | same & counts[digit], same & ~counts[digit]
-    return more | same
 
 
 def _chosen(texts: dict[int, Text], mask: int) -> Iterator[Text]:
@@ -124,7 +112,7 @@ _RANK = {
 
 
 def _plain(value: Wanted, texts: Texts) -> list[Hit]:
-    found = [(text, thing) for thing in value.things for text in texts.with_all((thing,))]
+    found = texts.with_any(value.things) if value.things else []
     for phrase in value.phrases:
         found += [(text, phrase.flat) for text in texts.with_all(phrase.needs) if _holds(text.form, phrase)]
     for run in value.runs:
@@ -141,7 +129,9 @@ def _holds(form: Searchable, phrase: Phrase) -> bool:
     """Whether a text with all the words of a phrase has them one after the other."""
     if phrase.is_thing:
         return form.has_thing(phrase.flat.strip())
-    return _stands_alone(phrase.flat, form.flat) if phrase.is_number else phrase.flat in form.flat
+    if not (_stands_alone(phrase.flat, form.flat) if phrase.is_number else phrase.flat in form.flat):
+        return False
+    return all(form.has_term(word) for word in phrase.needs if word.isdigit())
 
 
 def _stands_alone(number: str, flat: str) -> bool:
@@ -157,14 +147,16 @@ def _stands_alone(number: str, flat: str) -> bool:
 
 def place_of_run(run: Run, form: Searchable) -> int | None:
     """The number of the word in which a run begins, if it stands there between borders of words."""
+    joined = form.flat.replace(" ", "")
+    found = joined.find(run.whole)
+    if found < 0:
+        return None
     words = form.flat.split()
-    joined = "".join(words)
     starts, at = {}, 0
     for number, word in enumerate(words):
         starts[at] = number
         at += len(word)
     starts[at] = len(words)
-    found = joined.find(run.whole)
     while found >= 0:
         before = next((back for back in range(run.before + 1) if found - back in starts), None)
         if (
@@ -197,17 +189,28 @@ def _with(phrase: Phrase, texts: Texts) -> list[Text]:
 def _sentence(value: Wanted, texts: Texts) -> list[Hit]:
     if len(value.words) < FEWEST_RARE:
         return []
-    holding = [(texts.with_all(value.words[one.first : one.last]), one) for one in value.blocks.values()]
-    tried = [(text, one) for found, one in sorted(holding, key=lambda pair: len(pair[0])) for text in found]
-    hits = [
-        Hit(text, How.QUOTED, quoted)
-        for text, one in tried[:MOST_TRIED]
-        if (quoted := _quote(value, one, text))
-    ]
-    for text in texts.with_most(value.blocks, SHARE):
-        word = next(word for word in value.blocks if f" {word} " in text.form.flat)
-        hits.append(Hit(text, How.ASSEMBLED, f" {word} "))
-    return hits
+    blocks, words = value.blocks, value.words
+    fewest = max(FEWEST_RARE, ceil(SHARE * len(blocks)))
+    holding: dict[Block, list[Text]] = {}
+    hits = []
+    for text, held in texts.with_some(frozenset(blocks)):
+        for word in held:
+            block = blocks[word]
+            if text.form.words.issuperset(words[block.first : block.last]):
+                holding.setdefault(block, []).append(text)
+        if len(held) >= fewest:
+            word = next(word for word in blocks if word in held)
+            hits.append(Hit(text, How.ASSEMBLED, f" {word} "))
+    return [*_quoted(value, holding), *hits]
+
+
+def _quoted(value: Wanted, holding: dict[Block, list[Text]]) -> Iterator[Hit]:
+    """The texts that repeat a passage, of those that hold the words of a block; the rarest blocks first."""
+    rarest = sorted(holding.items(), key=lambda pair: (len(pair[1]), pair[0]))
+    tried = ((text, block) for block, found in rarest for text in found)
+    for text, block in islice(tried, MOST_TRIED):
+        if quoted := _quote(value, block, text):
+            yield Hit(text, How.QUOTED, quoted)
 
 
 def _quote(value: Wanted, block: Block, text: Text) -> str | None:

@@ -46,7 +46,7 @@ def find_wanted(value: Wanted, text: str) -> Place | None:
 def says(value: Wanted, text: str) -> bool:
     """Whether a text names a value: all of it, between blanks, and not as a part of something longer."""
     form = readable(text)
-    if any(thing in form.shelf.holders for thing in value.things if _is_exact(thing)):
+    if any(form.has_term(thing) for thing in value.things if _is_exact(thing)):
         return not value.also or f" {value.also}" in form.flat or f"t{value.also}" in form.flat
     if value.chunks.strip() and value.chunks in form.chunks:
         return True
