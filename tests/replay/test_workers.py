@@ -30,7 +30,7 @@ floor = 80
 [[rule]]
 name = "much"
 tool = "send_money"
-when = 'session.sum("send_money", "amount") > 200.0 && args.recipient.endsWith("org")'
+when = 'session.sum("send_money", "amount") > 200.0 && args.recipient.endsWith("com")'
 score = 60
 approvals = 2
 [[rule]]
