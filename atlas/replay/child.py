@@ -5,10 +5,8 @@ stays open while the parent lives.
 """
 
 import os
-import resource
 import sys
 import threading
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,9 +16,8 @@ from atlas.frozen import Frozen
 from atlas.replay.report import Report
 from atlas.replay.run import replay
 from atlas.replay.span import Span
+from atlas.replay.workers import give_way
 
-MOST_MEMORY = 2**30  # bytes of addresses, which a pasted policy cannot fill
-NICEST = 19
 PASTED = Path("policy.toml")  # how a policy that is in no file is named
 
 
@@ -48,9 +45,7 @@ class Told(Frozen):
 
 def main() -> None:
     """Do the task of standard input."""
-    os.nice(NICEST)
-    with suppress(OSError, ValueError):  # a system without such a limit
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    give_way()
     task = Task.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _tell(_answer(task))

@@ -1,11 +1,12 @@
 """The calls on record, the oldest first, with what each was judged by in its first round."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.engine import Connection
 
@@ -28,9 +29,13 @@ SELECT c.case_id, c.opened_at, c.principal, c.tool_name, c.arguments, c.intent, 
 FROM cases AS c
 LEFT JOIN assessments AS a ON a.case_id = c.case_id AND a.round_number = 1
 LEFT JOIN decisions AS d ON d.case_id = c.case_id AND d.round_number = c.round_number
-WHERE (c.opened_at, c.case_id) > (?, ?) AND c.opened_at < ?
+WHERE (c.opened_at, c.case_id) > (?, ?) AND (c.opened_at, c.case_id) <= (?, ?)
 ORDER BY c.opened_at, c.case_id
 LIMIT ?
+"""
+END = """
+SELECT opened_at, case_id FROM cases WHERE (opened_at, case_id) > (?, ?) AND opened_at < ?
+ORDER BY opened_at, case_id LIMIT 1 OFFSET ?
 """
 COUNT = "SELECT count(*) FROM cases WHERE opened_at >= ? AND opened_at < ?"
 
@@ -86,6 +91,16 @@ class Past:
     earlier: tuple[Earlier, ...] = ()  # the calls before it, where the policy can depend on them
 
 
+Place = tuple[str, str]  # when a call came, and its reference
+
+
+class Window(NamedTuple):
+    """The calls behind one place, up to another one."""
+
+    after: Place
+    end: Place
+
+
 Looks = Callable[[Connection, Past], tuple[Earlier, ...]]  # for what was before a call
 
 
@@ -95,18 +110,31 @@ def count(file: ReadOnlyFile, since: datetime, until: datetime) -> int:
     return int(file.read(lambda connection: connection.execute(COUNT, bounds).fetchone()[0]))
 
 
-def steps(file: ReadOnlyFile, span: Span, earlier: Looks) -> Iterator[list[Past]]:
-    """The calls of a span of time in steps; between two of them nothing of the file is held."""
-    place, end = (instant_text(span.since), ""), instant_text(span.until)
-    while rows := file.read_whole(partial(_step, place=place, end=end, earlier=earlier)):
+def windows_of(file: ReadOnlyFile, span: Span, calls: int) -> list[Window]:
+    """The span in windows of so many calls each; the last one is open for those that come meanwhile."""
+    until = instant_text(span.until)
+
+    def read(connection: sqlite3.Connection) -> list[Window]:
+        found, place = [], (instant_text(span.since), "")
+        while end := connection.execute(END, (*place, until, calls - 1)).fetchone():
+            found.append(Window(place, end))
+            place = end
+        return [*found, Window(place, (until, ""))]
+
+    return file.read(read)
+
+
+def steps(file: ReadOnlyFile, window: Window, earlier: Looks) -> Iterator[list[Past]]:
+    """The calls of a window in steps; between two of them nothing of the file is held."""
+    while rows := file.read_whole(partial(_step, window=window, earlier=earlier)):
         yield rows
-        place = (rows[-1].opened_at, rows[-1].case_id)
+        window = Window((rows[-1].opened_at, rows[-1].case_id), window.end)
 
 
-def _step(connection: Connection, *, place: tuple[str, str], end: str, earlier: Looks) -> list[Past]:
+def _step(connection: Connection, *, window: Window, earlier: Looks) -> list[Past]:
     calls, characters = [], 0
     driver: Any = connection.connection.driver_connection
-    for row in driver.execute(ROWS, (*place, end, STEP_ROWS)):
+    for row in driver.execute(ROWS, (*window.after, *window.end, STEP_ROWS)):
         past = _past(row)
         calls.append(replace(past, earlier=earlier(connection, past)))
         characters += (

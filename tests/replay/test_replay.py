@@ -189,7 +189,7 @@ def test_the_rows_are_read_along_the_index(gateway: GatewayProcess) -> None:
     """However many there are, nothing is sorted, and no table is read through."""
 
     def plan(connection: sqlite3.Connection) -> str:
-        rows = connection.execute(f"EXPLAIN QUERY PLAN {ROWS}", ("2000", "", "2100", 500))
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {ROWS}", ("2000", "", "2100", "", 500))
         return "\n".join(row[3] for row in rows)
 
     said = ReadOnlyFile(gateway.data / "atlas.db").read(plan)

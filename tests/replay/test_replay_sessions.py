@@ -19,7 +19,7 @@ from atlas.assessors.policy import Policy
 from atlas.database.read_only import ReadOnlyFile
 from atlas.models import Ruling
 from atlas.replay.before import Before
-from atlas.replay.past import Past, steps
+from atlas.replay.past import Past, steps, windows_of
 from atlas.replay.run import replay
 from atlas.replay.span import Span
 from atlas.replay.verdicts import Judge
@@ -128,7 +128,8 @@ def policy_of(text: str) -> Policy:
 def calls_of(office: Office, policy: Policy) -> list[Past]:
     """The calls on record, with what was before them."""
     file = ReadOnlyFile(office.data / "atlas.db")
-    return [past for step in steps(file, ALL, Before(policy, ALL).earlier) for past in step]
+    (window,) = windows_of(file, ALL, 1000)
+    return [past for step in steps(file, window, Before(policy, ALL).earlier) for past in step]
 
 
 def test_each_call_is_ruled_on_as_it_was(office: Office) -> None:
