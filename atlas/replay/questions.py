@@ -18,6 +18,7 @@ from atlas.database.read_only import ReadOnlyFile
 from atlas.database.sqlite import Database
 from atlas.grounds.present import Present, as_it_is, facts_of, facts_of_definition
 from atlas.models import NO_TOOL
+from atlas.origins.memory import MOST_CALLS
 from atlas.replay.before import Before
 from atlas.replay.past import Past
 from atlas.traces import NO_TRACE, Trace
@@ -50,14 +51,17 @@ class Questions:
 
     def of(self, past: Past) -> Question:
         """The question that the gateway would ask of a call."""
+        earlier = self.before.earlier(past) if self.before is not None else ()
+        trace = _trace(past)
         return Question(
             tool=self.facts(past.tool_name, past.definition_sha256),
             arguments=self._arguments(past),
             principal=past.principal,
             intent=past.intent,
             user_request=past.user_request,
-            earlier=self.before.earlier(past) if self.before is not None else (),
-            trace=_trace(past),
+            earlier=earlier,
+            knows_session=len(earlier) < MOST_CALLS or (trace is not None and trace.is_complete),
+            trace=trace,
         )
 
     def has_definition(self, past: Past) -> bool:
