@@ -28,9 +28,11 @@ class Decoded(NamedTuple):
 
 def decoded(text: str) -> Decoded:
     """The readable texts that stand in a text behind an encoding."""
-    signs = text.count("%") + text.count("&") + text.count("\\u") + text.count("\\x")
+    signs = text.count("%") + text.count("&")
+    if has_escapes := "\\" in text:
+        signs += text.count("\\u") + text.count("\\x")
     lines: list[str] = []
-    if signs <= MOST_SIGNS and (signs or "\\" in text):
+    if signs <= MOST_SIGNS and (signs or has_escapes):
         lines = [made for line in text.split("\n") if (made := _unescaped(line)) != line]
     found = _runs(text)
     runs = list(filter(None, map(_decoded_run, found[:MOST_RUNS])))

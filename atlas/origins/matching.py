@@ -1,6 +1,7 @@
 """Which of many texts hold a value, and how: whole, or only in part."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from math import ceil
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from atlas.traces import How
 
 SHORTEST_QUOTE = 40  # characters
 FEWEST_RARE, SHARE = 4, 0.6  # rare words of a sentence that stand in one text
+MOST_HITS = 3  # of the results in which a value stands, and as many from outside
 MOST_TRIED = 8  # places at which a long text may repeat a passage
 
 
@@ -33,35 +35,53 @@ class Hit(NamedTuple):
 class Texts:
     """Some texts that are searched together, in the order of the results."""
 
-    def __init__(self, forms: Sequence[Searchable]) -> None:
-        self.all = [Text(place, form) for place, form in enumerate(forms)]
-        self.all += [inner for text in self.all if text.form.decoded for inner in _inner_of(text)]
-        on: dict[Shelf, dict[int, Text]] = {}  # by the bit of each
-        for text in self.all:
-            on.setdefault(text.form.shelf, {}).setdefault(text.form.bit, text)
-        self._shelves = [(shelf, sum(texts), texts) for shelf, texts in on.items()]
+    def __init__(self, forms: Sequence[Searchable], is_outside: Sequence[bool] = ()) -> None:
+        self._forms = forms
+        groups: dict[Shelf, _Group] = {}
+        group = None
+        for place, form in enumerate(forms):
+            if group is None or form.shelf is not group.shelf:
+                group = groups.setdefault(form.shelf, _Group(form.shelf))
+            group.places.setdefault(form.bit, place)
+            if form.decoded:
+                _put_inner(Text(place, form), groups)
+        for group in groups.values():
+            group.close(is_outside)
+        self._groups = tuple(groups.values())
+
+    @cached_property
+    def all(self) -> list[Text]:
+        """All of them, and what stands in them behind an encoding."""
+        outer = [Text(place, form) for place, form in enumerate(self._forms)]
+        return outer + [inner for text in outer if text.form.decoded for inner in _inner_of(text)]
 
     def with_all(self, words: frozenset[str]) -> list[Text]:
         """The texts that hold all of some words."""
         return [
-            text
-            for shelf, mask, texts in self._shelves
-            if (holding := mask & shelf.with_all(words))
-            for text in _chosen(texts, holding)
+            self._text(group, bit)
+            for group in self._groups
+            if (holding := group.mask & group.shelf.with_all(words))
+            for bit in _bits(holding)
         ]
 
-    def with_any(self, things: frozenset[str]) -> list[tuple[Text, str]]:
-        """The texts that hold some things, with each of these that they hold."""
+    def with_any(self, things: frozenset[str], *, is_cut: bool = False) -> list[tuple[Text, str]]:
+        """The texts that hold some things, with each of these that they hold; cut: only those that count."""
         return [
-            (text, thing)
-            for shelf, mask, texts in self._shelves
-            for thing, holding in shelf.with_any(things).items()
-            for text in _chosen(texts, mask & holding)
+            (self._text(group, bit), thing)
+            for group in self._groups
+            for thing, holding in group.shelf.with_any(things).items()
+            for bit in _bits(group.first(group.mask & holding) if is_cut else group.mask & holding)
         ]
+
+    def _text(self, group: "_Group", bit: int) -> Text:
+        if bit in group.inner:
+            return group.inner[bit]
+        place = group.places[bit]
+        return Text(place, self._forms[place])
 
     def with_some(self, terms: frozenset[str]) -> list[tuple[Text, frozenset[str]]]:
         """The texts that hold some of these words, with those that they hold."""
-        if not any(terms & shelf.words for shelf, _, _ in self._shelves):
+        if not any(terms & group.shelf.words for group in self._groups):
             return []
         return [(text, held) for text in self.all if (held := terms & text.form.words)]
 
@@ -73,11 +93,46 @@ def _inner_of(text: Text) -> Iterator[Text]:
         yield from _inner_of(inner)
 
 
-def _chosen(texts: dict[int, Text], mask: int) -> Iterator[Text]:
+def _put_inner(text: Text, groups: "dict[Shelf, _Group]") -> None:
+    for inner in _inner_of(text):
+        shelf = inner.form.shelf
+        groups.setdefault(shelf, _Group(shelf)).inner[inner.form.bit] = inner
+
+
+class _Group:
+    """Those of the texts that are on one shelf."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.places: dict[int, int] = {}  # by the bit of each text
+        self.inner: dict[int, Text] = {}
+        self.mask = self.outside = 0
+        self.is_ordered = False
+
+    def close(self, is_outside: Sequence[bool]) -> None:
+        """Make what is asked for out of what was put in."""
+        self.mask = sum(self.places) + sum(self.inner)
+        if is_outside:
+            self.outside = sum(bit for bit, place in self.places.items() if is_outside[place])
+            self.is_ordered = not self.inner and list(self.places) == sorted(self.places)
+
+    def first(self, mask: int) -> int:
+        """The earliest of some texts, and the earliest of those from outside; no others are shown."""
+        return _lowest(mask) | _lowest(mask & self.outside) if self.is_ordered else mask
+
+
+def _lowest(mask: int) -> int:
+    low = 0
+    for bit in islice(_bits(mask), MOST_HITS):
+        low |= bit
+    return low
+
+
+def _bits(mask: int) -> Iterator[int]:
     while mask:
         bit = mask & -mask
         mask ^= bit
-        yield texts[bit]
+        yield bit
 
 
 def whole_in(value: Wanted, texts: Texts) -> list[Hit]:
@@ -112,7 +167,7 @@ _RANK = {
 
 
 def _plain(value: Wanted, texts: Texts) -> list[Hit]:
-    found = texts.with_any(value.things) if value.things else []
+    found = texts.with_any(value.things, is_cut=not value.also) if value.things else []
     for phrase in value.phrases:
         found += [(text, phrase.flat) for text in texts.with_all(phrase.needs) if _holds(text.form, phrase)]
     for run in value.runs:
@@ -129,9 +184,11 @@ def _holds(form: Searchable, phrase: Phrase) -> bool:
     """Whether a text with all the words of a phrase has them one after the other."""
     if phrase.is_thing:
         return form.has_thing(phrase.flat.strip())
-    if not (_stands_alone(phrase.flat, form.flat) if phrase.is_number else phrase.flat in form.flat):
+    if phrase.is_number:
+        return _stands_alone(phrase.flat, form.flat) and form.has_term(phrase.flat.split()[0])
+    if phrase.flat not in form.flat:
         return False
-    return all(form.has_term(word) for word in phrase.needs if word.isdigit())
+    return not all(map(str.isdigit, phrase.needs)) or all(map(form.has_term, phrase.needs))
 
 
 def _stands_alone(number: str, flat: str) -> bool:

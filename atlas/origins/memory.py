@@ -247,11 +247,13 @@ class Recollection:
         own, since = _session(before[:MOST_CALLS], case, position, self._idle)
         room, records, compared = MOST_CHARACTERS, [], 0
         for one in before[:MOST_CALLS]:
+            said = one.said
             if room > 0:
-                room -= (one.said or agent.said_in(connection, one)).size
-            is_compared, is_own = room >= 0 and one.said is not None, one.case_id in own
-            is_read = one.ended is not None and one.ended < position
-            records.append(one.record(is_other=not is_own, is_read=is_read, is_compared=is_compared))
+                said = said or agent.said_in(connection, one)
+                room -= said.size
+            is_own, is_compared = one.case_id in own, room >= 0 and said is not None
+            seen = (not is_own, one.ended is not None and one.ended < position, is_compared)
+            records.append(one.records.get(seen) or one.record(*seen))
             compared += is_compared and is_own
         return _Records(tuple(reversed(records)), len(own), since, compared)
 

@@ -75,7 +75,7 @@ class Remembered:
         finished_at = read_instant(change.at)
         return replace(self, ended=change.seq, finished_at=finished_at, said=None, records={})
 
-    def record(self, *, is_other: bool, is_read: bool, is_compared: bool) -> Earlier:
+    def record(self, is_other: bool, is_read: bool, is_compared: bool) -> Earlier:
         """It as the judges see it, and the same object each time."""
         said = self.said if is_compared else NOT_COMPARED
         key = (is_other, is_read, is_compared)

@@ -1,7 +1,7 @@
 """The form of a text in which values are looked for: made once for each earlier result, and kept with it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 from weakref import ref
@@ -19,6 +19,7 @@ DEEPEST = 2  # encodings inside one another
 MOST_TEXTS = 100  # of one shelf
 MOST_ASKED = 2_000  # groups of terms of one shelf of which it is kept which texts hold them
 MOST_PLACES = 8  # that are tried before all things of a text are taken apart
+MOST_ALONE = 4  # things that are looked for one by one; the ways to write a date are more
 LONGEST_CHUNK = 300  # characters of a thing that is taken apart alone
 
 _ONE_NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+,\d{1,2}")
@@ -65,12 +66,11 @@ class Shelf:
         """The texts that hold some things, for each of these that one of them holds."""
         masks, asked = self._any.get(things, ({}, 0))
         if asked < len(self._texts):
-            possible = [(thing, _words_of(thing)) for thing in things]
-            possible = [(thing, words) for thing, words in possible if self.words.issuperset(words)]
+            words = {thing: _words_of(thing) for thing in things}
+            possible = {thing: needed for thing, needed in words.items() if self.words.issuperset(needed)}
             for bit, form in self._since(asked) if possible else ():
-                for thing, words in possible:
-                    if form.words.issuperset(words) and form.has_term(thing):
-                        masks[thing] = masks.get(thing, 0) | bit
+                for thing in form.held(possible):
+                    masks[thing] = masks.get(thing, 0) | bit
             _keep(self._any, things, (masks, len(self._texts)))
         return masks
 
@@ -113,6 +113,16 @@ class Searchable:
             if len(chunk) < LONGEST_CHUNK and term in _terms(chunk):
                 return True
         return term in self.terms
+
+    def held(self, possible: Mapping[str, Sequence[str]]) -> Collection[str]:
+        """Which of some things, given with their words, stand in it."""
+        if len(possible) > MOST_ALONE:
+            return self.terms.intersection(possible)
+        return [
+            thing
+            for thing, words in possible.items()
+            if self.words.issuperset(words) and self.has_term(thing)
+        ]
 
     def has_thing(self, thing: str) -> bool:
         """Whether something stands between blanks, and is no part of something longer."""
@@ -201,8 +211,11 @@ def _keep(known: dict[frozenset[str], Any], asked: frozenset[str], found: Any) -
 
 
 def _words_of(term: str) -> Sequence[str]:
-    """The words without which no text holds a term: not its last, since a time may stand behind a date."""
-    return (term,) if term.isalnum() else spaced(term).split()[:-1]
+    """The words without which no text holds a term: not the last of a date, since a time may stand behind."""
+    if term.isalnum():
+        return (term,)
+    words = spaced(term).split()
+    return words[:-1] if len(term) == 10 and term[4] == "-" else words
 
 
 def _terms(written: str) -> set[str]:

@@ -31,8 +31,9 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
     search = Search(earlier)
     orders = _orders(session)
     deed = deed_of(question)
+    sought = search.sought(leaves)
     return Trace(
-        origins=tuple(_origin(one, earlier, requests, orders) for one in search.sought(leaves)),
+        origins=tuple(_origin(one, earlier, requests, orders) for one in sought),
         deed=deed,
         is_request_known=bool(requests),
         is_asked=any(asks_for(deed, request, tool_name=question.tool.name) for request in requests),

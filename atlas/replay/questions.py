@@ -18,6 +18,7 @@ from atlas.database.read_only import ReadOnlyFile
 from atlas.database.sqlite import Database
 from atlas.grounds.present import Present, as_it_is, facts_of, facts_of_definition
 from atlas.models import NO_TOOL
+from atlas.origins.memory import MOST_CALLS
 from atlas.replay.past import Past
 from atlas.traces import NO_TRACE, Trace
 from atlas.welfare import WelfareOffice, add_welfare_tools
@@ -42,6 +43,7 @@ class Questions:
 
     def of(self, past: Past) -> Question:
         """The question that the gateway would ask of a call."""
+        trace = _trace(past)
         return Question(
             tool=self.facts(past.tool_name, past.definition_sha256),
             arguments=self._arguments(past),
@@ -49,7 +51,9 @@ class Questions:
             intent=past.intent,
             user_request=past.user_request,
             earlier=past.earlier,
-            trace=_trace(past),
+            # A trace says that it is not complete where the session had more calls than were given.
+            knows_session=len(past.earlier) < MOST_CALLS or (trace is not None and trace.is_complete),
+            trace=trace,
         )
 
     def has_definition(self, past: Past) -> bool:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from atlas.assessors import Earlier, Question, ToolFacts
+from atlas.models import ToolCall
+from atlas.origins.saying import values_of
 from atlas.origins.tracing import trace
 from atlas.traces import How, Origin
 
@@ -200,3 +202,18 @@ def test_a_value_is_found_among_300_results() -> None:
     many[10], many[250] = read("eve@example.net", outside=True), read("Eve@example.net", tool="late")
     (origin,) = origins({"to": "eve@example.net"}, *many)
     assert [found.tool_name for found in origin.found] == ["read_note", "late"]
+
+
+def test_many_ways_to_write_are_looked_for_up_to_a_limit() -> None:
+    """The leaves behind the limit have no origin, and the trace says that it is not whole."""
+    days = [f"20{year:02}-05-{day:02}" for year in range(10, 40) for day in range(11, 17)]
+    earlier = (Earlier(tool_name="read", result=f"on {days[0]}, and {days[-1]}", is_outside=True),)
+    made = trace(
+        Question(tool=ToolFacts(name="book"), arguments={"days": days}, principal="agent", earlier=earlier),
+        trusts_request=False,
+    )
+    assert made.origins[0].is_outside
+    assert 20 < len(made.origins) < len(days)
+    assert not made.is_complete
+    call = ToolCall(principal="agent", tool_name="book", arguments={"days": days}, arguments_sha256="0" * 64)
+    assert values_of(made, call) == days[: len(made.origins)]
