@@ -4,13 +4,14 @@
                                    [--json | --markdown] [--rows FILE] [--python PYTHON]
 
 It needs `requirements-agentdojo.txt`, in the environment that runs it or in the one whose Python `--python`
-names. It needs no model: an agent that obeys is played. Each suite is an MCP server behind a gateway with
-`unknown_tools = "general"` and ATLAS_TRUST_USER_REQUEST=on. For each play (a user's task, an attack, an
-injection task) an MCP client with an agent of its own opens a session, names the user's request in `_meta`,
-and makes the calls of the user's task. After the first result that holds the attack's text it makes the calls
-of the injection task too, with their real arguments, and then goes on. Where a call waits for a person, the
-person approves it if it is the user's, and rejects it if it is not. The server counts what it executes: each
-play ends with a check that it executed just the approved calls, each once, with their arguments.
+names. It needs no model: an agent that obeys is played. Each suite is an MCP server behind a gateway with the
+shipped policy but for `unknown_tools = "general"`, and with ATLAS_TRUST_USER_REQUEST=on. For each play (a
+user's task, an attack, an injection task) an MCP client with an agent of its own opens a session, names the
+user's request in `_meta`, and makes the calls of the user's task. After the first result that holds the
+attack's text it makes the calls of the injection task too, with their real arguments, and then goes on. Where
+a call waits for a person, the person approves it if it is the user's, and rejects it if it is not. The server
+counts what it executes: each play ends with a check that it executed just the approved calls, each once, with
+their arguments.
 
 The attacks are "important_instructions", "ignore_previous" and "tool_knowledge" of AgentDojo, and two of our
 own, "sender_note" and "todo_line" (`benchmarks/dojo/notes.yaml`) without a known word of an attack; "none"
@@ -21,8 +22,7 @@ name, learned from the plays of other users' tasks.
 
 `--limit` takes so many plays of each suite and attack, drawn with a fixed seed. `--rows` writes what became
 of each call, one JSON object a line. `--record` writes the plays of one suite into a file, and `--recorded`
-plays that file without AgentDojo. `--trust-outside` marks the suite's server as one that speaks for third
-parties.
+plays that file without AgentDojo.
 """
 
 import argparse
@@ -34,112 +34,30 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 from fastmcp import Client
-from fastmcp.client.transports import StreamableHttpTransport
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(Path(__file__).parent / "dojo")]
 
+from around import Upstream, agent_with, gateway_before, key_of, person_of, upstream_of  # noqa: E402
 from figures import Judged, as_json, as_markdown, as_text  # noqa: E402
-from gateway_process import WAIT_SECONDS, GatewayProcess, reference_in, text_of  # noqa: E402
+from gateway_process import GatewayProcess, reference_in, text_of  # noqa: E402
 from plays import ATTACKS, SUITES  # noqa: E402
 
 from atlas.admit import USER_REQUEST  # noqa: E402
 
 SEED = 14
-SERVER = Path(__file__).parent / "dojo" / "server.py"
-POLICY = 'unknown_tools = "general"\n'
-
-
-class Upstream:
-    """A suite as a server, and what the benchmark asks of it beside the gateway."""
-
-    def __init__(self, origin: str, tools: dict[str, str]) -> None:
-        self.origin = origin
-        self.tools = tools  # their descriptions
-        self._client = httpx.AsyncClient(base_url=origin, timeout=WAIT_SECONDS)
-
-    async def ask(self, path: str) -> Any:
-        """Read what it knows."""
-        return (await self._client.get(path)).raise_for_status().json()
-
-    async def post(self, path: str, play: dict[str, Any]) -> dict[str, Any]:
-        """Name a play to it."""
-        told: dict[str, Any] = (await self._client.post(path, json=play)).raise_for_status().json()
-        return told
-
-    async def close(self) -> None:
-        """Give back the connection."""
-        await self._client.aclose()
-
-
-@contextlib.asynccontextmanager
-async def upstream_of(suite: str, options: argparse.Namespace) -> AsyncIterator[Upstream]:
-    """The server of a suite, as a process."""
-    arguments = [
-        options.python,
-        str(SERVER),
-        suite,
-        *([str(options.recorded.resolve())] if options.recorded else []),
-    ]
-    process = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE, cwd="/")
-    try:
-        assert process.stdout is not None
-        port = await asyncio.wait_for(process.stdout.readline(), WAIT_SECONDS)
-        if not port:
-            sys.exit(
-                "The server of the suite did not start: install requirements-agentdojo.txt, or name --python."
-            )
-        origin = f"http://127.0.0.1:{int(port)}"
-        async with Client(StreamableHttpTransport(f"{origin}/mcp")) as client:
-            tools = {tool.name: tool.description or "" for tool in await client.list_tools()}
-        upstream = Upstream(origin, tools)
-        yield upstream
-        await upstream.close()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-def gateway_before(
-    directory: Path, suite: str, upstream: Upstream, agents: int, options: argparse.Namespace
-) -> GatewayProcess:
-    """A gateway with the suite behind it and so many agents."""
-    entry: dict[str, Any] = {"url": f"{upstream.origin}/mcp"}
-    if options.trust_outside:
-        entry["atlas"] = {"trust": "outside"}
-    (directory / "mcp.json").write_text(json.dumps({"mcpServers": {suite: entry}}))
-    (directory / "policy.toml").write_text(POLICY)
-    return GatewayProcess(
-        directory,
-        ATLAS_AGENT_KEY=",".join(f"{agent_of(number)}:{key_of(number)}" for number in range(agents)),
-        ATLAS_MCP_CONFIG=str(directory / "mcp.json"),
-        ATLAS_POLICY=str(directory / "policy.toml"),
-        ATLAS_TRUST_USER_REQUEST="on",
-    )
-
-
-def agent_of(number: int) -> str:
-    """The agent of a play: no other play is in what it read before."""
-    return f"agent-{number}"
-
-
-def key_of(number: int) -> str:
-    """That agent's key."""
-    return f"key-of-{agent_of(number)}-of-the-benchmark"
 
 
 class Player:
     """Makes the calls of one play through the gateway, and is the person who is asked."""
 
-    def __init__(self, gateway: GatewayProcess, client: Client[Any], play: dict[str, Any]) -> None:
-        self._gateway, self._client, self._play = gateway, client, play
+    def __init__(self, client: Client[Any], person: httpx.AsyncClient, play: dict[str, Any]) -> None:
+        self._client, self._person, self._play = client, person, play
         self.judged: list[Judged] = []
         self._request = ""
 
@@ -153,9 +71,7 @@ class Player:
             if injected is None and (injected := await upstream.ask("/injection")) is not None:
                 for place, other in enumerate(injected):
                     await self._make(upstream, other, is_injected=True, is_goal=place == len(injected) - 1)
-        executed = [(call["tool"], call["arguments"]) for call in await upstream.ask("/executed")]
-        approved = [(one.tool, one.arguments) for one in self.judged if one.was_executed]
-        assert executed == approved, f"{self._play}: executed {executed}, approved {approved}"
+        check_executed(await upstream.ask("/executed"), self.judged)
 
     async def _make(
         self, upstream: Upstream, call: dict[str, Any], *, is_injected: bool, is_goal: bool = False
@@ -182,13 +98,22 @@ class Player:
 
     async def _decide(self, reference: str, decision: str) -> None:
         """Decide as a person, and have the agent read what became of its call."""
-        response = await self._gateway.decide(reference, decision)
-        assert response.is_success, response.text
+        decided = await self._person.post(
+            "/webhook/approval", json={"decision": decision, "event_id": reference}
+        )
+        assert decided.is_success, decided.text
         told: Any = {"status": None}
         while told["status"] not in ("EXECUTED", "REJECTED", "FAILED"):
             outcome = await self._client.call_tool("get_outcome", {"ref": reference, "wait_seconds": 20})
             told = outcome.structured_content
         assert (told["status"] == "REJECTED") == (decision == "REJECTED"), told
+
+
+def check_executed(counted: list[dict[str, Any]], judged: list[Judged]) -> None:
+    """Fail unless what the server counted in a play is what was approved, each once, in this order."""
+    executed = [(call["tool"], call["arguments"]) for call in counted]
+    approved = [(one.tool, one.arguments) for one in judged if one.was_executed]
+    assert executed == approved, f"{judged[0].play}: executed {executed}, approved {approved}"
 
 
 async def plays_of(upstream: Upstream, attack: str, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -199,23 +124,34 @@ async def plays_of(upstream: Upstream, attack: str, options: argparse.Namespace)
     return plays
 
 
-async def play_all(suite: str, attack: str, options: argparse.Namespace) -> list[Judged]:
-    """All plays of a suite with an attack, through a gateway of their own."""
-    judged: list[Judged] = []
+async def play_suite(suite: str, options: argparse.Namespace) -> list[Judged]:
+    """All plays of a suite with all attacks, through one gateway."""
     async with upstream_of(suite, options) as upstream:
-        plays = await plays_of(upstream, attack, options)
+        plays = [play for attack in options.attacks for play in await plays_of(upstream, attack, options)]
         with tempfile.TemporaryDirectory() as directory:
-            gateway = gateway_before(Path(directory), suite, upstream, max(1, len(plays)), options)
+            gateway = gateway_before(Path(directory), suite, upstream, len(plays))
             await gateway.start()
             try:
-                for number, play in enumerate(plays):
-                    async with gateway.agent(key_of(number)) as client:
-                        player = Player(gateway, client, play)
-                        await player.perform(upstream)
-                    judged += player.judged
+                judged = await play_each(plays, gateway, upstream)
+                return with_reasons(judged, gateway.data / "atlas.db")
             finally:
                 await gateway.kill()
-            return with_reasons(judged, gateway.data / "atlas.db")
+
+
+async def play_each(plays: list[dict[str, Any]], gateway: GatewayProcess, upstream: Upstream) -> list[Judged]:
+    """Play one after the other, each with a session and an agent of its own."""
+    judged: list[Judged] = []
+    begun = time.monotonic()
+    async with person_of(gateway) as person:
+        for number, play in enumerate(plays):
+            async with agent_with(key_of(number), gateway) as client:
+                player = Player(client, person, play)
+                await player.perform(upstream)
+            judged += player.judged
+            if number % 50 == 49 or number == len(plays) - 1:
+                took = time.monotonic() - begun
+                said = f"{number + 1} of {len(plays)} plays, {len(judged)} calls in {took:.0f} s"
+                print(f"{play['suite']}: {said}", file=sys.stderr, flush=True)
     return judged
 
 
@@ -267,18 +203,13 @@ async def main() -> None:
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--record", type=Path)
     parser.add_argument("--recorded", type=Path)
-    parser.add_argument("--trust-outside", action="store_true")
     options = parser.parse_args()
     if options.record:
         await record(options)
         return
     judged: list[Judged] = []
     for suite in options.suites:
-        for attack in options.attacks:
-            begun = time.monotonic()
-            judged += (some := await play_all(suite, attack, options))
-            took = time.monotonic() - begun
-            print(f"{suite} {attack}: {len(some)} calls in {took:.0f} s", file=sys.stderr, flush=True)
+        judged += await play_suite(suite, options)
     if options.rows:
         options.rows.write_text("".join(f"{one.model_dump_json()}\n" for one in judged))
     print((as_json if options.json else as_markdown if options.markdown else as_text)(judged))

@@ -18,11 +18,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from past_cases import write_past
 
 from atlas.assessors.policy import Policy
-from atlas.replay.run import Span, replay
+from atlas.replay.run import replay
+from atlas.replay.span import Span
 from atlas.settings import Settings
 
 SPAN = Span(
-    datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(2100, 1, 1, tzinfo=timezone.utc), timedelta(hours=1)
+    since=datetime(2000, 1, 1, tzinfo=timezone.utc),
+    until=datetime(2100, 1, 1, tzinfo=timezone.utc),
+    budget=timedelta(hours=1),
 )
 WITH_CONDITIONS = """unknown_tools = "general"
 [[rule]]

@@ -92,8 +92,9 @@ class Wanted:
 
     @cached_property
     def inner(self) -> tuple["Wanted", ...]:
-        """What stands in it behind an encoding."""
+        """What stands in it behind an encoding, or behind two."""
         texts = decoded(self.said[:LONGEST_CODED]).texts
+        texts += tuple(deeper for text in texts for deeper in decoded(text).texts)
         lines = [line for text in texts for line in text.split("\n")[:MOST_PARTS]]
         return tuple(found for line in lines if (found := wanted(line)) is not None)
 

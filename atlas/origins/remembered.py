@@ -153,7 +153,7 @@ _CHANGE = sa.select(
     sa.case((_IS_READING, entries.c.detail)),
 )
 _CHANGES = Prepared(
-    _CHANGE.where(entries.c.seq > sa.bindparam("seen"))
+    _CHANGE.where(entries.c.seq > sa.bindparam("seen"), entries.c.seq < sa.bindparam("until"))
     .order_by(entries.c.seq)
     .limit(sa.literal_column(str(MOST_CHANGES)))
 )
@@ -209,9 +209,9 @@ def newest_entry(connection: Connection) -> int:
     return _NEWEST.first(connection, {})[0] or 0
 
 
-def changes_after(connection: Connection, seen: int) -> list[Change]:
-    """What was written after an entry, at most MOST_CHANGES."""
-    return [Change(*row) for row in _CHANGES.rows(connection, {"seen": seen})]
+def changes_after(connection: Connection, seen: int, until: int) -> list[Change]:
+    """What was written after an entry and before another one, at most MOST_CHANGES."""
+    return [Change(*row) for row in _CHANGES.rows(connection, {"seen": seen, "until": until})]
 
 
 def readings_of(connection: Connection, principal: str) -> list[Change]:

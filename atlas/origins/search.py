@@ -10,6 +10,7 @@ from atlas.origins.common import WORDS
 from atlas.origins.forms import Wanted, wanted
 from atlas.origins.leaves import Leaf
 from atlas.origins.matching import Hit, Texts, parts_in, whole_in
+from atlas.origins.numbers import as_number
 from atlas.origins.searchable import searchable
 from atlas.traces import How
 
@@ -67,7 +68,9 @@ class Search:
             yield leaf, value
 
     def _joined(self, first: Leaf, second: Leaf) -> tuple[Wanted, tuple[Hit, ...]] | None:
-        value = wanted(f"{first.value}{second.value}")
+        together = f"{first.value}{second.value}"
+        is_amount = not together.isdecimal() and as_number(together) is not None  # 1240 and EUR are no halves
+        value = None if is_amount else wanted(together)
         hits = whole_in(value, self._texts) if value is not None else []
         return (value, tuple(hit._replace(how=How.ASSEMBLED) for hit in hits)) if value and hits else None
 

@@ -91,6 +91,7 @@ def _found(value: Wanted, hit: Hit, one: Earlier, orders: Sequence[Order]) -> Fo
         how=place.how,
         passage=place.passage,
         gives_orders=any(
-            order.case_id == one.case_id and find_wanted(value, order.passage) is not None for order in orders
+            order.case_id == one.case_id and find_wanted(value, order.around or order.passage) is not None
+            for order in orders
         ),
     )

@@ -16,7 +16,8 @@ from atlas.assessors.policy import Policy
 from atlas.errors import DatabaseUnusable, PolicyInvalid
 from atlas.frozen import Frozen
 from atlas.replay.report import Report
-from atlas.replay.run import Span, replay
+from atlas.replay.run import replay
+from atlas.replay.span import Span
 
 MOST_MEMORY = 2**30  # bytes of addresses, which a pasted policy cannot fill
 NICEST = 19
@@ -33,6 +34,7 @@ class Task(Frozen):
     since: datetime
     until: datetime
     budget: timedelta
+    idle: timedelta
 
 
 class Told(Frozen):
@@ -61,7 +63,7 @@ def _answer(task: Task) -> Told:
         )
         if task.reviewers is not None:
             policy.check_reviewers(task.reviewers)
-        span = Span(task.since, task.until, task.budget)
+        span = Span(since=task.since, until=task.until, budget=task.budget, idle=task.idle)
         report = replay(task.directory, policy, span, tell=lambda done, of: _tell(Told(done=done, of=of)))
     except (PolicyInvalid, DatabaseUnusable) as error:
         return Told(problem=str(error))

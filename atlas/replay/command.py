@@ -9,7 +9,8 @@ from atlas.assessors.policy import Policy
 from atlas.errors import DatabaseUnusable, PolicyInvalid
 from atlas.instants import now
 from atlas.replay.printing import text_of
-from atlas.replay.run import Span, replay
+from atlas.replay.run import replay
+from atlas.replay.span import Span
 from atlas.settings_as_written import read_duration
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=timezone.utc)
@@ -41,7 +42,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the report; returns the exit status."""
     until = options.until or now()
-    span = Span(options.since or BEGINNING, until, options.time)
+    span = Span(since=options.since or BEGINNING, until=until, budget=options.time, idle=options.idle)
     if span.since >= span.until:
         return _say("--since is not before --until, so there is no time between them.", CANNOT)
     try:

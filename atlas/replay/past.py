@@ -1,16 +1,19 @@
 """The calls on record, the oldest first, with what each was judged by in its first round."""
 
 import json
-import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
+from atlas.assessors import Earlier
 from atlas.database.read_only import ReadOnlyFile
 from atlas.instants import instant_text
 from atlas.models import Status, Verdict
+from atlas.replay.span import Span
 from atlas.traces import NO_ORIGINS
 
 STEP_ROWS = 500
@@ -80,6 +83,10 @@ class Past:
     decision: Verdict | None
     definition_sha256: str | None
     judged: Judged | None  # None: it was never judged
+    earlier: tuple[Earlier, ...] = ()  # the calls before it, where the policy can depend on them
+
+
+Looks = Callable[[Connection, Past], tuple[Earlier, ...]]  # for what was before a call
 
 
 def count(file: ReadOnlyFile, since: datetime, until: datetime) -> int:
@@ -88,22 +95,26 @@ def count(file: ReadOnlyFile, since: datetime, until: datetime) -> int:
     return int(file.read(lambda connection: connection.execute(COUNT, bounds).fetchone()[0]))
 
 
-def steps(file: ReadOnlyFile, since: datetime, until: datetime) -> Iterator[list[Past]]:
+def steps(file: ReadOnlyFile, span: Span, earlier: Looks) -> Iterator[list[Past]]:
     """The calls of a span of time in steps; between two of them nothing of the file is held."""
-    place, end = (instant_text(since), ""), instant_text(until)
-    while rows := file.read(partial(_step, place=place, end=end)):
-        yield [_past(row) for row in rows]
-        place = (rows[-1][1], rows[-1][0])
+    place, end = (instant_text(span.since), ""), instant_text(span.until)
+    while rows := file.read_whole(partial(_step, place=place, end=end, earlier=earlier)):
+        yield rows
+        place = (rows[-1].opened_at, rows[-1].case_id)
 
 
-def _step(connection: sqlite3.Connection, *, place: tuple[str, str], end: str) -> list[Any]:
-    rows, characters = [], 0
-    for row in connection.execute(ROWS, (*place, end, STEP_ROWS)):
-        rows.append(row)
-        characters += len(row[4]) + len(row[20] or "")
+def _step(connection: Connection, *, place: tuple[str, str], end: str, earlier: Looks) -> list[Past]:
+    calls, characters = [], 0
+    driver: Any = connection.connection.driver_connection
+    for row in driver.execute(ROWS, (*place, end, STEP_ROWS)):
+        past = _past(row)
+        calls.append(replace(past, earlier=earlier(connection, past)))
+        characters += (
+            len(row[4]) + len(row[20] or "") + sum(len(one.result) for one in calls[-1].earlier[-1:])
+        )
         if characters > STEP_CHARACTERS:
             break
-    return rows
+    return calls
 
 
 def _past(row: Any) -> Past:

@@ -65,6 +65,7 @@ class Notes(Frozen):
     frozen: int = 0
     other_threshold: int = 0
     denied_then_asked: int = 0
+    other_trust: int = 0  # of a tool that this policy marks otherwise than it was
 
 
 class Report(Frozen):
@@ -174,7 +175,9 @@ class Counting:
         self.seen += 1
         self._noted["not_judged"] += 1
 
-    def add(self, past: Past, before: Said, after: Said, *, has_definition: bool) -> None:
+    def add(
+        self, past: Past, before: Said, after: Said, *, has_definition: bool, has_other_trust: bool
+    ) -> None:
         """Count a call."""
         self.seen += 1
         self._first = self._first or past.opened_at
@@ -186,6 +189,7 @@ class Counting:
         self._then.add(past, before)
         self._now.add(past, after)
         self._note(past, before, after, has_definition=has_definition)
+        self._noted["other_trust"] += has_other_trust
 
     def _note(self, past: Past, before: Said, after: Said, *, has_definition: bool) -> None:
         judged = past.judged

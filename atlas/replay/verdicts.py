@@ -13,7 +13,7 @@ from atlas.grounds.first_seen import for_a_person, is_bound_to_first
 from atlas.grounds.model_score import WORST_SCORE, score_with_model
 from atlas.models import NO_TOOL, Ruling, Status
 from atlas.replay.past import Judged, Past
-from atlas.replay.questions import Questions, reads_session
+from atlas.replay.questions import Questions
 from atlas.traces import NO_ORIGINS
 
 MOST_KEPT = 10_000  # rulings on calls that may come again in the same words
@@ -72,8 +72,7 @@ class Judge:
     def __init__(self, policy: Policy, file: ReadOnlyFile) -> None:
         self._policy = policy
         self._file = file
-        self._with_session = reads_session(policy)
-        self.questions = Questions(file, with_earlier=self._with_session)
+        self.questions = Questions(file)
         self._kept: OrderedDict[bytes, _Ruled] = OrderedDict()
         self._first: dict[str, str] = {}  # the first definition of each tool, had the policy been in force
         self._recorded: dict[str, str | None] = {}  # and where it was in force
@@ -81,7 +80,6 @@ class Judge:
     def now(self, past: Past) -> Said:
         """What the policy leads to on a call; a failure on the way means that a person decides."""
         ruled = self._ruled(past)
-        self.pass_by(past)
         if ruled.ruling is None:
             return Said(Verdict.ASKED, (), failed_rule=ruled.failure)
         ruling = ruled.ruling
@@ -94,14 +92,19 @@ class Judge:
         verdict = Verdict.ASKED if score >= self._policy.threshold else Verdict.APPROVED
         return Said(verdict, ruling.rules, ruling.approvals, lacks_model=lacks_model)
 
-    def pass_by(self, past: Past) -> None:
-        """Note that an agent made a call, for what is judged after it."""
-        if self.questions.before is not None:
-            self.questions.before.add(past)
+    def has_other_trust(self, past: Past) -> bool:
+        """Whether the policy says otherwise than was recorded for whom the tool of a call speaks."""
+        if past.judged is None:
+            return False
+        rule = self._policy.marks(self.questions.facts(past.tool_name, past.definition_sha256))
+        return rule is not None and (rule.trust == "outside") != past.judged.is_outside
 
     def _ruled(self, past: Past) -> _Ruled:
-        """What the policy says, looked up where the same was asked before: it depends on nothing else."""
-        if self._with_session:
+        """What the policy says, looked up where the same was asked before: it depends on nothing else.
+
+        Where it can depend on the calls before, nothing is looked up.
+        """
+        if past.earlier:
             return self._rule(self.questions.of(past))
         key = _key(past)
         kept = self._kept.get(key)

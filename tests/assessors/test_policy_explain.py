@@ -404,9 +404,9 @@ def test_it_shows_where_each_value_came_from_and_which_facts_hold(
     """Out of a file with what the agent did and read before."""
     path = tmp_path / "session.jsonl"
     path.write_text(SESSION)
-    pays = '{"recipient": "DE89370400440532013000", "amount": 1240, "currency": "EUR"}'
+    pays = '{"recipient": "DE89370400440532013000", "amount": 1240, "currency": "EUR", "for": "rent of May"}'
     said = explained(
-        "pay", pays, "--session", str(path), "--user-request", "pay it in EUR", "--trusts-request"
+        "pay", pays, "--session", str(path), "--user-request", "pay the rent of May", "--trusts-request"
     )
     assert "Session 2 earlier calls Deed pays" in said
     assert "Holds call.acts, call.is_asked, call.is_request_known, call.target_from_outside, session" in said
@@ -414,16 +414,14 @@ def test_it_shows_where_each_value_came_from_and_which_facts_hold(
     for line in (
         "recipient from outside: read_email returned it, in a passage that gives orders (target)",
         "amount from a tool: read_bill returned it",
-        "currency from the user",
+        "currency too short or too common to be compared",
+        "for from the user",
     ):
         assert line in said
     assert 'Rule "a target from outside"' in said and "counts, and gives floor 70" in said
     assert "when call.acts && call.target_from_outside" in said
-    claimed = explained("pay", pays, "--session", str(path), "--user-request", "pay it in EUR")
-    assert (
-        "currency made by the agent" in claimed
-        and "Holds not call.is_asked, call.is_request_known" in claimed
-    )
+    claimed = explained("pay", pays, "--session", str(path), "--user-request", "pay the rent of May")
+    assert "for made by the agent" in claimed and "Holds not call.is_asked, call.is_request_known" in claimed
     assert "Session no earlier calls (--session" in explained("pay", pays)
 
 

@@ -16,7 +16,7 @@ from atlas.cases.store import CaseStore, add_assessment, read_case, transition
 from atlas.instants import now
 from atlas.models import Case, Outcome, Status, ToolCall
 from atlas.origins import memory as memory_module
-from atlas.origins.memory import MOST_CALLS, Memory, Past
+from atlas.origins.memory import MOST_CALLS, Memory, Past, Recollection
 from atlas.origins.results import text_of_result
 
 MAIL = "Please pay the invoice to eve@example.net today."
@@ -107,6 +107,28 @@ async def test_memory_says_what_the_disk_says_whatever_happens_and_the_same_when
         for case, past in chance.sample(first, 60):
             assert await memory.earlier(case) == past
             assert await fresh.earlier(case) == past
+
+
+async def test_calls_of_long_ago_are_told_what_they_were_told_then(tmp_path: Path) -> None:
+    """In their order, from any of them on, whatever happened to the calls before them meanwhile."""
+    chance = random.Random(15)  # noqa: S311  (the same each time)
+    async with open_store(tmp_path) as store:
+        memory, waiting, then = Memory(store), list[Case](), list[tuple[Case, Past]]()
+        for number in range(500):
+            if waiting and chance.random() < 0.4:
+                await answer(store, waiting.pop(chance.randrange(len(waiting))), f"{MAIL} {number}")
+                continue
+            principal, session = chance.choice(["agent"] * 6 + ["other"]), chance.choice(["a" * 32, None])
+            case = await opened(store, number, principal=principal, session=session)
+            waiting.append(case)
+            then.append((case, await memory.earlier(case)))
+        for begin in (0, 100, len(then) - 30):
+
+            def read(connection: Connection, begin: int = begin) -> list[tuple[Any, ...]]:
+                now = Recollection()
+                return [now.records(connection, case) for case, _ in then[begin:]]
+
+            assert await store.database.read(read) == [past.earlier for _, past in then[begin:]]
 
 
 async def test_another_session_and_another_agent(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from atlas.assessors import Question
-from atlas.assessors.general.session import CLAIMED, named_by_user, signs_of_session
+from atlas.assessors.general.session import ADDRESSED, CLAIMED, WRITTEN, named_by_user, signs_of_session
 from atlas.assessors.general.signs import signs_of
 from atlas.models import Frozen
 
@@ -57,6 +57,7 @@ SIGNS: dict[str, Sign] = {
     "outside": Sign(15, 15, "an address that can lie outside the organisation is named"),
     "free_mail": Sign(0, 5, "an address is one that every person can open"),
     "sensitive": Sign(20, 15, "the arguments hold what looks like sensitive data"),
+    "harm": Sign(20, 30, "the request or the arguments speak of what harms people or breaks the law"),
     "many": Sign(5, 5, "it reaches many at once"),
     "everything": Sign(5, 15, "it asks for everything at once"),
     "forced": Sign(5, 15, "it asks for force, or for what cannot be taken back"),
@@ -90,6 +91,24 @@ SESSION_SIGNS: dict[str, Sign] = {
     "asked": Sign(0, -15, "the user asked for such a deed"),
     "asked_and_named": Sign(0, -30, "the user asked for such a deed and named what it acts on"),
 }
+# What an order of the user makes little milder: it can harm others, or show what is confidential.
+GRAVE = frozenset(
+    [
+        "about_credentials",
+        "about_health",
+        "about_people",
+        "about_access",
+        "about_physical",
+        "about_public",
+        "sensitive",
+        "large_amount",
+        "everything",
+        "forced",
+        "harmful_command",
+        "harm",
+    ]
+)
+MILDER_OF_GRAVE = -10
 ALL_SIGNS = SIGNS | SESSION_SIGNS
 LEAST_OF_DEED = 30  # what the user asked for still does something
 PARTLY_READ = "the arguments are longer than the rules read, so a person should look"
@@ -98,12 +117,21 @@ READ_ONLY_POINTS = 5
 SURE = 70  # points beyond count two fifths, so that the gravest calls still differ
 
 
+def _points(sign: Sign, deed: str, *, is_grave: bool) -> int:
+    if deed == "reads":
+        return sign.reading
+    return max(sign.acting, MILDER_OF_GRAVE) if is_grave else sign.acting
+
+
 def _signs(question: Question) -> set[str]:
     """What is seen of the call, of its session, and of how it fits the request."""
     of_session = signs_of_session(question)
     if question.trace is None or not question.trace.is_request_known:
         return {*signs_of(question), *of_session}
-    return (set(signs_of(question, named=named_by_user(question))) - CLAIMED) | of_session
+    of_call = set(signs_of(question, named=named_by_user(question))) - CLAIMED
+    if question.trace.is_asked and not of_session & (WRITTEN | {"orders_read"}):
+        of_call -= ADDRESSED
+    return of_call | of_session
 
 
 def score_generally(question: Question) -> GeneralScore:
@@ -116,7 +144,7 @@ def score_generally(question: Question) -> GeneralScore:
     noticed = {
         sign.reason: added
         for name, sign in ALL_SIGNS.items()
-        if name in seen and (added := sign.reading if deed == "reads" else sign.acting)
+        if name in seen and (added := _points(sign, deed, is_grave=not GRAVE.isdisjoint(seen)))
     }
     score = points + sum(noticed.values())
     if deed == "reads":  # a read stays a read, whatever was read and done before

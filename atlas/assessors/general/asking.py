@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from atlas.assessors.general import words as vocabulary
+from atlas.assessors.general import asking_words as vocabulary
 from atlas.assessors.general.claims import STOP, topics_of
 from atlas.assessors.general.reading import CLAIM_CHARACTERS, NAME_CHARACTERS, stem, words
 from atlas.assessors.general.signs import DEED_OF_STEM

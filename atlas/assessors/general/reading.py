@@ -45,6 +45,7 @@ def stem(word: str) -> str:
     return word.removesuffix("e") if len(word) > 3 else word
 
 
+@lru_cache(maxsize=256)
 def stems(text: str) -> frozenset[str]:
     """The different words of a text near their base form."""
     return frozenset(stem(word) for word in words(text) if len(word) < 40)

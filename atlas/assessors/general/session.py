@@ -17,17 +17,15 @@ AFTER_FIELD = re.compile(r"[\"']?\s*(?:$|[,\]}|<]|\s-\s|\s{2,}|\s?\w+:\s)")
 SHORTEST = 3  # characters of a value that can be looked for
 MOST_EARLIER = 20  # of the calls before, whose deeds count
 GRAVE = frozenset(("pays", "shares", "deletes", "executes", "sends", "controls"))
-AGAINST = frozenset(
-    (
-        "target_written",
-        "target_written_later",
-        "target_unseen",
-        "target_outside",
-        "target_made",
-        "ordered_value",
-    )
+WRITTEN = frozenset(
+    ("target_written", "target_written_later", "target_unseen", "target_made", "ordered_value")
 )
+AGAINST = WRITTEN | {"target_outside"}
 LASTING = frozenset(("pays", "shares", "deletes"))  # milder only where the user named the target
+# What can be told only beside a request that is known.
+OF_REQUEST = frozenset(("target_named", "target_made", "target_read", "target_outside"))
+# What speaks for care with an address, where the trace does not say more: a contact of the house is none.
+ADDRESSED = frozenset(("outside", "free_mail"))
 # What is said of a claim, and is known better where the client says what the user asked for.
 CLAIMED = frozenset(("unasked_deed", "unasked_recipient"))
 
@@ -47,8 +45,9 @@ def signs_of_session(question: Question) -> set[str]:
         return set()
     seen = _orders(trace) | _done(question.earlier) | _targets(question, trace)
     if not trace.is_request_known:
-        return seen - {"target_named"}
-    return seen | _asked(trace, seen)
+        return seen - OF_REQUEST
+    seen |= _asked(trace, seen)
+    return seen - {"orders_read"} if "asked_and_named" in seen else seen  # no order of another led to it
 
 
 def _asked(trace: Trace, seen: set[str]) -> set[str]:
@@ -76,7 +75,8 @@ def named_by_user(question: Question) -> frozenset[str]:
 
 def _orders(trace: Trace) -> set[str]:
     seen = {"orders_read"} if trace.orders else set()
-    if any(found.gives_orders for origin in trace.origins for found in origin.found):
+    unnamed = [origin for origin in trace.origins if not origin.is_from_user]
+    if any(found.gives_orders for origin in unnamed for found in origin.found):
         seen.add("ordered_value")
     return seen
 
@@ -95,9 +95,14 @@ def _targets(question: Question, trace: Trace) -> set[str]:
         for origin in trace.origins
         if origin.is_target and (leaf := leaves.get(origin.path)) is not None
     ]
-    unnamed = [target for target in targets if not target.origin.is_from_user]
+    unnamed = [target for target in targets if not target.origin.is_from_user and _says_something(target)]
     seen = {"target_named"} if targets and not unnamed else set()
     return seen | {sign for target in unnamed if (sign := _unnamed(target, question.earlier))}
+
+
+def _says_something(target: Target) -> bool:
+    """Whether a value can come from somewhere or refers to something: "high" and "USD" do not."""
+    return bool(target.origin.found) or target.origin.is_made or _refers(target)
 
 
 def _unnamed(target: Target, earlier: Sequence[Earlier]) -> str | None:
@@ -107,6 +112,8 @@ def _unnamed(target: Target, earlier: Sequence[Earlier]) -> str | None:
             return "target_unseen"
         is_known = all(one.result for one in earlier) and len(str(target.value).strip()) >= SHORTEST
         return "target_made" if is_known and _refers(target) else None
+    if not target.origin.found:
+        return None
     texts = {(one.case_id, one.tool_name) for one in earlier if not RECORD.match(one.result)}
     written = [
         (found.case_id, found.tool_name) in texts or _is_written(found, str(target.value))

@@ -8,6 +8,7 @@ from atlas.assessors.general import shell
 from atlas.assessors.general import words as vocabulary
 from atlas.assessors.general.claims import misfit
 from atlas.assessors.general.reading import (
+    CLAIM_CHARACTERS,
     DESCRIPTION_CHARACTERS,
     NAME_CHARACTERS,
     Reading,
@@ -39,6 +40,7 @@ OBJECTS = {
     for name in ("money", "credentials", "health", "people", "access", "physical", "public")
 }
 SENSITIVE = frozenset(stem(word) for word in vocabulary.SENSITIVE)
+HARM = frozenset(stem(word) for word in vocabulary.HARM)
 ADDRESS = re.compile(
     r"[\w.+-]{1,64}@([\w-]{1,63}(?:\.[\w-]{1,63}){1,4})|https?://|www\.|\+\d{7,15}|\b0x[0-9a-f]{8}"
 )
@@ -61,10 +63,19 @@ def signs_of(question: Question, *, named: frozenset[str] = frozenset()) -> froz
         seen = seen - {deed} | _commands(deed, reading)
     if not reading.is_complete:
         seen.add("partly_read")
+    if _speaks_of_harm(question, reading):
+        seen.add("harm")
     for claim in (question.user_request, question.intent):
         if claim is not None and claim.strip():
             seen.update(misfit(question.tool, reading, next(iter(seen & {*DEEDS, "unknown"})), claim))
     return frozenset(seen)
+
+
+def _speaks_of_harm(question: Question, reading: Reading) -> bool:
+    claims = (claim[:CLAIM_CHARACTERS] for claim in (question.user_request, question.intent) if claim)
+    texts = (value.content[:CLAIM_CHARACTERS] for value in reading.values if isinstance(value.content, str))
+    name = question.tool.name[:NAME_CHARACTERS]
+    return any(not HARM.isdisjoint(stems(text)) for text in (name, *claims, *texts))
 
 
 def _deed(tool: ToolFacts, reading: Reading) -> str:

@@ -40,6 +40,8 @@ def _came(origin: Origin) -> str:
     returned = f"{tools} returned it{ordered}"
     if origin.is_from_user:
         return "from the user" + (f", and {returned}" if tools else "")
+    if not origin.is_traced and not origin.found:
+        return "too short or too common to be compared"
     if origin.is_made:
         return "made by the agent"
     return f"from outside: {returned}" if origin.is_outside else f"from a tool: {returned}"
