@@ -24,6 +24,8 @@ def plain_text(text: str) -> str:
     A line break or a tab becomes a blank.
     """
     blanks = " ".join(re.split(r"[\t\n\v\f\r\x85\u2028\u2029]+", text))
+    if blanks.isprintable():
+        return blanks
     return "".join(character for character in blanks if unicodedata.category(character) not in HIDDEN)
 
 

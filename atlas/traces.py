@@ -23,6 +23,8 @@ class Order(Frozen):
     kind: str  # such as "instruction", "authority", "urgency", "hidden"
     passage: str  # plain text, at most 200 characters
     case_id: str | None = None  # of the call that returned it
+    # The text near it, in which it can name what it is about; it is not kept.
+    around: str = Field(default="", exclude=True, repr=False)
 
 
 class Found(Frozen):
@@ -35,7 +37,7 @@ class Found(Frozen):
     is_other_session: bool = False  # of the same agent
     how: How
     passage: str  # plain text around it, at most 200 characters
-    gives_orders: bool = False  # whether the passage is one that speaks to the agent
+    gives_orders: bool = False  # whether it stands near words that speak to the agent
 
 
 class Origin(Frozen):

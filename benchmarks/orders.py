@@ -19,7 +19,7 @@ RANDOM = random.Random(1)  # noqa: S311 - the same mixture each time
 
 def texts(name: str, half: str) -> list[str]:
     """The texts of a file and of one half of it."""
-    rows = map(json.loads, (DATA / f"{name}_texts.jsonl").read_text().splitlines())
+    rows = map(json.loads, (DATA / "texts" / f"{name}_texts.jsonl").read_text().splitlines())
     return [row["text"] for row in rows if row["half"] == half]
 
 

@@ -4,7 +4,7 @@ python benchmarks/replay.py [CALLS]
 """
 
 import asyncio
-import json
+import os
 import resource
 import sys
 import time
@@ -18,12 +18,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from past_cases import write_past
 
 from atlas.assessors.policy import Policy
-from atlas.replay.run import Span, replay
+from atlas.replay.run import replay
+from atlas.replay.span import Span
+from atlas.replay.workers import cores
 from atlas.settings import Settings
 
 SPAN = Span(
-    datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(2100, 1, 1, tzinfo=timezone.utc), timedelta(hours=1)
+    since=datetime(2000, 1, 1, tzinfo=timezone.utc),
+    until=datetime(2100, 1, 1, tzinfo=timezone.utc),
+    budget=timedelta(hours=1),
 )
+WHO = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 WITH_CONDITIONS = """unknown_tools = "general"
 [[rule]]
 name = "large payments"
@@ -44,16 +49,24 @@ floor = 70
 
 
 def measure(title: str, directory: Path, policy: Policy, calls: int) -> None:
-    """Print one line."""
-    began, cpu = time.perf_counter(), time.process_time()
-    report = replay(directory, policy, SPAN)
-    wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    assert report.calls == calls, report
-    print(
-        f"{title:20} {calls / cpu:8,.0f} rows a second of CPU  {wall:6.1f} s  CPU {cpu:6.1f} s"
-        f"  {peak:5.0f} MB"
-    )
+    """Print one line for a worker alone, and one for a worker on each core."""
+    for workers in dict.fromkeys((1, cores())):
+        began, cpu = time.perf_counter(), _cpu()
+        report = replay(directory, policy, SPAN, workers=workers)
+        wall, cpu = time.perf_counter() - began, _cpu() - cpu
+        assert report.calls == calls, report
+        peak = max(resource.getrusage(who).ru_maxrss for who in WHO) / 1024
+        print(
+            f"{title:20} {workers} workers {calls / cpu:8,.0f} rows a second of CPU  {wall:6.1f} s"
+            f"  CPU {cpu:6.1f} s  {peak:5.0f} MB  load {os.getloadavg()[0]:.1f}",
+            flush=True,
+        )
+
+
+def _cpu() -> float:
+    """Seconds of CPU, of this process and of workers that have ended."""
+    used = [resource.getrusage(who) for who in WHO]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def main(calls: int) -> None:
@@ -65,11 +78,9 @@ def main(calls: int) -> None:
         measure("shipped policy", directory, Policy(shipped, threshold=70), calls)
         conditions = Policy(Path("conditions"), threshold=70, content=WITH_CONDITIONS.encode())
         measure("three conditions", directory, conditions, calls)
-        session = WITH_CONDITIONS.replace("has(args.text) &&", "session.read_outside &&")
-        if "session" in json.dumps(sys.argv):
-            measure(
-                "with session", directory, Policy(Path("s"), threshold=70, content=session.encode()), calls
-            )
+        counts = WITH_CONDITIONS.replace("has(args.text) &&", 'session.calls("send_*") > 20 &&')
+        counting = Policy(Path("counts"), threshold=70, content=counts.encode())
+        measure("counts of sessions", directory, counting, calls)
 
 
 if __name__ == "__main__":

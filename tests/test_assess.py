@@ -15,16 +15,13 @@ from fastmcp.tools import Tool
 from injections import INJECTIONS, Injection
 from mcp.types import ToolAnnotations
 from models_that_say import FAILURES, GOOD, Says, SaysLater, patience
-from sqlalchemy.engine import Connection
-from store import approval, assessment_of, open_case, open_store, tool_call
+from store import answer, approval, open_case, open_store, tool_call
 
 from atlas import ledger
 from atlas.assessors import Question
 from atlas.assessors.prompt import payload
-from atlas.cases.store import add_assessment, add_outcome
 from atlas.grounds.present import NOT_THERE, tool_facts
-from atlas.instants import now
-from atlas.models import NO_TOOL, UPSTREAM_META, Case, Outcome, Status
+from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status
 from atlas.settings import Settings
 
 SHIPPED = Settings.model_fields["atlas_policy"].default.read_text()
@@ -149,19 +146,9 @@ async def test_an_attack_in_an_earlier_answer_gets_no_call_past_a_person(
 ) -> None:
     """The model has read it, and was talked into a zero: the floor holds, as for what stands in the call."""
     said = json.dumps([attack.arguments, attack.intent, attack.user_request, attack.description])
-    mail = {"content": [{"type": "text", "text": said}], "isError": False}
     async with open_store(tmp_path) as store:
         read = await open_case(store, tool_call("read_email"))
-
-        def answer(connection: Connection) -> Case:
-            judged = assessment_of(read.call, risk_score=5).model_copy(update={"is_outside": True})
-            return add_outcome(
-                connection,
-                add_assessment(connection, read, judged),
-                Outcome(result=mail, detail=None, finished_at=now()),
-            )
-
-        await store.change(read.case_id, answer)
+        await answer(store, read, said)
         change = {"beneficiary_id": "BEN-123", "changes": {"status": "ended"}}
         case = await open_case(store, tool_call("modify_welfare_record", **change))
         model = Reads(lambda: GOOD | {"risk_score": 0})

@@ -12,7 +12,8 @@ from typing import Any
 from atlas.assessors import Earlier, Question
 from atlas.assessors.masking import LONGEST_KEY, LONGEST_SECRET, mask, mask_text
 from atlas.assessors.prompt import CUT_NOTE, cut_text, quoted, size_of
-from atlas.origins.leaves import leaves_of
+from atlas.origins.leaves import every_leaf, leaves_of
+from atlas.origins.results import MOST_CHARACTERS as MOST_COMPARED
 from atlas.traces import NO_TRACE, Found, Origin, Trace
 
 WINDOW = LONGEST_KEY + LONGEST_SECRET  # characters on each side of a passage that are masked with it
@@ -79,7 +80,10 @@ def _place(found: Found) -> dict[str, Any]:
 
 
 def _name(text: str) -> str:
-    name = mask_text(text)[:LONGEST_NAME]
+    masked = mask_text(text)
+    if len(text) > LONGEST_NAME and masked != text:  # what stands behind a secret may be half of another
+        masked = f"{masked.partition('[masked: ')[0]}[masked: …]"
+    name = masked[:LONGEST_NAME]
     while _size(name) > LONGEST_NAME + len('""'):  # of characters that are written longer
         name = name[: len(name) // 2]
     return name
@@ -117,7 +121,7 @@ def _is_one_of(one: Earlier, places: set[str | None]) -> bool:
 
 def _fitting(number: int, question: Question, secrets: Sequence[str], room: int) -> dict[str, Any] | None:
     one = question.earlier[number]
-    answer = _masked_answer(one.result, _anchors(one, question), secrets)
+    answer = _masked_answer(one, _anchors(one, question), secrets)
     arguments = _written(one.arguments, secrets)
     for longest, of_arguments in ROOMS:
         told = {
@@ -155,34 +159,65 @@ def _anchors(one: Earlier, question: Question) -> list[str]:
 
 
 class _Masked:
-    """A masked answer, and where in it the part is that matters."""
+    """A masked part of an answer, what is known of the rest, and where in it the part is that matters."""
 
-    def __init__(self, text: str, tail: str, left_out: int, at: int) -> None:
-        self._text, self._tail, self._left_out, self._at = text, tail, left_out, at
+    def __init__(self, text: str, tail: str, *, at: int, before: int, after: int) -> None:
+        self._text, self._tail, self._at = text, tail, at
+        self._before, self._after = before, after  # characters that are in neither
 
     def cut(self, longest: int) -> str:
         """So many characters of it; each cut says how much is missing."""
         whole = len(self._text) + len(self._tail)
-        if not self._left_out and whole <= longest:
+        if not self._before and not self._after and whole <= longest:
             return self._text + self._tail
         begin = max(0, self._at - longest // 2)
-        tail = self._tail[-longest // 4 :] if not begin else ""
+        left_out = self._before + begin
+        tail = self._tail[-longest // 4 :] if not left_out else ""
         shown = self._text[begin : begin + longest - len(tail)]
-        missing = whole + self._left_out - begin - len(shown) - len(tail)
-        before = f"[… {begin} {CUT_NOTE}" if begin else ""
+        missing = whole + self._after - begin - len(shown) - len(tail)
+        before = f"[… {left_out} {CUT_NOTE}" if left_out else ""
         after = f"[… {missing} {CUT_NOTE}" if missing > 0 else ""
         return f"{before}{shown}{after}{tail}"
 
 
-def _masked_answer(result: str, anchors: Sequence[str], secrets: Sequence[str]) -> _Masked:
+def _masked_answer(one: Earlier, anchors: Sequence[str], secrets: Sequence[str]) -> _Masked:
     """As much of an answer as can be shown, masked; `at` is where the first anchor stands in it."""
+    result, size = one.result, len(one.result)
     place = next((at for anchor in anchors if (at := _place_of(result, anchor)) >= 0), 0)
-    begin, end = max(0, place - WINDOW), place + 2 * WINDOW
-    text = mask_text(_hidden(result[begin:end], secrets))
-    left_out = begin + max(0, len(result) - end)
-    tail = mask_text(_hidden(result[max(end, len(result) - WINDOW) :], secrets)) if place == 0 else ""
-    at = next((at for anchor in anchors if (at := _place_of(text, anchor)) >= 0), 0)
-    return _Masked(text, tail, max(0, left_out - len(tail)), at)
+    begin, end = max(0, place - WINDOW), min(size, place + 2 * WINDOW)
+    is_whole = not one.is_partly_read or size < MOST_COMPARED
+    text, before = _stretch(result, begin, end, secrets, is_whole)
+    has_tail = not begin and end < size
+    tail = _stretch(result, size - WINDOW, size, secrets, is_whole)[0] if has_tail else ""
+    at = next((at for anchor in anchors if (at := _place_of(text, anchor)) >= 0), -1)
+    if at < 0:  # it is masked itself
+        at = max(0, len(_without(result[begin:place], secrets)) - before)
+    after = size - end - len(tail)  # below zero where the tail begins in the text
+    return _Masked(text, tail, at=at, before=begin + before, after=after)
+
+
+def _stretch(text: str, begin: int, end: int, secrets: Sequence[str], is_whole: bool) -> tuple[str, int]:
+    """A part of a text, masked, and how much of its beginning is missing.
+
+    What stands at a cut is left out, up to what is masked: it may be half of a secret that is not recognised.
+    The first half of a key is, the second is not. `is_whole`: the text itself is not cut at its end.
+    """
+    masked = _without(text[begin:end], secrets)
+    first = _without(text[begin : begin + LONGEST_KEY], secrets) if begin else ""
+    is_cut = end < len(text) or not is_whole
+    last = _without(text[max(begin, end - LONGEST_SECRET) : end], secrets) if is_cut else ""
+    before, behind = _alike(first, masked), _alike(last[::-1], masked[::-1])
+    return masked[before : len(masked) - behind], before
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters are the same in both from the beginning on."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _without(text: str, secrets: Sequence[str]) -> str:
+    return mask_text(_hidden(text, secrets))
 
 
 def _place_of(text: str, anchor: str) -> int:
@@ -196,7 +231,7 @@ def _place_of(text: str, anchor: str) -> int:
 def _secrets(question: Question) -> list[str]:
     """The texts that are masked in an argument of this call or an earlier one, the longest first."""
     everything = chain([question.arguments], (one.arguments for one in question.earlier))
-    leaves = islice((leaf for arguments in everything for leaf in leaves_of(arguments)[0]), MOST_SECRETS)
+    leaves = islice((leaf for arguments in everything for leaf in every_leaf(arguments)), MOST_SECRETS)
     found = {
         leaf.value
         for leaf in leaves

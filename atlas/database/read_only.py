@@ -10,8 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
 from atlas.database.migrating import newest_version, version_of
 from atlas.database.sqlite import refusing
+from atlas.database.statements import one_moment
 from atlas.errors import DatabaseUnusable
 
 Result = TypeVar("Result")
@@ -42,6 +46,16 @@ class ReadOnlyFile:
                 if self._state() == state:
                     return result
             return self._run(work, "mode=ro")
+
+    def read_whole(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work of the case store, all of which sees one moment; raises DatabaseUnusable."""
+
+        def run(driver: sqlite3.Connection) -> Result:
+            engine = sa.create_engine("sqlite://", creator=lambda: driver, poolclass=sa.StaticPool)
+            with engine.connect() as connection, one_moment(connection):
+                return work(connection)
+
+        return self.read(run)
 
     def _run(self, work: Callable[[sqlite3.Connection], Result], how: str) -> Result:
         address = f"{self.path.absolute().as_uri()}?{how}"

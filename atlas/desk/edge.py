@@ -51,7 +51,11 @@ def add_desk(
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
     teller = Teller(store, valid=visitors.sessions.that_last)
-    trials = Trials(settings.atlas_data_dir, threshold=settings.atlas_risk_threshold)
+    trials = Trials(
+        settings.atlas_data_dir,
+        threshold=settings.atlas_risk_threshold,
+        idle=settings.atlas_session_idle,
+    )
 
     def at_the_stop() -> None:
         teller.close()

@@ -16,6 +16,7 @@ from pathlib import Path
 import anyio
 
 from atlas.instants import now
+from atlas.origins.memory import USUAL_IDLE
 from atlas.replay.child import Task, Told
 from atlas.replay.report import Report
 
@@ -60,9 +61,17 @@ class Trial:
 class Trials:
     """Runs trials, one after the other; the newest one is kept in memory, and nowhere else."""
 
-    def __init__(self, directory: Path, *, threshold: int, unseen: timedelta = UNSEEN) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        threshold: int,
+        idle: timedelta = USUAL_IDLE,
+        unseen: timedelta = UNSEEN,
+    ) -> None:
         self._directory = directory
         self._threshold = threshold
+        self._idle = idle
         self._unseen = unseen
         self.newest: Trial | None = None
         self._scope: anyio.CancelScope | None = None
@@ -84,6 +93,7 @@ class Trials:
             since=trial.began_at - timedelta(days=days),
             until=trial.began_at,
             budget=BUDGET,
+            idle=self._idle,
         )
         self.newest = trial
         self._scope = anyio.CancelScope()

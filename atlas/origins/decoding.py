@@ -14,7 +14,7 @@ SHORTEST_RUN, LINE = 12, 60
 SHORTEST = 4  # characters of what was decoded
 
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
-_BROKEN = re.compile(r"(?<=[A-Za-z0-9+/]{60})\r?\n(?=[A-Za-z0-9+/])")
+_BROKEN = re.compile(r"\n(?<=[A-Za-z0-9+/]{60}\n)(?=[A-Za-z0-9+/])")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 
@@ -28,9 +28,11 @@ class Decoded(NamedTuple):
 
 def decoded(text: str) -> Decoded:
     """The readable texts that stand in a text behind an encoding."""
-    signs = text.count("%") + text.count("&") + text.count("\\u") + text.count("\\x")
+    signs = text.count("%") + text.count("&")
+    if has_escapes := "\\" in text:
+        signs += text.count("\\u") + text.count("\\x")
     lines: list[str] = []
-    if signs <= MOST_SIGNS and (signs or "\\" in text):
+    if signs <= MOST_SIGNS and (signs or has_escapes):
         lines = [made for line in text.split("\n") if (made := _unescaped(line)) != line]
     found = _runs(text)
     runs = list(filter(None, map(_decoded_run, found[:MOST_RUNS])))
@@ -44,7 +46,7 @@ def _runs(text: str) -> list[str]:
     if not long:
         return []
     if max(map(len, long)) >= LINE:
-        long = _BROKEN.sub("", text).split()
+        long = _BROKEN.sub("", text.replace("\r\n", "\n")).split()
     runs = _RUN.findall(" ".join(long))
     return [run for run in runs if not run.islower() or _HEX.fullmatch(run)]
 

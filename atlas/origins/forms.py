@@ -43,7 +43,7 @@ class Phrase(NamedTuple):
     """Words that stand one after the other."""
 
     flat: str  # with a blank on each side
-    needs: frozenset[str]  # the words, or the whole thing, that a text with it has
+    needs: frozenset[str]  # the words that a text with it has
     is_number: bool = False  # whether it may not be the beginning or the end of a longer number
     is_thing: bool = False  # whether it stands alone, and not in something longer
 
@@ -79,6 +79,12 @@ class Wanted:
     words: tuple[str, ...] = field(default=(), repr=False)
 
     @cached_property
+    def ways(self) -> int:
+        """How many forms of it are looked for: about 60 of a date, and 18 of a number."""
+        inner = sum(part.ways for part in self.parts)
+        return 1 + len(self.things) + len(self.phrases) + len(self.runs) + len(self.pieces) + inner
+
+    @cached_property
     def turned(self) -> Phrase | None:
         """What it reads as in rot13."""
         flat = " ".join(self.words).translate(_ROT13) if len(self.words) <= SENTENCE else ""
@@ -86,8 +92,9 @@ class Wanted:
 
     @cached_property
     def inner(self) -> tuple["Wanted", ...]:
-        """What stands in it behind an encoding."""
+        """What stands in it behind an encoding, or behind two."""
         texts = decoded(self.said[:LONGEST_CODED]).texts
+        texts += tuple(deeper for text in texts for deeper in decoded(text).texts)
         lines = [line for text in texts for line in text.split("\n")[:MOST_PARTS]]
         return tuple(found for line in lines if (found := wanted(line)) is not None)
 
@@ -124,7 +131,7 @@ def _number(said: str, number: Decimal) -> Wanted | None:
     if len(f"{number.normalize():f}".replace(".", "").lstrip("0")) < FIGURES or number == 100:
         return None
     things, blanks = ways_to_write(number)
-    phrases = tuple(Phrase(f" {one} ", frozenset(one.split()[:1]), is_number=True) for one in blanks)
+    phrases = tuple(Phrase(f" {one} ", frozenset(one.split()), is_number=True) for one in blanks)
     return Wanted(
         said, things=things | {_bare(said)}, phrases=phrases, runs=_runs(said), chunks=f" {_bare(said)} "
     )
@@ -203,8 +210,7 @@ def _runs(said: str) -> tuple[Run, ...]:
 
 def _phrase(text: str) -> Phrase:
     words = text.split()
-    needs = frozenset(word for word in words if not word.isdigit()) or frozenset(words)
-    return Phrase(f" {' '.join(words)} ", needs)
+    return Phrase(f" {' '.join(words)} ", frozenset(words))
 
 
 def _bare(said: str) -> str:

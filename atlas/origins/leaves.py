@@ -48,6 +48,11 @@ def leaves_of(arguments: dict[str, Any]) -> tuple[tuple[Leaf, ...], bool]:
     return tuple(leaves), walk.is_whole
 
 
+def every_leaf(arguments: dict[str, Any]) -> Iterator[Leaf]:
+    """The leaves as long as they are, of the first 2,000 items."""
+    return _Walk(arguments).leaves()
+
+
 class _Walk:
     """Goes through arguments of any depth and size without recursion, until a limit is reached."""
 

@@ -1,7 +1,9 @@
 """Which of many texts hold a value, and how: whole, or only in part."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import islice
 from math import ceil
 from typing import NamedTuple
 
@@ -11,6 +13,7 @@ from atlas.traces import How
 
 SHORTEST_QUOTE = 40  # characters
 FEWEST_RARE, SHARE = 4, 0.6  # rare words of a sentence that stand in one text
+MOST_HITS = 3  # of the results in which a value stands, and as many from outside
 MOST_TRIED = 8  # places at which a long text may repeat a passage
 MOST_LOOKS = 10_000  # into the texts, and at places in them, for all values of a call together
 LONG = 5000  # characters of a text that make one look more
@@ -52,13 +55,19 @@ class Looks:
 class Texts:
     """Some texts that are searched together, in the order of the results."""
 
-    def __init__(self, forms: Sequence[Searchable]) -> None:
-        self.all = [Text(place, form) for place, form in enumerate(forms)]
-        self.all += [inner for text in self.all if text.form.decoded for inner in _inner_of(text)]
-        on: dict[Shelf, dict[int, Text]] = {}  # by the bit of each
-        for text in self.all:
-            on.setdefault(text.form.shelf, {}).setdefault(text.form.bit, text)
-        self._shelves = [(shelf.holders, sum(texts), texts) for shelf, texts in on.items()]
+    def __init__(self, forms: Sequence[Searchable], is_outside: Sequence[bool] = ()) -> None:
+        self._forms = forms
+        groups: dict[Shelf, _Group] = {}
+        group = None
+        for place, form in enumerate(forms):
+            if group is None or form.shelf is not group.shelf:
+                group = groups.setdefault(form.shelf, _Group(form.shelf))
+            group.places.setdefault(form.bit, place)
+            if form.decoded:
+                _put_inner(Text(place, form), groups)
+        for group in groups.values():
+            group.close(is_outside)
+        self._groups = tuple(groups.values())
         self.looks = Looks()
         self._holding: dict[Phrase | Run, list[Text]] = {}
 
@@ -75,32 +84,41 @@ class Texts:
             self._holding[run] = [text for text in self.all if _has_run(text.form, run, self.looks)]
         return self._holding[run]
 
-    def with_all(self, terms: Collection[str]) -> list[Text]:
-        """The texts that hold all of some terms."""
-        found: list[Text] = []
-        for holders, mask, texts in self._shelves:
-            for term in terms:
-                mask &= holders.get(term, 0)
-                if not mask:
-                    break
-            found += _chosen(texts, mask)
-        return found
+    @cached_property
+    def all(self) -> list[Text]:
+        """All of them, and what stands in them behind an encoding."""
+        outer = [Text(place, form) for place, form in enumerate(self._forms)]
+        return outer + [inner for text in outer if text.form.decoded for inner in _inner_of(text)]
 
-    def with_most(self, terms: Collection[str], share: float) -> list[Text]:
-        """The texts that hold a share of some terms, and at least four."""
-        fewest = max(FEWEST_RARE, ceil(share * len(terms)))
-        found: list[Text] = []
-        for holders, all_of_them, texts in self._shelves:
-            counts = [0] * fewest.bit_length() + [0]  # the digits of the count of each text, as bits
-            for term in terms:
-                carried = holders.get(term, 0)
-                for digit, count in enumerate(counts):
-                    if not carried:
-                        break
-                    counts[digit], carried = count ^ carried, count & carried
-                counts[-1] |= carried
-            found += _chosen(texts, _at_least(fewest, counts, all_of_them))
-        return found
+    def with_all(self, words: frozenset[str]) -> list[Text]:
+        """The texts that hold all of some words."""
+        return [
+            self._text(group, bit)
+            for group in self._groups
+            if (holding := group.mask & group.shelf.with_all(words))
+            for bit in _bits(holding)
+        ]
+
+    def with_any(self, things: frozenset[str], *, is_cut: bool = False) -> list[tuple[Text, str]]:
+        """The texts that hold some things, with each of these that they hold; cut: only those that count."""
+        return [
+            (self._text(group, bit), thing)
+            for group in self._groups
+            for thing, holding in group.shelf.with_any(things).items()
+            for bit in _bits(group.first(group.mask & holding) if is_cut else group.mask & holding)
+        ]
+
+    def _text(self, group: "_Group", bit: int) -> Text:
+        if bit in group.inner:
+            return group.inner[bit]
+        place = group.places[bit]
+        return Text(place, self._forms[place])
+
+    def with_some(self, terms: frozenset[str]) -> list[tuple[Text, frozenset[str]]]:
+        """The texts that hold some of these words, with those that they hold."""
+        if not any(terms & group.shelf.words for group in self._groups):
+            return []
+        return [(text, held) for text in self.all if (held := terms & text.form.words)]
 
 
 def _inner_of(text: Text) -> Iterator[Text]:
@@ -110,21 +128,46 @@ def _inner_of(text: Text) -> Iterator[Text]:
         yield from _inner_of(inner)
 
 
-def _at_least(fewest: int, counts: Sequence[int], mask: int) -> int:
-    more, same = 0, mask
-    for digit in reversed(range(len(counts))):
-        if fewest >> digit & 1:
-            same &= counts[digit]
-        else:
-            more, same = more | same & counts[digit], same & ~counts[digit]
-    return more | same
+def _put_inner(text: Text, groups: "dict[Shelf, _Group]") -> None:
+    for inner in _inner_of(text):
+        shelf = inner.form.shelf
+        groups.setdefault(shelf, _Group(shelf)).inner[inner.form.bit] = inner
 
 
-def _chosen(texts: dict[int, Text], mask: int) -> Iterator[Text]:
+class _Group:
+    """Those of the texts that are on one shelf."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+        self.places: dict[int, int] = {}  # by the bit of each text
+        self.inner: dict[int, Text] = {}
+        self.mask = self.outside = 0
+        self.is_ordered = False
+
+    def close(self, is_outside: Sequence[bool]) -> None:
+        """Make what is asked for out of what was put in."""
+        self.mask = sum(self.places) + sum(self.inner)
+        if is_outside:
+            self.outside = sum(bit for bit, place in self.places.items() if is_outside[place])
+            self.is_ordered = not self.inner and list(self.places) == sorted(self.places)
+
+    def first(self, mask: int) -> int:
+        """The earliest of some texts, and the earliest of those from outside; no others are shown."""
+        return _lowest(mask) | _lowest(mask & self.outside) if self.is_ordered else mask
+
+
+def _lowest(mask: int) -> int:
+    low = 0
+    for bit in islice(_bits(mask), MOST_HITS):
+        low |= bit
+    return low
+
+
+def _bits(mask: int) -> Iterator[int]:
     while mask:
         bit = mask & -mask
         mask ^= bit
-        yield texts[bit]
+        yield bit
 
 
 def whole_in(value: Wanted, texts: Texts) -> list[Hit]:
@@ -159,7 +202,7 @@ _RANK = {
 
 
 def _plain(value: Wanted, texts: Texts) -> list[Hit]:
-    found = [(text, thing) for thing in value.things for text in texts.with_all((thing,))]
+    found = texts.with_any(value.things, is_cut=not value.also) if value.things else []
     for phrase in value.phrases:
         found += [(text, phrase.flat) for text in texts.with_phrase(phrase)]
     for run in value.runs:
@@ -177,7 +220,11 @@ def _holds(form: Searchable, phrase: Phrase, looks: Looks) -> bool:
         return False
     if phrase.is_thing:
         return form.has_thing(phrase.flat.strip())
-    return _stands_alone(phrase.flat, form.flat, looks) if phrase.is_number else phrase.flat in form.flat
+    if phrase.is_number:
+        return _stands_alone(phrase.flat, form.flat, looks) and form.has_term(phrase.flat.split()[0])
+    if phrase.flat not in form.flat:
+        return False
+    return not all(map(str.isdigit, phrase.needs)) or all(map(form.has_term, phrase.needs))
 
 
 def _stands_alone(number: str, flat: str, looks: Looks) -> bool:
@@ -228,17 +275,28 @@ def _pieces(value: Wanted, texts: Texts) -> list[Hit]:
 def _sentence(value: Wanted, texts: Texts) -> list[Hit]:
     if len(value.words) < FEWEST_RARE:
         return []
-    holding = [(texts.with_all(value.words[one.first : one.last]), one) for one in value.blocks.values()]
-    tried = [(text, one) for found, one in sorted(holding, key=lambda pair: len(pair[0])) for text in found]
-    hits = [
-        Hit(text, How.QUOTED, quoted)
-        for text, one in tried[:MOST_TRIED]
-        if (quoted := _quote(value, one, text))
-    ]
-    for text in texts.with_most(value.blocks, SHARE):
-        word = next(word for word in value.blocks if f" {word} " in text.form.flat)
-        hits.append(Hit(text, How.ASSEMBLED, f" {word} "))
-    return hits
+    blocks, words = value.blocks, value.words
+    fewest = max(FEWEST_RARE, ceil(SHARE * len(blocks)))
+    holding: dict[Block, list[Text]] = {}
+    hits = []
+    for text, held in texts.with_some(frozenset(blocks)):
+        for word in held:
+            block = blocks[word]
+            if text.form.words.issuperset(words[block.first : block.last]):
+                holding.setdefault(block, []).append(text)
+        if len(held) >= fewest:
+            word = next(word for word in blocks if word in held)
+            hits.append(Hit(text, How.ASSEMBLED, f" {word} "))
+    return [*_quoted(value, holding), *hits]
+
+
+def _quoted(value: Wanted, holding: dict[Block, list[Text]]) -> Iterator[Hit]:
+    """The texts that repeat a passage, of those that hold the words of a block; the rarest blocks first."""
+    rarest = sorted(holding.items(), key=lambda pair: (len(pair[1]), pair[0]))
+    tried = ((text, block) for block, found in rarest for text in found)
+    for text, block in islice(tried, MOST_TRIED):
+        if quoted := _quote(value, block, text):
+            yield Hit(text, How.QUOTED, quoted)
 
 
 def _quote(value: Wanted, block: Block, text: Text) -> str | None:

@@ -44,7 +44,8 @@ MOST_IN_ALL = 8_000_000  # characters in memory; as values are looked for, each 
 USUAL_IDLE = timedelta(minutes=30)
 
 FAR_OFF = datetime(9999, 1, 1, tzinfo=timezone.utc)
-NOW = 2**63  # after every entry
+A_WHILE = timedelta(minutes=1)  # by which a call may have come later by the clock than by the ledger
+NOW = 2**63 - 1  # after every entry
 
 Session = str | None
 
@@ -55,6 +56,13 @@ class Past(NamedTuple):
     earlier: tuple[Earlier, ...] = ()  # the oldest first
     is_whole: bool = True  # whether that is all of the session
     read_unrecorded: bool = False  # whether the session read text from outside that is not among it
+
+
+class _Records(NamedTuple):
+    records: tuple[Earlier, ...]  # the oldest first
+    own: int  # how many of them are of the session
+    since: datetime  # when the session may have begun
+    compared: int  # how many of the session's own are compared
 
 
 class Reading(NamedTuple):
@@ -125,48 +133,62 @@ class Agent:
         self.looked.clear()
 
 
-class Memory:
-    """Remembers for each agent what it did and read before."""
+class Recollection:
+    """Remembers for each agent what it did and read before; one reads at a time."""
 
-    def __init__(self, store: CaseStore, *, idle: timedelta = USUAL_IDLE) -> None:
-        self._store = store
+    def __init__(self, *, idle: timedelta = USUAL_IDLE) -> None:
         self._idle = idle
-        self._lock = threading.Lock()  # reading the file takes turns, in its threads
         self._agents: OrderedDict[str, Agent] = OrderedDict()  # the one that called last is the last
         self._size = 0
         self._seen = 0
 
-    async def earlier(self, case: Case) -> Past:
-        """What the same agent did and read before the call was admitted."""
-
-        def read(connection: Connection) -> Past:
-            with self._lock:
-                return self._earlier(connection, case)
-
-        return await self._store.database.read(read)
-
-    def _earlier(self, connection: Connection, case: Case) -> Past:
+    def past(self, connection: Connection, case: Case) -> Past:
+        """What the same agent did and read before a call of now was admitted."""
         self._follow(connection, case)
         agent = self._agent(connection, case.call.principal)
         size = agent.size
         this = agent.calls.get(case.case_id) or call_of(connection, case.case_id)
         position = this.admitted if this is not None else newest_entry(connection) + 1
-        compared, before = agent, agent.before(case, position)
-        if agent.floor and _reaches(before, position) <= agent.floor:
-            calls, floor = calls_of(connection, case.call.principal, case.opened_at)
-            compared = Agent(_by_id(_sorted(calls, position)), floor, agent.readings)
-            before = compared.before(case, position)
+        compared, before = self._before(connection, agent, case, position)
         past = self._past(connection, compared, case, before, position)
         agent.forget()
         self._bound(agent.size - size)
         return past
 
-    def _follow(self, connection: Connection, case: Case) -> None:
+    def records(self, connection: Connection, case: Case) -> tuple[Earlier, ...]:
+        """The same of a call of long ago, without what the record of its trace says already.
+
+        Calls are asked about in the order in which they came.
+        """
+        this = call_of(connection, case.case_id)
+        if this is None:
+            return ()
+        self._follow(connection, case, until=this.admitted)
+        agent = self._agent(connection, case.call.principal, until=case.opened_at + A_WHILE)
+        size = agent.size
+        compared, before = self._before(connection, agent, case, this.admitted)
+        records = self._records(connection, compared, case, before, this.admitted).records
+        agent.forget()
+        self._bound(agent.size - size)
+        return records
+
+    def _before(
+        self, connection: Connection, agent: Agent, case: Case, position: int
+    ) -> tuple[Agent, list[Remembered]]:
+        """What had come before a call, read again where it may have been forgotten."""
+        before = agent.before(case, position)
+        if not agent.floor or _reaches(before, position) > agent.floor:
+            return agent, before
+        calls, floor = calls_of(connection, case.call.principal, case.opened_at)
+        compared = Agent(_by_id(_sorted(calls, position)), floor, agent.readings)
+        return compared, compared.before(case, position)
+
+    def _follow(self, connection: Connection, case: Case, *, until: int = NOW) -> None:
         """Take in what was written since; the one place that says what is new, by whichever gateway."""
-        changes = changes_after(connection, self._seen) if self._agents else []
+        changes = changes_after(connection, self._seen, until) if self._agents else []
         if not self._agents or len(changes) == MOST_CHANGES:
             self._agents.clear()
-            self._size, self._seen = 0, newest_entry(connection)
+            self._size, self._seen = 0, min(newest_entry(connection), until - 1)
             return
         for change in changes:
             self._take_in(connection, change, case)
@@ -195,10 +217,10 @@ class Memory:
                 return known.when_ended(change)
         return call_of(connection, change.case_id)
 
-    def _agent(self, connection: Connection, principal: str) -> Agent:
+    def _agent(self, connection: Connection, principal: str, *, until: datetime = FAR_OFF) -> Agent:
         agent = self._agents.get(principal)
         if agent is None:
-            calls, floor = calls_of(connection, principal, FAR_OFF)
+            calls, floor = calls_of(connection, principal, until)
             readings = [_reading(change) for change in readings_of(connection, principal)]
             agent = Agent(_by_id(_sorted(calls, NOW)), floor, readings)
             self._agents[principal] = agent
@@ -208,16 +230,8 @@ class Memory:
     def _past(
         self, connection: Connection, agent: Agent, case: Case, before: list[Remembered], position: int
     ) -> Past:
-        own, since = _session(before[:MOST_CALLS], case, position, self._idle)
-        room, records, compared = MOST_CHARACTERS, [], 0
-        for one in before[:MOST_CALLS]:
-            if room > 0:
-                room -= (one.said or agent.said_in(connection, one)).size
-            is_compared, is_own = room >= 0 and one.said is not None, one.case_id in own
-            is_read = one.ended is not None and one.ended < position
-            records.append(one.record(is_other=not is_own, is_read=is_read, is_compared=is_compared))
-            compared += is_compared and is_own
-        is_whole = compared == len(own)
+        records, own, since, compared = self._records(connection, agent, case, before, position)
+        is_whole = compared == own
         if agent.floor or len(before) > MOST_CALLS:
             is_whole = is_whole and _part(case, since).calls(connection) <= compared
         since = since if is_whole else LONG_AGO
@@ -225,7 +239,23 @@ class Memory:
             one.seq < position and one.session == case.call.session and one.at >= since
             for one in agent.readings
         ) or (not is_whole and agent.read_outside(connection, case))
-        return Past(tuple(reversed(records)), is_whole, read_unrecorded)
+        return Past(records, is_whole, read_unrecorded)
+
+    def _records(
+        self, connection: Connection, agent: Agent, case: Case, before: list[Remembered], position: int
+    ) -> "_Records":
+        own, since = _session(before[:MOST_CALLS], case, position, self._idle)
+        room, records, compared = MOST_CHARACTERS, [], 0
+        for one in before[:MOST_CALLS]:
+            said = one.said
+            if room > 0:
+                said = said or agent.said_in(connection, one)
+                room -= said.size
+            is_own, is_compared = one.case_id in own, room >= 0 and said is not None
+            seen = (not is_own, one.ended is not None and one.ended < position, is_compared)
+            records.append(one.records.get(seen) or one.record(*seen))
+            compared += is_compared and is_own
+        return _Records(tuple(reversed(records)), len(own), since, compared)
 
     def _bound(self, grown: int) -> None:
         """Forget agents where they are too many together, but not the last one; they are on disk."""
@@ -233,6 +263,24 @@ class Memory:
         while len(self._agents) > 1 and (len(self._agents) > MOST_AGENTS or self._size > MOST_IN_ALL):
             _, agent = self._agents.popitem(last=False)
             self._size -= agent.size
+
+
+class Memory(Recollection):
+    """Remembers for the gateway that runs."""
+
+    def __init__(self, store: CaseStore, *, idle: timedelta = USUAL_IDLE) -> None:
+        super().__init__(idle=idle)
+        self._store = store
+        self._lock = threading.Lock()  # reading the file takes turns, in its threads
+
+    async def earlier(self, case: Case) -> Past:
+        """What the same agent did and read before the call was admitted."""
+
+        def read(connection: Connection) -> Past:
+            with self._lock:
+                return self.past(connection, case)
+
+        return await self._store.database.read(read)
 
 
 def _sorted(calls: Iterable[Remembered], position: int) -> list[Remembered]:

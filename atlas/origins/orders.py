@@ -18,6 +18,7 @@ from atlas.traces import Order
 MOST_ORDERS = 3
 MOST_CHARACTERS = 200_000  # of one text: of a longer one the beginning and the end are read
 PASSAGE_CHARACTERS = 200
+BEFORE, BEHIND = 300, 1_500  # bytes around an order in which it can name what it is about
 MOST_KNOWN = 10_000  # answers whose orders are kept, so that each is read once and not for each later call
 
 _UNSEEN = re2.compile(r"[\x{ad}\x{200b}-\x{200f}\x{2060}-\x{2064}\x{feff}\x{e0000}-\x{e007f}]+")
@@ -71,10 +72,13 @@ def _read(text: str, case_id: str | None) -> tuple[Order, ...]:
         text = f"{text[: MOST_CHARACTERS // 2]}\n{text[-MOST_CHARACTERS // 2 :]}"
     text = _unescaped(text)
     shown, raw = as_it_shows(text), _in_utf_8(text)
-    found = [*_said(shown), *(("hidden", passage) for _, passage in hidden_in(raw))]
-    first = {kind: (kind, passage) for kind, passage in reversed(found)}
+    found = [*_said(shown), *(("hidden", passage, passage) for _, passage in hidden_in(raw))]
+    first = {kind: (kind, passage, around) for kind, passage, around in reversed(found)}
     chosen = list(dict.fromkeys([*reversed(first.values()), *found]))[:MOST_ORDERS]
-    return tuple(Order(kind=kind, passage=_plain(passage), case_id=case_id) for kind, passage in chosen)
+    return tuple(
+        Order(kind=kind, passage=_plain(passage), around=around.decode("utf-8", "ignore"), case_id=case_id)
+        for kind, passage, around in chosen
+    )
 
 
 def _unescaped(text: str) -> str:
@@ -90,9 +94,8 @@ def _in_utf_8(text: str) -> bytes:
 
 
 def _plain(passage: bytes) -> str:
-    return plain_text(passage[: 4 * PASSAGE_CHARACTERS].decode("utf-8", "ignore")[:PASSAGE_CHARACTERS])[
-        :PASSAGE_CHARACTERS
-    ]
+    shown = passage[: 4 * PASSAGE_CHARACTERS].decode("utf-8", "ignore")[:PASSAGE_CHARACTERS]
+    return plain_text(shown)[:PASSAGE_CHARACTERS].strip()
 
 
 def as_it_shows(text: str) -> bytes:
@@ -114,11 +117,14 @@ def _closed_up(spaced: re.Match[bytes]) -> bytes:
     return b" ".join(word.replace(b" ", b"") for word in spaced[0].split(b"  "))
 
 
-def _said(text: bytes) -> Iterator[tuple[str, bytes]]:
+def _said(text: bytes) -> Iterator[tuple[str, bytes, bytes]]:
+    """The kind of each order, the words from where it begins, and a longer part of the text around it."""
     for place in sorted(_MAY_HOLD.Match(text) or ()):
         for found in _PATTERNS[place].finditer(text):
             if not _is_mentioned(text, found.start(), found.end()):
-                yield RULES[place].kind, text[max(0, found.start() - 20) :][: 4 * PASSAGE_CHARACTERS]
+                passage = text[max(0, found.start() - 20) :][: 4 * PASSAGE_CHARACTERS]
+                around = text[max(0, found.start() - BEFORE) : found.start() + BEHIND]
+                yield RULES[place].kind, passage, around
                 break
 
 

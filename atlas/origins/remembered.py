@@ -75,7 +75,7 @@ class Remembered:
         finished_at = read_instant(change.at)
         return replace(self, ended=change.seq, finished_at=finished_at, said=None, records={})
 
-    def record(self, *, is_other: bool, is_read: bool, is_compared: bool) -> Earlier:
+    def record(self, is_other: bool, is_read: bool, is_compared: bool) -> Earlier:
         """It as the judges see it, and the same object each time."""
         said = self.said if is_compared else NOT_COMPARED
         key = (is_other, is_read, is_compared)
@@ -154,7 +154,7 @@ _CHANGE = sa.select(
     sa.case((_IS_READING, entries.c.detail)),
 )
 _CHANGES = Prepared(
-    _CHANGE.where(entries.c.seq > sa.bindparam("seen"))
+    _CHANGE.where(entries.c.seq > sa.bindparam("seen"), entries.c.seq < sa.bindparam("until"))
     .order_by(entries.c.seq)
     .limit(sa.literal_column(str(MOST_CHANGES)))
 )
@@ -210,9 +210,9 @@ def newest_entry(connection: Connection) -> int:
     return _NEWEST.first(connection, {})[0] or 0
 
 
-def changes_after(connection: Connection, seen: int) -> list[Change]:
-    """What was written after an entry, at most MOST_CHANGES."""
-    return [Change(*row) for row in _CHANGES.rows(connection, {"seen": seen})]
+def changes_after(connection: Connection, seen: int, until: int) -> list[Change]:
+    """What was written after an entry and before another one, at most MOST_CHANGES."""
+    return [Change(*row) for row in _CHANGES.rows(connection, {"seen": seen, "until": until})]
 
 
 def readings_of(connection: Connection, principal: str) -> list[Change]:

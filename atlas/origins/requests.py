@@ -46,7 +46,8 @@ class Requests:
 
     def _done_until(self, value: Wanted) -> int:
         """The place of the last call of the same tool in this session whose arguments named a value."""
-        return max(filter(self._is_same_deed, self._search.asked_at(value)), default=-1)
+        latest = range(len(self._earlier) - 1, -1, -1)
+        return self._search.asked_at(value, filter(self._is_same_deed, latest))
 
     def _is_same_deed(self, place: int) -> bool:
         one = self._earlier[place]

@@ -29,15 +29,19 @@ _NOUNS = {"email": "mail", "mail": "mail", "page": "page", "webpage": "page", "w
 _HOW = {
     How.EXACT: "came from {what}",
     How.NORMALISED: "came from {what}, where it is written in another way",
-    How.ASSEMBLED: "was put together from parts in {what}",
+    How.ASSEMBLED: "has parts that stand in {what}",
     How.QUOTED: "repeats a passage of {what}",
-    How.DECODED: "came from {what}, where it is encoded",
+    How.DECODED: "came from {what} and is encoded in one of the two places",
 }
+_A_PART = "is a part of a value in {what}"  # the next argument is the other one
+_DECODED_THERE = "came from {what}, where it is encoded"
+_DECODED_HERE = "came from {what} and is encoded in this call"
 _ORDERS = {
     "instruction": "gives the agent instructions",
     "authority": "claims authority over the agent",
-    "urgency": "presses the agent",
-    "hidden": "is hidden from people",
+    "marker": "imitates the form of a chat with the agent",
+    "urgency": "puts the agent under pressure",
+    "hidden": "holds something that people do not see",
 }
 
 
@@ -95,7 +99,7 @@ def shown_trace(trace: Trace, call: ToolCall) -> TraceShown:
 
 def values_of(trace: Trace, call: ToolCall) -> list[Any]:
     """The value of each origin, or UNSEEN; by its place, because two leaves can have the same path."""
-    leaves, _ = leaves_of(call.arguments)
+    leaves = leaves_of(call.arguments)[0][: len(trace.origins)]  # those beyond a limit have no origin
     if [leaf.path for leaf in leaves] != [origin.path for origin in trace.origins]:
         return [UNSEEN] * len(trace.origins)  # the tool takes the arguments in another form
     return [leaf.value for leaf in leaves]
@@ -103,12 +107,12 @@ def values_of(trace: Trace, call: ToolCall) -> list[Any]:
 
 def said_of_origin(origin: Origin, value: Any, *, trace: Trace, claim: str | None) -> str:
     """What is said of one leaf of the arguments; `claim` is what the agent says that the user asked for."""
-    places = tuple(map(_said_of_place, origin.found))
+    places = tuple(_said_of_place(found, value) for found in origin.found)
     if origin.is_from_user:
         also = f"; it also {places[0]}" if places else ""
         return f"came from the user's request{also}"
     if not places:
-        return f"{_said_of_made(value, trace)}{_of_claim(origin, value, trace, claim)}"
+        return f"{_said_of_made(origin, value, trace)}{_of_claim(origin, value, trace, claim)}"
     request = "; the user's request does not name it" if trace.is_request_known else ""
     return f"{'; it also '.join(places)}{request}{_of_claim(origin, value, trace, claim)}"
 
@@ -155,23 +159,33 @@ def _origin(origin: Origin, value: Any, trace: Trace, call: ToolCall) -> OriginS
         is_target=origin.is_target,
         is_outside=origin.is_outside,
         is_from_user=origin.is_from_user,
-        is_made=origin.is_made and _can_be_found(value),
+        is_made=origin.is_made and _is_compared(origin, value),
         found=origin.found,
     )
 
 
-def _said_of_place(found: Found) -> str:
-    said = _HOW[found.how].format(what=what_returned(found.tool_name))
+def _said_of_place(found: Found, value: Any) -> str:
     where = f" ({found.case_id})" if found.case_id else ""
     session = " in another session of the agent" if found.is_other_session else ""
-    orders = ", in a passage that speaks to the agent" if found.gives_orders else ""
-    return f"{said}{where}{session}{orders}"
+    said = _how_it_stood(found, value).format(what=f"{what_returned(found.tool_name)}{where}{session}")
+    return f"{said}{', in a passage that speaks to the agent' if found.gives_orders else ''}"
 
 
-def _said_of_made(value: Any, trace: Trace) -> str:
+def _how_it_stood(found: Found, value: Any) -> str:
+    """The words for it; the passage says which of two ways it is, where it holds all of the value."""
+    if value is UNSEEN:
+        return _HOW[found.how]
+    if found.how is How.ASSEMBLED and str(value).strip().casefold() in found.passage.casefold():
+        return _HOW[found.how] if find(value, found.passage) else _A_PART
+    if found.how is How.DECODED and (place := find(value, found.passage)):
+        return _DECODED_HERE if place.how is How.DECODED else _DECODED_THERE
+    return _HOW[found.how]
+
+
+def _said_of_made(origin: Origin, value: Any, trace: Trace) -> str:
     """What is said of a value that was found nowhere; without a known request, the user can have said it."""
-    if not _can_be_found(value):
-        return "was not compared: it is too short, or there are too many like it"
+    if not _is_compared(origin, value):
+        return "was not compared: it is too short or too common to say where it came from"
     if trace.is_request_known and trace.is_complete:
         return "was made by the agent: neither what it read before nor the user's request names it"
     request = " or in the user's request" if trace.is_request_known else ""
@@ -183,18 +197,18 @@ def _of_claim(origin: Origin, value: Any, trace: Trace, claim: str | None) -> st
     matters = origin.is_target or origin.is_outside
     if trace.is_request_known or not claim or not matters or len(claim) > LONGEST_COMPARED:
         return ""
-    if value is UNSEEN or not _can_be_found(value):
+    looked_for = None if value is UNSEEN or not origin.is_traced else wanted(value)
+    if looked_for is None:
         return ""
     shown = plain_text(claim)
     cut = f"{shown[:LONGEST_CLAIM]}…" if len(shown) > LONGEST_CLAIM else shown
-    looked_for = wanted(value)
-    names = "names it" if looked_for is not None and says(looked_for, claim) else "does not name it"
+    names = "names it" if says(looked_for, claim) else "does not name it"
     return f"; the agent says that the user asked “{cut}”, which {names}"
 
 
-def _can_be_found(value: Any) -> bool:
-    """Whether the comparison would find the value in a text that holds nothing else."""
-    return find(value, str(value)) is not None
+def _is_compared(origin: Origin, value: Any) -> bool:
+    """Whether the value was looked for; older records say so of each value."""
+    return origin.is_traced and (value is UNSEEN or wanted(value) is not None)
 
 
 def said_of_all(trace: Trace) -> tuple[str, ...]:

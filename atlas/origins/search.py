@@ -1,6 +1,6 @@
 """Where the leaves of a call stood in what its agent read before: the hits that count, the earliest first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from atlas.origins.numbers import as_number
 from atlas.origins.searchable import searchable
 from atlas.traces import How
 
+MOST_WAYS = 4_000  # to write the leaves of one call, all together
 LONGEST_HALF = 40  # characters of a leaf that may be a half of a value
 
 
@@ -31,18 +32,23 @@ class Search:
     def __init__(self, earlier: Sequence[Earlier]) -> None:
         self._earlier = earlier
         self._forms = searchable(earlier)
-        self._texts = Texts(self._forms)
+        self._texts = Texts(self._forms, [one.is_outside for one in earlier])
+        self._is_cut = False
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that was read could be compared."""
-        return self._texts.looks.are_enough and not any(form.is_partly_read for form in self._forms)
+        """Whether all that was read could be compared, with all leaves that were looked for."""
+        is_cut = self._is_cut or not self._texts.looks.are_enough
+        return not is_cut and not any(form.is_partly_read for form in self._forms)
 
     def sought(self, leaves: Sequence[Leaf]) -> list[Sought]:
-        """Each leaf with the results in which it stood; two neighbours may be the halves of one value."""
+        """Each leaf with the results in which it stood; two neighbours may be the halves of one value.
+
+        Those that are left when MOST_WAYS is reached are left out.
+        """
         alone = [
-            Sought(leaf, value, self._hits(value)) if (value := wanted(leaf.value)) else Sought(leaf, None)
-            for leaf in leaves
+            Sought(leaf, value, self._hits(value)) if value else Sought(leaf, None)
+            for leaf, value in self._bounded(leaves)
         ]
         halves = [at for at, one in enumerate(alone) if _may_be_half(one.leaf.value)]
         for first, second in pairwise(halves):
@@ -51,6 +57,16 @@ class Search:
                 for at in unfound:
                     alone[at] = Sought(alone[at].leaf, *joined)
         return alone
+
+    def _bounded(self, leaves: Sequence[Leaf]) -> Iterator[tuple[Leaf, Wanted | None]]:
+        left = MOST_WAYS
+        for leaf in leaves:
+            value = wanted(leaf.value)
+            left -= value.ways if value else 0
+            if left < 0:
+                self._is_cut = True
+                return
+            yield leaf, value
 
     def _joined(self, first: Leaf, second: Leaf) -> tuple[Wanted, tuple[Hit, ...]] | None:
         together = f"{first.value}{second.value}"
@@ -74,12 +90,9 @@ class Search:
         parts = [hit for hit in parts_in(value, self._texts) if hit.text.place not in known]
         return tuple(sorted([*whole, *parts], key=lambda hit: hit.text.place))
 
-    def _is_outside(self, hit: Hit) -> bool:
-        return self._earlier[hit.text.place].is_outside
-
-    def asked_at(self, value: Wanted) -> list[int]:
-        """The places of the calls whose arguments named a value."""
-        return [hit.text.place for hit in whole_in(value, self._asked)]
+    def asked_at(self, value: Wanted, places: Iterable[int]) -> int:
+        """The first of some places whose call had a value in its arguments; -1 where none had it."""
+        return next((at for at in places if whole_in(value, Texts([self._forms[at].asked]))), -1)
 
     def _first_said(self, value: Wanted, *, until: int) -> int | None:
         """The first call whose arguments named a value, up to one of the calls."""
@@ -88,7 +101,7 @@ class Search:
 
     @cached_property
     def _asked(self) -> Texts:
-        return Texts([form.asked for form in self._forms])
+        return Texts([form.asked for form in self._forms], [False] * len(self._forms))
 
 
 def _may_be_half(value: object) -> bool:

@@ -2,9 +2,10 @@
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import accumulate
+from typing import Any
 from weakref import ref
 
 from atlas.assessors import Earlier
@@ -18,6 +19,10 @@ MOST_CHARACTERS = 100_000  # of one text; the rest is not compared
 LONG_RUN = 7  # digits that say something without their blanks, such as those of a phone or an account
 DEEPEST = 2  # encodings inside one another
 MOST_TEXTS = 100  # of one shelf
+MOST_ASKED = 2_000  # groups of terms of one shelf of which it is kept which texts hold them
+MOST_PLACES = 8  # that are tried before all things of a text are taken apart
+MOST_ALONE = 4  # things that are looked for one by one; the ways to write a date are more
+LONGEST_CHUNK = 300  # characters of a thing that is taken apart alone
 
 _ONE_NUMBER = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+,\d{1,2}")
 _DIGITS = bytes(code if chr(code).isdigit() and code < 128 else ord(" ") for code in range(256))
@@ -26,33 +31,62 @@ _DIGITS = bytes(code if chr(code).isdigit() and code < 128 else ord(" ") for cod
 class Shelf:
     """Which of some texts hold a term: a word, or a whole thing such as an address.
 
-    One look here takes the place of one look into each text.
+    Terms are looked for when a value first asks for them, and later only in the texts that came since.
     """
 
     def __init__(self) -> None:
-        self.holders: dict[str, int] = {}  # each text is one bit
-        self.count = 0
+        self.words: set[str] = set()  # of all the texts
+        self._texts: list[ref[Searchable]] = []
+        self._all: dict[frozenset[str], tuple[int, int]] = {}  # a bit for each text; how many were asked
+        self._any: dict[frozenset[str], tuple[dict[str, int], int]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many texts have come."""
+        return len(self._texts)
 
     @cached_property
     def beside(self) -> "Shelf":
         """The shelf for what the agent itself said."""
         return Shelf()
 
-    def put(self, terms: Iterable[str]) -> int:
+    def put(self, text: "Searchable") -> int:
         """Put a text on the shelf; its bit."""
-        bit = 1 << self.count
-        self.count += 1
-        holders = self.holders
-        known = holders.get
-        for term in terms:
-            holders[term] = known(term, 0) | bit
-        return bit
+        self._texts.append(ref(text))
+        self.words |= text.words
+        return 1 << len(self._texts) - 1
+
+    def with_all(self, words: frozenset[str]) -> int:
+        """The texts that hold all of some words, each of them one bit."""
+        mask, asked = self._all.get(words, (0, 0))
+        if asked < len(self._texts) and (asked or self.words >= words):
+            mask |= sum(bit for bit, form in self._since(asked) if form.words >= words)
+            _keep(self._all, words, (mask, len(self._texts)))
+        return mask
+
+    def with_any(self, things: frozenset[str]) -> dict[str, int]:
+        """The texts that hold some things, for each of these that one of them holds."""
+        masks, asked = self._any.get(things, ({}, 0))
+        if asked < len(self._texts):
+            words = {thing: _words_of(thing) for thing in things}
+            possible = {thing: needed for thing, needed in words.items() if self.words.issuperset(needed)}
+            for bit, form in self._since(asked) if possible else ():
+                for thing in form.held(possible):
+                    masks[thing] = masks.get(thing, 0) | bit
+            _keep(self._any, things, (masks, len(self._texts)))
+        return masks
+
+    def _since(self, asked: int) -> Iterator[tuple[int, "Searchable"]]:
+        for place, text in enumerate(self._texts[asked:], asked):
+            if (form := text()) is not None:
+                yield 1 << place, form
 
 
 class Searchable:
     """A text as words, as whole things such as addresses, and as runs of digits.
 
-    `size` says roughly how many bytes it holds; the terms on its shelf are counted in it.
+    Only its words are known at once; the rest is made when a value asks for it. `size` says roughly how many
+    bytes all of it holds.
     """
 
     def __init__(
@@ -61,26 +95,65 @@ class Searchable:
         self.is_partly_read = is_partly_read or len(text) > MOST_CHARACTERS
         self.text = text = text[:MOST_CHARACTERS]
         self.shelf = shelf or Shelf()
-        written = folded(text)
-        self.flat = f" {' '.join(spaced(written).split())} "
-        self.digits = _runs_of_digits(self.flat)
-        terms = _terms(written)
-        self.bit = self.shelf.put(terms)
+        self.words = frozenset(spaced(folded(text)).split())
+        self.bit = self.shelf.put(self)
         behind = decoded(text) if depth < DEEPEST else Decoded((), True)
         self.decoded = tuple(Searchable(inner, shelf=shelf, depth=depth + 1) for inner in behind.texts)
         self.is_partly_read |= not behind.is_whole or any(inner.is_partly_read for inner in self.decoded)
-        self.size: int = (
-            2 * len(text) + len(self.flat) + 100 * len(terms) + sum(one.size for one in self.decoded)
-        )
+        self.size: int = 5 * len(text) + 200 * len(self.words) + sum(one.size for one in self.decoded)
+
+    def has_term(self, term: str) -> bool:
+        """Whether a word stands in it, or a whole thing, or digits that are no part of a thing."""
+        if term.isalnum() and not term.isdigit():
+            return term in self.words
+        at, written = -1, self.written
+        for _ in range(MOST_PLACES):
+            at = written.find(term, at + 1)
+            if at < 0:
+                return False
+            chunk = written[written.rfind(" ", 0, at) + 1 : at + LONGEST_CHUNK].partition(" ")[0]
+            if len(chunk) < LONGEST_CHUNK and term in _terms(chunk):
+                return True
+        return term in self.terms
+
+    def held(self, possible: Mapping[str, Sequence[str]]) -> Collection[str]:
+        """Which of some things, given with their words, stand in it."""
+        if len(possible) > MOST_ALONE:
+            return self.terms.intersection(possible)
+        return [
+            thing
+            for thing, words in possible.items()
+            if self.words.issuperset(words) and self.has_term(thing)
+        ]
 
     def has_thing(self, thing: str) -> bool:
         """Whether something stands between blanks, and is no part of something longer."""
         return f" {thing} " in self.chunks
 
     @cached_property
+    def written(self) -> str:
+        """The text in one spelling."""
+        return folded(self.text)
+
+    @cached_property
+    def flat(self) -> str:
+        """Its words, with one blank between."""
+        return f" {' '.join(spaced(self.written).split())} "
+
+    @cached_property
+    def digits(self) -> str:
+        """Its long runs of digits, whatever blanks and signs stood in them."""
+        return _runs_of_digits(self.flat)
+
+    @cached_property
+    def terms(self) -> frozenset[str]:
+        """Its words and things."""
+        return frozenset(_terms(self.written))
+
+    @cached_property
     def chunks(self) -> str:
         """What stands between blanks, with one blank between."""
-        return f" {' '.join(_bare(chunk) for chunk in folded(self.text).split())} "
+        return f" {' '.join(map(_bare, self.written.split()))} "
 
     @cached_property
     def joined(self) -> str:
@@ -94,7 +167,7 @@ class Searchable:
 
     def place_of_word(self, number: int) -> int:
         """Where in the text the word with this number begins."""
-        plain = spaced(folded(self.text))
+        plain = spaced(self.written)
         rest = plain.split(None, number)[-1] if number else plain.lstrip()
         return place_before_folding(self.text, len(plain) - len(rest))
 
@@ -141,6 +214,20 @@ def _drop(number: int, gone: "ref[Earlier]") -> None:
     kept = _KEPT.get(number)
     if kept is not None and kept[0] is gone:
         del _KEPT[number]
+
+
+def _keep(known: dict[frozenset[str], Any], asked: frozenset[str], found: Any) -> None:
+    if len(known) >= MOST_ASKED:
+        known.clear()
+    known[asked] = found
+
+
+def _words_of(term: str) -> Sequence[str]:
+    """The words without which no text holds a term: not the last of a date, since a time may stand behind."""
+    if term.isalnum():
+        return (term,)
+    words = spaced(term).split()
+    return words[:-1] if len(term) == 10 and term[4] == "-" else words
 
 
 def _terms(written: str) -> set[str]:

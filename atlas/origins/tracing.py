@@ -32,8 +32,9 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
     requests = None
     if trusts_request:
         requests = Requests(question, search, deed=deed, orders_until=_last_with_orders(earlier))
+    sought = search.sought(leaves)
     return Trace(
-        origins=tuple(_origin(one, earlier, requests, orders) for one in search.sought(leaves)),
+        origins=tuple(_origin(one, earlier, requests, orders) for one in sought),
         deed=deed,
         is_request_known=requests is not None and bool(requests.all),
         is_asked=requests is not None and requests.ask(),
@@ -93,6 +94,7 @@ def _found(value: Wanted, hit: Hit, one: Earlier, orders: Sequence[Order]) -> Fo
         how=place.how,
         passage=place.passage,
         gives_orders=any(
-            order.case_id == one.case_id and find_wanted(value, order.passage) is not None for order in orders
+            order.case_id == one.case_id and find_wanted(value, order.around or order.passage) is not None
+            for order in orders
         ),
     )

@@ -50,7 +50,7 @@ def says(value: Wanted, text: str) -> bool:
     if is_alike(value.said, with_accents=is_strict):  # then letter by letter
         return _bordered(spelled(text), spelled(value.said)) >= 0 or _says_each(value, text)
     form = readable(without_alike(text, with_accents=is_strict))
-    if any(thing in form.shelf.holders for thing in value.things if _is_exact(thing)):
+    if any(form.has_term(thing) for thing in value.things if _is_exact(thing)):
         return not value.also or f" {value.also}" in form.flat or f"t{value.also}" in form.flat
     if value.chunks.strip() and value.chunks in form.chunks:
         return True

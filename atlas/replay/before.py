@@ -1,93 +1,55 @@
-"""What an agent did before each of its calls, kept while they are gone through; for `session` in rules."""
+"""What an agent did and read before each of its calls on record, where a policy can depend on it."""
 
-import json
-import sqlite3
-from collections import OrderedDict, deque
-from typing import Any, NamedTuple
+import re
+from functools import lru_cache
+
+from sqlalchemy.engine import Connection
 
 from atlas.assessors import Earlier
-from atlas.database.read_only import ReadOnlyFile
-from atlas.origins.memory import MOST_CALLS
+from atlas.assessors.policy import Policy
+from atlas.instants import read_instant
+from atlas.models import Case, ToolCall
+from atlas.origins.memory import Recollection
 from atlas.replay.past import Past
+from atlas.replay.span import Span
 
-MOST_CHARACTERS = (
-    64_000_000  # of arguments, of all agents together; of an agent that is dropped they are read again
-)
-
-BEFORE = """
-SELECT c.case_id, c.opened_at, c.tool_name, c.arguments, c.user_request, c.session, a.is_outside
-FROM cases AS c LEFT JOIN assessments AS a ON a.case_id = c.case_id AND a.round_number = 1
-WHERE c.principal = ? AND c.opened_at < ?
-ORDER BY c.opened_at DESC, c.case_id DESC
-LIMIT ?
-"""
-
-
-class _Deed(NamedTuple):
-    opened_at: str
-    session: str | None
-    characters: int
-    earlier: Earlier
+COUNTS = re.compile(r"\b(?:calls|sum)\b")  # `session.calls()` and `session.sum()`, however they are written
+MOST_TOOLS = 10_000
 
 
 class Before:
-    """The last calls of each agent."""
+    """Follows the ledger to each call, as the memory of the gateway did."""
 
-    def __init__(self, file: ReadOnlyFile) -> None:
-        self._file = file
-        self._deeds: OrderedDict[str, deque[_Deed]] = OrderedDict()  # the agent that called last is the last
-        self._characters = 0
+    def __init__(self, policy: Policy, span: Span) -> None:
+        self._policy = policy
+        self._recollection = Recollection(idle=span.idle)
+        self.counts_for = lru_cache(MOST_TOOLS)(self._counts_for)
 
-    def earlier(self, past: Past) -> tuple[Earlier, ...]:
-        """The calls of the same agent before this one, the oldest first; their answers are not among them."""
-        deeds = self._deeds.get(past.principal)
-        if deeds is None:
-            deeds = self._read(past)
-        return tuple(
-            deed.earlier.model_copy(update={"is_other_session": True})
-            if deed.session != past.session
-            else deed.earlier
-            for deed in deeds
-            if deed.opened_at < past.opened_at
-        )[-MOST_CALLS:]
+    def earlier(self, connection: Connection, past: Past) -> tuple[Earlier, ...]:
+        """The calls of the same agent before this one, with their answers; none where no rule reads them."""
+        if past.judged is None or past.judged.trace is None or not self.counts_for(past.tool_name):
+            return ()
+        return self._recollection.records(connection, _case(past))
 
-    def add(self, past: Past) -> None:
-        """Note a call that was gone through."""
-        deeds = self._deeds.get(past.principal)
-        if deeds is None:  # nothing has asked for this agent yet: it is read when something does
-            return
-        is_outside = past.judged is not None and past.judged.is_outside
-        said = (past.case_id, past.opened_at, past.tool_name, past.arguments, past.user_request, past.session)
-        deeds.append(_deed((*said, is_outside)))
-        self._characters += deeds[-1].characters
-        if len(deeds) > 2 * MOST_CALLS:  # some of them came in the same moment
-            self._characters -= deeds.popleft().characters
-        self._deeds.move_to_end(past.principal)
-        self._drop()
-
-    def _read(self, past: Past) -> "deque[_Deed]":
-        def read(connection: sqlite3.Connection) -> list[Any]:
-            said = (past.principal, past.opened_at, MOST_CALLS)
-            return connection.execute(BEFORE, said).fetchall()
-
-        deeds = deque(_deed(row) for row in reversed(self._file.read(read)))
-        self._deeds[past.principal] = deeds
-        self._characters += sum(deed.characters for deed in deeds)
-        return deeds
-
-    def _drop(self) -> None:
-        while self._characters > MOST_CHARACTERS and len(self._deeds) > 1:
-            _, deeds = self._deeds.popitem(last=False)
-            self._characters -= sum(deed.characters for deed in deeds)
+    def _counts_for(self, tool_name: str) -> bool:
+        """Whether what the policy says of a tool's calls can depend on what was before."""
+        rules = [rule for rule in self._policy.file.rules if rule.fits(tool_name) and not rule.only_marks]
+        if any(COUNTS.search(rule.when or "") for rule in rules):
+            return True
+        always = [rule for rule in rules if rule.when is None]
+        is_named = any(
+            rule.names_one_tool or (rule.score is not None and rule.definition is None) for rule in always
+        )
+        return self._policy.file.unknown_tools == "general" and not is_named
 
 
-def _deed(row: Any) -> _Deed:
-    case_id, opened_at, tool_name, arguments, user_request, session, is_outside = row
-    earlier = Earlier(
-        case_id=case_id,
-        tool_name=tool_name,
-        arguments=json.loads(arguments),
-        is_outside=bool(is_outside),
-        user_request=user_request,
+def _case(past: Past) -> Case:
+    """As much of a case as its place among the others takes."""
+    call = ToolCall(
+        principal=past.principal,
+        tool_name=past.tool_name,
+        arguments={},
+        arguments_sha256="",
+        session=past.session,
     )
-    return _Deed(opened_at, session, len(arguments), earlier)
+    return Case(case_id=past.case_id, call=call, status=past.status, opened_at=read_instant(past.opened_at))

@@ -5,10 +5,8 @@ stays open while the parent lives.
 """
 
 import os
-import resource
 import sys
 import threading
-from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,10 +14,10 @@ from atlas.assessors.policy import Policy
 from atlas.errors import DatabaseUnusable, PolicyInvalid
 from atlas.frozen import Frozen
 from atlas.replay.report import Report
-from atlas.replay.run import Span, replay
+from atlas.replay.run import replay
+from atlas.replay.span import Span
+from atlas.replay.workers import give_way
 
-MOST_MEMORY = 2**30  # bytes of addresses, which a pasted policy cannot fill
-NICEST = 19
 PASTED = Path("policy.toml")  # how a policy that is in no file is named
 
 
@@ -33,6 +31,7 @@ class Task(Frozen):
     since: datetime
     until: datetime
     budget: timedelta
+    idle: timedelta
 
 
 class Told(Frozen):
@@ -46,9 +45,7 @@ class Told(Frozen):
 
 def main() -> None:
     """Do the task of standard input."""
-    os.nice(NICEST)
-    with suppress(OSError, ValueError):  # a system without such a limit
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    give_way()
     task = Task.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _tell(_answer(task))
@@ -61,7 +58,7 @@ def _answer(task: Task) -> Told:
         )
         if task.reviewers is not None:
             policy.check_reviewers(task.reviewers)
-        span = Span(task.since, task.until, task.budget)
+        span = Span(since=task.since, until=task.until, budget=task.budget, idle=task.idle)
         report = replay(task.directory, policy, span, tell=lambda done, of: _tell(Told(done=done, of=of)))
     except (PolicyInvalid, DatabaseUnusable) as error:
         return Told(problem=str(error))

@@ -9,7 +9,9 @@ from atlas.assessors.policy import Policy
 from atlas.errors import DatabaseUnusable, PolicyInvalid
 from atlas.instants import now
 from atlas.replay.printing import text_of
-from atlas.replay.run import Span, replay
+from atlas.replay.run import replay, workers_for
+from atlas.replay.span import Span
+from atlas.replay.workers import WorkerEnded
 from atlas.settings_as_written import read_duration
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=timezone.utc)
@@ -35,19 +37,23 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--time", type=_duration, default=BUDGET, metavar="10m", help="after which it reports what it has"
     )
+    parser.add_argument(
+        "--workers", type=_workers, metavar="N", help="processes, at most one a core; default: as many as pay"
+    )
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the report; returns the exit status."""
     until = options.until or now()
-    span = Span(options.since or BEGINNING, until, options.time)
+    span = Span(since=options.since or BEGINNING, until=until, budget=options.time, idle=options.idle)
     if span.since >= span.until:
         return _say("--since is not before --until, so there is no time between them.", CANNOT)
     try:
         policy = Policy(options.policy, threshold=options.threshold)
-        report = replay(options.data_dir, policy, span)
-    except (PolicyInvalid, DatabaseUnusable) as error:
+        workers = options.workers or workers_for(options.data_dir, span)
+        report = replay(options.data_dir, policy, span, workers=workers)
+    except (PolicyInvalid, DatabaseUnusable, WorkerEnded) as error:
         return _say(str(error), CANNOT)
     if not report.calls and not report.left_out and not report.notes.not_judged:
         return _say(f"There is no case in {options.data_dir / 'atlas.db'} in this span of time.", NOT_ALL)
@@ -81,6 +87,12 @@ def _duration(text: str) -> timedelta:
     if not isinstance(length, timedelta) or not timedelta(0) < length <= LONGEST:
         raise argparse.ArgumentTypeError('it is a duration, such as "90s" or "10m"')
     return length
+
+
+def _workers(text: str) -> int:
+    if not text.isdecimal() or len(text) > 4 or int(text) < 1:
+        raise argparse.ArgumentTypeError("it is a whole number from 1 on")
+    return int(text)
 
 
 def _threshold(text: str) -> int:

@@ -2,15 +2,19 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+from sqlalchemy.engine import Connection
+
+from atlas.assessors import Earlier
 from atlas.database.read_only import ReadOnlyFile
 from atlas.instants import instant_text
 from atlas.models import Status, Verdict
+from atlas.replay.span import Span
 from atlas.traces import NO_ORIGINS
 
 STEP_ROWS = 500
@@ -25,9 +29,13 @@ SELECT c.case_id, c.opened_at, c.principal, c.tool_name, c.arguments, c.intent, 
 FROM cases AS c
 LEFT JOIN assessments AS a ON a.case_id = c.case_id AND a.round_number = 1
 LEFT JOIN decisions AS d ON d.case_id = c.case_id AND d.round_number = c.round_number
-WHERE (c.opened_at, c.case_id) > (?, ?) AND c.opened_at < ?
+WHERE (c.opened_at, c.case_id) > (?, ?) AND (c.opened_at, c.case_id) <= (?, ?)
 ORDER BY c.opened_at, c.case_id
 LIMIT ?
+"""
+END = """
+SELECT opened_at, case_id FROM cases WHERE (opened_at, case_id) > (?, ?) AND opened_at < ?
+ORDER BY opened_at, case_id LIMIT 1 OFFSET ?
 """
 COUNT = "SELECT count(*) FROM cases WHERE opened_at >= ? AND opened_at < ?"
 
@@ -80,6 +88,20 @@ class Past:
     decision: Verdict | None
     definition_sha256: str | None
     judged: Judged | None  # None: it was never judged
+    earlier: tuple[Earlier, ...] = ()  # the calls before it, where the policy can depend on them
+
+
+Place = tuple[str, str]  # when a call came, and its reference
+
+
+class Window(NamedTuple):
+    """The calls behind one place, up to another one."""
+
+    after: Place
+    end: Place
+
+
+Looks = Callable[[Connection, Past], tuple[Earlier, ...]]  # for what was before a call
 
 
 def count(file: ReadOnlyFile, since: datetime, until: datetime) -> int:
@@ -88,22 +110,39 @@ def count(file: ReadOnlyFile, since: datetime, until: datetime) -> int:
     return int(file.read(lambda connection: connection.execute(COUNT, bounds).fetchone()[0]))
 
 
-def steps(file: ReadOnlyFile, since: datetime, until: datetime) -> Iterator[list[Past]]:
-    """The calls of a span of time in steps; between two of them nothing of the file is held."""
-    place, end = (instant_text(since), ""), instant_text(until)
-    while rows := file.read(partial(_step, place=place, end=end)):
-        yield [_past(row) for row in rows]
-        place = (rows[-1][1], rows[-1][0])
+def windows_of(file: ReadOnlyFile, span: Span, calls: int) -> list[Window]:
+    """The span in windows of so many calls each; the last one is open for those that come meanwhile."""
+    until = instant_text(span.until)
+
+    def read(connection: sqlite3.Connection) -> list[Window]:
+        found, place = [], (instant_text(span.since), "")
+        while end := connection.execute(END, (*place, until, calls - 1)).fetchone():
+            found.append(Window(place, end))
+            place = end
+        return [*found, Window(place, (until, ""))]
+
+    return file.read(read)
 
 
-def _step(connection: sqlite3.Connection, *, place: tuple[str, str], end: str) -> list[Any]:
-    rows, characters = [], 0
-    for row in connection.execute(ROWS, (*place, end, STEP_ROWS)):
-        rows.append(row)
-        characters += len(row[4]) + len(row[20] or "")
+def steps(file: ReadOnlyFile, window: Window, earlier: Looks) -> Iterator[list[Past]]:
+    """The calls of a window in steps; between two of them nothing of the file is held."""
+    while rows := file.read_whole(partial(_step, window=window, earlier=earlier)):
+        yield rows
+        window = Window((rows[-1].opened_at, rows[-1].case_id), window.end)
+
+
+def _step(connection: Connection, *, window: Window, earlier: Looks) -> list[Past]:
+    calls, characters = [], 0
+    driver: Any = connection.connection.driver_connection
+    for row in driver.execute(ROWS, (*window.after, *window.end, STEP_ROWS)):
+        past = _past(row)
+        calls.append(replace(past, earlier=earlier(connection, past)))
+        characters += (
+            len(row[4]) + len(row[20] or "") + sum(len(one.result) for one in calls[-1].earlier[-1:])
+        )
         if characters > STEP_CHARACTERS:
             break
-    return rows
+    return calls
 
 
 def _past(row: Any) -> Past:

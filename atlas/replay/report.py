@@ -5,9 +5,9 @@ from datetime import date, datetime, timezone
 
 from pydantic import Field
 
-from atlas.models import Frozen, Status
+from atlas.models import Frozen
 from atlas.models import Verdict as Decided
-from atlas.replay.past import Past
+from atlas.replay.comparing import Compared
 from atlas.replay.verdicts import Said, Verdict
 
 MOST_REFERENCES = 5  # of one line
@@ -65,6 +65,7 @@ class Notes(Frozen):
     frozen: int = 0
     other_threshold: int = 0
     denied_then_asked: int = 0
+    other_trust: int = 0  # of a tool that this policy marks otherwise than it was
 
 
 class Report(Frozen):
@@ -120,14 +121,14 @@ class _Change:
         self.decided: Counter[Decided] = Counter()
         self.tools, self.rules, self.rules_before = _Shares(), _Shares(), _Shares()
 
-    def add(self, past: Past, before: Said, after: Said) -> None:
+    def add(self, call: Compared, after: Said) -> None:
         self.calls += 1
-        if past.decision is not None:
-            self.decided[past.decision] += 1
-        self.tools.add(past.tool_name, past.case_id)
-        for shares, said in ((self.rules, after), (self.rules_before, before)):
+        if call.decision is not None:
+            self.decided[call.decision] += 1
+        self.tools.add(call.tool_name, call.case_id)
+        for shares, said in ((self.rules, after), (self.rules_before, call.before)):
             for rule in said.rules or (NO_RULE,):
-                shares.add(rule, past.case_id)
+                shares.add(rule, call.case_id)
 
 
 class _Load:
@@ -135,10 +136,10 @@ class _Load:
         self.calls = 0
         self.by_day: Counter[str] = Counter()
 
-    def add(self, past: Past, said: Said) -> None:
+    def add(self, call: Compared, said: Said) -> None:
         if said.verdict is Verdict.ASKED:
             self.calls += 1
-            self.by_day[past.opened_at[:10]] += said.approvals
+            self.by_day[call.opened_at[:10]] += said.approvals
 
     def told(self, days: int) -> Load:
         decisions = self.by_day.total()
@@ -158,9 +159,8 @@ class _Load:
 class Counting:
     """Counts call after call, in an amount of memory that does not grow with them."""
 
-    def __init__(self, *, threshold: int, without_tags: bool) -> None:
+    def __init__(self, *, threshold: int) -> None:
         self._threshold = threshold
-        self._without_tags = without_tags
         self._verdicts: Counter[tuple[Verdict, Verdict]] = Counter()
         self._changes: dict[tuple[Verdict, Verdict], _Change] = {}
         self._then, self._now = _Load(), _Load()
@@ -174,41 +174,20 @@ class Counting:
         self.seen += 1
         self._noted["not_judged"] += 1
 
-    def add(self, past: Past, before: Said, after: Said, *, has_definition: bool) -> None:
+    def add(self, call: Compared, after: Said) -> None:
         """Count a call."""
         self.seen += 1
-        self._first = self._first or past.opened_at
-        self._last = past.opened_at
-        pair = (before.verdict, after.verdict)
+        self._first = self._first or call.opened_at
+        self._last = call.opened_at
+        pair = (call.before.verdict, after.verdict)
         self._verdicts[pair] += 1
-        if before.verdict is not after.verdict:
-            self._changes.setdefault(pair, _Change()).add(past, before, after)
-        self._then.add(past, before)
-        self._now.add(past, after)
-        self._note(past, before, after, has_definition=has_definition)
-
-    def _note(self, past: Past, before: Said, after: Said, *, has_definition: bool) -> None:
-        judged = past.judged
-        lost = judged is not None and judged.has_lost_trace
-        denied_then_asked = before.verdict is Verdict.DENIED and after.verdict is not Verdict.DENIED
-        is_noted = {
-            "without_trace": not lost and (judged is None or judged.trace is None),
-            "lost_trace": lost,
-            "without_definition": not has_definition,
-            "without_tags": self._without_tags,
-            "model_used": judged is not None and judged.model_score is not None,
-            "model_missing": after.lacks_model,
-            "failed_then": judged is None or judged.has_failed,
-            "failed_now": after.failed_rule is not None,
-            "reopened": past.round_number > 1,
-            "withdrawn": past.status is Status.WITHDRAWN,
-            "frozen": past.is_frozen,
-            "other_threshold": judged is not None and judged.threshold != self._threshold,
-            "denied_then_asked": denied_then_asked,
-        }
-        self._noted.update(name for name, noted in is_noted.items() if noted)
+        if call.before.verdict is not after.verdict:
+            self._changes.setdefault(pair, _Change()).add(call, after)
+        self._then.add(call, call.before)
+        self._now.add(call, after)
+        self._noted.update(call.noted)
         if after.failed_rule is not None:
-            self._failures.add(after.failed_rule, past.case_id)
+            self._failures.add(after.failed_rule, call.case_id)
 
     def told(self, *, sha256: str, name: str, since: datetime, until: datetime, left_out: int) -> Report:
         """What was counted."""

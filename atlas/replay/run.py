@@ -1,37 +1,60 @@
 """Goes through the calls of a span of time with a policy, and reports; nothing is executed or written."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from contextlib import closing
 from pathlib import Path
 from time import monotonic
 
 from atlas.assessors.policy import Policy
 from atlas.database.read_only import ReadOnlyFile
-from atlas.replay.past import count, steps
-from atlas.replay.questions import reads_tags
+from atlas.replay.comparing import Task
+from atlas.replay.past import count, windows_of
 from atlas.replay.report import Counting, Report
-from atlas.replay.verdicts import Judge, then
+from atlas.replay.span import Span
+from atlas.replay.verdicts import FirstSeen
+from atlas.replay.workers import compared, cores
 
 Tells = Callable[[int, int], None]  # how many calls of how many were looked at
+MOST_CALLS = 2000  # of one window
+LEAST_CALLS = 1500  # for which a worker more is begun, which takes two seconds to be there
 
 
-@dataclass(frozen=True)
-class Span:
-    """Which calls are looked at, and how long that may take."""
+def replay(
+    directory: Path,
+    policy: Policy,
+    span: Span,
+    *,
+    tell: Tells = lambda done, of: None,
+    workers: int = 1,
+) -> Report:
+    """What a policy would have said of the calls on record; raises DatabaseUnusable or WorkerEnded.
 
-    since: datetime
-    until: datetime
-    budget: timedelta
-
-
-def replay(directory: Path, policy: Policy, span: Span, *, tell: Tells = lambda done, of: None) -> Report:
-    """What a policy would have said of the calls on record; raises DatabaseUnusable."""
+    The report is the same with any number of workers, which is never more than the cores.
+    """
+    ends_at = monotonic() + span.budget.total_seconds()
     file = ReadOnlyFile(directory / "atlas.db")
     total = count(file, span.since, span.until)
-    judge = Judge(policy, file)
-    counting = Counting(threshold=policy.threshold, without_tags=reads_tags(policy))
-    _go_through(file, judge, counting, span, lambda: tell(counting.seen, total))
+    workers = max(1, min(workers, cores()))
+    windows = windows_of(file, span, max(1, min(MOST_CALLS, total // (4 * workers))))
+    task = Task(
+        directory=directory,
+        policy=policy.file.path,
+        content=policy.file.content,
+        threshold=policy.threshold,
+        span=span,
+    )
+    counting, first = Counting(threshold=policy.threshold), FirstSeen(file, policy.sha256)
+    tell(0, total)
+    with closing(compared(task, windows, ends_at, workers=workers)) as parts:
+        for part in parts:
+            for call in part.calls:
+                if call is None:
+                    counting.skip()
+                else:
+                    counting.add(call, first.said(call.now, call.tool_name))
+            tell(counting.seen, total)
+            if not part.is_whole:
+                break
     return counting.told(
         sha256=policy.sha256,
         name=str(policy.file.path),
@@ -41,21 +64,7 @@ def replay(directory: Path, policy: Policy, span: Span, *, tell: Tells = lambda 
     )
 
 
-def _go_through(
-    file: ReadOnlyFile, judge: Judge, counting: Counting, span: Span, tell: Callable[[], None]
-) -> None:
-    """Count each call, until all are counted or the time is up."""
-    ends_at = monotonic() + span.budget.total_seconds()
-    tell()
-    for step in steps(file, span.since, span.until):
-        for past in step:
-            if monotonic() > ends_at:
-                return
-            before = then(past)
-            if before is None:
-                judge.pass_by(past)
-                counting.skip()
-                continue
-            after = judge.now(past)
-            counting.add(past, before, after, has_definition=judge.questions.has_definition(past))
-        tell()
+def workers_for(directory: Path, span: Span) -> int:
+    """How many workers are worth their start."""
+    file = ReadOnlyFile(directory / "atlas.db")
+    return max(1, min(cores(), count(file, span.since, span.until) // LEAST_CALLS))

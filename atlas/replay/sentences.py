@@ -72,6 +72,8 @@ def notes(report: Report) -> Iterator[str]:
         f"{{}} were judged with another threshold than {report.threshold}, which counts for this policy.": (
             said.other_threshold
         ),
+        "{} are of a tool of which this policy says otherwise for whom it speaks (trust). What was recorded"
+        " counts for the calls behind them.": said.other_trust,
         "{} were denied then and would not be: what would have become of them is not known.": (
             said.denied_then_asked
         ),

@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 from collections import OrderedDict
 from enum import Enum
+from functools import partial
 from typing import Any, NamedTuple
 
 from atlas.assessors import Question
@@ -13,7 +14,7 @@ from atlas.grounds.first_seen import for_a_person, is_bound_to_first
 from atlas.grounds.model_score import WORST_SCORE, score_with_model
 from atlas.models import NO_TOOL, Ruling, Status
 from atlas.replay.past import Judged, Past
-from atlas.replay.questions import Questions, reads_session
+from atlas.replay.questions import Questions
 from atlas.traces import NO_ORIGINS
 
 MOST_KEPT = 10_000  # rulings on calls that may come again in the same words
@@ -36,6 +37,14 @@ class Said(NamedTuple):
     approvals: int = 1  # that a person's decision takes
     failed_rule: str | None = None  # why no condition could be evaluated
     lacks_model: bool = False  # a model may have been asked, and its score is not on record
+
+
+class Now(NamedTuple):
+    """What the policy leads to, as far as one call alone says it."""
+
+    said: Said
+    definition_sha256: str | None = None  # which the tool must have had first, or a person decides
+    was_in_force: bool = False  # whether the call was judged by this policy
 
 
 # What waits, ended by time, or was approved, without a score: the workflow put it before a person.
@@ -71,37 +80,47 @@ class Judge:
 
     def __init__(self, policy: Policy, file: ReadOnlyFile) -> None:
         self._policy = policy
-        self._file = file
-        self._with_session = reads_session(policy)
-        self.questions = Questions(file, with_earlier=self._with_session)
+        self.questions = Questions(file)
         self._kept: OrderedDict[bytes, _Ruled] = OrderedDict()
-        self._first: dict[str, str] = {}  # the first definition of each tool, had the policy been in force
-        self._recorded: dict[str, str | None] = {}  # and where it was in force
 
-    def now(self, past: Past) -> Said:
+    def now(self, past: Past) -> Now:
         """What the policy leads to on a call; a failure on the way means that a person decides."""
         ruled = self._ruled(past)
-        self.pass_by(past)
         if ruled.ruling is None:
-            return Said(Verdict.ASKED, (), failed_rule=ruled.failure)
+            return Now(Said(Verdict.ASKED, (), failed_rule=ruled.failure))
         ruling = ruled.ruling
         if ruling.is_denied:
-            return Said(Verdict.DENIED, ruling.rules)
+            return Now(Said(Verdict.DENIED, ruling.rules))
         if ruled.failure is not None:
-            return Said(Verdict.ASKED, ruling.rules, ruling.approvals, failed_rule=ruled.failure)
-        ruling = self._as_first_seen(ruling, past)
+            return Now(Said(Verdict.ASKED, ruling.rules, ruling.approvals, failed_rule=ruled.failure))
+        if past.definition_sha256 == NO_TOOL:
+            ruling = for_a_person(ruling, "The tool was not there.", threshold=self._policy.threshold)
         score, lacks_model = _score(ruling, past.judged, threshold=self._policy.threshold)
         verdict = Verdict.ASKED if score >= self._policy.threshold else Verdict.APPROVED
-        return Said(verdict, ruling.rules, ruling.approvals, lacks_model=lacks_model)
+        said = Said(verdict, ruling.rules, ruling.approvals, lacks_model=lacks_model)
+        return Now(said, self._bound_to(ruling, past), self._was_in_force(past))
 
-    def pass_by(self, past: Past) -> None:
-        """Note that an agent made a call, for what is judged after it."""
-        if self.questions.before is not None:
-            self.questions.before.add(past)
+    def _bound_to(self, ruling: Ruling, past: Past) -> str | None:
+        tool = self.questions.facts(past.tool_name, past.definition_sha256)
+        return tool.definition_sha256 if is_bound_to_first(ruling, tool) else None
+
+    def _was_in_force(self, past: Past) -> bool:
+        ruling = past.judged.ruling if past.judged else None
+        return ruling is not None and ruling.get("policy_sha256") == self._policy.sha256
+
+    def has_other_trust(self, past: Past) -> bool:
+        """Whether the policy says otherwise than was recorded for whom the tool of a call speaks."""
+        if past.judged is None:
+            return False
+        rule = self._policy.marks(self.questions.facts(past.tool_name, past.definition_sha256))
+        return rule is not None and (rule.trust == "outside") != past.judged.is_outside
 
     def _ruled(self, past: Past) -> _Ruled:
-        """What the policy says, looked up where the same was asked before: it depends on nothing else."""
-        if self._with_session:
+        """What the policy says, looked up where the same was asked before: it depends on nothing else.
+
+        Where it can depend on the calls before, nothing is looked up.
+        """
+        if past.earlier:
             return self._rule(self.questions.of(past))
         key = _key(past)
         kept = self._kept.get(key)
@@ -121,31 +140,33 @@ class Judge:
         except Exception as error:  # as the gateway does: a person decides
             return _Ruled(None, f"The policy could not be applied: {type(error).__name__}.")
 
-    def _as_first_seen(self, ruling: Ruling, past: Past) -> Ruling:
-        """As the gateway does (`as_first_seen`), had the policy been in force from the first call on."""
-        tool, threshold = self.questions.facts(past.tool_name, past.definition_sha256), self._policy.threshold
-        if past.definition_sha256 == NO_TOOL:
-            return for_a_person(ruling, "The tool was not there.", threshold=threshold)
-        if tool.definition_sha256 is None or not is_bound_to_first(ruling, tool):
-            return ruling
-        if self._first_of(past, tool.definition_sha256) == tool.definition_sha256:
-            return ruling
-        return for_a_person(ruling, "The tool had changed.", threshold=threshold)
 
-    def _first_of(self, past: Past, present: str) -> str:
-        ruling = past.judged.ruling if past.judged else None
-        if ruling and ruling.get("policy_sha256") == self._policy.sha256:  # it was in force: as it was then
-            if past.tool_name not in self._recorded:
-                self._recorded[past.tool_name] = self._file.read(
-                    lambda connection: _recorded(connection, past.tool_name, self._policy.sha256)
-                )
-            recorded = self._recorded[past.tool_name]
-            if recorded is not None:
-                return recorded
-        return self._first.setdefault(past.tool_name, present)
+class FirstSeen:
+    """Which definition of each tool is the first one; it is asked about the calls in their order."""
+
+    def __init__(self, file: ReadOnlyFile, policy_sha256: str) -> None:
+        self._file = file
+        self._policy_sha256 = policy_sha256
+        self._first: dict[str, str] = {}  # had the policy been in force from the first call on
+        self._recorded: dict[str, str | None] = {}  # where it was in force
+
+    def said(self, now: Now, tool_name: str) -> Said:
+        """What the policy leads to; as at the gateway (`as_first_seen`), a person sees another definition."""
+        if now.definition_sha256 is None or self._first_of(now, tool_name) == now.definition_sha256:
+            return now.said
+        return now.said._replace(verdict=Verdict.ASKED)
+
+    def _first_of(self, now: Now, tool_name: str) -> str | None:
+        if now.was_in_force:
+            if tool_name not in self._recorded:
+                found = partial(_recorded, tool_name=tool_name, policy_sha256=self._policy_sha256)
+                self._recorded[tool_name] = self._file.read(found)
+            if self._recorded[tool_name] is not None:
+                return self._recorded[tool_name]
+        return self._first.setdefault(tool_name, str(now.definition_sha256))
 
 
-def _recorded(connection: sqlite3.Connection, tool_name: str, policy_sha256: str) -> str | None:
+def _recorded(connection: sqlite3.Connection, *, tool_name: str, policy_sha256: str) -> str | None:
     row = connection.execute(FIRST, (tool_name, policy_sha256)).fetchone()
     return str(row[0]) if row else None
 

@@ -108,6 +108,15 @@ def test_the_load_is_what_the_shares_come_to_where_few_calls_are_risky() -> None
     assert measured.load.risky_of_approved == pytest.approx(5 / (5 + 891))
 
 
+def test_every_tenth_score_says_what_it_would_do_as_a_threshold() -> None:
+    """More is asked and less approved the lower it is; at 70 it is what stands above."""
+    measured = found([10, 35, 72, 40, 72, 95], [False, False, False, True, True, True])
+    at = {each.threshold: (each.benign_asked, each.risky_approved) for each in measured.at}
+    assert at[30] == (pytest.approx(2 / 3), 0.0)
+    assert at[70] == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert at[90] == (0.0, pytest.approx(2 / 3))
+
+
 @pytest.mark.parametrize(
     ("flagged", "rows", "low", "high"),
     [

@@ -84,7 +84,7 @@ def test_what_a_text_names_and_the_user_does_not_is_for_a_person(
 
 
 def test_a_value_that_stands_as_a_field_of_a_record_weighs_less_than_one_in_a_text() -> None:
-    record = read("list_contacts", '[{"name": "Eve", "email": "eve@elsewhere.example"}]')
+    record = read("get_order", '[{"name": "Eve", "email": "eve@elsewhere.example"}]')
     request = "Send the minutes to Eve."
     in_record, in_text = (
         asked("send_email", TO_EVE, request, before) for before in (record, read("x", MAIL))

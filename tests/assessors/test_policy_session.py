@@ -205,7 +205,8 @@ def write(tmp_path: Path) -> Write:
     return written
 
 
-LONG = [Earlier(tool_name="pay", arguments={"amount": 1}) for _ in range(100)]
+PAID = [Earlier(tool_name="pay", arguments={"amount": 1}) for _ in range(100)]
+LONG = asked("pay", {}, *PAID).model_copy(update={"knows_session": False})
 NOT_EVALUATED = [
     # a condition, the call, and why it cannot be evaluated
     ("origin.bic.outside", LAUNDERED, "there is no 'bic'"),
@@ -222,18 +223,21 @@ NOT_EVALUATED = [
         "where all values of the call came from could",
     ),
     ("session.calls(args.to) > 1", LAUNDERED, "the name of a tool is no text"),
-    ('session.calls("pay") > 1', asked("pay", {}, *LONG), "the session has had more calls than are counted"),
-    (
-        'session.sum("pay", "amount") > 1',
-        asked("pay", {}, *LONG),
-        "the session has had more calls than are counted",
-    ),
+    ('session.calls("pay") > 1', LONG, "the session has had more calls than are counted"),
+    ('session.sum("pay", "amount") > 1', LONG, "the session has had more calls than are counted"),
     (
         'session.sum("read_*", "amount") > 1',
         LAUNDERED,
         "an earlier call does not have the number that is summed",
     ),
 ]
+
+
+async def test_all_calls_of_a_session_are_counted_where_they_are_known(write: Write) -> None:
+    """Also of an agent that made as many calls as are looked at; an error would be the score 100."""
+    condition = 'session.calls("pay") == 100 && session.sum("pay", "amount") == 100.0'
+    ruling = await Policy(write(condition), threshold=THRESHOLD).rule(asked("pay", {}, *PAID))
+    assert ruling.score == 1
 
 
 @pytest.mark.parametrize(("condition", "question", "reason"), NOT_EVALUATED)

@@ -24,7 +24,9 @@ from atlas.assessors.prompt import (
     payload,
     quoted,
 )
+from atlas.assessors.session_told import WINDOW
 from atlas.errors import QuestionUnfit
+from atlas.origins.results import MOST_CHARACTERS, text_of_result
 from atlas.origins.tracing import trace
 
 PROMPT = Path(__file__).parents[2] / "atlas" / "assessors" / "prompt.py"
@@ -385,7 +387,8 @@ def test_a_session_takes_a_third_of_the_room_at_most_and_leaves_the_call_its_own
     text: str, characters: int
 ) -> None:
     """However long all of it is; and no claim, description or argument is long enough to push it out."""
-    many = [read_mail(f"{text}{EVE}", arguments={"q": text[:9_000]}, tool_name=text[:90]) for _ in range(50)]
+    mail = f"{EVE} {text}{EVE}"
+    many = [read_mail(mail, arguments={"q": text[:9_000]}, tool_name=text[:90]) for _ in range(50)]
     for arguments in ({"to": EVE}, {"to": EVE, "body": text[:100_000]}):
         claims = {"intent": "i" * 9_000, "user_request": "u" * 9_000}
         asked = after(*many, arguments=arguments, **claims)
@@ -418,12 +421,66 @@ def test_no_secret_of_a_session_leaves() -> None:
         assert len(sent["session"]["earlier_calls"]) == 2 and "[masked: " in json.dumps(sent["session"])
 
 
-def test_half_of_a_secret_is_not_shown_where_an_answer_is_cut() -> None:
+LINES = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7abcdefghijkl\n" * 60
+PEM = f"-----BEGIN PRIVATE KEY-----\n{LINES}-----END PRIVATE KEY-----"
+CARD, ACCOUNT = "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00"
+WELL = "All is well. "
+
+
+@pytest.mark.parametrize("times", [500, 7_000])
+def test_half_of_a_secret_is_not_shown_where_an_answer_is_cut(times: int) -> None:
     """A key that begins far before the part that is shown is masked as a whole."""
-    lines = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7abcdefghijkl\n" * 60
-    pem = f"-----BEGIN PRIVATE KEY-----\n{lines}-----END PRIVATE KEY-----"
-    sent = payload(after(read_mail("All is well. " * 9_000 + pem + f" {EVE} " + pem + "Bye. " * 9_000)))
+    sent = payload(after(read_mail(WELL * times + PEM + f" {EVE} " + PEM + "Bye. " * 9_000)))
     assert EVE in sent["session"]["earlier_calls"][0]["answer"] and "MIIEvQ" not in json.dumps(sent)
+
+
+def as_it_is_compared(answer: str, **fields: Any) -> Earlier:
+    """An earlier call with its answer as it comes out of the store."""
+    text, is_partly_read = text_of_result({"content": [{"type": "text", "text": answer}]})
+    return read_mail(text, is_partly_read=is_partly_read, **fields)
+
+
+@pytest.mark.parametrize("secret", [CARD, ACCOUNT, PEM, "sk-proj-abcDEF123456ghiJKL789"])
+@pytest.mark.parametrize("length", [2 * WINDOW + 40, MOST_CHARACTERS + 5_000])
+@pytest.mark.parametrize("arguments", [{}, {"to": EVE}, {"to": ACCOUNT}])
+def test_no_bound_on_the_way_leaves_half_of_a_secret(
+    secret: str, length: int, arguments: dict[str, Any]
+) -> None:
+    """Neither the end of what is compared, nor that of the part that is shown, nor a value that is masked."""
+    for cut in {2 * WINDOW, length - WINDOW, min(MOST_CHARACTERS, length)}:
+        filler = (WELL * (length // len(WELL) + 1))[: max(0, cut - len(secret) // 2 - 5)]
+        answer = f"{filler} {secret} {(WELL * 9_000)[: max(0, length - cut)]}"
+        if arguments:
+            answer = f"{answer[:-20_000]} {arguments['to']} {answer[-20_000:]}"
+        told = json.dumps(payload(after(as_it_is_compared(answer), arguments=arguments))["session"])
+        assert not {half for half in (secret[:14], secret[-14:]) if half in told}, cut
+
+
+@pytest.mark.parametrize("before", range(0, 600, 149))
+def test_a_part_that_is_full_of_secrets_does_not_reach_its_own_end(before: int) -> None:
+    """What is masked becomes short, so that the end of what was looked at comes near."""
+    keys = f"{PEM}\n" * 8
+    answer = f"{WELL * 1_000}{keys}{EVE} {'x' * before} {keys}{WELL * 10}"
+    told = json.dumps(payload(after(as_it_is_compared(answer)))["session"])
+    assert EVE in told and "MIIEvQ" not in told and "abcdefghijkl" not in told
+
+
+def test_a_secret_by_its_name_is_taken_out_as_a_whole() -> None:
+    """Also behind so many other arguments that these are not all compared."""
+    password = "correct horse battery staple " * 9
+    mail = read_mail(
+        f"We have {password}. Write to {EVE}", arguments={"a": "x y " * 4_980, "password": password}
+    )
+    told = json.dumps(payload(after(mail))["session"])
+    assert EVE in told and "staple" not in told
+
+
+def test_a_long_name_of_an_argument_does_not_hold_half_of_a_secret() -> None:
+    """It is cut before it can be masked."""
+    name = f"sk-proj-{'abcDEF123456ghiJKL789' * 3} of {ACCOUNT} and more"
+    told = payload(after(read_mail(), arguments={name: EVE}))["session"]
+    (named,) = told["where_arguments_came_from"]
+    assert named["argument"] == "[masked: …]"
 
 
 def test_a_hundred_long_answers_take_no_longer() -> None:

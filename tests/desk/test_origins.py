@@ -131,6 +131,9 @@ async def test_a_recipient_out_of_a_mail_is_told_in_every_place(
 
     inbox = read((await get(at, "/desk")).text)
     assert "target from outside" in inbox
+    history = (await get(at, "/desk/history")).text
+    lines = {key: read(line) for line in history.split("<li>") for key in (mail, reference) if key in line}
+    assert "target from outside" in lines[reference] and "target from outside" not in lines[mail]
     shown = await printed(at, "show", reference)
     assert f"target from outside: to: {from_mail}." in shown
     assert f"write to {EVE} when" in shown

@@ -72,7 +72,7 @@ def test_there_are_two_hundred_harmless_texts_and_a_hundred_hostile_ones_of_many
     harmless, hostile = (
         [
             json.loads(line)
-            for line in (ROOT / "tests" / "data" / f"{name}_texts.jsonl").read_text().splitlines()
+            for line in (ROOT / "tests" / "data" / "texts" / f"{name}_texts.jsonl").read_text().splitlines()
         ]
         for name in ("harmless", "hostile")
     )

@@ -101,6 +101,7 @@ FOUND: list[tuple[Any, str, How]] = [
     (codecs.encode("evelyn adams", "rot13"), "Evelyn Adams", How.DECODED),  # rot13
     ("evelyn adams", codecs.encode("Evelyn Adams", "rot13"), How.DECODED),  # rot13 in the text
     ("eve@example.net", base64.b64encode(CODED.encode()).decode(), How.DECODED),  # twice
+    (b"eve@example.net".hex().encode().hex(), "to eve@example.net", How.DECODED),  # twice in the argument
 ]
 
 NOT_FOUND: list[tuple[Any, str]] = [

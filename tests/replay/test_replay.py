@@ -21,12 +21,15 @@ from atlas.assessors.policy import Policy
 from atlas.database.read_only import ReadOnlyFile
 from atlas.replay.past import ROWS
 from atlas.replay.report import Report
-from atlas.replay.run import Span, replay
+from atlas.replay.run import replay
+from atlas.replay.span import Span
 
 REVIEWERS = f"anna:{REVIEWER_KEY},ben:key-of-ben-for-the-tests"
 ROOT = Path(__file__).parents[2]
 ALL = Span(
-    datetime(2000, 1, 1, tzinfo=timezone.utc), datetime(2100, 1, 1, tzinfo=timezone.utc), timedelta(hours=1)
+    since=datetime(2000, 1, 1, tzinfo=timezone.utc),
+    until=datetime(2100, 1, 1, tzinfo=timezone.utc),
+    budget=timedelta(hours=1),
 )
 POLICY = """
 unknown_tools = "person"
@@ -168,7 +171,7 @@ def test_calls_come_on_while_it_reads(gateway: GatewayProcess) -> None:
     with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
         newest = connection.execute("SELECT max(opened_at) FROM cases").fetchone()[0]
     until = datetime.fromisoformat(newest.replace("Z", "+00:00")) + timedelta(microseconds=1)
-    span = Span(ALL.since, until, ALL.budget)
+    span = ALL.model_copy(update={"until": until})
     written: list[int] = []
 
     def tell(done: int, of: int) -> None:
@@ -186,7 +189,7 @@ def test_the_rows_are_read_along_the_index(gateway: GatewayProcess) -> None:
     """However many there are, nothing is sorted, and no table is read through."""
 
     def plan(connection: sqlite3.Connection) -> str:
-        rows = connection.execute(f"EXPLAIN QUERY PLAN {ROWS}", ("2000", "", "2100", 500))
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {ROWS}", ("2000", "", "2100", "", 500))
         return "\n".join(row[3] for row in rows)
 
     said = ReadOnlyFile(gateway.data / "atlas.db").read(plan)
@@ -297,7 +300,7 @@ def test_the_time_is_bounded_and_the_rest_is_named(gateway: GatewayProcess) -> N
     for name in "dcba":
         slow = f"{ten}.all({name}, {slow})"
     text = f'[[rule]]\nname = "slow"\ntool = "*"\nwhen = "{slow}"\nscore = 5\n'
-    report = tried(gateway, text, Span(ALL.since, ALL.until, timedelta(seconds=2)))
+    report = tried(gateway, text, ALL.model_copy(update={"budget": timedelta(seconds=2)}))
     assert 0 < report.calls < 18
     assert report.calls + report.left_out == 18
     assert report.notes.failed_now == report.calls

@@ -9,14 +9,17 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from store import open_store
 
-from atlas.cases.tables import assessments, cases
+from atlas.cases.tables import assessments, cases, outcomes
 from atlas.instants import instant_text
+from atlas.ledger import Action, entries
 from atlas.models import Ruling
 from atlas.traces import Found, How, Origin, Trace
 
 TOOLS = ("read_mail", "send_mail", "send_money", "request_extension", "update_record", "search_web")
 BEGAN = datetime(2026, 10, 1, tzinfo=timezone.utc)
 PIECE = 5000
+AGENTS = 7
+SESSION = 350  # calls of all agents, after which each begins another session
 
 
 def _arguments(number: int) -> dict[str, Any]:
@@ -36,14 +39,16 @@ def _trace(number: int) -> Trace:
     origins = tuple(
         Origin(path=path, is_target=path == "recipient", found=(found,) * (number % 2)) for path in places
     )
-    return Trace(origins=origins, deed="sends", calls=number % 100, read_outside=bool(number % 2))
+    return Trace(
+        origins=origins, deed="sends", calls=number % SESSION // AGENTS, read_outside=bool(number % 2)
+    )
 
 
 def _rows(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
     case_id = f"evt_{number:016x}"
     arguments = json.dumps(_arguments(number))
     sha256 = hashlib.sha256(arguments.encode()).hexdigest()
-    tool, agent = TOOLS[number % len(TOOLS)], f"agent{number % 7}"
+    tool, agent = TOOLS[number % len(TOOLS)], f"agent{number % AGENTS}"
     opened_at = BEGAN + timedelta(seconds=30 * number)
     ruling = Ruling(
         policy_sha256="0" * 64,
@@ -61,6 +66,7 @@ def _rows(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
         "arguments_sha256": sha256,
         "status": "EXECUTED",
         "opened_at": opened_at,
+        "session": f"{number // SESSION:032x}",
         "reported_at": opened_at,
         "collected_at": opened_at,
     }
@@ -81,6 +87,31 @@ def _rows(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
     return case, assessment
 
 
+def _outcome(case: dict[str, Any]) -> dict[str, Any]:
+    text = f"The answer to {case['arguments']}. " + "What is told of it takes some lines. " * 20
+    result = json.dumps({"content": [{"type": "text", "text": text}]})
+    return {"case_id": case["case_id"], "result": result, "finished_at": case["opened_at"]}
+
+
+def _entries(case: dict[str, Any]) -> list[dict[str, Any]]:
+    """That it came, and that its tool answered; without a chain of digests, which no reader here needs."""
+    number = int(case["case_id"][4:], 16)
+    kinds = ((Action.ADMITTED, case["principal"]), (Action.EXECUTED, "atlas"))
+    return [
+        {
+            "seq": 2 * number + place,
+            "at": instant_text(case["opened_at"]),
+            "case_id": case["case_id"],
+            "action": action.value,
+            "actor": actor,
+            "detail": "{}",
+            "previous_hash": "0" * 64,
+            "entry_hash": "0" * 64,
+        }
+        for place, (action, actor) in enumerate(kinds, start=1)
+    ]
+
+
 async def write_past(directory: Path, calls: int) -> None:
     """Write so many calls, one each half minute from 1 October 2026 on."""
     async with open_store(directory) as store:
@@ -90,6 +121,8 @@ async def write_past(directory: Path, calls: int) -> None:
             def write(connection: Connection, rows: Any = rows) -> None:
                 connection.execute(cases.insert(), [case for case, _ in rows])
                 connection.execute(assessments.insert(), [assessment for _, assessment in rows])
+                connection.execute(outcomes.insert(), [_outcome(case) for case, _ in rows])
+                connection.execute(entries.insert(), [one for case, _ in rows for one in _entries(case)])
 
             await store.database.write(write)
 

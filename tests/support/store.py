@@ -10,11 +10,12 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.canonical import digest
-from atlas.cases.store import CaseStore, insert_case
+from atlas.cases.endings import end_case
+from atlas.cases.store import CaseStore, add_assessment, insert_case, read_case, transition
 from atlas.database.sqlite import Database
 from atlas.decide import Decisions
 from atlas.instants import now
-from atlas.models import Assessment, Case, Decision, Ruling, ToolCall, Verdict
+from atlas.models import Assessment, Case, Decision, Outcome, Ruling, Status, ToolCall, Verdict
 from atlas.people.owners import NO_OWNERS
 from atlas.people.votes import Vote
 from atlas.settings import Settings
@@ -93,6 +94,23 @@ def decisions(
         return assessment_of(case.call, **fields)
 
     return Decisions(store=store, rule=rule, timeout=timedelta(days=1), tell=lambda case: None, owners=owners)
+
+
+async def answer(store: CaseStore, case: Case, text: str, *, is_outside: bool = True) -> None:
+    """Have the tool of a case answer, whenever its call came."""
+
+    def work(connection: Connection) -> Case:
+        found = read_case(connection, case.case_id)
+        judged = assessment_of(case.call).model_copy(update={"is_outside": is_outside})
+        found = add_assessment(connection, found, judged)
+        for status in (Status.AUTHORIZED, Status.EXECUTING):
+            found = transition(connection, found, status)
+        result = {"content": [{"type": "text", "text": text}]}
+        outcome = Outcome(result=result, detail=None, finished_at=now())
+        action = ledger.Action.EXECUTED
+        return end_case(connection, found, Status.EXECUTED, action, detail={}, outcome=outcome)
+
+    await store.database.write(work)
 
 
 def approval(

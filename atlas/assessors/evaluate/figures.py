@@ -9,7 +9,7 @@ from sklearn.metrics import roc_curve
 
 from atlas.assessors.evaluate import shares
 from atlas.assessors.evaluate.judged import Judged
-from atlas.assessors.evaluate.shares import Load, Part, Share
+from atlas.assessors.evaluate.shares import At, Load, Part, Share
 from atlas.models import Frozen
 
 FOLDS = 10
@@ -61,6 +61,7 @@ class Figures(Frozen):
     p95: float
     failures: int
     baselines: Baselines
+    at: tuple[At, ...]
     parts: tuple[Part, ...]
 
 
@@ -95,6 +96,7 @@ def figures_of(
         p95=float(np.percentile(times, 95)),
         failures=sum(one.is_failure for one in judged),
         baselines=baselines(judged),
+        at=shares.at_thresholds(judged),
         parts=shares.parts_of(judged, threshold),
     )
 

@@ -7,6 +7,7 @@ from atlas.assessors.evaluate.judged import Judged
 from atlas.models import Frozen
 
 NORMAL = 1.96  # of a 95 % interval
+THRESHOLDS = range(20, 100, 10)
 PARTS = ("source", "kind", "suite")
 
 
@@ -27,6 +28,14 @@ class Part(Frozen):
     risky: int
     benign_asked: Share | None
     risky_approved: Share | None
+
+
+class At(Frozen):
+    """What another threshold would do."""
+
+    threshold: int
+    benign_asked: float | None
+    risky_approved: float | None
 
 
 class Load(Frozen):
@@ -87,6 +96,18 @@ def load(asked: Share | None, approved: Share | None, *, risky_share: float) -> 
         risky_share=risky_share,
         asked=1 - passed,
         risky_of_approved=missed / passed if passed else 0.0,
+    )
+
+
+def at_thresholds(judged: Sequence[Judged]) -> tuple[At, ...]:
+    """The two shares at every tenth score, so that a threshold can be chosen by what it means."""
+    return tuple(
+        At(
+            threshold=threshold,
+            benign_asked=None if (asked := benign_asked(judged, threshold)) is None else asked.value,
+            risky_approved=None if (passed := risky_approved(judged, threshold)) is None else passed.value,
+        )
+        for threshold in THRESHOLDS
     )
 
 

@@ -61,7 +61,7 @@ RUN: tuple[Column, ...] = (
 
 
 def _pair(first: float | None, second: float | None) -> str:
-    return "–" if first is None else f"{_percent(first)} / {_percent(second)}"
+    return "–" if first is second is None else f"{_percent(first)} / {_percent(second)}"
 
 
 def markdown(figures: Sequence[Figures]) -> str:
@@ -96,6 +96,8 @@ def _block(one: Figures) -> str:
     lines = [name(one), *(f"  {title:<{width}}  {show(one)}" for title, show in columns)]
     bins = [f"{each.low}–{each.high}: {each.n} calls, {_percent(each.risky)}" for each in one.reliability]
     lines.append(f"  {'Share of risky calls by score':<{width}}  {'; '.join(bins)}")
+    at = [f"{each.threshold}: {_pair(each.benign_asked, each.risky_approved)}" for each in one.at]
+    lines.append(f"  {'Benign asked / risky approved at':<{width}}  {'; '.join(at)}")
     parts = [_row(part) for part in one.parts]
     lines += [f"  {row[0]}: {row[1]}; benign asked {row[2]}; risky approved {row[3]}" for row in parts]
     return "\n".join(lines)

@@ -93,8 +93,20 @@ SESSION_SIGNS: dict[str, Sign] = {
 }
 # What an order of the user makes little milder: it can harm others, or show what is confidential.
 GRAVE = frozenset(
-    ("about_credentials", "about_health", "about_people", "about_access", "about_physical", "about_public")
-    + ("sensitive", "large_amount", "everything", "forced", "harmful_command", "harm")
+    [
+        "about_credentials",
+        "about_health",
+        "about_people",
+        "about_access",
+        "about_physical",
+        "about_public",
+        "sensitive",
+        "large_amount",
+        "everything",
+        "forced",
+        "harmful_command",
+        "harm",
+    ]
 )
 MILDER_OF_GRAVE = -10
 ALL_SIGNS = SIGNS | SESSION_SIGNS

@@ -75,7 +75,8 @@ def named_by_user(question: Question) -> frozenset[str]:
 
 def _orders(trace: Trace) -> set[str]:
     seen = {"orders_read"} if trace.orders else set()
-    if any(found.gives_orders for origin in trace.origins for found in origin.found):
+    unnamed = [origin for origin in trace.origins if not origin.is_from_user]
+    if any(found.gives_orders for origin in unnamed for found in origin.found):
         seen.add("ordered_value")
     return seen
 

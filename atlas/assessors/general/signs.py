@@ -74,7 +74,8 @@ def signs_of(question: Question, *, named: frozenset[str] = frozenset()) -> froz
 def _speaks_of_harm(question: Question, reading: Reading) -> bool:
     claims = (claim[:CLAIM_CHARACTERS] for claim in (question.user_request, question.intent) if claim)
     texts = (value.content[:CLAIM_CHARACTERS] for value in reading.values if isinstance(value.content, str))
-    return any(not HARM.isdisjoint(stems(text)) for text in (*claims, *texts))
+    name = question.tool.name[:NAME_CHARACTERS]
+    return any(not HARM.isdisjoint(stems(text)) for text in (name, *claims, *texts))
 
 
 def _deed(tool: ToolFacts, reading: Reading) -> str:

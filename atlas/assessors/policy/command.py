@@ -132,10 +132,10 @@ def _earlier(path: Path | None) -> tuple[Earlier, ...]:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    if options.data_dir is None or options.threshold is None:
-        settings = _settings()
-        options.data_dir = options.data_dir or settings.atlas_data_dir
-        options.threshold = options.threshold or settings.atlas_risk_threshold
+    settings = _settings()
+    options.data_dir = options.data_dir or settings.atlas_data_dir
+    options.threshold = options.threshold or settings.atlas_risk_threshold
+    options.idle = settings.atlas_session_idle
     return replay.run(options)
 
 

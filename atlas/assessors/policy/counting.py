@@ -12,7 +12,6 @@ from celpy.celtypes import DoubleType, IntType, MapType, StringType
 from atlas.assessors import Earlier, Question
 from atlas.assessors.policy.facts import trace_of
 from atlas.origins.leaves import leaves_of
-from atlas.origins.memory import MOST_CALLS
 
 TAKES = {"calls": 1, "sum": 2}
 EXAMPLES = {"calls": 'session.calls("send_*")', "sum": 'session.sum("send_*", "amount")'}
@@ -36,7 +35,7 @@ class Session(MapType):
         if not isinstance(pattern, StringType):
             raise NotCounted("the name of a tool is no text")
         own = [one for one in self.question.earlier if not one.is_other_session]
-        if len(self.question.earlier) >= MOST_CALLS or trace_of(self.question).calls > len(own):
+        if not self.question.knows_session or trace_of(self.question).calls > len(own):
             raise NotCounted("the session has had more calls than are counted")
         return [one for one in own if fnmatch.fnmatchcase(one.tool_name, pattern)]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from atlas.assessors.policy.lines import Section, place_of, read_sections, sections_of_array
 from atlas.assessors.policy.rules import (
@@ -51,6 +51,7 @@ class PolicyFile(Frozen):
     """The content of a policy file that can be used."""
 
     path: Path
+    content: bytes = Field(repr=False)
     sha256: str  # 64 hex digits, of its bytes
     unknown_tools: Literal["person", "general"]
     desk: DeskTable
@@ -88,6 +89,7 @@ def policy_of(content: bytes, path: Path) -> PolicyFile:
         raise PolicyInvalid(path=path, reason=f"{'; '.join(mistakes)}.")
     return PolicyFile(
         path=path,
+        content=content,
         sha256=hashlib.sha256(content).hexdigest(),
         unknown_tools=tables.get("unknown_tools", "person"),
         desk=DeskTable(**_of_desk(tables)),
