@@ -51,10 +51,7 @@ class Questions:
             intent=past.intent,
             user_request=past.user_request,
             earlier=past.earlier,
-<<<<<<< HEAD
             # A trace says that it is not complete where the session had more calls than were given.
-=======
->>>>>>> n-speed
             knows_session=len(past.earlier) < MOST_CALLS or (trace is not None and trace.is_complete),
             trace=trace,
         )

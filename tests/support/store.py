@@ -96,7 +96,7 @@ def decisions(
     return Decisions(store=store, rule=rule, timeout=timedelta(days=1), tell=lambda case: None, owners=owners)
 
 
-async def answer(store: CaseStore, case: Case, text: str, *, is_outside: bool = True) -> None:
+async def answer(store: CaseStore, case: Case, text: str = "Read.", *, is_outside: bool = True) -> None:
     """Have the tool of a case answer, whenever its call came."""
 
     def work(connection: Connection) -> Case:
