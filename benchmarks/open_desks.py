@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 from fastmcp import Client
 from governed_call import ratio
@@ -45,18 +46,20 @@ async def desk(url: str, key: str, is_ready: asyncio.Event) -> None:
     async with (
         httpx.AsyncClient(base_url=url, headers=headers, timeout=600) as client,
         client.stream("GET", "/desk/live") as stream,
-        asyncio.TaskGroup() as group,
+        anyio.create_task_group() as group,
     ):
-        asking: asyncio.Task[None] | None = None
+        is_silent = asyncio.Event()  # set while it does not ask
+        is_silent.set()
         async for line in stream.aiter_lines():
             is_ready.set()
             if line.startswith("data: "):
                 heard.update(json.loads(line.removeprefix("data: ")).get("waits", ()))
-            if heard and (asking is None or asking.done()):
-                asking = group.create_task(ask(client, heard))
+            if heard and is_silent.is_set():
+                is_silent.clear()
+                group.start_soon(ask, client, heard, is_silent)
 
 
-async def ask(client: httpx.AsyncClient, heard: set[str]) -> None:
+async def ask(client: httpx.AsyncClient, heard: set[str], is_silent: asyncio.Event) -> None:
     """What a page asks for when it hears of new calls; what it hears meanwhile it asks for together."""
     while heard:
         await asyncio.sleep(0.2 + random.random() * 0.8)  # noqa: S311
@@ -65,6 +68,7 @@ async def ask(client: httpx.AsyncClient, heard: set[str]) -> None:
         (await client.get("/desk/arrivals", params={"case": waits})).raise_for_status()
     await asyncio.sleep(random.random())  # noqa: S311
     (await client.get("/desk/counts")).raise_for_status()
+    is_silent.set()
 
 
 async def desks(url: str, count: int) -> None:

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,3 +70,20 @@ def test_the_builder_of_the_gateway_stays_short() -> None:
     text = (ROOT / "gateway.py").read_text()
     assert len(text.splitlines()) <= 120
     assert len(re.findall(r"^(?:from|import) (?:atlas|workflows)\b", text, re.M)) <= 15
+
+
+def test_an_instant_is_read_in_one_place() -> None:
+    """Python 3.10 does not read the Z at its end, so that what reads it by itself fails there alone."""
+    reading = re.compile(r"(?<!date\.)\bdatetime\.fromisoformat\(")
+    files = [path for path in (ROOT / "atlas").rglob("*.py") if reading.search(path.read_text())]
+    assert {path.name for path in files} == {"instants.py", "times.py", "command.py"}
+
+
+def test_no_code_needs_a_newer_python_than_3_10() -> None:
+    """On whichever Python the tests run, what only newer ones have is found by its name."""
+    code = [*(ROOT / folder for folder in ("atlas", "tests", "benchmarks")), *ROOT.glob("*.py")]
+    vermin = str(Path(sys.executable).with_name("vermin"))
+    options = ("--quiet", "--target=3.10-", "--no-tips", "--eval-annotations", "--violations")
+    command = [vermin, *options, "--exclude-regex=tests/acceptance/frameworks", *map(str, code)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from functools import partial
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -22,7 +21,7 @@ from atlas.cases.tables import UNFINISHED, assessments, cases, decisions
 from atlas.cases.tallies import Tally, answer_of, band_of, ending_of
 from atlas.database.sqlite import Database
 from atlas.database.statements import Prepared
-from atlas.instants import now
+from atlas.instants import now, read_instant
 from atlas.models import Status, Verdict
 
 LONGEST_DAYS = 90
@@ -126,11 +125,7 @@ _END_OF_TIME = datetime.max.replace(tzinfo=timezone.utc)
 
 def _unfinished(connection: Connection) -> list[tuple[datetime, str, Status, int]]:
     rows = _MOVING.rows(connection, {})
-    return [(_instant(at), case_id, Status(status), number) for at, case_id, status, number in rows]
-
-
-def _instant(text: Any) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return [(read_instant(at), case_id, Status(status), number) for at, case_id, status, number in rows]
 
 
 def _by_span(

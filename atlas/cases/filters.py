@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from atlas.errors import RequestInvalid
+from atlas.instants import read_instant
 from atlas.models import Frozen, Status
 
 LONGEST_SEARCH = 200  # characters
@@ -67,7 +68,7 @@ def place_of(order: Order, cursor: str) -> Place:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         name, key, opened_at, case_id = json.loads(text)
-        datetime.fromisoformat(opened_at)
+        read_instant(opened_at)
         f"{key}{case_id}".encode()  # half a character is in no list
     except (ValueError, TypeError, RecursionError):
         raise RequestInvalid(reason="The cursor is none of this list. Leave `after` out to begin.") from None

@@ -15,7 +15,7 @@ from atlas import ledger
 from atlas.canonical import canonical_json
 from atlas.cases.tables import UNDECIDED, cases
 from atlas.database.statements import Instant, Prepared, metadata
-from atlas.instants import now
+from atlas.instants import now, read_instant
 from atlas.models import ToolCall
 from atlas.settings import Settings
 
@@ -155,7 +155,7 @@ def _read(connection: Connection, agent: str, moment: datetime) -> Count:
 
 
 def _instant(value: Any) -> datetime:
-    return value if isinstance(value, datetime) else datetime.fromisoformat(value.replace("Z", "+00:00"))
+    return value if isinstance(value, datetime) else read_instant(value)
 
 
 def _write(connection: Connection, agent: str, count: Count) -> None:

@@ -19,6 +19,7 @@ from atlas.cases.finding import SECONDS, find
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.sqlite import Database
+from atlas.instants import read_instant
 from atlas.models import Status, Verdict
 
 __all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
@@ -146,7 +147,7 @@ def _page(
     lines = lines_of(connection, found.case_ids[:limit])
     if end is None:
         return Page(lines, None)
-    return Page(lines, cursor_of(order, end), datetime.fromisoformat(end.opened_at.replace("Z", "+00:00")))
+    return Page(lines, cursor_of(order, end), read_instant(end.opened_at))
 
 
 def _line(row: Any) -> Line:

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from atlas.desk.seen import seen_plain
 from atlas.desk.words import ago, instant, left
+from atlas.instants import read_instant
 from atlas.origins.saying import UNKNOWN
 
 FOLDED = 2_000  # characters of a text that are shown without --full
@@ -39,14 +39,14 @@ def _when(case: dict[str, Any]) -> str:
         return f"{case['status']}, stopped"
     if case["finished_at"] is not None:
         by = f" by {visible(case['reviewer'])}" if case["reviewer"] else ""
-        return f"{case['status']}{by}, {ago(_instant(case['finished_at']))} ago"
-    end = f", {left(_instant(case['expires_at']))} left" if case["expires_at"] else ""
-    return f"{case['status']}, {ago(_instant(case['opened_at']))} old{end}"
+        return f"{case['status']}{by}, {ago(read_instant(case['finished_at']))} ago"
+    end = f", {left(read_instant(case['expires_at']))} left" if case["expires_at"] else ""
+    return f"{case['status']}, {ago(read_instant(case['opened_at']))} old{end}"
 
 
 def text_of(case: dict[str, Any], *, is_full: bool) -> Iterator[str]:
     """All of a case that a person needs for a decision."""
-    end = f", until {instant(_instant(case['expires_at']))}" if case["expires_at"] else ""
+    end = f", until {instant(read_instant(case['expires_at']))}" if case["expires_at"] else ""
     stopped = ", stopped: its time does not run" if case["frozen_at"] else ""
     yield f"{case['case_id']}  {case['status']}, round {case['round']}{end}{stopped}"
     for name, lines in _parts(case, is_full=is_full):
@@ -124,7 +124,7 @@ def _people(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     if case["waiting_before"]:
         yield "waited", [f"{', '.join(case['waiting_before'])} of the same agent and tool"]
     if decision:
-        at = instant(_instant(decision["decided_at"]))
+        at = instant(read_instant(decision["decided_at"]))
         reason = f": {visible(decision['reason'])}" if decision["reason"] else ""
         yield "decided", [f"{decision['decision']} by {visible(decision['reviewer'])}, {at}{reason}"]
     for comment in case["comments"]:
@@ -134,7 +134,3 @@ def _people(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
 def _entry(entry: dict[str, Any]) -> str:
     what = f"{entry['seq']} {entry['at'][:19]}Z {entry['action']} by {visible(entry['actor'])}"
     return f"{what} {entry['entry_hash'][:12]}"
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -14,6 +14,7 @@ from atlas.cases.tables import assessments
 from atlas.database.statements import one_moment
 from atlas.desk.comparing import Difference, differences_of
 from atlas.desk.earlier import Earlier, calls_of_agent, decided_alike, subject_of
+from atlas.instants import read_instant
 from atlas.models import Approval, Assessment, Case, Ruling, Stop
 from atlas.stop.covering import stop_of_call
 
@@ -100,7 +101,7 @@ def _entries(connection: Connection, case_id: str) -> tuple[tuple[Entry, ...], i
 def _entry(row: dict[str, Any]) -> Entry:
     return Entry(
         seq=row["seq"],
-        at=datetime.fromisoformat(row["at"].replace("Z", "+00:00")),
+        at=read_instant(row["at"]),
         action=row["action"],
         actor=row["actor"],
         detail=row["detail"],

@@ -1,10 +1,11 @@
 """What is told of a policy tried on the past: counts, the calls that change, and what was not compared."""
 
 from collections import Counter
-from datetime import date, datetime, timezone
+from datetime import date, datetime
 
 from pydantic import Field
 
+from atlas.instants import read_instant
 from atlas.models import Frozen
 from atlas.models import Verdict as Decided
 from atlas.replay.comparing import Compared
@@ -231,7 +232,7 @@ class Counting:
 
 
 def _instant(text: str) -> datetime | None:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc) if text else None
+    return read_instant(text) if text else None
 
 
 def _days(first: str, last: str) -> int:

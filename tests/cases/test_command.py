@@ -59,10 +59,10 @@ async def run(gateway: GatewayProcess, *words: str, key: str = ANNA, url: str | 
     output, errors = io.StringIO(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as shell,
-        contextlib.chdir(gateway.directory),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
     ):
+        shell.chdir(gateway.directory)
         shell.setattr(os, "environ", environment(gateway.directory, key))
         try:
             status = main([*words, "--url", url or gateway.url])
