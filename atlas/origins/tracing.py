@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from atlas.assessors import Earlier, Question
-from atlas.assessors.general.fit import asks_for, deed_of, is_target
+from atlas.assessors.general.fit import asks_for, is_target
+from atlas.assessors.general.signs import deed_of
 from atlas.origins.forms import Wanted
 from atlas.origins.leaves import leaves_of
 from atlas.origins.matching import Hit
 from atlas.origins.search import Search, Sought
-from atlas.origins.searchable import searchable
 from atlas.origins.values import find_wanted, place_of, says
 from atlas.traces import Found, Order, Origin, Trace
 
@@ -29,7 +29,7 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
     requests = _requests(question, session) if trusts_request else ()
     leaves, is_whole = leaves_of(question.arguments)
     search = Search(earlier)
-    orders = _orders(session)
+    orders = _orders(earlier, search)
     deed = deed_of(question)
     sought = search.sought(leaves)
     return Trace(
@@ -53,9 +53,10 @@ def _requests(question: Question, session: Sequence[Earlier]) -> tuple[str, ...]
     return tuple(dict.fromkeys(request for request in reversed(said) if request))[:MOST_REQUESTS]
 
 
-def _orders(session: Sequence[Earlier]) -> tuple[Order, ...]:
-    read = [one for one in session if one.is_outside]
-    return tuple(order for form in searchable(read) for order in form.orders)
+def _orders(earlier: Sequence[Earlier], search: Search) -> tuple[Order, ...]:
+    read = zip(earlier, search.forms, strict=True)
+    forms = [form for one, form in read if one.is_outside and not one.is_other_session]
+    return tuple(order for form in forms for order in form.orders)
 
 
 def _origin(
