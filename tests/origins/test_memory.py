@@ -115,8 +115,8 @@ async def test_another_session_and_another_agent(tmp_path: Path) -> None:
     """What the agent read in another session is there, as of another one; another agent's is not."""
     async with open_store(tmp_path) as store:
         memory = Memory(store)
-        await answer(store, await opened(store, 1, session="b" * 32))
-        await answer(store, await opened(store, 2, principal="other"))
+        await answer(store, await opened(store, 1, session="b" * 32), MAIL)
+        await answer(store, await opened(store, 2, principal="other"), MAIL)
         past = await memory.earlier(await opened(store, 3))
         assert [(one.result, one.is_other_session) for one in past.earlier] == [(MAIL, True)]
         assert past.is_whole and not past.read_unrecorded
