@@ -63,7 +63,7 @@ class Action(str, Enum):
     ADMITTED = "admit.queued"
     LIMITED = "admit.limited"  # of no case: the first of a burst of calls that were too many or too large
     WITHDRAWN = "admit.withdrawn"
-    READ = "admit.read"  # of no case: an agent reads a resource or a prompt, whose text is not kept
+    READ = "admit.read"  # of no case: an agent reads a resource, a prompt or a tool's question, not kept
     ASKED = "assess.asked"
     ASSESSED = "assess.scored"
     AUTO_APPROVED = "decide.auto_approved"

@@ -19,6 +19,7 @@ TAGS = range(0xE0020, 0xE007F)  # invisible copies of ASCII, which some models r
 UNSPACED = re.compile(  # scripts without blanks between words: each character is a word
     "[\u0e00-\u0eff\u1100-\u11ff\u2e80-\u2fff\u3005-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7ff\U00020000-\U0003ffff]"
 )
+LONGEST_CHARACTER = 8  # of what one character becomes: a text of U+FDFA would be 18 times as long
 PIECE = 256  # characters that are folded at once to find a place again
 HIDDEN_CATEGORIES = ("Cf", "Cs", "Cn", "Co")  # formats such as zero-width, surrogates, private use
 
@@ -39,7 +40,8 @@ def _folded_character(character: str) -> str:
     if unicodedata.category(character) in HIDDEN_CATEGORIES:
         return ""
     parts = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", character).casefold())
-    kept = "".join(part for part in parts if ord(part) not in MARKS).translate(LOOKALIKES)
+    kept = "".join(part for part in parts[:LONGEST_CHARACTER] if ord(part) not in MARKS)
+    kept = kept.translate(LOOKALIKES)
     if UNSPACED.search(kept):
         return f" {kept} "
     return "".join(part if part.isalnum() or part in JOINERS else " " for part in kept)

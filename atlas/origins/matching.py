@@ -1,5 +1,6 @@
 """Which of many texts hold a value, and how: whole, or only in part."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -14,6 +15,8 @@ SHORTEST_QUOTE = 40  # characters
 FEWEST_RARE, SHARE = 4, 0.6  # rare words of a sentence that stand in one text
 MOST_HITS = 3  # of the results in which a value stands, and as many from outside
 MOST_TRIED = 8  # places at which a long text may repeat a passage
+MOST_LOOKS = 10_000  # into the texts, and at places in them, for all values of a call together
+LONG = 5000  # characters of a text that make one look more
 
 
 class Text(NamedTuple):
@@ -32,6 +35,23 @@ class Hit(NamedTuple):
     form: str  # what stands there: a thing, words between blanks, or a run
 
 
+class Looks:
+    """How often texts may still be looked at for one call: an agent and a text can be made for each other."""
+
+    def __init__(self) -> None:
+        self._left = MOST_LOOKS
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether no look had to be left out."""
+        return self._left >= 0
+
+    def one_more(self, text: str = "") -> bool:
+        """Take one, or more where all of a long text is looked through; False where there is none left."""
+        self._left -= 1 + len(text) // LONG
+        return self._left >= 0
+
+
 class Texts:
     """Some texts that are searched together, in the order of the results."""
 
@@ -48,6 +68,21 @@ class Texts:
         for group in groups.values():
             group.close(is_outside)
         self._groups = tuple(groups.values())
+        self.looks = Looks()
+        self._holding: dict[Phrase | Run, list[Text]] = {}
+
+    def with_phrase(self, phrase: Phrase) -> list[Text]:
+        """The texts in which the words of a phrase stand one after the other; looked for once."""
+        if phrase not in self._holding:
+            chosen = self.with_all(phrase.needs)
+            self._holding[phrase] = [text for text in chosen if _holds(text.form, phrase, self.looks)]
+        return self._holding[phrase]
+
+    def with_run(self, run: Run) -> list[Text]:
+        """The texts in which a run stands between borders of words; looked for once."""
+        if run not in self._holding:
+            self._holding[run] = [text for text in self.all if _has_run(text.form, run, self.looks)]
+        return self._holding[run]
 
     @cached_property
     def all(self) -> list[Text]:
@@ -139,7 +174,7 @@ def whole_in(value: Wanted, texts: Texts) -> list[Hit]:
     """The texts in which all of a value stands, by their order."""
     hits = _plain(value, texts)
     if not hits and value.turned is not None:
-        hits = [Hit(text, How.DECODED, value.turned.flat) for text in _with(value.turned, texts)]
+        hits = [Hit(text, How.DECODED, value.turned.flat) for text in texts.with_phrase(value.turned)]
     if not hits:
         hits = [Hit(hit.text, How.DECODED, hit.form) for inner in value.inner for hit in _plain(inner, texts)]
     return _one_each(hits)
@@ -174,10 +209,9 @@ _RANK = {
 def _plain(value: Wanted, texts: Texts) -> list[Hit]:
     found = texts.with_any(value.things, is_cut=not value.also) if value.things else []
     for phrase in value.phrases:
-        found += [(text, phrase.flat) for text in texts.with_all(phrase.needs) if _holds(text.form, phrase)]
+        found += [(text, phrase.flat) for text in texts.with_phrase(phrase)]
     for run in value.runs:
-        chosen = [text for text in texts.all if run.digits in text.form.digits]
-        found += [(text, run.whole) for text in chosen if place_of_run(run, text.form) is not None]
+        found += [(text, run.whole) for text in texts.with_run(run)]
     return [
         Hit(text, How.DECODED if text.is_inner else How.NORMALISED, form)
         for text, form in found
@@ -185,56 +219,55 @@ def _plain(value: Wanted, texts: Texts) -> list[Hit]:
     ]
 
 
-def _holds(form: Searchable, phrase: Phrase) -> bool:
+def _holds(form: Searchable, phrase: Phrase, looks: Looks) -> bool:
     """Whether a text with all the words of a phrase has them one after the other."""
+    if not looks.one_more(form.flat):
+        return False
     if phrase.is_thing:
         return form.has_thing(phrase.flat.strip())
     if phrase.is_number:
-        return _stands_alone(phrase.flat, form.flat) and form.has_term(phrase.flat.split()[0])
+        return _stands_alone(phrase.flat, form.flat, looks) and form.has_term(phrase.flat.split()[0])
     if phrase.flat not in form.flat:
         return False
     return not all(map(str.isdigit, phrase.needs)) or all(map(form.has_term, phrase.needs))
 
 
-def _stands_alone(number: str, flat: str) -> bool:
+def _stands_alone(number: str, flat: str, looks: Looks) -> bool:
     """Whether a number with blanks in it is not the beginning or the end of a longer one."""
     at = flat.find(number)
-    while at >= 0:
-        before, after = flat[:at].rpartition(" ")[2], flat[at + len(number) :].partition(" ")[0]
+    while at >= 0 and looks.one_more():
+        end = at + len(number)
+        before, after = flat[flat.rfind(" ", 0, at) + 1 : at], flat[end : flat.find(" ", end)]
         if not before.isdigit() and not after.isdigit():
             return True
         at = flat.find(number, at + 1)
     return False
 
 
-def place_of_run(run: Run, form: Searchable) -> int | None:
+def _has_run(form: Searchable, run: Run, looks: Looks) -> bool:
+    if not form.digits or not looks.one_more(form.digits) or run.digits not in form.digits:
+        return False
+    return place_of_run(run, form, looks) is not None
+
+
+def place_of_run(run: Run, form: Searchable, looks: Looks) -> int | None:
     """The number of the word in which a run begins, if it stands there between borders of words."""
-    joined = form.flat.replace(" ", "")
+    joined, starts = form.joined, form.starts
     found = joined.find(run.whole)
-    if found < 0:
-        return None
-    words = form.flat.split()
-    starts, at = {}, 0
-    for number, word in enumerate(words):
-        starts[at] = number
-        at += len(word)
-    starts[at] = len(words)
-    while found >= 0:
-        before = next((back for back in range(run.before + 1) if found - back in starts), None)
-        if (
-            found + len(run.whole) in starts
-            and before is not None
-            and joined[found - before : found + 1].isalnum()
-        ):
-            return starts[found - before]
-        found = joined.find(run.whole, found + 1)
+    while found >= 0 and looks.one_more():
+        number = bisect_right(starts, found) - 1
+        before, end = found - starts[number], found + len(run.whole)
+        is_at_border = starts[bisect_left(starts, end)] == end and before <= run.before
+        if is_at_border and joined[found - before : found + 1].isalnum():
+            return number
+        found = joined.find(run.whole, found + 1 if before < run.before else starts[number + 1])
     return None
 
 
 def _pieces(value: Wanted, texts: Texts) -> list[Hit]:
     if not value.pieces:
         return []
-    holding = [_with(piece, texts) for piece in value.pieces]
+    holding = [texts.with_phrase(piece) for piece in value.pieces]
     if not all(holding):
         return []
     together = set(holding[0]).intersection(*holding[1:])
@@ -242,10 +275,6 @@ def _pieces(value: Wanted, texts: Texts) -> list[Hit]:
         return [Hit(text, How.ASSEMBLED, value.pieces[-1].flat) for text in together]
     first = [next(iter(found)) for found in holding]
     return [Hit(text, How.ASSEMBLED, piece.flat) for piece, text in zip(value.pieces, first, strict=True)]
-
-
-def _with(phrase: Phrase, texts: Texts) -> list[Text]:
-    return [text for text in texts.with_all(phrase.needs) if _holds(text.form, phrase)]
 
 
 def _sentence(value: Wanted, texts: Texts) -> list[Hit]:

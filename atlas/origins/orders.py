@@ -22,6 +22,7 @@ BEFORE, BEHIND = 300, 1_500  # bytes around an order in which it can name what i
 MOST_KNOWN = 10_000  # answers whose orders are kept, so that each is read once and not for each later call
 
 _UNSEEN = re2.compile(r"[\x{ad}\x{200b}-\x{200f}\x{2060}-\x{2064}\x{feff}\x{e0000}-\x{e007f}]+")
+_LONGEST = str.maketrans("\ufdfa\ufdfb", "  ")  # single characters that stand for a whole sentence in Arabic
 _MIXED = re2.compile(r"(?i)[a-z][\x{370}-\x{4ff}]|[\x{370}-\x{4ff}][a-z]")
 _ALIKE = str.maketrans(
     "асеорхуіїјѕԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοАВСЕНІКМОРТХЅ", "aceopxyiijsdhABEZHIKMNOPTYXoABCEHIKMOPTXS"
@@ -103,7 +104,7 @@ def as_it_shows(text: str) -> bytes:
         text = html.unescape(text)
     shown = _in_utf_8(text)
     if not text.isascii():
-        plain = _UNSEEN.sub(b"", shown).decode()
+        plain = _UNSEEN.sub(b"", shown).decode().translate(_LONGEST)
         if not unicodedata.is_normalized("NFKC", plain):
             plain = unicodedata.normalize("NFKC", plain)
         shown = plain.replace("\u2019", "'").encode()

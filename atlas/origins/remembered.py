@@ -88,7 +88,8 @@ class Remembered:
                 is_partly_read=said.is_partly_read and (is_read or not is_compared),
                 is_outside=said.is_outside and is_read,  # it is judged after its call came
                 is_other_session=is_other,
-                user_request=said.user_request,
+                # Without a session no one says that the same user asked.
+                user_request=said.user_request if self.session is not None else None,
             )
         return self.records[key]
 

@@ -1,6 +1,6 @@
 """Where the leaves of a call stood in what its agent read before: the hits that count, the earliest first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -38,7 +38,8 @@ class Search:
     @property
     def is_complete(self) -> bool:
         """Whether all that was read could be compared, with all leaves that were looked for."""
-        return not self._is_cut and not any(form.is_partly_read for form in self.forms)
+        is_cut = self._is_cut or not self._texts.looks.are_enough
+        return not is_cut and not any(form.is_partly_read for form in self.forms)
 
     def sought(self, leaves: Sequence[Leaf]) -> list[Sought]:
         """Each leaf with the results in which it stood; two neighbours may be the halves of one value.
@@ -88,6 +89,10 @@ class Search:
         known = {hit.text.place for hit in whole}
         parts = [hit for hit in parts_in(value, self._texts) if hit.text.place not in known]
         return tuple(sorted([*whole, *parts], key=lambda hit: hit.text.place))
+
+    def asked_at(self, value: Wanted, places: Iterable[int]) -> int:
+        """The first of some places whose call had a value in its arguments; -1 where none had it."""
+        return next((at for at in places if whole_in(value, Texts([self.forms[at].asked]))), -1)
 
     def _first_said(self, value: Wanted, *, until: int) -> int | None:
         """The first call whose arguments named a value, up to one of the calls."""

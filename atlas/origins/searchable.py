@@ -1,8 +1,10 @@
 """The form of a text in which values are looked for: made once for each earlier result, and kept with it."""
 
 import re
+from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import accumulate
 from typing import Any
 from weakref import ref
 
@@ -152,6 +154,16 @@ class Searchable:
     def chunks(self) -> str:
         """What stands between blanks, with one blank between."""
         return f" {' '.join(map(_bare, self.written.split()))} "
+
+    @cached_property
+    def joined(self) -> str:
+        """Its words without what stands between them."""
+        return self.flat.replace(" ", "")
+
+    @cached_property
+    def starts(self) -> "array[int]":
+        """Where each word begins in `joined`, and where the last one ends."""
+        return array("I", accumulate(map(len, self.flat.split()), initial=0))
 
     def place_of_word(self, number: int) -> int:
         """Where in the text the word with this number begins."""

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 
 from atlas.assessors import Earlier, Question
-from atlas.assessors.general.fit import asks_for, is_target
+from atlas.assessors.general.fit import is_target
 from atlas.assessors.general.signs import deed_of
 from atlas.origins.forms import Wanted
 from atlas.origins.leaves import leaves_of
 from atlas.origins.matching import Hit
+from atlas.origins.requests import Requests
 from atlas.origins.search import Search, Sought
-from atlas.origins.values import find_wanted, place_of, says
+from atlas.origins.searchable import searchable
+from atlas.origins.values import find_wanted, place_of
 from atlas.traces import Found, Order, Origin, Trace
 
 MOST_FOUND = 3
 MOST_ORDERS = 3
-MOST_REQUESTS = 20  # of a session, the last ones that differ
 LONGEST_TARGET = 2000  # characters of a value that are looked at to see whether it is a target
 
 
@@ -26,17 +27,18 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
     """
     earlier = question.earlier
     session = [one for one in earlier if not one.is_other_session]
-    requests = _requests(question, session) if trusts_request else ()
     leaves, is_whole = leaves_of(question.arguments)
-    search = Search(earlier)
+    search, deed = Search(earlier), deed_of(question)
     orders = _orders(earlier, search)
-    deed = deed_of(question)
+    requests = None
+    if trusts_request:
+        requests = Requests(question, search, deed=deed, orders_until=_last_with_orders(earlier))
     sought = search.sought(leaves)
     return Trace(
         origins=tuple(_origin(one, earlier, requests, orders) for one in sought),
         deed=deed,
-        is_request_known=bool(requests),
-        is_asked=any(asks_for(deed, request, tool_name=question.tool.name) for request in requests),
+        is_request_known=requests is not None and bool(requests.all),
+        is_asked=requests is not None and requests.ask(),
         calls=len(session),
         read_outside=question.read_unrecorded or any(one.is_outside and one.result for one in session),
         orders=orders[:MOST_ORDERS],
@@ -47,10 +49,11 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
     )
 
 
-def _requests(question: Question, session: Sequence[Earlier]) -> tuple[str, ...]:
-    """What the user asked for in this session, by the calls that name it."""
-    said = [one.user_request for one in session] + [question.user_request]
-    return tuple(dict.fromkeys(request for request in reversed(said) if request))[:MOST_REQUESTS]
+def _last_with_orders(earlier: Sequence[Earlier]) -> int:
+    """The place of the last text from outside in this session that gives orders; -1 where there is none."""
+    read = [place for place, one in enumerate(earlier) if one.is_outside and not one.is_other_session]
+    forms = searchable([earlier[place] for place in read])
+    return max((place for place, form in zip(read, forms, strict=True) if form.orders), default=-1)
 
 
 def _orders(earlier: Sequence[Earlier], search: Search) -> tuple[Order, ...]:
@@ -60,15 +63,16 @@ def _orders(earlier: Sequence[Earlier], search: Search) -> tuple[Order, ...]:
 
 
 def _origin(
-    sought: Sought, earlier: Sequence[Earlier], requests: Sequence[str], orders: Sequence[Order]
+    sought: Sought, earlier: Sequence[Earlier], requests: Requests | None, orders: Sequence[Order]
 ) -> Origin:
     leaf, value, hits = sought
     seen = leaf.value[:LONGEST_TARGET] if isinstance(leaf.value, str) else leaf.value
+    is_goal = is_target(leaf.key, seen)
     return Origin(
         path=leaf.path,
         is_traced=value is not None,
-        is_target=is_target(leaf.key, seen),
-        is_from_user=value is not None and any(says(value, request) for request in requests),
+        is_target=is_goal,
+        is_from_user=value is not None and requests is not None and requests.name(value, is_target=is_goal),
         found=tuple(_found(value, hit, earlier[hit.text.place], orders) for hit in _shown(hits, earlier))
         if value is not None
         else (),

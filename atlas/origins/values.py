@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from atlas.models import plain_text
 from atlas.origins.folding import JOINERS, UNSPACED, folded, place_before_folding
 from atlas.origins.forms import Run, Wanted, wanted
-from atlas.origins.matching import Hit, Texts, parts_in, place_of_run, whole_in
+from atlas.origins.matching import Hit, Looks, Texts, parts_in, place_of_run, whole_in
 from atlas.origins.searchable import Searchable
+from atlas.origins.spelling import is_address, is_alike, spelled, without_alike
 from atlas.traces import How
 
 AROUND = 80  # characters of a passage on each side
@@ -45,15 +46,22 @@ def find_wanted(value: Wanted, text: str) -> Place | None:
 
 def says(value: Wanted, text: str) -> bool:
     """Whether a text names a value: all of it, between blanks, and not as a part of something longer."""
-    form = readable(text)
+    is_strict = is_address(value.said)
+    if is_alike(value.said, with_accents=is_strict):  # then letter by letter
+        return _bordered(spelled(text), spelled(value.said)) >= 0 or _says_each(value, text)
+    form = readable(without_alike(text, with_accents=is_strict))
     if any(form.has_term(thing) for thing in value.things if _is_exact(thing)):
         return not value.also or f" {value.also}" in form.flat or f"t{value.also}" in form.flat
     if value.chunks.strip() and value.chunks in form.chunks:
         return True
-    if any(run.digits in form.digits and place_of_run(run, form) is not None for run in value.runs):
+    if any(run.digits in form.digits and place_of_run(run, form, Looks()) is not None for run in value.runs):
         return True
     if not value.words:  # a number or a day
         return bool(whole_in(value, Texts([form])))
+    return _says_each(value, text)
+
+
+def _says_each(value: Wanted, text: str) -> bool:
     return value.is_list and all(says(part, text) for part in value.parts)
 
 
@@ -83,7 +91,7 @@ def _place_of_form(hit: Hit) -> int:
         return form.place_of_word(form.flat.count(" ", 0, max(at, 0)))
     if (at := _bordered(written := folded(form.text), hit.form)) >= 0:
         return place_before_folding(form.text, at)
-    number = place_of_run(Run("", hit.form, 5), form)
+    number = place_of_run(Run("", hit.form, 5), form, Looks())
     return form.place_of_word(number) if number is not None else max(written.find(hit.form), 0)
 
 

@@ -19,6 +19,7 @@ from fastmcp.server.providers.proxy import (
 from mcp import MCPError
 from mcp.client.session import MessageHandlerFnT
 
+from atlas.agents.asked_back import note_asked
 from atlas.agents.stopping import stopped
 from atlas.errors import AnswerLost, CallRefused, UpstreamMissing
 from atlas.upstreams.config import Transport, UpstreamConfig
@@ -43,6 +44,7 @@ class Connection:
         self.used_at = time.monotonic()
         self.is_unclear = False  # a call was given up on it, and what it asks now may belong to that call
         self.is_retired = False  # it is ended on purpose, and another takes its place
+        self._is_inside = config.trust == "inside"
         self._calls: list[contextvars.Context] = []
         transport = (
             ProcessTransport(config, self.wire)
@@ -55,8 +57,8 @@ class Connection:
             message_handler=heard,
             init_timeout=CONNECT_SECONDS,
             roots=self._asked(default_proxy_roots_handler),
-            sampling_handler=self._asked(default_proxy_sampling_handler),
-            elicitation_handler=self._asked(default_proxy_elicitation_handler),
+            sampling_handler=self._asked(default_proxy_sampling_handler, kind="sampling"),
+            elicitation_handler=self._asked(default_proxy_elicitation_handler, kind="elicitation"),
             log_handler=self._told(default_proxy_log_handler),
         )
 
@@ -135,10 +137,16 @@ class Connection:
         finally:
             self._calls.remove(context)
 
-    def _asked(self, answer: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Awaitable[Any]]:
+    def _asked(
+        self, answer: Callable[..., Coroutine[Any, Any, Any]], *, kind: str | None = None
+    ) -> Callable[..., Awaitable[Any]]:
+        """Hand a question on; `kind`: of one with words that the agent reads."""
+
         async def asked(*question: Any) -> Any:
             if len(self._calls) != 1 or self.is_unclear:
                 raise ConnectionError("The gateway cannot tell whose agent is asked.")
+            if kind is not None and not self._is_inside:
+                await note_asked(self._calls[0], kind)
             return await _in(self._calls[0], answer(*question))
 
         return asked

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from fastmcp import FastMCP
+from fastmcp import Context, FastMCP
 
 FOLDER = Path(sys.argv[1])
 server = FastMCP("Mail and files")
@@ -13,6 +13,13 @@ server = FastMCP("Mail and files")
 def read_email(name: str) -> str:
     """Read one mail of the inbox."""
     return (FOLDER / "mails" / name).read_text()
+
+
+@server.tool
+async def open_email(name: str, context: Context) -> str:
+    """Open one mail of the inbox, and ask what is to become of it."""
+    await context.elicit((FOLDER / "mails" / name).read_text(), response_type=str)
+    return "It is open."
 
 
 @server.tool

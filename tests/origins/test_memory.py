@@ -131,6 +131,8 @@ async def test_calls_that_name_no_session_belong_together_until_a_longer_silence
         last = await opened(store, 5, session=None)
         unbroken = await Memory(store, idle=timedelta(minutes=1)).earlier(last)
         assert [one.is_other_session for one in unbroken.earlier] == [False, False, False, True]
+        requests = [one.user_request for one in unbroken.earlier]
+        assert requests == [None, None, None, "Read mail 4"]  # the calls may be for different users
         silent = await Memory(store, idle=timedelta(0)).earlier(last)
         assert all(one.is_other_session for one in silent.earlier)
 
