@@ -1,7 +1,7 @@
 """What governing a call costs: a bare FastMCP call over SSE and a governed, auto-approved one, in one run.
 
     python benchmarks/governed_call.py [--calls 300] [--rounds 30] [--throughput-calls 480] [--without MODULE]
-                                       [--earlier 100] [--beside DIRECTORY]
+                                       [--earlier 100] [--fresh] [--beside DIRECTORY]
 
 The same tool, which reads a record from SQLite, is called on a bare FastMCP server and through the gateway,
 where the call is assessed, recorded, executed and reported; beside them stands a tool that does nothing on
@@ -11,7 +11,9 @@ process per call, and calls a second at concurrency 16 of a tool that writes; th
 governed call takes as a bare one, which is the median of that in every round, and its quartiles. With
 `--without` a second gateway, which cannot import those modules, takes its turns beside the first. With
 `--beside` it is the gateway of another checkout, such as one of an earlier commit. With `--earlier` the tool
-of the gateways answers with 10 KB, and each agent has read so many such answers in its session before.
+of the gateways answers with 10 KB, and each agent has read so many such answers in its session before. The
+session grows with the calls that are measured. With `--fresh` each turn has a new agent, whose session is
+empty at first.
 """
 
 import argparse
@@ -92,13 +94,15 @@ runpy.run_path({path!r}, run_name="__main__")
 
 @contextlib.asynccontextmanager
 async def governed_server(
-    without: Sequence[str] = (), *, checkout: Path = ROOT, earlier: int = 0
+    without: Sequence[str] = (), *, checkout: Path = ROOT, earlier: int = 0, agents: int = 0
 ) -> AsyncIterator[tuple[str, int]]:
     """URL and process id of a gateway of a checkout with the embedded engine, and without some modules."""
     with tempfile.TemporaryDirectory() as directory:
         script = Path(directory) / "gateway_without.py"
         script.write_text(WITHOUT.format(modules=list(without), path=str(checkout / "gateway.py")))
-        gateway = GatewayProcess(Path(directory), script, PYTHONPATH=str(checkout))
+        keys = [f"agent:{AGENT_KEY}", *(f"agent{number}:{key_of(number)}" for number in range(agents))]
+        environment = {"PYTHONPATH": str(checkout), "ATLAS_AGENT_KEY": ",".join(keys)}
+        gateway = GatewayProcess(Path(directory), script, **environment)
         await gateway.start()
         if earlier:
             lengthen_record(gateway.data / "atlas.db")
@@ -106,6 +110,11 @@ async def governed_server(
             yield gateway.url, gateway.process_id
         finally:
             await gateway.kill()
+
+
+def key_of(number: int) -> str:
+    """The key of the agent of a turn."""
+    return f"{AGENT_KEY}-of-turn-{number}"
 
 
 def lengthen_record(path: Path) -> None:
@@ -126,6 +135,7 @@ class Subject:
     client: Client[Any]
     process_id: int
     tool: str
+    url: str = ""  # of a gateway that has an agent for each turn
     times: list[float] = field(default_factory=list)  # milliseconds
     turns: list[float] = field(default_factory=list)  # their median in each turn
     cpu: list[float] = field(default_factory=list)  # milliseconds a call, in each turn
@@ -142,7 +152,18 @@ class Subject:
         return times
 
     async def take_turn(self, count: int) -> None:
-        """Measure some calls more."""
+        """Measure some calls more, of a new agent where there is one for each turn."""
+        if not self.url:
+            await self._measure(count)
+            return
+        agent = self.client
+        transport = SSETransport(f"{self.url}/mcp/sse", auth=key_of(len(self.turns)))
+        async with Client(transport) as self.client:
+            await self.client.list_tools()
+            await self._measure(count)
+        self.client = agent
+
+    async def _measure(self, count: int) -> None:
         used = cpu_seconds(self.process_id)
         times = await self.call(count)
         self.cpu.append((cpu_seconds(self.process_id) - used) * 1000 / count)
@@ -182,8 +203,10 @@ async def main() -> None:
     parser.add_argument("--throughput-calls", type=int, default=480)
     parser.add_argument("--without", nargs="+", default=[], metavar="MODULE")
     parser.add_argument("--earlier", type=int, default=0, metavar="COUNT")
+    parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--beside", type=Path, default=None, metavar="DIRECTORY")
     options = parser.parse_args()
+    fresh = options.rounds if options.fresh else 0
     async with contextlib.AsyncExitStack() as stack:
         url, process_id = await stack.enter_async_context(served(BARE_SERVER))
         bare = await stack.enter_async_context(Client(SSETransport(f"{url}/mcp/sse")))
@@ -192,12 +215,14 @@ async def main() -> None:
             Subject("bare, the same tool", bare, process_id, "check_status"),
         ]
         if options.without:
-            server = governed_server(options.without, earlier=options.earlier)
-            subjects.append(await governed(stack, "governed without them", server))
+            server = governed_server(options.without, earlier=options.earlier, agents=fresh)
+            subjects.append(await governed(stack, "governed without them", server, is_fresh=options.fresh))
         if options.beside:
-            server = governed_server(checkout=options.beside.resolve(), earlier=options.earlier)
-            subjects.append(await governed(stack, f"governed, {options.beside.name}", server))
-        subjects.append(await governed(stack, "governed", governed_server(earlier=options.earlier)))
+            checkout, name = options.beside.resolve(), f"governed, {options.beside.name}"
+            server = governed_server(checkout=checkout, earlier=options.earlier, agents=fresh)
+            subjects.append(await governed(stack, name, server, is_fresh=options.fresh))
+        server = governed_server(earlier=options.earlier, agents=fresh)
+        subjects.append(await governed(stack, "governed", server, is_fresh=options.fresh))
         await measure(subjects, options)
     report(subjects)
 
@@ -206,11 +231,14 @@ async def governed(
     stack: contextlib.AsyncExitStack,
     name: str,
     server: contextlib.AbstractAsyncContextManager[tuple[str, int]],
+    *,
+    is_fresh: bool,
 ) -> Subject:
     """A gateway, with its client."""
     url, process_id = await stack.enter_async_context(server)
     transport = SSETransport(f"{url}/mcp/sse", auth=AGENT_KEY)
-    return Subject(name, await stack.enter_async_context(Client(transport)), process_id, "check_status")
+    client = await stack.enter_async_context(Client(transport))
+    return Subject(name, client, process_id, "check_status", url if is_fresh else "")
 
 
 async def measure(subjects: list[Subject], options: argparse.Namespace) -> None:

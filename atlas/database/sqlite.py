@@ -3,9 +3,11 @@
 import asyncio
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +43,8 @@ class Database:
         self.directory = directory
         self.path = directory / "atlas.db"
         self._lock_file: int | None = None
+        self._readers = threading.local()
+        self._kept: list[Connection] = []  # one of each thread that reads for calls
         self.problem: str | None = None  # why the last change could not be kept, in SQLite's words
 
     async def open(self) -> None:
@@ -90,6 +94,8 @@ class Database:
         await self._changes.close()
         await asyncio.to_thread(self._read_threads.shutdown)
         await asyncio.to_thread(self._look_threads.shutdown)
+        while self._kept:
+            self._kept.pop().close()
         self._connection.close()
         self._writer.dispose()
         self._reader.dispose()
@@ -139,22 +145,38 @@ class Database:
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run work on a connection that sees what was written before."""
-        return await self._read(work, self._read_threads)
+        return await self._read(partial(self._on_kept, work), self._read_threads)
 
     async def look(self, work: Callable[[Connection], Result]) -> Result:
         """The same for what may take long: a person's search, behind which no call of an agent stands."""
-        return await self._read(work, self._look_threads)
+        return await self._read(partial(self._on_new, work), self._look_threads)
 
-    async def _read(self, work: Callable[[Connection], Result], threads: ThreadPoolExecutor) -> Result:
+    async def _read(self, reading: Callable[[], Result], threads: ThreadPoolExecutor) -> Result:
         if self._changes.is_behind:
             with suppress(sa.exc.SQLAlchemyError):  # what did not get to the disk is not there to be read
                 await self._changes.write(lambda connection: None)
 
-        def reading() -> Result:
-            with self._reader.connect() as connection:
-                return work(connection)
-
         return await asyncio.get_running_loop().run_in_executor(threads, reading)
+
+    def _on_new(self, work: Callable[[Connection], Result]) -> Result:
+        with self._reader.connect() as connection:
+            return work(connection)
+
+    def _on_kept(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work on the connection of this thread; after a failure the next work has a new one."""
+        connection: Connection | None = getattr(self._readers, "connection", None)
+        if connection is None:
+            connection = self._readers.connection = self._reader.connect()
+            self._kept.append(connection)
+        try:
+            result = work(connection)
+            connection.rollback()
+        except BaseException:
+            self._readers.connection = None
+            self._kept.remove(connection)
+            connection.close()
+            raise
+        return result
 
 
 def _failure(error: BaseException) -> BaseException:

@@ -180,6 +180,11 @@ def whole_in(value: Wanted, texts: Texts) -> list[Hit]:
     return _one_each(hits)
 
 
+def plain_in(value: Wanted, texts: Texts) -> list[Hit]:
+    """The texts in which all of a value stands as it is written, by their order."""
+    return _one_each(_plain(value, texts))
+
+
 def parts_in(value: Wanted, texts: Texts) -> list[Hit]:
     """The texts in which a part of a value stands that says something, by their order."""
     hits = _pieces(value, texts)

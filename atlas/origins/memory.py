@@ -233,6 +233,7 @@ class Recollection:
         records, own, since, compared = self._records(connection, agent, case, before, position)
         is_whole = compared == own
         if agent.floor or len(before) > MOST_CALLS:
+            is_whole = is_whole and not _goes_back(before, case.call.session)
             is_whole = is_whole and _part(case, since).calls(connection) <= compared
         since = since if is_whole else LONG_AGO
         read_unrecorded = any(
@@ -312,6 +313,11 @@ def _session(
             own.add(one.case_id)
             since = min(since, opened_at - idle)
     return own, since
+
+
+def _goes_back(before: list[Remembered], session: Session) -> bool:
+    """Whether a call beyond those that are compared is known to be of a session; False: the file says it."""
+    return session is not None and any(one.session == session for one in before[MOST_CALLS:])
 
 
 def _part(case: Case, since: datetime) -> Part:

@@ -1,7 +1,6 @@
 """Where the leaves of a call stood in what its agent read before: the hits that count, the earliest first."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ from atlas.assessors import Earlier
 from atlas.origins.common import WORDS
 from atlas.origins.forms import Wanted, wanted
 from atlas.origins.leaves import Leaf
-from atlas.origins.matching import Hit, Texts, parts_in, whole_in
+from atlas.origins.matching import Hit, Texts, parts_in, plain_in, whole_in
 from atlas.origins.numbers import as_number
 from atlas.origins.searchable import searchable
 from atlas.traces import How
@@ -31,15 +30,16 @@ class Search:
 
     def __init__(self, earlier: Sequence[Earlier]) -> None:
         self._earlier = earlier
-        self._forms = searchable(earlier)
-        self._texts = Texts(self._forms, [one.is_outside for one in earlier])
+        self.forms = searchable(earlier)
+        self._texts = Texts(self.forms, [one.is_outside for one in earlier])
+        self._said: dict[int, Texts] = {}
         self._is_cut = False
 
     @property
     def is_complete(self) -> bool:
         """Whether all that was read could be compared, with all leaves that were looked for."""
         is_cut = self._is_cut or not self._texts.looks.are_enough
-        return not is_cut and not any(form.is_partly_read for form in self._forms)
+        return not is_cut and not any(form.is_partly_read for form in self.forms)
 
     def sought(self, leaves: Sequence[Leaf]) -> list[Sought]:
         """Each leaf with the results in which it stood; two neighbours may be the halves of one value.
@@ -92,16 +92,20 @@ class Search:
 
     def asked_at(self, value: Wanted, places: Iterable[int]) -> int:
         """The first of some places whose call had a value in its arguments; -1 where none had it."""
-        return next((at for at in places if whole_in(value, Texts([self._forms[at].asked]))), -1)
+        return next((at for at in places if whole_in(value, Texts([self.forms[at].asked]))), -1)
 
     def _first_said(self, value: Wanted, *, until: int) -> int | None:
         """The first call whose arguments named a value, up to one of the calls."""
-        said = whole_in(value, self._asked)
+        said = plain_in(value, self._asked(until + 1)) or whole_in(value, self._asked(len(self.forms)))
         return said[0].text.place if said and said[0].text.place <= until else None
 
-    @cached_property
-    def _asked(self) -> Texts:
-        return Texts([form.asked for form in self._forms], [False] * len(self._forms))
+    def _asked(self, count: int) -> Texts:
+        """What the agent itself said in the first calls, made once for each count."""
+        texts = self._said.get(count)
+        if texts is None:
+            asked = [form.asked for form in self.forms[:count]]
+            texts = self._said[count] = Texts(asked, [False] * count)
+        return texts
 
 
 def _may_be_half(value: object) -> bool:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from atlas.assessors import Earlier, Question
-from atlas.assessors.general.fit import deed_of, is_target
+from atlas.assessors.general.fit import is_target
+from atlas.assessors.general.signs import deed_of
 from atlas.origins.forms import Wanted
 from atlas.origins.leaves import leaves_of
 from atlas.origins.matching import Hit
@@ -28,7 +29,7 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
     session = [one for one in earlier if not one.is_other_session]
     leaves, is_whole = leaves_of(question.arguments)
     search, deed = Search(earlier), deed_of(question)
-    orders = _orders(session)
+    orders = _orders(earlier, search)
     requests = None
     if trusts_request:
         requests = Requests(question, search, deed=deed, orders_until=_last_with_orders(earlier))
@@ -55,9 +56,10 @@ def _last_with_orders(earlier: Sequence[Earlier]) -> int:
     return max((place for place, form in zip(read, forms, strict=True) if form.orders), default=-1)
 
 
-def _orders(session: Sequence[Earlier]) -> tuple[Order, ...]:
-    read = [one for one in session if one.is_outside]
-    return tuple(order for form in searchable(read) for order in form.orders)
+def _orders(earlier: Sequence[Earlier], search: Search) -> tuple[Order, ...]:
+    read = zip(earlier, search.forms, strict=True)
+    forms = [form for one, form in read if one.is_outside and not one.is_other_session]
+    return tuple(order for form in forms for order in form.orders)
 
 
 def _origin(

@@ -10,7 +10,7 @@ from plays import NO_ATTACK
 
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.general import score_generally
-from atlas.assessors.general.fit import deed_of
+from atlas.assessors.general.signs import deed_of
 from atlas.frozen import Frozen
 
 THRESHOLD = 70

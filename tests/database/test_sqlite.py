@@ -311,6 +311,22 @@ async def test_a_write_is_on_disk_before_it_counts(tmp_path: Path) -> None:
         assert await store.database.write(pragmas) == ["wal", 2]
 
 
+async def test_what_fails_in_the_middle_of_a_read_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    """A thread keeps its connection: neither a moment nor a failure stays on it."""
+
+    def fail(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+        connection.execute(sa.select(cases.c.case_id)).all()
+        connection.exec_driver_sql("SELECT * FROM missing")
+
+    async with open_store(tmp_path) as store:
+        for number in range(3):
+            with pytest.raises(SQLAlchemyError):
+                await store.database.read(fail)
+            case = await open_case(store, tool_call(days=number + 1))
+            assert await store.database.read(lambda one, case=case: read_case(one, case.case_id)) == case
+
+
 async def test_the_names_of_new_files_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite sees to what is in a file; that the directory has it is seen to at start."""
     synced, fsync = [], os.fsync

@@ -3,20 +3,13 @@
 import re
 from typing import Any
 
-from atlas.assessors import Question
 from atlas.assessors.general import words as vocabulary
 from atlas.assessors.general.asking import asks
 from atlas.assessors.general.reading import is_listed, words
-from atlas.assessors.general.signs import ADDRESS, DEEDS, IDENTIFIER, signs_of
+from atlas.assessors.general.signs import ADDRESS, IDENTIFIER
 
 LONGEST_TARGET = 100  # characters; a longer text is a body, even if it holds an address
 NO_NAME = re.compile(r"[\s\d.,:/%+-]*|\W*")  # amounts, dates and times name nothing
-
-
-def deed_of(question: Question) -> str:
-    """The one deed of a call, such as `reads`, `sends` or `pays`; `unknown` if it could not be told."""
-    seen = signs_of(question)
-    return next((deed for deed in DEEDS if deed in seen), "unknown")
 
 
 def asks_for(deed: str, request: str, *, tool_name: str = "") -> bool:

@@ -57,10 +57,7 @@ def signs_of(question: Question, *, named: frozenset[str] = frozenset()) -> froz
     Texts that the user named (`named`) are no sign that something leaves the house.
     """
     reading = read(question.arguments)
-    deed = _deed(question.tool, reading)
-    seen = {deed, *_objects(question.tool, reading), *_reach(reading, named)}
-    if deed in ("executes", "unknown", "reads"):
-        seen = seen - {deed} | _commands(deed, reading)
+    seen = _done(question.tool, reading) | _objects(question.tool, reading) | _reach(reading, named)
     if not reading.is_complete:
         seen.add("partly_read")
     if _speaks_of_harm(question, reading):
@@ -69,6 +66,18 @@ def signs_of(question: Question, *, named: frozenset[str] = frozenset()) -> froz
         if claim is not None and claim.strip():
             seen.update(misfit(question.tool, reading, next(iter(seen & {*DEEDS, "unknown"})), claim))
     return frozenset(seen)
+
+
+def deed_of(question: Question) -> str:
+    """The one deed of a call, such as `reads`, `sends` or `pays`; `unknown` if it could not be told."""
+    seen = _done(question.tool, read(question.arguments))
+    return next((deed for deed in DEEDS if deed in seen), "unknown")
+
+
+def _done(tool: ToolFacts, reading: Reading) -> set[str]:
+    """The deed, and what its commands are like."""
+    deed = _deed(tool, reading)
+    return _commands(deed, reading) if deed in ("executes", "unknown", "reads") else {deed}
 
 
 def _speaks_of_harm(question: Question, reading: Reading) -> bool:
