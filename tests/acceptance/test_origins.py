@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
@@ -16,6 +17,7 @@ from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import (
     AGENT_KEY,
     REFERENCE,
+    REVIEWER_KEY,
     ROOT,
     GatewayProcess,
     call,
@@ -131,9 +133,16 @@ async def test_a_person_is_asked_about_a_payment_to_an_account_that_a_mail_named
         assert THEIRS in text_of(read)
         held = await asked(agent, ASKED_TO_READ, "send_money", recipient=THEIRS, amount=900)
         reference = reference_in(held)
-    assert office.sent == []
-    shown = await office.decide(reference, "REJECTED", reason="The user did not ask for it.")
-    assert shown.status_code == 200
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {REVIEWER_KEY}"}, timeout=60) as reviewer:
+        shown = (await reviewer.get(f"{office.url}/cases/{reference}")).json()["trace"]
+    (recipient,) = [origin for origin in shown["origins"] if origin["path"] == "recipient"]
+    assert recipient["is_outside"] and recipient["is_target"] and not recipient["is_from_user"]
+    assert THEIRS in recipient["found"][0]["passage"]
+    assert recipient["found"][0]["tool_name"] == "office_read_email"
+    assert recipient["said"].startswith("recipient: came from the mail that office_read_email returned (evt_")
+    assert recipient["said"].endswith("the user's request does not name it.")
+    refused = await office.decide(reference, "REJECTED", reason="The user did not ask for it.")
+    assert refused.status_code == 200
     assert office.sent == []
 
 
