@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -122,6 +124,8 @@ async def test_no_worker_outlives_the_command(directory: Path, tmp_path: Path, s
         env=os.environ | {"ATLAS_PORT": "0"},
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
+        # A shell that runs the tests in the background has what they begin ignore an interruption.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
 
     async def has_begun() -> list[int]:
