@@ -163,7 +163,12 @@ _READINGS = Prepared(
     .order_by(entries.c.seq.desc())
     .limit(sa.literal_column(str(MOST_READINGS)))
 )
-_NEWEST = Prepared(sa.select(sa.func.max(entries.c.seq)))
+_NEWEST = Prepared(
+    sa.select(entries.c.seq)
+    .where(entries.c.seq > sa.literal_column("0"))
+    .order_by(entries.c.seq.desc())
+    .limit(sa.literal_column("1"))
+)
 _OF_SESSION = sa.and_(
     cases.c.principal == sa.bindparam("principal"),
     cases.c.session.is_not_distinct_from(sa.bindparam("session")),
@@ -207,7 +212,8 @@ _NEWLY_OUTSIDE = Prepared(
 
 def newest_entry(connection: Connection) -> int:
     """The number of the newest entry of the ledger."""
-    return _NEWEST.first(connection, {})[0] or 0
+    newest = _NEWEST.first(connection, {})
+    return newest[0] if newest else 0
 
 
 def changes_after(connection: Connection, seen: int, until: int) -> list[Change]:

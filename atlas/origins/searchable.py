@@ -12,7 +12,6 @@ from atlas.assessors import Earlier
 from atlas.origins.decoding import Decoded, decoded
 from atlas.origins.folding import JOINERS, folded, place_before_folding, spaced
 from atlas.origins.leaves import leaves_of
-from atlas.origins.orders import orders_in
 from atlas.traces import Order
 
 MOST_CHARACTERS = 100_000  # of one text; the rest is not compared
@@ -189,6 +188,8 @@ class Read(Searchable):
     @cached_property
     def orders(self) -> tuple[Order, ...]:
         """The passages that speak to the agent; looked for once."""
+        from atlas.origins.orders import orders_in  # its expressions are made when a first text is read
+
         return orders_in(self.text, case_id=self._case_id)
 
 

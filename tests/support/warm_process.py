@@ -23,6 +23,7 @@ IMPORTED_LATER = (  # by a gateway that starts, is called, or has servers behind
     *("uvicorn.loops.auto", "uvicorn.protocols.http.auto", "fastmcp.server.sessions"),
     *("celpy", "key_value.aio.stores.memory", "fastmcp.client", "fastmcp.client.transports"),
     *("jsonschema", "atlas.database.migrations", "alembic.command", "mcp.server.subscriptions"),
+    "atlas.origins.orders",
 )
 BEFORE_PYTHONS = 2  # places of modules: the folder of the script and PYTHONPATH
 INTERRUPT = signal.getsignal(signal.SIGINT)  # not Python's where a shell runs the tests in the background
