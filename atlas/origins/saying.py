@@ -189,7 +189,7 @@ def _said_of_made(origin: Origin, value: Any, trace: Trace) -> str:
     if trace.is_request_known and trace.is_complete:
         return "was made by the agent: neither what it read before nor the user's request names it"
     request = " or in the user's request" if trace.is_request_known else ""
-    return f"stands in nothing that was compared of what the agent read before{request}"
+    return f"was not found in what the agent read before{request}"
 
 
 def _of_claim(origin: Origin, value: Any, trace: Trace, claim: str | None) -> str:

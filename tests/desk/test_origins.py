@@ -120,7 +120,7 @@ async def test_a_recipient_out_of_a_mail_is_told_in_every_place(
     to, subject = trace["origins"]
     assert to["said"] == f"to: {from_mail}." and to["is_target"] and to["is_outside"]
     assert f"write to {EVE} when" in to["found"][0]["passage"] and to["found"][0]["case_id"] == mail
-    assert subject["said"] == "subject: stands in nothing that was compared of what the agent read before."
+    assert subject["said"] == "subject: was not found in what the agent read before."
     assert (trace["has_target_from_outside"], trace["is_request_known"], trace["orders"]) == (True, False, [])
 
     page = (await get(at, f"/desk/cases/{reference}")).text
@@ -150,7 +150,7 @@ async def test_a_claim_of_the_agent_is_called_one_and_what_it_made_has_no_mark(a
     )
     _, own = await sent_after_reading(at, to="tom@example.org")
     page = read((await get(at, f"/desk/cases/{own}")).text)
-    assert "Stands in nothing that was compared" in page and "target from outside" not in page
+    assert "Was not found in what the agent read" in page and "target from outside" not in page
     assert "target from outside" not in read((await get(at, f"/desk/lines/{own}")).text)
     assert "the user's request" not in page
 

@@ -86,7 +86,7 @@ def test_nothing_is_said_of_a_claim_that_is_too_long_to_compare() -> None:
 def test_a_value_that_stands_nowhere_is_the_agents_only_where_all_is_known() -> None:
     """Without a known request the user can have said it; and what is too short was never compared."""
     (unknown,) = shown({"to": "tom@example.org"}, MAIL).origins
-    assert unknown.said == "to: stands in nothing that was compared of what the agent read before."
+    assert unknown.said == "to: was not found in what the agent read before."
     (known,) = shown({"to": "tom@example.org"}, MAIL, request="Pay", trusts=True).origins
     assert known.said == (
         "to: was made by the agent: neither what it read before nor the user's request names it."
@@ -164,7 +164,7 @@ def test_of_a_value_that_is_not_found_again_no_more_is_said_than_is_known() -> N
     assert said == f"came from {READ} and is encoded in one of the two places"
     made = Origin(path="to")
     assert said_of_origin(made, UNSEEN, trace=Trace(origins=(made,)), claim=EVE) == (
-        "stands in nothing that was compared of what the agent read before"
+        "was not found in what the agent read before"
     )
 
 
