@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from atlas import ledger
-from atlas.agents.asked_back import note_question, record_asked
+from atlas.agents.asked_back import note_question, record_reading
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.keys import caller
 from atlas.agents.stopping import stopped
@@ -207,7 +207,8 @@ class Execution:
             context = self._waiting.context_of(case)
             context.run(last_look.set, look)
             context.run(caller.set, case.call.principal)
-            context.run(note_question.set, partial(record_asked, self._store.database, case.call))
+            asked = partial(record_reading, database=self._store.database, principal=case.call.principal)
+            context.run(note_question.set, partial(asked, session=case.call.session))
             with self._waiting.stoppable(case) as stop:
                 context.run(stopped.set, stop)
                 called = context.run(asyncio.create_task, self._tool_result(case.call))

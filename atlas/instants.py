@@ -20,6 +20,11 @@ def read_instant(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
+def instant_of(value: datetime | str) -> datetime:
+    """The point in time of a row, which has the text where the driver was asked directly."""
+    return value if isinstance(value, datetime) else read_instant(value)
+
+
 def moment(value: datetime) -> str:
     """`14:02 UTC` for a sentence that a person reads; of another day `2026-11-23 14:02 UTC`."""
     there = value.astimezone(timezone.utc)

@@ -7,7 +7,6 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.database.sqlite import Database
-from atlas.models import ToolCall
 
 # Set while an approved call is executed: writes down that the agent is asked.
 note_question: ContextVar[Callable[[str], Awaitable[None]] | None] = ContextVar("note_question", default=None)
@@ -20,11 +19,11 @@ async def note_asked(context: Context, kind: str) -> None:
         await note(kind)
 
 
-async def record_asked(database: Database, call: ToolCall, kind: str) -> None:
-    """Have the ledger say that the session of a call read something that is not in any answer."""
-    detail = {"kind": kind} | ({"session": call.session} if call.session else {})
+async def record_reading(kind: str, *, database: Database, principal: str, session: str | None) -> None:
+    """Have the ledger say that a session read something that is not in any answer; raises SQLAlchemyError."""
+    detail = {"kind": kind} | ({"session": session} if session else {})
 
     def record(connection: Connection) -> None:
-        ledger.append(connection, ledger.NO_CASE, ledger.Action.READ, actor=call.principal, detail=detail)
+        ledger.append(connection, ledger.NO_CASE, ledger.Action.READ, actor=principal, detail=detail)
 
     await database.write(record)

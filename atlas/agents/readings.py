@@ -17,10 +17,9 @@ from fastmcp.resources import ResourceResult
 from fastmcp.server.context import Context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
 from mcp.types import GetPromptRequestParams, ReadResourceRequestParams
-from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from atlas import ledger
+from atlas.agents.asked_back import record_reading
 from atlas.agents.keys import current_principal
 from atlas.agents.resources import PREFIX
 from atlas.agents.session_of_call import session_of
@@ -86,13 +85,8 @@ class Readings(Middleware):
         session = session_of(context, principal=principal, trusts_client=self._trusts_client)
         if monotonic() - self._noted.get((principal, session), -AGAIN_SECONDS) < AGAIN_SECONDS:
             return
-        detail = {"kind": kind} | ({"session": session} if session else {})
-
-        def note(connection: Connection) -> None:
-            ledger.append(connection, ledger.NO_CASE, ledger.Action.READ, actor=principal, detail=detail)
-
         try:
-            await self._database.write(note)
+            await record_reading(kind, database=self._database, principal=principal, session=session)
         except SQLAlchemyError as error:
             logger.exception("A %s was not handed over, because that cannot be recorded", kind)
             raise refused(f"The gateway cannot record that this {kind} is read. Try again.") from error

@@ -15,7 +15,7 @@ from atlas import ledger
 from atlas.canonical import canonical_json
 from atlas.cases.tables import UNDECIDED, cases
 from atlas.database.statements import Instant, Prepared, metadata
-from atlas.instants import now, read_instant
+from atlas.instants import instant_of, now
 from atlas.models import ToolCall
 from atlas.settings import Settings
 
@@ -151,11 +151,7 @@ def _read(connection: Connection, agent: str, moment: datetime) -> Count:
         )
         return Count(moment)
     began_at, calls, refused_at, refused = row
-    return Count(_instant(began_at), calls, refused_at and _instant(refused_at), refused).at(moment)
-
-
-def _instant(value: Any) -> datetime:
-    return value if isinstance(value, datetime) else read_instant(value)
+    return Count(instant_of(began_at), calls, refused_at and instant_of(refused_at), refused).at(moment)
 
 
 def _write(connection: Connection, agent: str, count: Count) -> None:

@@ -121,7 +121,7 @@ class Trials:
             self._task.cancel()
 
     async def _run(self, trial: Trial, task: Task, scope: anyio.CancelScope) -> None:
-        """Have the trial end in one of its ways, whatever becomes of its process."""
+        """Have the trial end in one of its ways, also where its process fails."""
         try:
             with scope:
                 scope.deadline = anyio.current_time() + self._unseen.total_seconds()

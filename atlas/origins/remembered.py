@@ -1,7 +1,7 @@
 """What the case store says of an agent's calls: when each came and ended, and what was said and answered.
 
-The ledger is the clock. The numbers of its entries are in the order in which things got to the disk, whatever
-the clock of the machine says, and whichever process wrote them.
+The ledger is the clock: its entries are numbered in the order in which they got to the disk. The clock of the
+machine does not matter there, and several processes can write.
 """
 
 import json
@@ -17,7 +17,7 @@ from atlas.assessors import Earlier
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, outcomes
 from atlas.database.statements import Prepared
-from atlas.instants import read_instant
+from atlas.instants import instant_of, read_instant
 from atlas.ledger import Action, entries
 from atlas.models import Case
 from atlas.origins.results import text_of_result
@@ -290,10 +290,6 @@ class Part(NamedTuple):
 def _calls(rows: Any) -> Iterator[Remembered]:
     for case_id, principal, tool_name, session, opened_at, finished_at, admitted, ended in rows:
         if admitted is not None:  # a case that was never admitted can be no agent's
-            finished = None if finished_at is None else _instant(finished_at)
-            opened = _instant(opened_at)
+            finished = None if finished_at is None else instant_of(finished_at)
+            opened = instant_of(opened_at)
             yield Remembered(case_id, principal, tool_name, session, opened, finished, admitted, ended)
-
-
-def _instant(value: Any) -> datetime:
-    return value if isinstance(value, datetime) else read_instant(value)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from atlas.assessors import Question
-from atlas.assessors.general.fit import asks_for
+from atlas.assessors.general.asking import asks_for
 from atlas.origins.forms import Wanted
 from atlas.origins.search import Search
 from atlas.origins.values import says

@@ -141,7 +141,7 @@ class Searchable:
 
     @cached_property
     def digits(self) -> str:
-        """Its long runs of digits, whatever blanks and signs stood in them."""
+        """Its long runs of digits, without the blanks and signs that stood in them."""
         return _runs_of_digits(self.flat)
 
     @cached_property

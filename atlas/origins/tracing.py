@@ -10,7 +10,6 @@ from atlas.origins.leaves import leaves_of
 from atlas.origins.matching import Hit
 from atlas.origins.requests import Requests
 from atlas.origins.search import Search, Sought
-from atlas.origins.searchable import searchable
 from atlas.origins.values import find_wanted, place_of
 from atlas.traces import Found, Order, Origin, Trace
 
@@ -29,10 +28,11 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
     session = [one for one in earlier if not one.is_other_session]
     leaves, is_whole = leaves_of(question.arguments)
     search, deed = Search(earlier), deed_of(question)
-    orders = _orders(earlier, search)
+    giving = _giving_orders(earlier, search)
+    orders = tuple(order for found in giving.values() for order in found)
     requests = None
     if trusts_request:
-        requests = Requests(question, search, deed=deed, orders_until=_last_with_orders(earlier))
+        requests = Requests(question, search, deed=deed, orders_until=max(giving, default=-1))
     sought = search.sought(leaves)
     return Trace(
         origins=tuple(_origin(one, earlier, requests, orders) for one in sought),
@@ -49,17 +49,11 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
     )
 
 
-def _last_with_orders(earlier: Sequence[Earlier]) -> int:
-    """The place of the last text from outside in this session that gives orders; -1 where there is none."""
-    read = [place for place, one in enumerate(earlier) if one.is_outside and not one.is_other_session]
-    forms = searchable([earlier[place] for place in read])
-    return max((place for place, form in zip(read, forms, strict=True) if form.orders), default=-1)
-
-
-def _orders(earlier: Sequence[Earlier], search: Search) -> tuple[Order, ...]:
-    read = zip(earlier, search.forms, strict=True)
-    forms = [form for one, form in read if one.is_outside and not one.is_other_session]
-    return tuple(order for form in forms for order in form.orders)
+def _giving_orders(earlier: Sequence[Earlier], search: Search) -> dict[int, tuple[Order, ...]]:
+    """The texts from outside in this session that give orders, by the place of each."""
+    read = enumerate(zip(earlier, search.forms, strict=True))
+    found = {place: form.orders for place, (one, form) in read if one.is_outside and not one.is_other_session}
+    return {place: orders for place, orders in found.items() if orders}
 
 
 def _origin(

@@ -66,7 +66,7 @@ class Notes(Frozen):
     frozen: int = 0
     other_threshold: int = 0
     denied_then_asked: int = 0
-    other_trust: int = 0  # of a tool that this policy marks otherwise than it was
+    other_trust: int = 0  # of a tool for which this policy says another `trust` than was recorded
 
 
 class Report(Frozen):

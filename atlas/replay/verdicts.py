@@ -72,7 +72,7 @@ def then(past: Past) -> Said | None:
 
 class _Ruled(NamedTuple):
     ruling: Ruling | None
-    failure: str | None  # why a person decides whatever a model says
+    failure: str | None  # why a person decides, also where a model gave a low score
 
 
 class Judge:
@@ -109,7 +109,7 @@ class Judge:
         return ruling is not None and ruling.get("policy_sha256") == self._policy.sha256
 
     def has_other_trust(self, past: Past) -> bool:
-        """Whether the policy says otherwise than was recorded for whom the tool of a call speaks."""
+        """Whether the record says something else of the tool than the `trust` of this policy."""
         if past.judged is None:
             return False
         rule = self._policy.marks(self.questions.facts(past.tool_name, past.definition_sha256))

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from atlas.assessors.general.fit import asks_for, is_target
+from atlas.assessors.general.asking import asks_for
+from atlas.assessors.general.fit import is_target
 
 
 @pytest.mark.parametrize(

@@ -476,7 +476,7 @@ PLAIN = [
 async def test_a_condition_that_plain_facts_decide_is_decided_without_cel(
     condition: str, asks_cel: bool
 ) -> None:
-    """In whatever order its terms stand."""
+    """In each order of its terms."""
     assert (plain(condition)(Trace(deed="reads")) is None) is asks_cel
 
 
@@ -549,7 +549,7 @@ JUDGED = [
 async def test_the_shipped_rules_leave_to_a_person_what_text_from_outside_may_have_set_in_motion(
     question: Question, rules: list[str], unknown: str
 ) -> None:
-    """Whatever happens to tools that no rule names; the first of them says why."""
+    """With each setting for tools that no rule names; the first of the rules says why."""
     ruling = await shipped(question, unknown=unknown)
     assert [rule for rule in ruling.rules if rule in (TARGET, ACT, UNKNOWN)] == rules
     assert ruling.floor >= (THRESHOLD if rules or unknown == "person" else 0)

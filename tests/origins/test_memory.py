@@ -90,7 +90,7 @@ async def test_memory_says_what_the_disk_says_whatever_happens_and_the_same_when
 
 
 async def test_calls_of_long_ago_are_told_what_they_were_told_then(tmp_path: Path) -> None:
-    """In their order, from any of them on, whatever happened to the calls before them meanwhile."""
+    """In their order, beginning with any of them, though more happened to the calls before them since."""
     chance = random.Random(15)  # noqa: S311  (the same each time)
     async with open_store(tmp_path) as store:
         memory, waiting, then = Memory(store), list[Case](), list[tuple[Case, Past]]()

@@ -147,7 +147,7 @@ def score_generally(question: Question) -> GeneralScore:
         if name in seen and (added := _points(sign, deed, is_grave=not GRAVE.isdisjoint(seen)))
     }
     score = points + sum(noticed.values())
-    if deed == "reads":  # a read stays a read, whatever was read and done before
+    if deed == "reads":  # what was read and done before makes no read worse
         alone = points + sum(sign.reading for name, sign in SIGNS.items() if name in seen)
         score = max(alone, min(score, SURE - 1))
     else:

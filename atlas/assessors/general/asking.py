@@ -18,7 +18,7 @@ BEFORE_PARTICIPLE = frozenset(vocabulary.BEFORE_PARTICIPLE)
 WORDS_BEFORE_PARTICIPLE = 4
 
 
-def asks(deed: str, request: str, *, tool_name: str = "") -> bool:
+def asks_for(deed: str, request: str, *, tool_name: str = "") -> bool:
     """Whether the words of a request ask for a deed; a deed that is not known by what the tool is called."""
     if deed == "reads":
         return True

@@ -1,20 +1,14 @@
-"""What the vocabulary of the general rules says of a call for others: its deed, its targets, its fit."""
+"""Which values of a call say to whom, where to or on what it acts, by the vocabulary of the general rules."""
 
 import re
 from typing import Any
 
 from atlas.assessors.general import words as vocabulary
-from atlas.assessors.general.asking import asks
 from atlas.assessors.general.reading import is_listed, words
 from atlas.assessors.general.signs import ADDRESS, IDENTIFIER
 
 LONGEST_TARGET = 100  # characters; a longer text is a body, even if it holds an address
 NO_NAME = re.compile(r"[\s\d.,:/%+-]*|\W*")  # amounts, dates and times name nothing
-
-
-def asks_for(deed: str, request: str, *, tool_name: str = "") -> bool:
-    """Whether a request asks for a deed, by its words, or says what the tool is called."""
-    return asks(deed, request, tool_name=tool_name)
 
 
 def is_target(key: str, value: Any) -> bool:

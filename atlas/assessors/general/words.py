@@ -191,7 +191,7 @@ FREE_MAIL = _words(
     """
 )
 
-# What a request or a text speaks of that harms people, whoever asks for it.
+# What harms people. It counts in a request of the user as well as in another text.
 HARM = _words(
     """
     hack hacker hacking phish phishing malware ransomware ransom keylogger spyware botnet ddos deepfake

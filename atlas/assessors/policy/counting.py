@@ -41,7 +41,7 @@ class Session(MapType):
 
 
 def calls(session: Any, pattern: Any) -> IntType:
-    """How many earlier calls of the session have a tool that fits, whatever became of them."""
+    """How many earlier calls of the session have a tool that fits; those that were refused count too."""
     return IntType(len(_of(session).fitting(pattern)))
 
 
