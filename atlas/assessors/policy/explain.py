@@ -89,7 +89,7 @@ def _given(rule: Rule) -> str:
     reviewers = ", ".join(rule.reviewers or ())
     texts |= {"reviewers": f"reviewers {reviewers}"}
     return ", ".join(
-        texts.get(key) or f"{key} {json.dumps(value, ensure_ascii=False)}"
+        texts.get(key) or f"{key} {json.dumps(value, ensure_ascii=False, default=str)}"
         for key, value in rule.gives.items()
     )
 
