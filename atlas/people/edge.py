@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -11,6 +12,7 @@ from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
+from atlas.people.keeping import note_keys
 from atlas.people.notices import Notifier
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
@@ -43,7 +45,7 @@ class PeopleEdge:
     ) -> None:
         """`servers` are the names of those behind the gateway, `offered` the names of tools."""
         self._settings = settings
-        self._gate = ReviewerGate(settings, agents)
+        self._gate = ReviewerGate(settings, agents, database)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
         self._notifier = Notifier(settings, database)
@@ -74,4 +76,5 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
+            await self._database.write(partial(note_keys, names=self._settings.reviewers))
             yield
