@@ -67,7 +67,13 @@ class PeopleEdge:
         """
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
-        add_reading(app, visitors=self.visitors, database=self._database, records_views=records_views)
+        add_reading(
+            app,
+            visitors=self.visitors,
+            database=self._database,
+            owners=self._settings.owners_of_agents,
+            records_views=records_views,
+        )
         add_stops(app, stops=self.stops, visitors=self.visitors)
         add_description(app)
 

@@ -3,10 +3,13 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
+from sqlalchemy.engine import Connection
+
 from atlas.errors import NotPermitted, RuleRefuses
 from atlas.models import Approval, as_seen
 from atlas.people.delegations import Delegation
 from atlas.people.directory import Directory
+from atlas.people.person import Person
 from atlas.people.profiles import Profile
 from atlas.people.votes import Vote
 from atlas.review_rules import GROUP, group_of
@@ -138,6 +141,11 @@ def entries_for(directory: Directory, name: str, groups: tuple[str, ...] = ()) -
         elif one.group_name in giver.groups:
             found.append(GROUP + one.group_name)
     return tuple(dict.fromkeys(found))
+
+
+def entries_of_person(connection: Connection, person: Person) -> tuple[str, ...]:
+    """The same for a person who has come in."""
+    return entries_for(Directory(connection), person.name, person.groups if person.is_signed else ())
 
 
 def entries_of(profile: Profile) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ from atlas.reviews.passkey import check_passkey
 from atlas.reviews.separation import check_separate
 from atlas.reviews.situation import Situation
 from atlas.reviews.training import check_trained
+from atlas.stop.covering import stop_of
 
+STOPPED = "It is stopped. It can be approved when a person has lifted the stop."
 NO_ONE: frozenset[str] = frozenset()
 
 
@@ -65,6 +67,8 @@ def standing_of(
         groups=person.groups,
     )
     situation = Situation(connection, case, owners)
+    if case.status.is_not_begun and stop_of(connection, case) is not None:
+        return Standing(may_approve=False, why_not=STOPPED)
     if any(as_seen(one.reviewer) == as_seen(person.name) for one in situation.given):
         return Standing(
             may_approve=False, why_not="You have approved it. Another person has to approve it too."
