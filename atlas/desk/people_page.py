@@ -216,7 +216,7 @@ def acts(connection: Connection) -> list[dict[str, Any]]:
         {
             "at": one["at"],
             "actor": one["actor"],
-            "said": _in_words(one["detail"], one["action"], one["actor"]),
+            "said": _in_words(**{key: one[key] for key in SAID}),
         }
         for one in newest
     ]
