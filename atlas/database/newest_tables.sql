@@ -262,7 +262,9 @@ CREATE TABLE profiles (
 	quiet_hours TEXT, 
 	channels TEXT, 
 	digest VARCHAR(20), 
+	has_key BOOLEAN DEFAULT 0 NOT NULL, 
 	changed_at VARCHAR(27) NOT NULL, 
+	ended_at VARCHAR(27), 
 	CONSTRAINT pk_profiles PRIMARY KEY (person)
 );
 

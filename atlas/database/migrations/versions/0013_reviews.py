@@ -59,7 +59,9 @@ def _people() -> None:
         sa.Column("quiet_hours", sa.Text),
         sa.Column("channels", sa.Text),
         sa.Column("digest", sa.String(20)),
+        sa.Column("has_key", sa.Boolean, nullable=False, server_default=sa.text("0")),
         _at("changed_at"),
+        _at("ended_at", nullable=True),
     )
     op.create_table(
         "trainings",
