@@ -4,65 +4,31 @@ A moment is working time for a person when the clock on their wall shows one of 
 forward or back, an hour is missing or comes twice, as it does on the wall.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, timezone
+from datetime import datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from atlas.instants import LONGEST
+from atlas.people.hours import Span, spans_of, zone_of
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
-WANTED = "`mon-fri 09:00-17:00`, with commas between several of them"
-_PART = re.compile(r"(\w{3})(?:-(\w{3}))? (\d\d):(\d\d)-(\d\d):(\d\d)")
+DAY, MINUTE, SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
 
-Span = tuple[datetime, datetime]
-
-
-class HoursInvalid(ValueError):
-    """A text does not say working hours."""
+Stretch = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
 class Weekly:
-    """The hours of a week in one zone: (weekday from 0 for Monday, from, until), counted from midnight."""
+    """The hours of a week in one zone."""
 
-    zone: str
-    hours: tuple[tuple[int, timedelta, timedelta], ...]
-
-
-def read_hours(text: str, *, zone: str) -> Weekly:
-    """Read `mon-fri 09:00-12:30, sat 22:00-06:00`; raises HoursInvalid.
-
-    What ends no later than it begins ends on the next day.
-    """
-    try:
-        ZoneInfo(zone)
-        return Weekly(zone, tuple(hours for part in text.lower().split(",") for hours in _read(part.strip())))
-    except (ValueError, OSError, LookupError) as error:  # LookupError: an unknown zone
-        raise HoursInvalid(f"{text!r} in {zone!r}: working hours are {WANTED}, in a zone") from error
+    zone: str | None  # None: UTC
+    spans: tuple[Span, ...]
 
 
-def _read(part: str) -> Iterator[tuple[int, timedelta, timedelta]]:
-    found = _PART.fullmatch(part)
-    if found is None:
-        raise ValueError(part)
-    first, last, *numbers = found.groups()
-    begin, end = _of_day(*numbers[:2]), _of_day(*numbers[2:])
-    if begin in (DAY, end):
-        raise ValueError(part)
-    begins = DAYS.index(first)
-    for step in range((DAYS.index(last or first) - begins) % 7 + 1):
-        yield (begins + step) % 7, begin, end if end > begin else end + DAY
-
-
-def _of_day(hour: str, minute: str) -> timedelta:
-    length = timedelta(hours=int(hour), minutes=int(minute))
-    if int(minute) > 59 or length > DAY:
-        raise ValueError(f"{hour}:{minute}")
-    return length
+def read_hours(text: str, *, zone: str | None) -> Weekly:
+    """Read `mon-fri 09:00-12:30, sat 22:00-06:00`; raises ValueError."""
+    zone_of(zone)
+    return Weekly(zone, spans_of(text))
 
 
 @dataclass(frozen=True)
@@ -88,7 +54,7 @@ class WorkingTime:
         spans = ((first, min(last, end)) for first, last in self._spans(begin) if first < end)
         return sum((last - first for first, last in spans), timedelta(0))
 
-    def _spans(self, since: datetime) -> Iterator[Span]:
+    def _spans(self, since: datetime) -> Iterator[Stretch]:
         """The working time from a moment on, a year long, in order."""
         since = since.astimezone(timezone.utc)
         until = since + LONGEST
@@ -101,10 +67,10 @@ class WorkingTime:
 
 
 @lru_cache(maxsize=2000)
-def _spans_of_day(weeks: frozenset[Weekly], day: datetime) -> tuple[Span, ...]:
+def _spans_of_day(weeks: frozenset[Weekly], day: datetime) -> tuple[Stretch, ...]:
     """The working time of one day in UTC, in order, without overlaps."""
     every = sorted(span for week in weeks for span in _spans_of_week(week, day))
-    merged: list[Span] = []
+    merged: list[Stretch] = []
     for begin, end in every:
         if merged and begin <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(end, merged[-1][1])
@@ -113,19 +79,20 @@ def _spans_of_day(weeks: frozenset[Weekly], day: datetime) -> tuple[Span, ...]:
     return tuple(merged)
 
 
-def _spans_of_week(week: Weekly, day: datetime) -> Iterator[Span]:
+def _spans_of_week(week: Weekly, day: datetime) -> Iterator[Stretch]:
     """The hours of one person that fall into a day in UTC."""
-    for begin, end, offset in _offsets(ZoneInfo(week.zone), day):
+    for begin, end, offset in _offsets(zone_of(week.zone), day):
         midnight = datetime.combine((begin + offset).date(), time(), timezone.utc)
-        for there in (midnight - DAY, midnight, midnight + DAY):  # the day before goes on after midnight
-            for weekday, first, last in week.hours:
-                if there.weekday() == weekday:
-                    span = max(begin, there + first - offset), min(end, there + last - offset)
-                    if span[0] < span[1]:
-                        yield span
+        for there in (midnight, midnight + DAY):
+            for span in week.spans:
+                if there.weekday() == span.day:
+                    first = max(begin, there + span.begin * MINUTE - offset)
+                    last = min(end, there + span.end * MINUTE - offset)
+                    if first < last:
+                        yield first, last
 
 
-def _offsets(zone: ZoneInfo, day: datetime) -> Iterable[tuple[datetime, datetime, timedelta]]:
+def _offsets(zone: tzinfo, day: datetime) -> Iterable[tuple[datetime, datetime, timedelta]]:
     """The parts of a day in UTC in each of which the clocks of a zone are ahead of UTC by the same."""
     end = day + DAY
     before, after = _offset(zone, day), _offset(zone, end - SECOND)
@@ -138,5 +105,5 @@ def _offsets(zone: ZoneInfo, day: datetime) -> Iterable[tuple[datetime, datetime
     return [(day, high, before), (high, end, after)]
 
 
-def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+def _offset(zone: tzinfo, moment: datetime) -> timedelta:
     return moment.astimezone(zone).utcoffset() or timedelta(0)
