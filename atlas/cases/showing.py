@@ -88,6 +88,7 @@ class Shown(Frozen):
     definition: ToolShown
     opened_at: datetime
     expires_at: datetime | None
+    begins_at: datetime | None  # of an approved call, before which the approval can be taken back
     frozen_at: datetime | None
     stop: Stop | None  # because of which it does not go on, and its time does not run
     finished_at: datetime | None
@@ -127,6 +128,7 @@ def shown(connection: Connection, case_id: str) -> Shown:
             definition=_tool(connection, case),
             opened_at=case.opened_at,
             expires_at=case.expires_at,
+            begins_at=case.begins_at,
             frozen_at=case.frozen_at,
             stop=case.stop,
             finished_at=line.finished_at,

@@ -20,7 +20,7 @@ from atlas.desk.routes import person_of
 from atlas.errors import AtlasError, NotAuthenticated
 from atlas.models import Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
-from atlas.people.deciding import decide
+from atlas.people.deciding import decide, take_back
 from atlas.people.person import Person
 from atlas.reviews.eligibility import entries_of_person
 from atlas.reviews.permission import Standing, standing_of
@@ -60,6 +60,11 @@ def add_to(router: APIRouter, pages: Pages) -> None:
     async def decision(request: Request, ref: str) -> Response:
         """Approve or reject."""
         return await desk.take_decision(request, ref)
+
+    @router.post(f"{PATH}/take-back")
+    async def taken_back(request: Request, ref: str) -> Response:
+        """Take an approval back."""
+        return await desk.take_back(request, ref)
 
     @router.post(f"{PATH}/comments")
     async def comment(request: Request, ref: str) -> Response:
@@ -149,6 +154,18 @@ class CasePages:
             return await self.show(request, ref, status=status, mistake=str(error), **again)
         self._parts.looking.leave(ref, person.name)
         return await self._after(request, ref, done=verdict)
+
+    async def take_back(self, request: Request, ref: str) -> Response:
+        """Take the person's own approval back, or say on the page why not."""
+        form, person = await request.form(), person_of(request)
+        key = _text(form, "key")[:200] or None
+        try:
+            await take_back(self._parts, person, case_id=ref, idempotency_key=key)
+        except NotAuthenticated:
+            raise
+        except AtlasError as error:
+            return await self.show(request, ref, status=HTTP_STATUS.get(type(error), 500), mistake=str(error))
+        return await self._after(request, ref, done="taken_back")
 
     async def take_comment(self, request: Request, ref: str) -> Response:
         """Write a comment, and show it."""

@@ -19,6 +19,7 @@ from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
+from atlas.reviews.clock import Clock
 from atlas.settings import Settings
 from atlas.stop.edge import add_stops
 from atlas.stop.known import Known
@@ -51,6 +52,8 @@ class PeopleEdge:
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
         known = Known(settings, database, servers=servers, offered=offered)
+        self._clock = Clock(database)
+        self.note = self._clock.note
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
 
     def add_to(
@@ -83,4 +86,5 @@ class PeopleEdge:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
             await self._database.write(partial(note_keys, names=self._settings.reviewers))
+            await stack.enter_async_context(self._clock.running())
             yield
