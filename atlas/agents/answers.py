@@ -93,9 +93,9 @@ def _told(case: Case, *, is_error: bool = False) -> ToolResult:
 def facts_of(case: Case) -> dict[str, Any]:
     """Where a case stands, for programs, and for models that see nothing else.
 
-    case_id, status, risk_score, message; decision and reason once a person has decided; stopped_since and
-    stop_reason under a stop; is_error and result once the tool has answered; error (code, message, data) if
-    it answered with an error of the protocol.
+    case_id, status, risk_score, message; decision and reason once a person has decided; plan (plan_id and
+    made_by) if one let it pass; stopped_since and stop_reason under a stop; is_error and result once the tool has
+    answered; error (code, message, data) if it answered with an error of the protocol.
     """
     facts: dict[str, Any] = {
         "case_id": case.case_id,
@@ -105,6 +105,8 @@ def facts_of(case: Case) -> dict[str, Any]:
     }
     if case.decision is not None:
         facts |= {"decision": case.decision.decision.value, "reason": case.decision.reason}
+    if case.plan is not None:
+        facts |= {"plan": {"plan_id": case.plan.plan_id, "made_by": case.plan.made_by}}
     if case.stop is not None:
         since = instant_text(case.stop.stopped_at)
         facts |= {"stopped_since": since, "stop_reason": case.stop.reason}
