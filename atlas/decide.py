@@ -1,11 +1,12 @@
 """Stage 3: below the threshold the score approves a call; from there a person decides, or time does.
 
+A person can decide on a bounded set of calls beforehand: a plan.
 What the policy denies, no one can approve. Where it asks for several approvals, each counts for itself until
 the last one makes the decision. An approval of what has changed since it was judged does not count: the case
 is judged again, and the reviewer is told what has changed. A rejection always counts: it is about the call.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -39,6 +40,8 @@ from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Assessment, Case, Decision, Status, Verdict
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
 from atlas.people.votes import TAKEN_BACK, Vote, note_key
+from atlas.plans.fitting import Fit
+from atlas.plans.using import pass_by_plan
 from atlas.reviews.counting import is_last_approval, said
 from atlas.reviews.permission import ask_again, check_may_approve
 from atlas.reviews.undo import (
@@ -53,8 +56,18 @@ from atlas.stop.covering import stop_of
 from atlas.stop.words import told
 
 
-def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
-    """Approve a queued case whose score is below the threshold, or put it before a person."""
+def decide_by_score(
+    connection: Connection,
+    case: Case,
+    *,
+    timeout: timedelta,
+    plans: Sequence[Fit] = (),
+    owners: Mapping[str, frozenset[str]] = NO_OWNERS,
+) -> Case:
+    """Approve a queued case whose score is below the threshold, or put it before a person.
+
+    A plan among `plans` that holds takes the person's place: what the policy denies comes before it.
+    """
     if case.status is Status.REJECTED:
         return mark_reported(connection, case)
     if case.status is not Status.QUEUED:
@@ -65,8 +78,11 @@ def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -
     if assessment.is_denied:
         return deny(connection, case, assessment)
     if assessment.needs_person:
+        passed = pass_by_plan(connection, case, plans, owners=owners)
+        if passed.case.plan is not None:
+            return transition(connection, passed.case, Status.AUTHORIZED)
         reason = f"Risk Score [{assessment.risk_score}] is not below {assessment.threshold}."
-        return request_review(connection, case, timeout, reason=reason)
+        return request_review(connection, case, timeout, reason=" ".join([reason, *passed.reasons]))
     text = f"Auto-approved based on Risk Score [{assessment.risk_score}] per Article 14 Compliance."
     ledger.append(
         connection,

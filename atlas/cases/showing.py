@@ -15,7 +15,7 @@ from atlas.cases.listing import Line, lines_of
 from atlas.cases.store import read_approvals, read_case
 from atlas.database.statements import one_moment
 from atlas.grounds.seen import digest_of_seen
-from atlas.models import Approval, Case, Decision, Frozen, Outcome, Status, Stop
+from atlas.models import Approval, Case, Decision, Frozen, Outcome, PlanUse, Status, Stop
 from atlas.origins.saying import TraceShown, shown_trace
 from atlas.reviews.permission import Standing
 
@@ -96,6 +96,7 @@ class Shown(Frozen):
     trace: TraceShown | None  # where the arguments came from; None: not on record
     ruling: Needed
     decision: Decision | None
+    plan: PlanUse | None  # that let it pass, in the place of a decision
     outcome: Outcome | None
     comments: tuple[Comment, ...]
     waiting_before: tuple[str, ...]
@@ -136,6 +137,7 @@ def shown(connection: Connection, case_id: str) -> Shown:
             trace=_trace(case),
             ruling=_needed(connection, case),
             decision=case.decision,
+            plan=case.plan,
             outcome=_outcome(case),
             comments=read_comments(connection, case_id),
             waiting_before=case.waiting_before,

@@ -93,7 +93,7 @@ def _waiting(dossier: Dossier) -> State:
 def is_by_score(case: Case) -> bool:
     """Whether the score approved a case, and no person."""
     is_approved = case.status in (Status.AUTHORIZED, Status.EXECUTING, Status.EXECUTED)
-    return case.decision is None and is_approved
+    return case.decision is None and case.plan is None and is_approved
 
 
 _STATES: dict[Status, State] = {

@@ -22,6 +22,8 @@ from atlas.errors import (
     LinkVoid,
     NotAuthenticated,
     NotPermitted,
+    PlanNotFound,
+    PlanRefused,
     ReasonUnfit,
     RequestInvalid,
     ReviewExpired,
@@ -58,6 +60,8 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     TargetUnknown: 404,
     ReasonUnfit: 422,
     TransitionRefused: 409,
+    PlanNotFound: 404,
+    PlanRefused: 422,
 }
 
 

@@ -19,6 +19,8 @@ from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
+from atlas.plans.edge import add_plans
+from atlas.plans.making import PlanBook
 from atlas.reviews.clock import Clock
 from atlas.settings import Settings
 from atlas.stop.edge import add_stops
@@ -61,11 +63,13 @@ class PeopleEdge:
         app: FastAPI,
         *,
         decisions: Decides,
+        plans: PlanBook,
         announce: Callable[[Case], None],
         records_views: Callable[[], bool],
     ) -> None:
-        """Serve the webhook, the cases and the stops; `announce` tells the workflow of what was decided.
+        """Serve what people ask for and say over HTTP.
 
+        `announce` tells the workflow of what was decided.
         `records_views` says whether it goes into the ledger that a person opened a case.
         """
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
@@ -78,6 +82,7 @@ class PeopleEdge:
             records_views=records_views,
         )
         add_stops(app, stops=self.stops, visitors=self.visitors)
+        add_plans(app, book=plans, visitors=self.visitors)
         add_description(app)
 
     @asynccontextmanager
