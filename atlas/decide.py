@@ -40,6 +40,7 @@ from atlas.models import NO_TOOL, Assessment, Case, Decision, Status, Verdict
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
 from atlas.people.votes import Vote, note_key
 from atlas.reviews.counting import is_last_approval, said
+from atlas.reviews.passkey import keep_assertion
 from atlas.reviews.permission import ask_again, check_may_approve
 from atlas.stop.covering import stop_of
 from atlas.stop.words import told
@@ -228,6 +229,7 @@ def _record_approval(
     _check_open(case)
     if (again := ask_again(connection, case, vote)) is not None:
         return again
+    keep_assertion(connection, case, vote)
     if not is_last_approval(connection, case, vote, owners):
         return case
     return _decide_by_person(connection, case, vote)

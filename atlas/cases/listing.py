@@ -50,6 +50,7 @@ class Line:
     reviewers: tuple[str, ...]  # whom the policy lets approve; none: every reviewer
     rules: tuple[str, ...]  # of the policy, that matched
     arguments_sha256: str
+    is_score_hidden: bool = False  # by a rule, until a person has decided
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ _LINES = sa.select(
     sa.func.coalesce(_VERSION, 0).label("version"),
     sa.func.json_extract(assessments.c.ruling, "$.reviewers").label("reviewers"),
     sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
+    sa.func.json_extract(assessments.c.ruling, "$.review.hides_score").label("hides_score"),
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
@@ -152,10 +154,14 @@ def _page(
 
 def _line(row: Any) -> Line:
     status = Status(row["status"])
-    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "rules")
+    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "rules", "hides_score")
+    # Before it is decided no list shows what a rule hides: each person would otherwise read it there.
+    is_hidden = bool(row["hides_score"]) and status is Status.PENDING_REVIEW
+    hidden = {"risk_score": None, "classification": None} if is_hidden else {}
     return Line(
-        **{name: value for name, value in row.items() if name not in own},
+        **({name: value for name, value in row.items() if name not in own} | hidden),
         status=status,
+        is_score_hidden=is_hidden,
         decision=Verdict(row["decision"]) if row["decision"] else None,
         finished_at=_finished_at(status, row),
         reviewers=tuple(json.loads(row["reviewers"] or "[]")),

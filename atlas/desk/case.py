@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import FormData
+from starlette.responses import JSONResponse
 
+from atlas.attention.looks import opened
 from atlas.canonical import canonical_json, form_of_call
 from atlas.cases.comments import LONGEST_COMMENT, add_comment, note_view
 from atlas.cases.listing import Filter, Order, page_of
@@ -20,6 +22,9 @@ from atlas.errors import AtlasError, NotAuthenticated
 from atlas.models import Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.deciding import decide
+from atlas.people.passkeys.asking import ask_to_approve
+from atlas.people.passkeys.ceremonies import origin_of
+from atlas.people.visitors import is_automatic
 
 PATH = f"{DESK}/cases/{{ref}}"
 What = Literal["arguments", "canonical", "definition", "result"]
@@ -57,6 +62,11 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         """Approve or reject."""
         return await desk.take_decision(request, ref)
 
+    @router.post(f"{PATH}/challenge")
+    async def challenge(request: Request, ref: str) -> Response:
+        """What a passkey signs for an approval; the script of the page asks."""
+        return await desk.ask_passkey(request, ref)
+
     @router.post(f"{PATH}/comments")
     async def comment(request: Request, ref: str) -> Response:
         """Write a comment."""
@@ -74,7 +84,10 @@ class CasePages:
         """The page of a case; `said` is what became of a form: done, mistake, and what was written."""
         person, parts = person_of(request), self._parts
         is_part = "HX-Request" in request.headers
-        dossier = await parts.store.database.read(partial(read_dossier, case_id=ref))
+        read = partial(read_dossier, case_id=ref, person=person.name)
+        dossier = await parts.store.database.read(read)
+        if not is_automatic(request):
+            await opened(parts.store.database, ref, person.name)
         if parts.policy.policy.file.desk.record_views and not is_part:
             await parts.store.change(ref, partial(note_view, case_id=ref, name=person.name))
         self._parts.looking.note(ref, person.name)
@@ -132,6 +145,7 @@ class CasePages:
                 round_number=_number(form, "round"),
                 seen_sha256=_text(form, "seen") or None,
                 idempotency_key=_text(form, "key")[:200] or None,
+                assertion=_text(form, "assertion") or None,
             )
         except NotAuthenticated:
             raise
@@ -140,6 +154,19 @@ class CasePages:
             return await self.show(request, ref, status=status, mistake=str(error), **again)
         self._parts.looking.leave(ref, person.name)
         return await self._after(request, ref, done=verdict)
+
+    async def ask_passkey(self, request: Request, ref: str) -> Response:
+        """What the person's passkey has to sign, as JSON."""
+        form = await request.form()
+        work = partial(
+            ask_to_approve,
+            person=person_of(request),
+            case_id=ref,
+            origin=origin_of(request),
+            round_number=_number(form, "round"),
+            seen_sha256=_text(form, "seen"),
+        )
+        return JSONResponse(await self._parts.store.database.write(work))
 
     async def take_comment(self, request: Request, ref: str) -> Response:
         """Write a comment, and show it."""

@@ -17,6 +17,7 @@ from atlas.grounds.seen import digest_of_seen
 from atlas.models import Case, Verdict
 from atlas.origins.saying import UNKNOWN, said_of_all, said_of_order
 from atlas.people.person import Person
+from atlas.reviews.passkey import needs_passkey
 
 OPEN_LINES = 40  # of the arguments that are seen without unfolding
 OPEN_CHARACTERS = 3_000
@@ -40,7 +41,7 @@ def values_of(dossier: Dossier, person: Person, policy: Policy, *, owners: froze
             "canonical_bytes": len(canonical),
             "is_as_judged": case.assessment is None
             or case.assessment.arguments_sha256 == case.call.arguments_sha256,
-            "rules": rules_of(case, policy),
+            "rules": [] if dossier.is_score_hidden else rules_of(case, policy),
             "answer": answer_of(case),
             "needed": needed_of(case),
             "is_by_score": is_by_score(case),
@@ -75,7 +76,8 @@ def _about_deciding(
         "is_own_approval": any(approval.reviewer == person.name for approval in dossier.approvals),
         "is_approved": decision is not None and decision.decision is Verdict.APPROVED,
         "presets": policy.file.desk.reject_reasons,
-        "seen_sha256": digest_of_seen(case),
+        "needs_passkey": needs_passkey(case),
+        "seen_sha256": digest_of_seen(case, is_score_hidden=dossier.is_score_hidden),
         "idempotency_key": secrets.token_urlsafe(18),
         "longest_reason": LONGEST_REASON,
         "longest_comment": LONGEST_COMMENT,

@@ -19,7 +19,9 @@ from atlas.desk import (
     missing,
     openid,
     overview,
+    passkeys,
     sign_in,
+    statistics,
     stop_page,
     trial_page,
 )
@@ -78,7 +80,7 @@ def add_desk(
     parts.looking.changed = teller.looks_changed
     pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, case, live, account, history, overview, stop_page, trial_page):
+    for page in (inbox, case, live, account, passkeys, history, overview, statistics, stop_page, trial_page):
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)

@@ -1,4 +1,4 @@
-"""`python -m atlas.people add|list|link|end|sessions|enter`: accounts at the desk, and who is signed in.
+"""`python -m atlas.people add|list|link|end|sessions|passkeys|enter`: accounts, sessions and passkeys.
 
 It works while the gateway runs and while it does not, and where the gateway is: in a container, behind
 `docker exec atlas-gateway`. Each act is an entry of the ledger.
@@ -19,6 +19,7 @@ from atlas.ledger import NO_CASE, Action
 from atlas.operate.serving import url_of
 from atlas.people import accounts, links, sessions
 from atlas.people.accounts import OPERATOR
+from atlas.people.passkeys import commands as passkeys
 from atlas.people.signing_in import SARAH
 from atlas.settings import Settings
 
@@ -104,6 +105,10 @@ class Commands:
         at = self._at or url_of(self._settings.atlas_host, self._settings.atlas_port)
         return f"{at.rstrip('/')}{self._settings.atlas_root_path}/desk/{kind.value}"
 
+    def change(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work on the data directory, as a whole or not at all."""
+        return self._change(work)
+
     def _change(self, work: Callable[[Connection], Result]) -> Result:
         return change(self._settings.atlas_data_dir, work)
 
@@ -131,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("link", help="print a new link for a password").add_argument("name")
     commands.add_parser("end", help="end an account and its sessions").add_argument("name")
     commands.add_parser("enter", help="print a link that signs in the owner once, within ten minutes")
+    passkeys.add_parser(commands)
     of_sessions = commands.add_parser("sessions", help="end the sessions of a name")
     of_sessions.add_argument("what", choices=("end",))
     of_sessions.add_argument("name")
@@ -147,6 +153,8 @@ def run(options: argparse.Namespace) -> str:
             return commands.link(options.name)
         case "end":
             return commands.end(options.name)
+        case "passkeys":
+            return passkeys.run(commands.change, options)
         case "sessions":
             return commands.end_sessions(options.name)
         case "enter":

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from atlas.agents.keys import AgentKeys
+from atlas.attention.edge import add_statistics
 from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
 from atlas.people.notices import Notifier
+from atlas.people.passkeys.edge import add_challenges
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
@@ -66,6 +68,8 @@ class PeopleEdge:
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
         add_reading(app, visitors=self.visitors, database=self._database, records_views=records_views)
+        add_challenges(app, visitors=self.visitors, database=self._database)
+        add_statistics(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_stops(app, stops=self.stops, visitors=self.visitors)
         add_description(app)
 

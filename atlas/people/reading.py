@@ -1,19 +1,20 @@
 """What waits, what happened, and one case whole, for a person's program: GET /cases and GET /cases/{ref}."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
+from atlas.attention.looks import opened
 from atlas.cases.comments import note_view
 from atlas.cases.listing import LONGEST_SEARCH, Filter, Line, Order, page_of
 from atlas.cases.showing import Shown, shown
 from atlas.database.sqlite import Database
 from atlas.models import Frozen, Status
+from atlas.people.known_first import known_first
 from atlas.people.person import Person
 from atlas.people.visitors import Visitors
 
@@ -89,7 +90,7 @@ def add_reading(
     app: FastAPI, *, visitors: Visitors, database: Database, records_views: Callable[[], bool]
 ) -> None:
     """Serve the cases to people, and to no agent; `records_views`: whether a look goes into the ledger."""
-    router = APIRouter(route_class=_known_first(visitors), tags=["people"])
+    router = APIRouter(route_class=known_first(visitors), tags=["people"])
 
     @router.get(CASES_PATH)
     @router.head(CASES_PATH, include_in_schema=False)
@@ -111,25 +112,14 @@ def add_reading(
     ) -> Response:
         """One case, with all that a reviewer needs for a decision."""
         # Written as JSON in the thread that reads: arguments and result may have megabytes.
-        text = await database.look(lambda connection: shown(connection, ref[:100]).model_dump_json())
+        name = request.state.person.name
+        text = await database.look(
+            lambda connection: shown(connection, ref[:100], person=name).model_dump_json()
+        )
         if request.method == "GET" and records_views():  # before anything of it is told
-            await database.write(partial(note_view, case_id=ref, name=request.state.person.name))
+            await database.write(partial(note_view, case_id=ref, name=name))
+        if request.method == "GET":
+            await opened(database, ref, name)
         return Response(text, media_type="application/json")
 
     app.router.routes.extend(router.routes)
-
-
-def _known_first(visitors: Visitors) -> type[APIRoute]:
-    """A route that knows who asks before it looks at what is asked."""
-
-    class KnownFirst(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def known(request: Request) -> Response:
-                request.state.person = await visitors.person_of(request)
-                return await handle(request)
-
-            return known
-
-    return KnownFirst

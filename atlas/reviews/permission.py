@@ -19,8 +19,7 @@ def check_may_approve(connection: Connection, case: Case, vote: Vote, owners: fr
     vote = as_delegate(connection, case, vote)
     check_separate(connection, case, vote, owners)
     check_trained(connection, case, vote)
-    check_passkey(connection, case, vote)
-    return vote
+    return check_passkey(connection, case, vote)
 
 
 def ask_again(connection: Connection, case: Case, vote: Vote) -> AtlasError | None:
