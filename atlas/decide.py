@@ -43,6 +43,7 @@ from atlas.people.votes import TAKEN_BACK, Vote, note_key
 from atlas.plans.fitting import Fit
 from atlas.plans.using import pass_by_plan
 from atlas.reviews.counting import is_last_approval, said
+from atlas.reviews.passkey import keep_assertion
 from atlas.reviews.permission import ask_again, check_may_approve
 from atlas.reviews.undo import (
     begins_after,
@@ -274,6 +275,7 @@ def _record_approval(
     _check_open(case)
     if (again := ask_again(connection, case, vote)) is not None:
         return again
+    keep_assertion(connection, case, vote)
     if not is_last_approval(connection, case, vote, owners):
         return case
     return _decide_by_person(connection, case, vote)

@@ -102,6 +102,10 @@ class RuleRefuses(NotPermitted):
     """{reason} Nothing was approved."""
 
 
+class PasskeyRefused(NotPermitted):
+    """{reason}"""
+
+
 class AskedAgain(AtlasError):
     """{reason} Nothing is decided yet. Say it once more to decide."""
 

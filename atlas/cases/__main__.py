@@ -26,6 +26,10 @@ from atlas.cases.remote import (
 from atlas.models import Status
 
 PAGE = 50
+TAKES_THE_DESK = (
+    "To approve case {case_id} takes your passkey: decide it at the desk, on the page of the case. "
+    "Nothing was approved."
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -107,6 +111,8 @@ def show(gateway: Gateway, said: argparse.Namespace) -> int:
 def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
     """Approve what the person sees now, or saw before under the digest that they say."""
     case = gateway.case(said.case_id)
+    if case["ruling"]["passkey"]:
+        raise Refused(detail=TAKES_THE_DESK.format(case_id=said.case_id))
     if said.seen is None and not _is_confirmed(case, said):
         return 1
     receipt = gateway.decide(

@@ -51,6 +51,7 @@ class Line:
     reviewers: tuple[str, ...]  # who may approve, by the policy and by escalations; none: every reviewer
     rules: tuple[str, ...]  # of the policy, that matched
     arguments_sha256: str
+    is_score_hidden: bool = False  # by a rule, until a person has decided
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ _LINES = sa.select(
     .scalar_subquery()
     .label("escalated"),
     sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
+    sa.func.json_extract(assessments.c.ruling, "$.review.hides_score").label("hides_score"),
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
@@ -157,11 +159,18 @@ def _page(
 
 def _line(row: Any) -> Line:
     status = Status(row["status"])
-    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "escalated", "rules")
+    own = (
+        *("reported_at", "finished_at", "status", "decision", "reviewers", "escalated", "rules"),
+        "hides_score",
+    )
     named = json.loads(row["reviewers"] or "[]")
+    # Before it is decided no list shows what a rule hides: each person would otherwise read it there.
+    is_hidden = bool(row["hides_score"]) and status is Status.PENDING_REVIEW
+    hidden = {"risk_score": None, "classification": None} if is_hidden else {}
     return Line(
-        **{name: value for name, value in row.items() if name not in own},
+        **({name: value for name, value in row.items() if name not in own} | hidden),
         status=status,
+        is_score_hidden=is_hidden,
         decision=Verdict(row["decision"]) if row["decision"] else None,
         finished_at=_finished_at(status, row),
         # Where the policy names no one, everyone may approve, and an escalation takes that from no one.

@@ -105,9 +105,12 @@ def _judged(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     judged = case["assessment"]
     if judged is None:
         return
-    score = f"{judged['risk_score']}, and a person decides from {judged['threshold']}"
-    yield "score", [f"{score}; {visible(judged['classification'])}"]
-    yield "because", [visible(judged["rationale"])]
+    if judged["is_hidden"]:
+        yield "score", ["hidden: it is shown when you have made a first choice"]
+    else:
+        score = f"{judged['risk_score']}, and a person decides from {judged['threshold']}"
+        yield "score", [f"{score}; {visible(judged['classification'])}"]
+        yield "because", [visible(judged["rationale"])]
     if judged["rules"]:
         yield "rules", [visible(rule) for rule in judged["rules"]]
     if judged["legal_basis"]:

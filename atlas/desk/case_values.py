@@ -17,6 +17,7 @@ from atlas.grounds.seen import digest_of_seen
 from atlas.models import Case, Verdict, as_seen
 from atlas.origins.saying import UNKNOWN, said_of_all, said_of_order
 from atlas.people.person import Person
+from atlas.reviews.passkey import needs_passkey
 from atlas.reviews.permission import Standing
 from atlas.reviews.undo import can_be_taken_back, seconds_to_begin
 
@@ -42,7 +43,7 @@ def values_of(dossier: Dossier, person: Person, policy: Policy, *, standing: Sta
             "canonical_bytes": len(canonical),
             "is_as_judged": case.assessment is None
             or case.assessment.arguments_sha256 == case.call.arguments_sha256,
-            "rules": rules_of(case, policy),
+            "rules": [] if dossier.is_score_hidden else rules_of(case, policy),
             "answer": answer_of(case),
             "needed": needed_of(case),
             "is_by_score": is_by_score(case),
@@ -78,7 +79,8 @@ def _about_deciding(dossier: Dossier, person: Person, policy: Policy, standing: 
         "is_put_off": seconds_to_begin(case) > 0,
         "is_approved": decision is not None and decision.decision is Verdict.APPROVED,
         "presets": policy.file.desk.reject_reasons,
-        "seen_sha256": digest_of_seen(case),
+        "needs_passkey": needs_passkey(case),
+        "seen_sha256": digest_of_seen(case, is_score_hidden=dossier.is_score_hidden),
         "idempotency_key": secrets.token_urlsafe(18),
         "longest_reason": LONGEST_REASON,
         "longest_comment": LONGEST_COMMENT,

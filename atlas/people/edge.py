@@ -8,12 +8,14 @@ from functools import partial
 from fastapi import FastAPI
 
 from atlas.agents.keys import AgentKeys
+from atlas.attention.edge import add_statistics
 from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
 from atlas.people.keeping import note_keys
 from atlas.people.notices import Notifier
+from atlas.people.passkeys.edge import add_challenges
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
@@ -81,6 +83,8 @@ class PeopleEdge:
             owners=self._settings.owners_of_agents,
             records_views=records_views,
         )
+        add_challenges(app, visitors=self.visitors, database=self._database)
+        add_statistics(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_stops(app, stops=self.stops, visitors=self.visitors)
         add_plans(app, book=plans, visitors=self.visitors)
         add_description(app)
