@@ -16,7 +16,7 @@ from atlas import ledger
 from atlas.database.beside import change
 from atlas.errors import AtlasError, PersonRefused, PolicyInvalid
 from atlas.ledger import NO_CASE, Action
-from atlas.operate.serving import url_of
+from atlas.operate.own_url import url_of
 from atlas.people import accounts, keeping, links, records, sessions
 from atlas.people.accounts import OPERATOR
 from atlas.people.passkeys import commands as passkeys
