@@ -20,6 +20,7 @@ from atlas.cases.store import CaseStore
 from atlas.instants import read_instant
 from atlas.ledger import Action
 from atlas.models import Case
+from atlas.origins.heard import Heard
 from atlas.origins.remembered import (
     LONG_AGO,
     MOST_CHANGES,
@@ -40,6 +41,7 @@ from atlas.origins.remembered import (
 MOST_CALLS = 100  # of one agent, with which a call is compared: those to which something happened last
 MOST_CHARACTERS = 2_000_000  # of one agent's arguments and answers, with which a call is compared
 MOST_AGENTS = 1000  # in memory
+FEW = 20  # entries of the ledger that are gone through in the thread of the loop
 MOST_IN_ALL = 8_000_000  # characters in memory; as values are looked for, each takes about 15 bytes
 USUAL_IDLE = timedelta(minutes=30)
 
@@ -73,6 +75,10 @@ class Reading(NamedTuple):
     at: datetime
 
 
+class TakesLong(Exception):
+    """What came before a call has to be read in a thread of its own."""
+
+
 @dataclass(eq=False)
 class Agent:
     """What is remembered of one agent."""
@@ -88,6 +94,7 @@ class Agent:
         before = self.calls.pop(one.case_id, None)
         if before is not None and before.said is not None:
             self.size -= before.said.size
+        self.size += one.said.size if one.said is not None else 0
         self.calls[one.case_id] = one
 
     def before(self, case: Case, position: int) -> list[Remembered]:
@@ -141,6 +148,8 @@ class Recollection:
         self._agents: OrderedDict[str, Agent] = OrderedDict()  # the one that called last is the last
         self._size = 0
         self._seen = 0
+        self._heard = Heard()
+        self._is_at_once = False  # whether nothing may be read that can be long
 
     def past(self, connection: Connection, case: Case) -> Past:
         """What the same agent did and read before a call of now was admitted."""
@@ -179,6 +188,7 @@ class Recollection:
         before = agent.before(case, position)
         if not agent.floor or _reaches(before, position) > agent.floor:
             return agent, before
+        self._may_take_long()
         calls, floor = calls_of(connection, case.call.principal, case.opened_at)
         compared = Agent(_by_id(_sorted(calls, position)), floor, agent.readings)
         return compared, compared.before(case, position)
@@ -186,6 +196,8 @@ class Recollection:
     def _follow(self, connection: Connection, case: Case, *, until: int = NOW) -> None:
         """Take in what was written since; the one place that says what is new, by whichever gateway."""
         changes = changes_after(connection, self._seen, until) if self._agents else []
+        if not self._agents or len(changes) > FEW:
+            self._may_take_long()
         if not self._agents or len(changes) == MOST_CHANGES:
             self._agents.clear()
             self._size, self._seen = 0, min(newest_entry(connection), until - 1)
@@ -206,6 +218,7 @@ class Recollection:
                 self._agents[change.actor].readings.append(_reading(change))
             return
         if one is not None and agent is not None:
+            one.said = self._heard.take(one.case_id) if one.ended is not None else None
             size = agent.size
             agent.take_in(one)
             self._size += agent.size - size
@@ -220,6 +233,7 @@ class Recollection:
     def _agent(self, connection: Connection, principal: str, *, until: datetime = FAR_OFF) -> Agent:
         agent = self._agents.get(principal)
         if agent is None:
+            self._may_take_long()
             calls, floor = calls_of(connection, principal, until)
             readings = [_reading(change) for change in readings_of(connection, principal)]
             agent = Agent(_by_id(_sorted(calls, NOW)), floor, readings)
@@ -250,13 +264,19 @@ class Recollection:
         for one in before[:MOST_CALLS]:
             said = one.said
             if room > 0:
-                said = said or agent.said_in(connection, one)
+                if said is None:
+                    self._may_take_long()
+                    said = agent.said_in(connection, one)
                 room -= said.size
             is_own, is_compared = one.case_id in own, room >= 0 and said is not None
             seen = (not is_own, one.ended is not None and one.ended < position, is_compared)
             records.append(one.records.get(seen) or one.record(*seen))
             compared += is_compared and is_own
         return _Records(tuple(reversed(records)), len(own), since, compared)
+
+    def _may_take_long(self) -> None:
+        if self._is_at_once:
+            raise TakesLong
 
     def _bound(self, grown: int) -> None:
         """Forget agents where they are too many together, but not the last one; they are on disk."""
@@ -272,7 +292,8 @@ class Memory(Recollection):
     def __init__(self, store: CaseStore, *, idle: timedelta = USUAL_IDLE) -> None:
         super().__init__(idle=idle)
         self._store = store
-        self._lock = threading.Lock()  # reading the file takes turns, in its threads
+        self._lock = threading.Lock()  # reading the file takes turns
+        store.listeners.append(self._heard.note)
 
     async def earlier(self, case: Case) -> Past:
         """What the same agent did and read before the call was admitted."""
@@ -281,7 +302,27 @@ class Memory(Recollection):
             with self._lock:
                 return self.past(connection, case)
 
-        return await self._store.database.read(read)
+        past = self._at_once(case)
+        return await self._store.database.read(read) if past is None else past
+
+    def _at_once(self, case: Case) -> Past | None:
+        """The same where little came since the last call, and all of it from this process; else None."""
+
+        def read(connection: Connection) -> Past | None:
+            self._is_at_once = True
+            try:
+                return self.past(connection, case)
+            except TakesLong:
+                return None
+            finally:
+                self._is_at_once = False
+
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._store.database.read_here(read)
+        finally:
+            self._lock.release()
 
 
 def _sorted(calls: Iterable[Remembered], position: int) -> list[Remembered]:

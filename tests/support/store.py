@@ -1,6 +1,6 @@
 """A case store on a real file, and calls to put into it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -97,7 +97,13 @@ def decisions(
 
 
 async def answer(store: CaseStore, case: Case, text: str = "Read.", *, is_outside: bool = True) -> None:
-    """Have the tool of a case answer, whenever its call came."""
+    """Have the tool of a case answer, whenever its call came, as another process writes it."""
+    result = {"content": [{"type": "text", "text": text}]}
+    await store.database.write(answering(case, result, is_outside=is_outside))
+
+
+def answering(case: Case, result: dict[str, Any], *, is_outside: bool = True) -> Callable[[Connection], Case]:
+    """The change that records what the tool of a case answered."""
 
     def work(connection: Connection) -> Case:
         found = read_case(connection, case.case_id)
@@ -105,12 +111,11 @@ async def answer(store: CaseStore, case: Case, text: str = "Read.", *, is_outsid
         found = add_assessment(connection, found, judged)
         for status in (Status.AUTHORIZED, Status.EXECUTING):
             found = transition(connection, found, status)
-        result = {"content": [{"type": "text", "text": text}]}
         outcome = Outcome(result=result, detail=None, finished_at=now())
         action = ledger.Action.EXECUTED
         return end_case(connection, found, Status.EXECUTED, action, detail={}, outcome=outcome)
 
-    await store.database.write(work)
+    return work
 
 
 def approval(
