@@ -21,6 +21,7 @@ from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.sqlite import Database
 from atlas.instants import read_instant
 from atlas.models import Status, Verdict
+from atlas.traces import Trace
 
 __all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
 
@@ -50,6 +51,7 @@ class Line:
     reviewers: tuple[str, ...]  # whom the policy lets approve; none: every reviewer
     rules: tuple[str, ...]  # of the policy, that matched
     arguments_sha256: str
+    has_target_from_outside: bool  # it acts on, or sends to, what came from outside alone
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ _LINES = sa.select(
     sa.func.coalesce(_VERSION, 0).label("version"),
     sa.func.json_extract(assessments.c.ruling, "$.reviewers").label("reviewers"),
     sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
+    assessments.c.trace,
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
@@ -152,7 +155,7 @@ def _page(
 
 def _line(row: Any) -> Line:
     status = Status(row["status"])
-    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "rules")
+    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "rules", "trace")
     return Line(
         **{name: value for name, value in row.items() if name not in own},
         status=status,
@@ -160,6 +163,16 @@ def _line(row: Any) -> Line:
         finished_at=_finished_at(status, row),
         reviewers=tuple(json.loads(row["reviewers"] or "[]")),
         rules=tuple(json.loads(row["rules"] or "[]")),
+        has_target_from_outside=_has_target_from_outside(row["trace"]),
+    )
+
+
+def _has_target_from_outside(trace: str | None) -> bool:
+    """As Trace.has_target_from_outside says it; most traces have no such word, and are not read."""
+    return (
+        trace is not None
+        and "is_target" in trace
+        and Trace.model_validate_json(trace).has_target_from_outside
     )
 
 
