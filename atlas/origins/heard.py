@@ -1,4 +1,4 @@
-"""Answers as this process gave them, kept until they are remembered, so that none is read from the disk again.
+"""Answers as this process gave them, kept until they are remembered: none is read from the disk again.
 
 Only what is on disk is kept here, and nothing hangs on it: what is missing is read from the case store.
 """

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastmcp.tools import Tool
 from sqlalchemy.engine import Connection
 from store import answer, answering, open_case, open_store, tool_call
 
+from atlas.cases.definitions import definition_of
 from atlas.cases.store import CaseStore
-from atlas.models import Case, ToolCall
-from atlas.origins import memory as memory_module
-from atlas.origins.memory import MOST_CALLS, Memory, Past, Recollection
+from atlas.models import UPSTREAM_META, Case, ToolCall
+from atlas.origins import recollection as memory_module
+from atlas.origins.agent import MOST_CALLS
+from atlas.origins.memory import Memory
+from atlas.origins.recollection import Past, Recollection
 from atlas.origins.results import text_of_result
 
 MAIL = "Please pay the invoice to eve@example.net today."
@@ -161,6 +165,23 @@ async def test_calls_of_long_ago_are_told_what_they_were_told_then(tmp_path: Pat
                 return [now.records(connection, case) for case, _ in then[begin:]]
 
             assert await store.database.read(read) == [past.earlier for _, past in then[begin:]]
+
+
+async def test_what_was_read_names_the_server_whose_tool_answered(tmp_path: Path) -> None:
+    """Remembered and read from the disk alike; a tool of the gateway itself has none."""
+    meta = {UPSTREAM_META: "office"}
+    definition = definition_of(Tool(name="office_read", parameters={}, meta=meta))
+    async with open_store(tmp_path) as store:
+        memory = Memory(store)
+        await memory.earlier(await opened(store, 0))
+        for number in (1, 2):
+            case = await open_case(store, call_of(number), definition=definition)
+            await memory.earlier(case)
+            await answer(store, case, MAIL)
+        last = await opened(store, 3)
+        remembered, read = await memory.earlier(last), await Memory(store).earlier(last)
+        assert [one.upstream for one in remembered.earlier] == [None, "office", "office"]
+        assert remembered == read
 
 
 async def test_another_session_and_another_agent(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.canonical import digest
+from atlas.cases.definitions import Definition
 from atlas.cases.endings import end_case
 from atlas.cases.store import CaseStore, add_assessment, insert_case, read_case, transition
 from atlas.database.sqlite import Database
@@ -39,11 +40,13 @@ def tool_call(tool_name: str = "check_status", principal: str = "agent", **argum
     )
 
 
-async def open_case(store: CaseStore, call: ToolCall | None = None, **more: Any) -> Case:
+async def open_case(
+    store: CaseStore, call: ToolCall | None = None, *, definition: Definition | None = None, **more: Any
+) -> Case:
     """A queued case, recorded as the admission does it, with more in its entry."""
 
     def work(connection: Connection) -> Case:
-        case, _ = insert_case(connection, call or tool_call(beneficiary_id="BEN-123"))
+        case, _ = insert_case(connection, call or tool_call(beneficiary_id="BEN-123"), definition)
         detail = {"tool_name": case.call.tool_name, "arguments_sha256": case.call.arguments_sha256}
         ledger.append(
             connection, case.case_id, ledger.Action.ADMITTED, actor=case.call.principal, detail=detail | more
