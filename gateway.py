@@ -57,7 +57,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             await database.open()
             if has_office:
                 await office.seed()
-            stack.push_async_callback(people.close)
+            await stack.enter_async_context(people.run())
             await stack.enter_async_context(judges.open())
             await path.execution.recover()  # before the servers are there: nothing is sent twice
             await stack.enter_async_context(upstreams.open(agents.server))

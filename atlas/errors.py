@@ -86,6 +86,14 @@ class NotPermitted(AtlasError):
     """{reason}"""
 
 
+class RuleRefuses(NotPermitted):
+    """{reason} Nothing was approved."""
+
+
+class AskedAgain(AtlasError):
+    """{reason} Nothing is decided yet. Say it once more to decide."""
+
+
 class ProviderUnusable(AtlasError):
     """The OpenID provider {issuer} (ATLAS_OIDC_ISSUER) cannot be used now: {reason}."""
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from atlas.frozen import Frozen as Frozen
+from atlas.review_rules import ReviewRules
 from atlas.traces import Trace
 
 TRUST_META = "io.atlas/trust"  # beside it: what the servers file says of whom that server speaks for
@@ -154,6 +155,7 @@ class Ruling(Frozen):
     approvals: int = Field(default=1, ge=1)  # of different reviewers
     is_pinned: bool = False  # by a rule that names this very definition of the tool
     review_seconds: int | None = None  # how long they may take; None: ATLAS_REVIEW_TIMEOUT
+    review: ReviewRules = ReviewRules()
 
 
 class Assessment(Frozen):
@@ -199,6 +201,7 @@ class Approval(Frozen):
     reason: str | None
     arguments_sha256: str
     decided_at: datetime
+    on_behalf_of: str | None = None  # for whom a delegate decided
 
 
 class Decision(Frozen):
@@ -209,6 +212,17 @@ class Decision(Frozen):
     reason: str | None
     arguments_sha256: str  # of the arguments that were decided on
     decided_at: datetime
+    on_behalf_of: str | None = None  # for whom a delegate decided
+
+
+class Edit(Frozen):
+    """The arguments as a person changed them, which hold from this round of a case on."""
+
+    round_number: int
+    arguments: dict[str, Any]
+    arguments_sha256: str  # 64 hex digits, of the call with them
+    edited_by: str
+    edited_at: datetime
 
 
 class Outcome(Frozen):
@@ -280,10 +294,20 @@ class Case(Frozen):
     frozen_at: datetime | None = None
     stop: Stop | None = None  # that covers it at the moment
     round_number: int = 1  # how often it was judged; what was decided in an earlier round does not count
+    begins_at: datetime | None = None  # not before: until then an approval can be taken back
+    edit: Edit | None = None  # what a person changed; the call itself stays as the agent made it
     inquiry: Inquiry | None = None
     assessment: Assessment | None = None
     decision: Decision | None = None
     outcome: Outcome | None = None
+
+    @property
+    def call_in_force(self) -> ToolCall:
+        """The call that is judged, approved and executed: the agent's, with what a person changed."""
+        if self.edit is None:
+            return self.call
+        changed = {"arguments": self.edit.arguments, "arguments_sha256": self.edit.arguments_sha256}
+        return self.call.model_copy(update=changed)
 
     @property
     def finished_at(self) -> datetime | None:

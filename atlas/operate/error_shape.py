@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from atlas.errors import (
     AlreadyDecided,
+    AskedAgain,
     AtlasError,
     CallChanged,
     CaseFinished,
@@ -24,6 +25,7 @@ from atlas.errors import (
     ReasonUnfit,
     RequestInvalid,
     ReviewExpired,
+    RuleRefuses,
     SignInRefused,
     StopNotFound,
     Stopped,
@@ -35,6 +37,8 @@ from atlas.errors import (
 HTTP_STATUS: dict[type[AtlasError], int] = {
     NotAuthenticated: 401,
     NotPermitted: 403,
+    RuleRefuses: 403,
+    AskedAgain: 409,
     FormRefused: 403,
     SignInRefused: 403,
     LinkVoid: 403,

@@ -1,7 +1,7 @@
 """How a person decides, whichever way it comes in: the webhook, the desk, or a terminal."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from atlas.models import Case, Frozen, Verdict
 from atlas.people.person import Person
@@ -55,6 +55,9 @@ async def decide(
     round_number: int = 1,
     seen_sha256: str | None = None,
     idempotency_key: str | None = None,
+    on_behalf_of: str | None = None,
+    assertion: str | None = None,
+    arguments: dict[str, Any] | None = None,
 ) -> Receipt:
     """Record what a person decides, and wake the workflow; what they decided before is a success again.
 
@@ -71,6 +74,10 @@ async def decide(
         round_number=round_number,
         seen_sha256=seen_sha256,
         idempotency_key=idempotency_key,
+        groups=person.groups,
+        on_behalf_of=on_behalf_of,
+        assertion=assertion,
+        arguments=arguments,
     )
     case = await parts.decisions.record(case_id, vote)
     if verdict is Verdict.APPROVED and case.decision is None and case.assessment is not None:

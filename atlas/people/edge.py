@@ -1,6 +1,7 @@
 """The edge for people, as the gateway builds it: they are told of a case, and they decide."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -68,6 +69,9 @@ class PeopleEdge:
         add_stops(app, stops=self.stops, visitors=self.visitors)
         add_description(app)
 
-    async def close(self) -> None:
-        """Stop what is still being sent."""
-        await self._notifier.close()
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Do what is due and send what has to be told, as long as the gateway runs."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._notifier.close)
+            yield

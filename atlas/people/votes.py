@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -26,6 +27,10 @@ class Vote:
     round_number: int = 1  # the round of the case that is approved; a rejection is about all of them
     seen_sha256: str | None = None  # of what an approval is for, see atlas/grounds/seen.py; None: not said
     idempotency_key: str | None = None  # under which the reviewer's program says it, once or again
+    groups: tuple[str, ...] = ()  # that the way in vouches for; those of the store come to them
+    on_behalf_of: str | None = None  # for whom they decide, where they said so; else it is found out
+    assertion: str | None = None  # of a passkey, as JSON
+    arguments: dict[str, Any] | None = None  # in place of the agent's, where a rule lets a person change some
 
 
 def note_key(connection: Connection, case_id: str, vote: Vote) -> None:

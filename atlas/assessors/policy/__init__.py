@@ -16,6 +16,7 @@ from atlas.assessors import Question, ToolFacts, Trust
 from atlas.assessors.general import GeneralScore, score_generally
 from atlas.assessors.policy.file import policy_of, read_policy
 from atlas.assessors.policy.matching import Match, match_plainly, match_rules
+from atlas.assessors.policy.review import at_worst, review_of
 from atlas.assessors.policy.rules import Rule
 from atlas.errors import AtlasError, PolicyInvalid
 from atlas.models import Ruling
@@ -130,6 +131,7 @@ class Policy:
         texts = {"classification": "not assessed", "rationale": f"{reason} A person decides."}
         reviewers, more = _reviewers_at_worst(rules)
         review = {"is_denied": False, "reviewers": reviewers, "approvals": ruling.approvals + more}
+        review |= {"review": at_worst(ruling.review)}
         return ruling.model_copy(update=texts | review)
 
     def _composed(
@@ -151,6 +153,7 @@ class Policy:
             reviewers=_first(rules, "reviewers") or (),
             approvals=max((rule.approvals or 1 for rule in rules), default=1),
             review_seconds=int(min(timeouts).total_seconds()) if timeouts else None,
+            review=review_of(rules, floor=floor, threshold=self.threshold),
         )
 
     def _usual_rationale(self, rules: list[Rule], general: GeneralScore | None) -> str:

@@ -1,0 +1,52 @@
+"""The approvals of a case where the policy asks for several: each counts once, the last one decides."""
+
+from sqlalchemy.engine import Connection
+
+from atlas import ledger
+from atlas.cases.store import add_approval, read_approvals
+from atlas.instants import now
+from atlas.models import Approval, Case, as_seen
+from atlas.people.owners import not_of
+from atlas.people.votes import Vote
+
+
+def is_last_approval(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> bool:
+    """Count an approval where the policy asks for several, and say whether it completes them."""
+    needed = case.assessment.approvals if case.assessment else 1
+    if needed == 1:
+        return True
+    given = not_of(owners, read_approvals(connection, case))
+    before = {as_seen(approval.reviewer) for approval in given}  # Anna is no other person than anna
+    if as_seen(vote.reviewer) not in before:
+        before.add(as_seen(vote.reviewer))
+        _count(connection, case, vote, detail={"given": len(before), "needed": needed})
+    return len(before) >= needed
+
+
+def _count(connection: Connection, case: Case, vote: Vote, *, detail: dict[str, int]) -> None:
+    approval = Approval(
+        reviewer=vote.reviewer,
+        reason=vote.reason,
+        arguments_sha256=case.call_in_force.arguments_sha256,
+        decided_at=now(),
+        on_behalf_of=vote.on_behalf_of,
+    )
+    add_approval(connection, case, approval)
+    ledger.append(
+        connection,
+        case.case_id,
+        ledger.Action.APPROVAL_COUNTED,
+        actor=vote.reviewer,
+        detail=detail | said(case, vote),
+        at=approval.decided_at,
+    )
+
+
+def said(case: Case, vote: Vote) -> dict[str, str | None]:
+    """For the ledger: the reason, for whom, and what a reviewer decided on, by its digests."""
+    return {
+        "reason": vote.reason,
+        **({"on_behalf_of": vote.on_behalf_of} if vote.on_behalf_of else {}),
+        "arguments_sha256": case.call_in_force.arguments_sha256,
+        "definition_sha256": case.definition_sha256,
+    }
