@@ -31,7 +31,8 @@ def line_of(case: dict[str, Any]) -> str:
     score = "  -" if case["risk_score"] is None else f"{case['risk_score']:3}"
     again = f", round {case['round_number']}" if case["round_number"] > 1 else ""
     what = f"{visible(case['tool_name'])} by {visible(case['principal'])}"
-    return f"{case['case_id']}  {score}  {what}  {_when(case)}{again}"
+    mark = ", target from outside" if case["has_target_from_outside"] else ""
+    return f"{case['case_id']}  {score}  {what}  {_when(case)}{again}{mark}"
 
 
 def _when(case: dict[str, Any]) -> str:
