@@ -14,6 +14,7 @@ from atlas.traces import Trace
 
 TRUST_META = "io.atlas/trust"  # beside it: what the servers file says of whom that server speaks for
 UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
+HAS_FAILED = " (failed)"  # at the end of the name of an assessor that could not judge a call
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 
 HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that no one reads
@@ -181,6 +182,11 @@ class Assessment(Frozen):
     trace: Trace | None = None  # None: it could not be made, or the record is older than traces
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the call could not be judged, so that the score is the worst one."""
+        return self.assessor.endswith(HAS_FAILED)
+
+    @property
     def needs_person(self) -> bool:
         """Whether a person decides on the call."""
         return self.risk_score >= self.threshold
@@ -215,6 +221,16 @@ class Decision(Frozen):
     arguments_sha256: str  # of the arguments that were decided on
     decided_at: datetime
     on_behalf_of: str | None = None  # for whom a delegate decided
+
+
+class PlanUse(Frozen):
+    """The plan that let a call pass: a person approved it beforehand, in a bounded set of calls."""
+
+    plan_id: str  # plan_ and 12 lowercase hex digits
+    made_by: str
+    reason: str
+    arguments_sha256: str  # of the call that it let pass
+    used_at: datetime
 
 
 class Edit(Frozen):
@@ -301,6 +317,7 @@ class Case(Frozen):
     inquiry: Inquiry | None = None
     assessment: Assessment | None = None
     decision: Decision | None = None
+    plan: PlanUse | None = None  # that let it pass in this round, in the place of a decision
     outcome: Outcome | None = None
 
     @property

@@ -31,7 +31,8 @@ def line_of(case: dict[str, Any]) -> str:
     score = "  -" if case["risk_score"] is None else f"{case['risk_score']:3}"
     again = f", round {case['round_number']}" if case["round_number"] > 1 else ""
     what = f"{visible(case['tool_name'])} by {visible(case['principal'])}"
-    return f"{case['case_id']}  {score}  {what}  {_when(case)}{again}"
+    mark = ", target from outside" if case["has_target_from_outside"] else ""
+    return f"{case['case_id']}  {score}  {what}  {_when(case)}{again}{mark}"
 
 
 def _when(case: dict[str, Any]) -> str:
@@ -105,9 +106,12 @@ def _judged(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     judged = case["assessment"]
     if judged is None:
         return
-    score = f"{judged['risk_score']}, and a person decides from {judged['threshold']}"
-    yield "score", [f"{score}; {visible(judged['classification'])}"]
-    yield "because", [visible(judged["rationale"])]
+    if judged["is_hidden"]:
+        yield "score", ["hidden: it is shown when you have made a first choice"]
+    else:
+        score = f"{judged['risk_score']}, and a person decides from {judged['threshold']}"
+        yield "score", [f"{score}; {visible(judged['classification'])}"]
+        yield "because", [visible(judged["rationale"])]
     if judged["rules"]:
         yield "rules", [visible(rule) for rule in judged["rules"]]
     if judged["legal_basis"]:

@@ -7,7 +7,9 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.engine import Connection
 from starlette.datastructures import FormData
+from starlette.responses import JSONResponse
 
+from atlas.attention.looks import opened
 from atlas.canonical import canonical_json, form_of_call
 from atlas.cases.comments import LONGEST_COMMENT, add_comment, note_view
 from atlas.cases.listing import Filter, Order, page_of
@@ -20,8 +22,11 @@ from atlas.desk.routes import person_of
 from atlas.errors import AtlasError, NotAuthenticated
 from atlas.models import Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
-from atlas.people.deciding import decide
+from atlas.people.deciding import decide, take_back
+from atlas.people.passkeys.asking import ask_to_approve
+from atlas.people.passkeys.ceremonies import origin_of
 from atlas.people.person import Person
+from atlas.people.visitors import is_automatic
 from atlas.reviews.eligibility import entries_of_person
 from atlas.reviews.permission import Standing, standing_of
 
@@ -61,6 +66,16 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         """Approve or reject."""
         return await desk.take_decision(request, ref)
 
+    @router.post(f"{PATH}/take-back")
+    async def taken_back(request: Request, ref: str) -> Response:
+        """Take an approval back."""
+        return await desk.take_back(request, ref)
+
+    @router.post(f"{PATH}/challenge")
+    async def challenge(request: Request, ref: str) -> Response:
+        """What a passkey signs for an approval; the script of the page asks."""
+        return await desk.ask_passkey(request, ref)
+
     @router.post(f"{PATH}/comments")
     async def comment(request: Request, ref: str) -> Response:
         """Write a comment."""
@@ -78,7 +93,10 @@ class CasePages:
         """The page of a case; `said` is what became of a form: done, mistake, and what was written."""
         person, parts = person_of(request), self._parts
         is_part = "HX-Request" in request.headers
-        dossier, standing = await parts.store.database.read(partial(self._read, ref=ref, person=person))
+        work = partial(self._read, ref=ref, person=person)
+        dossier, standing = await parts.store.database.read(work)
+        if not is_automatic(request):
+            await opened(parts.store.database, ref, person.name)
         if parts.policy.policy.file.desk.record_views and not is_part:
             await parts.store.change(ref, partial(note_view, case_id=ref, name=person.name))
         self._parts.looking.note(ref, person.name)
@@ -141,6 +159,7 @@ class CasePages:
                 round_number=_number(form, "round"),
                 seen_sha256=_text(form, "seen") or None,
                 idempotency_key=_text(form, "key")[:200] or None,
+                assertion=_text(form, "assertion") or None,
             )
         except NotAuthenticated:
             raise
@@ -149,6 +168,31 @@ class CasePages:
             return await self.show(request, ref, status=status, mistake=str(error), **again)
         self._parts.looking.leave(ref, person.name)
         return await self._after(request, ref, done=verdict)
+
+    async def take_back(self, request: Request, ref: str) -> Response:
+        """Take the person's own approval back, or say on the page why not."""
+        form, person = await request.form(), person_of(request)
+        key = _text(form, "key")[:200] or None
+        try:
+            await take_back(self._parts, person, case_id=ref, idempotency_key=key)
+        except NotAuthenticated:
+            raise
+        except AtlasError as error:
+            return await self.show(request, ref, status=HTTP_STATUS.get(type(error), 500), mistake=str(error))
+        return await self._after(request, ref, done="taken_back")
+
+    async def ask_passkey(self, request: Request, ref: str) -> Response:
+        """What the person's passkey has to sign, as JSON."""
+        form = await request.form()
+        work = partial(
+            ask_to_approve,
+            person=person_of(request),
+            case_id=ref,
+            origin=origin_of(request),
+            round_number=_number(form, "round"),
+            seen_sha256=_text(form, "seen"),
+        )
+        return JSONResponse(await self._parts.store.database.write(work))
 
     async def take_comment(self, request: Request, ref: str) -> Response:
         """Write a comment, and show it."""

@@ -19,7 +19,7 @@ def check_authority(case: Case) -> None:
 
 
 def check_grounds(case: Case) -> None:
-    """Raise ExecutionRefused unless a person or the score approved the very arguments that are stored."""
+    """Raise ExecutionRefused unless a person, a plan or the score approved the arguments that are stored."""
     if case.assessment is not None and case.assessment.is_denied:
         raise ExecutionRefused(case_id=case.case_id, reason="the policy denies it")
     if case.decision is not None:
@@ -28,6 +28,8 @@ def check_grounds(case: Case) -> None:
         approved = case.decision.arguments_sha256
     elif case.assessment is not None and not case.assessment.needs_person:
         approved = case.assessment.arguments_sha256
+    elif case.plan is not None:
+        approved = case.plan.arguments_sha256
     else:
         raise ExecutionRefused(case_id=case.case_id, reason="no one approved it")
     if (
