@@ -1,7 +1,8 @@
 """The edge for people, as the gateway builds it: they are told of a case, and they decide."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from atlas.agents.keys import AgentKeys
 from atlas.database.sqlite import Database
 from atlas.models import Case
+from atlas.outbox.courier import Courier
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
 from atlas.people.notices import Notifier
@@ -46,10 +48,16 @@ class PeopleEdge:
         self._gate = ReviewerGate(settings, agents)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
-        self._notifier = Notifier(settings, database)
+        self.courier = Courier(settings, database, url=self._public_url)
+        self._notifier = Notifier(database, wake=self.courier.wake)
         self.tell = self._notifier.tell
         known = Known(settings, database, servers=servers, offered=offered)
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
+
+    def _public_url(self) -> str:
+        """Where people reach the gateway: as the settings say, or as start-up prints it."""
+        public = self._settings.atlas_public_url
+        return str(public).rstrip("/") if public else self._app.state.url + self._settings.atlas_root_path
 
     def add_to(
         self,
@@ -63,6 +71,7 @@ class PeopleEdge:
 
         `records_views` says whether it goes into the ledger that a person opened a case.
         """
+        self._app = app
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
         add_reading(app, visitors=self.visitors, database=self._database, records_views=records_views)
@@ -74,4 +83,12 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
+            stack.push_async_callback(self.courier.close)
+            stack.push_async_callback(_cancel, asyncio.create_task(self.courier.run()))
             yield
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
