@@ -67,7 +67,7 @@ def _read(connection: Connection, case_id: str) -> Dossier:
     case = read_case(connection, case_id)
     definition = read_definition(connection, case.definition_sha256 or "")
     entries, left_out = _entries(connection, case_id)
-    subject = subject_of(case.call.arguments)
+    subject = subject_of(case.call_in_force.arguments)
     return Dossier(
         case=case,
         definition=definition,

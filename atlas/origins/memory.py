@@ -90,6 +90,15 @@ class Agent:
             self.size -= before.said.size
         self.calls[one.case_id] = one
 
+    def read_again(self, case_id: str) -> int:
+        """Forget what was said in a call that a person changed, and return by how much the size changes."""
+        one = self.calls.get(case_id)
+        if one is None or one.said is None:
+            return 0
+        size, self.calls[case_id] = one.said.size, one.when_edited()
+        self.size -= size
+        return -size
+
     def before(self, case: Case, position: int) -> list[Remembered]:
         """What had come before a call, that to which something happened last first; at most one too many."""
         before: list[Remembered] = []
@@ -204,6 +213,8 @@ class Recollection:
         else:
             if change.action == Action.READ.value and change.actor in self._agents:
                 self._agents[change.actor].readings.append(_reading(change))
+            elif change.action == Action.EDITED.value:
+                self._size += sum(agent.read_again(change.case_id) for agent in self._agents.values())
             return
         if one is not None and agent is not None:
             size = agent.size

@@ -41,7 +41,7 @@ def note_key(connection: Connection, case_id: str, vote: Vote) -> None:
         "case_id": case_id,
         "decision": vote.verdict.value,
         "round_number": vote.round_number,
-        "said_sha256": digest({"reason": vote.reason, "seen_sha256": vote.seen_sha256}),
+        "said_sha256": digest({"reason": vote.reason, "seen_sha256": vote.seen_sha256} | _changed(vote)),
     }
     if (before := _said_before(connection, vote)) is not None:
         if before != said:
@@ -50,6 +50,10 @@ def note_key(connection: Connection, case_id: str, vote: Vote) -> None:
     key = {"reviewer": vote.reviewer, "idempotency_key": vote.idempotency_key}
     connection.execute(decision_keys.delete().where(decision_keys.c.decided_at < now() - KEYS_KEPT))
     connection.execute(decision_keys.insert().values(**key, **said, decided_at=now()))
+
+
+def _changed(vote: Vote) -> dict[str, Any]:
+    return {} if vote.arguments is None else {"arguments": vote.arguments}
 
 
 def _said_before(connection: Connection, vote: Vote) -> dict[str, str | int] | None:

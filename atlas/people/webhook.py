@@ -1,7 +1,7 @@
 """What people decide comes in here: POST /webhook/approval."""
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.routing import APIRoute
@@ -12,6 +12,8 @@ from atlas.models import Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide
 from atlas.people.person import Person
 from atlas.people.reviewers import ReviewerGate
+
+Said = Verdict | Literal["INFORMATION_REQUESTED"]  # which asks the agent, and decides nothing
 
 APPROVAL_PATH = "/webhook/approval"
 LONGEST_KEY = 200  # characters of an idempotency key
@@ -27,7 +29,7 @@ def visible(name: str) -> str:
 class DecisionRequest(Frozen):
     """What a reviewer posts."""
 
-    decision: Verdict
+    decision: Said
     event_id: Annotated[str, Field(min_length=1, max_length=40)]
     reviewer: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
@@ -35,6 +37,8 @@ class DecisionRequest(Frozen):
     round: Annotated[int, Field(ge=1)] | None = None
     # What is approved, as `GET /cases/{ref}` named it; an approval of something else is refused.
     seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    # The whole new arguments of an approval, where a rule lets a person change some.
+    arguments: dict[str, Any] | None = None
     # The same decision under the same key is a success again, another one is refused.
     idempotency_key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)] | None = None
 
@@ -50,12 +54,13 @@ class DecisionReceipt(Frozen):
     """What the reviewer gets back: the decision is on disk, or one of the approvals that make one."""
 
     status: str = "Signal Sent"
-    decision: Verdict
+    decision: Said
     event_id: str
     approvals: Approvals | None = None
     decided_before: DecidedBefore | None = None  # by another reviewer, in the same way
 
 
+AGENT_ASKED = "Agent Asked"
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
 
 
@@ -71,8 +76,11 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
             str | None, Header(alias="Idempotency-Key", min_length=1, max_length=LONGEST_KEY)
         ] = None,
     ) -> DecisionReceipt:
-        """Record a decision and wake the workflow."""
+        """Record a decision and wake the workflow, or ask the agent."""
         name = signature(named, request.reviewer)
+        if not isinstance(request.decision, Verdict):
+            await parts.decisions.ask(request.event_id, by=name, text=request.reason or "")
+            return DecisionReceipt(status=AGENT_ASKED, decision=request.decision, event_id=request.event_id)
         try:
             receipt = await decide(
                 parts,
@@ -83,6 +91,7 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
                 round_number=request.round or 1,
                 seen_sha256=request.seen_sha256,
                 idempotency_key=one_key(request.idempotency_key, idempotency_key),
+                arguments=request.arguments,
             )
         except AlreadyDecided as quicker:  # the same by another one: a program that asks for it has it
             by = DecidedBefore(reviewer=quicker.fields["reviewer"], at=quicker.fields["at"])

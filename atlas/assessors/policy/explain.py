@@ -8,16 +8,15 @@ from atlas.assessors.policy import ConditionFailed, Policy, why_person
 from atlas.assessors.policy.evaluation import ANNOTATIONS
 from atlas.assessors.policy.explain_trace import about_trace
 from atlas.assessors.policy.matching import Match, Matched, match_rules
-from atlas.assessors.policy.rules import NEVER_GOVERNED, WHY_NEVER_GOVERNED, Rule
+from atlas.assessors.policy.rules import NEVER_GOVERNED, Rule
 from atlas.models import Ruling
 from atlas.origins.outside import standing_of
 
 
 def explain(policy: Policy, question: Question) -> str:
     """Each rule that is about the call, what follows from them, and the verdict with and without a model."""
-    if question.tool.name == NEVER_GOVERNED:
-        why = WHY_NEVER_GOVERNED.removeprefix("it ")
-        return f"{question.tool.name} {why}, not even one that denies every tool."
+    if (why := NEVER_GOVERNED.get(question.tool.name)) is not None:
+        return f"{question.tool.name} {why.removeprefix('it ')}, not even one that denies every tool."
     matched = match_rules(policy.fitting(question.tool), question)
     return "\n".join(
         [
