@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.engine import Connection
 from starlette.datastructures import FormData
 
 from atlas.canonical import canonical_json, form_of_call
@@ -18,9 +19,10 @@ from atlas.desk.origins import origins_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.errors import AtlasError, NotAuthenticated, RequestInvalid
-from atlas.models import Status, Verdict, plain_text
+from atlas.models import Case, Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.deciding import decide
+from atlas.people.mentions import KnownPeople, known_people, mentioned_in
 
 PATH = f"{DESK}/cases/{{ref}}"
 CHANGED = "CHANGED"  # the button that approves with changed arguments
@@ -87,6 +89,8 @@ class CasePages:
         self._parts.looking.note(ref, person.name)
         owners = parts.settings.owners_of_agents.get(dossier.case.call.principal, frozenset())
         values = await asyncio.to_thread(values_of, dossier, person, parts.policy.policy, owners=owners)
+        known = await parts.store.database.read(self._known)
+        values["mentions"] = [mentioned_in(comment.text, known) for comment in dossier.comments]
         typed = said.pop("typed", None)
         values |= {"fields": fields_of(dossier.case, typed), "typed_again": bool(typed)}
         return await self._pages.page(
@@ -173,8 +177,17 @@ class CasePages:
             wanted = f"Write a comment of 1 to {LONGEST_COMMENT:,} characters."
             return await self.show(request, ref, status=422, comment_mistake=wanted, comment=text)
         name = person_of(request).name
-        await self._parts.store.change(ref, partial(add_comment, case_id=ref, author=name, text=text))
+        await self._parts.store.change(ref, partial(self._comment, ref=ref, author=name, text=text))
         return await self._after(request, ref, done="comment")
+
+    def _comment(self, connection: Connection, *, ref: str, author: str, text: str) -> Case:
+        mentions = mentioned_in(text, self._known(connection))
+        return add_comment(connection, ref, author=author, text=text, mentions=mentions)
+
+    def _known(self, connection: Connection) -> KnownPeople:
+        return known_people(
+            connection, [name for name in self._parts.settings.reviewer_keys.values() if name]
+        )
 
     async def take_question(self, request: Request, ref: str) -> Response:
         """Ask the agent, and show what it is asked; or say why it is not."""
