@@ -46,6 +46,10 @@ class KeyUsed(AtlasError):
     """The idempotency key {key} stands for another decision, on case {case_id}; nothing was changed."""
 
 
+class NoQuestion(AtlasError):
+    """No person asks anything of case {case_id} now. No one was told."""
+
+
 class RequestInvalid(AtlasError):
     """{reason}"""
 

@@ -15,7 +15,7 @@ CREATE TABLE cases (
 	opened_at VARCHAR(27) NOT NULL, 
 	expires_at VARCHAR(27), 
 	claimed_by VARCHAR(32), 
-	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), begins_at VARCHAR(27), edited_round INTEGER, 
+	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), begins_at VARCHAR(27), edited_round INTEGER, asked_at VARCHAR(27), 
 	CONSTRAINT pk_cases PRIMARY KEY (case_id)
 );
 

@@ -16,6 +16,7 @@ def upgrade() -> None:
     """Make the tables, and add the columns."""
     op.add_column("cases", sa.Column("begins_at", INSTANT))
     op.add_column("cases", sa.Column("edited_round", sa.Integer))
+    op.add_column("cases", sa.Column("asked_at", INSTANT))
     for table in ("decisions", "approvals"):
         op.add_column(table, sa.Column("on_behalf_of", sa.String(200)))
     _people()
