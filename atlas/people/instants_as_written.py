@@ -20,7 +20,7 @@ def read_moment(text: str, *, zone: str | None = None, is_end: bool = True) -> d
     try:
         if isinstance(duration, timedelta):
             return now() + duration
-        said = datetime.fromisoformat(text)
+        said = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
         if len(text) == len("2027-01-31"):
             said = datetime.combine(said.date() + timedelta(days=1 if is_end else 0), time())
         if said.tzinfo is None:
