@@ -33,6 +33,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     upstreams = Upstreams.of(settings)
     agents = AgentsEdge(settings, store)
     people = PeopleEdge(settings, agents.keys, database, servers=upstreams.names, offered=agents.tool_names)
+    store.listeners.append(people.note)
     workflow = WorkflowEdge(settings, client, store)
     if has_office := is_offered(settings, upstreams.all):
         add_welfare_tools(agents.server, office)
@@ -57,7 +58,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             await database.open()
             if has_office:
                 await office.seed()
-            stack.push_async_callback(people.close)
+            await stack.enter_async_context(people.run())
             await stack.enter_async_context(judges.open())
             await path.execution.recover()  # before the servers are there: nothing is sent twice
             await stack.enter_async_context(upstreams.open(agents.server))
@@ -72,6 +73,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     people.add_to(
         app,
         decisions=path.decisions,
+        plans=path.plans,
         announce=workflow.announce,
         records_views=lambda: judges.policy.policy.file.desk.record_views,
     )
@@ -83,6 +85,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         decisions=path.decisions,
         announce=workflow.announce,
         stops=people.stops,
+        plans=path.plans,
         policy=judges.policy,
     )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)

@@ -1,11 +1,12 @@
 """Stage 3: below the threshold the score approves a call; from there a person decides, or time does.
 
+A person can decide on a bounded set of calls beforehand: a plan.
 What the policy denies, no one can approve. Where it asks for several approvals, each counts for itself until
 the last one makes the decision. An approval of what has changed since it was judged does not count: the case
 is judged again, and the reviewer is told what has changed. A rejection always counts: it is about the call.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -18,27 +19,56 @@ from atlas.cases.reviews import deny, request_review
 from atlas.cases.rounds import adopt_definition, other_round_error
 from atlas.cases.store import (
     CaseStore,
-    add_approval,
     add_decision,
     mark_reported,
     read_approvals,
     read_case,
     transition,
 )
-from atlas.errors import CallChanged, CaseFinished, NotPermitted, ReviewExpired, Stopped
-from atlas.grounds.decided import check_is_own, is_decided
+from atlas.errors import (
+    AtlasError,
+    CallChanged,
+    CaseFinished,
+    ReviewExpired,
+    RuleRefuses,
+    Stopped,
+)
+from atlas.grounds.decided import check_is_own, is_decided, is_own
 from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
-from atlas.models import NO_TOOL, Approval, Assessment, Case, Decision, Status, Verdict, as_seen
+from atlas.models import NO_TOOL, Assessment, Case, Decision, Status, Verdict
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
-from atlas.people.votes import Vote, note_key
+from atlas.people.votes import TAKEN_BACK, Vote, note_key
+from atlas.plans.fitting import Fit
+from atlas.plans.using import pass_by_plan
+from atlas.reviews.counting import is_last_approval, said
+from atlas.reviews.passkey import keep_assertion
+from atlas.reviews.permission import ask_again, check_may_approve
+from atlas.reviews.undo import (
+    begins_after,
+    can_be_taken_back,
+    check_may_take_back,
+    is_taken_back,
+    take_back,
+    take_back_to_reject,
+)
 from atlas.stop.covering import stop_of
 from atlas.stop.words import told
 
 
-def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
-    """Approve a queued case whose score is below the threshold, or put it before a person."""
+def decide_by_score(
+    connection: Connection,
+    case: Case,
+    *,
+    timeout: timedelta,
+    plans: Sequence[Fit] = (),
+    owners: Mapping[str, frozenset[str]] = NO_OWNERS,
+) -> Case:
+    """Approve a queued case whose score is below the threshold, or put it before a person.
+
+    A plan among `plans` that holds takes the person's place: what the policy denies comes before it.
+    """
     if case.status is Status.REJECTED:
         return mark_reported(connection, case)
     if case.status is not Status.QUEUED:
@@ -49,8 +79,11 @@ def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -
     if assessment.is_denied:
         return deny(connection, case, assessment)
     if assessment.needs_person:
+        passed = pass_by_plan(connection, case, plans, owners=owners)
+        if passed.case.plan is not None:
+            return transition(connection, passed.case, Status.AUTHORIZED)
         reason = f"Risk Score [{assessment.risk_score}] is not below {assessment.threshold}."
-        return request_review(connection, case, timeout, reason=reason)
+        return request_review(connection, case, timeout, reason=" ".join([reason, *passed.reasons]))
     text = f"Auto-approved based on Risk Score [{assessment.risk_score}] per Article 14 Compliance."
     ledger.append(
         connection,
@@ -112,11 +145,36 @@ class Decisions:
         """
         if vote.verdict is Verdict.REJECTED:
             return await self._store.change(case_id, partial(_reject, case_id=case_id, vote=vote))
-        return await self._approve(case_id, vote)
+        try:
+            return await self._approve(case_id, vote)
+        except RuleRefuses as refusal:
+            await self._store.change(
+                case_id, partial(_note_refusal, case_id=case_id, vote=vote, refusal=refusal)
+            )
+            raise
+
+    async def take_back(self, case_id: str, vote: Vote) -> Case:
+        """Take an approval back before the call begins; the same again changes nothing.
+
+        Raises CaseNotFound, KeyUsed, NotPermitted, and TakeBackRefused where it is too late.
+        """
+
+        def work(connection: Connection) -> Case:
+            case = read_case(connection, case_id)
+            note_key(connection, case_id, vote, said=TAKEN_BACK)
+            if is_taken_back(connection, case, vote):
+                return case
+            check_may_take_back(connection, case, vote)
+            return take_back(connection, case, vote, self._timeout)
+
+        case = await self._store.change(case_id, work)
+        self._tell(case)
+        return case
 
     async def _approve(self, case_id: str, vote: Vote) -> Case:
         """An approval counts in its own round only: what was judged again is not what was approved."""
         before, ruled = await self._store.read(case_id), None
+        again: AtlasError | None = None
         owners = self._owners.get(before.call.principal, frozenset())
         check_owner(before, vote, owners)
         if before.decision is None or before.round_number != vote.round_number:
@@ -125,6 +183,7 @@ class Decisions:
             ruled = await self._rule(before)
 
         def approve(connection: Connection) -> Case:
+            nonlocal again
             case = read_case(connection, case_id)
             _check_not_stopped(connection, case)
             if case.round_number != vote.round_number:
@@ -133,10 +192,15 @@ class Decisions:
             check_seen(case, vote.seen_sha256)
             if ruled is not None and case.status.is_not_begun:
                 case = self._apply(connection, case, ruled)  # which may send it back
-            is_as_seen = case.round_number == vote.round_number and case.status is not Status.DENIED
-            return _record_approval(connection, case, vote, owners) if is_as_seen else case
+            if case.round_number != vote.round_number or case.status is Status.DENIED:
+                return case
+            recorded = _record_approval(connection, case, vote, owners)
+            again = recorded if isinstance(recorded, AtlasError) else None
+            return case if isinstance(recorded, AtlasError) else recorded
 
         case = await self._store.change(case_id, approve)
+        if again is not None:
+            raise again
         # What was just written stays written, so that it is refused only here.
         if case.status is Status.DENIED:
             raise CaseFinished(case_id=case_id, status=case.status.value)
@@ -176,10 +240,19 @@ class Decisions:
         return request_review(connection, case, self._timeout, reason=reason)
 
 
+def _note_refusal(connection: Connection, *, case_id: str, vote: Vote, refusal: RuleRefuses) -> Case:
+    """Keep that a rule did not let an approval count; what it would have done was rolled back."""
+    detail = {"rule": refusal.fields["rule"], "reason": refusal.fields["reason"], "round": vote.round_number}
+    ledger.append(connection, case_id, ledger.Action.RULE_REFUSED, actor=vote.reviewer, detail=detail)
+    return read_case(connection, case_id)
+
+
 def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
     """Any reviewer can stop the call, in any round, and no policy prevents that."""
     case = read_case(connection, case_id)
     note_key(connection, case_id, vote)
+    if can_be_taken_back(case):
+        return _decide_by_person(connection, take_back_to_reject(connection, case, vote), vote)
     if is_decided(case, vote):
         check_is_own(connection, case, vote)
         return case
@@ -187,70 +260,25 @@ def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
     return _decide_by_person(connection, case, vote)
 
 
-def _record_approval(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> Case:
+def _record_approval(
+    connection: Connection, case: Case, vote: Vote, owners: frozenset[str]
+) -> Case | AtlasError:
+    """The case with the approval, or what to raise once it is on disk that a person is asked again."""
     note_key(connection, case.case_id, vote)
     is_again = is_decided(case, vote)
-    _check_reviewer(case, vote)
+    if is_again and is_own(connection, case, vote):
+        return case  # also where it could not be said for the first time now
+    vote = check_may_approve(connection, case, vote, owners)
     if is_again:
         check_is_own(connection, case, vote)
         return case
     _check_open(case)
-    if not _is_last_approval(connection, case, vote, owners):
+    if (again := ask_again(connection, case, vote)) is not None:
+        return again
+    keep_assertion(connection, case, vote)
+    if not is_last_approval(connection, case, vote, owners):
         return case
     return _decide_by_person(connection, case, vote)
-
-
-def _check_reviewer(case: Case, vote: Vote) -> None:
-    ruling = case.assessment.ruling if case.assessment else None
-    if ruling is None or not (ruling.reviewers or ruling.approvals > 1):
-        return
-    if not vote.is_signed:
-        checked = "a name that is checked: a reviewer's key that has a name, or an account at the desk"
-        raise NotPermitted(reason=f"To approve case {case.case_id} takes {checked}.")
-    if ruling.reviewers and vote.reviewer not in ruling.reviewers:
-        names = ", ".join(ruling.reviewers)
-        raise NotPermitted(
-            reason=f"The policy lets {names} approve case {case.case_id}, not {vote.reviewer}."
-        )
-
-
-def _is_last_approval(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> bool:
-    """Count an approval where the policy asks for several, and say whether it completes them."""
-    needed = case.assessment.approvals if case.assessment else 1
-    if needed == 1:
-        return True
-    given = not_of(owners, read_approvals(connection, case))
-    before = {as_seen(approval.reviewer) for approval in given}  # Anna is no other person than anna
-    if as_seen(vote.reviewer) not in before:
-        before.add(as_seen(vote.reviewer))
-        _count(connection, case, vote, detail={"given": len(before), "needed": needed})
-    return len(before) >= needed
-
-
-def _count(connection: Connection, case: Case, vote: Vote, *, detail: dict[str, int]) -> None:
-    approval = Approval(
-        reviewer=vote.reviewer,
-        reason=vote.reason,
-        arguments_sha256=case.call.arguments_sha256,
-        decided_at=now(),
-    )
-    add_approval(connection, case, approval)
-    ledger.append(
-        connection,
-        case.case_id,
-        ledger.Action.APPROVAL_COUNTED,
-        actor=vote.reviewer,
-        detail=detail | {"reason": vote.reason} | _state_of(case),
-        at=approval.decided_at,
-    )
-
-
-def _state_of(case: Case) -> dict[str, str | None]:
-    """What a reviewer decided on, by its digests."""
-    return {
-        "arguments_sha256": case.call.arguments_sha256,
-        "definition_sha256": case.definition_sha256,
-    }
 
 
 def _check_open(case: Case) -> None:
@@ -274,8 +302,9 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
         decision=vote.verdict,
         reviewer=vote.reviewer,
         reason=vote.reason,
-        arguments_sha256=case.call.arguments_sha256,
+        arguments_sha256=case.call_in_force.arguments_sha256,
         decided_at=now(),
+        on_behalf_of=vote.on_behalf_of,
     )
     case = add_decision(connection, case, decision)
     ledger.append(
@@ -283,12 +312,15 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
         case.case_id,
         ledger.Action.APPROVED if vote.verdict is Verdict.APPROVED else ledger.Action.REJECTED,
         actor=vote.reviewer,
-        detail={"reason": vote.reason} | _state_of(case),
+        detail=said(case, vote),
         at=decision.decided_at,
     )
     to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED
     # Approving what the score has approved already adds a decision, but no transition.
-    return case if case.status is to else transition(connection, case, to)
+    if case.status is to:
+        return case
+    begins_at = begins_after(case, decision.decided_at) if to is Status.AUTHORIZED else None
+    return transition(connection, case, to, begins_at=begins_at)
 
 
 def is_overdue(case: Case) -> bool:

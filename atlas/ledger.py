@@ -76,6 +76,18 @@ class Action(str, Enum):
     EXPIRED = "decide.expired"
     COMMENTED = "decide.commented"
     VIEWED = "decide.viewed"  # where the policy says record_views
+    REMINDED = "decide.reminded"
+    ESCALATED = "decide.escalated"
+    ASSIGNED = "decide.assigned"
+    QUESTION_ASKED = "decide.question_asked"
+    QUESTION_ANSWERED = "decide.question_answered"
+    EDITED = "decide.edited"
+    PLAN_USED = "decide.plan_used"
+    TAKEN_BACK = "decide.taken_back"  # an approval, before the call began
+    RULE_REFUSED = "decide.refused"  # an approval that a rule does not let count
+    ASKED_AGAIN = "decide.asked_again"
+    SEEDED = "decide.seeded"  # a case that is known to be bad, and of no agent
+    REVEALED = "decide.revealed"
     UNSUPPORTED_DECISION = "decide.event_without_decision"
     EXECUTING = "execute.started"
     EXECUTED = "execute.finished"
@@ -85,6 +97,13 @@ class Action(str, Enum):
     # Of people, and of no case.
     PERSON_ADDED = "people.added"
     PERSON_ENDED = "people.ended"
+    PROFILE_CHANGED = "people.profile_changed"
+    TRAINED = "people.trained"
+    TRAINING_ENDED = "people.training_ended"
+    DELEGATED = "people.delegated"
+    DELEGATION_ENDED = "people.delegation_ended"
+    PASSKEY_ADDED = "people.passkey_added"
+    PASSKEY_ENDED = "people.passkey_ended"
     LINK_MADE = "people.link_made"
     PASSWORD_SET = "people.password_set"  # noqa: S105  (no password)
     SIGNED_IN = "people.signed_in"
@@ -93,6 +112,9 @@ class Action(str, Enum):
     EXPORT_BEGUN = "people.export_begun"  # a list of cases leaves the gateway as a file
     EXPORTED = "people.exported"  # so many lines of it were sent
     SIGN_IN_REFUSED = "people.sign_in_refused"  # the first of a burst, and where it has to wait
+    PLAN_MADE = "plan.made"  # of no case, like the next one
+    PLAN_STOPPED = "plan.stopped"
+    NOTICE_GIVEN_UP = "notice.given_up"  # what could not be sent
     STOPPED = "stop.begun"  # of no case, like the next one
     LIFTED = "stop.lifted"
 

@@ -9,10 +9,12 @@ from typing import Any
 from pydantic import Field
 
 from atlas.frozen import Frozen as Frozen
+from atlas.review_rules import ReviewRules
 from atlas.traces import Trace
 
 TRUST_META = "io.atlas/trust"  # beside it: what the servers file says of whom that server speaks for
 UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
+HAS_FAILED = " (failed)"  # at the end of the name of an assessor that could not judge a call
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 
 HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that no one reads
@@ -152,8 +154,11 @@ class Ruling(Frozen):
     is_denied: bool = False  # which no person can lift
     reviewers: tuple[str, ...] = ()  # who may decide; none: every reviewer
     approvals: int = Field(default=1, ge=1)  # of different reviewers
+    # Where it is not known which of several lists with groups holds: each of them approves for itself.
+    each_of: tuple[tuple[str, ...], ...] = ()
     is_pinned: bool = False  # by a rule that names this very definition of the tool
     review_seconds: int | None = None  # how long they may take; None: ATLAS_REVIEW_TIMEOUT
+    review: ReviewRules = ReviewRules()
 
 
 class Assessment(Frozen):
@@ -175,6 +180,11 @@ class Assessment(Frozen):
     reopened_because: str | None = None  # what had changed, so that the call was judged again
     is_outside: bool = False  # whether what the tool answers comes from third parties
     trace: Trace | None = None  # None: it could not be made, or the record is older than traces
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the call could not be judged, so that the score is the worst one."""
+        return self.assessor.endswith(HAS_FAILED)
 
     @property
     def needs_person(self) -> bool:
@@ -199,6 +209,7 @@ class Approval(Frozen):
     reason: str | None
     arguments_sha256: str
     decided_at: datetime
+    on_behalf_of: str | None = None  # for whom a delegate decided
 
 
 class Decision(Frozen):
@@ -209,6 +220,27 @@ class Decision(Frozen):
     reason: str | None
     arguments_sha256: str  # of the arguments that were decided on
     decided_at: datetime
+    on_behalf_of: str | None = None  # for whom a delegate decided
+
+
+class PlanUse(Frozen):
+    """The plan that let a call pass: a person approved it beforehand, in a bounded set of calls."""
+
+    plan_id: str  # plan_ and 12 lowercase hex digits
+    made_by: str
+    reason: str
+    arguments_sha256: str  # of the call that it let pass
+    used_at: datetime
+
+
+class Edit(Frozen):
+    """The arguments as a person changed them, which hold from this round of a case on."""
+
+    round_number: int
+    arguments: dict[str, Any]
+    arguments_sha256: str  # 64 hex digits, of the call with them
+    edited_by: str
+    edited_at: datetime
 
 
 class Outcome(Frozen):
@@ -280,10 +312,21 @@ class Case(Frozen):
     frozen_at: datetime | None = None
     stop: Stop | None = None  # that covers it at the moment
     round_number: int = 1  # how often it was judged; what was decided in an earlier round does not count
+    begins_at: datetime | None = None  # not before: until then an approval can be taken back
+    edit: Edit | None = None  # what a person changed; the call itself stays as the agent made it
     inquiry: Inquiry | None = None
     assessment: Assessment | None = None
     decision: Decision | None = None
+    plan: PlanUse | None = None  # that let it pass in this round, in the place of a decision
     outcome: Outcome | None = None
+
+    @property
+    def call_in_force(self) -> ToolCall:
+        """The call that is judged, approved and executed: the agent's, with what a person changed."""
+        if self.edit is None:
+            return self.call
+        changed = {"arguments": self.edit.arguments, "arguments_sha256": self.edit.arguments_sha256}
+        return self.call.model_copy(update=changed)
 
     @property
     def finished_at(self) -> datetime | None:

@@ -14,7 +14,18 @@ ROOMS = sorted(path.parent.name for path in (ROOT / "atlas").glob("*/__init__.py
 PATH = {f"atlas.{name}" for name in ("admit", "assess", "decide", "execute", "report", "path")}
 TAKEN_ALONG = {"atlas.canonical", "atlas.instants", "atlas.database.sqlite_files", "atlas.database.writer"}
 SETTINGS = sorted(path.stem for path in (ROOT / "atlas").glob("settings*.py"))
-SHARED = ("frozen", "traces", "models", "errors", *SETTINGS, "instants", "canonical", "texts", "proxies")
+SHARED = (
+    "frozen",
+    "review_rules",
+    "traces",
+    "models",
+    "errors",
+    *SETTINGS,
+    "instants",
+    "canonical",
+    "texts",
+    "proxies",
+)
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -25,18 +25,29 @@ from atlas.models import (
     Assessment,
     Case,
     Decision,
+    Edit,
     Inquiry,
     Outcome,
+    PlanUse,
     Ruling,
     Status,
     Stop,
     ToolCall,
     Verdict,
 )
+from atlas.plans.tables import plan_uses, plans
+from atlas.reviews.tables import edits
 from atlas.stop.covering import stop_of
 from atlas.traces import Trace
 
 _DETAILS = (inquiries, assessments, decisions, outcomes)
+_OF_PLAN = (
+    plan_uses.c.plan_id,
+    plan_uses.c.arguments_sha256,
+    plan_uses.c.used_at,
+    plans.c.made_by,
+    plans.c.reason,
+)
 _EVERYTHING = sa.select(
     cases,
     *(
@@ -45,11 +56,14 @@ _EVERYTHING = sa.select(
         for column in table.c
         if column.name not in ("case_id", "round_number")
     ),
+    *(column.label(f"plan_{column.name}") for column in _OF_PLAN),
 ).select_from(
     cases.outerjoin(inquiries, of_this_round(inquiries))
     .outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
+    .outerjoin(plan_uses, of_this_round(plan_uses))
+    .outerjoin(plans, plans.c.plan_id == plan_uses.c.plan_id)
 )
 _NAMES = tuple(_EVERYTHING.selected_columns.keys())
 _CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request", "session")
@@ -59,7 +73,10 @@ _OPENED = (
 )
 _OPEN = Prepared(cases.insert().values({name: sa.bindparam(name) for name in _OPENED}))
 _INSERT = {table: Prepared(table.insert()) for table in _DETAILS}
-_CHANGING = ("expires_at", "claimed_by", "reported_at", "definition_sha256", "round_number", "frozen_at")
+_CHANGING = (
+    *("expires_at", "claimed_by", "reported_at", "definition_sha256", "round_number", "frozen_at"),
+    "begins_at",
+)
 _MOVE = Prepared(
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"), cases.c.status == sa.bindparam("before"))
@@ -115,7 +132,7 @@ class CaseStore:
         query = _EVERYTHING.where(*conditions).order_by(cases.c.status).limit(limit)
 
         def rows(connection: Connection) -> list[Case]:
-            return [_case(row) for row in connection.execute(query).mappings()]
+            return [_whole(connection, row) for row in connection.execute(query).mappings()]
 
         return await self.database.read(rows)
 
@@ -182,7 +199,7 @@ def insert_case(
 def unfinished_case(connection: Connection, call: ToolCall) -> Case | None:
     """The case of the same call that has not ended, if there is one."""
     row = _SAME.first(connection, call.model_dump(include=set(_SAME_CALL)))
-    return None if row is None else _under_stop(connection, _case(dict(zip(_NAMES, row, strict=True))))
+    return None if row is None else _whole(connection, dict(zip(_NAMES, row, strict=True)))
 
 
 def _waiting_now(connection: Connection, call: ToolCall) -> tuple[str, ...]:
@@ -194,7 +211,7 @@ def _waiting_now(connection: Connection, call: ToolCall) -> tuple[str, ...]:
 def newest_case(connection: Connection, call: ToolCall) -> Case | None:
     """The newest case of the same call, finished or not."""
     row = _NEWEST.first(connection, call.model_dump(include=set(_SAME_CALL)))
-    return None if row is None else _case(dict(zip(_NAMES, row, strict=True)))
+    return None if row is None else _whole(connection, dict(zip(_NAMES, row, strict=True)))
 
 
 def mark_collected(connection: Connection, case: Case, *, at: datetime | None = None) -> Case:
@@ -214,12 +231,25 @@ def read_case(connection: Connection, case_id: str) -> Case:
     row = _ONE.first(connection, {"case_id": case_id})
     if row is None:
         raise CaseNotFound(case_id=case_id)
-    return _under_stop(connection, _case(dict(zip(_NAMES, row, strict=True))))
+    return _whole(connection, dict(zip(_NAMES, row, strict=True)))
 
 
-def _under_stop(connection: Connection, case: Case) -> Case:
-    """The case with the stop that covers it, if it is frozen."""
-    return case if case.frozen_at is None else case.model_copy(update={"stop": stop_of(connection, case)})
+def _whole(connection: Connection, row: Any) -> Case:
+    """The case of a row, with the stop that covers it if it is frozen, and with what a person changed."""
+    case = _case(row)
+    more: dict[str, Any] = {}
+    if case.frozen_at is not None:
+        more["stop"] = stop_of(connection, case)
+    if row["edited_round"] is not None:
+        more["edit"] = _edit(connection, case.case_id, row["edited_round"])
+    return case.model_copy(update=more) if more else case
+
+
+def _edit(connection: Connection, case_id: str, round_number: int) -> Edit:
+    query = edits.select().where(edits.c.case_id == case_id, edits.c.round_number == round_number)
+    row = connection.execute(query).mappings().one()
+    fields = {name: row[name] for name in Edit.model_fields}
+    return Edit(**(fields | {"arguments": json.loads(row["arguments"])}))
 
 
 def hold(connection: Connection, case: Case, stop: Stop) -> Case:
@@ -265,7 +295,7 @@ def add_inquiry(connection: Connection, case: Case, inquiry: Inquiry) -> Case:
 
 def add_assessment(connection: Connection, case: Case, assessment: Assessment) -> Case:
     """Record the one assessment of a case in this round."""
-    ruling = assessment.ruling.model_dump_json() if assessment.ruling else None
+    ruling = assessment.ruling.model_dump_json(exclude_defaults=True) if assessment.ruling else None
     trace = assessment.trace.model_dump_json(exclude_defaults=True) if assessment.trace else None
     said = {"ruling": ruling, "trace": trace}
     values = assessment.model_dump(exclude=set(said)) | round_of(case) | said
@@ -323,9 +353,11 @@ def _case(row: Any) -> Case:
         round_number=row["round_number"],
         waiting_before=tuple(json.loads(row["waiting_before"] or "[]")),
         frozen_at=row["frozen_at"],
+        begins_at=row["begins_at"],
         inquiry=_inquiry(row),
         assessment=_assessment(row),
         decision=_decision(row),
+        plan=_plan(row),
         outcome=_outcome(row),
     )
 
@@ -350,6 +382,12 @@ def _decision(row: Any) -> Decision | None:
         return None
     fields = {name: row[f"decisions_{name}"] for name in Decision.model_fields}
     return Decision(**(fields | {"decision": Verdict(fields["decision"])}))
+
+
+def _plan(row: Any) -> PlanUse | None:
+    if row["plan_plan_id"] is None:
+        return None
+    return PlanUse(**{name: row[f"plan_{name}"] for name in PlanUse.model_fields})
 
 
 def _outcome(row: Any) -> Outcome | None:

@@ -34,6 +34,8 @@ cases = sa.Table(
     sa.Column("waiting_before", sa.Text),
     sa.Column("frozen_at", Instant),
     sa.Column("session", sa.String(32)),
+    sa.Column("begins_at", Instant),
+    sa.Column("edited_round", sa.Integer),
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(
@@ -134,6 +136,7 @@ approvals = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("arguments_sha256", sa.String(64), nullable=False),
     sa.Column("decided_at", Instant, nullable=False),
+    sa.Column("on_behalf_of", sa.String(200)),
 )
 
 decisions = sa.Table(
@@ -146,7 +149,12 @@ decisions = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("arguments_sha256", sa.String(64), nullable=False),
     sa.Column("decided_at", Instant, nullable=False),
+    sa.Column("on_behalf_of", sa.String(200)),
 )
+# What each person decided in a span of time, for statistics and for the reasons that they gave last.
+for _table in (approvals, decisions):
+    sa.Index(f"ix_{_table.name}_reviewer_decided_at", _table.c.reviewer, _table.c.decided_at)
+    sa.Index(f"ix_{_table.name}_decided_at", _table.c.decided_at)
 sa.Index("ix_decisions_reviewer", decisions.c.reviewer, decisions.c.case_id, decisions.c.round_number)
 
 outcomes = sa.Table(

@@ -143,6 +143,8 @@ def _ruling_changes(before: Ruling, after: Ruling) -> Iterator[str]:
         yield "it denies this call" if after.is_denied else "it does not deny this call any more"
     told, tells = _told(before), _told(after)
     yield from (f"{name} {told[name]} -> {tells[name]}" for name in told if told[name] != tells[name])
+    if before.review != after.review:
+        yield "what it asks of the people who decide"
     if before.rationale != after.rationale:
         yield "its reasons"
 

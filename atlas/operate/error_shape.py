@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 
 from atlas.errors import (
     AlreadyDecided,
+    AskedAgain,
     AtlasError,
     CallChanged,
     CaseFinished,
@@ -21,12 +22,17 @@ from atlas.errors import (
     LinkVoid,
     NotAuthenticated,
     NotPermitted,
+    PasskeyRefused,
+    PlanNotFound,
+    PlanRefused,
     ReasonUnfit,
     RequestInvalid,
     ReviewExpired,
+    RuleRefuses,
     SignInRefused,
     StopNotFound,
     Stopped,
+    TakeBackRefused,
     TargetUnknown,
     TooManyAttempts,
     TransitionRefused,
@@ -35,6 +41,9 @@ from atlas.errors import (
 HTTP_STATUS: dict[type[AtlasError], int] = {
     NotAuthenticated: 401,
     NotPermitted: 403,
+    RuleRefuses: 403,
+    PasskeyRefused: 403,
+    AskedAgain: 409,
     FormRefused: 403,
     SignInRefused: 403,
     LinkVoid: 403,
@@ -48,10 +57,13 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     RequestInvalid: 422,
     ReviewExpired: 409,
     Stopped: 409,
+    TakeBackRefused: 409,
     StopNotFound: 404,
     TargetUnknown: 404,
     ReasonUnfit: 422,
     TransitionRefused: 409,
+    PlanNotFound: 404,
+    PlanRefused: 422,
 }
 
 

@@ -1,7 +1,7 @@
 """How a person decides, whichever way it comes in: the webhook, the desk, or a terminal."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from atlas.models import Case, Frozen, Verdict
 from atlas.people.person import Person
@@ -13,6 +13,9 @@ class Decides(Protocol):
 
     async def record(self, case_id: str, vote: Vote) -> Case:
         """Record a decision, or one of the approvals that together are one."""
+
+    async def take_back(self, case_id: str, vote: Vote) -> Case:
+        """Take an approval back before the call begins."""
 
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""
@@ -55,6 +58,9 @@ async def decide(
     round_number: int = 1,
     seen_sha256: str | None = None,
     idempotency_key: str | None = None,
+    on_behalf_of: str | None = None,
+    assertion: str | None = None,
+    arguments: dict[str, Any] | None = None,
 ) -> Receipt:
     """Record what a person decides, and wake the workflow; what they decided before is a success again.
 
@@ -71,6 +77,10 @@ async def decide(
         round_number=round_number,
         seen_sha256=seen_sha256,
         idempotency_key=idempotency_key,
+        groups=person.groups,
+        on_behalf_of=on_behalf_of,
+        assertion=assertion,
+        arguments=arguments,
     )
     case = await parts.decisions.record(case_id, vote)
     if verdict is Verdict.APPROVED and case.decision is None and case.assessment is not None:
@@ -80,3 +90,27 @@ async def decide(
     if case.reported_at is None:
         parts.announce(case)
     return Receipt(case=case, verdict=verdict)
+
+
+async def take_back(
+    parts: Deciding,
+    person: Person,
+    *,
+    case_id: str,
+    reason: str | None = None,
+    idempotency_key: str | None = None,
+) -> Case:
+    """Take the approval of a call back before it begins; it waits again, and nothing of it is decided.
+
+    Raises TakeBackRefused where it has begun, or no rule gives time for that, NotPermitted for a person who
+    did not approve it, KeyUsed and CaseNotFound.
+    """
+    vote = Vote(
+        Verdict.REJECTED,  # of the approval; the call itself is not rejected
+        reviewer=person.name,
+        reason=reason,
+        is_signed=person.is_signed,
+        idempotency_key=idempotency_key,
+        groups=person.groups,
+    )
+    return await parts.decisions.take_back(case_id, vote)

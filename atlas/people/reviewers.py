@@ -4,15 +4,20 @@ from fastapi import Request
 
 from atlas.agents.digests import digest_of_key
 from atlas.agents.keys import AgentKeys
+from atlas.database.sqlite import Database
 from atlas.errors import NotAuthenticated, NotPermitted
 from atlas.people.person import Way
+from atlas.people.profiles import has_ended
 from atlas.settings import Settings
+
+ENDED = "The access of {name} was ended. `python -m atlas.people add {name}` begins it again."
 
 
 class ReviewerGate:
     """Lets only holders of a reviewer's key through; an agent's key is told that it is one."""
 
-    def __init__(self, settings: Settings, agents: AgentKeys) -> None:
+    def __init__(self, settings: Settings, agents: AgentKeys, database: Database) -> None:
+        self._database = database
         self._reviewers = {digest_of_key(key): name for key, name in settings.reviewer_keys.items()}
         self._agents = agents
 
@@ -27,10 +32,16 @@ class ReviewerGate:
             return None
         token = bearer_of(request)
         if token and digest_of_key(token) in self._reviewers:
-            return self._reviewers[digest_of_key(token)]
+            return await self._still(self._reviewers[digest_of_key(token)])
         if token and self._agents.is_agent(token):
             raise NotPermitted(reason="An agent cannot decide on calls; this takes the reviewer's key.")
         raise NotAuthenticated(whose="reviewer's")
+
+    async def _still(self, name: str | None) -> str | None:
+        """The name of a key, unless the access of its holder has ended."""
+        if name is not None and await self._database.read(lambda connection: has_ended(connection, name)):
+            raise NotPermitted(reason=ENDED.format(name=name))
+        return name
 
 
 def keys_in(request: Request) -> list[str]:

@@ -568,7 +568,10 @@ WRONG = [
     (rules("floor = 101"), "line 3: floor must be a whole number from 0 to 100"),
     (rules("approvals = 0"), "line 3: approvals must be a whole number from 1 on"),
     (rules("approvals = true"), "line 3: approvals must be"),
-    (rules("reviewers = []"), 'line 3: reviewers must be a list of names, such as ["anna", "ben"]'),
+    (
+        rules("reviewers = []"),
+        'line 3: reviewers must be a list of names and groups, such as ["anna", "group:seniors"]',
+    ),
     (rules("reviewers = 'anna'"), "line 3: reviewers must be"),
     (rules("reviewers = ['anna', 3]"), "line 3: reviewers must be"),
     (

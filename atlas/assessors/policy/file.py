@@ -10,11 +10,10 @@ from typing import Any, Literal
 import tomli
 from pydantic import Field, ValidationError
 
+from atlas.assessors.policy.keys import OF_REVIEW, WANTED, WANTED_ABOVE
 from atlas.assessors.policy.lines import Section, place_of, read_sections, sections_of_array
 from atlas.assessors.policy.rules import (
     NEVER_GOVERNED,
-    WANTED,
-    WANTED_ABOVE,
     WHY_NEVER_GOVERNED,
     DeskTable,
     Rule,
@@ -22,6 +21,7 @@ from atlas.assessors.policy.rules import (
 )
 from atlas.errors import PolicyInvalid
 from atlas.models import Frozen
+from atlas.review_rules import group_of, has_groups
 from atlas.texts import TextUnreadable, text_of
 
 UNKNOWN_TOOLS = ("person", "general")
@@ -44,7 +44,10 @@ CHECKED = frozenset(
         "f705a70735e2b0c4b26a8aba1a2c3ef038c41d9eeaa9458093ef4bb20e0a1a47",
     )
 )
-NOT_BESIDE_DENY = ("definition", "score", "floor", "reviewers", "approvals", "review_timeout", "trust")
+NOT_BESIDE_DENY = (
+    *("definition", "score", "floor", "reviewers", "approvals", "review_timeout", "trust"),
+    *OF_REVIEW,
+)
 
 
 class PolicyFile(Frozen):
@@ -190,10 +193,13 @@ def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
         )
     if rule.trust and rule.when is not None:
         yield "trust", "trust is for all calls of a tool: put it into a rule without when"
+    steps = [step.after for step in rule.escalate or ()]
+    if steps != sorted(set(steps)):
+        yield "escalate", "each step of escalate comes later than the one before"
     if rule.definition and not rule.names_one_tool:
         yield "definition", "a definition is that of one tool, and this rule is about several"
-    if rule.reviewers and (rule.approvals or 1) > len(set(rule.reviewers)):
-        named = len(set(rule.reviewers))
+    named = len(set(rule.reviewers or ()))
+    if rule.reviewers and not has_groups(rule.reviewers) and (rule.approvals or 1) > named:
         yield (
             "approvals",
             f"{rule.approvals} approvals are more than the {named} reviewers named here can give",
@@ -220,7 +226,7 @@ def _contradictions(rules: list[Rule]) -> Iterator[str]:
     """Each rule whose reviewers are fewer than the approvals that another one asks for on the same tool."""
     several = [rule for rule in rules if (rule.approvals or 1) > 1]
     for place, limited in enumerate(rules):
-        names = len(set(limited.reviewers or ()))
+        names = 0 if has_groups(limited.reviewers or ()) else len(set(limited.reviewers or ()))
         for asking in several if names else ():
             is_enough = names >= (asking.approvals or 1) or not asking.can_meet(limited)
             if is_enough or limited is asking:  # what one rule asks for is looked at where it stands
@@ -244,7 +250,7 @@ def _stands_in(above: Rule, asking: Rule, limited: Rule) -> bool:
 
 
 def _without_reviewers(rule: Rule, names: set[str]) -> Iterator[str]:
-    unknown = [name for name in rule.reviewers or () if name not in names]
+    unknown = [name for name in rule.reviewers or () if name not in names and group_of(name) is None]
     if unknown:
         yield f"the rule {rule.title} asks for {', '.join(unknown)}, and there is no such reviewer"
     if (rule.approvals or 1) > max(1, len(names)):  # one key without a name is one reviewer

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 
 from atlas.assessors import Trust
 from atlas.models import Frozen
+from atlas.review_rules import Escalation, group_of
 from atlas.settings_as_written import Duration, read_duration
 
 if TYPE_CHECKING:
@@ -30,11 +31,36 @@ def _true(value: bool) -> bool:
     return value
 
 
+def _named(value: str) -> str:
+    if group_of(value) is not None and not (group_of(value) or "").strip():
+        raise ValueError("a group without a name")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    """One step may stand without its list."""
+    return [value] if isinstance(value, dict) else value
+
+
 Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=2000)]
 Line = Annotated[Text, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Pattern = Annotated[Line, StringConstraints(pattern=r"^[^\[\]]*$")]
 Digest = Annotated[str, StringConstraints(strict=True, pattern=r"^sha256:[0-9a-f]{64}$")]
 Score = Annotated[StrictInt, Field(ge=0, le=100)]
+Reviewer = Annotated[Line, AfterValidator(_named)]  # a name, or group:NAME
+Yes = Annotated[StrictBool, AfterValidator(_true)]
+
+
+class EscalationTable(Frozen):
+    """One step of `escalate`: to whom a case goes that waits so long."""
+
+    after: Annotated[Duration, BeforeValidator(_duration)]
+    to: Reviewer
+
+    @property
+    def given(self) -> Escalation:
+        """The same for a ruling."""
+        return Escalation(after_seconds=int(self.after.total_seconds()), to=self.to)
 
 
 class RuleTable(Frozen):
@@ -49,11 +75,41 @@ class RuleTable(Frozen):
     classification: Line | None = None
     rationale: Text | None = None
     legal_basis: Line | None = None
-    reviewers: Annotated[tuple[Line, ...], Field(min_length=1)] | None = None
+    reviewers: Annotated[tuple[Reviewer, ...], Field(min_length=1)] | None = None
     approvals: Annotated[StrictInt, Field(ge=1)] | None = None
     review_timeout: Annotated[Duration, BeforeValidator(_duration)] | None = None
-    deny: Annotated[StrictBool, AfterValidator(_true)] | None = None
+    deny: Yes | None = None
     trust: Trust | None = None  # whether what the tool answers comes from third parties
+    separate: Yes | None = None  # four eyes that have nothing to do with the agent or an earlier round
+    requires_training: Line | None = None  # the scope of a training that whoever approves needs
+    step_up: Yes | None = None  # to approve takes a passkey
+    may_edit: Annotated[tuple[Line, ...], Field(min_length=1)] | None = (
+        None  # arguments that a person may change
+    )
+    undo: Annotated[Duration, BeforeValidator(_duration)] | None = (
+        None  # how long an approval can be taken back
+    )
+    answer_time: Annotated[Duration, BeforeValidator(_duration)] | None = (
+        None  # by which a question extends it
+    )
+    escalate: Annotated[tuple[EscalationTable, ...], BeforeValidator(_listed), Field(min_length=1)] | None = (
+        None
+    )
+    working_hours: Yes | None = None  # times of this rule count working hours alone
+    hide_score: Yes | None = None  # until a first choice is made
+    reason_from: Score | None = None  # from this score on an approval needs a typed reason
+    min_seconds: Annotated[StrictInt, Field(ge=1, le=3600)] | None = (
+        None  # what is quicker is asked once more
+    )
+    plans: Yes | None = None  # a plan may let pass what this rule gives a floor
+
+
+class SeededTable(Frozen):
+    """One `[[seeded]]`: a call that is known to be bad, which people are shown and no tool gets."""
+
+    tool: Line
+    arguments: dict[str, Any]
+    why: Text  # what is wrong with it, told after the decision
 
 
 class DeskTable(Frozen):
@@ -61,35 +117,14 @@ class DeskTable(Frozen):
 
     reject_reasons: Annotated[tuple[Line, ...], Field(max_length=20)] = ()  # offered to those who reject
     record_views: StrictBool = False  # whether it goes into the ledger that a person opened a case
+    together_below: Score = 0  # alike calls with a lower score may be approved in one go
+    seeded_share: Score = 0  # so many of a hundred cases that people get are known to be bad
+    seeded: Annotated[tuple[SeededTable, ...], Field(max_length=200)] = ()  # from which those are taken
 
 
 # Passes the gate without a case (atlas/admit.py): no rule is ever asked about it.
 NEVER_GOVERNED = "get_outcome"
 WHY_NEVER_GOVERNED = "it only reads what became of a call and is never governed, so that no rule holds for it"
-
-# What an administrator reads after "must be".
-WANTED = {
-    "tool": "the name of a tool, or a pattern with * and ? and no brackets",
-    "name": "a text of one line, at most 200 characters",
-    "definition": 'the digest of a tool\'s definition, as "sha256:" and 64 hex digits',
-    "when": "a CEL condition in quotes",
-    "score": "a whole number from 0 to 100",
-    "floor": "a whole number from 0 to 100",
-    "classification": "a text of one line, at most 200 characters",
-    "rationale": "a text of at most 2000 characters",
-    "legal_basis": "a text of one line, at most 200 characters",
-    "reviewers": 'a list of names, such as ["anna", "ben"]',
-    "approvals": "a whole number from 1 on",
-    "review_timeout": 'a duration in quotes, from one second to a year, such as "90s", "30m", "24h" or "3d"',
-    "deny": "true, because no rule can take back what another one denies",
-    "trust": '"outside" if what the tool answers comes from third parties, or "inside"',
-}
-
-
-WANTED_ABOVE = {
-    "reject_reasons": 'a list of at most 20 different texts of one line, such as ["The wrong person"]',
-    "record_views": "true or false",
-}
 
 
 class Rule(RuleTable):
@@ -151,7 +186,12 @@ class Rule(RuleTable):
         if self.definition is None or self.is_pinned_to(definition_sha256):
             return self
         reason = f"The tool is not the one that this rule was written for. {self.rationale or ''}".strip()
-        changed = {"score": None, "floor": max(self.floor or 0, threshold), "rationale": reason}
+        changed = {
+            "score": None,
+            "floor": max(self.floor or 0, threshold),
+            "rationale": reason,
+            "plans": None,
+        }
         return self.model_copy(update=changed)
 
     def fits(self, tool_name: str) -> bool:

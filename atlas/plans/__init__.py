@@ -1,0 +1,1 @@
+"""Plans: a bounded set of calls that a person approves beforehand."""
