@@ -6,6 +6,8 @@ from pathlib import Path
 
 from atlas.settings import Settings
 
+ENDED = "The access of {name} was ended. `python -m atlas.people add {name}` begins it again."
+
 
 def names_of_reviewers(settings: Settings) -> frozenset[str] | None:
     """All that a policy can name: the names of keys, and of accounts; None if the accounts cannot be read."""
