@@ -6,9 +6,8 @@ from atlas.agents.digests import digest_of_key
 from atlas.agents.keys import AgentKeys
 from atlas.database.sqlite import Database
 from atlas.errors import NotAuthenticated, NotPermitted
-from atlas.people.named import ENDED
 from atlas.people.person import Way
-from atlas.people.profiles import has_ended
+from atlas.people.profiles import ENDED, has_ended
 from atlas.settings import Settings
 
 

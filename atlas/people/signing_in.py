@@ -9,10 +9,9 @@ from atlas.database.sqlite import Database
 from atlas.errors import LinkVoid, PersonRefused, SignInRefused, TooManyAttempts
 from atlas.people import accounts, attempts, links
 from atlas.people.attempts import Attempt
-from atlas.people.named import ENDED
 from atlas.people.passwords import Passwords, check_new
 from atlas.people.person import Person, Way
-from atlas.people.profiles import has_ended
+from atlas.people.profiles import ENDED, has_ended
 from atlas.settings import Settings, as_seen
 
 SARAH = "Sarah"  # the name of a person of whom no name is known
