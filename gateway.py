@@ -73,6 +73,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     people.add_to(
         app,
         decisions=path.decisions,
+        plans=path.plans,
         announce=workflow.announce,
         records_views=lambda: judges.policy.policy.file.desk.record_views,
     )
@@ -84,6 +85,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         decisions=path.decisions,
         announce=workflow.announce,
         stops=people.stops,
+        plans=path.plans,
         policy=judges.policy,
     )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)

@@ -70,6 +70,14 @@ class ReasonUnfit(AtlasError):
     """A stop and its lift need a reason of 1 to {longest} characters; nothing was changed."""
 
 
+class PlanRefused(AtlasError):
+    """{reason} No plan was made."""
+
+
+class PlanNotFound(AtlasError):
+    """There is no plan {plan_id}."""
+
+
 class TransitionRefused(AtlasError):
     """Case {case_id} is {status} and cannot become {to}."""
 
@@ -92,6 +100,10 @@ class NotPermitted(AtlasError):
 
 class RuleRefuses(NotPermitted):
     """{reason} Nothing was approved."""
+
+
+class PasskeyRefused(NotPermitted):
+    """{reason}"""
 
 
 class AskedAgain(AtlasError):

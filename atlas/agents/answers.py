@@ -95,7 +95,8 @@ def facts_of(case: Case) -> dict[str, Any]:
     """Where a case stands, for programs, and for models that see nothing else.
 
     case_id, status, risk_score, message; decision and reason once a person has decided; begins_at while that
-    can be taken back; stopped_since and stop_reason under a stop; is_error and result once the tool has
+    can be taken back; plan (plan_id and made_by) if one let it pass; stopped_since and stop_reason under a
+    stop; is_error and result once the tool has
     answered; error (code, message, data) if it answered with an error of the protocol.
     """
     facts: dict[str, Any] = {
@@ -108,6 +109,8 @@ def facts_of(case: Case) -> dict[str, Any]:
         facts |= {"decision": case.decision.decision.value, "reason": case.decision.reason}
     if case.begins_at is not None and seconds_to_begin(case):
         facts |= {"begins_at": instant_text(case.begins_at)}
+    if case.plan is not None:
+        facts |= {"plan": {"plan_id": case.plan.plan_id, "made_by": case.plan.made_by}}
     if case.stop is not None:
         since = instant_text(case.stop.stopped_at)
         facts |= {"stopped_since": since, "stop_reason": case.stop.reason}

@@ -26,6 +26,10 @@ from atlas.cases.remote import (
 from atlas.models import Status
 
 PAGE = 50
+TAKES_THE_DESK = (
+    "To approve case {case_id} takes your passkey: decide it at the desk, on the page of the case. "
+    "Nothing was approved."
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_list(verbs.add_parser("list", parents=[shared], help="what waits, or what was"))
     show = verbs.add_parser("show", parents=[shared], help="one case, with all that is known of it")
     approve = verbs.add_parser("approve", parents=[shared], help="show a case, ask, and approve it")
+    approve.add_argument("--for", dest="whom", metavar="NAME", help="for whom, where a delegation lets you")
     approve.add_argument("--seen", metavar="SHA256", help="approve without a question what `show` named so")
     reject = verbs.add_parser("reject", parents=[shared], help="reject a case")
     back = verbs.add_parser(
@@ -106,6 +111,8 @@ def show(gateway: Gateway, said: argparse.Namespace) -> int:
 def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
     """Approve what the person sees now, or saw before under the digest that they say."""
     case = gateway.case(said.case_id)
+    if case["ruling"]["passkey"]:
+        raise Refused(detail=TAKES_THE_DESK.format(case_id=said.case_id))
     if said.seen is None and not _is_confirmed(case, said):
         return 1
     receipt = gateway.decide(
@@ -113,6 +120,7 @@ def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int
         event_id=said.case_id,
         round=case["round"],
         seen_sha256=said.seen or case["seen_sha256"],
+        on_behalf_of=said.whom,
         reason=said.reason,
         reviewer=name,
         idempotency_key=secrets.token_hex(16),

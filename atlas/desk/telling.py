@@ -1,12 +1,11 @@
-"""How the page of a case says where it stands, who may decide, and what each entry of the ledger means."""
+"""How the page of a case says where it stands, and what each entry of the ledger means."""
 
 from typing import NamedTuple
 
 from atlas import ledger
 from atlas.desk.dossier import Dossier
 from atlas.instants import now
-from atlas.models import Case, Status, as_seen
-from atlas.people.person import Person
+from atlas.models import Case, Status
 from atlas.reviews.undo import can_be_taken_back, seconds_to_begin
 
 ACTIONS = {
@@ -94,7 +93,7 @@ def _waiting(dossier: Dossier) -> State:
 def is_by_score(case: Case) -> bool:
     """Whether the score approved a case, and no person."""
     is_approved = case.status in (Status.AUTHORIZED, Status.EXECUTING, Status.EXECUTED)
-    return case.decision is None and is_approved
+    return case.decision is None and case.plan is None and is_approved
 
 
 _STATES: dict[Status, State] = {
@@ -125,27 +124,6 @@ def may_reject(dossier: Dossier) -> bool:
     case = dossier.case
     is_open = case.decision is None or can_be_taken_back(case)
     return case.status.is_not_begun and is_open and not _is_over(case)
-
-
-def why_not_approve(dossier: Dossier, person: Person, owners: frozenset[str]) -> str | None:
-    """Why a person cannot approve a call that waits, in a sentence; None: they can.
-
-    The decision itself is checked where it is recorded; this only spares a click.
-    """
-    case = dossier.case
-    ruling = case.assessment.ruling if case.assessment else None
-    reviewers, several = (ruling.reviewers, ruling.approvals > 1) if ruling else ((), False)
-    if dossier.stop is not None:
-        return "It is stopped. It can be approved when a person has lifted the stop."
-    if any(approval.reviewer == person.name for approval in dossier.approvals):
-        return "You have approved it. Another person has to approve it too."
-    if (reviewers or several or owners) and not person.is_signed:
-        return "To approve it takes a name that is checked: sign in with a name of your own."
-    if as_seen(person.name) in owners:
-        return f"You own the agent {case.call.principal}. Another person has to approve its calls."
-    if reviewers and person.name not in reviewers:
-        return f"The policy lets {', '.join(reviewers)} approve it."
-    return None
 
 
 def _is_over(case: Case) -> bool:

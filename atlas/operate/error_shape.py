@@ -22,6 +22,9 @@ from atlas.errors import (
     LinkVoid,
     NotAuthenticated,
     NotPermitted,
+    PasskeyRefused,
+    PlanNotFound,
+    PlanRefused,
     ReasonUnfit,
     RequestInvalid,
     ReviewExpired,
@@ -39,6 +42,7 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     NotAuthenticated: 401,
     NotPermitted: 403,
     RuleRefuses: 403,
+    PasskeyRefused: 403,
     AskedAgain: 409,
     FormRefused: 403,
     SignInRefused: 403,
@@ -58,6 +62,8 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     TargetUnknown: 404,
     ReasonUnfit: 422,
     TransitionRefused: 409,
+    PlanNotFound: 404,
+    PlanRefused: 422,
 }
 
 
