@@ -32,7 +32,7 @@ escalate = { after = "1h", to = "anna" }
 tool = "modify_welfare_record"
 score = 95
 reviewers = ["ben"]
-review_timeout = "40s"
+review_timeout = "1h"
 escalate = [{ after = "2s", to = "anna" }]
 """
 
