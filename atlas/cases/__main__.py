@@ -1,4 +1,4 @@
-"""`python -m atlas.cases list|show|approve|reject|ask`: a reviewer sees and decides in a terminal.
+"""`python -m atlas.cases list|show|approve|reject|take-back|ask`: a reviewer sees and decides in a terminal.
 
 It asks the running gateway over HTTP, with the reviewer's key that stands in ATLAS_REVIEWER_KEY or `.env`.
 The exit status is 0; 1 if the gateway refused or nothing was approved; 2 for a wrong command; 3 if there is
@@ -28,6 +28,10 @@ from atlas.errors import RequestInvalid
 from atlas.models import Status
 
 PAGE = 50
+TAKES_THE_DESK = (
+    "To approve case {case_id} takes your passkey: decide it at the desk, on the page of the case. "
+    "Nothing was approved."
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_list(verbs.add_parser("list", parents=[shared], help="what waits, or what was"))
     show = verbs.add_parser("show", parents=[shared], help="one case, with all that is known of it")
     approve = verbs.add_parser("approve", parents=[shared], help="show a case, ask, and approve it")
+    approve.add_argument("--for", dest="whom", metavar="NAME", help="for whom, where a delegation lets you")
     approve.add_argument("--seen", metavar="SHA256", help="approve without a question what `show` named so")
     approve.add_argument(
         "--set",
@@ -54,14 +59,18 @@ def _parser() -> argparse.ArgumentParser:
         help="approve with this argument changed, where the policy lets you",
     )
     reject = verbs.add_parser("reject", parents=[shared], help="reject a case")
+    back = verbs.add_parser(
+        "take-back", parents=[shared], help="take your approval back, before the call begins"
+    )
     ask = verbs.add_parser("ask", parents=[shared], help="ask the agent of a call that waits")
-    for one in (show, approve, reject, ask):
+    for one in (show, approve, reject, back, ask):
         one.add_argument("case_id", metavar="REF", help="the reference, evt_…")
     for one in (show, approve):
         one.add_argument("--full", action="store_true", help="print long texts to their end")
     ask.add_argument("question", metavar="QUESTION", help="what the agent reads")
     for one in (approve, reject):
         one.add_argument("--reason", help="what the ledger and the agent are told")
+    back.add_argument("--reason", help="what the ledger is told")
     return parser
 
 
@@ -114,6 +123,8 @@ def show(gateway: Gateway, said: argparse.Namespace) -> int:
 def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
     """Approve what the person sees now, or saw before under the digest that they say."""
     case = gateway.case(said.case_id)
+    if case["ruling"]["passkey"]:
+        raise Refused(detail=TAKES_THE_DESK.format(case_id=said.case_id))
     arguments = changed_arguments(case, said.changes)
     if said.seen is None and not _is_confirmed(case, said, arguments):
         return 1
@@ -122,6 +133,7 @@ def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int
         event_id=said.case_id,
         round=case["round"],
         seen_sha256=said.seen or case["seen_sha256"],
+        on_behalf_of=said.whom,
         reason=said.reason,
         reviewer=name,
         idempotency_key=secrets.token_hex(16),
@@ -170,6 +182,20 @@ def ask(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
     return _print([f"The agent of {receipt['event_id']} is asked. `show` has its answer."])
 
 
+def take_back(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
+    """Take an approval back; the call waits again."""
+    receipt = gateway.decide(
+        decision="TAKEN_BACK",
+        event_id=said.case_id,
+        reason=said.reason,
+        reviewer=name,
+        idempotency_key=secrets.token_hex(16),
+    )
+    if said.json:
+        return _print_json(receipt)
+    return _print([f"The approval of {said.case_id} is taken back. The call waits again."])
+
+
 def _print_receipt(receipt: dict[str, Any], said: argparse.Namespace) -> int:
     if said.json:
         return _print_json(receipt)
@@ -195,7 +221,8 @@ def _print_json(value: Any) -> int:
 def _run(said: argparse.Namespace) -> int:
     key, name = key_and_name(said.name)
     gateway = Gateway(said.url or url_of_settings(), key=key)
-    if said.verb in (deciding := {"approve": approve, "reject": reject, "ask": ask}):
+    deciding = {"approve": approve, "reject": reject, "take-back": take_back, "ask": ask}
+    if said.verb in deciding:
         return deciding[said.verb](gateway, said, name)
     return (list_cases if said.verb == "list" else show)(gateway, said)
 

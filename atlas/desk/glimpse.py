@@ -1,7 +1,4 @@
-"""What a list shows of a call's arguments: their beginning, by which alike calls are told apart.
-
-Beside it stands a mark where the call acts on what came from outside.
-"""
+"""What a list shows of a call's arguments: their beginning, by which alike calls are told apart."""
 
 import json
 from collections.abc import Sequence
@@ -10,10 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.cases.edits import ARGUMENTS_IN_FORCE, EDIT_IN_FORCE
-from atlas.cases.rounds import of_this_round
-from atlas.cases.tables import assessments, cases
+from atlas.cases.tables import cases
 from atlas.reviews.tables import edits
-from atlas.traces import Trace
 
 READ = 4_000  # characters; of longer arguments the beginning is shown as it is stored
 LONGEST = 160  # characters of a line
@@ -26,17 +21,6 @@ def glimpses_of(connection: Connection, case_ids: Sequence[str]) -> dict[str, st
     query = sa.select(cases.c.case_id, _BEGINNING).select_from(cases.outerjoin(edits, EDIT_IN_FORCE))
     rows = connection.execute(query.where(cases.c.case_id.in_(case_ids)))
     return {case_id: glimpse(text) for case_id, text in rows}
-
-
-_TRACES = sa.select(cases.c.case_id, assessments.c.trace).join(assessments, of_this_round(assessments))
-
-
-def with_target_from_outside(connection: Connection, case_ids: Sequence[str]) -> frozenset[str]:
-    """Those of some calls that act on, or send to, what came from outside alone."""
-    rows = connection.execute(_TRACES.where(cases.c.case_id.in_(case_ids), assessments.c.trace.is_not(None)))
-    return frozenset(
-        case_id for case_id, trace in rows if Trace.model_validate_json(trace).has_target_from_outside
-    )
 
 
 def glimpse(text: str) -> str:

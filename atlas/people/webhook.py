@@ -1,5 +1,6 @@
 """What people decide comes in here: POST /webhook/approval."""
 
+import json
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, Literal
 
@@ -9,11 +10,13 @@ from pydantic import AfterValidator, Field
 
 from atlas.errors import AlreadyDecided, NotPermitted, RequestInvalid
 from atlas.models import Frozen, Verdict, plain_text
-from atlas.people.deciding import Approvals, Deciding, decide
+from atlas.people.deciding import Approvals, Deciding, decide, take_back
 from atlas.people.person import Person
 from atlas.people.reviewers import ReviewerGate
 
-Said = Verdict | Literal["INFORMATION_REQUESTED"]  # which asks the agent, and decides nothing
+ASKED, TAKEN_BACK = "INFORMATION_REQUESTED", "TAKEN_BACK"
+# One asks the agent and decides nothing; the other takes an approval back, before the call begins.
+Said = Verdict | Literal["INFORMATION_REQUESTED", "TAKEN_BACK"]
 
 APPROVAL_PATH = "/webhook/approval"
 LONGEST_KEY = 200  # characters of an idempotency key
@@ -35,12 +38,16 @@ class DecisionRequest(Frozen):
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
     # Which round of the case is approved, if it was judged more than once; without it, the first.
     round: Annotated[int, Field(ge=1)] | None = None
+    # For whom an approval is given, by a delegation; without it, it is found out.
+    on_behalf_of: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     # What is approved, as `GET /cases/{ref}` named it; an approval of something else is refused.
     seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     # The whole new arguments of an approval, where a rule lets a person change some.
     arguments: dict[str, Any] | None = None
     # The same decision under the same key is a success again, another one is refused.
     idempotency_key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)] | None = None
+    # What a passkey signed, as `POST /cases/{ref}/challenge` asked for it, where a rule wants one.
+    assertion: dict[str, Any] | None = None
 
 
 class DecidedBefore(Frozen):
@@ -61,6 +68,7 @@ class DecisionReceipt(Frozen):
 
 
 AGENT_ASKED = "Agent Asked"
+TOOK_BACK = "Approval Taken Back"
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
 
 
@@ -78,19 +86,25 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
     ) -> DecisionReceipt:
         """Record a decision and wake the workflow, or ask the agent."""
         name = signature(named, request.reviewer)
-        if not isinstance(request.decision, Verdict):
+        person = Person(name=name, way=gate.way, is_signed=named is not None)
+        key = one_key(request.idempotency_key, idempotency_key)
+        if request.decision == ASKED:
             await parts.decisions.ask(request.event_id, by=name, text=request.reason or "")
             return DecisionReceipt(status=AGENT_ASKED, decision=request.decision, event_id=request.event_id)
+        if not isinstance(request.decision, Verdict):
+            return await _take_back(parts, person, request, key)
         try:
             receipt = await decide(
                 parts,
-                Person(name=name, way=gate.way, is_signed=named is not None),
+                person,
                 case_id=request.event_id,
                 verdict=request.decision,
                 reason=request.reason,
                 round_number=request.round or 1,
                 seen_sha256=request.seen_sha256,
-                idempotency_key=one_key(request.idempotency_key, idempotency_key),
+                on_behalf_of=request.on_behalf_of,
+                idempotency_key=key,
+                assertion=json.dumps(request.assertion) if request.assertion else None,
                 arguments=request.arguments,
             )
         except AlreadyDecided as quicker:  # the same by another one: a program that asks for it has it
@@ -106,6 +120,14 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
         return DecisionReceipt(decision=request.decision, event_id=request.event_id)
 
     app.router.routes.extend(router.routes)
+
+
+async def _take_back(
+    parts: Deciding, person: Person, request: DecisionRequest, key: str | None
+) -> DecisionReceipt:
+    case_id = request.event_id
+    await take_back(parts, person, case_id=case_id, reason=request.reason, idempotency_key=key)
+    return DecisionReceipt(status=TOOK_BACK, decision=request.decision, event_id=case_id)
 
 
 def one_key(in_body: str | None, in_header: str | None) -> str | None:

@@ -1,9 +1,7 @@
 """What a person asks the agent before they decide, and what it answers: a claim, which approves nothing."""
 
-from datetime import timedelta
 from hashlib import sha256
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
@@ -13,6 +11,7 @@ from atlas.errors import CaseFinished, NoQuestion, RequestInvalid, ReviewExpired
 from atlas.instants import now
 from atlas.models import AgentQuestion, Case, Status, plain_text
 from atlas.outbox.notices import Kind, put
+from atlas.reviews.deadlines import extend
 from atlas.reviews.tables import questions
 
 LONGEST_QUESTION = 4_000  # characters
@@ -95,16 +94,6 @@ def _extended(connection: Connection, case: Case, *, is_first: bool) -> Case:
     if seconds is None or not is_first:
         return case
     return extend(connection, case, seconds)
-
-
-def extend(connection: Connection, case: Case, seconds: int) -> Case:
-    """Give people so much more time to decide."""
-    if case.expires_at is None:
-        return case
-    expires_at = case.expires_at + timedelta(seconds=seconds)
-    waits = sa.and_(cases.c.case_id == case.case_id, cases.c.status == Status.PENDING_REVIEW.value)
-    connection.execute(cases.update().where(waits).values(expires_at=expires_at))
-    return case.model_copy(update={"expires_at": expires_at})
 
 
 def _sha256(text: str) -> str:

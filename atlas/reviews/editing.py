@@ -16,7 +16,6 @@ from atlas.grounds.editing import begin_edited_round
 from atlas.grounds.present import fit_to_show
 from atlas.instants import now
 from atlas.models import Assessment, Case, Edit, Status, ToolCall
-from atlas.people.owners import check_owner
 from atlas.people.votes import Vote
 from atlas.reviews.changing import (
     MAY_EDIT,
@@ -26,9 +25,8 @@ from atlas.reviews.changing import (
     check_allowed,
     paths_of,
 )
-from atlas.reviews.eligibility import as_delegate
-from atlas.reviews.separation import check_separate
-from atlas.reviews.training import check_trained
+from atlas.reviews.permission import check_person
+from atlas.reviews.situation import Situation
 
 LOOKUP_SECONDS = 10.0  # for the tool that has to take the arguments
 
@@ -139,10 +137,7 @@ def check_may_edit(
         raise RuleRefuses(rule=MAY_EDIT, reason=reason)
     _check_same(case, wanted)
     # The rules on the agent's call have to let this person approve; those on the changed one are asked later.
-    check_owner(case, vote, owners)
-    vote = as_delegate(connection, case, vote)
-    check_separate(connection, case, vote, owners)
-    check_trained(connection, case, vote)
+    check_person(Situation(connection, case, owners), vote)
 
 
 def _check_same(case: Case, wanted: Wanted) -> None:

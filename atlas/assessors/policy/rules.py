@@ -188,7 +188,12 @@ class Rule(RuleTable):
         if self.definition is None or self.is_pinned_to(definition_sha256):
             return self
         reason = f"The tool is not the one that this rule was written for. {self.rationale or ''}".strip()
-        changed = {"score": None, "floor": max(self.floor or 0, threshold), "rationale": reason}
+        changed = {
+            "score": None,
+            "floor": max(self.floor or 0, threshold),
+            "rationale": reason,
+            "plans": None,
+        }
         return self.model_copy(update=changed)
 
     def fits(self, tool_name: str) -> bool:
