@@ -38,6 +38,7 @@ from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Assessment, Case, Decision, Status, Verdict
+from atlas.outbox import notices
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
 from atlas.people.votes import TAKEN_BACK, Vote, note_key
 from atlas.plans.fitting import Fit
@@ -126,6 +127,7 @@ async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -
 
 def _expire(connection: Connection, case: Case) -> Case:
     detail = {"expires_at": instant_text(case.expires_at)} if case.expires_at else {}
+    notices.put(connection, notices.Kind.EXPIRED, case=case)
     return end_case(connection, case, Status.EXPIRED, ledger.Action.EXPIRED, detail=detail)
 
 
@@ -350,6 +352,8 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
         detail=said(case, vote),
         at=decision.decided_at,
     )
+    content = {"decision": vote.verdict.value, "on_behalf_of": vote.on_behalf_of}
+    notices.put(connection, notices.Kind.DECIDED, case=case, by=vote.reviewer, content=content)
     to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED
     # Approving what the score has approved already adds a decision, but no transition.
     if case.status is to:

@@ -30,6 +30,7 @@ from atlas.cases.store import CaseStore, mark_collected, read_case
 from atlas.errors import NoQuestion, RequestInvalid
 from atlas.instants import instant_text
 from atlas.models import Case, Status
+from atlas.outbox import notices
 
 TASKS = "io.modelcontextprotocol/tasks"
 VERSIONS = frozenset({"2026-07-28"})
@@ -192,6 +193,8 @@ async def withdraw(store: CaseStore, case: Case) -> Case:
         found = read_case(connection, case.case_id)
         if not found.status.is_undecided:
             return found
+        if found.status is Status.PENDING_REVIEW:  # people were asked
+            notices.put(connection, notices.Kind.WITHDRAWN, case=found)
         actor, detail = found.call.principal, {"arguments_sha256": found.call.arguments_sha256}
         ended = end_case(
             connection, found, Status.WITHDRAWN, ledger.Action.WITHDRAWN, actor=actor, detail=detail

@@ -1,4 +1,4 @@
-"""`python -m atlas.cases list|show|approve|reject|take-back|ask`: a reviewer sees and decides in a terminal.
+"""`python -m atlas.cases list|show|approve|reject|take-back|ask`: a person sees and decides in a terminal.
 
 It asks the running gateway over HTTP, with the reviewer's key that stands in ATLAS_REVIEWER_KEY or `.env`.
 The exit status is 0; 1 if the gateway refused or nothing was approved; 2 for a wrong command; 3 if there is
@@ -172,16 +172,6 @@ def reject(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
     return _print_receipt(receipt, said)
 
 
-def ask(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
-    """Ask the agent; the call waits meanwhile."""
-    receipt = gateway.decide(
-        decision="INFORMATION_REQUESTED", event_id=said.case_id, reason=said.question, reviewer=name
-    )
-    if said.json:
-        return _print_json(receipt)
-    return _print([f"The agent of {receipt['event_id']} is asked. `show` has its answer."])
-
-
 def take_back(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
     """Take an approval back; the call waits again."""
     receipt = gateway.decide(
@@ -194,6 +184,16 @@ def take_back(gateway: Gateway, said: argparse.Namespace, name: str | None) -> i
     if said.json:
         return _print_json(receipt)
     return _print([f"The approval of {said.case_id} is taken back. The call waits again."])
+
+
+def ask(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
+    """Ask the agent; the call waits meanwhile."""
+    receipt = gateway.decide(
+        decision="INFORMATION_REQUESTED", event_id=said.case_id, reason=said.question, reviewer=name
+    )
+    if said.json:
+        return _print_json(receipt)
+    return _print([f"The agent of {receipt['event_id']} is asked. `show` has its answer."])
 
 
 def _print_receipt(receipt: dict[str, Any], said: argparse.Namespace) -> int:

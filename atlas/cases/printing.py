@@ -136,11 +136,11 @@ def _people(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     who = ", ".join(map(visible, ruling["reviewers"])) or "every reviewer"
     given = ", ".join(map(_by, ruling["given"])) or "none"
     yield "who decides", [f"{who}; approvals: {ruling['approvals']} needed, given: {given}"]
-    if ruling["may_edit"] and not decision:
-        yield "may change", [", ".join(map(visible, ruling["may_edit"]))]
     if you := case["you"]:
         for_whom = f", for {visible(you['on_behalf_of'])}" if you["on_behalf_of"] else ""
         yield "you", [f"may approve it{for_whom}" if you["may_approve"] else visible(you["why_not"])]
+    if ruling["may_edit"] and not decision:
+        yield "may change", [", ".join(map(visible, ruling["may_edit"]))]
     if case["waiting_before"]:
         yield "waited", [f"{', '.join(case['waiting_before'])} of the same agent and tool"]
     if decision:

@@ -490,6 +490,8 @@ CREATE TABLE deliveries (
 
 CREATE INDEX ix_deliveries_next_at ON deliveries (next_at) WHERE sent_at IS NULL AND given_up_at IS NULL;
 
+CREATE INDEX ix_deliveries_given_up_at ON deliveries (given_up_at) WHERE given_up_at IS NOT NULL;
+
 CREATE INDEX ix_deliveries_case_id ON deliveries (case_id);
 
 CREATE INDEX ix_deliveries_notice_id ON deliveries (notice_id);

@@ -69,11 +69,6 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         """Approve or reject."""
         return await desk.take_decision(request, ref)
 
-    @router.post(f"{PATH}/questions")
-    async def question(request: Request, ref: str) -> Response:
-        """Ask the agent."""
-        return await desk.take_question(request, ref)
-
     @router.post(f"{PATH}/take-back")
     async def taken_back(request: Request, ref: str) -> Response:
         """Take an approval back."""
@@ -83,6 +78,11 @@ def add_to(router: APIRouter, pages: Pages) -> None:
     async def challenge(request: Request, ref: str) -> Response:
         """What a passkey signs for an approval; the script of the page asks."""
         return await desk.ask_passkey(request, ref)
+
+    @router.post(f"{PATH}/questions")
+    async def question(request: Request, ref: str) -> Response:
+        """Ask the agent."""
+        return await desk.take_question(request, ref)
 
     @router.post(f"{PATH}/comments")
     async def comment(request: Request, ref: str) -> Response:
@@ -172,8 +172,8 @@ class CasePages:
                 round_number=_number(form, "round"),
                 seen_sha256=_text(form, "seen") or None,
                 idempotency_key=_text(form, "key")[:200] or None,
-                arguments=arguments,
                 assertion=_text(form, "assertion") or None,
+                arguments=arguments,
             )
         except NotAuthenticated:
             raise
@@ -182,20 +182,6 @@ class CasePages:
             return await self.show(request, ref, status=status, mistake=str(error), **again)
         self._parts.looking.leave(ref, person.name)
         return await self._after(request, ref, done=verdict)
-
-    async def _changed(self, form: FormData, ref: str, typed: dict[str, str]) -> dict[str, Any] | None:
-        """The arguments of an approval with changes; raises RequestInvalid where button and fields differ."""
-        if _verdict(form) is not Verdict.APPROVED or not typed:
-            return None
-        case = await self._parts.store.read(ref)
-        is_shown = case.round_number == _number(form, "round")
-        arguments = arguments_in(case, typed) if is_shown else None
-        if is_shown and arguments is None and _text(form, "verdict") == CHANGED:
-            raise RequestInvalid(reason="You changed no argument. Nothing was done.")
-        if arguments is not None and _text(form, "verdict") != CHANGED:
-            wanted = "Press “Approve with changes”, or put the arguments back."
-            raise RequestInvalid(reason=f"You changed arguments. {wanted} Nothing was done.")
-        return arguments
 
     async def take_back(self, request: Request, ref: str) -> Response:
         """Take the person's own approval back, or say on the page why not."""
@@ -221,6 +207,20 @@ class CasePages:
             seen_sha256=_text(form, "seen"),
         )
         return JSONResponse(await self._parts.store.database.write(work))
+
+    async def _changed(self, form: FormData, ref: str, typed: dict[str, str]) -> dict[str, Any] | None:
+        """The arguments of an approval with changes; raises RequestInvalid where button and fields differ."""
+        if _verdict(form) is not Verdict.APPROVED or not typed:
+            return None
+        case = await self._parts.store.read(ref)
+        is_shown = case.round_number == _number(form, "round")
+        arguments = arguments_in(case, typed) if is_shown else None
+        if is_shown and arguments is None and _text(form, "verdict") == CHANGED:
+            raise RequestInvalid(reason="You changed no argument. Nothing was done.")
+        if arguments is not None and _text(form, "verdict") != CHANGED:
+            wanted = "Press “Approve with changes”, or put the arguments back."
+            raise RequestInvalid(reason=f"You changed arguments. {wanted} Nothing was done.")
+        return arguments
 
     async def take_comment(self, request: Request, ref: str) -> Response:
         """Write a comment, and show it."""

@@ -46,8 +46,9 @@ def check_approvals(connection: Connection, case: Case) -> None:
         raise ExecutionRefused(case_id=case.case_id, reason="a person of an earlier round approved it again")
     if situation.needed == 1:
         return
-    in_force = case.call_in_force.arguments_sha256
-    of_this_call = [one for one in situation.given if one.arguments_sha256 == in_force]
+    of_this_call = [
+        one for one in situation.given if one.arguments_sha256 == case.call_in_force.arguments_sha256
+    ]
     if different(situation, of_this_call) < situation.needed_of_each:
         raise ExecutionRefused(case_id=case.case_id, reason="it has too few approvals")
 

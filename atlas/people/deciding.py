@@ -15,11 +15,11 @@ class Decides(Protocol):
     async def record(self, case_id: str, vote: Vote) -> Case:
         """Record a decision, or one of the approvals that together are one."""
 
-    async def ask(self, case_id: str, *, by: str, text: str) -> Case:
-        """Put a question to the agent of a case that waits."""
-
     async def take_back(self, case_id: str, vote: Vote) -> Case:
         """Take an approval back before the call begins."""
+
+    async def ask(self, case_id: str, *, by: str, text: str) -> Case:
+        """Put a question to the agent of a case that waits."""
 
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""

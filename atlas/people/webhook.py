@@ -13,10 +13,11 @@ from atlas.models import Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide, take_back
 from atlas.people.person import Person
 from atlas.people.reviewers import ReviewerGate
+from atlas.people.votes import TAKEN_BACK
 
-ASKED, TAKEN_BACK = "INFORMATION_REQUESTED", "TAKEN_BACK"
-# One asks the agent and decides nothing; the other takes an approval back, before the call begins.
-Said = Verdict | Literal["INFORMATION_REQUESTED", "TAKEN_BACK"]
+Said = (
+    Verdict | Literal["TAKEN_BACK", "INFORMATION_REQUESTED"]
+)  # the last asks the agent, and decides nothing
 
 APPROVAL_PATH = "/webhook/approval"
 LONGEST_KEY = 200  # characters of an idempotency key
@@ -67,8 +68,8 @@ class DecisionReceipt(Frozen):
     decided_before: DecidedBefore | None = None  # by another reviewer, in the same way
 
 
-AGENT_ASKED = "Agent Asked"
 TOOK_BACK = "Approval Taken Back"
+AGENT_ASKED = "Agent Asked"
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
 
 
@@ -88,11 +89,11 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
         name = signature(named, request.reviewer)
         person = Person(name=name, way=gate.way, is_signed=named is not None)
         key = one_key(request.idempotency_key, idempotency_key)
-        if request.decision == ASKED:
+        if request.decision == TAKEN_BACK:
+            return await _take_back(parts, person, request, key)
+        if not isinstance(request.decision, Verdict):
             await parts.decisions.ask(request.event_id, by=name, text=request.reason or "")
             return DecisionReceipt(status=AGENT_ASKED, decision=request.decision, event_id=request.event_id)
-        if not isinstance(request.decision, Verdict):
-            return await _take_back(parts, person, request, key)
         try:
             receipt = await decide(
                 parts,

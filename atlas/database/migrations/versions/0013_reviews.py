@@ -260,6 +260,8 @@ def _outbox() -> None:
     )
     open_ones = sa.text("sent_at IS NULL AND given_up_at IS NULL")
     op.create_index("ix_deliveries_next_at", "deliveries", ["next_at"], sqlite_where=open_ones)
+    ended = sa.text("given_up_at IS NOT NULL")
+    op.create_index("ix_deliveries_given_up_at", "deliveries", ["given_up_at"], sqlite_where=ended)
     op.create_index("ix_deliveries_case_id", "deliveries", ["case_id"])
     op.create_index("ix_deliveries_notice_id", "deliveries", ["notice_id"])
     op.create_table(
