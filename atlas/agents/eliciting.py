@@ -33,7 +33,7 @@ def takes_elicitations(session: ServerSession) -> bool:
 
 def form_of(case: Case) -> ElicitRequest:
     """What is asked, as the form of one answer to all of it."""
-    asked = (f"{plain_text(one.asked_by)} asks: “{one.question}”" for one in case.open_questions)
+    asked = (f"“{one.question}”" for one in case.open_questions)
     head = f"A person decides on the call {plain_text(case.call.tool_name)} (Ref: {case.case_id}) and asks:"
     message = "\n".join([head, *asked])
     return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=SCHEMA))

@@ -191,7 +191,7 @@ async def test_a_person_asks_the_agent_and_reads_its_claim(
     await page.get_by_role("textbox", name="Ask the agent").fill("Which letter?")
     await page.get_by_role("button", name="Ask the agent").click()
     await expect(page.get_by_text("It has not answered.")).to_be_visible()
-    assert "anna asks: “Which letter?”" in await outcome(at, reference)
+    assert "They ask: “Which letter?”" in await outcome(at, reference)
     async with at.agent(BOT) as agent:
         await call(agent, "give_information", ref=reference, text=HOSTILE)
     await page.goto(f"{at.url}/desk/cases/{reference}")
