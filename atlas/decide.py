@@ -32,7 +32,7 @@ from atlas.errors import (
     RuleRefuses,
     Stopped,
 )
-from atlas.grounds.decided import check_is_own, is_decided
+from atlas.grounds.decided import check_is_own, is_decided, is_own
 from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
@@ -223,6 +223,8 @@ def _record_approval(
     """The case with the approval, or what to raise once it is on disk that a person is asked again."""
     note_key(connection, case.case_id, vote)
     is_again = is_decided(case, vote)
+    if is_again and is_own(connection, case, vote):
+        return case  # also where it could not be said for the first time now
     vote = check_may_approve(connection, case, vote, owners)
     if is_again:
         check_is_own(connection, case, vote)

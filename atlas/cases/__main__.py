@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_list(verbs.add_parser("list", parents=[shared], help="what waits, or what was"))
     show = verbs.add_parser("show", parents=[shared], help="one case, with all that is known of it")
     approve = verbs.add_parser("approve", parents=[shared], help="show a case, ask, and approve it")
+    approve.add_argument("--for", dest="whom", metavar="NAME", help="for whom, where a delegation lets you")
     approve.add_argument("--seen", metavar="SHA256", help="approve without a question what `show` named so")
     reject = verbs.add_parser("reject", parents=[shared], help="reject a case")
     for one in (show, approve, reject):
@@ -109,6 +110,7 @@ def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int
         event_id=said.case_id,
         round=case["round"],
         seen_sha256=said.seen or case["seen_sha256"],
+        on_behalf_of=said.whom,
         reason=said.reason,
         reviewer=name,
         idempotency_key=secrets.token_hex(16),

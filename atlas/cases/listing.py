@@ -21,6 +21,7 @@ from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.sqlite import Database
 from atlas.instants import read_instant
 from atlas.models import Status, Verdict
+from atlas.reviews.tables import escalations
 
 __all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
 
@@ -47,7 +48,7 @@ class Line:
     decided_at: datetime | None
     finished_at: datetime | None
     version: int  # the number of its newest ledger entry
-    reviewers: tuple[str, ...]  # whom the policy lets approve; none: every reviewer
+    reviewers: tuple[str, ...]  # who may approve, by the policy and by escalations; none: every reviewer
     rules: tuple[str, ...]  # of the policy, that matched
     arguments_sha256: str
 
@@ -86,6 +87,10 @@ _LINES = sa.select(
     outcomes.c.finished_at,
     sa.func.coalesce(_VERSION, 0).label("version"),
     sa.func.json_extract(assessments.c.ruling, "$.reviewers").label("reviewers"),
+    sa.select(sa.func.json_group_array(escalations.c.to_whom))
+    .where(of_this_round(escalations))
+    .scalar_subquery()
+    .label("escalated"),
     sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))
@@ -152,13 +157,15 @@ def _page(
 
 def _line(row: Any) -> Line:
     status = Status(row["status"])
-    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "rules")
+    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "escalated", "rules")
+    named = json.loads(row["reviewers"] or "[]")
     return Line(
         **{name: value for name, value in row.items() if name not in own},
         status=status,
         decision=Verdict(row["decision"]) if row["decision"] else None,
         finished_at=_finished_at(status, row),
-        reviewers=tuple(json.loads(row["reviewers"] or "[]")),
+        # Where the policy names no one, everyone may approve, and an escalation takes that from no one.
+        reviewers=tuple(dict.fromkeys(named + json.loads(row["escalated"] or "[]"))) if named else (),
         rules=tuple(json.loads(row["rules"] or "[]")),
     )
 

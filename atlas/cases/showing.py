@@ -17,6 +17,7 @@ from atlas.database.statements import one_moment
 from atlas.grounds.seen import digest_of_seen
 from atlas.models import Approval, Case, Decision, Frozen, Outcome, Status, Stop
 from atlas.origins.saying import TraceShown, shown_trace
+from atlas.reviews.permission import Standing
 
 MOST_EARLIER = 10  # cases of the same agent, and of the same tool
 
@@ -100,6 +101,7 @@ class Shown(Frozen):
     earlier_of_agent: tuple[Line, ...]  # evidence, not authority
     earlier_of_tool: tuple[Line, ...]
     timeline: tuple[Entry, ...]
+    you: Standing | None = None  # what the person who asks can do with it; None: it is decided
 
 
 def shown(connection: Connection, case_id: str) -> Shown:

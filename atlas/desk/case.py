@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.engine import Connection
 from starlette.datastructures import FormData
 
 from atlas.canonical import canonical_json, form_of_call
@@ -20,6 +21,9 @@ from atlas.errors import AtlasError, NotAuthenticated
 from atlas.models import Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.deciding import decide
+from atlas.people.person import Person
+from atlas.reviews.eligibility import entries_of_person
+from atlas.reviews.permission import Standing, standing_of
 
 PATH = f"{DESK}/cases/{{ref}}"
 What = Literal["arguments", "canonical", "definition", "result"]
@@ -74,12 +78,11 @@ class CasePages:
         """The page of a case; `said` is what became of a form: done, mistake, and what was written."""
         person, parts = person_of(request), self._parts
         is_part = "HX-Request" in request.headers
-        dossier = await parts.store.database.read(partial(read_dossier, case_id=ref))
+        dossier, standing = await parts.store.database.read(partial(self._read, ref=ref, person=person))
         if parts.policy.policy.file.desk.record_views and not is_part:
             await parts.store.change(ref, partial(note_view, case_id=ref, name=person.name))
         self._parts.looking.note(ref, person.name)
-        owners = parts.settings.owners_of_agents.get(dossier.case.call.principal, frozenset())
-        values = await asyncio.to_thread(values_of, dossier, person, parts.policy.policy, owners=owners)
+        values = await asyncio.to_thread(values_of, dossier, person, parts.policy.policy, standing=standing)
         return await self._pages.page(
             request,
             "case_body.html" if is_part else "case.html",
@@ -88,9 +91,15 @@ class CasePages:
             others=parts.looking.others(ref, person.name),
             ref=ref,
             is_part=is_part,
-            following=await self._next(dossier, person.name),
+            following=await self._next(dossier, person),
             **(values | {"done": None, "mistake": None, "written": "", "preset": ""} | said),
         )
+
+    def _read(self, connection: Connection, *, ref: str, person: Person) -> tuple[Dossier, Standing]:
+        """The case, and what this person can do with it."""
+        dossier = read_dossier(connection, ref)
+        owners = self._parts.settings.owners_of_agents.get(dossier.case.call.principal, frozenset())
+        return dossier, standing_of(connection, dossier.case, person, owners)
 
     async def show_looking(self, request: Request, ref: str) -> Response:
         """The line that says who else looks."""
@@ -156,11 +165,12 @@ class CasePages:
             return await self.show(request, ref, done=done)
         return self._pages.redirect(f"{DESK}/cases/{ref}")
 
-    async def _next(self, dossier: Dossier, name: str) -> str | None:
+    async def _next(self, dossier: Dossier, person: Person) -> str | None:
         """The case that this person could decide next, for a page whose case is decided."""
         if dossier.case.status is Status.PENDING_REVIEW and dossier.case.decision is None:
             return None
-        asked = Filter(statuses=(Status.PENDING_REVIEW,), is_waiting_for=name)
+        entries = await self._parts.store.database.look(partial(entries_of_person, person=person))
+        asked = Filter(statuses=(Status.PENDING_REVIEW,), is_waiting_for=entries)
         page = await page_of(self._parts.store.database, asked, order=Order.NEAREST_END, limit=2)
         others = [line.case_id for line in page.lines if line.case_id != dossier.case.case_id]
         return others[0] if others else None

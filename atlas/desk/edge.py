@@ -19,6 +19,7 @@ from atlas.desk import (
     missing,
     openid,
     overview,
+    people_page,
     sign_in,
     stop_page,
     trial_page,
@@ -78,7 +79,7 @@ def add_desk(
     parts.looking.changed = teller.looks_changed
     pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, case, live, account, history, overview, stop_page, trial_page):
+    for page in (inbox, case, live, account, history, overview, people_page, stop_page, trial_page):
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)

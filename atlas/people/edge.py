@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -13,6 +14,7 @@ from atlas.models import Case
 from atlas.outbox.courier import Courier
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
+from atlas.people.keeping import note_keys
 from atlas.people.notices import Notifier
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
@@ -45,7 +47,7 @@ class PeopleEdge:
     ) -> None:
         """`servers` are the names of those behind the gateway, `offered` the names of tools."""
         self._settings = settings
-        self._gate = ReviewerGate(settings, agents)
+        self._gate = ReviewerGate(settings, agents, database)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
         self.courier = Courier(settings, database, url=self._public_url)
@@ -74,7 +76,13 @@ class PeopleEdge:
         self._app = app
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
-        add_reading(app, visitors=self.visitors, database=self._database, records_views=records_views)
+        add_reading(
+            app,
+            visitors=self.visitors,
+            database=self._database,
+            owners=self._settings.owners_of_agents,
+            records_views=records_views,
+        )
         add_stops(app, stops=self.stops, visitors=self.visitors)
         add_description(app)
 
@@ -83,6 +91,7 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
+            await self._database.write(partial(note_keys, names=self._settings.reviewers))
             stack.push_async_callback(self.courier.close)
             stack.push_async_callback(_cancel, asyncio.create_task(self.courier.run()))
             yield

@@ -21,6 +21,7 @@ class Profile(Frozen):
 
     name: str
     groups: tuple[str, ...] = ()  # of the account, of the key, and of the last sign-in at a provider
+    own_groups: tuple[str, ...] = ()  # those of them that are kept here, and not by a provider
     languages: tuple[str, ...] = ()  # BCP 47 tags, the best first
     zone: str | None = None  # of the IANA database, such as Europe/Berlin; None: UTC
     working_hours: str | None = None  # as atlas/people/hours.py reads them; None: always
@@ -29,6 +30,7 @@ class Profile(Frozen):
     digest: str | None = None  # how often notices that can wait are put together; None: at once
     has_account: bool = False  # an account, or a person whom a provider or a proxy sent
     has_key: bool = False  # a key of ATLAS_REVIEWER_KEY, at the last start of the gateway
+    is_kept: bool = False  # whether the store has noted it, so that its groups are those of the last sign-in
     ended_at: datetime | None = None
 
     @property
@@ -48,6 +50,11 @@ def profile_of(connection: Connection, name: str) -> Profile:
     """The profile of exactly this name."""
     profile = _PROFILE.first(connection, {"name": name})
     return _profile(name, profile, _PERSON.first(connection, {"name": name}))
+
+
+def has_ended(connection: Connection, name: str) -> bool:
+    """Whether the access of a person was ended, whichever way in it was."""
+    return profile_of(connection, name).ended_at is not None
 
 
 def profiles_of(connection: Connection, names: Collection[str]) -> dict[str, Profile]:
@@ -80,20 +87,24 @@ def _read(connection: Connection, query: "sa.Select[Any]", names: Iterable[str] 
 
 def _profile(name: str, kept: Any, account: Any) -> Profile:
     said = dict(zip(_COLUMNS, kept, strict=True)) if kept is not None else {}
-    groups = [*json.loads(said.get("groups", "[]")), *(json.loads(account[1]) if account is not None else ())]
+    noted = tuple(json.loads(said.get("groups", "[]")))
+    has_account = account is not None and account[2] is None
+    own = tuple(json.loads(account[1])) if has_account else noted
     # What was ended with a profile is known by it alone: a key may have the name of a former account.
     ended_at = said["ended_at"] if said else account[2] if account is not None else None
     channels = said.get("channels")
     return Profile(
         name=name,
-        groups=tuple(dict.fromkeys(groups)),
+        groups=tuple(dict.fromkeys(own + noted)),
+        own_groups=own,
         languages=tuple(json.loads(said.get("languages", "[]"))),
         zone=said.get("zone"),
         working_hours=said.get("working_hours"),
         quiet_hours=said.get("quiet_hours"),
         channels=None if channels is None else tuple(json.loads(channels)),
         digest=said.get("digest"),
-        has_account=account is not None and account[2] is None,
+        has_account=has_account,
         has_key=bool(said.get("has_key")),
+        is_kept=kept is not None,
         ended_at=read_instant(ended_at) if isinstance(ended_at, str) else ended_at,
     )

@@ -40,7 +40,7 @@ class Visitors:
             self.ways_in += (Way.OIDC,)
         self.identities = Identities(database, settings.reviewers)
         self._proxied = Proxied(settings)
-        self._gate = ReviewerGate(settings, agents)
+        self._gate = ReviewerGate(settings, agents, database)
         self.signing_in = SigningIn(settings, database, self.refuse_agent)
 
     async def person_of(self, request: Request) -> Person:

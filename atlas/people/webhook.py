@@ -33,6 +33,8 @@ class DecisionRequest(Frozen):
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
     # Which round of the case is approved, if it was judged more than once; without it, the first.
     round: Annotated[int, Field(ge=1)] | None = None
+    # For whom an approval is given, by a delegation; without it, it is found out.
+    on_behalf_of: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     # What is approved, as `GET /cases/{ref}` named it; an approval of something else is refused.
     seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     # The same decision under the same key is a success again, another one is refused.
@@ -82,6 +84,7 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
                 reason=request.reason,
                 round_number=request.round or 1,
                 seen_sha256=request.seen_sha256,
+                on_behalf_of=request.on_behalf_of,
                 idempotency_key=one_key(request.idempotency_key, idempotency_key),
             )
         except AlreadyDecided as quicker:  # the same by another one: a program that asks for it has it

@@ -60,7 +60,7 @@ async def test_only_those_are_told_who_may_decide(tmp_path: Path) -> None:
         await add_profile(box.store, "olga", "mail:olga@example.com", groups=["seniors"])
         left = datetime(2026, 1, 1, tzinfo=timezone.utc)
         await add_profile(box.store, "fred", "mail:fred@example.com", groups=["seniors"], ended_at=left)
-        await box.waiting_case(reviewers=("group:seniors", "Ben"))
+        await box.waiting_case(reviewers=("group:seniors", "ben"))
         rows = await box.until_all_are_done(2)
         mails = await mailbox.got(2)
     assert {row.person for row in rows} == {"anna", "ben"}

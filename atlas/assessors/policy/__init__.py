@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from atlas.assessors.policy.review import at_worst, review_of
 from atlas.assessors.policy.rules import Rule
 from atlas.errors import AtlasError, PolicyInvalid
 from atlas.models import Ruling
+from atlas.review_rules import has_groups
 
 WORST_SCORE = 100
 # celpy raises the limit of the process to this when it is first used, on which no call may depend.
@@ -129,10 +130,8 @@ class Policy:
             return self._composed(rules, WORST_SCORE, WORST_SCORE)
         ruling = self._composed(rules, WORST_SCORE, WORST_SCORE)
         texts = {"classification": "not assessed", "rationale": f"{reason} A person decides."}
-        reviewers, more = _reviewers_at_worst(rules)
-        review = {"is_denied": False, "reviewers": reviewers, "approvals": ruling.approvals + more}
-        review |= {"review": at_worst(ruling.review)}
-        return ruling.model_copy(update=texts | review)
+        review = {"is_denied": False, "review": at_worst(ruling.review)}
+        return ruling.model_copy(update=texts | review | _reviewers_at_worst(rules, ruling.approvals))
 
     def _composed(
         self, rules: list[Rule], score: int, floor: int, general: GeneralScore | None = None
@@ -176,14 +175,17 @@ class PolicyInForce:
         *,
         threshold: int,
         reviewers: Callable[[], Collection[str] | None] = lambda: None,
+        members: Callable[[], Mapping[str, Collection[str]] | None] = lambda: None,
     ) -> None:
         """Read a policy file; raises PolicyInvalid, also if it asks for other reviewers than there are.
 
-        `reviewers` says who has a name now, each time the file is read; None is that it cannot be known.
+        `reviewers` says who has a name now, each time the file is read, and `members` who belongs to which
+        group; None is that it cannot be known.
         """
         self._path = path
         self._threshold = threshold
         self._reviewers = reviewers
+        self._members = members
         self.problem: str | None = None  # why the file was not taken when it was last read
         self._is_asked = False  # to be read again, since it was last begun to be read
         self._reading = threading.Lock()
@@ -256,6 +258,9 @@ class PolicyInForce:
         reviewers = self._reviewers()
         if reviewers is not None:
             policy.check_reviewers(reviewers)
+        members = self._members()
+        for warning in () if members is None else policy.file.too_small(members):
+            logger.warning("%s", warning)
         for rule in policy.file.rules:
             if rule.floor and rule.floor < self._threshold and why_person([rule]) is None:
                 what = (
@@ -280,11 +285,12 @@ def why_person(rules: list[Rule]) -> str | None:
     return None
 
 
-def _reviewers_at_worst(rules: list[Rule]) -> tuple[tuple[str, ...], int]:
-    """All reviewers who could be meant, and how many more have to approve.
+def _reviewers_at_worst(rules: list[Rule], approvals: int) -> dict[str, Any]:
+    """All reviewers who could be meant, and how many of them have to approve.
 
     With so many, each of the lists that could be meant has approved as often as it has to: else an agent
-    could choose its reviewers by breaking a condition.
+    could choose its reviewers by breaking a condition. How many people a group has is not known here, so that
+    lists with groups are kept apart, and each has to approve for itself.
     """
     lists: list[tuple[str, ...]] = []
     for rule in rules:
@@ -292,8 +298,12 @@ def _reviewers_at_worst(rules: list[Rule]) -> tuple[tuple[str, ...], int]:
             lists.append(tuple(dict.fromkeys(rule.reviewers)))
             if rule.when is None:  # the rules below are not asked
                 break
+    lists = list(dict.fromkeys(lists))
     everybody = tuple(dict.fromkeys(name for names in lists for name in names))
-    return everybody, len(everybody) - min((len(names) for names in lists), default=0)
+    if len(lists) > 1 and has_groups(everybody):
+        return {"reviewers": everybody, "approvals": approvals * len(lists), "each_of": tuple(lists)}
+    more = len(everybody) - min((len(names) for names in lists), default=0)
+    return {"reviewers": everybody, "approvals": approvals + more}
 
 
 def _denies(rules: list[Rule]) -> bool:

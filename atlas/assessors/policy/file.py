@@ -3,13 +3,14 @@
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import tomli
 from pydantic import Field, ValidationError
 
+from atlas.assessors.policy.groups import too_small
 from atlas.assessors.policy.keys import OF_REVIEW, WANTED, WANTED_ABOVE
 from atlas.assessors.policy.lines import Section, place_of, read_sections, sections_of_array
 from atlas.assessors.policy.rules import (
@@ -59,6 +60,10 @@ class PolicyFile(Frozen):
     unknown_tools: Literal["person", "general"]
     desk: DeskTable
     rules: tuple[Rule, ...]
+
+    def too_small(self, members: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+        """What to say of groups that no one belongs to now, or too few; groups can come from elsewhere."""
+        return tuple(warning for rule in self.rules for warning in too_small(rule, members))
 
     def check_reviewers(self, names: Collection[str]) -> None:
         """Raise PolicyInvalid if a rule asks for a reviewer who is not there, or for more than there are."""
