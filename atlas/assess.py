@@ -25,7 +25,7 @@ from atlas.grounds.first_seen import as_first_seen
 from atlas.grounds.model_score import WORST_SCORE, score_with_model
 from atlas.grounds.present import NOT_THERE, Present, facts_of, fit_to_show
 from atlas.instants import now
-from atlas.models import NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
+from atlas.models import HAS_FAILED, NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.origins.memory import Memory
 from atlas.origins.outside import is_outside
 from atlas.origins.tracing import trace
@@ -92,7 +92,7 @@ class Assessments:
     async def rule(self, case: Case) -> Assessment:
         """What the policy alone says of a call; if it cannot be applied, the worst score."""
         question = await self._question(case, await self._present(case.call.tool_name))
-        return await self._rule(case.call, question)
+        return await self._rule(case.call_in_force, question)
 
     @property
     def policy_sha256(self) -> str:
@@ -116,7 +116,7 @@ class Assessments:
     async def _judge(self, case: Case) -> Assessment | Inquiry:
         present = self._handed(case) or fit_to_show(await self._server.get_tool(case.call.tool_name))
         question = await self._question(case, present)
-        ruled = await self._rule(case.call, question)
+        ruled = await self._rule(case.call_in_force, question)
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
             return ruled  # denied, without a ruling, or so high that no model could change it
         try:
@@ -126,7 +126,7 @@ class Assessments:
                 asked = await self._model.ask(question)
                 return asked.model_copy(update={"definition_sha256": _judged(question.tool)})
             answer = await self._answer(case, question, self._model)
-            ruled = await self._rule(case.call, question)  # the policy may be another one by now
+            ruled = await self._rule(case.call_in_force, question)  # the policy may be another one by now
             return ruled if ruled.is_denied else _with_answer(ruled, answer, self._model.assessor)
         except AssessorFailed as failure:
             logger.warning("A person decides on %s, because no model judged it: %s", case.case_id, failure)
@@ -175,21 +175,31 @@ class Assessments:
             trace=question.trace,
         )
 
+    async def tool(self, tool_name: str) -> ToolFacts:
+        """What a tool says of itself now, with its definition on record; it has none if it is not there."""
+        return await self._kept_facts(await self._present(tool_name), tool_name)
+
+    async def untraced(self, case: Case) -> Question:
+        """The call alone, as its tool takes it, without what its agent read before."""
+        return await self._plain(case, self._handed(case) or await self._present(case.call.tool_name))
+
     async def _question(self, case: Case, present: Present) -> Question:
-        call = case.call
+        return await self._traced(await self._plain(case, present), case)
+
+    async def _plain(self, case: Case, present: Present) -> Question:
+        call = case.call_in_force
         facts = await self._kept_facts(present, call.tool_name)
         try:
             arguments = as_the_tool_takes_them(present.tool, call.arguments)
         except ValidationError:  # the tool has changed since they were checked, and so a person decides
             arguments = call.arguments
-        question = Question(
+        return Question(
             tool=facts,
             arguments=arguments,
             principal=call.principal,
             intent=call.intent,
             user_request=call.user_request,
         )
-        return await self._traced(question, case)
 
     async def _traced(self, question: Question, case: Case) -> Question:
         """The question with what its agent read before; without a trace if that cannot be found out."""
@@ -224,7 +234,7 @@ def _worst(ruled: Assessment, reason: str, *, assessor: str) -> Assessment:
             "risk_score": WORST_SCORE,
             "classification": "not assessed",
             "rationale": f"{reason} A person decides.",
-            "assessor": f"{assessor} (failed)",
+            "assessor": f"{assessor}{HAS_FAILED}",
             "assessed_at": now(),
         }
     )

@@ -1,11 +1,12 @@
 """Stage 3: below the threshold the score approves a call; from there a person decides, or time does.
 
+A person can decide on a bounded set of calls beforehand: a plan.
 What the policy denies, no one can approve. Where it asks for several approvals, each counts for itself until
 the last one makes the decision. An approval of what has changed since it was judged does not count: the case
 is judged again, and the reviewer is told what has changed. A rejection always counts: it is about the call.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -39,15 +40,47 @@ from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Assessment, Case, Decision, Status, Verdict
 from atlas.outbox import notices
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
-from atlas.people.votes import Vote, note_key
+from atlas.people.votes import TAKEN_BACK, Vote, note_key
+from atlas.plans.fitting import Fit
+from atlas.plans.using import pass_by_plan
+from atlas.reviews.asking import ask_agent
 from atlas.reviews.counting import is_last_approval, said
+from atlas.reviews.editing import (
+    Accepts,
+    Editing,
+    begin_edit,
+    check_edit_allowed,
+    check_may_edit,
+    is_said_again,
+    needs_second_look,
+    no_edits,
+)
+from atlas.reviews.passkey import keep_assertion
 from atlas.reviews.permission import ask_again, check_may_approve
+from atlas.reviews.undo import (
+    begins_after,
+    can_be_taken_back,
+    check_may_take_back,
+    is_taken_back,
+    take_back,
+    take_back_to_reject,
+)
 from atlas.stop.covering import stop_of
 from atlas.stop.words import told
 
 
-def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
-    """Approve a queued case whose score is below the threshold, or put it before a person."""
+def decide_by_score(
+    connection: Connection,
+    case: Case,
+    *,
+    timeout: timedelta,
+    plans: Sequence[Fit] = (),
+    owners: Mapping[str, frozenset[str]] = NO_OWNERS,
+) -> Case:
+    """Approve a queued case whose score is below the threshold, or put it before a person.
+
+    A plan among `plans` that holds takes the person's place: what the policy denies comes before it.
+    """
     if case.status is Status.REJECTED:
         return mark_reported(connection, case)
     if case.status is not Status.QUEUED:
@@ -58,8 +91,11 @@ def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -
     if assessment.is_denied:
         return deny(connection, case, assessment)
     if assessment.needs_person:
+        passed = pass_by_plan(connection, case, plans, owners=owners)
+        if passed.case.plan is not None:
+            return transition(connection, passed.case, Status.AUTHORIZED)
         reason = f"Risk Score [{assessment.risk_score}] is not below {assessment.threshold}."
-        return request_review(connection, case, timeout, reason=reason)
+        return request_review(connection, case, timeout, reason=" ".join([reason, *passed.reasons]))
     text = f"Auto-approved based on Risk Score [{assessment.risk_score}] per Article 14 Compliance."
     ledger.append(
         connection,
@@ -106,8 +142,10 @@ class Decisions:
         timeout: timedelta,
         tell: Callable[[Case], None],
         owners: Mapping[str, frozenset[str]] = NO_OWNERS,
+        accepts: Accepts = no_edits,
     ) -> None:
         self._store = store
+        self._editing = Editing(rule=rule, accepts=accepts)
         self._owners = owners  # of agents, whose calls they cannot approve
         self._rule = rule  # the policy alone
         self._timeout = timeout
@@ -130,6 +168,24 @@ class Decisions:
             )
             raise
 
+    async def take_back(self, case_id: str, vote: Vote) -> Case:
+        """Take an approval back before the call begins; the same again changes nothing.
+
+        Raises CaseNotFound, KeyUsed, NotPermitted, and TakeBackRefused where it is too late.
+        """
+
+        def work(connection: Connection) -> Case:
+            case = read_case(connection, case_id)
+            note_key(connection, case_id, vote, said=TAKEN_BACK)
+            if is_taken_back(connection, case, vote):
+                return case
+            check_may_take_back(connection, case, vote)
+            return take_back(connection, case, vote, self._timeout)
+
+        case = await self._store.change(case_id, work)
+        self._tell(case)
+        return case
+
     async def _approve(self, case_id: str, vote: Vote) -> Case:
         """An approval counts in its own round only: what was judged again is not what was approved."""
         before, ruled = await self._store.read(case_id), None
@@ -140,11 +196,15 @@ class Decisions:
             # The policy says who may approve it, if anyone may: also a policy that came into force while
             # the call waited. No model need be asked for that.
             ruled = await self._rule(before)
+        wanted = await self._editing.wanted(before, vote)
+        may_edit = await self._editing.allowed(before, ruled)
 
         def approve(connection: Connection) -> Case:
             nonlocal again
             case = read_case(connection, case_id)
             _check_not_stopped(connection, case)
+            if is_said_again(case, vote):
+                return case
             if case.round_number != vote.round_number:
                 _check_open(case)
                 return case
@@ -153,21 +213,40 @@ class Decisions:
                 case = self._apply(connection, case, ruled)  # which may send it back
             if case.round_number != vote.round_number or case.status is Status.DENIED:
                 return case
-            recorded = _record_approval(connection, case, vote, owners)
+            note_key(connection, case_id, vote)
+            own = vote
+            if wanted is not None:
+                _check_open(case)
+                check_may_edit(connection, case, vote, owners, wanted=wanted, may_edit=may_edit)
+                if (again := ask_again(connection, case, vote)) is not None:
+                    return case
+                case, own = begin_edit(connection, case, vote, self._timeout, wanted, may_edit)
+                if needs_second_look(case):
+                    return case
+            elif case.edit is not None and case.decision is None:
+                check_edit_allowed(case, may_edit)
+            recorded = _record_approval(connection, case, own, owners)
             again = recorded if isinstance(recorded, AtlasError) else None
             return case if isinstance(recorded, AtlasError) else recorded
 
         case = await self._store.change(case_id, approve)
+        if case.round_number != before.round_number and case.status is Status.PENDING_REVIEW:
+            self._tell(case)
         if again is not None:
             raise again
+        if is_said_again(case, vote):
+            return case
         # What was just written stays written, so that it is refused only here.
         if case.status is Status.DENIED:
             raise CaseFinished(case_id=case_id, status=case.status.value)
         if case.round_number != vote.round_number:
-            if case.round_number != before.round_number:
-                self._tell(case)
             raise other_round_error(case, vote.round_number)
         return case
+
+    async def ask(self, case_id: str, *, by: str, text: str) -> Case:
+        """Put a question to the agent, which decides nothing; raises what `ask_agent` raises."""
+        ask = partial(ask_agent, case_id=case_id, by=by, text=text)
+        return await self._store.change(case_id, lambda connection: ask(connection))
 
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""
@@ -210,6 +289,8 @@ def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
     """Any reviewer can stop the call, in any round, and no policy prevents that."""
     case = read_case(connection, case_id)
     note_key(connection, case_id, vote)
+    if can_be_taken_back(case):
+        return _decide_by_person(connection, take_back_to_reject(connection, case, vote), vote)
     if is_decided(case, vote):
         check_is_own(connection, case, vote)
         return case
@@ -221,7 +302,6 @@ def _record_approval(
     connection: Connection, case: Case, vote: Vote, owners: frozenset[str]
 ) -> Case | AtlasError:
     """The case with the approval, or what to raise once it is on disk that a person is asked again."""
-    note_key(connection, case.case_id, vote)
     is_again = is_decided(case, vote)
     if is_again and is_own(connection, case, vote):
         return case  # also where it could not be said for the first time now
@@ -232,6 +312,7 @@ def _record_approval(
     _check_open(case)
     if (again := ask_again(connection, case, vote)) is not None:
         return again
+    keep_assertion(connection, case, vote)
     if not is_last_approval(connection, case, vote, owners):
         return case
     return _decide_by_person(connection, case, vote)
@@ -275,7 +356,10 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
     notices.put(connection, notices.Kind.DECIDED, case=case, by=vote.reviewer, content=content)
     to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED
     # Approving what the score has approved already adds a decision, but no transition.
-    return case if case.status is to else transition(connection, case, to)
+    if case.status is to:
+        return case
+    begins_at = begins_after(case, decision.decided_at) if to is Status.AUTHORIZED else None
+    return transition(connection, case, to, begins_at=begins_at)
 
 
 def is_overdue(case: Case) -> bool:

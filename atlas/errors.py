@@ -38,8 +38,16 @@ class ContraryDecision(AtlasError):
     """Case {case_id} was {decision} by {reviewer} at {at}; a decision is not taken back."""
 
 
+class TakeBackRefused(AtlasError):
+    """The approval of case {case_id} was not taken back. {reason}"""
+
+
 class KeyUsed(AtlasError):
     """The idempotency key {key} stands for another decision, on case {case_id}; nothing was changed."""
+
+
+class NoQuestion(AtlasError):
+    """No person asks anything of case {case_id} now. No one was told."""
 
 
 class RequestInvalid(AtlasError):
@@ -66,6 +74,14 @@ class ReasonUnfit(AtlasError):
     """A stop and its lift need a reason of 1 to {longest} characters; nothing was changed."""
 
 
+class PlanRefused(AtlasError):
+    """{reason} No plan was made."""
+
+
+class PlanNotFound(AtlasError):
+    """There is no plan {plan_id}."""
+
+
 class TransitionRefused(AtlasError):
     """Case {case_id} is {status} and cannot become {to}."""
 
@@ -88,6 +104,10 @@ class NotPermitted(AtlasError):
 
 class RuleRefuses(NotPermitted):
     """{reason} Nothing was approved."""
+
+
+class PasskeyRefused(NotPermitted):
+    """{reason}"""
 
 
 class AskedAgain(AtlasError):

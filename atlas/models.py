@@ -14,6 +14,7 @@ from atlas.traces import Trace
 
 TRUST_META = "io.atlas/trust"  # beside it: what the servers file says of whom that server speaks for
 UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
+HAS_FAILED = " (failed)"  # at the end of the name of an assessor that could not judge a call
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 
 HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that no one reads
@@ -181,6 +182,11 @@ class Assessment(Frozen):
     trace: Trace | None = None  # None: it could not be made, or the record is older than traces
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the call could not be judged, so that the score is the worst one."""
+        return self.assessor.endswith(HAS_FAILED)
+
+    @property
     def needs_person(self) -> bool:
         """Whether a person decides on the call."""
         return self.risk_score >= self.threshold
@@ -217,6 +223,16 @@ class Decision(Frozen):
     on_behalf_of: str | None = None  # for whom a delegate decided
 
 
+class PlanUse(Frozen):
+    """The plan that let a call pass: a person approved it beforehand, in a bounded set of calls."""
+
+    plan_id: str  # plan_ and 12 lowercase hex digits
+    made_by: str
+    reason: str
+    arguments_sha256: str  # of the call that it let pass
+    used_at: datetime
+
+
 class Edit(Frozen):
     """The arguments as a person changed them, which hold from this round of a case on."""
 
@@ -225,6 +241,17 @@ class Edit(Frozen):
     arguments_sha256: str  # 64 hex digits, of the call with them
     edited_by: str
     edited_at: datetime
+
+
+class AgentQuestion(Frozen):
+    """What a person asked the agent of its call, and what it answered: a claim."""
+
+    asked_by: str
+    question: str
+    asked_at: datetime
+    round_number: int
+    answer: str | None = None
+    answered_at: datetime | None = None
 
 
 class Outcome(Frozen):
@@ -297,10 +324,12 @@ class Case(Frozen):
     stop: Stop | None = None  # that covers it at the moment
     round_number: int = 1  # how often it was judged; what was decided in an earlier round does not count
     begins_at: datetime | None = None  # not before: until then an approval can be taken back
+    questions: tuple[AgentQuestion, ...] = ()  # the oldest first
     edit: Edit | None = None  # what a person changed; the call itself stays as the agent made it
     inquiry: Inquiry | None = None
     assessment: Assessment | None = None
     decision: Decision | None = None
+    plan: PlanUse | None = None  # that let it pass in this round, in the place of a decision
     outcome: Outcome | None = None
 
     @property
@@ -310,6 +339,13 @@ class Case(Frozen):
             return self.call
         changed = {"arguments": self.edit.arguments, "arguments_sha256": self.edit.arguments_sha256}
         return self.call.model_copy(update=changed)
+
+    @property
+    def open_questions(self) -> tuple[AgentQuestion, ...]:
+        """What the agent is asked now; once the call is decided, nothing."""
+        if self.status is not Status.PENDING_REVIEW:
+            return ()
+        return tuple(one for one in self.questions if one.answer is None)
 
     @property
     def finished_at(self) -> datetime | None:

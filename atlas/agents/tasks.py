@@ -150,8 +150,10 @@ def _error(case: Case) -> dict[str, Any] | None:
 
 
 def _result(case: Case) -> dict[str, Any]:
-    if case.outcome is not None and case.outcome.result is not None and not case.outcome.asks_for_input:
-        return case.outcome.result
+    outcome = case.outcome
+    is_own = outcome is not None and outcome.result is not None and not outcome.asks_for_input
+    if outcome is not None and outcome.result is not None and is_own and case.edit is None:
+        return outcome.result
     told = answer(case, as_text=True).to_mcp_result()
     assert isinstance(told, CallToolResult)  # noqa: S101  (as_text asks the agent for nothing)
     return told.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.cases.edits import EDIT_IN_FORCE
 from atlas.cases.filters import LONGEST_SEARCH, Filter, Order, Place, cursor_of, place_of
 from atlas.cases.finding import SECONDS, find
 from atlas.cases.rounds import of_this_round
@@ -21,7 +22,8 @@ from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.sqlite import Database
 from atlas.instants import read_instant
 from atlas.models import Status, Verdict
-from atlas.reviews.tables import escalations
+from atlas.reviews.tables import edits, escalations
+from atlas.traces import Trace
 
 __all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
 
@@ -51,6 +53,8 @@ class Line:
     reviewers: tuple[str, ...]  # who may approve, by the policy and by escalations; none: every reviewer
     rules: tuple[str, ...]  # of the policy, that matched
     arguments_sha256: str
+    has_target_from_outside: bool  # it acts on, or sends to, what came from outside alone
+    is_score_hidden: bool = False  # by a rule, until a person has decided
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,11 @@ _LINES = sa.select(
         cases.c[name]
         for name in (
             *("case_id", "tool_name", "principal", "status", "opened_at", "expires_at", "frozen_at"),
-            *("round_number", "reported_at", "arguments_sha256"),
+            *("round_number", "reported_at"),
         )
     ),
+    # Of what is decided on: a person may have changed what the agent proposed.
+    sa.func.coalesce(edits.c.arguments_sha256, cases.c.arguments_sha256).label("arguments_sha256"),
     assessments.c.risk_score,
     assessments.c.classification,
     decisions.c.decision,
@@ -92,10 +98,13 @@ _LINES = sa.select(
     .scalar_subquery()
     .label("escalated"),
     sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
+    sa.func.json_extract(assessments.c.ruling, "$.review.hides_score").label("hides_score"),
+    assessments.c.trace,
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
+    .outerjoin(edits, EDIT_IN_FORCE)
 )
 
 
@@ -157,16 +166,33 @@ def _page(
 
 def _line(row: Any) -> Line:
     status = Status(row["status"])
-    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "escalated", "rules")
+    own = (
+        *("reported_at", "finished_at", "status", "decision", "reviewers", "escalated", "rules"),
+        *("hides_score", "trace"),
+    )
     named = json.loads(row["reviewers"] or "[]")
+    # Before it is decided no list shows what a rule hides: each person would otherwise read it there.
+    is_hidden = bool(row["hides_score"]) and status is Status.PENDING_REVIEW
+    hidden = {"risk_score": None, "classification": None} if is_hidden else {}
     return Line(
-        **{name: value for name, value in row.items() if name not in own},
+        **({name: value for name, value in row.items() if name not in own} | hidden),
         status=status,
+        is_score_hidden=is_hidden,
         decision=Verdict(row["decision"]) if row["decision"] else None,
         finished_at=_finished_at(status, row),
         # Where the policy names no one, everyone may approve, and an escalation takes that from no one.
         reviewers=tuple(dict.fromkeys(named + json.loads(row["escalated"] or "[]"))) if named else (),
         rules=tuple(json.loads(row["rules"] or "[]")),
+        has_target_from_outside=_has_target_from_outside(row["trace"]),
+    )
+
+
+def _has_target_from_outside(trace: str | None) -> bool:
+    """As Trace.has_target_from_outside says it; most traces have no such word, and are not read."""
+    return (
+        trace is not None
+        and "is_target" in trace
+        and Trace.model_validate_json(trace).has_target_from_outside
     )
 
 

@@ -21,6 +21,7 @@ from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.instants import now
 from atlas.models import (
     TRANSITIONS,
+    AgentQuestion,
     Approval,
     Assessment,
     Case,
@@ -28,17 +29,26 @@ from atlas.models import (
     Edit,
     Inquiry,
     Outcome,
+    PlanUse,
     Ruling,
     Status,
     Stop,
     ToolCall,
     Verdict,
 )
-from atlas.reviews.tables import edits
+from atlas.plans.tables import plan_uses, plans
+from atlas.reviews.tables import edits, questions
 from atlas.stop.covering import stop_of
 from atlas.traces import Trace
 
 _DETAILS = (inquiries, assessments, decisions, outcomes)
+_OF_PLAN = (
+    plan_uses.c.plan_id,
+    plan_uses.c.arguments_sha256,
+    plan_uses.c.used_at,
+    plans.c.made_by,
+    plans.c.reason,
+)
 _EVERYTHING = sa.select(
     cases,
     *(
@@ -47,11 +57,14 @@ _EVERYTHING = sa.select(
         for column in table.c
         if column.name not in ("case_id", "round_number")
     ),
+    *(column.label(f"plan_{column.name}") for column in _OF_PLAN),
 ).select_from(
     cases.outerjoin(inquiries, of_this_round(inquiries))
     .outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
+    .outerjoin(plan_uses, of_this_round(plan_uses))
+    .outerjoin(plans, plans.c.plan_id == plan_uses.c.plan_id)
 )
 _NAMES = tuple(_EVERYTHING.selected_columns.keys())
 _CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request", "session")
@@ -223,13 +236,15 @@ def read_case(connection: Connection, case_id: str) -> Case:
 
 
 def _whole(connection: Connection, row: Any) -> Case:
-    """The case of a row, with the stop that covers it if it is frozen, and with what a person changed."""
+    """The case of a row: with its stop if it is frozen, with what a person changed, and what was asked."""
     case = _case(row)
     more: dict[str, Any] = {}
     if case.frozen_at is not None:
         more["stop"] = stop_of(connection, case)
     if row["edited_round"] is not None:
         more["edit"] = _edit(connection, case.case_id, row["edited_round"])
+    if row["asked_at"] is not None:
+        more["questions"] = _questions(connection, case.case_id)
     return case.model_copy(update=more) if more else case
 
 
@@ -238,6 +253,12 @@ def _edit(connection: Connection, case_id: str, round_number: int) -> Edit:
     row = connection.execute(query).mappings().one()
     fields = {name: row[name] for name in Edit.model_fields}
     return Edit(**(fields | {"arguments": json.loads(row["arguments"])}))
+
+
+def _questions(connection: Connection, case_id: str) -> tuple[AgentQuestion, ...]:
+    query = questions.select().where(questions.c.case_id == case_id).order_by(questions.c.question_id)
+    rows = connection.execute(query).mappings()
+    return tuple(AgentQuestion(**{name: row[name] for name in AgentQuestion.model_fields}) for row in rows)
 
 
 def hold(connection: Connection, case: Case, stop: Stop) -> Case:
@@ -345,6 +366,7 @@ def _case(row: Any) -> Case:
         inquiry=_inquiry(row),
         assessment=_assessment(row),
         decision=_decision(row),
+        plan=_plan(row),
         outcome=_outcome(row),
     )
 
@@ -369,6 +391,12 @@ def _decision(row: Any) -> Decision | None:
         return None
     fields = {name: row[f"decisions_{name}"] for name in Decision.model_fields}
     return Decision(**(fields | {"decision": Verdict(fields["decision"])}))
+
+
+def _plan(row: Any) -> PlanUse | None:
+    if row["plan_plan_id"] is None:
+        return None
+    return PlanUse(**{name: row[f"plan_{name}"] for name in PlanUse.model_fields})
 
 
 def _outcome(row: Any) -> Outcome | None:

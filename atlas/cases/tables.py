@@ -36,6 +36,7 @@ cases = sa.Table(
     sa.Column("session", sa.String(32)),
     sa.Column("begins_at", Instant),
     sa.Column("edited_round", sa.Integer),
+    sa.Column("asked_at", Instant),  # when a person first asked the agent
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(
@@ -151,6 +152,10 @@ decisions = sa.Table(
     sa.Column("decided_at", Instant, nullable=False),
     sa.Column("on_behalf_of", sa.String(200)),
 )
+# What each person decided in a span of time, for statistics and for the reasons that they gave last.
+for _table in (approvals, decisions):
+    sa.Index(f"ix_{_table.name}_reviewer_decided_at", _table.c.reviewer, _table.c.decided_at)
+    sa.Index(f"ix_{_table.name}_decided_at", _table.c.decided_at)
 sa.Index("ix_decisions_reviewer", decisions.c.reviewer, decisions.c.case_id, decisions.c.round_number)
 
 outcomes = sa.Table(

@@ -15,7 +15,7 @@ CREATE TABLE cases (
 	opened_at VARCHAR(27) NOT NULL, 
 	expires_at VARCHAR(27), 
 	claimed_by VARCHAR(32), 
-	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), begins_at VARCHAR(27), edited_round INTEGER, 
+	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), begins_at VARCHAR(27), edited_round INTEGER, asked_at VARCHAR(27), 
 	CONSTRAINT pk_cases PRIMARY KEY (case_id)
 );
 
@@ -304,7 +304,11 @@ CREATE TABLE passkeys (
 	public_key TEXT NOT NULL, 
 	sign_count INTEGER NOT NULL, 
 	name VARCHAR(200) NOT NULL, 
+	rp_id VARCHAR(253) NOT NULL, 
+	origin VARCHAR(300) NOT NULL, 
 	added_at VARCHAR(27) NOT NULL, 
+	confirmed_at VARCHAR(27), 
+	confirmed_by VARCHAR(1400), 
 	used_at VARCHAR(27), 
 	ended_at VARCHAR(27), 
 	CONSTRAINT pk_passkeys PRIMARY KEY (credential_id)
@@ -316,6 +320,8 @@ CREATE TABLE challenges (
 	challenge_sha256 VARCHAR(64) NOT NULL, 
 	person VARCHAR(200) NOT NULL, 
 	purpose VARCHAR(20) NOT NULL, 
+	origin VARCHAR(300) NOT NULL, 
+	credential_id VARCHAR(1400), 
 	case_id VARCHAR(20), 
 	round_number INTEGER, 
 	seen_sha256 VARCHAR(64), 
@@ -327,29 +333,42 @@ CREATE TABLE challenges (
 CREATE TABLE claims (
 	case_id VARCHAR(20) NOT NULL, 
 	person VARCHAR(200) NOT NULL, 
-	assigned_by VARCHAR(200), 
 	claimed_at VARCHAR(27) NOT NULL, 
 	ends_at VARCHAR(27) NOT NULL, 
 	CONSTRAINT pk_claims PRIMARY KEY (case_id)
 );
 
+CREATE TABLE assignments (
+	case_id VARCHAR(20) NOT NULL, 
+	person VARCHAR(200) NOT NULL, 
+	assigned_by VARCHAR(200) NOT NULL, 
+	assigned_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_assignments PRIMARY KEY (case_id)
+);
+
+CREATE INDEX ix_assignments_person ON assignments (person);
+
 CREATE TABLE snoozes (
 	case_id VARCHAR(20) NOT NULL, 
 	person VARCHAR(200) NOT NULL, 
+	round_number INTEGER NOT NULL, 
 	until VARCHAR(27) NOT NULL, 
 	CONSTRAINT pk_snoozes PRIMARY KEY (case_id, person)
 );
 
 CREATE TABLE assertions (
+	assertion_sha256 VARCHAR(64) NOT NULL, 
 	case_id VARCHAR(20) NOT NULL, 
 	round_number INTEGER NOT NULL, 
 	reviewer VARCHAR(200) NOT NULL, 
 	credential_id VARCHAR(1400) NOT NULL, 
 	assertion TEXT NOT NULL, 
 	made_at VARCHAR(27) NOT NULL, 
-	CONSTRAINT pk_assertions PRIMARY KEY (case_id, round_number, reviewer), 
+	CONSTRAINT pk_assertions PRIMARY KEY (assertion_sha256), 
 	CONSTRAINT fk_assertions_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)
 );
+
+CREATE INDEX ix_assertions_case_id ON assertions (case_id);
 
 CREATE TABLE questions (
 	question_id INTEGER NOT NULL, 
@@ -413,6 +432,10 @@ CREATE TABLE plans (
 	reason TEXT NOT NULL, 
 	made_by VARCHAR(200) NOT NULL, 
 	made_at VARCHAR(27) NOT NULL, 
+	is_signed BOOLEAN NOT NULL, 
+	groups TEXT NOT NULL, 
+	policy_sha256 VARCHAR(64) NOT NULL, 
+	definition_sha256 VARCHAR(64) NOT NULL, 
 	stopped_by VARCHAR(200), 
 	stopped_at VARCHAR(27), 
 	CONSTRAINT pk_plans PRIMARY KEY (plan_id)
@@ -424,9 +447,11 @@ CREATE TABLE plan_uses (
 	case_id VARCHAR(20) NOT NULL, 
 	round_number INTEGER NOT NULL, 
 	plan_id VARCHAR(20) NOT NULL, 
+	arguments_sha256 VARCHAR(64) NOT NULL, 
 	used_at VARCHAR(27) NOT NULL, 
 	CONSTRAINT pk_plan_uses PRIMARY KEY (case_id, round_number), 
-	CONSTRAINT fk_plan_uses_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)
+	CONSTRAINT fk_plan_uses_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id), 
+	CONSTRAINT fk_plan_uses_plan_id_plans FOREIGN KEY(plan_id) REFERENCES plans (plan_id)
 );
 
 CREATE INDEX ix_plan_uses_plan_id ON plan_uses (plan_id);
@@ -480,6 +505,14 @@ CREATE TABLE push_subscriptions (
 	CONSTRAINT pk_push_subscriptions PRIMARY KEY (endpoint_sha256)
 );
 
+CREATE INDEX ix_approvals_reviewer_decided_at ON approvals (reviewer, decided_at);
+
+CREATE INDEX ix_approvals_decided_at ON approvals (decided_at);
+
+CREATE INDEX ix_decisions_reviewer_decided_at ON decisions (reviewer, decided_at);
+
+CREATE INDEX ix_decisions_decided_at ON decisions (decided_at);
+
 CREATE TABLE openings (
 	case_id VARCHAR(20) NOT NULL, 
 	round_number INTEGER NOT NULL, 
@@ -495,6 +528,7 @@ CREATE TABLE second_looks (
 	person VARCHAR(200) NOT NULL, 
 	kind VARCHAR(20) NOT NULL, 
 	said VARCHAR(20) NOT NULL, 
+	idempotency_key VARCHAR(200), 
 	at VARCHAR(27) NOT NULL, 
 	CONSTRAINT pk_second_looks PRIMARY KEY (case_id, round_number, person, kind), 
 	CONSTRAINT fk_second_looks_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)

@@ -16,6 +16,7 @@ from atlas.errors import PersonRefused
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people import delegations
 from atlas.people.cookies import forget
+from atlas.people.passkeys.keys import passkeys_of
 from atlas.people.person import Person
 from atlas.people.records import in_words
 from atlas.people.sessions import Session
@@ -116,6 +117,8 @@ def _known(connection: Connection, *, settings: Settings, person: Person) -> dic
         "record": own_record(connection, settings, person),
         "is_supervisor": is_supervisor(connection, settings, person),
         "in_words": in_words,
+        "mine": (keys := passkeys_of(connection, person=person.name)),
+        "can_confirm": any(one.counts for one in keys),
     }
 
 

@@ -12,7 +12,7 @@ from atlas.cases.listing import Line, count, lines_of, page_of
 from atlas.cases.tables import WAITING, cases
 from atlas.desk.alike import groups_of
 from atlas.desk.asked import AGES, ORDERS, RISKS, Asked, Whose, is_for, read_asked
-from atlas.desk.glimpse import glimpses_of, with_target_from_outside
+from atlas.desk.glimpse import glimpses_of
 from atlas.desk.happened import happened
 from atlas.desk.kept_filters import forget, keep, kept_of
 from atlas.desk.news import newest
@@ -141,7 +141,6 @@ async def _of_lines(pages: Pages, person: Person, lines: Sequence[Line]) -> dict
     database = pages.parts.store.database
     entries = await database.look(partial(entries_of_person, person=person))
     glimpses = await database.look(lambda connection: glimpses_of(connection, asked))
-    outside = await database.look(lambda connection: with_target_from_outside(connection, asked))
 
     def said(line: Line) -> str:
         what = f"{line.tool_name} by {line.principal}"
@@ -151,7 +150,6 @@ async def _of_lines(pages: Pages, person: Person, lines: Sequence[Line]) -> dict
     return {
         "looking": pages.parts.looking.everywhere(person.name),
         "glimpses": glimpses,
-        "from_outside": outside,
         "happened": happened,
         "said": said,
         "is_mine": partial(is_for, entries=entries),

@@ -6,6 +6,7 @@ from atlas import ledger
 from atlas.desk.dossier import Dossier
 from atlas.instants import now
 from atlas.models import Case, Status
+from atlas.reviews.undo import can_be_taken_back, seconds_to_begin
 
 ACTIONS = {
     ledger.Action.ADMITTED: "The call came in and was recorded",
@@ -15,7 +16,7 @@ ACTIONS = {
     ledger.Action.AUTO_APPROVED: "The score approved the call",
     ledger.Action.DENIED: "The policy denied the call",
     ledger.Action.REVIEW_REQUESTED: "The call was put before a person",
-    ledger.Action.REOPENED: "Tool or policy had changed: the call is judged again",
+    ledger.Action.REOPENED: "What was decided does not count any more: the call is judged again",
     ledger.Action.APPROVAL_COUNTED: "One of several approvals was given",
     ledger.Action.APPROVED: "A person approved the call",
     ledger.Action.REJECTED: "A person rejected the call",
@@ -62,6 +63,9 @@ def state_of(dossier: Dossier) -> State:
     case = dossier.case
     if case.status is Status.PENDING_REVIEW:
         return _waiting(dossier)
+    if seconds_to_begin(case) and dossier.stop is None:
+        said = "The tool is called when the time to take the approval back is over. Nothing was executed."
+        return State("approved", said, "warn")
     if case.outcome is not None and case.outcome.asks_for_input:
         said = "The tool was called, and asks its agent for more before it goes on."
         return State("executed", said, "good")
@@ -89,7 +93,7 @@ def _waiting(dossier: Dossier) -> State:
 def is_by_score(case: Case) -> bool:
     """Whether the score approved a case, and no person."""
     is_approved = case.status in (Status.AUTHORIZED, Status.EXECUTING, Status.EXECUTED)
-    return case.decision is None and is_approved
+    return case.decision is None and case.plan is None and is_approved
 
 
 _STATES: dict[Status, State] = {
@@ -118,7 +122,8 @@ def needed_of(case: Case) -> int:
 def may_reject(dossier: Dossier) -> bool:
     """Whether the call can still be stopped by a decision."""
     case = dossier.case
-    return case.status.is_not_begun and case.decision is None and not _is_over(case)
+    is_open = case.decision is None or can_be_taken_back(case)
+    return case.status.is_not_begun and is_open and not _is_over(case)
 
 
 def _is_over(case: Case) -> bool:

@@ -16,9 +16,10 @@ from atlas import ledger
 from atlas.database.beside import change
 from atlas.errors import AtlasError, PersonRefused, PolicyInvalid
 from atlas.ledger import NO_CASE, Action
-from atlas.operate.serving import url_of
+from atlas.operate.own_url import url_of
 from atlas.people import accounts, keeping, links, records, sessions
 from atlas.people.accounts import OPERATOR
+from atlas.people.passkeys import commands as passkeys
 from atlas.people.signing_in import SARAH
 from atlas.settings import Settings
 from atlas.settings_of_ways import listed
@@ -105,6 +106,10 @@ class Commands:
         at = self._at or url_of(self._settings.atlas_host, self._settings.atlas_port)
         return f"{at.rstrip('/')}{self._settings.atlas_root_path}/desk/{kind.value}"
 
+    def change(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work on the data directory, as a whole or not at all."""
+        return self._change(work)
+
     def _change(self, work: Callable[[Connection], Result]) -> Result:
         return change(self._settings.atlas_data_dir, work)
 
@@ -124,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("link", help="print a new link for a password").add_argument("name")
     commands.add_parser("end", help="end a person, with sessions and delegations").add_argument("name")
     commands.add_parser("enter", help="print a link that signs in the owner once, within ten minutes")
+    passkeys.add_parser(commands)
     of_sessions = commands.add_parser("sessions", help="end the sessions of a name")
     of_sessions.add_argument("what", choices=("end",))
     of_sessions.add_argument("name")
@@ -144,6 +150,8 @@ def run(options: argparse.Namespace) -> str:
             return commands.link(options.name)
         case "end":
             return commands.end(options.name)
+        case "passkeys":
+            return passkeys.run(commands.change, options)
         case "sessions":
             return commands.end_sessions(options.name)
     return commands.enter()

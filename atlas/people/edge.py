@@ -9,6 +9,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from atlas.agents.keys import AgentKeys
+from atlas.attention.edge import add_statistics
 from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.outbox.courier import Courier
@@ -16,11 +17,15 @@ from atlas.people.deciding import Decides
 from atlas.people.description import add_description
 from atlas.people.keeping import note_keys
 from atlas.people.notices import Notifier
+from atlas.people.passkeys.edge import add_challenges
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
+from atlas.plans.edge import add_plans
+from atlas.plans.making import PlanBook
+from atlas.reviews.clock import Clock
 from atlas.settings import Settings
 from atlas.stop.edge import add_stops
 from atlas.stop.known import Known
@@ -54,6 +59,8 @@ class PeopleEdge:
         self._notifier = Notifier(database, wake=self.courier.wake)
         self.tell = self._notifier.tell
         known = Known(settings, database, servers=servers, offered=offered)
+        self._clock = Clock(database)
+        self.note = self._clock.note
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
 
     def _public_url(self) -> str:
@@ -66,11 +73,13 @@ class PeopleEdge:
         app: FastAPI,
         *,
         decisions: Decides,
+        plans: PlanBook,
         announce: Callable[[Case], None],
         records_views: Callable[[], bool],
     ) -> None:
-        """Serve the webhook, the cases and the stops; `announce` tells the workflow of what was decided.
+        """Serve what people ask for and say over HTTP.
 
+        `announce` tells the workflow of what was decided.
         `records_views` says whether it goes into the ledger that a person opened a case.
         """
         self._app = app
@@ -83,7 +92,10 @@ class PeopleEdge:
             owners=self._settings.owners_of_agents,
             records_views=records_views,
         )
+        add_challenges(app, visitors=self.visitors, database=self._database)
+        add_statistics(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_stops(app, stops=self.stops, visitors=self.visitors)
+        add_plans(app, book=plans, visitors=self.visitors)
         add_description(app)
 
     @asynccontextmanager
@@ -91,9 +103,10 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
-            await self._database.write(partial(note_keys, names=self._settings.reviewers))
             stack.push_async_callback(self.courier.close)
             stack.push_async_callback(_cancel, asyncio.create_task(self.courier.run()))
+            await self._database.write(partial(note_keys, names=self._settings.reviewers))
+            await stack.enter_async_context(self._clock.running())
             yield
 
 

@@ -1,21 +1,22 @@
 """What waits, what happened, and one case whole, for a person's program: GET /cases and GET /cases/{ref}."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 from sqlalchemy.engine import Connection
 
+from atlas.attention.looks import opened
 from atlas.cases.comments import note_view
 from atlas.cases.listing import LONGEST_SEARCH, Filter, Line, Order, page_of
 from atlas.cases.showing import Shown, shown
 from atlas.cases.store import read_case
 from atlas.database.sqlite import Database
 from atlas.models import Frozen, Status
+from atlas.people.known_first import known_first
 from atlas.people.person import Person
 from atlas.people.visitors import Visitors
 from atlas.reviews.eligibility import entries_of_person
@@ -105,7 +106,7 @@ def add_reading(
 
     `owners` are those of the agents.
     """
-    router = APIRouter(route_class=_known_first(visitors), tags=["people"])
+    router = APIRouter(route_class=known_first(visitors), tags=["people"])
 
     @router.get(CASES_PATH)
     @router.head(CASES_PATH, include_in_schema=False)
@@ -127,10 +128,13 @@ def add_reading(
     ) -> Response:
         """One case, with all that a reviewer needs for a decision."""
         # Written as JSON in the thread that reads: arguments and result may have megabytes.
+        name = request.state.person.name
         read = partial(_shown_to, ref=ref[:100], person=request.state.person, owners=owners)
         text = await database.look(read)
         if request.method == "GET" and records_views():  # before anything of it is told
-            await database.write(partial(note_view, case_id=ref, name=request.state.person.name))
+            await database.write(partial(note_view, case_id=ref, name=name))
+        if request.method == "GET":
+            await opened(database, ref, name)
         return Response(text, media_type="application/json")
 
     app.router.routes.extend(router.routes)
@@ -140,25 +144,9 @@ def _shown_to(
     connection: Connection, *, ref: str, person: Person, owners: Mapping[str, frozenset[str]]
 ) -> str:
     """A case as JSON, with what a person can do with it while it waits."""
-    told = shown(connection, ref)
+    told = shown(connection, ref, person=person.name)
     case = read_case(connection, ref)
     if case.decision is None and case.status.is_undecided:
         of_agent = owners.get(case.call.principal, frozenset())
         told = told.model_copy(update={"you": standing_of(connection, case, person, of_agent)})
     return told.model_dump_json()
-
-
-def _known_first(visitors: Visitors) -> type[APIRoute]:
-    """A route that knows who asks before it looks at what is asked."""
-
-    class KnownFirst(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def known(request: Request) -> Response:
-                request.state.person = await visitors.person_of(request)
-                return await handle(request)
-
-            return known
-
-    return KnownFirst

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy.engine import Connection
 
-from atlas.agents.keys import digest_of_key
+from atlas.agents.digests import digest_of_key
 from atlas.database.sqlite import Database
 from atlas.errors import LinkVoid, PersonRefused, SignInRefused, TooManyAttempts
 from atlas.people import accounts, attempts, links

@@ -4,7 +4,8 @@ from hmac import compare_digest
 
 from fastapi import Request
 
-from atlas.agents.keys import AgentKeys, digest_of_key
+from atlas.agents.digests import digest_of_key
+from atlas.agents.keys import AgentKeys
 from atlas.database.sqlite import Database
 from atlas.errors import FormRefused, NotAuthenticated, NotPermitted
 from atlas.people.cookies import session_id_of

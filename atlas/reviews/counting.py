@@ -5,9 +5,10 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.cases.store import add_approval
 from atlas.instants import now
-from atlas.models import Approval, Case, as_seen
+from atlas.models import Approval, Case, Verdict, as_seen
 from atlas.people.votes import Vote
 from atlas.reviews.eligibility import is_complete
+from atlas.reviews.passkey import digest_of_assertion
 from atlas.reviews.separation import different
 from atlas.reviews.situation import Situation
 
@@ -51,4 +52,12 @@ def said(case: Case, vote: Vote) -> dict[str, str | None]:
         **({"on_behalf_of": vote.on_behalf_of} if vote.on_behalf_of else {}),
         "arguments_sha256": case.call_in_force.arguments_sha256,
         "definition_sha256": case.definition_sha256,
+        **_signed(vote),
     }
+
+
+def _signed(vote: Vote) -> dict[str, str]:
+    """The digest of what a passkey signed, where it was checked, as it is of an approval alone."""
+    if vote.assertion is None or vote.verdict is not Verdict.APPROVED:
+        return {}
+    return {"assertion_sha256": digest_of_assertion(vote.assertion)}

@@ -34,8 +34,7 @@ class Standing(Frozen):
 def check_may_approve(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> Vote:
     """The vote, with the person for whom it is given; raises RuleRefuses or NotPermitted."""
     vote = check_person(Situation(connection, case, owners), vote)
-    check_passkey(connection, case, vote)
-    return vote
+    return check_passkey(connection, case, vote)
 
 
 def check_person(situation: Situation, vote: Vote) -> Vote:

@@ -74,6 +74,15 @@ class Policy:
             if rule.fits(tool_name) and not rule.only_marks
         )
 
+    def at_least(self, tool: ToolFacts) -> Ruling:
+        """What the rules without a condition say of every call of a tool, whatever the others add."""
+        fitting = self.fitting(tool)
+        rules = [rule for rule in fitting if rule.when is None]
+        floor = max((rule.floor for rule in rules if rule.floor is not None), default=0)
+        if not _names_tool(fitting) and self.file.unknown_tools == "person":
+            floor = max(floor, self.threshold)
+        return self._composed(rules, WORST_SCORE, floor)
+
     def marks(self, tool: ToolFacts) -> Rule | None:
         """The first rule that says whether a tool speaks for third parties."""
         fitting = (rule for rule in self.file.rules if rule.fits(tool.name))

@@ -20,7 +20,7 @@ from atlas.database.sqlite import Database
 from atlas.errors import PolicyInvalid
 from atlas.grounds.present import tool_facts
 from atlas.origins.tracing import trace
-from atlas.people.reviewers import members_of_groups
+from atlas.people.named import members_of_groups
 from atlas.replay import command as replay
 from atlas.settings import Settings
 from atlas.welfare import WelfareOffice, add_welfare_tools

@@ -123,8 +123,10 @@ class DeskTable(Frozen):
 
 
 # Passes the gate without a case (atlas/admit.py): no rule is ever asked about it.
-NEVER_GOVERNED = "get_outcome"
-WHY_NEVER_GOVERNED = "it only reads what became of a call and is never governed, so that no rule holds for it"
+NEVER_GOVERNED = {  # why, by the name of the tool
+    "get_outcome": "it only reads what became of a call and is never governed, so that no rule holds for it",
+    "give_information": "it only answers a person and is never governed, so that no rule holds for it",
+}
 
 
 class Rule(RuleTable):
@@ -186,7 +188,12 @@ class Rule(RuleTable):
         if self.definition is None or self.is_pinned_to(definition_sha256):
             return self
         reason = f"The tool is not the one that this rule was written for. {self.rationale or ''}".strip()
-        changed = {"score": None, "floor": max(self.floor or 0, threshold), "rationale": reason}
+        changed = {
+            "score": None,
+            "floor": max(self.floor or 0, threshold),
+            "rationale": reason,
+            "plans": None,
+        }
         return self.model_copy(update=changed)
 
     def fits(self, tool_name: str) -> bool:

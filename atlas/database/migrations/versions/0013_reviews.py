@@ -16,6 +16,7 @@ def upgrade() -> None:
     """Make the tables, and add the columns."""
     op.add_column("cases", sa.Column("begins_at", INSTANT))
     op.add_column("cases", sa.Column("edited_round", sa.Integer))
+    op.add_column("cases", sa.Column("asked_at", INSTANT))
     for table in ("decisions", "approvals"):
         op.add_column(table, sa.Column("on_behalf_of", sa.String(200)))
     _people()
@@ -96,7 +97,11 @@ def _people() -> None:
         _text("public_key"),
         sa.Column("sign_count", sa.Integer, nullable=False),
         _text("name", 200),
+        _text("rp_id", 253),
+        _text("origin", 300),
         _at("added_at"),
+        _at("confirmed_at", nullable=True),
+        sa.Column("confirmed_by", sa.String(1400)),
         _at("used_at", nullable=True),
         _at("ended_at", nullable=True),
     )
@@ -106,6 +111,8 @@ def _people() -> None:
         _text("challenge_sha256", 64, primary_key=True),
         _text("person", 200),
         _text("purpose", 20),
+        _text("origin", 300),
+        sa.Column("credential_id", sa.String(1400)),
         sa.Column("case_id", sa.String(20)),
         sa.Column("round_number", sa.Integer),
         sa.Column("seen_sha256", sa.String(64)),
@@ -119,24 +126,35 @@ def _reviews() -> None:
         "claims",
         _text("case_id", 20, primary_key=True),
         _text("person", 200),
-        sa.Column("assigned_by", sa.String(200)),
         _at("claimed_at"),
         _at("ends_at"),
     )
     op.create_table(
+        "assignments",
+        _text("case_id", 20, primary_key=True),
+        _text("person", 200),
+        _text("assigned_by", 200),
+        _at("assigned_at"),
+    )
+    op.create_index("ix_assignments_person", "assignments", ["person"])
+    op.create_table(
         "snoozes",
         _text("case_id", 20, primary_key=True),
         _text("person", 200, primary_key=True),
+        sa.Column("round_number", sa.Integer, nullable=False),
         _at("until"),
     )
     op.create_table(
         "assertions",
-        *_round_of_case(),
-        _text("reviewer", 200, primary_key=True),
+        _text("assertion_sha256", 64, primary_key=True),
+        sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), nullable=False),
+        sa.Column("round_number", sa.Integer, nullable=False),
+        _text("reviewer", 200),
         _text("credential_id", 1400),
         _text("assertion"),
         _at("made_at"),
     )
+    op.create_index("ix_assertions_case_id", "assertions", ["case_id"])
     op.create_table(
         "questions",
         sa.Column("question_id", sa.Integer, primary_key=True),
@@ -194,11 +212,21 @@ def _plans() -> None:
         _text("reason"),
         _text("made_by", 200),
         _at("made_at"),
+        sa.Column("is_signed", sa.Boolean, nullable=False),
+        _text("groups"),
+        _text("policy_sha256", 64),
+        _text("definition_sha256", 64),
         sa.Column("stopped_by", sa.String(200)),
         _at("stopped_at", nullable=True),
     )
     op.create_index("ix_plans_tool_name", "plans", ["tool_name", "ends_at"])
-    op.create_table("plan_uses", *_round_of_case(), _text("plan_id", 20), _at("used_at"))
+    op.create_table(
+        "plan_uses",
+        *_round_of_case(),
+        sa.Column("plan_id", sa.String(20), sa.ForeignKey("plans.plan_id"), nullable=False),
+        _text("arguments_sha256", 64),
+        _at("used_at"),
+    )
     op.create_index("ix_plan_uses_plan_id", "plan_uses", ["plan_id"])
 
 
@@ -247,6 +275,9 @@ def _outbox() -> None:
 
 
 def _attention() -> None:
+    for table in ("approvals", "decisions"):
+        op.create_index(f"ix_{table}_reviewer_decided_at", table, ["reviewer", "decided_at"])
+        op.create_index(f"ix_{table}_decided_at", table, ["decided_at"])
     op.create_table("openings", *_round_of_case(), _text("person", 200, primary_key=True), _at("opened_at"))
     op.create_table(
         "second_looks",
@@ -254,6 +285,7 @@ def _attention() -> None:
         _text("person", 200, primary_key=True),
         _text("kind", 20, primary_key=True),
         _text("said", 20),
+        sa.Column("idempotency_key", sa.String(200)),
         _at("at"),
     )
     op.create_table(
