@@ -1,5 +1,6 @@
 """The page of a person's own account: who they are here, who decides for them, and their sessions."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -85,7 +86,7 @@ class _Account:
             here=_digest(here),
             ways=WAYS,
             mistake=mistake,
-            written=written or {},
+            written=defaultdict(str, written or {}),
             **await self._database.read(known),
         )
 

@@ -4,6 +4,7 @@ Each act is an entry of the ledger under the supervisor's name. None of them rai
 a person more to decide is done by another one.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -40,6 +41,7 @@ SHOWN = {
     Action.DELEGATION_ENDED: "a delegation ended",
 }
 OWN = "Another supervisor has to do this for you, or an operator with `python -m atlas.people`."
+SAID = ("detail", "action", "actor")
 Act = Callable[..., None]
 
 
@@ -78,7 +80,7 @@ class _PeopleDesk:
             person=person,
             status=status,
             mistake=mistake,
-            written=written or {},
+            written=defaultdict(str, written or {}),
             **values,
         )
 
@@ -210,7 +212,22 @@ def required(form: FormData, key: str) -> str:
 def acts(connection: Connection) -> list[dict[str, Any]]:
     """What was done last, with who did it, the newest first."""
     newest = ledger.newest_of_no_case(connection, tuple(SHOWN), most=MOST_SHOWN)
-    return [one | {"what": SHOWN[Action(one["action"])]} for one in newest]
+    return [
+        {
+            "at": one["at"],
+            "actor": one["actor"],
+            "said": _in_words(**{key: one[key] for key in SAID}),
+        }
+        for one in newest
+    ]
+
+
+def _in_words(*, detail: dict[str, Any], action: str, actor: str) -> str:
+    """What was done, to whom, in a sentence without its end."""
+    whom = detail.get("person") or (f"{detail['from']} to {detail['to']}" if "to" in detail else actor)
+    what = ", ".join(detail.get("changed", {})).replace("_", " ")
+    scope = f" for {detail['scope']}" if "scope" in detail else ""
+    return f"{whom} {SHOWN[Action(action)]}{f' ({what})' if what else ''}{scope}"
 
 
 def own_record(connection: Connection, settings: Settings, person: Person) -> Record | None:

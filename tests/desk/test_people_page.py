@@ -1,4 +1,4 @@
-"""Groups, trainings, delegations and separation: at the desk in a real browser, by webhook and in a terminal."""
+"""Groups, trainings, delegations and separation: in a real browser, by the webhook and in a terminal."""
 
 import asyncio
 import os
@@ -12,14 +12,17 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from desk_browser import browser, faults_of, person
 from gateway_process import GatewayProcess, call, reference_in
+from people import FREE_FIELDS
 from playwright.async_api import Browser, Page
 
 from atlas.ledger import read
 
 KEYS = {name: f"key-of-{name}-for-the-tests" for name in ("anna", "ben", "carla", "dora")}
 AGENT = "key-of-the-agent-of-the-tests"
+BUTTON = "Let this person decide"
 POLICY = """
 [[rule]]
 tool = "modify_welfare_record"
@@ -122,6 +125,7 @@ async def opened(directory: Path) -> AsyncIterator[Room]:
     policy.write_text(POLICY)
     gateway = GatewayProcess(
         directory,
+        FREE_FIELDS,
         ATLAS_AGENT_KEY=AGENT,
         ATLAS_REVIEWER_KEY=",".join(f"{name}:{key}" for name, key in KEYS.items()),
         ATLAS_POLICY=str(policy),
@@ -135,7 +139,7 @@ async def opened(directory: Path) -> AsyncIterator[Room]:
         await gateway.kill()
 
 
-@pytest.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
     """One gateway and one browser for all tests here, which go on from each other."""
     async with opened(tmp_path_factory.mktemp("people")) as made:
@@ -153,6 +157,18 @@ async def fill(page: Page, heading: str, button: str, **fields: str) -> None:
     await section.get_by_role("button", name=button).click()
 
 
+async def delegate(page: Page, whose: str, to: str) -> None:
+    """Fill in the form of a delegation for eight hours."""
+    await fill(page, f"Let another person decide for {whose}", BUTTON, Who_decides=to, Until="8h")
+
+
+async def seen(room: Room, ref: str) -> str:
+    """The digest of what an approval in a terminal is for."""
+    async with room.program("anna") as program:
+        shown: str = (await program.get(f"/cases/{ref}")).json()["seen_sha256"]
+    return shown
+
+
 async def open_record(room: Room, name: str, *, of: str) -> Page:
     """The record of a person, on the page of a supervisor."""
     page = await room.page(name)
@@ -167,8 +183,10 @@ async def test_a_supervisor_gives_a_group_and_a_training_and_the_person_may_appr
     assert not told["may_approve"] and "the group seniors" in told["why_not"]
     assert ref not in await room.mine("ben")
     assert "The policy lets the group seniors approve" in await room.approve_at_desk("ben", ref)
-    code, said = await room.terminal("atlas.cases", "approve", ref, "--seen", "0" * 64, name="ben")
-    assert code == 1
+    code, said = await room.terminal(
+        "atlas.cases", "approve", ref, "--seen", await seen(room, ref), name="ben"
+    )
+    assert code == 1 and "the group seniors" in said
 
     page = await open_record(room, "anna", of="ben")
     await fill(page, "Groups and hours", "Keep", Groups="seniors", Zone="Europe/Berlin", Working_hours="x")
@@ -251,11 +269,10 @@ async def test_a_delegate_and_the_giver_are_one_of_two_approvals(room: Room) -> 
     said = await room.approve_at_desk("anna", ref)
     assert "ben has approved it for anna, and anna counts as the same person" in said
     assert "ben for anna" in said
-    async with room.program("anna") as program:
-        seen = (await program.get(f"/cases/{ref}")).json()["seen_sha256"]
-    code, said = await room.terminal("atlas.cases", "approve", ref, "--seen", seen)
+    shown = await seen(room, ref)
+    code, said = await room.terminal("atlas.cases", "approve", ref, "--seen", shown)
     assert code == 1 and "counts as the same person" in said
-    code, said = await room.terminal("atlas.cases", "approve", ref, "--seen", seen, name="carla")
+    code, said = await room.terminal("atlas.cases", "approve", ref, "--seen", shown, name="carla")
     assert code == 0 and "approved" in said
 
 
