@@ -94,8 +94,8 @@ def facts_of(case: Case) -> dict[str, Any]:
     """Where a case stands, for programs, and for models that see nothing else.
 
     case_id, status, risk_score, message; decision and reason once a person has decided; plan (plan_id and
-    made_by) if one let it pass; stopped_since and stop_reason under a stop; is_error and result once the tool has
-    answered; error (code, message, data) if it answered with an error of the protocol.
+    made_by) if one let it pass; stopped_since and stop_reason under a stop; is_error and result once the
+    tool has answered; error (code, message, data) if it answered with an error of the protocol.
     """
     facts: dict[str, Any] = {
         "case_id": case.case_id,
