@@ -26,6 +26,7 @@ from atlas.cases.remote import (
 from atlas.models import Status
 
 PAGE = 50
+MOST_AT_ONCE = 200  # decisions of a request
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,9 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     show = verbs.add_parser("show", parents=[shared], help="one case, with all that is known of it")
     approve = verbs.add_parser("approve", parents=[shared], help="show a case, ask, and approve it")
     approve.add_argument("--seen", metavar="SHA256", help="approve without a question what `show` named so")
-    reject = verbs.add_parser("reject", parents=[shared], help="reject a case")
-    for one in (show, approve, reject):
+    reject = verbs.add_parser("reject", parents=[shared], help="reject one case, or several with one reason")
+    for one in (show, approve):
         one.add_argument("case_id", metavar="REF", help="the reference, evt_…")
+    reject.add_argument("case_ids", metavar="REF", nargs="+", help="one or several references, evt_…")
     for one in (show, approve):
         one.add_argument("--full", action="store_true", help="print long texts to their end")
     for one in (approve, reject):
@@ -132,15 +134,41 @@ def _is_confirmed(case: dict[str, Any], said: argparse.Namespace) -> bool:
 
 
 def reject(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
-    """Reject a call, however it was judged."""
+    """Reject calls, however they were judged; several are rejected each for itself."""
+    case_ids = list(dict.fromkeys(said.case_ids))
+    if len(case_ids) > 1:
+        return _reject_many(gateway, said, name, case_ids)
     receipt = gateway.decide(
         decision="REJECTED",
-        event_id=said.case_id,
+        event_id=case_ids[0],
         reason=said.reason,
         reviewer=name,
         idempotency_key=secrets.token_hex(16),
     )
     return _print_receipt(receipt, said)
+
+
+def _reject_many(gateway: Gateway, said: argparse.Namespace, name: str | None, case_ids: list[str]) -> int:
+    """One result for each; the exit status is 1 if one of them was not rejected."""
+    if not (said.reason or "").strip():
+        sys.stderr.write("Several are rejected with one reason: say --reason. Nothing was done.\n")
+        return 2
+    results: list[dict[str, Any]] = []
+    for begin in range(0, len(case_ids), MOST_AT_ONCE):
+        one = {"decision": "REJECTED", "reason": said.reason} | ({"reviewer": name} if name else {})
+        some = [one | {"event_id": case_id} for case_id in case_ids[begin : begin + MOST_AT_ONCE]]
+        results += gateway.decide_many(some, idempotency_key=secrets.token_hex(16))["results"]
+    if said.json:
+        _print_json({"results": results})
+    else:
+        _print(map(_result, results))
+    return 0 if all(one["status"] == 200 for one in results) else 1
+
+
+def _result(one: dict[str, Any]) -> str:
+    if one["status"] == 200 and "detail" not in one:
+        return f"{one['event_id']} is {one['decision'].lower()}."
+    return f"{one['event_id']}: {visible(one['detail'])}"
 
 
 def _print_receipt(receipt: dict[str, Any], said: argparse.Namespace) -> int:

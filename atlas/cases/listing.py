@@ -19,11 +19,16 @@ from atlas.cases.finding import SECONDS, find
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.sqlite import Database
+from atlas.grounds.seen import digest_of_parts
 from atlas.instants import read_instant
 from atlas.models import Status, Verdict
+from atlas.plans.tables import plan_uses, plans
 
 __all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
 
+SEEN_PARTS = (
+    *("case_id", "round_number", "arguments_sha256", "definition_sha256", "policy_sha256", "risk_score"),
+)
 BATCH = 500  # lines of an export that are read at a time
 MOST_COUNTED = 10_000
 
@@ -50,6 +55,8 @@ class Line:
     reviewers: tuple[str, ...]  # whom the policy lets approve; none: every reviewer
     rules: tuple[str, ...]  # of the policy, that matched
     arguments_sha256: str
+    seen_sha256: str = ""  # what an approval of it carries, as it stands here
+    plan_by: str | None = None  # whose plan let it pass
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ _LINES = sa.select(
         cases.c[name]
         for name in (
             *("case_id", "tool_name", "principal", "status", "opened_at", "expires_at", "frozen_at"),
-            *("round_number", "reported_at", "arguments_sha256"),
+            *("round_number", "reported_at", "arguments_sha256", "definition_sha256"),
         )
     ),
     assessments.c.risk_score,
@@ -87,10 +94,14 @@ _LINES = sa.select(
     sa.func.coalesce(_VERSION, 0).label("version"),
     sa.func.json_extract(assessments.c.ruling, "$.reviewers").label("reviewers"),
     sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
+    sa.func.json_extract(assessments.c.ruling, "$.policy_sha256").label("policy_sha256"),
+    plans.c.made_by.label("plan_by"),
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
+    .outerjoin(plan_uses, of_this_round(plan_uses))
+    .outerjoin(plans, plans.c.plan_id == plan_uses.c.plan_id)
 )
 
 
@@ -152,7 +163,10 @@ def _page(
 
 def _line(row: Any) -> Line:
     status = Status(row["status"])
-    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "rules")
+    own = (
+        *("reported_at", "finished_at", "status", "decision", "reviewers", "rules"),
+        *("definition_sha256", "policy_sha256"),
+    )
     return Line(
         **{name: value for name, value in row.items() if name not in own},
         status=status,
@@ -160,6 +174,7 @@ def _line(row: Any) -> Line:
         finished_at=_finished_at(status, row),
         reviewers=tuple(json.loads(row["reviewers"] or "[]")),
         rules=tuple(json.loads(row["rules"] or "[]")),
+        seen_sha256=digest_of_parts(**{name: row[name] for name in SEEN_PARTS}),
     )
 
 

@@ -22,6 +22,7 @@ from atlas.desk import (
     plans_page,
     sign_in,
     stop_page,
+    together_page,
     trial_page,
 )
 from atlas.desk.headers import DeskHeaders
@@ -82,7 +83,18 @@ def add_desk(
     parts.looking.changed = teller.looks_changed
     pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, case, live, account, history, overview, stop_page, plans_page, trial_page):
+    for page in (
+        inbox,
+        case,
+        live,
+        account,
+        history,
+        overview,
+        stop_page,
+        plans_page,
+        together_page,
+        trial_page,
+    ):
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)

@@ -46,6 +46,7 @@ def add_to(router: APIRouter, pages: Pages) -> None:
             asked=asked,
             choices={"orders": ORDERS, "risks": RISKS, "ages": AGES},
             kept=await kept_of(database, person.name),
+            together_below=pages.parts.policy.policy.file.desk.together_below,
             **await _waiting(pages, person, asked, after=request.query_params.get("after")),
         )
 

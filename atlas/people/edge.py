@@ -15,8 +15,10 @@ from atlas.people.notices import Notifier
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
+from atlas.people.together import Together
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
+from atlas.people.webhook_of_many import add_many
 from atlas.plans.edge import add_plans
 from atlas.plans.making import PlanBook
 from atlas.settings import Settings
@@ -61,6 +63,7 @@ class PeopleEdge:
         plans: PlanBook,
         announce: Callable[[Case], None],
         records_views: Callable[[], bool],
+        together_below: Callable[[], int],
     ) -> None:
         """Serve what people ask for and say over HTTP.
 
@@ -68,7 +71,9 @@ class PeopleEdge:
         `records_views` says whether it goes into the ledger that a person opened a case.
         """
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
-        add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
+        parts = _Deciding(decisions, announce)
+        add_webhook(app, gate=self._gate, parts=parts)
+        add_many(app, gate=self._gate, together=Together(parts, self._database, together_below))
         add_reading(app, visitors=self.visitors, database=self._database, records_views=records_views)
         add_stops(app, stops=self.stops, visitors=self.visitors)
         add_plans(app, book=plans, visitors=self.visitors)

@@ -10,6 +10,7 @@ from atlas.reviews.attention import look_again
 from atlas.reviews.eligibility import as_delegate
 from atlas.reviews.passkey import check_passkey
 from atlas.reviews.separation import check_separate
+from atlas.reviews.together import check_together
 from atlas.reviews.training import check_trained
 
 
@@ -20,6 +21,7 @@ def check_may_approve(connection: Connection, case: Case, vote: Vote, owners: fr
     check_separate(connection, case, vote, owners)
     check_trained(connection, case, vote)
     check_passkey(connection, case, vote)
+    check_together(case, vote)
     return vote
 
 
