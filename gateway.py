@@ -33,6 +33,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     upstreams = Upstreams.of(settings)
     agents = AgentsEdge(settings, store)
     people = PeopleEdge(settings, agents.keys, database, servers=upstreams.names, offered=agents.tool_names)
+    store.listeners.append(people.note)
     workflow = WorkflowEdge(settings, client, store)
     if has_office := is_offered(settings, upstreams.all):
         add_welfare_tools(agents.server, office)

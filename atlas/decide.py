@@ -33,17 +33,26 @@ from atlas.errors import (
     RuleRefuses,
     Stopped,
 )
-from atlas.grounds.decided import check_is_own, is_decided
+from atlas.grounds.decided import check_is_own, is_decided, is_own
 from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Assessment, Case, Decision, Status, Verdict
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
-from atlas.people.votes import Vote, note_key
+from atlas.people.votes import TAKEN_BACK, Vote, note_key
 from atlas.plans.fitting import Fit
 from atlas.plans.using import pass_by_plan
 from atlas.reviews.counting import is_last_approval, said
+from atlas.reviews.passkey import keep_assertion
 from atlas.reviews.permission import ask_again, check_may_approve
+from atlas.reviews.undo import (
+    begins_after,
+    can_be_taken_back,
+    check_may_take_back,
+    is_taken_back,
+    take_back,
+    take_back_to_reject,
+)
 from atlas.stop.covering import stop_of
 from atlas.stop.words import told
 
@@ -144,6 +153,24 @@ class Decisions:
             )
             raise
 
+    async def take_back(self, case_id: str, vote: Vote) -> Case:
+        """Take an approval back before the call begins; the same again changes nothing.
+
+        Raises CaseNotFound, KeyUsed, NotPermitted, and TakeBackRefused where it is too late.
+        """
+
+        def work(connection: Connection) -> Case:
+            case = read_case(connection, case_id)
+            note_key(connection, case_id, vote, said=TAKEN_BACK)
+            if is_taken_back(connection, case, vote):
+                return case
+            check_may_take_back(connection, case, vote)
+            return take_back(connection, case, vote, self._timeout)
+
+        case = await self._store.change(case_id, work)
+        self._tell(case)
+        return case
+
     async def _approve(self, case_id: str, vote: Vote) -> Case:
         """An approval counts in its own round only: what was judged again is not what was approved."""
         before, ruled = await self._store.read(case_id), None
@@ -224,6 +251,8 @@ def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
     """Any reviewer can stop the call, in any round, and no policy prevents that."""
     case = read_case(connection, case_id)
     note_key(connection, case_id, vote)
+    if can_be_taken_back(case):
+        return _decide_by_person(connection, take_back_to_reject(connection, case, vote), vote)
     if is_decided(case, vote):
         check_is_own(connection, case, vote)
         return case
@@ -237,6 +266,8 @@ def _record_approval(
     """The case with the approval, or what to raise once it is on disk that a person is asked again."""
     note_key(connection, case.case_id, vote)
     is_again = is_decided(case, vote)
+    if is_again and is_own(connection, case, vote):
+        return case  # also where it could not be said for the first time now
     vote = check_may_approve(connection, case, vote, owners)
     if is_again:
         check_is_own(connection, case, vote)
@@ -244,6 +275,7 @@ def _record_approval(
     _check_open(case)
     if (again := ask_again(connection, case, vote)) is not None:
         return again
+    keep_assertion(connection, case, vote)
     if not is_last_approval(connection, case, vote, owners):
         return case
     return _decide_by_person(connection, case, vote)
@@ -285,7 +317,10 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
     )
     to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED
     # Approving what the score has approved already adds a decision, but no transition.
-    return case if case.status is to else transition(connection, case, to)
+    if case.status is to:
+        return case
+    begins_at = begins_after(case, decision.decided_at) if to is Status.AUTHORIZED else None
+    return transition(connection, case, to, begins_at=begins_at)
 
 
 def is_overdue(case: Case) -> bool:

@@ -38,6 +38,10 @@ class ContraryDecision(AtlasError):
     """Case {case_id} was {decision} by {reviewer} at {at}; a decision is not taken back."""
 
 
+class TakeBackRefused(AtlasError):
+    """The approval of case {case_id} was not taken back. {reason}"""
+
+
 class KeyUsed(AtlasError):
     """The idempotency key {key} stands for another decision, on case {case_id}; nothing was changed."""
 
@@ -96,6 +100,10 @@ class NotPermitted(AtlasError):
 
 class RuleRefuses(NotPermitted):
     """{reason} Nothing was approved."""
+
+
+class PasskeyRefused(NotPermitted):
+    """{reason}"""
 
 
 class AskedAgain(AtlasError):

@@ -34,6 +34,7 @@ from atlas.grounds.present import tool_facts
 from atlas.grounds.reopening import is_as_judged, judged_definitions, send_back, what_changed
 from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
 from atlas.plans.using import why_plan_over
+from atlas.reviews.undo import seconds_to_begin
 from atlas.settings import Settings
 from atlas.stop.covering import stop_of
 from atlas.upstreams import unknown_tool
@@ -148,7 +149,7 @@ class Execution:
     async def _claim(self, case_id: str) -> Case:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours.
 
-        Under a stop it comes back as it stands, with the stop.
+        Under a stop it comes back as it stands, with the stop; and so it does before the time of its begin.
         """
         before = await self._store.read_call(case_id)
         present, ruled = await self._judge.definition_sha256(before), None
@@ -159,6 +160,8 @@ class Execution:
                 is_repeated = self._check(connection, case)
                 if (stop := stop_of(connection, case)) is not None:
                     return hold(connection, case, stop)
+                if seconds_to_begin(case) and not is_repeated:  # whoever asks: it can still be taken back
+                    return case
                 if ruled is not None:
                     return self._send_back(connection, case, ruled)
                 is_over = not is_repeated and why_plan_over(connection, case) is not None
@@ -171,9 +174,8 @@ class Execution:
                 return _refuse(connection, case, str(refusal.fields["reason"]))
 
         case = await self._store.change(case_id, claim)
-        while (
-            case.status is Status.AUTHORIZED and case.stop is None
-        ):  # until the policy that is asked here is still in force there
+        # Until the policy that is asked here is still in force there.
+        while case.status is Status.AUTHORIZED and case.stop is None and not seconds_to_begin(case):
             ruled = await self._judge.rule(case)
             case = await self._store.change(case_id, claim)
         if case.status is Status.PENDING_REVIEW and case.round_number > before.round_number:

@@ -154,6 +154,8 @@ class Ruling(Frozen):
     is_denied: bool = False  # which no person can lift
     reviewers: tuple[str, ...] = ()  # who may decide; none: every reviewer
     approvals: int = Field(default=1, ge=1)  # of different reviewers
+    # Where it is not known which of several lists with groups holds: each of them approves for itself.
+    each_of: tuple[tuple[str, ...], ...] = ()
     is_pinned: bool = False  # by a rule that names this very definition of the tool
     review_seconds: int | None = None  # how long they may take; None: ATLAS_REVIEW_TIMEOUT
     review: ReviewRules = ReviewRules()

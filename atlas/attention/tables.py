@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from atlas.database.statements import Instant, metadata
 from atlas.reviews.tables import round_of_case
 
+# When people opened cases that waited.
 openings = sa.Table(
     "openings",
     metadata,
@@ -21,6 +22,7 @@ second_looks = sa.Table(
     sa.Column("person", sa.String(200), primary_key=True),
     sa.Column("kind", sa.String(20), primary_key=True),  # first_choice, or too_fast
     sa.Column("said", sa.String(20), nullable=False),  # the decision
+    sa.Column("idempotency_key", sa.String(200)),  # the same request again is no second look
     sa.Column("at", Instant, nullable=False),
 )
 

@@ -1,4 +1,4 @@
-"""`python -m atlas.cases list|show|approve|reject`: a reviewer sees and decides in a terminal.
+"""`python -m atlas.cases list|show|approve|reject|take-back`: a reviewer sees and decides in a terminal.
 
 It asks the running gateway over HTTP, with the reviewer's key that stands in ATLAS_REVIEWER_KEY or `.env`.
 The exit status is 0; 1 if the gateway refused or nothing was approved; 2 for a wrong command; 3 if there is
@@ -27,6 +27,10 @@ from atlas.models import Status
 
 PAGE = 50
 MOST_AT_ONCE = 200  # decisions of a request
+TAKES_THE_DESK = (
+    "To approve case {case_id} takes your passkey: decide it at the desk, on the page of the case. "
+    "Nothing was approved."
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,15 +47,20 @@ def _parser() -> argparse.ArgumentParser:
     _add_list(verbs.add_parser("list", parents=[shared], help="what waits, or what was"))
     show = verbs.add_parser("show", parents=[shared], help="one case, with all that is known of it")
     approve = verbs.add_parser("approve", parents=[shared], help="show a case, ask, and approve it")
+    approve.add_argument("--for", dest="whom", metavar="NAME", help="for whom, where a delegation lets you")
     approve.add_argument("--seen", metavar="SHA256", help="approve without a question what `show` named so")
     reject = verbs.add_parser("reject", parents=[shared], help="reject one case, or several with one reason")
-    for one in (show, approve):
+    back = verbs.add_parser(
+        "take-back", parents=[shared], help="take your approval back, before the call begins"
+    )
+    for one in (show, approve, back):
         one.add_argument("case_id", metavar="REF", help="the reference, evt_…")
     reject.add_argument("case_ids", metavar="REF", nargs="+", help="one or several references, evt_…")
     for one in (show, approve):
         one.add_argument("--full", action="store_true", help="print long texts to their end")
     for one in (approve, reject):
         one.add_argument("--reason", help="what the ledger and the agent are told")
+    back.add_argument("--reason", help="what the ledger is told")
     return parser
 
 
@@ -104,6 +113,8 @@ def show(gateway: Gateway, said: argparse.Namespace) -> int:
 def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
     """Approve what the person sees now, or saw before under the digest that they say."""
     case = gateway.case(said.case_id)
+    if case["ruling"]["passkey"]:
+        raise Refused(detail=TAKES_THE_DESK.format(case_id=said.case_id))
     if said.seen is None and not _is_confirmed(case, said):
         return 1
     receipt = gateway.decide(
@@ -111,6 +122,7 @@ def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int
         event_id=said.case_id,
         round=case["round"],
         seen_sha256=said.seen or case["seen_sha256"],
+        on_behalf_of=said.whom,
         reason=said.reason,
         reviewer=name,
         idempotency_key=secrets.token_hex(16),
@@ -171,6 +183,20 @@ def _result(one: dict[str, Any]) -> str:
     return f"{one['event_id']}: {visible(one['detail'])}"
 
 
+def take_back(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
+    """Take an approval back; the call waits again."""
+    receipt = gateway.decide(
+        decision="TAKEN_BACK",
+        event_id=said.case_id,
+        reason=said.reason,
+        reviewer=name,
+        idempotency_key=secrets.token_hex(16),
+    )
+    if said.json:
+        return _print_json(receipt)
+    return _print([f"The approval of {said.case_id} is taken back. The call waits again."])
+
+
 def _print_receipt(receipt: dict[str, Any], said: argparse.Namespace) -> int:
     if said.json:
         return _print_json(receipt)
@@ -196,8 +222,9 @@ def _print_json(value: Any) -> int:
 def _run(said: argparse.Namespace) -> int:
     key, name = key_and_name(said.name)
     gateway = Gateway(said.url or url_of_settings(), key=key)
-    if said.verb in ("approve", "reject"):
-        return (approve if said.verb == "approve" else reject)(gateway, said, name)
+    deciding = {"approve": approve, "reject": reject, "take-back": take_back}
+    if said.verb in deciding:
+        return deciding[said.verb](gateway, said, name)
     return (list_cases if said.verb == "list" else show)(gateway, said)
 
 

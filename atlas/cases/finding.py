@@ -5,7 +5,7 @@ not know. Where the time is up the search stops, and its caller goes on from the
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -19,7 +19,9 @@ from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import UNFINISHED, WAITING, approvals, assessments, cases, decisions
 from atlas.errors import RequestInvalid
 from atlas.instants import instant_text
-from atlas.models import TRANSITIONS
+from atlas.models import TRANSITIONS, Status
+from atlas.review_rules import GROUP
+from atlas.reviews.tables import escalations
 
 SECONDS = 0.1  # after which a search stops, and is gone on with by its caller
 SHORTEST, LONGEST = 250, 32_000  # rows of a stretch
@@ -97,7 +99,7 @@ class _Search:
         self._rest = [*_rest(asked)]
         self._said = _says(asked.q.strip()) if asked.q and asked.q.strip() else None
         key: dict[Order, Any] = {
-            Order.RISKIEST: sa.func.coalesce(assessments.c.risk_score, 100),
+            Order.RISKIEST: sa.func.coalesce(_SCORE_SHOWN, 100),
             Order.NEAREST_END: sa.func.coalesce(sa.type_coerce(cases.c.expires_at, sa.String), NEVER),
         }
         self._key = key.get(order)
@@ -170,6 +172,12 @@ class _Search:
 _TABLE = cases.outerjoin(assessments, of_this_round(assessments)).outerjoin(
     decisions, of_this_round(decisions)
 )
+# Neither an order nor a filter tells the score that a rule hides: it counts as 100 until it is decided.
+_HIDES = sa.func.json_extract(assessments.c.ruling, "$.review.hides_score").is_not(None)
+_SCORE_SHOWN = sa.case(
+    (sa.and_(cases.c.status == Status.PENDING_REVIEW.value, _HIDES), 100),
+    else_=assessments.c.risk_score,
+)
 _DECIDED = decisions.alias("decided")
 
 
@@ -218,18 +226,23 @@ def _rest(asked: Filter) -> Iterator[Condition]:
         yield sa.exists().where(_DECIDED.c.reviewer == asked.reviewer, of_this_round(_DECIDED))
     if asked.score_at_least is not None:
         # Not without the function: SQLite would begin with all assessments.
-        yield sa.func.coalesce(assessments.c.risk_score, -1) >= asked.score_at_least
+        yield sa.func.coalesce(_SCORE_SHOWN, -1) >= asked.score_at_least
     if asked.group is not None:
-        yield _is_named(asked.group)
+        yield _is_named((asked.group, GROUP + asked.group))
     if asked.is_waiting_for is not None:
         every = sa.func.coalesce(sa.func.json_array_length(assessments.c.ruling, "$.reviewers"), 0) == 0
-        yield sa.or_(every, _is_named(asked.is_waiting_for))
+        yield sa.or_(every, _is_named(asked.is_waiting_for), _went_to(asked.is_waiting_for))
 
 
-def _is_named(name: str) -> Condition:
-    """Whether the policy names someone for the decision."""
+def _is_named(entries: Sequence[str]) -> Condition:
+    """Whether the policy names one of some people and groups for the decision."""
     named = sa.func.json_each(assessments.c.ruling, "$.reviewers").table_valued("value")
-    return sa.exists().where(named.c.value == name)
+    return sa.exists().where(named.c.value.in_(entries))
+
+
+def _went_to(entries: Sequence[str]) -> Condition:
+    """Whether the case went to one of them because it waited too long."""
+    return sa.exists().where(of_this_round(escalations), escalations.c.to_whom.in_(entries))
 
 
 def _says(text: str) -> Condition:

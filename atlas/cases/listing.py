@@ -23,6 +23,8 @@ from atlas.grounds.seen import digest_of_parts
 from atlas.instants import read_instant
 from atlas.models import Status, Verdict
 from atlas.plans.tables import plan_uses, plans
+from atlas.reviews.tables import escalations
+from atlas.traces import Trace
 
 __all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
 
@@ -52,9 +54,11 @@ class Line:
     decided_at: datetime | None
     finished_at: datetime | None
     version: int  # the number of its newest ledger entry
-    reviewers: tuple[str, ...]  # whom the policy lets approve; none: every reviewer
+    reviewers: tuple[str, ...]  # who may approve, by the policy and by escalations; none: every reviewer
     rules: tuple[str, ...]  # of the policy, that matched
     arguments_sha256: str
+    has_target_from_outside: bool  # it acts on, or sends to, what came from outside alone
+    is_score_hidden: bool = False  # by a rule, until a person has decided
     seen_sha256: str = ""  # what an approval of it carries, as it stands here
     plan_by: str | None = None  # whose plan let it pass
 
@@ -93,9 +97,15 @@ _LINES = sa.select(
     outcomes.c.finished_at,
     sa.func.coalesce(_VERSION, 0).label("version"),
     sa.func.json_extract(assessments.c.ruling, "$.reviewers").label("reviewers"),
+    sa.select(sa.func.json_group_array(escalations.c.to_whom))
+    .where(of_this_round(escalations))
+    .scalar_subquery()
+    .label("escalated"),
     sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
     sa.func.json_extract(assessments.c.ruling, "$.policy_sha256").label("policy_sha256"),
     plans.c.made_by.label("plan_by"),
+    sa.func.json_extract(assessments.c.ruling, "$.review.hides_score").label("hides_score"),
+    assessments.c.trace,
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
@@ -164,17 +174,33 @@ def _page(
 def _line(row: Any) -> Line:
     status = Status(row["status"])
     own = (
-        *("reported_at", "finished_at", "status", "decision", "reviewers", "rules"),
-        *("definition_sha256", "policy_sha256"),
+        *("reported_at", "finished_at", "status", "decision", "reviewers", "escalated", "rules"),
+        *("hides_score", "trace", "definition_sha256", "policy_sha256"),
     )
+    named = json.loads(row["reviewers"] or "[]")
+    # Before it is decided no list shows what a rule hides: each person would otherwise read it there.
+    is_hidden = bool(row["hides_score"]) and status is Status.PENDING_REVIEW
+    hidden = {"risk_score": None, "classification": None} if is_hidden else {}
     return Line(
-        **{name: value for name, value in row.items() if name not in own},
+        **({name: value for name, value in row.items() if name not in own} | hidden),
         status=status,
+        is_score_hidden=is_hidden,
         decision=Verdict(row["decision"]) if row["decision"] else None,
         finished_at=_finished_at(status, row),
-        reviewers=tuple(json.loads(row["reviewers"] or "[]")),
+        # Where the policy names no one, everyone may approve, and an escalation takes that from no one.
+        reviewers=tuple(dict.fromkeys(named + json.loads(row["escalated"] or "[]"))) if named else (),
         rules=tuple(json.loads(row["rules"] or "[]")),
         seen_sha256=digest_of_parts(**{name: row[name] for name in SEEN_PARTS}),
+        has_target_from_outside=_has_target_from_outside(row["trace"]),
+    )
+
+
+def _has_target_from_outside(trace: str | None) -> bool:
+    """As Trace.has_target_from_outside says it; most traces have no such word, and are not read."""
+    return (
+        trace is not None
+        and "is_target" in trace
+        and Trace.model_validate_json(trace).has_target_from_outside
     )
 
 

@@ -1,11 +1,13 @@
 """All that is kept of one case, as a person who decides on it is shown it; read in one moment."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.attention.hiding import is_score_hidden, without_score
 from atlas.canonical import canonical_json, finite, form_of_call
 from atlas.cases.comments import Comment, read_comments
 from atlas.cases.definitions import read_definition
@@ -17,17 +19,19 @@ from atlas.database.statements import one_moment
 from atlas.grounds.seen import digest_of_seen
 from atlas.models import Approval, Case, Decision, Frozen, Outcome, PlanUse, Status, Stop
 from atlas.origins.saying import TraceShown, shown_trace
+from atlas.reviews.permission import Standing
 
 MOST_EARLIER = 10  # cases of the same agent, and of the same tool
 
 
 class Judgement(Frozen):
-    """Why the call waits, or does not."""
+    """Why the call waits, or does not; a rule can hide the score from a person until their first choice."""
 
-    risk_score: int
+    is_hidden: bool = False
+    risk_score: int | None
     threshold: int
-    classification: str
-    rationale: str
+    classification: str | None
+    rationale: str | None
     assessor: str
     assessed_at: datetime
     model: str | None
@@ -46,6 +50,7 @@ class Needed(Frozen):
     reviewers: tuple[str, ...]  # none: every reviewer
     approvals: int
     given: tuple[Approval, ...]
+    passkey: bool = False  # to approve takes a passkey, at the desk
 
 
 class ToolShown(Frozen):
@@ -87,6 +92,7 @@ class Shown(Frozen):
     definition: ToolShown
     opened_at: datetime
     expires_at: datetime | None
+    begins_at: datetime | None  # of an approved call, before which the approval can be taken back
     frozen_at: datetime | None
     stop: Stop | None  # because of which it does not go on, and its time does not run
     finished_at: datetime | None
@@ -101,21 +107,25 @@ class Shown(Frozen):
     earlier_of_agent: tuple[Line, ...]  # evidence, not authority
     earlier_of_tool: tuple[Line, ...]
     timeline: tuple[Entry, ...]
+    you: Standing | None = None  # what the person who asks can do with it; None: it is decided
 
 
-def shown(connection: Connection, case_id: str) -> Shown:
-    """The case with all that belongs to it; raises CaseNotFound."""
+def shown(connection: Connection, case_id: str, *, person: str = "") -> Shown:
+    """The case with all that belongs to it, as a person may see it; raises CaseNotFound."""
     with one_moment(connection):
         case = read_case(connection, case_id)
+        is_hidden = is_score_hidden(connection, case, person)
         [line] = lines_of(connection, [case_id])
-        entries = tuple(Entry(**entry) for entry in ledger.entries_of(connection, case_id))
+        entries = tuple(
+            _entry(entry, is_hidden=is_hidden) for entry in ledger.entries_of(connection, case_id)
+        )
         form = form_of_call(case.call.arguments, case.call.continuation)
         return Shown(
             case_id=case_id,
             status=case.status,
             version=line.version,
             round=case.round_number,
-            seen_sha256=digest_of_seen(case),
+            seen_sha256=digest_of_seen(case, is_score_hidden=is_hidden),
             tool=case.call.tool_name,
             agent=case.call.principal,
             arguments=case.call.arguments,
@@ -126,10 +136,11 @@ def shown(connection: Connection, case_id: str) -> Shown:
             definition=_tool(connection, case),
             opened_at=case.opened_at,
             expires_at=case.expires_at,
+            begins_at=case.begins_at,
             frozen_at=case.frozen_at,
             stop=case.stop,
             finished_at=line.finished_at,
-            assessment=_judgement(case),
+            assessment=_judgement(case, is_hidden=is_hidden),
             trace=_trace(case),
             ruling=_needed(connection, case),
             decision=case.decision,
@@ -137,8 +148,8 @@ def shown(connection: Connection, case_id: str) -> Shown:
             outcome=_outcome(case),
             comments=read_comments(connection, case_id),
             waiting_before=case.waiting_before,
-            earlier_of_agent=_earlier(connection, case, agent=case.call.principal),
-            earlier_of_tool=_earlier(connection, case, tool=case.call.tool_name),
+            earlier_of_agent=_earlier(connection, case, is_hidden=is_hidden, agent=case.call.principal),
+            earlier_of_tool=_earlier(connection, case, is_hidden=is_hidden, tool=case.call.tool_name),
             timeline=entries,
         )
 
@@ -158,12 +169,20 @@ def _tool(connection: Connection, case: Case) -> ToolShown:
     )
 
 
-def _judgement(case: Case) -> Judgement | None:
+def _entry(entry: dict[str, Any], *, is_hidden: bool) -> Entry:
+    detail = without_score(entry["action"], entry["detail"]) if is_hidden else entry["detail"]
+    return Entry(**(entry | {"detail": detail}))
+
+
+def _judgement(case: Case, *, is_hidden: bool) -> Judgement | None:
     if (judged := case.assessment) is None:
         return None
     ruling = judged.ruling
+    told = {name: getattr(judged, name) for name in Judgement.model_fields if hasattr(judged, name)}
+    hidden = dict.fromkeys(("risk_score", "classification", "rationale", "model_score")) if is_hidden else {}
     return Judgement(
-        **{name: getattr(judged, name) for name in Judgement.model_fields if hasattr(judged, name)},
+        **(told | hidden),
+        is_hidden=is_hidden,
         rules=ruling.rules if ruling else (),
         legal_basis=ruling.legal_basis if ruling else None,
         policy_sha256=ruling.policy_sha256 if ruling else None,
@@ -181,6 +200,7 @@ def _needed(connection: Connection, case: Case) -> Needed:
         reviewers=ruling.reviewers if ruling else (),
         approvals=case.assessment.approvals if case.assessment else 1,
         given=read_approvals(connection, case),
+        passkey=ruling is not None and ruling.review.needs_passkey,
     )
 
 
@@ -192,8 +212,17 @@ def _outcome(case: Case) -> Outcome | None:
 
 
 def _earlier(
-    connection: Connection, case: Case, *, agent: str | None = None, tool: str | None = None
+    connection: Connection,
+    case: Case,
+    *,
+    is_hidden: bool,
+    agent: str | None = None,
+    tool: str | None = None,
 ) -> tuple[Line, ...]:
     asked = Filter(agent=agent, tool=tool, opened_before=case.opened_at)
     found = find(connection, asked, Order.NEWEST, after=None, limit=MOST_EARLIER)
-    return lines_of(connection, found.case_ids)
+    lines = lines_of(connection, found.case_ids)
+    if not is_hidden:
+        return lines
+    # Alike calls have alike scores.
+    return tuple(replace(line, risk_score=None, classification=None) for line in lines)

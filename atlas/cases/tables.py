@@ -151,6 +151,10 @@ decisions = sa.Table(
     sa.Column("decided_at", Instant, nullable=False),
     sa.Column("on_behalf_of", sa.String(200)),
 )
+# What each person decided in a span of time, for statistics and for the reasons that they gave last.
+for _table in (approvals, decisions):
+    sa.Index(f"ix_{_table.name}_reviewer_decided_at", _table.c.reviewer, _table.c.decided_at)
+    sa.Index(f"ix_{_table.name}_decided_at", _table.c.decided_at)
 sa.Index("ix_decisions_reviewer", decisions.c.reviewer, decisions.c.case_id, decisions.c.round_number)
 
 outcomes = sa.Table(

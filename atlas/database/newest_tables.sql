@@ -262,7 +262,9 @@ CREATE TABLE profiles (
 	quiet_hours TEXT, 
 	channels TEXT, 
 	digest VARCHAR(20), 
+	has_key BOOLEAN DEFAULT 0 NOT NULL, 
 	changed_at VARCHAR(27) NOT NULL, 
+	ended_at VARCHAR(27), 
 	CONSTRAINT pk_profiles PRIMARY KEY (person)
 );
 
@@ -302,7 +304,11 @@ CREATE TABLE passkeys (
 	public_key TEXT NOT NULL, 
 	sign_count INTEGER NOT NULL, 
 	name VARCHAR(200) NOT NULL, 
+	rp_id VARCHAR(253) NOT NULL, 
+	origin VARCHAR(300) NOT NULL, 
 	added_at VARCHAR(27) NOT NULL, 
+	confirmed_at VARCHAR(27), 
+	confirmed_by VARCHAR(1400), 
 	used_at VARCHAR(27), 
 	ended_at VARCHAR(27), 
 	CONSTRAINT pk_passkeys PRIMARY KEY (credential_id)
@@ -314,6 +320,8 @@ CREATE TABLE challenges (
 	challenge_sha256 VARCHAR(64) NOT NULL, 
 	person VARCHAR(200) NOT NULL, 
 	purpose VARCHAR(20) NOT NULL, 
+	origin VARCHAR(300) NOT NULL, 
+	credential_id VARCHAR(1400), 
 	case_id VARCHAR(20), 
 	round_number INTEGER, 
 	seen_sha256 VARCHAR(64), 
@@ -349,15 +357,18 @@ CREATE TABLE snoozes (
 );
 
 CREATE TABLE assertions (
+	assertion_sha256 VARCHAR(64) NOT NULL, 
 	case_id VARCHAR(20) NOT NULL, 
 	round_number INTEGER NOT NULL, 
 	reviewer VARCHAR(200) NOT NULL, 
 	credential_id VARCHAR(1400) NOT NULL, 
 	assertion TEXT NOT NULL, 
 	made_at VARCHAR(27) NOT NULL, 
-	CONSTRAINT pk_assertions PRIMARY KEY (case_id, round_number, reviewer), 
+	CONSTRAINT pk_assertions PRIMARY KEY (assertion_sha256), 
 	CONSTRAINT fk_assertions_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)
 );
+
+CREATE INDEX ix_assertions_case_id ON assertions (case_id);
 
 CREATE TABLE questions (
 	question_id INTEGER NOT NULL, 
@@ -492,6 +503,14 @@ CREATE TABLE push_subscriptions (
 	CONSTRAINT pk_push_subscriptions PRIMARY KEY (endpoint_sha256)
 );
 
+CREATE INDEX ix_approvals_reviewer_decided_at ON approvals (reviewer, decided_at);
+
+CREATE INDEX ix_approvals_decided_at ON approvals (decided_at);
+
+CREATE INDEX ix_decisions_reviewer_decided_at ON decisions (reviewer, decided_at);
+
+CREATE INDEX ix_decisions_decided_at ON decisions (decided_at);
+
 CREATE TABLE openings (
 	case_id VARCHAR(20) NOT NULL, 
 	round_number INTEGER NOT NULL, 
@@ -507,6 +526,7 @@ CREATE TABLE second_looks (
 	person VARCHAR(200) NOT NULL, 
 	kind VARCHAR(20) NOT NULL, 
 	said VARCHAR(20) NOT NULL, 
+	idempotency_key VARCHAR(200), 
 	at VARCHAR(27) NOT NULL, 
 	CONSTRAINT pk_second_looks PRIMARY KEY (case_id, round_number, person, kind), 
 	CONSTRAINT fk_second_looks_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)

@@ -1,11 +1,14 @@
 """The page of a person's own account: how they came in, and where they are signed in."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.desk.sign_in import SIGN_IN
 from atlas.people.cookies import forget
+from atlas.people.passkeys.keys import passkeys_of
 from atlas.people.sessions import Session
 
 ACCOUNT = f"{DESK}/account"
@@ -28,8 +31,16 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         """Who I am here, and my sessions."""
         person, here = person_of(request), request.state.session
         mine = await sessions.of(person)
+        keys = await pages.parts.store.database.read(partial(passkeys_of, person=person.name))
         return await pages.page(
-            request, "account.html", person=person, sessions=mine, here=_digest(here), ways=WAYS
+            request,
+            "account.html",
+            person=person,
+            sessions=mine,
+            here=_digest(here),
+            ways=WAYS,
+            mine=keys,
+            can_confirm=any(one.counts for one in keys),
         )
 
     @router.post(f"{ACCOUNT}/end-sessions")

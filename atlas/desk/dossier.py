@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.attention.hiding import is_score_hidden, without_score
 from atlas.cases.comments import Comment, read_comments
 from atlas.cases.definitions import read_definition
 from atlas.cases.store import read_approvals, read_case
@@ -49,6 +50,7 @@ class Dossier:
     subject: dict[str, str | int] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()  # from the round before
     stop: Stop | None = None  # that covers it
+    is_score_hidden: bool = False  # from the person who reads, until their first choice
 
     @property
     def not_checked(self) -> list[str]:
@@ -57,16 +59,17 @@ class Dossier:
         return list(admitted[0].detail.get("not_checked", ())) if admitted else []
 
 
-def read_dossier(connection: Connection, case_id: str) -> Dossier:
-    """Read it all; raises CaseNotFound."""
+def read_dossier(connection: Connection, case_id: str, *, person: str = "") -> Dossier:
+    """Read it all, as a person may see it; raises CaseNotFound."""
     with one_moment(connection):
-        return _read(connection, case_id)
+        return _read(connection, case_id, person)
 
 
-def _read(connection: Connection, case_id: str) -> Dossier:
+def _read(connection: Connection, case_id: str, person: str) -> Dossier:
     case = read_case(connection, case_id)
+    is_hidden = is_score_hidden(connection, case, person)
     definition = read_definition(connection, case.definition_sha256 or "")
-    entries, left_out = _entries(connection, case_id)
+    entries, left_out = _entries(connection, case_id, is_hidden=is_hidden)
     subject = subject_of(case.call.arguments)
     return Dossier(
         case=case,
@@ -79,8 +82,9 @@ def _read(connection: Connection, case_id: str) -> Dossier:
         of_agent=calls_of_agent(connection, case),
         alike=decided_alike(connection, case, subject),
         subject=subject,
-        differences=_differences(connection, case, definition),
+        differences=() if is_hidden else _differences(connection, case, definition),
         stop=_stop(connection, case, definition),
+        is_score_hidden=is_hidden,
     )
 
 
@@ -91,20 +95,20 @@ def _stop(connection: Connection, case: Case, definition: dict[str, Any]) -> Sto
     return stop_of_call(connection, principal=call.principal, tool_name=call.tool_name, server=server)
 
 
-def _entries(connection: Connection, case_id: str) -> tuple[tuple[Entry, ...], int]:
+def _entries(connection: Connection, case_id: str, *, is_hidden: bool) -> tuple[tuple[Entry, ...], int]:
     """The newest entries of a case and the first of all, in order, and how many are left out."""
     rows = list(ledger.entries_of(connection, case_id))
     shown = rows if len(rows) <= MOST_ENTRIES else [rows[0], *rows[1 - MOST_ENTRIES :]]
-    return tuple(_entry(row) for row in shown), len(rows) - len(shown)
+    return tuple(_entry(row, is_hidden=is_hidden) for row in shown), len(rows) - len(shown)
 
 
-def _entry(row: dict[str, Any]) -> Entry:
+def _entry(row: dict[str, Any], *, is_hidden: bool) -> Entry:
     return Entry(
         seq=row["seq"],
         at=read_instant(row["at"]),
         action=row["action"],
         actor=row["actor"],
-        detail=row["detail"],
+        detail=without_score(row["action"], row["detail"]) if is_hidden else row["detail"],
         entry_hash=row["entry_hash"],
     )
 

@@ -19,8 +19,10 @@ from atlas.desk import (
     missing,
     openid,
     overview,
+    passkeys,
     plans_page,
     sign_in,
+    statistics,
     stop_page,
     together_page,
     trial_page,
@@ -83,18 +85,21 @@ def add_desk(
     parts.looking.changed = teller.looks_changed
     pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (
+    own = (
         inbox,
         case,
         live,
         account,
+        passkeys,
         history,
         overview,
+        statistics,
         stop_page,
         plans_page,
         together_page,
         trial_page,
-    ):
+    )
+    for page in own:
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)

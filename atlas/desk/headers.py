@@ -3,6 +3,7 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from atlas.attention.edge import STATISTICS_PATH
 from atlas.desk.pages import DESK
 from atlas.people.reading import CASES_PATH
 from atlas.stop.edge import STOPS_PATH
@@ -19,7 +20,7 @@ POLICY = "; ".join(
         "base-uri 'none'",
     )
 )
-FOR_PEOPLE = (f"{DESK}/", f"{CASES_PATH}/", f"{STOPS_PATH}/")
+FOR_PEOPLE = (f"{DESK}/", f"{CASES_PATH}/", f"{STOPS_PATH}/", f"{STATISTICS_PATH}/")
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -31,7 +32,7 @@ HEADERS = {
 
 
 class DeskHeaders:
-    """Adds the headers to every answer under /desk, /cases and /stops, errors included."""
+    """Adds the headers to every answer under /desk, /cases, /stops and /reviews, errors included."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

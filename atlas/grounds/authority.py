@@ -4,9 +4,10 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.canonical import digest_of_call
-from atlas.cases.store import read_approvals
 from atlas.errors import ExecutionRefused
-from atlas.models import Case, Status, Verdict, as_seen
+from atlas.models import Case, Status, Verdict
+from atlas.reviews.separation import approved_earlier, different
+from atlas.reviews.situation import Situation
 
 ADMITTED = ("tool_name", "arguments_sha256")
 
@@ -40,13 +41,16 @@ def check_grounds(case: Case) -> None:
 
 
 def check_approvals(connection: Connection, case: Case) -> None:
-    """Raise ExecutionRefused unless as many reviewers approved as the policy asked for."""
-    needed = case.assessment.approvals if case.assessment else 1
-    if case.decision is None or needed == 1:
+    """Raise ExecutionRefused unless as many different people approved as the policy asked for."""
+    if case.decision is None:
         return
-    given = read_approvals(connection, case)
-    of_this_call = (one for one in given if one.arguments_sha256 == case.call.arguments_sha256)
-    if len({as_seen(one.reviewer) for one in of_this_call}) < needed:
+    situation = Situation(connection, case)
+    if situation.rules.is_separate and approved_earlier(situation, case.decision):
+        raise ExecutionRefused(case_id=case.case_id, reason="a person of an earlier round approved it again")
+    if situation.needed == 1:
+        return
+    of_this_call = [one for one in situation.given if one.arguments_sha256 == case.call.arguments_sha256]
+    if different(situation, of_this_call) < situation.needed_of_each:
         raise ExecutionRefused(case_id=case.case_id, reason="it has too few approvals")
 
 

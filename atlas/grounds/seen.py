@@ -7,17 +7,25 @@ from atlas.errors import CallChanged
 from atlas.models import Case
 
 
-def digest_of_seen(case: Case) -> str:
-    """The digest of what is approved; 64 hex digits."""
+def digest_of_seen(case: Case, *, is_score_hidden: bool = False) -> str:
+    """The digest of what is approved; 64 hex digits. A person who is not shown the score has it without."""
     ruling = case.assessment.ruling if case.assessment else None
+    is_shown = case.assessment is not None and not is_score_hidden
     return digest_of_parts(
         case_id=case.case_id,
         round_number=case.round_number,
         arguments_sha256=case.call.arguments_sha256,
         definition_sha256=case.definition_sha256,
         policy_sha256=ruling.policy_sha256 if ruling else None,
-        risk_score=case.assessment.risk_score if case.assessment else None,
+        risk_score=case.assessment.risk_score if case.assessment and is_shown else None,
     )
+
+
+def seen_digests(case: Case) -> tuple[str, ...]:
+    """What a person can have seen of a case: it with its score, and without it where a rule hides that."""
+    ruling = case.assessment.ruling if case.assessment else None
+    hides = ruling is not None and ruling.review.hides_score
+    return (digest_of_seen(case), *([digest_of_seen(case, is_score_hidden=True)] if hides else ()))
 
 
 def digest_of_parts(
@@ -44,7 +52,7 @@ def digest_of_parts(
 
 def check_seen(case: Case, seen_sha256: str | None) -> None:
     """Raise CallChanged if a case that waits is not what a person says they saw of it, in the same round."""
-    if seen_sha256 is None or not case.status.is_undecided or digest_of_seen(case) == seen_sha256:
+    if seen_sha256 is None or not case.status.is_undecided or seen_sha256 in seen_digests(case):
         return
     changed = case.assessment.reopened_because if case.assessment else None
     reason = next(_since(case, seen_sha256), changed or "It is not what was shown.")
@@ -53,7 +61,10 @@ def check_seen(case: Case, seen_sha256: str | None) -> None:
 
 def _since(case: Case, seen_sha256: str) -> Iterator[str]:
     """What has come to it within its round, one after the other."""
-    judged = f"It was judged after it was shown: score {case.assessment and case.assessment.risk_score}."
+    score = (
+        f": score {case.assessment.risk_score}" if case.assessment and len(seen_digests(case)) == 1 else ""
+    )
+    judged = f"It was judged after it was shown{score}."
     recorded = "The definition of its tool was recorded after it was shown."
     before = {
         judged: case.model_copy(update={"assessment": None}),

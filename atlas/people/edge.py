@@ -3,15 +3,19 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 
 from atlas.agents.keys import AgentKeys
+from atlas.attention.edge import add_statistics
 from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
+from atlas.people.keeping import note_keys
 from atlas.people.notices import Notifier
+from atlas.people.passkeys.edge import add_challenges
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
@@ -21,6 +25,7 @@ from atlas.people.webhook import add_webhook
 from atlas.people.webhook_of_many import add_many
 from atlas.plans.edge import add_plans
 from atlas.plans.making import PlanBook
+from atlas.reviews.clock import Clock
 from atlas.settings import Settings
 from atlas.stop.edge import add_stops
 from atlas.stop.known import Known
@@ -47,12 +52,14 @@ class PeopleEdge:
     ) -> None:
         """`servers` are the names of those behind the gateway, `offered` the names of tools."""
         self._settings = settings
-        self._gate = ReviewerGate(settings, agents)
+        self._gate = ReviewerGate(settings, agents, database)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
         known = Known(settings, database, servers=servers, offered=offered)
+        self._clock = Clock(database)
+        self.note = self._clock.note
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
 
     def add_to(
@@ -74,7 +81,15 @@ class PeopleEdge:
         parts = _Deciding(decisions, announce)
         add_webhook(app, gate=self._gate, parts=parts)
         add_many(app, gate=self._gate, together=Together(parts, self._database, together_below))
-        add_reading(app, visitors=self.visitors, database=self._database, records_views=records_views)
+        add_reading(
+            app,
+            visitors=self.visitors,
+            database=self._database,
+            owners=self._settings.owners_of_agents,
+            records_views=records_views,
+        )
+        add_challenges(app, visitors=self.visitors, database=self._database)
+        add_statistics(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_stops(app, stops=self.stops, visitors=self.visitors)
         add_plans(app, book=plans, visitors=self.visitors)
         add_description(app)
@@ -84,4 +99,6 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
+            await self._database.write(partial(note_keys, names=self._settings.reviewers))
+            await stack.enter_async_context(self._clock.running())
             yield

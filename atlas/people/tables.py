@@ -71,7 +71,10 @@ profiles = sa.Table(
     sa.Column("quiet_hours", sa.Text),  # the same form
     sa.Column("channels", sa.Text),  # a JSON list of how they are told; None: by every way there is
     sa.Column("digest", sa.String(20)),  # how often notices that can wait are put together; None: at once
+    # Whether a key of ATLAS_REVIEWER_KEY has this name, as the gateway read it at its last start.
+    sa.Column("has_key", sa.Boolean, nullable=False, server_default=sa.text("0")),
     sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
 )
 
 # Who learnt what, until when it counts, and for which scope (Article 26(2)).
@@ -113,7 +116,11 @@ passkeys = sa.Table(
     sa.Column("public_key", sa.Text, nullable=False),  # base64url
     sa.Column("sign_count", sa.Integer, nullable=False),
     sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("rp_id", sa.String(253), nullable=False),  # the host for which it was made
+    sa.Column("origin", sa.String(300), nullable=False),  # the desk at which it was made, and can be used
     sa.Column("added_at", Instant, nullable=False),
+    sa.Column("confirmed_at", Instant),  # from then on it counts
+    sa.Column("confirmed_by", sa.String(1400)),  # `operator`, or the passkey that signed for it
     sa.Column("used_at", Instant),
     sa.Column("ended_at", Instant),
 )
@@ -125,6 +132,8 @@ challenges = sa.Table(
     sa.Column("challenge_sha256", sa.String(64), primary_key=True),
     sa.Column("person", sa.String(200), nullable=False),
     sa.Column("purpose", sa.String(20), nullable=False),
+    sa.Column("origin", sa.String(300), nullable=False),
+    sa.Column("credential_id", sa.String(1400)),  # of the passkey that is confirmed
     sa.Column("case_id", sa.String(20)),
     sa.Column("round_number", sa.Integer),
     sa.Column("seen_sha256", sa.String(64)),

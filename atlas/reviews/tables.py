@@ -43,12 +43,14 @@ snoozes = sa.Table(
     sa.Column("until", Instant, nullable=False),
 )
 
-# What a passkey signed for an approval; append-only.
+# What a passkey signed for an approval that counts, with all that it takes to check it later; append-only.
 assertions = sa.Table(
     "assertions",
     metadata,
-    *round_of_case(),
-    sa.Column("reviewer", sa.String(200), primary_key=True),
+    sa.Column("assertion_sha256", sa.String(64), primary_key=True),  # which the ledger names
+    sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), nullable=False, index=True),
+    sa.Column("round_number", sa.Integer, nullable=False),
+    sa.Column("reviewer", sa.String(200), nullable=False),
     sa.Column("credential_id", sa.String(1400), nullable=False),
     sa.Column("assertion", sa.Text, nullable=False),
     sa.Column("made_at", Instant, nullable=False),

@@ -29,8 +29,6 @@ def why_alone(case: Case, *, below: int) -> str | None:
     ruling = judged.ruling if judged else None
     if judged is None or ruling is None or judged.has_failed:
         return "it was not judged by the policy"
-    if judged.risk_score >= below:
-        return f"its score {judged.risk_score} is not below {below} (together_below of the policy)"
     review = ruling.review
     asked = {
         f"the policy asks for {ruling.approvals} approvals": ruling.approvals > 1,
@@ -42,7 +40,11 @@ def why_alone(case: Case, *, below: int) -> str | None:
         "the policy asks for a first choice": review.hides_score,
         "the policy asks for time to look": bool(review.min_seconds),
     }
-    return next((reason for reason, is_so in asked.items() if is_so), None)
+    if (reason := next((reason for reason, is_so in asked.items() if is_so), None)) is not None:
+        return reason  # before the score, which a rule may hide
+    if judged.risk_score >= below:
+        return f"its score {judged.risk_score} is not below {below} (together_below of the policy)"
+    return None
 
 
 def are_alike(cases: Sequence[Case]) -> bool:

@@ -412,7 +412,7 @@ def test_it_shows_where_each_value_came_from_and_which_facts_hold(
     )
     assert "Session 2 earlier calls Deed pays" in said
     assert "Holds call.acts, call.is_asked, call.is_request_known, call.target_from_outside, session" in said
-    assert "Holds not nothing" in said
+    assert "Holds not call.takes_only_entries" in said
     for line in (
         "recipient from outside: read_email returned it, in a passage that gives orders (target)",
         "amount from a tool: read_bill returned it",

@@ -29,10 +29,10 @@ reviewers = ["ben"]
 """
 
 
-def office(directory: Path, **environment: str) -> GatewayProcess:
+def office(directory: Path, *, rules: str = POLICY, **environment: str) -> GatewayProcess:
     """The gateway, which is not started yet."""
     policy = directory / "policy.toml"
-    policy.write_text(POLICY)
+    policy.write_text(rules)
     return GatewayProcess(
         directory,
         ATLAS_AGENT_KEY=",".join(f"{name}:{key}" for name, key in AGENTS.items()),

@@ -59,7 +59,9 @@ def _people() -> None:
         sa.Column("quiet_hours", sa.Text),
         sa.Column("channels", sa.Text),
         sa.Column("digest", sa.String(20)),
+        sa.Column("has_key", sa.Boolean, nullable=False, server_default=sa.text("0")),
         _at("changed_at"),
+        _at("ended_at", nullable=True),
     )
     op.create_table(
         "trainings",
@@ -94,7 +96,11 @@ def _people() -> None:
         _text("public_key"),
         sa.Column("sign_count", sa.Integer, nullable=False),
         _text("name", 200),
+        _text("rp_id", 253),
+        _text("origin", 300),
         _at("added_at"),
+        _at("confirmed_at", nullable=True),
+        sa.Column("confirmed_by", sa.String(1400)),
         _at("used_at", nullable=True),
         _at("ended_at", nullable=True),
     )
@@ -104,6 +110,8 @@ def _people() -> None:
         _text("challenge_sha256", 64, primary_key=True),
         _text("person", 200),
         _text("purpose", 20),
+        _text("origin", 300),
+        sa.Column("credential_id", sa.String(1400)),
         sa.Column("case_id", sa.String(20)),
         sa.Column("round_number", sa.Integer),
         sa.Column("seen_sha256", sa.String(64)),
@@ -137,12 +145,15 @@ def _reviews() -> None:
     )
     op.create_table(
         "assertions",
-        *_round_of_case(),
-        _text("reviewer", 200, primary_key=True),
+        _text("assertion_sha256", 64, primary_key=True),
+        sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), nullable=False),
+        sa.Column("round_number", sa.Integer, nullable=False),
+        _text("reviewer", 200),
         _text("credential_id", 1400),
         _text("assertion"),
         _at("made_at"),
     )
+    op.create_index("ix_assertions_case_id", "assertions", ["case_id"])
     op.create_table(
         "questions",
         sa.Column("question_id", sa.Integer, primary_key=True),
@@ -261,6 +272,9 @@ def _outbox() -> None:
 
 
 def _attention() -> None:
+    for table in ("approvals", "decisions"):
+        op.create_index(f"ix_{table}_reviewer_decided_at", table, ["reviewer", "decided_at"])
+        op.create_index(f"ix_{table}_decided_at", table, ["decided_at"])
     op.create_table("openings", *_round_of_case(), _text("person", 200, primary_key=True), _at("opened_at"))
     op.create_table(
         "second_looks",
@@ -268,6 +282,7 @@ def _attention() -> None:
         _text("person", 200, primary_key=True),
         _text("kind", 20, primary_key=True),
         _text("said", 20),
+        sa.Column("idempotency_key", sa.String(200)),
         _at("at"),
     )
     op.create_table(
