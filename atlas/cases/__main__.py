@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from atlas.cases import taking
 from atlas.cases.filters import Order
 from atlas.cases.printing import line_of, text_of, visible
 from atlas.cases.remote import (
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     for one in (approve, reject):
         one.add_argument("--reason", help="what the ledger and the agent are told")
     back.add_argument("--reason", help="what the ledger is told")
+    taking.add_verbs(verbs, shared)
     return parser
 
 
@@ -78,13 +80,15 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
         ("after", "the cursor of the page before"),
     ):
         parser.add_argument(f"--{name}", help=what)
+    parser.add_argument("--assigned", action="store_true", help="only what a supervisor gave to you")
     parser.add_argument("--mine", action="store_true", help="only what the policy lets you decide")
 
 
 def list_cases(gateway: Gateway, said: argparse.Namespace) -> int:
     """Print the lines that were asked for, from as many pages as that takes."""
     asked = {
-        name: getattr(said, name) for name in ("tool", "agent", "reviewer", "q", "score", "mine", "order")
+        name: getattr(said, name)
+        for name in ("tool", "agent", "reviewer", "q", "score", "mine", "assigned", "order")
     }
     status = [] if said.status == ["ALL"] else said.status or [Status.PENDING_REVIEW.value]
     lines: list[dict[str, Any]] = []
@@ -223,6 +227,8 @@ def _run(said: argparse.Namespace) -> int:
     key, name = key_and_name(said.name)
     gateway = Gateway(said.url or url_of_settings(), key=key)
     deciding = {"approve": approve, "reject": reject, "take-back": take_back}
+    if said.verb in taking.VERBS:
+        return taking.run(gateway, said)
     if said.verb in deciding:
         return deciding[said.verb](gateway, said, name)
     return (list_cases if said.verb == "list" else show)(gateway, said)

@@ -19,6 +19,7 @@ from atlas.people.passkeys.edge import add_challenges
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
+from atlas.people.taking import add_taking
 from atlas.people.together import Together
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
@@ -88,6 +89,7 @@ class PeopleEdge:
             owners=self._settings.owners_of_agents,
             records_views=records_views,
         )
+        add_taking(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_challenges(app, visitors=self.visitors, database=self._database)
         add_statistics(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_stops(app, stops=self.stops, visitors=self.visitors)
