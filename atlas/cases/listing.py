@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.cases.edits import EDIT_IN_FORCE
 from atlas.cases.filters import LONGEST_SEARCH, Filter, Order, Place, cursor_of, place_of
 from atlas.cases.finding import SECONDS, find
 from atlas.cases.rounds import of_this_round
@@ -23,7 +24,7 @@ from atlas.grounds.seen import digest_of_parts
 from atlas.instants import read_instant
 from atlas.models import Status, Verdict
 from atlas.plans.tables import plan_uses, plans
-from atlas.reviews.tables import escalations
+from atlas.reviews.tables import edits, escalations
 from atlas.traces import Trace
 
 __all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
@@ -86,9 +87,11 @@ _LINES = sa.select(
         cases.c[name]
         for name in (
             *("case_id", "tool_name", "principal", "status", "opened_at", "expires_at", "frozen_at"),
-            *("round_number", "reported_at", "arguments_sha256", "definition_sha256"),
+            *("round_number", "reported_at", "definition_sha256"),
         )
     ),
+    # Of what is decided on: a person may have changed what the agent proposed.
+    sa.func.coalesce(edits.c.arguments_sha256, cases.c.arguments_sha256).label("arguments_sha256"),
     assessments.c.risk_score,
     assessments.c.classification,
     decisions.c.decision,
@@ -112,6 +115,7 @@ _LINES = sa.select(
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
     .outerjoin(plan_uses, of_this_round(plan_uses))
     .outerjoin(plans, plans.c.plan_id == plan_uses.c.plan_id)
+    .outerjoin(edits, EDIT_IN_FORCE)
 )
 
 

@@ -1,7 +1,8 @@
 """The edge for people, as the gateway builds it: they are told of a case, and they decide."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +12,7 @@ from atlas.agents.keys import AgentKeys
 from atlas.attention.edge import add_statistics
 from atlas.database.sqlite import Database
 from atlas.models import Case
+from atlas.outbox.courier import Courier
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
 from atlas.people.keeping import note_keys
@@ -56,12 +58,18 @@ class PeopleEdge:
         self._gate = ReviewerGate(settings, agents, database)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
-        self._notifier = Notifier(settings, database)
+        self.courier = Courier(settings, database, url=self._public_url)
+        self._notifier = Notifier(database, wake=self.courier.wake)
         self.tell = self._notifier.tell
         known = Known(settings, database, servers=servers, offered=offered)
         self._clock = Clock(database)
         self.note = self._clock.note
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
+
+    def _public_url(self) -> str:
+        """Where people reach the gateway: as the settings say, or as start-up prints it."""
+        public = self._settings.atlas_public_url
+        return str(public).rstrip("/") if public else self._app.state.url + self._settings.atlas_root_path
 
     def add_to(
         self,
@@ -78,6 +86,7 @@ class PeopleEdge:
         `announce` tells the workflow of what was decided.
         `records_views` says whether it goes into the ledger that a person opened a case.
         """
+        self._app = app
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         parts = _Deciding(decisions, announce)
         add_webhook(app, gate=self._gate, parts=parts)
@@ -101,6 +110,14 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
+            stack.push_async_callback(self.courier.close)
+            stack.push_async_callback(_cancel, asyncio.create_task(self.courier.run()))
             await self._database.write(partial(note_keys, names=self._settings.reviewers))
             await stack.enter_async_context(self._clock.running())
             yield
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

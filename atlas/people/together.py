@@ -31,6 +31,7 @@ class OneOfMany(Frozen):
     reason: str | None = None
     round_number: int = 1
     seen_sha256: str | None = None
+    on_behalf_of: str | None = None
     idempotency_key: str | None = None
 
 

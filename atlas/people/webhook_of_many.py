@@ -3,25 +3,38 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from atlas.errors import AlreadyDecided
 from atlas.frozen import Frozen
-from atlas.models import Verdict
+from atlas.models import Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.deciding import Approvals
 from atlas.people.person import Person
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.together import MOST_TOGETHER, OneOfMany, Result, Together
-from atlas.people.webhook import APPROVAL_PATH, LONGEST_KEY, DecisionRequest, known_first, signature
+from atlas.people.webhook import APPROVAL_PATH, LONGEST_KEY, known_first, signature, visible
 
 APPROVALS_PATH = f"{APPROVAL_PATH}s"
 
 
-class ManyRequest(Frozen):
-    """What a reviewer posts: decisions as the single ones are, each of which is taken for itself."""
+class DecisionOfMany(Frozen):
+    """A decision as the single one is, without what takes a look at one call alone."""
 
-    decisions: Annotated[tuple[DecisionRequest, ...], Field(min_length=1, max_length=MOST_TOGETHER)]
+    decision: Verdict
+    event_id: Annotated[str, Field(min_length=1, max_length=40)]
+    reviewer: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
+    reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
+    round: Annotated[int, Field(ge=1)] | None = None
+    on_behalf_of: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
+    seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)] | None = None
+
+
+class ManyRequest(Frozen):
+    """What a reviewer posts; each decision is taken for itself."""
+
+    decisions: Annotated[tuple[DecisionOfMany, ...], Field(min_length=1, max_length=MOST_TOGETHER)]
 
 
 class OneResult(Frozen):
@@ -68,13 +81,14 @@ def add_many(app: FastAPI, *, gate: ReviewerGate, together: Together) -> None:
     app.router.routes.extend(router.routes)
 
 
-def _said(one: DecisionRequest, key: str | None) -> OneOfMany:
+def _said(one: DecisionOfMany, key: str | None) -> OneOfMany:
     return OneOfMany(
         case_id=one.event_id,
         verdict=one.decision,
         reason=one.reason,
         round_number=one.round or 1,
         seen_sha256=one.seen_sha256,
+        on_behalf_of=one.on_behalf_of,
         # The key of a request stands for each of its decisions.
         idempotency_key=one.idempotency_key or (f"{key}:{one.event_id}"[-LONGEST_KEY:] if key else None),
     )
