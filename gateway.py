@@ -76,6 +76,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         plans=path.plans,
         announce=workflow.announce,
         records_views=lambda: judges.policy.policy.file.desk.record_views,
+        together_below=lambda: judges.policy.policy.file.desk.together_below,
     )
     add_desk(
         app,

@@ -21,8 +21,11 @@ from atlas.people.passkeys.edge import add_challenges
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
+from atlas.people.taking import add_taking
+from atlas.people.together import Together
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
+from atlas.people.webhook_of_many import add_many
 from atlas.plans.edge import add_plans
 from atlas.plans.making import PlanBook
 from atlas.reviews.clock import Clock
@@ -76,6 +79,7 @@ class PeopleEdge:
         plans: PlanBook,
         announce: Callable[[Case], None],
         records_views: Callable[[], bool],
+        together_below: Callable[[], int],
     ) -> None:
         """Serve what people ask for and say over HTTP.
 
@@ -84,7 +88,9 @@ class PeopleEdge:
         """
         self._app = app
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
-        add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
+        parts = _Deciding(decisions, announce)
+        add_webhook(app, gate=self._gate, parts=parts)
+        add_many(app, gate=self._gate, together=Together(parts, self._database, together_below))
         add_reading(
             app,
             visitors=self.visitors,
@@ -92,6 +98,7 @@ class PeopleEdge:
             owners=self._settings.owners_of_agents,
             records_views=records_views,
         )
+        add_taking(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_challenges(app, visitors=self.visitors, database=self._database)
         add_statistics(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_stops(app, stops=self.stops, visitors=self.visitors)
