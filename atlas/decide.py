@@ -12,6 +12,7 @@ from functools import partial
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.attention.seeded import reveal
 from atlas.cases.endings import end_case
 from atlas.cases.judgements import record_assessment
 from atlas.cases.reviews import deny, request_review
@@ -44,6 +45,9 @@ from atlas.reviews.passkey import keep_assertion
 from atlas.reviews.permission import ask_again, check_may_approve
 from atlas.stop.covering import stop_of
 from atlas.stop.words import told
+
+# A seeded case that is approved is refused: no tool may get it.
+ENDING_OF_SEEDED = {Verdict.APPROVED: Status.DENIED, Verdict.REJECTED: Status.REJECTED}
 
 
 def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
@@ -160,13 +164,17 @@ class Decisions:
         if again is not None:
             raise again
         # What was just written stays written, so that it is refused only here.
-        if case.status is Status.DENIED:
+        if case.status is Status.DENIED and not case.is_seeded:
             raise CaseFinished(case_id=case_id, status=case.status.value)
         if case.round_number != vote.round_number:
             if case.round_number != before.round_number:
                 self._tell(case)
             raise other_round_error(case, vote.round_number)
         return case
+
+    async def rule(self, case: Case) -> Assessment:
+        """What the policy in force says of a call."""
+        return await self._rule(case)
 
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""
@@ -269,6 +277,8 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
         detail=said(case, vote),
         at=decision.decided_at,
     )
+    if case.is_seeded:
+        return reveal(connection, case, to=ENDING_OF_SEEDED[vote.verdict])
     to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED
     # Approving what the score has approved already adds a decision, but no transition.
     return case if case.status is to else transition(connection, case, to)

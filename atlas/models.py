@@ -16,6 +16,8 @@ TRUST_META = "io.atlas/trust"  # beside it: what the servers file says of whom t
 UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 
+SEEDED = "seeded"  # in `claimed_by`: the gateway made the case, to see whether people look
+
 HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that no one reads
 
 
@@ -300,6 +302,11 @@ class Case(Frozen):
     assessment: Assessment | None = None
     decision: Decision | None = None
     outcome: Outcome | None = None
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether no agent made it, and no tool may ever get it."""
+        return self.claimed_by == SEEDED
 
     @property
     def call_in_force(self) -> ToolCall:

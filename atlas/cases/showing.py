@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.attention.hiding import is_score_hidden, without_score
+from atlas.attention.seeded import as_others
 from atlas.canonical import canonical_json, finite, form_of_call
 from atlas.cases.comments import Comment, read_comments
 from atlas.cases.definitions import read_definition
@@ -112,9 +113,8 @@ def shown(connection: Connection, case_id: str, *, person: str = "") -> Shown:
         case = read_case(connection, case_id)
         is_hidden = is_score_hidden(connection, case, person)
         [line] = lines_of(connection, [case_id])
-        entries = tuple(
-            _entry(entry, is_hidden=is_hidden) for entry in ledger.entries_of(connection, case_id)
-        )
+        told = as_others(connection, case, list(ledger.entries_of(connection, case_id)))
+        entries = tuple(_entry(entry, is_hidden=is_hidden) for entry in told)
         form = form_of_call(case.call.arguments, case.call.continuation)
         return Shown(
             case_id=case_id,

@@ -63,6 +63,8 @@ def state_of(dossier: Dossier) -> State:
     case = dossier.case
     if case.status is Status.PENDING_REVIEW:
         return _waiting(dossier)
+    if case.is_seeded:
+        return State("seeded", "It was made to see whether people look. No tool was called.", "warn")
     if case.outcome is not None and case.outcome.asks_for_input:
         said = "The tool was called, and asks its agent for more before it goes on."
         return State("executed", said, "good")

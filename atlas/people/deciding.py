@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from atlas.models import Case, Frozen, Verdict
+from atlas.models import Assessment, Case, Frozen, Verdict
 from atlas.people.person import Person
 from atlas.people.votes import Vote
 
@@ -13,6 +13,9 @@ class Decides(Protocol):
 
     async def record(self, case_id: str, vote: Vote) -> Case:
         """Record a decision, or one of the approvals that together are one."""
+
+    async def rule(self, case: Case) -> Assessment:
+        """What the policy in force says of a call."""
 
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""

@@ -1,5 +1,6 @@
 """The edge for people, as the gateway builds it: they are told of a case, and they decide."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -7,7 +8,10 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 
 from atlas.agents.keys import AgentKeys
+from atlas.assessors.policy import PolicyInForce
 from atlas.attention.edge import add_statistics
+from atlas.attention.seeding import Seeding
+from atlas.cases.store import CaseStore
 from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.deciding import Decides
@@ -23,6 +27,17 @@ from atlas.settings import Settings
 from atlas.stop.edge import add_stops
 from atlas.stop.known import Known
 from atlas.stop.stops import Stops
+
+
+@asynccontextmanager
+async def in_background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Let something run beside what is inside, and end with it."""
+    task = asyncio.ensure_future(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,7 @@ class PeopleEdge:
         self.visitors = Visitors(settings, agents, database)
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
+        self._seeding: Seeding | None = None
         known = Known(settings, database, servers=servers, offered=offered)
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
 
@@ -59,15 +75,25 @@ class PeopleEdge:
         *,
         decisions: Decides,
         announce: Callable[[Case], None],
-        records_views: Callable[[], bool],
+        store: CaseStore,
+        policy: PolicyInForce,
     ) -> None:
-        """Serve the webhook, the cases and the stops; `announce` tells the workflow of what was decided.
-
-        `records_views` says whether it goes into the ledger that a person opened a case.
-        """
+        """Serve the webhook, the cases and the stops; `announce` tells the workflow of what was decided."""
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
-        add_reading(app, visitors=self.visitors, database=self._database, records_views=records_views)
+        add_reading(
+            app,
+            visitors=self.visitors,
+            database=self._database,
+            records_views=lambda: policy.policy.file.desk.record_views,
+        )
+        self._seeding = Seeding(
+            store,
+            rule=decisions.rule,
+            seeds=lambda: policy.policy.file.desk,
+            tell=self.tell,
+            timeout=self._settings.atlas_review_timeout,
+        )
         add_challenges(app, visitors=self.visitors, database=self._database)
         add_statistics(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_stops(app, stops=self.stops, visitors=self.visitors)
@@ -78,4 +104,6 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
+            if self._seeding is not None:
+                await stack.enter_async_context(in_background(self._seeding.run))
             yield
