@@ -33,6 +33,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     upstreams = Upstreams.of(settings)
     agents = AgentsEdge(settings, store)
     people = PeopleEdge(settings, agents.keys, database, servers=upstreams.names, offered=agents.tool_names)
+    store.listeners.append(people.note)
     workflow = WorkflowEdge(settings, client, store)
     if has_office := is_offered(settings, upstreams.all):
         add_welfare_tools(agents.server, office)
@@ -72,6 +73,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     people.add_to(
         app,
         decisions=path.decisions,
+        plans=path.plans,
         announce=workflow.announce,
         store=store,
         policy=judges.policy,
@@ -84,6 +86,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         decisions=path.decisions,
         announce=workflow.announce,
         stops=people.stops,
+        plans=path.plans,
         policy=judges.policy,
     )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)

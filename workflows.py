@@ -14,6 +14,7 @@ import inngest
 
 from atlas.errors import AssessmentLost, CaseNotFound
 from atlas.models import Case, Status
+from atlas.reviews.undo import seconds_to_begin
 from atlas.settings import Settings
 from atlas.workflow.courier import EXECUTION_REQUESTED, SARAH_DECISION
 from atlas.workflow.patience import seconds_to_wait
@@ -68,14 +69,14 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
         # The run began in an older gateway, which kept in this step that a model elsewhere was asked.
         standing = await ctx.step.run("assess", ask)
     while Status(standing["status"]).is_judged:
-        if standing["status"] == Status.PENDING_REVIEW.value or _is_stopped(standing):
+        if standing["status"] == Status.PENDING_REVIEW.value or _may_not_begin(standing):
             standing = await _wait_for_sarah(ctx, case_id, seconds=standing["wait_seconds"])
             continue
         # If tool or policy have changed, the case comes back PENDING_REVIEW, and the run waits again. A later
         # replay comes through here, too: the case store then says the same, or that the case went on without
         # it. As the steps stand in one row, the run finds its place among them, or ends as the case has.
         standing = _standing(await stage.execute(case_id))
-        if _is_stopped(standing):
+        if _may_not_begin(standing):
             continue
         if standing["status"] == Status.QUEUED.value:
             raise AssessmentLost(case_id=case_id)  # which has the run tried again, from its beginning
@@ -87,7 +88,8 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
 async def _wait_for_sarah(ctx: inngest.Context, case_id: str, *, seconds: int) -> Standing:
     """Sleep until a decision event or the time-out, then let the case store say what happened.
 
-    What a stop keeps from beginning waits here too: the courier sends the event when the stop is lifted.
+    What may not begin waits here too. Of a stop that is lifted the courier sends the event; an approval that
+    can be taken back has a begin, at which the wait ends.
     """
     event = await ctx.step.wait_for_event(
         "wait-for-sarah",
@@ -109,12 +111,14 @@ def _standing(case: Case) -> Standing:
         "risk_score": case.assessment.risk_score if case.assessment else None,
         "is_judged_anew": case.round_number > 1,
         "is_stopped": case.stop is not None,
+        "is_put_off": seconds_to_begin(case) > 0,
         "wait_seconds": seconds_to_wait(case),
     }
 
 
-def _is_stopped(standing: Standing) -> bool:
-    return bool(standing.get("is_stopped"))  # a step of an older gateway did not say it
+def _may_not_begin(standing: Standing) -> bool:
+    """Whether a stop holds the call, or its approval can still be taken back."""
+    return bool(standing.get("is_stopped") or standing.get("is_put_off"))  # older gateways did not say it
 
 
 def _report(standing: Standing) -> Standing:

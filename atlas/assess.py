@@ -25,7 +25,7 @@ from atlas.grounds.first_seen import as_first_seen
 from atlas.grounds.model_score import WORST_SCORE, score_with_model
 from atlas.grounds.present import NOT_THERE, Present, facts_of, fit_to_show
 from atlas.instants import now
-from atlas.models import NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
+from atlas.models import HAS_FAILED, NO_TOOL, Assessment, Case, Inquiry, Ruling, Status, ToolCall
 from atlas.origins.memory import Memory
 from atlas.origins.outside import is_outside
 from atlas.origins.tracing import trace
@@ -175,21 +175,31 @@ class Assessments:
             trace=question.trace,
         )
 
+    async def tool(self, tool_name: str) -> ToolFacts:
+        """What a tool says of itself now, with its definition on record; it has none if it is not there."""
+        return await self._kept_facts(await self._present(tool_name), tool_name)
+
+    async def untraced(self, case: Case) -> Question:
+        """The call alone, as its tool takes it, without what its agent read before."""
+        return await self._plain(case, self._handed(case) or await self._present(case.call.tool_name))
+
     async def _question(self, case: Case, present: Present) -> Question:
+        return await self._traced(await self._plain(case, present), case)
+
+    async def _plain(self, case: Case, present: Present) -> Question:
         call = case.call
         facts = await self._kept_facts(present, call.tool_name)
         try:
             arguments = as_the_tool_takes_them(present.tool, call.arguments)
         except ValidationError:  # the tool has changed since they were checked, and so a person decides
             arguments = call.arguments
-        question = Question(
+        return Question(
             tool=facts,
             arguments=arguments,
             principal=call.principal,
             intent=call.intent,
             user_request=call.user_request,
         )
-        return await self._traced(question, case)
 
     async def _traced(self, question: Question, case: Case) -> Question:
         """The question with what its agent read before; without a trace if that cannot be found out."""
@@ -224,7 +234,7 @@ def _worst(ruled: Assessment, reason: str, *, assessor: str) -> Assessment:
             "risk_score": WORST_SCORE,
             "classification": "not assessed",
             "rationale": f"{reason} A person decides.",
-            "assessor": f"{assessor} (failed)",
+            "assessor": f"{assessor}{HAS_FAILED}",
             "assessed_at": now(),
         }
     )

@@ -1,11 +1,12 @@
 """Stage 3: below the threshold the score approves a call; from there a person decides, or time does.
 
+A person can decide on a bounded set of calls beforehand: a plan.
 What the policy denies, no one can approve. Where it asks for several approvals, each counts for itself until
 the last one makes the decision. An approval of what has changed since it was judged does not count: the case
 is judged again, and the reviewer is told what has changed. A rejection always counts: it is about the call.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -33,16 +34,26 @@ from atlas.errors import (
     RuleRefuses,
     Stopped,
 )
-from atlas.grounds.decided import check_is_own, is_decided
+from atlas.grounds.decided import check_is_own, is_decided, is_own
 from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Assessment, Case, Decision, Status, Verdict
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
-from atlas.people.votes import Vote, note_key
+from atlas.people.votes import TAKEN_BACK, Vote, note_key
+from atlas.plans.fitting import Fit
+from atlas.plans.using import pass_by_plan
 from atlas.reviews.counting import is_last_approval, said
 from atlas.reviews.passkey import keep_assertion
 from atlas.reviews.permission import ask_again, check_may_approve
+from atlas.reviews.undo import (
+    begins_after,
+    can_be_taken_back,
+    check_may_take_back,
+    is_taken_back,
+    take_back,
+    take_back_to_reject,
+)
 from atlas.stop.covering import stop_of
 from atlas.stop.words import told
 
@@ -50,8 +61,18 @@ from atlas.stop.words import told
 ENDING_OF_SEEDED = {Verdict.APPROVED: Status.DENIED, Verdict.REJECTED: Status.REJECTED}
 
 
-def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -> Case:
-    """Approve a queued case whose score is below the threshold, or put it before a person."""
+def decide_by_score(
+    connection: Connection,
+    case: Case,
+    *,
+    timeout: timedelta,
+    plans: Sequence[Fit] = (),
+    owners: Mapping[str, frozenset[str]] = NO_OWNERS,
+) -> Case:
+    """Approve a queued case whose score is below the threshold, or put it before a person.
+
+    A plan among `plans` that holds takes the person's place: what the policy denies comes before it.
+    """
     if case.status is Status.REJECTED:
         return mark_reported(connection, case)
     if case.status is not Status.QUEUED:
@@ -62,8 +83,11 @@ def decide_by_score(connection: Connection, case: Case, *, timeout: timedelta) -
     if assessment.is_denied:
         return deny(connection, case, assessment)
     if assessment.needs_person:
+        passed = pass_by_plan(connection, case, plans, owners=owners)
+        if passed.case.plan is not None:
+            return transition(connection, passed.case, Status.AUTHORIZED)
         reason = f"Risk Score [{assessment.risk_score}] is not below {assessment.threshold}."
-        return request_review(connection, case, timeout, reason=reason)
+        return request_review(connection, case, timeout, reason=" ".join([reason, *passed.reasons]))
     text = f"Auto-approved based on Risk Score [{assessment.risk_score}] per Article 14 Compliance."
     ledger.append(
         connection,
@@ -132,6 +156,24 @@ class Decisions:
                 case_id, partial(_note_refusal, case_id=case_id, vote=vote, refusal=refusal)
             )
             raise
+
+    async def take_back(self, case_id: str, vote: Vote) -> Case:
+        """Take an approval back before the call begins; the same again changes nothing.
+
+        Raises CaseNotFound, KeyUsed, NotPermitted, and TakeBackRefused where it is too late.
+        """
+
+        def work(connection: Connection) -> Case:
+            case = read_case(connection, case_id)
+            note_key(connection, case_id, vote, said=TAKEN_BACK)
+            if is_taken_back(connection, case, vote):
+                return case
+            check_may_take_back(connection, case, vote)
+            return take_back(connection, case, vote, self._timeout)
+
+        case = await self._store.change(case_id, work)
+        self._tell(case)
+        return case
 
     async def _approve(self, case_id: str, vote: Vote) -> Case:
         """An approval counts in its own round only: what was judged again is not what was approved."""
@@ -217,6 +259,8 @@ def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
     """Any reviewer can stop the call, in any round, and no policy prevents that."""
     case = read_case(connection, case_id)
     note_key(connection, case_id, vote)
+    if can_be_taken_back(case):
+        return _decide_by_person(connection, take_back_to_reject(connection, case, vote), vote)
     if is_decided(case, vote):
         check_is_own(connection, case, vote)
         return case
@@ -230,6 +274,8 @@ def _record_approval(
     """The case with the approval, or what to raise once it is on disk that a person is asked again."""
     note_key(connection, case.case_id, vote)
     is_again = is_decided(case, vote)
+    if is_again and is_own(connection, case, vote):
+        return case  # also where it could not be said for the first time now
     vote = check_may_approve(connection, case, vote, owners)
     if is_again:
         check_is_own(connection, case, vote)
@@ -281,7 +327,10 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
         return reveal(connection, case, to=ENDING_OF_SEEDED[vote.verdict])
     to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED
     # Approving what the score has approved already adds a decision, but no transition.
-    return case if case.status is to else transition(connection, case, to)
+    if case.status is to:
+        return case
+    begins_at = begins_after(case, decision.decided_at) if to is Status.AUTHORIZED else None
+    return transition(connection, case, to, begins_at=begins_at)
 
 
 def is_overdue(case: Case) -> bool:

@@ -38,6 +38,10 @@ class ContraryDecision(AtlasError):
     """Case {case_id} was {decision} by {reviewer} at {at}; a decision is not taken back."""
 
 
+class TakeBackRefused(AtlasError):
+    """The approval of case {case_id} was not taken back. {reason}"""
+
+
 class KeyUsed(AtlasError):
     """The idempotency key {key} stands for another decision, on case {case_id}; nothing was changed."""
 
@@ -64,6 +68,14 @@ class TargetUnknown(AtlasError):
 
 class ReasonUnfit(AtlasError):
     """A stop and its lift need a reason of 1 to {longest} characters; nothing was changed."""
+
+
+class PlanRefused(AtlasError):
+    """{reason} No plan was made."""
+
+
+class PlanNotFound(AtlasError):
+    """There is no plan {plan_id}."""
 
 
 class TransitionRefused(AtlasError):

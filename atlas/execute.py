@@ -33,6 +33,8 @@ from atlas.grounds.last_look import AsApproved, LastLook, last_look
 from atlas.grounds.present import tool_facts
 from atlas.grounds.reopening import is_as_judged, judged_definitions, send_back, what_changed
 from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
+from atlas.plans.using import why_plan_over
+from atlas.reviews.undo import seconds_to_begin
 from atlas.settings import Settings
 from atlas.stop.covering import stop_of
 from atlas.upstreams import unknown_tool
@@ -147,7 +149,7 @@ class Execution:
     async def _claim(self, case_id: str) -> Case:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours.
 
-        Under a stop it comes back as it stands, with the stop.
+        Under a stop it comes back as it stands, with the stop; and so it does before the time of its begin.
         """
         before = await self._store.read_call(case_id)
         present, ruled = await self._judge.definition_sha256(before), None
@@ -158,9 +160,12 @@ class Execution:
                 is_repeated = self._check(connection, case)
                 if (stop := stop_of(connection, case)) is not None:
                     return hold(connection, case, stop)
+                if seconds_to_begin(case) and not is_repeated:  # whoever asks: it can still be taken back
+                    return case
                 if ruled is not None:
                     return self._send_back(connection, case, ruled)
-                if is_as_judged(case, present, self._judge.policy_sha256):
+                is_over = not is_repeated and why_plan_over(connection, case) is not None
+                if not is_over and is_as_judged(case, present, self._judge.policy_sha256):
                     return _take(connection, case, self._store.process_id, is_repeated=is_repeated)
                 if is_repeated:  # what comes back EXECUTING would be run
                     raise ExecutionRefused(case_id=case_id, reason="its tool or the policy has changed")
@@ -169,9 +174,8 @@ class Execution:
                 return _refuse(connection, case, str(refusal.fields["reason"]))
 
         case = await self._store.change(case_id, claim)
-        while (
-            case.status is Status.AUTHORIZED and case.stop is None
-        ):  # until the policy that is asked here is still in force there
+        # Until the policy that is asked here is still in force there.
+        while case.status is Status.AUTHORIZED and case.stop is None and not seconds_to_begin(case):
             ruled = await self._judge.rule(case)
             case = await self._store.change(case_id, claim)
         if case.status is Status.PENDING_REVIEW and case.round_number > before.round_number:
@@ -193,7 +197,8 @@ class Execution:
         """Put a case before a person, with what changed; unchanged if another policy is in force by now."""
         if ruled.ruling is not None and ruled.ruling.policy_sha256 != self._judge.policy_sha256:
             return case
-        reason = what_changed(connection, case, ruled)
+        reasons = (why_plan_over(connection, case), what_changed(connection, case, ruled))
+        reason = " ".join(reason for reason in reasons if reason) or None
         if reason is None:  # it is again what it was
             return _take(connection, case, self._store.process_id)
         return send_back(connection, case, ruled, self._review_timeout, reason=reason)

@@ -14,6 +14,7 @@ from atlas.traces import Trace
 
 TRUST_META = "io.atlas/trust"  # beside it: what the servers file says of whom that server speaks for
 UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
+HAS_FAILED = " (failed)"  # at the end of the name of an assessor that could not judge a call
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 
 SEEDED = "seeded"  # in `claimed_by`: the gateway made the case, to see whether people look
@@ -155,6 +156,8 @@ class Ruling(Frozen):
     is_denied: bool = False  # which no person can lift
     reviewers: tuple[str, ...] = ()  # who may decide; none: every reviewer
     approvals: int = Field(default=1, ge=1)  # of different reviewers
+    # Where it is not known which of several lists with groups holds: each of them approves for itself.
+    each_of: tuple[tuple[str, ...], ...] = ()
     is_pinned: bool = False  # by a rule that names this very definition of the tool
     review_seconds: int | None = None  # how long they may take; None: ATLAS_REVIEW_TIMEOUT
     review: ReviewRules = ReviewRules()
@@ -179,6 +182,11 @@ class Assessment(Frozen):
     reopened_because: str | None = None  # what had changed, so that the call was judged again
     is_outside: bool = False  # whether what the tool answers comes from third parties
     trace: Trace | None = None  # None: it could not be made, or the record is older than traces
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the call could not be judged, so that the score is the worst one."""
+        return self.assessor.endswith(HAS_FAILED)
 
     @property
     def needs_person(self) -> bool:
@@ -215,6 +223,16 @@ class Decision(Frozen):
     arguments_sha256: str  # of the arguments that were decided on
     decided_at: datetime
     on_behalf_of: str | None = None  # for whom a delegate decided
+
+
+class PlanUse(Frozen):
+    """The plan that let a call pass: a person approved it beforehand, in a bounded set of calls."""
+
+    plan_id: str  # plan_ and 12 lowercase hex digits
+    made_by: str
+    reason: str
+    arguments_sha256: str  # of the call that it let pass
+    used_at: datetime
 
 
 class Edit(Frozen):
@@ -301,6 +319,7 @@ class Case(Frozen):
     inquiry: Inquiry | None = None
     assessment: Assessment | None = None
     decision: Decision | None = None
+    plan: PlanUse | None = None  # that let it pass in this round, in the place of a decision
     outcome: Outcome | None = None
 
     @property

@@ -1,6 +1,6 @@
 """The path of a call: its stages, put together for the workflow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -17,6 +17,8 @@ from atlas.decide import Decisions, decide_after_wait, decide_by_score, is_overd
 from atlas.execute import Execution
 from atlas.models import Case, Inquiry, Status
 from atlas.origins.memory import Memory
+from atlas.plans.fitting import Plans
+from atlas.plans.making import PlanBook
 from atlas.report import report_failure
 from atlas.settings import Settings
 from atlas.workflow.stages import Stages
@@ -25,10 +27,19 @@ from atlas.workflow.stages import Stages
 class AssessAndDecide:
     """Stages 2 and 3, in one transaction: what is approved by its score waits for the disk once."""
 
-    def __init__(self, assessments: Assessments, *, store: CaseStore, timeout: timedelta) -> None:
+    def __init__(
+        self,
+        assessments: Assessments,
+        *,
+        store: CaseStore,
+        timeout: timedelta,
+        owners: Mapping[str, frozenset[str]],
+    ) -> None:
         self._assessments = assessments
         self._store = store
         self._timeout = timeout
+        self._owners = owners  # of agents: no plan of theirs counts for them
+        self._plans = Plans(store, assessments.untraced)
 
     async def assess(self, case_id: str) -> Case:
         """Judge a case unless it was judged before, and decide by its score.
@@ -37,12 +48,13 @@ class AssessAndDecide:
         is executed next, and on disk when that begins: without it, it is assessed again.
         """
         judged = await self._assessments.judge(case_id)
+        plans = await self._plans.about(case_id, judged)
 
         def record(connection: Connection) -> Case:
             case = self._assessments.record(connection, case_id, judged)
             if isinstance(judged, Inquiry):
                 return case
-            return decide_by_score(connection, case, timeout=self._timeout)
+            return decide_by_score(connection, case, timeout=self._timeout, plans=plans, owners=self._owners)
 
         case = await self._store.change(case_id, record, passing={Status.AUTHORIZED})
         self._assessments.drop_unused(judged, case)
@@ -56,6 +68,7 @@ class Path:
     stages: Stages  # for the workflow
     execution: Execution
     decisions: Decisions  # of people
+    plans: PlanBook  # what people approve beforehand
 
 
 def build_path(
@@ -98,7 +111,8 @@ def build_path(
     owners = settings.owners_of_agents
     decisions = Decisions(store=store, rule=assessments.rule, timeout=timeout, tell=tell, owners=owners)
     stages = build_stages(settings, store=store, assessments=assessments, execution=execution, tell=tell)
-    return Path(stages, execution, decisions)
+    book = PlanBook(store.database, policy=policy, tool=assessments.tool, owners=owners)
+    return Path(stages, execution, decisions, book)
 
 
 def build_stages(
@@ -110,7 +124,8 @@ def build_stages(
     tell: Callable[[Case], None],
 ) -> Stages:
     """What the workflow calls, in the order of the path; `tell` tells the reviewers of a case."""
-    first = AssessAndDecide(assessments, store=store, timeout=settings.atlas_review_timeout)
+    timeout, owners = settings.atlas_review_timeout, settings.owners_of_agents
+    first = AssessAndDecide(assessments, store=store, timeout=timeout, owners=owners)
 
     async def ask(case_id: str) -> Case:
         case = await first.assess(case_id)

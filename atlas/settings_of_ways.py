@@ -139,6 +139,13 @@ class WaysIn(BaseSettings):
         "every program here has its address.",
     )
 
+    atlas_supervisors: Names = Field(
+        default=(),
+        description="Who looks after the people at the desk, with commas between: names, and groups as "
+        "`group:leads`. Without it no one does there, and `python -m atlas.people` does all of it. In open "
+        "mode everyone does.",
+    )
+
     @cached_property
     def owners_of_agents(self) -> dict[str, frozenset[str]]:
         """The owners of each agent that has any, as their names are seen."""

@@ -71,6 +71,8 @@ class Trace(Frozen):
     read_outside: bool = False  # whether a tool that speaks for third parties answered before
     orders: tuple[Order, ...] = ()  # of what was read from outside, at most three
     is_complete: bool = True  # False: something that was read could not be compared, or not all of it
+    # Whether it takes no address, passage or figure along of what was read, but names that its server listed.
+    takes_only_entries: bool = False
 
     @property
     def acts(self) -> bool:

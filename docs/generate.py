@@ -2,7 +2,8 @@
 
 Settings come from their descriptions in `atlas/settings*.py`, with the headings and the spelling of defaults
 from `.env.example`. The engine's differences come from the docstring of `atlas/engine/__init__.py`.
-What speaks to the agent comes from the rules in `atlas/origins/`.
+What speaks to the agent comes from the rules in `atlas/origins/`. The keys of a policy come from
+`atlas/assessors/policy/keys.py`.
 """
 
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 MARK = "<!-- made by docs/generate.py: what stands below is overwritten -->\n"
+END = "<!-- here ends what docs/generate.py made -->\n"
 
 
 def settings_text() -> str:
@@ -51,6 +53,18 @@ def orders_text() -> str:
     return "\n".join(lines) + "\n"
 
 
+def policy_text() -> str:
+    """A row for each key of a policy file."""
+    from atlas.assessors.policy.keys import REVIEW_KEYS, RULE_KEYS, TOP_KEYS, UNKNOWN_TOOLS
+
+    lines = ["\n| above the rules | what |", "|---|---|"]
+    lines += [f"| `{key.name}` | {key.means} |" for key in (UNKNOWN_TOOLS, *TOP_KEYS)]
+    for heading, keys in (("in a rule", RULE_KEYS), ("in a rule, for the people who decide", REVIEW_KEYS)):
+        lines += [f"\n| {heading} | what | if several rules give it |", "|---|---|---|"]
+        lines += [f"| `{key.name}` | {key.means} | {key.together} |" for key in keys]
+    return "\n".join(lines) + "\n\n"
+
+
 def _in_a_cell(example: str) -> str:
     """An example with what no one sees as escapes, and long runs of blanks in short."""
     seen = example.encode("unicode_escape").decode().replace("|", "\\|").replace("`", "'")
@@ -61,12 +75,15 @@ GENERATED = {
     DOCS / "reference" / "settings.md": settings_text,
     DOCS / "reference" / "engine-differences.md": differences_text,
     DOCS / "reference" / "orders.md": orders_text,
+    DOCS / "reference" / "policy-file.md": policy_text,
 }
 
 
 def page_text(path: Path) -> str:
-    """A page as it has to be: its own words down to the mark, and below it what the code says."""
-    return path.read_text().partition(MARK)[0] + MARK + GENERATED[path]()
+    """A page as it has to be: between the marks what the code says, and around them its own words."""
+    before, _, after = path.read_text().partition(MARK)
+    end, own = END in after, after.partition(END)[2]
+    return before + MARK + GENERATED[path]() + (END + own if end else "")
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from atlas.agents.client_errors import error_beside, raise_client_error
 from atlas.agents.results import as_it_came
 from atlas.instants import instant_text
 from atlas.models import Case, Outcome, Status, Stop
+from atlas.reviews.undo import seconds_to_begin
 from atlas.stop.words import told
 
 GET_OUTCOME = "get_outcome"
@@ -93,9 +94,10 @@ def _told(case: Case, *, is_error: bool = False) -> ToolResult:
 def facts_of(case: Case) -> dict[str, Any]:
     """Where a case stands, for programs, and for models that see nothing else.
 
-    case_id, status, risk_score, message; decision and reason once a person has decided; stopped_since and
-    stop_reason under a stop; is_error and result once the tool has answered; error (code, message, data) if
-    it answered with an error of the protocol.
+    case_id, status, risk_score, message; decision and reason once a person has decided; begins_at while that
+    can be taken back; plan (plan_id and made_by) if one let it pass; stopped_since and stop_reason under a
+    stop; is_error and result once the tool has
+    answered; error (code, message, data) if it answered with an error of the protocol.
     """
     facts: dict[str, Any] = {
         "case_id": case.case_id,
@@ -105,6 +107,10 @@ def facts_of(case: Case) -> dict[str, Any]:
     }
     if case.decision is not None:
         facts |= {"decision": case.decision.decision.value, "reason": case.decision.reason}
+    if case.begins_at is not None and seconds_to_begin(case):
+        facts |= {"begins_at": instant_text(case.begins_at)}
+    if case.plan is not None:
+        facts |= {"plan": {"plan_id": case.plan.plan_id, "made_by": case.plan.made_by}}
     if case.stop is not None:
         since = instant_text(case.stop.stopped_at)
         facts |= {"stopped_since": since, "stop_reason": case.stop.reason}
@@ -166,6 +172,9 @@ def _headline(case: Case) -> str:
 
 
 def _progress(case: Case) -> str:
+    if case.begins_at is not None and not case.stop and seconds_to_begin(case):
+        until = instant_text(case.begins_at)
+        return f"A person approved the call. It begins at {until}, unless the approval is taken back before."
     return (HELD if case.stop else PROGRESS)[case.status]
 
 

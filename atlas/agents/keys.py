@@ -1,11 +1,11 @@
 """Who an agent is: its bearer key, and the name that is recorded for it."""
 
 from contextvars import ContextVar
-from hashlib import sha256
 
 from fastmcp.server.auth import AccessToken, TokenVerifier
 from fastmcp.server.dependencies import get_access_token
 
+from atlas.agents.digests import digest_of_key
 from atlas.settings import Settings
 
 # The agent whose approved call is being executed.
@@ -35,8 +35,3 @@ def current_principal() -> str:
     """Who makes the MCP request that is being served."""
     token = get_access_token()
     return EVERY_AGENT if token is None else token.client_id
-
-
-def digest_of_key(key: str) -> bytes:
-    """What a key is compared by, so that the time of a comparison tells nothing."""
-    return sha256(key.encode()).digest()

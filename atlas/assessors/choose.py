@@ -9,7 +9,7 @@ from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.assessors.policy.reloading import reloading_on_hangup
 from atlas.errors import AssessorInvalid
-from atlas.people.reviewers import names_of_reviewers
+from atlas.people.named import names_of_reviewers
 from atlas.settings import Settings
 from atlas.settings_of_models import AssessorKind
 

@@ -1,4 +1,4 @@
-"""`python -m atlas.cases list|show|approve|reject`: a reviewer sees and decides in a terminal.
+"""`python -m atlas.cases list|show|approve|reject|take-back`: a reviewer sees and decides in a terminal.
 
 It asks the running gateway over HTTP, with the reviewer's key that stands in ATLAS_REVIEWER_KEY or `.env`.
 The exit status is 0; 1 if the gateway refused or nothing was approved; 2 for a wrong command; 3 if there is
@@ -46,14 +46,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_list(verbs.add_parser("list", parents=[shared], help="what waits, or what was"))
     show = verbs.add_parser("show", parents=[shared], help="one case, with all that is known of it")
     approve = verbs.add_parser("approve", parents=[shared], help="show a case, ask, and approve it")
+    approve.add_argument("--for", dest="whom", metavar="NAME", help="for whom, where a delegation lets you")
     approve.add_argument("--seen", metavar="SHA256", help="approve without a question what `show` named so")
     reject = verbs.add_parser("reject", parents=[shared], help="reject a case")
-    for one in (show, approve, reject):
+    back = verbs.add_parser(
+        "take-back", parents=[shared], help="take your approval back, before the call begins"
+    )
+    for one in (show, approve, reject, back):
         one.add_argument("case_id", metavar="REF", help="the reference, evt_…")
     for one in (show, approve):
         one.add_argument("--full", action="store_true", help="print long texts to their end")
     for one in (approve, reject):
         one.add_argument("--reason", help="what the ledger and the agent are told")
+    back.add_argument("--reason", help="what the ledger is told")
     return parser
 
 
@@ -115,6 +120,7 @@ def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int
         event_id=said.case_id,
         round=case["round"],
         seen_sha256=said.seen or case["seen_sha256"],
+        on_behalf_of=said.whom,
         reason=said.reason,
         reviewer=name,
         idempotency_key=secrets.token_hex(16),
@@ -149,6 +155,20 @@ def reject(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
     return _print_receipt(receipt, said)
 
 
+def take_back(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
+    """Take an approval back; the call waits again."""
+    receipt = gateway.decide(
+        decision="TAKEN_BACK",
+        event_id=said.case_id,
+        reason=said.reason,
+        reviewer=name,
+        idempotency_key=secrets.token_hex(16),
+    )
+    if said.json:
+        return _print_json(receipt)
+    return _print([f"The approval of {said.case_id} is taken back. The call waits again."])
+
+
 def _print_receipt(receipt: dict[str, Any], said: argparse.Namespace) -> int:
     if said.json:
         return _print_json(receipt)
@@ -175,8 +195,9 @@ def _print_json(value: Any) -> int:
 def _run(said: argparse.Namespace) -> int:
     key, name = key_and_name(said.name)
     gateway = Gateway(said.url or url_of_settings(), key=key)
-    if said.verb in ("approve", "reject"):
-        return (approve if said.verb == "approve" else reject)(gateway, said, name)
+    deciding = {"approve": approve, "reject": reject, "take-back": take_back}
+    if said.verb in deciding:
+        return deciding[said.verb](gateway, said, name)
     return (list_cases if said.verb == "list" else show)(gateway, said)
 
 

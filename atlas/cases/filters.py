@@ -38,7 +38,8 @@ class Filter(Frozen):
     q: str | None = Field(default=None, max_length=LONGEST_SEARCH)  # a text that stands in it
     reviewer: str | None = None  # who decided
     group: str | None = None  # whom the policy names for the decision
-    is_waiting_for: str | None = None  # a person whom the policy lets decide
+    # The names and groups by which a person may decide, as the policy writes them: see entries_for.
+    is_waiting_for: tuple[str, ...] | None = None
     score_at_least: int | None = Field(default=None, ge=0, le=100)
     opened_after: datetime | None = None  # from then on
     opened_before: datetime | None = None

@@ -5,7 +5,7 @@ not know. Where the time is up the search stops, and its caller goes on from the
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -20,6 +20,8 @@ from atlas.cases.tables import UNFINISHED, WAITING, approvals, assessments, case
 from atlas.errors import RequestInvalid
 from atlas.instants import instant_text
 from atlas.models import TRANSITIONS, Status
+from atlas.review_rules import GROUP
+from atlas.reviews.tables import escalations
 
 SECONDS = 0.1  # after which a search stops, and is gone on with by its caller
 SHORTEST, LONGEST = 250, 32_000  # rows of a stretch
@@ -226,16 +228,21 @@ def _rest(asked: Filter) -> Iterator[Condition]:
         # Not without the function: SQLite would begin with all assessments.
         yield sa.func.coalesce(_SCORE_SHOWN, -1) >= asked.score_at_least
     if asked.group is not None:
-        yield _is_named(asked.group)
+        yield _is_named((asked.group, GROUP + asked.group))
     if asked.is_waiting_for is not None:
         every = sa.func.coalesce(sa.func.json_array_length(assessments.c.ruling, "$.reviewers"), 0) == 0
-        yield sa.or_(every, _is_named(asked.is_waiting_for))
+        yield sa.or_(every, _is_named(asked.is_waiting_for), _went_to(asked.is_waiting_for))
 
 
-def _is_named(name: str) -> Condition:
-    """Whether the policy names someone for the decision."""
+def _is_named(entries: Sequence[str]) -> Condition:
+    """Whether the policy names one of some people and groups for the decision."""
     named = sa.func.json_each(assessments.c.ruling, "$.reviewers").table_valued("value")
-    return sa.exists().where(named.c.value == name)
+    return sa.exists().where(named.c.value.in_(entries))
+
+
+def _went_to(entries: Sequence[str]) -> Condition:
+    """Whether the case went to one of them because it waited too long."""
+    return sa.exists().where(of_this_round(escalations), escalations.c.to_whom.in_(entries))
 
 
 def _says(text: str) -> Condition:

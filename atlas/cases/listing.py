@@ -21,6 +21,8 @@ from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.sqlite import Database
 from atlas.instants import read_instant
 from atlas.models import Status, Verdict
+from atlas.reviews.tables import escalations
+from atlas.traces import Trace
 
 __all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
 
@@ -47,9 +49,10 @@ class Line:
     decided_at: datetime | None
     finished_at: datetime | None
     version: int  # the number of its newest ledger entry
-    reviewers: tuple[str, ...]  # whom the policy lets approve; none: every reviewer
+    reviewers: tuple[str, ...]  # who may approve, by the policy and by escalations; none: every reviewer
     rules: tuple[str, ...]  # of the policy, that matched
     arguments_sha256: str
+    has_target_from_outside: bool  # it acts on, or sends to, what came from outside alone
     is_score_hidden: bool = False  # by a rule, until a person has decided
 
 
@@ -87,8 +90,13 @@ _LINES = sa.select(
     outcomes.c.finished_at,
     sa.func.coalesce(_VERSION, 0).label("version"),
     sa.func.json_extract(assessments.c.ruling, "$.reviewers").label("reviewers"),
+    sa.select(sa.func.json_group_array(escalations.c.to_whom))
+    .where(of_this_round(escalations))
+    .scalar_subquery()
+    .label("escalated"),
     sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
     sa.func.json_extract(assessments.c.ruling, "$.review.hides_score").label("hides_score"),
+    assessments.c.trace,
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
@@ -154,7 +162,11 @@ def _page(
 
 def _line(row: Any) -> Line:
     status = Status(row["status"])
-    own = ("reported_at", "finished_at", "status", "decision", "reviewers", "rules", "hides_score")
+    own = (
+        *("reported_at", "finished_at", "status", "decision", "reviewers", "escalated", "rules"),
+        *("hides_score", "trace"),
+    )
+    named = json.loads(row["reviewers"] or "[]")
     # Before it is decided no list shows what a rule hides: each person would otherwise read it there.
     is_hidden = bool(row["hides_score"]) and status is Status.PENDING_REVIEW
     hidden = {"risk_score": None, "classification": None} if is_hidden else {}
@@ -164,8 +176,19 @@ def _line(row: Any) -> Line:
         is_score_hidden=is_hidden,
         decision=Verdict(row["decision"]) if row["decision"] else None,
         finished_at=_finished_at(status, row),
-        reviewers=tuple(json.loads(row["reviewers"] or "[]")),
+        # Where the policy names no one, everyone may approve, and an escalation takes that from no one.
+        reviewers=tuple(dict.fromkeys(named + json.loads(row["escalated"] or "[]"))) if named else (),
         rules=tuple(json.loads(row["rules"] or "[]")),
+        has_target_from_outside=_has_target_from_outside(row["trace"]),
+    )
+
+
+def _has_target_from_outside(trace: str | None) -> bool:
+    """As Trace.has_target_from_outside says it; most traces have no such word, and are not read."""
+    return (
+        trace is not None
+        and "is_target" in trace
+        and Trace.model_validate_json(trace).has_target_from_outside
     )
 
 

@@ -31,7 +31,8 @@ def line_of(case: dict[str, Any]) -> str:
     score = "  -" if case["risk_score"] is None else f"{case['risk_score']:3}"
     again = f", round {case['round_number']}" if case["round_number"] > 1 else ""
     what = f"{visible(case['tool_name'])} by {visible(case['principal'])}"
-    return f"{case['case_id']}  {score}  {what}  {_when(case)}{again}"
+    mark = ", target from outside" if case["has_target_from_outside"] else ""
+    return f"{case['case_id']}  {score}  {what}  {_when(case)}{again}{mark}"
 
 
 def _when(case: dict[str, Any]) -> str:
@@ -122,16 +123,25 @@ def _judged(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
 def _people(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     ruling, decision = case["ruling"], case["decision"]
     who = ", ".join(map(visible, ruling["reviewers"])) or "every reviewer"
-    given = ", ".join(visible(one["reviewer"]) for one in ruling["given"]) or "none"
+    given = ", ".join(map(_by, ruling["given"])) or "none"
     yield "who decides", [f"{who}; approvals: {ruling['approvals']} needed, given: {given}"]
+    if you := case["you"]:
+        for_whom = f", for {visible(you['on_behalf_of'])}" if you["on_behalf_of"] else ""
+        yield "you", [f"may approve it{for_whom}" if you["may_approve"] else visible(you["why_not"])]
     if case["waiting_before"]:
         yield "waited", [f"{', '.join(case['waiting_before'])} of the same agent and tool"]
     if decision:
         at = instant(read_instant(decision["decided_at"]))
         reason = f": {visible(decision['reason'])}" if decision["reason"] else ""
-        yield "decided", [f"{decision['decision']} by {visible(decision['reviewer'])}, {at}{reason}"]
+        yield "decided", [f"{decision['decision']} by {_by(decision)}, {at}{reason}"]
     for comment in case["comments"]:
         yield "comment", [f"{visible(comment['author'])}: {visible(comment['text'])}"]
+
+
+def _by(said: dict[str, Any]) -> str:
+    """Who approved or rejected, and for whom."""
+    for_whom = f" for {visible(said['on_behalf_of'])}" if said["on_behalf_of"] else ""
+    return f"{visible(said['reviewer'])}{for_whom}"
 
 
 def _entry(entry: dict[str, Any]) -> str:

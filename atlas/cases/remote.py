@@ -82,6 +82,20 @@ class Gateway:
         then = "It may have the decision: run this again, the same decision is taken once."
         return self._answer("POST", "/webhook/approval", json=said, then=then)
 
+    def plans(self) -> dict[str, Any]:
+        """The plans, and what is used up of them."""
+        return self._answer("GET", "/plans", then="Is it running? See --url.")
+
+    def make_plan(self, **plan: Any) -> dict[str, Any]:
+        """The plan that was made."""
+        said = {name: value for name, value in plan.items() if value is not None}
+        return self._answer("POST", "/plans", json=said, then="It may have made the plan: see `list`.")
+
+    def stop_plan(self, plan_id: str) -> dict[str, Any]:
+        """The plan, which is stopped now."""
+        then = "It may have stopped the plan: run this again."
+        return self._answer("POST", f"/plans/{quote(plan_id, safe='')}/stop", then=then)
+
     def _answer(self, method: str, path: str, *, then: str, **sent: Any) -> dict[str, Any]:
         try:
             answer = self._client.request(method, path, **sent)

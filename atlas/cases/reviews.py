@@ -9,6 +9,7 @@ from atlas.cases.endings import GATEWAY, end_case, without_result
 from atlas.cases.store import transition
 from atlas.instants import instant_text, now
 from atlas.models import Assessment, Case, Status
+from atlas.reviews.deadlines import note_due, plan
 from atlas.stop.covering import stop_of
 
 
@@ -29,14 +30,17 @@ def deny(connection: Connection, case: Case, assessment: Assessment) -> Case:
 def request_review(connection: Connection, case: Case, timeout: timedelta, *, reason: str) -> Case:
     """Put a case before a person, who has until now + timeout, or as long as the policy gives.
 
+    What is due of it before, such as reminders, is written with it.
+
     Under a stop the time does not run, and no person can approve.
     """
     ruling = case.assessment.ruling if case.assessment else None
     if ruling is not None and ruling.review_seconds is not None:
         timeout = timedelta(seconds=ruling.review_seconds)
     moment = now()
-    expires_at, stop = moment + timeout, stop_of(connection, case)
-    detail = {"reason": reason, "expires_at": instant_text(expires_at)}
+    planned, stop = plan(connection, case, since=moment, timeout=timeout), stop_of(connection, case)
+    detail = {"reason": reason, "expires_at": instant_text(planned.expires_at)}
     ledger.append(connection, case.case_id, ledger.Action.REVIEW_REQUESTED, actor=GATEWAY, detail=detail)
-    until = {"expires_at": expires_at, "frozen_at": moment if stop else None, "stop": stop}
+    note_due(connection, case, planned)
+    until = {"expires_at": planned.expires_at, "frozen_at": moment if stop else None, "stop": stop}
     return transition(connection, case, Status.PENDING_REVIEW, **until)

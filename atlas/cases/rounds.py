@@ -29,7 +29,7 @@ def adopt_definition(connection: Connection, case: Case, sha256: str) -> Case:
 
 def next_round(case: Case, *, definition_sha256: str | None) -> Case:
     """The case to judge again, which the next transition writes: nothing is judged or decided in it."""
-    fresh = {"inquiry": None, "assessment": None, "decision": None, "expires_at": None, "begins_at": None}
+    fresh = dict.fromkeys(("inquiry", "assessment", "decision", "plan", "expires_at", "begins_at"))
     number = {"round_number": case.round_number + 1, "definition_sha256": definition_sha256}
     return case.model_copy(update=fresh | number)
 

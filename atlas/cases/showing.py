@@ -18,8 +18,9 @@ from atlas.cases.listing import Line, lines_of
 from atlas.cases.store import read_approvals, read_case
 from atlas.database.statements import one_moment
 from atlas.grounds.seen import digest_of_seen
-from atlas.models import Approval, Case, Decision, Frozen, Outcome, Status, Stop
+from atlas.models import Approval, Case, Decision, Frozen, Outcome, PlanUse, Status, Stop
 from atlas.origins.saying import TraceShown, shown_trace
+from atlas.reviews.permission import Standing
 
 MOST_EARLIER = 10  # cases of the same agent, and of the same tool
 
@@ -92,6 +93,7 @@ class Shown(Frozen):
     definition: ToolShown
     opened_at: datetime
     expires_at: datetime | None
+    begins_at: datetime | None  # of an approved call, before which the approval can be taken back
     frozen_at: datetime | None
     stop: Stop | None  # because of which it does not go on, and its time does not run
     finished_at: datetime | None
@@ -99,12 +101,14 @@ class Shown(Frozen):
     trace: TraceShown | None  # where the arguments came from; None: not on record
     ruling: Needed
     decision: Decision | None
+    plan: PlanUse | None  # that let it pass, in the place of a decision
     outcome: Outcome | None
     comments: tuple[Comment, ...]
     waiting_before: tuple[str, ...]
     earlier_of_agent: tuple[Line, ...]  # evidence, not authority
     earlier_of_tool: tuple[Line, ...]
     timeline: tuple[Entry, ...]
+    you: Standing | None = None  # what the person who asks can do with it; None: it is decided
 
 
 def shown(connection: Connection, case_id: str, *, person: str = "") -> Shown:
@@ -132,6 +136,7 @@ def shown(connection: Connection, case_id: str, *, person: str = "") -> Shown:
             definition=_tool(connection, case),
             opened_at=case.opened_at,
             expires_at=case.expires_at,
+            begins_at=case.begins_at,
             frozen_at=case.frozen_at,
             stop=case.stop,
             finished_at=line.finished_at,
@@ -139,6 +144,7 @@ def shown(connection: Connection, case_id: str, *, person: str = "") -> Shown:
             trace=_trace(case),
             ruling=_needed(connection, case),
             decision=case.decision,
+            plan=case.plan,
             outcome=_outcome(case),
             comments=read_comments(connection, case_id),
             waiting_before=case.waiting_before,

@@ -29,17 +29,26 @@ from atlas.models import (
     Edit,
     Inquiry,
     Outcome,
+    PlanUse,
     Ruling,
     Status,
     Stop,
     ToolCall,
     Verdict,
 )
+from atlas.plans.tables import plan_uses, plans
 from atlas.reviews.tables import edits
 from atlas.stop.covering import stop_of
 from atlas.traces import Trace
 
 _DETAILS = (inquiries, assessments, decisions, outcomes)
+_OF_PLAN = (
+    plan_uses.c.plan_id,
+    plan_uses.c.arguments_sha256,
+    plan_uses.c.used_at,
+    plans.c.made_by,
+    plans.c.reason,
+)
 _EVERYTHING = sa.select(
     cases,
     *(
@@ -48,11 +57,14 @@ _EVERYTHING = sa.select(
         for column in table.c
         if column.name not in ("case_id", "round_number")
     ),
+    *(column.label(f"plan_{column.name}") for column in _OF_PLAN),
 ).select_from(
     cases.outerjoin(inquiries, of_this_round(inquiries))
     .outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
+    .outerjoin(plan_uses, of_this_round(plan_uses))
+    .outerjoin(plans, plans.c.plan_id == plan_uses.c.plan_id)
 )
 _NAMES = tuple(_EVERYTHING.selected_columns.keys())
 _CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request", "session")
@@ -359,6 +371,7 @@ def _case(row: Any) -> Case:
         inquiry=_inquiry(row),
         assessment=_assessment(row),
         decision=_decision(row),
+        plan=_plan(row),
         outcome=_outcome(row),
     )
 
@@ -383,6 +396,12 @@ def _decision(row: Any) -> Decision | None:
         return None
     fields = {name: row[f"decisions_{name}"] for name in Decision.model_fields}
     return Decision(**(fields | {"decision": Verdict(fields["decision"])}))
+
+
+def _plan(row: Any) -> PlanUse | None:
+    if row["plan_plan_id"] is None:
+        return None
+    return PlanUse(**{name: row[f"plan_{name}"] for name in PlanUse.model_fields})
 
 
 def _outcome(row: Any) -> Outcome | None:

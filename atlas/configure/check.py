@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from atlas.configure.container import run_options
-from atlas.operate.serving import url_of
+from atlas.operate.own_url import url_of
 from atlas.settings import Settings, is_loopback, variables
 from atlas.upstreams.config import UpstreamConfig, read_upstreams
 

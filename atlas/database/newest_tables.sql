@@ -262,7 +262,9 @@ CREATE TABLE profiles (
 	quiet_hours TEXT, 
 	channels TEXT, 
 	digest VARCHAR(20), 
+	has_key BOOLEAN DEFAULT 0 NOT NULL, 
 	changed_at VARCHAR(27) NOT NULL, 
+	ended_at VARCHAR(27), 
 	CONSTRAINT pk_profiles PRIMARY KEY (person)
 );
 
@@ -331,15 +333,25 @@ CREATE TABLE challenges (
 CREATE TABLE claims (
 	case_id VARCHAR(20) NOT NULL, 
 	person VARCHAR(200) NOT NULL, 
-	assigned_by VARCHAR(200), 
 	claimed_at VARCHAR(27) NOT NULL, 
 	ends_at VARCHAR(27) NOT NULL, 
 	CONSTRAINT pk_claims PRIMARY KEY (case_id)
 );
 
+CREATE TABLE assignments (
+	case_id VARCHAR(20) NOT NULL, 
+	person VARCHAR(200) NOT NULL, 
+	assigned_by VARCHAR(200) NOT NULL, 
+	assigned_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_assignments PRIMARY KEY (case_id)
+);
+
+CREATE INDEX ix_assignments_person ON assignments (person);
+
 CREATE TABLE snoozes (
 	case_id VARCHAR(20) NOT NULL, 
 	person VARCHAR(200) NOT NULL, 
+	round_number INTEGER NOT NULL, 
 	until VARCHAR(27) NOT NULL, 
 	CONSTRAINT pk_snoozes PRIMARY KEY (case_id, person)
 );
@@ -420,6 +432,10 @@ CREATE TABLE plans (
 	reason TEXT NOT NULL, 
 	made_by VARCHAR(200) NOT NULL, 
 	made_at VARCHAR(27) NOT NULL, 
+	is_signed BOOLEAN NOT NULL, 
+	groups TEXT NOT NULL, 
+	policy_sha256 VARCHAR(64) NOT NULL, 
+	definition_sha256 VARCHAR(64) NOT NULL, 
 	stopped_by VARCHAR(200), 
 	stopped_at VARCHAR(27), 
 	CONSTRAINT pk_plans PRIMARY KEY (plan_id)
@@ -431,9 +447,11 @@ CREATE TABLE plan_uses (
 	case_id VARCHAR(20) NOT NULL, 
 	round_number INTEGER NOT NULL, 
 	plan_id VARCHAR(20) NOT NULL, 
+	arguments_sha256 VARCHAR(64) NOT NULL, 
 	used_at VARCHAR(27) NOT NULL, 
 	CONSTRAINT pk_plan_uses PRIMARY KEY (case_id, round_number), 
-	CONSTRAINT fk_plan_uses_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)
+	CONSTRAINT fk_plan_uses_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id), 
+	CONSTRAINT fk_plan_uses_plan_id_plans FOREIGN KEY(plan_id) REFERENCES plans (plan_id)
 );
 
 CREATE INDEX ix_plan_uses_plan_id ON plan_uses (plan_id);

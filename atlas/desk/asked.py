@@ -1,6 +1,6 @@
 """What a person asks the inbox for, as it stands in the address of the page."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from atlas.cases.listing import Filter, Line, Order
 from atlas.instants import now
 from atlas.models import Frozen, Status
-from atlas.people.person import Person
+from atlas.review_rules import GROUP
 
 LONGEST = 200  # characters of a name
 ORDERS = {
@@ -56,14 +56,14 @@ class Asked(Frozen):
         query = self.model_copy(update=changes).query
         return f"/desk?{query}" if query else "/desk"
 
-    def filter_for(self, person: Person) -> Filter:
-        """What the store is asked for."""
+    def filter_for(self, entries: tuple[str, ...]) -> Filter:
+        """What the store is asked for, by the names and groups of a person."""
         return Filter(
             statuses=(Status.PENDING_REVIEW,),
             tool=self.tool or None,
             agent=self.agent or None,
             group=self.group or None,
-            is_waiting_for=person.name if self.whose is Whose.MINE else None,
+            is_waiting_for=entries if self.whose is Whose.MINE else None,
             score_at_least=self.risk or None,
             opened_before=self._opened_before,
         )
@@ -74,18 +74,23 @@ class Asked(Frozen):
             return None
         return now() - timedelta(**{_UNITS[self.age[-1]]: int(self.age[:-1])})
 
-    def has(self, line: Line, person: Person) -> bool:
+    def has(self, line: Line, entries: Collection[str]) -> bool:
         """Whether a call belongs into this inbox, which shows what waits."""
         before = self._opened_before
         return (
             line.status is Status.PENDING_REVIEW
             and self.tool in ("", line.tool_name)
             and self.agent in ("", line.principal)
-            and (not self.group or self.group in line.reviewers)
+            and (not self.group or not {self.group, GROUP + self.group}.isdisjoint(line.reviewers))
             and (line.risk_score or 0) >= self.risk
             and (before is None or line.opened_at < before)
-            and (self.whose is Whose.ALL or not line.reviewers or person.name in line.reviewers)
+            and (self.whose is Whose.ALL or is_for(line, entries))
         )
+
+
+def is_for(line: Line, entries: Collection[str]) -> bool:
+    """Whether a call waits for a person of these names and groups."""
+    return not line.reviewers or any(one in line.reviewers for one in entries)
 
 
 def read_asked(query: Mapping[str, str]) -> Asked:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
+from sqlalchemy.engine import Connection
 from starlette.datastructures import FormData
 from starlette.responses import JSONResponse
 
@@ -21,10 +22,13 @@ from atlas.desk.routes import person_of
 from atlas.errors import AtlasError, NotAuthenticated
 from atlas.models import Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
-from atlas.people.deciding import decide
+from atlas.people.deciding import decide, take_back
 from atlas.people.passkeys.asking import ask_to_approve
 from atlas.people.passkeys.ceremonies import origin_of
+from atlas.people.person import Person
 from atlas.people.visitors import is_automatic
+from atlas.reviews.eligibility import entries_of_person
+from atlas.reviews.permission import Standing, standing_of
 
 PATH = f"{DESK}/cases/{{ref}}"
 What = Literal["arguments", "canonical", "definition", "result"]
@@ -62,6 +66,11 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         """Approve or reject."""
         return await desk.take_decision(request, ref)
 
+    @router.post(f"{PATH}/take-back")
+    async def taken_back(request: Request, ref: str) -> Response:
+        """Take an approval back."""
+        return await desk.take_back(request, ref)
+
     @router.post(f"{PATH}/challenge")
     async def challenge(request: Request, ref: str) -> Response:
         """What a passkey signs for an approval; the script of the page asks."""
@@ -84,15 +93,14 @@ class CasePages:
         """The page of a case; `said` is what became of a form: done, mistake, and what was written."""
         person, parts = person_of(request), self._parts
         is_part = "HX-Request" in request.headers
-        read = partial(read_dossier, case_id=ref, person=person.name)
-        dossier = await parts.store.database.read(read)
+        work = partial(self._read, ref=ref, person=person)
+        dossier, standing = await parts.store.database.read(work)
         if not is_automatic(request):
             await opened(parts.store.database, ref, person.name)
         if parts.policy.policy.file.desk.record_views and not is_part:
             await parts.store.change(ref, partial(note_view, case_id=ref, name=person.name))
         self._parts.looking.note(ref, person.name)
-        owners = parts.settings.owners_of_agents.get(dossier.case.call.principal, frozenset())
-        values = await asyncio.to_thread(values_of, dossier, person, parts.policy.policy, owners=owners)
+        values = await asyncio.to_thread(values_of, dossier, person, parts.policy.policy, standing=standing)
         return await self._pages.page(
             request,
             "case_body.html" if is_part else "case.html",
@@ -101,9 +109,15 @@ class CasePages:
             others=parts.looking.others(ref, person.name),
             ref=ref,
             is_part=is_part,
-            following=await self._next(dossier, person.name),
+            following=await self._next(dossier, person),
             **(values | {"done": None, "mistake": None, "written": "", "preset": ""} | said),
         )
+
+    def _read(self, connection: Connection, *, ref: str, person: Person) -> tuple[Dossier, Standing]:
+        """The case, and what this person can do with it."""
+        dossier = read_dossier(connection, ref)
+        owners = self._parts.settings.owners_of_agents.get(dossier.case.call.principal, frozenset())
+        return dossier, standing_of(connection, dossier.case, person, owners)
 
     async def show_looking(self, request: Request, ref: str) -> Response:
         """The line that says who else looks."""
@@ -155,6 +169,18 @@ class CasePages:
         self._parts.looking.leave(ref, person.name)
         return await self._after(request, ref, done=verdict)
 
+    async def take_back(self, request: Request, ref: str) -> Response:
+        """Take the person's own approval back, or say on the page why not."""
+        form, person = await request.form(), person_of(request)
+        key = _text(form, "key")[:200] or None
+        try:
+            await take_back(self._parts, person, case_id=ref, idempotency_key=key)
+        except NotAuthenticated:
+            raise
+        except AtlasError as error:
+            return await self.show(request, ref, status=HTTP_STATUS.get(type(error), 500), mistake=str(error))
+        return await self._after(request, ref, done="taken_back")
+
     async def ask_passkey(self, request: Request, ref: str) -> Response:
         """What the person's passkey has to sign, as JSON."""
         form = await request.form()
@@ -183,11 +209,12 @@ class CasePages:
             return await self.show(request, ref, done=done)
         return self._pages.redirect(f"{DESK}/cases/{ref}")
 
-    async def _next(self, dossier: Dossier, name: str) -> str | None:
+    async def _next(self, dossier: Dossier, person: Person) -> str | None:
         """The case that this person could decide next, for a page whose case is decided."""
         if dossier.case.status is Status.PENDING_REVIEW and dossier.case.decision is None:
             return None
-        asked = Filter(statuses=(Status.PENDING_REVIEW,), is_waiting_for=name)
+        entries = await self._parts.store.database.look(partial(entries_of_person, person=person))
+        asked = Filter(statuses=(Status.PENDING_REVIEW,), is_waiting_for=entries)
         page = await page_of(self._parts.store.database, asked, order=Order.NEAREST_END, limit=2)
         others = [line.case_id for line in page.lines if line.case_id != dossier.case.case_id]
         return others[0] if others else None

@@ -12,20 +12,22 @@ from atlas.desk.dossier import Dossier
 from atlas.desk.lines import Line, canonical_lines, lines_of, stretch
 from atlas.desk.origins import origins_of
 from atlas.desk.sentence import declared, sentence_of
-from atlas.desk.telling import action_in_words, is_by_score, may_reject, needed_of, state_of, why_not_approve
+from atlas.desk.telling import action_in_words, is_by_score, may_reject, needed_of, state_of
 from atlas.grounds.seen import digest_of_seen
-from atlas.models import Case, Verdict
+from atlas.models import Case, Verdict, as_seen
 from atlas.origins.saying import UNKNOWN, said_of_all, said_of_order
 from atlas.people.person import Person
 from atlas.reviews.passkey import needs_passkey
+from atlas.reviews.permission import Standing
+from atlas.reviews.undo import can_be_taken_back, seconds_to_begin
 
 OPEN_LINES = 40  # of the arguments that are seen without unfolding
 OPEN_CHARACTERS = 3_000
 LONGEST_REASON = 4_000  # characters
 
 
-def values_of(dossier: Dossier, person: Person, policy: Policy, *, owners: frozenset[str]) -> dict[str, Any]:
-    """The values of the template, but for what belongs to one request."""
+def values_of(dossier: Dossier, person: Person, policy: Policy, *, standing: Standing) -> dict[str, Any]:
+    """The values of the template, but for what belongs to one request; `standing` is that of the person."""
     case = dossier.case
     form = form_of_call(case.call.arguments, case.call.continuation)
     canonical = canonical_json(form)
@@ -49,7 +51,7 @@ def values_of(dossier: Dossier, person: Person, policy: Policy, *, owners: froze
             "detail_lines": lambda detail: tuple(lines_of(detail)),
         }
         | _about_origins(case)
-        | _about_deciding(dossier, person, policy, owners)
+        | _about_deciding(dossier, person, policy, standing)
     )
 
 
@@ -63,17 +65,18 @@ def _about_origins(case: Case) -> dict[str, Any]:
     }
 
 
-def _about_deciding(
-    dossier: Dossier, person: Person, policy: Policy, owners: frozenset[str]
-) -> dict[str, Any]:
+def _about_deciding(dossier: Dossier, person: Person, policy: Policy, standing: Standing) -> dict[str, Any]:
     case = dossier.case
     can_reject = may_reject(dossier)
     decision = case.decision
     return {
         "can_reject": can_reject,
-        "why_not": why_not_approve(dossier, person, owners) if can_reject else None,
+        "why_not": standing.why_not if can_reject else None,
+        "for_whom": standing.on_behalf_of,
         "is_own_decision": decision is not None and decision.reviewer == person.name,
         "is_own_approval": any(approval.reviewer == person.name for approval in dossier.approvals),
+        "can_take_back": can_be_taken_back(case) and is_approver(dossier, person),
+        "is_put_off": seconds_to_begin(case) > 0,
         "is_approved": decision is not None and decision.decision is Verdict.APPROVED,
         "presets": policy.file.desk.reject_reasons,
         "needs_passkey": needs_passkey(case),
@@ -82,6 +85,14 @@ def _about_deciding(
         "longest_reason": LONGEST_REASON,
         "longest_comment": LONGEST_COMMENT,
     }
+
+
+def is_approver(dossier: Dossier, person: Person) -> bool:
+    """Whether the approval in force is of this person, or in part, or for them."""
+    given = [(one.reviewer, one.on_behalf_of) for one in dossier.approvals]
+    if dossier.case.decision is not None:
+        given.append((dossier.case.decision.reviewer, dossier.case.decision.on_behalf_of))
+    return as_seen(person.name) in {as_seen(name) for both in given for name in both if name is not None}
 
 
 def rules_of(case: Case, policy: Policy) -> list[tuple[str, dict[str, Any] | None]]:

@@ -20,6 +20,7 @@ from atlas.desk import (
     openid,
     overview,
     passkeys,
+    plans_page,
     sign_in,
     statistics,
     stop_page,
@@ -34,6 +35,7 @@ from atlas.desk.trials import Trials
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
+from atlas.plans.making import PlanBook
 from atlas.settings import Settings
 from atlas.stop.stops import Stops
 
@@ -49,6 +51,7 @@ def add_desk(
     decisions: Decides,
     announce: Callable[[Case], None],
     stops: Stops,
+    plans: PlanBook,
     policy: PolicyInForce,
 ) -> None:
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
@@ -71,6 +74,7 @@ def add_desk(
         decisions,
         announce,
         stops=stops,
+        plans=plans,
         teller=teller,
         figures=FiguresKept(store.database),
         policy=policy,
@@ -80,7 +84,20 @@ def add_desk(
     parts.looking.changed = teller.looks_changed
     pages = Pages(parts)
     router = APIRouter(route_class=desk_route(pages), include_in_schema=False)
-    for page in (inbox, case, live, account, passkeys, history, overview, statistics, stop_page, trial_page):
+    own = (
+        inbox,
+        case,
+        live,
+        account,
+        passkeys,
+        history,
+        overview,
+        statistics,
+        stop_page,
+        plans_page,
+        trial_page,
+    )
+    for page in (*own, stop_page, plans_page, trial_page):
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)

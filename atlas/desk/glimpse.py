@@ -1,7 +1,4 @@
-"""What a list shows of a call's arguments: their beginning, by which alike calls are told apart.
-
-Beside it stands a mark where the call acts on what came from outside.
-"""
+"""What a list shows of a call's arguments: their beginning, by which alike calls are told apart."""
 
 import json
 from collections.abc import Sequence
@@ -9,9 +6,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from atlas.cases.rounds import of_this_round
-from atlas.cases.tables import assessments, cases
-from atlas.traces import Trace
+from atlas.cases.tables import cases
 
 READ = 4_000  # characters; of longer arguments the beginning is shown as it is stored
 LONGEST = 160  # characters of a line
@@ -23,17 +18,6 @@ def glimpses_of(connection: Connection, case_ids: Sequence[str]) -> dict[str, st
     """The line of each of some calls."""
     rows = connection.execute(sa.select(cases.c.case_id, _BEGINNING).where(cases.c.case_id.in_(case_ids)))
     return {case_id: glimpse(text) for case_id, text in rows}
-
-
-_TRACES = sa.select(cases.c.case_id, assessments.c.trace).join(assessments, of_this_round(assessments))
-
-
-def with_target_from_outside(connection: Connection, case_ids: Sequence[str]) -> frozenset[str]:
-    """Those of some calls that act on, or send to, what came from outside alone."""
-    rows = connection.execute(_TRACES.where(cases.c.case_id.in_(case_ids), assessments.c.trace.is_not(None)))
-    return frozenset(
-        case_id for case_id, trace in rows if Trace.model_validate_json(trace).has_target_from_outside
-    )
 
 
 def glimpse(text: str) -> str:

@@ -15,7 +15,6 @@ from atlas.cases.naming import names_of_cases
 from atlas.cases.remarks import with_remarks
 from atlas.database.sqlite import Database
 from atlas.desk.exports import FORMATS, pieces
-from atlas.desk.glimpse import with_target_from_outside
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.desk.searching import CHOICES, LINES, Search, search_of
@@ -40,8 +39,6 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         if not search.mistakes:
             page = await page_of(database, search.filter, after=after, limit=search.lines)
         lines = await with_remarks(database, page.lines if page else ())
-        shown = [line.case_id for line, _ in lines]
-        outside = await database.look(lambda connection: with_target_from_outside(connection, shown))
         agents, tools = await names_of_cases(database)
         return await pages.page(
             request,
@@ -51,7 +48,6 @@ def add_to(router: APIRouter, pages: Pages) -> None:
             search=search,
             found=page,
             lines=[(line, told_of(line, remark)) for line, remark in lines],
-            from_outside=outside,
             is_first=after is None,
             choices=CHOICES,
             sizes=LINES,

@@ -1,6 +1,7 @@
 """The inbox: what waits for a person, which of it, and in which order."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,8 +11,8 @@ from sqlalchemy.engine import Connection
 from atlas.cases.listing import Line, count, lines_of, page_of
 from atlas.cases.tables import WAITING, cases
 from atlas.desk.alike import groups_of
-from atlas.desk.asked import AGES, ORDERS, RISKS, Asked, Whose, read_asked
-from atlas.desk.glimpse import glimpses_of, with_target_from_outside
+from atlas.desk.asked import AGES, ORDERS, RISKS, Asked, Whose, is_for, read_asked
+from atlas.desk.glimpse import glimpses_of
 from atlas.desk.happened import happened
 from atlas.desk.kept_filters import forget, keep, kept_of
 from atlas.desk.news import newest
@@ -19,6 +20,7 @@ from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.errors import CaseNotFound
 from atlas.people.person import Person
+from atlas.reviews.eligibility import entries_of_person
 
 LINES = 50  # of a page
 MOST_COUNTED = 1000
@@ -71,7 +73,8 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         person, asked = person_of(request), read_asked(request.query_params)
         asked_for = case[:MOST_ARRIVALS]
         lines = await database.look(lambda connection: lines_of(connection, asked_for))
-        return await _lines(pages, request, [line for line in lines if asked.has(line, person)])
+        entries = await database.look(partial(entries_of_person, person=person))
+        return await _lines(pages, request, [line for line in lines if asked.has(line, entries)])
 
     @router.post(f"{DESK}/kept")
     async def keep_filter(request: Request) -> Response:
@@ -91,7 +94,8 @@ def add_to(router: APIRouter, pages: Pages) -> None:
 
 async def _waiting(pages: Pages, person: Person, asked: Asked, *, after: str | None) -> dict[str, Any]:
     """What the page shows of the calls."""
-    database, wanted = pages.parts.store.database, asked.filter_for(person)
+    database = pages.parts.store.database
+    wanted = asked.filter_for(await database.look(partial(entries_of_person, person=person)))
     # The position first: what changes meanwhile is asked for once more.
     position = await database.look(newest)
     page = await page_of(database, wanted, order=asked.order, after=after, limit=LINES)
@@ -116,8 +120,9 @@ async def _waiting(pages: Pages, person: Person, asked: Asked, *, after: str | N
 async def _counts(pages: Pages, person: Person) -> dict[str, Any]:
     """How many calls wait for a person, and how many in all."""
     database = pages.parts.store.database
+    entries = await database.look(partial(entries_of_person, person=person))
     return {
-        "mine": await count(database, Asked().filter_for(person), most=MOST_COUNTED),
+        "mine": await count(database, Asked().filter_for(entries), most=MOST_COUNTED),
         "in_all": int(await database.look(lambda connection: connection.scalar(_IN_ALL)) or 0),
         "most": MOST_COUNTED,
         "Whose": Whose,
@@ -134,8 +139,8 @@ async def _of_lines(pages: Pages, person: Person, lines: Sequence[Line]) -> dict
     """What lines need beside themselves."""
     asked = [line.case_id for line in lines]
     database = pages.parts.store.database
+    entries = await database.look(partial(entries_of_person, person=person))
     glimpses = await database.look(lambda connection: glimpses_of(connection, asked))
-    outside = await database.look(lambda connection: with_target_from_outside(connection, asked))
 
     def said(line: Line) -> str:
         what = f"{line.tool_name} by {line.principal}"
@@ -145,9 +150,9 @@ async def _of_lines(pages: Pages, person: Person, lines: Sequence[Line]) -> dict
     return {
         "looking": pages.parts.looking.everywhere(person.name),
         "glimpses": glimpses,
-        "from_outside": outside,
         "happened": happened,
         "said": said,
+        "is_mine": partial(is_for, entries=entries),
     }
 
 

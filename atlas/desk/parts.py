@@ -12,6 +12,7 @@ from atlas.desk.trials import Trials
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.visitors import Visitors
+from atlas.plans.making import PlanBook
 from atlas.settings import Settings
 from atlas.stop.stops import Stops
 
@@ -26,6 +27,7 @@ class Parts:
     decisions: Decides
     announce: Callable[[Case], None]  # tells the workflow of what was decided
     stops: Stops
+    plans: PlanBook
     teller: Teller  # tells open pages of what changed
     figures: FiguresKept
     policy: PolicyInForce

@@ -1,12 +1,12 @@
-"""How the page of a case says where it stands, who may decide, and what each entry of the ledger means."""
+"""How the page of a case says where it stands, and what each entry of the ledger means."""
 
 from typing import NamedTuple
 
 from atlas import ledger
 from atlas.desk.dossier import Dossier
 from atlas.instants import now
-from atlas.models import Case, Status, as_seen
-from atlas.people.person import Person
+from atlas.models import Case, Status
+from atlas.reviews.undo import can_be_taken_back, seconds_to_begin
 
 ACTIONS = {
     ledger.Action.ADMITTED: "The call came in and was recorded",
@@ -16,7 +16,7 @@ ACTIONS = {
     ledger.Action.AUTO_APPROVED: "The score approved the call",
     ledger.Action.DENIED: "The policy denied the call",
     ledger.Action.REVIEW_REQUESTED: "The call was put before a person",
-    ledger.Action.REOPENED: "Tool or policy had changed: the call is judged again",
+    ledger.Action.REOPENED: "What was decided does not count any more: the call is judged again",
     ledger.Action.APPROVAL_COUNTED: "One of several approvals was given",
     ledger.Action.APPROVED: "A person approved the call",
     ledger.Action.REJECTED: "A person rejected the call",
@@ -65,6 +65,9 @@ def state_of(dossier: Dossier) -> State:
         return _waiting(dossier)
     if case.is_seeded:
         return State("seeded", "It was made to see whether people look. No tool was called.", "warn")
+    if seconds_to_begin(case) and dossier.stop is None:
+        said = "The tool is called when the time to take the approval back is over. Nothing was executed."
+        return State("approved", said, "warn")
     if case.outcome is not None and case.outcome.asks_for_input:
         said = "The tool was called, and asks its agent for more before it goes on."
         return State("executed", said, "good")
@@ -92,7 +95,7 @@ def _waiting(dossier: Dossier) -> State:
 def is_by_score(case: Case) -> bool:
     """Whether the score approved a case, and no person."""
     is_approved = case.status in (Status.AUTHORIZED, Status.EXECUTING, Status.EXECUTED)
-    return case.decision is None and is_approved
+    return case.decision is None and case.plan is None and is_approved
 
 
 _STATES: dict[Status, State] = {
@@ -121,28 +124,8 @@ def needed_of(case: Case) -> int:
 def may_reject(dossier: Dossier) -> bool:
     """Whether the call can still be stopped by a decision."""
     case = dossier.case
-    return case.status.is_not_begun and case.decision is None and not _is_over(case)
-
-
-def why_not_approve(dossier: Dossier, person: Person, owners: frozenset[str]) -> str | None:
-    """Why a person cannot approve a call that waits, in a sentence; None: they can.
-
-    The decision itself is checked where it is recorded; this only spares a click.
-    """
-    case = dossier.case
-    ruling = case.assessment.ruling if case.assessment else None
-    reviewers, several = (ruling.reviewers, ruling.approvals > 1) if ruling else ((), False)
-    if dossier.stop is not None:
-        return "It is stopped. It can be approved when a person has lifted the stop."
-    if any(approval.reviewer == person.name for approval in dossier.approvals):
-        return "You have approved it. Another person has to approve it too."
-    if (reviewers or several or owners) and not person.is_signed:
-        return "To approve it takes a name that is checked: sign in with a name of your own."
-    if as_seen(person.name) in owners:
-        return f"You own the agent {case.call.principal}. Another person has to approve its calls."
-    if reviewers and person.name not in reviewers:
-        return f"The policy lets {', '.join(reviewers)} approve it."
-    return None
+    is_open = case.decision is None or can_be_taken_back(case)
+    return case.status.is_not_begun and is_open and not _is_over(case)
 
 
 def _is_over(case: Case) -> bool:

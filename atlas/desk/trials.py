@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 
 from atlas.instants import now
-from atlas.origins.memory import USUAL_IDLE
+from atlas.origins.recollection import USUAL_IDLE
 from atlas.replay.child import Task, Told
 from atlas.replay.report import Report
 

@@ -4,9 +4,10 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.canonical import digest_of_call
-from atlas.cases.store import read_approvals
 from atlas.errors import ExecutionRefused
-from atlas.models import Case, Status, Verdict, as_seen
+from atlas.models import Case, Status, Verdict
+from atlas.reviews.separation import approved_earlier, different
+from atlas.reviews.situation import Situation
 
 ADMITTED = ("tool_name", "arguments_sha256")
 
@@ -18,7 +19,7 @@ def check_authority(case: Case) -> None:
 
 
 def check_grounds(case: Case) -> None:
-    """Raise ExecutionRefused unless a person or the score approved the very arguments that are stored."""
+    """Raise ExecutionRefused unless a person, a plan or the score approved the arguments that are stored."""
     if case.assessment is not None and case.assessment.is_denied:
         raise ExecutionRefused(case_id=case.case_id, reason="the policy denies it")
     if case.decision is not None:
@@ -27,6 +28,8 @@ def check_grounds(case: Case) -> None:
         approved = case.decision.arguments_sha256
     elif case.assessment is not None and not case.assessment.needs_person:
         approved = case.assessment.arguments_sha256
+    elif case.plan is not None:
+        approved = case.plan.arguments_sha256
     else:
         raise ExecutionRefused(case_id=case.case_id, reason="no one approved it")
     if (
@@ -38,13 +41,16 @@ def check_grounds(case: Case) -> None:
 
 
 def check_approvals(connection: Connection, case: Case) -> None:
-    """Raise ExecutionRefused unless as many reviewers approved as the policy asked for."""
-    needed = case.assessment.approvals if case.assessment else 1
-    if case.decision is None or needed == 1:
+    """Raise ExecutionRefused unless as many different people approved as the policy asked for."""
+    if case.decision is None:
         return
-    given = read_approvals(connection, case)
-    of_this_call = (one for one in given if one.arguments_sha256 == case.call.arguments_sha256)
-    if len({as_seen(one.reviewer) for one in of_this_call}) < needed:
+    situation = Situation(connection, case)
+    if situation.rules.is_separate and approved_earlier(situation, case.decision):
+        raise ExecutionRefused(case_id=case.case_id, reason="a person of an earlier round approved it again")
+    if situation.needed == 1:
+        return
+    of_this_call = [one for one in situation.given if one.arguments_sha256 == case.call.arguments_sha256]
+    if different(situation, of_this_call) < situation.needed_of_each:
         raise ExecutionRefused(case_id=case.case_id, reason="it has too few approvals")
 
 

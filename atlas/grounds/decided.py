@@ -18,15 +18,20 @@ def is_decided(case: Case, vote: Vote) -> bool:
     return True
 
 
+def is_own(connection: Connection, case: Case, vote: Vote) -> bool:
+    """Whether some part of what was decided so is the vote of this reviewer."""
+    if case.decision is None:
+        return False
+    if case.decision.reviewer == vote.reviewer:
+        return True
+    given = read_approvals(connection, case) if vote.verdict is Verdict.APPROVED else ()
+    return any(approval.reviewer == vote.reviewer for approval in given)
+
+
 def check_is_own(connection: Connection, case: Case, vote: Vote) -> None:
     """Raise AlreadyDecided if no part of what was decided so is the vote of this reviewer."""
-    if case.decision is None or case.decision.reviewer == vote.reviewer:
-        return
-    if vote.verdict is Verdict.APPROVED:
-        given = read_approvals(connection, case)
-        if any(approval.reviewer == vote.reviewer for approval in given):
-            return
-    raise AlreadyDecided(case_id=case.case_id, **_by_whom(case.decision))
+    if case.decision is not None and not is_own(connection, case, vote):
+        raise AlreadyDecided(case_id=case.case_id, **_by_whom(case.decision))
 
 
 def _by_whom(decision: Decision) -> dict[str, str]:

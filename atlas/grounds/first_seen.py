@@ -48,7 +48,9 @@ def is_bound_to_first(ruling: Ruling, tool: ToolFacts) -> bool:
 def for_a_person(ruling: Ruling, reason: str, *, threshold: int) -> Ruling:
     """The ruling with a score, and a floor for every model, that put the call before a person."""
     raised = {"score": max(ruling.score, threshold), "floor": max(ruling.floor, threshold)}
-    return ruling.model_copy(update=raised | {"rationale": f"{reason} {ruling.rationale}"})
+    # What a person approved beforehand was the tool as it was.
+    review = ruling.review.model_copy(update={"allows_plans": False})
+    return ruling.model_copy(update=raised | {"review": review, "rationale": f"{reason} {ruling.rationale}"})
 
 
 async def _first_seen(database: Database, tool_name: str, policy_sha256: str, present: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from atlas.agents.keys import digest_of_key
+from atlas.agents.digests import digest_of_key
 from atlas.agents.transports import PREFIX
 from atlas.desk.places import DESK
 from atlas.door.bodies import SMALL, Doorway

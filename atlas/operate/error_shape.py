@@ -23,6 +23,8 @@ from atlas.errors import (
     NotAuthenticated,
     NotPermitted,
     PasskeyRefused,
+    PlanNotFound,
+    PlanRefused,
     ReasonUnfit,
     RequestInvalid,
     ReviewExpired,
@@ -30,6 +32,7 @@ from atlas.errors import (
     SignInRefused,
     StopNotFound,
     Stopped,
+    TakeBackRefused,
     TargetUnknown,
     TooManyAttempts,
     TransitionRefused,
@@ -54,10 +57,13 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     RequestInvalid: 422,
     ReviewExpired: 409,
     Stopped: 409,
+    TakeBackRefused: 409,
     StopNotFound: 404,
     TargetUnknown: 404,
     ReasonUnfit: 422,
     TransitionRefused: 409,
+    PlanNotFound: 404,
+    PlanRefused: 422,
 }
 
 

@@ -17,6 +17,7 @@ from atlas.door.connections import Door
 from atlas.door.protocol import guarded_protocol
 from atlas.errors import AtlasError
 from atlas.operate.doorways import limits_of
+from atlas.operate.own_url import url_of
 from atlas.operate.start import collect_as_usual
 from atlas.settings import Settings
 
@@ -156,9 +157,3 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise SystemExit(f"The gateway cannot listen on {host} port {port}: {error.strerror}.") from None
     return listener
-
-
-def url_of(host: str, port: int) -> str:
-    """Where a client on this machine reaches what listens on an address; one for "everywhere" is loopback."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{name}:{port}"

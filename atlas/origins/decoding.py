@@ -4,6 +4,7 @@ import base64
 import binascii
 import html
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -13,7 +14,8 @@ LONGEST_RUN = 20_000  # characters
 SHORTEST_RUN, LINE = 12, 60
 SHORTEST = 4  # characters of what was decoded
 
-_RUN = re.compile(r"[A-Za-z0-9+/_-]{12,}={0,2}")
+_OF_RUNS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
+_MARKS = bytes(ord("x") if code in _OF_RUNS else ord(" ") for code in range(256))
 _BROKEN = re.compile(r"\n(?<=[A-Za-z0-9+/]{60}\n)(?=[A-Za-z0-9+/])")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
@@ -42,13 +44,25 @@ def decoded(text: str) -> Decoded:
 
 def _runs(text: str) -> list[str]:
     """What could be base64 or hex; lines as a mail breaks them belong together."""
-    long = [word for word in text.split() if len(word) >= SHORTEST_RUN]
-    if not long:
-        return []
-    if max(map(len, long)) >= LINE:
-        long = _BROKEN.sub("", text.replace("\r\n", "\n")).split()
-    runs = _RUN.findall(" ".join(long))
-    return [run for run in runs if not run.islower() or _HEX.fullmatch(run)]
+    marks = _marks(text)
+    if b"x" * LINE in marks:
+        text = _BROKEN.sub("", text.replace("\r\n", "\n"))
+        marks = _marks(text)
+    return [run for run in _marked(text, marks) if not run.islower() or _HEX.fullmatch(run)]
+
+
+def _marks(text: str) -> bytes:
+    """An x for each character that base64 or hex can have, a blank for each other one."""
+    return text.encode("ascii", "replace").translate(_MARKS)
+
+
+def _marked(text: str, marks: bytes) -> Iterator[str]:
+    shortest = b"x" * SHORTEST_RUN
+    begin = marks.find(shortest)
+    while begin >= 0:
+        end = marks.find(b" ", begin)
+        yield text[begin : end if end >= 0 else None]
+        begin = marks.find(shortest, end) if end >= 0 else -1
 
 
 def _unescaped(line: str) -> str:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.assessors import Earlier
+from atlas.cases.definitions import definitions
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, outcomes
 from atlas.database.statements import Prepared
@@ -54,6 +55,7 @@ class Remembered:
     finished_at: datetime | None
     admitted: int
     ended: int | None  # None: its tool has not answered
+    upstream: str | None = None  # the server behind the gateway whose tool it is
     said: Said | None = None  # None: not read yet
     records: dict[tuple[bool, bool, bool], Earlier] = field(default_factory=dict)  # each is made once
 
@@ -83,6 +85,7 @@ class Remembered:
             self.records[key] = Earlier(
                 case_id=self.case_id,
                 tool_name=self.tool_name,
+                upstream=self.upstream,
                 arguments=said.arguments,
                 result=said.text if is_read else "",
                 is_partly_read=said.is_partly_read and (is_read or not is_compared),
@@ -112,6 +115,7 @@ def _entry(action: Action) -> sa.ScalarSelect[Any]:
     return found.scalar_subquery()
 
 
+_UPSTREAM = sa.func.json_extract(definitions.c.definition, sa.literal_column("'$.upstream'"))
 _CALL = sa.select(
     cases.c.case_id,
     cases.c.principal,
@@ -121,7 +125,15 @@ _CALL = sa.select(
     outcomes.c.finished_at,
     _entry(Action.ADMITTED).label("admitted"),
     _entry(Action.EXECUTED).label("ended"),
-).select_from(cases.outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id))
+    _UPSTREAM,
+).select_from(
+    cases.outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id).outerjoin(
+        definitions, definitions.c.definition_sha256 == cases.c.definition_sha256
+    )
+)
+_OF_DEFINITION = Prepared(
+    sa.select(_UPSTREAM).where(definitions.c.definition_sha256 == sa.bindparam("sha256"))
+)
 _ONE = Prepared(_CALL.where(cases.c.case_id == sa.bindparam("case_id")))
 _OF_AGENT = _CALL.where(cases.c.principal == sa.bindparam("principal"))
 _LIMIT: sa.ColumnClause[int] = sa.literal_column(str(MOST_LOADED))
@@ -169,45 +181,6 @@ _NEWEST = Prepared(
     .order_by(entries.c.seq.desc())
     .limit(sa.literal_column("1"))
 )
-_OF_SESSION = sa.and_(
-    cases.c.principal == sa.bindparam("principal"),
-    cases.c.session.is_not_distinct_from(sa.bindparam("session")),
-    cases.c.opened_at >= sa.bindparam("since"),
-    cases.c.opened_at < sa.bindparam("until"),
-)
-_COUNT = Prepared(  # in the index alone
-    sa.select(sa.func.count()).select_from(
-        sa.select(cases.c.opened_at).where(_OF_SESSION).limit(_LIMIT).subquery()
-    )
-)
-_ANSWERED_OUTSIDE = (
-    sa.select(cases.c.case_id)
-    .select_from(
-        cases.join(outcomes, outcomes.c.case_id == cases.c.case_id).join(
-            assessments, of_this_round(assessments)
-        )
-    )
-    .where(
-        cases.c.principal == sa.bindparam("principal"),
-        assessments.c.is_outside,
-        outcomes.c.result.is_not(None),
-    )
-    .limit(sa.literal_column("1"))
-)
-# SQLite takes the index of the session for the one, and that of the moments, few of them new, for the other.
-_OUTSIDE = Prepared(
-    _ANSWERED_OUTSIDE.where(
-        cases.c.session.is_not_distinct_from(sa.bindparam("session")),
-        sa.func.coalesce(cases.c.reported_at, sa.bindparam("until")) < sa.bindparam("until"),
-    )
-)
-_NEWLY_OUTSIDE = Prepared(
-    _ANSWERED_OUTSIDE.where(
-        sa.func.coalesce(cases.c.session, "") == sa.func.coalesce(sa.bindparam("session"), ""),
-        cases.c.reported_at >= sa.bindparam("since"),
-        cases.c.reported_at < sa.bindparam("until"),
-    )
-)
 
 
 def newest_entry(connection: Connection) -> int:
@@ -232,12 +205,17 @@ def call_of(connection: Connection, case_id: str) -> Remembered | None:
     return None if row is None else next(_calls([row]), None)
 
 
-def admitted(case: Case, seq: int) -> Remembered:
+def admitted(case: Case, seq: int, *, upstream: str | None) -> Remembered:
     """A call that was admitted just now, with that entry of the ledger."""
     call = case.call
-    return Remembered(
-        case.case_id, call.principal, call.tool_name, call.session, case.opened_at, None, seq, None
-    )
+    about = (case.case_id, call.principal, call.tool_name, call.session, case.opened_at)
+    return Remembered(*about, None, seq, None, upstream)
+
+
+def upstream_of(connection: Connection, definition_sha256: str) -> str | None:
+    """The server behind the gateway whose tool a definition is of; None for a tool of the gateway itself."""
+    row = _OF_DEFINITION.first(connection, {"sha256": definition_sha256})
+    return row[0] if row is not None else None
 
 
 def calls_of(connection: Connection, principal: str, until: datetime) -> tuple[list[Remembered], int]:
@@ -268,28 +246,10 @@ def said_of(connection: Connection, one: Remembered) -> Said:
     )
 
 
-class Part(NamedTuple):
-    """A part of a session: its calls from one moment on, and before another one."""
-
-    principal: str
-    session: str | None
-    since: datetime
-    until: datetime
-
-    def calls(self, connection: Connection) -> int:
-        """How many there are on disk, counted up to MOST_LOADED."""
-        count: int = _COUNT.first(connection, self._asdict())[0]
-        return count
-
-    def read_outside(self, connection: Connection) -> bool:
-        """Whether a tool that speaks for third parties answered in that time."""
-        statement = _OUTSIDE if self.since == LONG_AGO else _NEWLY_OUTSIDE
-        return statement.first(connection, self._asdict()) is not None
-
-
 def _calls(rows: Any) -> Iterator[Remembered]:
-    for case_id, principal, tool_name, session, opened_at, finished_at, admitted, ended in rows:
+    for case_id, principal, tool_name, session, opened_at, finished_at, admitted, ended, upstream in rows:
         if admitted is not None:  # a case that was never admitted can be no agent's
             finished = None if finished_at is None else instant_of(finished_at)
             opened = instant_of(opened_at)
-            yield Remembered(case_id, principal, tool_name, session, opened, finished, admitted, ended)
+            about = (case_id, principal, tool_name, session, opened)
+            yield Remembered(*about, finished, admitted, ended, upstream)

@@ -15,9 +15,7 @@ def text_of_result(result: dict[str, Any] | None) -> tuple[str, bool]:
     """
     if result is None:
         return "", False
-    blocks = [block for block in result.get("content") or [] if isinstance(block, dict)]
-    texts = [text for block in blocks if (text := _text_of(block))]
-    is_all_text = len(texts) == len(blocks)
+    texts, is_all_text = _texts_of(result)
     structured = result.get("structuredContent")
     if structured is not None and not _repeats(structured, texts):
         texts.append(json.dumps(structured, ensure_ascii=False))
@@ -25,6 +23,24 @@ def text_of_result(result: dict[str, Any] | None) -> tuple[str, bool]:
         texts.append(json.dumps(result["inputRequests"], ensure_ascii=False))
     whole = "\n".join(texts)
     return whole[:MOST_CHARACTERS], len(whole) > MOST_CHARACTERS or not is_all_text
+
+
+def text_at_once(result: dict[str, Any]) -> tuple[str, bool] | None:
+    """The same of an answer that takes next to no time to read; None for one that may be long."""
+    texts, is_all_text = _texts_of(result)
+    structured = result.get("structuredContent")
+    if sum(map(len, texts)) + len(texts) > MOST_CHARACTERS or result.get("inputRequests"):
+        return None
+    if structured is not None and not _repeats(structured, texts):
+        return None
+    return "\n".join(texts), not is_all_text
+
+
+def _texts_of(result: dict[str, Any]) -> tuple[list[str], bool]:
+    """The texts of the blocks, and whether each block is a text."""
+    blocks = [block for block in result.get("content") or [] if isinstance(block, dict)]
+    texts = [text for block in blocks if (text := _text_of(block))]
+    return texts, len(texts) == len(blocks)
 
 
 def _text_of(block: dict[str, Any]) -> str:

@@ -1,10 +1,11 @@
 """Makes the trace of a call: a pure function of the call, what its agent read before, and the request."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from atlas.assessors import Earlier, Question
 from atlas.assessors.general.fit import is_target
 from atlas.assessors.general.signs import deed_of
+from atlas.origins.entries import Place, Taken, takes_only_entries
 from atlas.origins.forms import Wanted
 from atlas.origins.leaves import leaves_of
 from atlas.origins.matching import Hit
@@ -34,19 +35,31 @@ def trace(question: Question, *, trusts_request: bool) -> Trace:
     if trusts_request:
         requests = Requests(question, search, deed=deed, orders_until=max(giving, default=-1))
     sought = search.sought(leaves)
+    origins = tuple(_origin(one, earlier, requests, orders) for one in sought)
+    is_complete = is_whole and search.is_complete and question.knows_session and not question.read_unrecorded
     return Trace(
-        origins=tuple(_origin(one, earlier, requests, orders) for one in sought),
+        origins=origins,
         deed=deed,
         is_request_known=requests is not None and bool(requests.all),
         is_asked=requests is not None and requests.ask(),
         calls=len(session),
         read_outside=question.read_unrecorded or any(one.is_outside and one.result for one in session),
         orders=orders[:MOST_ORDERS],
-        is_complete=is_whole
-        and search.is_complete
-        and question.knows_session
-        and not question.read_unrecorded,
+        is_complete=is_complete,
+        takes_only_entries=is_complete
+        and requests is not None
+        and any(origin.is_target and origin.is_outside for origin in origins)
+        and takes_only_entries(_taken(sought, origins, earlier, orders), question, deed=deed),
     )
+
+
+def _taken(
+    sought: Sequence[Sought], origins: Sequence[Origin], earlier: Sequence[Earlier], orders: Sequence[Order]
+) -> Iterator[Taken]:
+    """The values of the call, each with all places where it stood."""
+    for (leaf, value, hits), origin in zip(sought, origins, strict=True):
+        places = [(_found(value, hit, earlier[hit.text.place], orders), hit) for hit in hits] if value else []
+        yield Taken(leaf.value, origin, [Place(found, earlier[hit.text.place]) for found, hit in places])
 
 
 def _giving_orders(earlier: Sequence[Earlier], search: Search) -> dict[int, tuple[Order, ...]]:

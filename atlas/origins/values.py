@@ -7,6 +7,7 @@ statuses, roles, formats, days, months, and other words that stand everywhere; n
 A value is found between borders of words only: `eve@example.net` does not stand in `steve@example.net`.
 """
 
+import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from atlas.traces import How
 AROUND = 80  # characters of a passage on each side
 LONGEST_PASSAGE = 200
 LONGEST_SHOWN = 40  # characters of a value in a passage
+_SENTENCE = re.compile(r"(?<=[a-z0-9/])\.(?=[A-Z][a-z]*\s)")  # a stop, and the first word behind it
 MOST_PLACES = 20  # that are tried for one with borders on both sides
 
 
@@ -45,7 +47,16 @@ def find_wanted(value: Wanted, text: str) -> Place | None:
 
 
 def says(value: Wanted, text: str) -> bool:
-    """Whether a text names a value: all of it, between blanks, and not as a part of something longer."""
+    """Whether a text names a value: all of it, between blanks, and not as a part of something longer.
+
+    An address ends where a sentence begins, also without a blank: "our site www.example.org.They wrote".
+    """
+    if _says(value, text):
+        return True
+    return is_address(value.said) and (apart := _SENTENCE.sub(". ", text)) != text and _says(value, apart)
+
+
+def _says(value: Wanted, text: str) -> bool:
     is_strict = is_address(value.said)
     if is_alike(value.said, with_accents=is_strict):  # then letter by letter
         return _bordered(spelled(text), spelled(value.said)) >= 0 or _says_each(value, text)

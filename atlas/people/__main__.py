@@ -1,4 +1,4 @@
-"""`python -m atlas.people add|list|link|end|sessions|passkeys|enter`: accounts, sessions and passkeys.
+"""`python -m atlas.people`: who the people are, what they may decide for whom, and who is signed in.
 
 It works while the gateway runs and while it does not, and where the gateway is: in a container, behind
 `docker exec atlas-gateway`. Each act is an entry of the ledger.
@@ -16,12 +16,13 @@ from atlas import ledger
 from atlas.database.beside import change
 from atlas.errors import AtlasError, PersonRefused, PolicyInvalid
 from atlas.ledger import NO_CASE, Action
-from atlas.operate.serving import url_of
-from atlas.people import accounts, links, sessions
+from atlas.operate.own_url import url_of
+from atlas.people import accounts, keeping, links, records, sessions
 from atlas.people.accounts import OPERATOR
 from atlas.people.passkeys import commands as passkeys
 from atlas.people.signing_in import SARAH
 from atlas.settings import Settings
+from atlas.settings_of_ways import listed
 
 Result = TypeVar("Result")
 DESK = "\nThe desk, where a person decides on calls"
@@ -39,7 +40,10 @@ class Commands:
 
     def add(self, name: str, groups: str) -> str:
         """Add a person."""
-        wanted = [group.strip() for group in groups.split(",") if group.strip()]
+        if name in self._settings.reviewers:
+            self._change(lambda connection: keeping.begin_again(connection, name, actor=OPERATOR))
+            return f"{name} can come in again with the key, and is in no group."
+        wanted = listed(groups)
         place = self._place(links.Kind.PASSWORD)
         code = self._change(
             lambda connection: accounts.add(connection, name, wanted, keys=self._settings.reviewers)
@@ -53,14 +57,11 @@ class Commands:
         return f"The links of before are void. {self._password_link(place, code, name)}"
 
     def end(self, name: str) -> str:
-        """End an account."""
-        ended = self._change(lambda connection: accounts.end(connection, name))
-        return f"The account {name} has ended, and {_number(ended)} with it.{self._named_still(name)}"
-
-    def list(self) -> str:
-        """All accounts."""
-        found = self._change(accounts.all_of_them)
-        return "\n".join(_line(account) for account in found) or "There is no account."
+        """End a person, whichever way in it is."""
+        keys = self._settings.reviewers
+        ended = self._change(lambda connection: keeping.end(connection, name, actor=OPERATOR, keys=keys))
+        key = "" if name not in keys else " Take the key out of ATLAS_REVIEWER_KEY too."
+        return f"{name} has ended, and {_number(ended)} with it.{key}{self._named_still(name)}"
 
     def end_sessions(self, name: str) -> str:
         """End the sessions of a name."""
@@ -113,13 +114,6 @@ class Commands:
         return change(self._settings.atlas_data_dir, work)
 
 
-def _line(account: accounts.Account) -> str:
-    state = "has a password" if account.password_hash else "has no password yet"
-    if account.ended_at is not None:
-        state = f"ended at {account.ended_at:%Y-%m-%d %H:%M UTC}"
-    return "  ".join((account.name, ",".join(account.groups) or "-", state))
-
-
 def _number(count: int) -> str:
     return f"{count} session" if count == 1 else f"{count} sessions"
 
@@ -132,20 +126,23 @@ def parser() -> argparse.ArgumentParser:
     adding = commands.add_parser("add", help="add a person, and print a link for a first password")
     adding.add_argument("name")
     adding.add_argument("--groups", default="", help="groups, with commas between")
-    commands.add_parser("list", help="show all accounts")
     commands.add_parser("link", help="print a new link for a password").add_argument("name")
-    commands.add_parser("end", help="end an account and its sessions").add_argument("name")
+    commands.add_parser("end", help="end a person, with sessions and delegations").add_argument("name")
     commands.add_parser("enter", help="print a link that signs in the owner once, within ten minutes")
     passkeys.add_parser(commands)
     of_sessions = commands.add_parser("sessions", help="end the sessions of a name")
     of_sessions.add_argument("what", choices=("end",))
     of_sessions.add_argument("name")
+    records.add_to(commands)
     return made
 
 
 def run(options: argparse.Namespace) -> str:
     """Run one command, and return what it says; raises AtlasError."""
-    commands = Commands(Settings.read(), at=options.at)
+    settings = Settings.read()
+    if options.command in records.COMMANDS:
+        return records.run(settings, options)
+    commands = Commands(settings, at=options.at)
     match options.command:
         case "add":
             return commands.add(options.name, options.groups)
@@ -157,9 +154,7 @@ def run(options: argparse.Namespace) -> str:
             return passkeys.run(commands.change, options)
         case "sessions":
             return commands.end_sessions(options.name)
-        case "enter":
-            return commands.enter()
-    return commands.list()
+    return commands.enter()
 
 
 def main(arguments: list[str] | None = None) -> int:

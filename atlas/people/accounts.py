@@ -13,7 +13,8 @@ from atlas.instants import now
 from atlas.ledger import NO_CASE, Action
 from atlas.models import Frozen, plain_text
 from atlas.people import links, sessions
-from atlas.people.tables import identities, people
+from atlas.people.tables import identities, people, profiles
+from atlas.review_rules import GROUP, group_of
 from atlas.settings import as_seen
 
 OPERATOR = "operator"  # who runs a command on the machine of the gateway
@@ -53,6 +54,8 @@ def add(connection: Connection, name: str, groups: Collection[str], *, keys: Col
         connection.execute(people.insert().values(name=name, seen_as=as_seen(name), **values))
     else:
         connection.execute(people.update().where(people.c.name == name).values(**values))
+    # What is left of another way in under this name, such as a key of before, gives the account no group.
+    connection.execute(profiles.update().where(profiles.c.person == name).values(groups="[]", ended_at=None))
     detail = {"person": name, "groups": list(groups), "again": other is not None}
     ledger.append(connection, NO_CASE, Action.PERSON_ADDED, actor=OPERATOR, detail=detail)
     return links.make(connection, links.Kind.PASSWORD, name)
@@ -64,6 +67,10 @@ def check_text(text: str) -> None:
         raise PersonRefused(
             reason="A name has 1 to 200 characters, none of them invisible, and no blanks around it."
         )
+    if group_of(as_seen(text)) is not None:
+        raise PersonRefused(
+            reason=f"A name that begins with {GROUP} reads as a group in a policy. Choose another."
+        )
 
 
 def link(connection: Connection, name: str) -> str:
@@ -73,15 +80,15 @@ def link(connection: Connection, name: str) -> str:
     return links.make(connection, links.Kind.PASSWORD, name)
 
 
-def end(connection: Connection, name: str) -> int:
+def end(connection: Connection, name: str, *, actor: str = OPERATOR) -> int:
     """End an account and its sessions; returns how many sessions went on. Raises PersonRefused."""
     _require(connection, name)
     connection.execute(
         people.update().where(people.c.name == name).values(ended_at=now(), password_hash=None)
     )
     links.void(connection, links.Kind.PASSWORD, name)
-    ledger.append(connection, NO_CASE, Action.PERSON_ENDED, actor=OPERATOR, detail={"person": name})
-    return sessions.end_all(connection, name, actor=OPERATOR)
+    ledger.append(connection, NO_CASE, Action.PERSON_ENDED, actor=actor, detail={"person": name})
+    return sessions.end_all(connection, name, actor=actor)
 
 
 def set_password(connection: Connection, code: str, password_hash: str) -> Account:

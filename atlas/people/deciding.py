@@ -17,6 +17,9 @@ class Decides(Protocol):
     async def rule(self, case: Case) -> Assessment:
         """What the policy in force says of a call."""
 
+    async def take_back(self, case_id: str, vote: Vote) -> Case:
+        """Take an approval back before the call begins."""
+
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""
 
@@ -90,3 +93,27 @@ async def decide(
     if case.reported_at is None:
         parts.announce(case)
     return Receipt(case=case, verdict=verdict)
+
+
+async def take_back(
+    parts: Deciding,
+    person: Person,
+    *,
+    case_id: str,
+    reason: str | None = None,
+    idempotency_key: str | None = None,
+) -> Case:
+    """Take the approval of a call back before it begins; it waits again, and nothing of it is decided.
+
+    Raises TakeBackRefused where it has begun, or no rule gives time for that, NotPermitted for a person who
+    did not approve it, KeyUsed and CaseNotFound.
+    """
+    vote = Vote(
+        Verdict.REJECTED,  # of the approval; the call itself is not rejected
+        reviewer=person.name,
+        reason=reason,
+        is_signed=person.is_signed,
+        idempotency_key=idempotency_key,
+        groups=person.groups,
+    )
+    return await parts.decisions.take_back(case_id, vote)

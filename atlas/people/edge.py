@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -16,6 +17,7 @@ from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
+from atlas.people.keeping import note_keys
 from atlas.people.notices import Notifier
 from atlas.people.passkeys.edge import add_challenges
 from atlas.people.proxied import ProxyHeaders
@@ -23,6 +25,9 @@ from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
+from atlas.plans.edge import add_plans
+from atlas.plans.making import PlanBook
+from atlas.reviews.clock import Clock
 from atlas.settings import Settings
 from atlas.stop.edge import add_stops
 from atlas.stop.known import Known
@@ -60,13 +65,15 @@ class PeopleEdge:
     ) -> None:
         """`servers` are the names of those behind the gateway, `offered` the names of tools."""
         self._settings = settings
-        self._gate = ReviewerGate(settings, agents)
+        self._gate = ReviewerGate(settings, agents, database)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
         self._notifier = Notifier(settings, database)
         self.tell = self._notifier.tell
         self._seeding: Seeding | None = None
         known = Known(settings, database, servers=servers, offered=offered)
+        self._clock = Clock(database)
+        self.note = self._clock.note
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
 
     def add_to(
@@ -74,17 +81,22 @@ class PeopleEdge:
         app: FastAPI,
         *,
         decisions: Decides,
+        plans: PlanBook,
         announce: Callable[[Case], None],
         store: CaseStore,
         policy: PolicyInForce,
     ) -> None:
-        """Serve the webhook, the cases and the stops; `announce` tells the workflow of what was decided."""
+        """Serve what people ask for and say over HTTP.
+
+        `announce` tells the workflow of what was decided.
+        """
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
         add_reading(
             app,
             visitors=self.visitors,
             database=self._database,
+            owners=self._settings.owners_of_agents,
             records_views=lambda: policy.policy.file.desk.record_views,
         )
         self._seeding = Seeding(
@@ -97,6 +109,7 @@ class PeopleEdge:
         add_challenges(app, visitors=self.visitors, database=self._database)
         add_statistics(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_stops(app, stops=self.stops, visitors=self.visitors)
+        add_plans(app, book=plans, visitors=self.visitors)
         add_description(app)
 
     @asynccontextmanager
@@ -104,6 +117,8 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
+            await self._database.write(partial(note_keys, names=self._settings.reviewers))
+            await stack.enter_async_context(self._clock.running())
             if self._seeding is not None:
                 await stack.enter_async_context(in_background(self._seeding.run))
             yield

@@ -17,7 +17,9 @@ from atlas.errors import NotPermitted
 from atlas.instants import now
 from atlas.ledger import NO_CASE, Action
 from atlas.models import as_seen
+from atlas.people.keeping import note_groups, read_groups
 from atlas.people.person import Person, Way
+from atlas.people.profiles import has_ended
 from atlas.people.tables import identities, people
 
 FROM = {Way.OIDC: "an OpenID provider", Way.PROXY: "the trusted proxy"}
@@ -39,7 +41,15 @@ class Identities:
             name = await self._database.write(lambda connection: _first(connection, person, digest))
         known = person.model_copy(update={"name": name})
         self._refuse_name_of_key(known)
+        await self._note_groups(known)
         return known
+
+    async def _note_groups(self, person: Person) -> None:
+        """Keep the groups of the last sign-in: the person belongs to them also while not signed in."""
+        kept = await self._database.read(lambda connection: read_groups(connection, person.name))
+        groups = tuple(dict.fromkeys(person.groups))
+        if kept != groups:
+            await self._database.write(lambda connection: note_groups(connection, person.name, groups))
 
     def has_key(self, name: str) -> bool:
         """Whether a reviewer's key has a name that looks the same."""
@@ -61,7 +71,7 @@ def _known(connection: Connection, digest: str) -> str | None:
         .where(identities.c.subject_sha256 == digest)
     )
     row = connection.execute(found).first()
-    if row is not None and row.ended_at is not None:
+    if row is not None and (row.ended_at is not None or has_ended(connection, row.person)):
         raise NotPermitted(reason=f"An operator of this gateway has ended the access of {row.person}.")
     return None if row is None else str(row.person)
 
@@ -80,6 +90,8 @@ def _first(connection: Connection, person: Person, digest: str) -> str:
             f"{FROM[person.way]} use another name for one of them."
         )
     at = now()
+    if has_ended(connection, person.name):  # as the holder of a key
+        raise NotPermitted(reason=f"An operator of this gateway has ended the access of {person.name}.")
     row = {"name": person.name, "seen_as": as_seen(person.name), "groups": "[]", "added_at": at}
     connection.execute(people.insert().values(row))
     kept = {"subject_sha256": digest, "person": person.name, "way": person.way.value, "first_seen_at": at}

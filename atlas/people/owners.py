@@ -32,5 +32,12 @@ def check_owner(case: Case, vote: Vote, owners: frozenset[str]) -> None:
 
 
 def not_of(owners: frozenset[str], approvals: Sequence[Approval]) -> list[Approval]:
-    """The approvals that count: those that no owner gave, also before the settings said who owns it."""
-    return [approval for approval in approvals if as_seen(approval.reviewer) not in owners]
+    """The approvals that count: those that no owner gave, and none gave for an owner.
+
+    That holds also for those from before the settings said who owns it.
+    """
+    return [
+        one
+        for one in approvals
+        if as_seen(one.reviewer) not in owners and as_seen(one.on_behalf_of or "") not in owners
+    ]

@@ -1,22 +1,26 @@
 """What waits, what happened, and one case whole, for a person's program: GET /cases and GET /cases/{ref}."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from sqlalchemy.engine import Connection
 
 from atlas.attention.looks import opened
 from atlas.cases.comments import note_view
 from atlas.cases.listing import LONGEST_SEARCH, Filter, Line, Order, page_of
 from atlas.cases.showing import Shown, shown
+from atlas.cases.store import read_case
 from atlas.database.sqlite import Database
 from atlas.models import Frozen, Status
 from atlas.people.known_first import known_first
 from atlas.people.person import Person
 from atlas.people.visitors import Visitors
+from atlas.reviews.eligibility import entries_of_person
+from atlas.reviews.permission import standing_of
 
 CASES_PATH = "/cases"
 LARGEST_PAGE = 200  # lines
@@ -52,9 +56,13 @@ class CasesAsked(Frozen):
         Field(description="`next_cursor` of the page before."),
     ] = None
     score: Annotated[int | None, Field(ge=0, le=100, description="At least this risk score.")] = None
-    group: Annotated[Name | None, Field(description="A name that the policy names for the decision.")] = None
+    group: Annotated[
+        Name | None, Field(description="A name or group that the policy names for the decision.")
+    ] = None
     reviewer: Annotated[Name | None, Field(description="Who decided.")] = None
-    mine: Annotated[bool, Field(description="Only what the policy lets you decide.")] = False
+    mine: Annotated[
+        bool, Field(description="Only what the policy lets you decide, yourself or for another.")
+    ] = False
     since: Annotated[Moment | None, Field(description="Opened then or later.")] = None
     until: Annotated[Moment | None, Field(description="Opened before.")] = None
     order: Annotated[
@@ -62,8 +70,8 @@ class CasesAsked(Frozen):
     ] = Order.NEWEST
     limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE, description="Lines of a page.")] = 50
 
-    def filter_for(self, person: Person) -> Filter:
-        """The same for the store."""
+    def filter_for(self, entries: tuple[str, ...]) -> Filter:
+        """The same for the store, by the names and groups of the person who asks."""
         return Filter(
             statuses=tuple(dict.fromkeys(self.status)),
             tool=self.tool,
@@ -71,7 +79,7 @@ class CasesAsked(Frozen):
             q=self.q,
             reviewer=self.reviewer,
             group=self.group,
-            is_waiting_for=person.name if self.mine else None,
+            is_waiting_for=entries if self.mine else None,
             score_at_least=self.score,
             opened_after=self.since,
             opened_before=self.until,
@@ -87,9 +95,17 @@ class CasesPage(Frozen):
 
 
 def add_reading(
-    app: FastAPI, *, visitors: Visitors, database: Database, records_views: Callable[[], bool]
+    app: FastAPI,
+    *,
+    visitors: Visitors,
+    database: Database,
+    owners: Mapping[str, frozenset[str]],
+    records_views: Callable[[], bool],
 ) -> None:
-    """Serve the cases to people, and to no agent; `records_views`: whether a look goes into the ledger."""
+    """Serve the cases to people, and to no agent; `records_views`: whether a look goes into the ledger.
+
+    `owners` are those of the agents.
+    """
     router = APIRouter(route_class=known_first(visitors), tags=["people"])
 
     @router.get(CASES_PATH)
@@ -98,7 +114,7 @@ def add_reading(
         """The cases, page by page."""
         page = await page_of(
             database,
-            asked.filter_for(request.state.person),
+            asked.filter_for(await database.look(partial(entries_of_person, person=request.state.person))),
             order=asked.order,
             after=asked.after,
             limit=asked.limit,
@@ -113,9 +129,8 @@ def add_reading(
         """One case, with all that a reviewer needs for a decision."""
         # Written as JSON in the thread that reads: arguments and result may have megabytes.
         name = request.state.person.name
-        text = await database.look(
-            lambda connection: shown(connection, ref[:100], person=name).model_dump_json()
-        )
+        read = partial(_shown_to, ref=ref[:100], person=request.state.person, owners=owners)
+        text = await database.look(read)
         if request.method == "GET" and records_views():  # before anything of it is told
             await database.write(partial(note_view, case_id=ref, name=name))
         if request.method == "GET":
@@ -123,3 +138,15 @@ def add_reading(
         return Response(text, media_type="application/json")
 
     app.router.routes.extend(router.routes)
+
+
+def _shown_to(
+    connection: Connection, *, ref: str, person: Person, owners: Mapping[str, frozenset[str]]
+) -> str:
+    """A case as JSON, with what a person can do with it while it waits."""
+    told = shown(connection, ref, person=person.name)
+    case = read_case(connection, ref)
+    if case.decision is None and case.status.is_undecided:
+        of_agent = owners.get(case.call.principal, frozenset())
+        told = told.model_copy(update={"you": standing_of(connection, case, person, of_agent)})
+    return told.model_dump_json()

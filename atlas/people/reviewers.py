@@ -1,21 +1,23 @@
 """Who a reviewer is: the holder of a reviewer's key, and never an agent."""
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-
 from fastapi import Request
 
-from atlas.agents.keys import AgentKeys, digest_of_key
+from atlas.agents.digests import digest_of_key
+from atlas.agents.keys import AgentKeys
+from atlas.database.sqlite import Database
 from atlas.errors import NotAuthenticated, NotPermitted
 from atlas.people.person import Way
+from atlas.people.profiles import has_ended
 from atlas.settings import Settings
+
+ENDED = "The access of {name} was ended. `python -m atlas.people add {name}` begins it again."
 
 
 class ReviewerGate:
     """Lets only holders of a reviewer's key through; an agent's key is told that it is one."""
 
-    def __init__(self, settings: Settings, agents: AgentKeys) -> None:
+    def __init__(self, settings: Settings, agents: AgentKeys, database: Database) -> None:
+        self._database = database
         self._reviewers = {digest_of_key(key): name for key, name in settings.reviewer_keys.items()}
         self._agents = agents
 
@@ -30,10 +32,16 @@ class ReviewerGate:
             return None
         token = bearer_of(request)
         if token and digest_of_key(token) in self._reviewers:
-            return self._reviewers[digest_of_key(token)]
+            return await self._still(self._reviewers[digest_of_key(token)])
         if token and self._agents.is_agent(token):
             raise NotPermitted(reason="An agent cannot decide on calls; this takes the reviewer's key.")
         raise NotAuthenticated(whose="reviewer's")
+
+    async def _still(self, name: str | None) -> str | None:
+        """The name of a key, unless the access of its holder has ended."""
+        if name is not None and await self._database.read(lambda connection: has_ended(connection, name)):
+            raise NotPermitted(reason=ENDED.format(name=name))
+        return name
 
 
 def keys_in(request: Request) -> list[str]:
@@ -46,23 +54,3 @@ def bearer_of(request: Request) -> str:
     """The key of a request's Authorization header, or nothing."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def names_of_reviewers(settings: Settings) -> frozenset[str] | None:
-    """All that a policy can name: the names of keys, and of accounts; None if the accounts cannot be read."""
-    accounts = _names_of_accounts(settings.atlas_data_dir / "atlas.db")
-    return None if accounts is None else settings.reviewers | accounts
-
-
-def _names_of_accounts(path: Path) -> frozenset[str] | None:
-    # The gateway asks before it opens the file, which may not be there, or may have older tables.
-    if not path.exists():
-        return frozenset()
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'people'").fetchone():
-                return frozenset()
-            rows = connection.execute("SELECT name FROM people WHERE ended_at IS NULL")
-            return frozenset(name for (name,) in rows)
-    except sqlite3.Error:  # the gateway says so when it opens the file; who is named is then not checked
-        return None

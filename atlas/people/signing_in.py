@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping
 
 from sqlalchemy.engine import Connection
 
-from atlas.agents.keys import digest_of_key
+from atlas.agents.digests import digest_of_key
 from atlas.database.sqlite import Database
 from atlas.errors import LinkVoid, PersonRefused, SignInRefused, TooManyAttempts
 from atlas.people import accounts, attempts, links
 from atlas.people.attempts import Attempt
 from atlas.people.passwords import Passwords, check_new
 from atlas.people.person import Person, Way
+from atlas.people.profiles import has_ended
+from atlas.people.reviewers import ENDED
 from atlas.settings import Settings, as_seen
 
 SARAH = "Sarah"  # the name of a person of whom no name is known
@@ -58,6 +60,8 @@ class SigningIn:
         named = self.names[digest]
         if named is None:
             await self._check_claim(claimed)
+        elif await self._database.read(lambda connection: has_ended(connection, named)):
+            raise SignInRefused(reason=ENDED.format(name=named))
         return Person(name=named or claimed, way=Way.KEY, is_signed=named is not None), digest
 
     async def _check_claim(self, claimed: str) -> None:
@@ -97,6 +101,8 @@ class SigningIn:
 
         def used(connection: Connection) -> tuple[Person, bytes]:
             name = links.use(connection, links.Kind.ENTER, code)
+            if has_ended(connection, name):
+                raise SignInRefused(reason=ENDED.format(name=name))
             for digest, named in self.names.items():
                 if (named or SARAH) == name:
                     return Person(name=name, way=Way.LINK, is_signed=named is not None), digest

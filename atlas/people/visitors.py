@@ -4,7 +4,8 @@ from hmac import compare_digest
 
 from fastapi import Request
 
-from atlas.agents.keys import AgentKeys, digest_of_key
+from atlas.agents.digests import digest_of_key
+from atlas.agents.keys import AgentKeys
 from atlas.database.sqlite import Database
 from atlas.errors import FormRefused, NotAuthenticated, NotPermitted
 from atlas.people.cookies import session_id_of
@@ -40,7 +41,7 @@ class Visitors:
             self.ways_in += (Way.OIDC,)
         self.identities = Identities(database, settings.reviewers)
         self._proxied = Proxied(settings)
-        self._gate = ReviewerGate(settings, agents)
+        self._gate = ReviewerGate(settings, agents, database)
         self.signing_in = SigningIn(settings, database, self.refuse_agent)
 
     async def person_of(self, request: Request) -> Person:

@@ -13,6 +13,7 @@ from atlas.errors import KeyUsed
 from atlas.instants import now
 from atlas.models import Verdict
 
+TAKEN_BACK = "TAKEN_BACK"  # said of an approval, in the place of a verdict
 KEYS_KEPT = timedelta(days=7)
 
 
@@ -33,23 +34,26 @@ class Vote:
     arguments: dict[str, Any] | None = None  # in place of the agent's, where a rule lets a person change some
 
 
-def note_key(connection: Connection, case_id: str, vote: Vote) -> None:
-    """Keep what stands under the key of a vote; raises KeyUsed if that is something else already."""
+def note_key(connection: Connection, case_id: str, vote: Vote, *, said: str | None = None) -> None:
+    """Keep what stands under the key of a vote; raises KeyUsed if that is something else already.
+
+    `said` is what the person says, where that is not the verdict.
+    """
     if vote.idempotency_key is None:
         return
-    said = {
+    now_said = {
         "case_id": case_id,
-        "decision": vote.verdict.value,
+        "decision": said or vote.verdict.value,
         "round_number": vote.round_number,
         "said_sha256": digest({"reason": vote.reason, "seen_sha256": vote.seen_sha256}),
     }
     if (before := _said_before(connection, vote)) is not None:
-        if before != said:
+        if before != now_said:
             raise KeyUsed(key=vote.idempotency_key, case_id=before["case_id"])
         return
     key = {"reviewer": vote.reviewer, "idempotency_key": vote.idempotency_key}
     connection.execute(decision_keys.delete().where(decision_keys.c.decided_at < now() - KEYS_KEPT))
-    connection.execute(decision_keys.insert().values(**key, **said, decided_at=now()))
+    connection.execute(decision_keys.insert().values(**key, **now_said, decided_at=now()))
 
 
 def _said_before(connection: Connection, vote: Vote) -> dict[str, str | int] | None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.routing import APIRoute
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from atlas.errors import AlreadyDecided, NotPermitted, RequestInvalid
 from atlas.models import Case, Frozen, Verdict, plain_text
-from atlas.people.deciding import Approvals, Deciding, decide
+from atlas.people.deciding import Approvals, Deciding, decide, take_back
 from atlas.people.person import Person
 from atlas.people.reviewers import ReviewerGate
 
@@ -28,12 +28,14 @@ def visible(name: str) -> str:
 class DecisionRequest(Frozen):
     """What a reviewer posts."""
 
-    decision: Verdict
+    decision: Verdict | Literal["TAKEN_BACK"]  # of an approval, before the call begins
     event_id: Annotated[str, Field(min_length=1, max_length=40)]
     reviewer: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
     # Which round of the case is approved, if it was judged more than once; without it, the first.
     round: Annotated[int, Field(ge=1)] | None = None
+    # For whom an approval is given, by a delegation; without it, it is found out.
+    on_behalf_of: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     # What is approved, as `GET /cases/{ref}` named it; an approval of something else is refused.
     seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     # The same decision under the same key is a success again, another one is refused.
@@ -53,13 +55,14 @@ class DecisionReceipt(Frozen):
     """What the reviewer gets back: the decision is on disk, or one of the approvals that make one."""
 
     status: str = "Signal Sent"
-    decision: Verdict
+    decision: Verdict | Literal["TAKEN_BACK"]
     event_id: str
     approvals: Approvals | None = None
     decided_before: DecidedBefore | None = None  # by another reviewer, in the same way
     revealed: str | None = None  # that the case was seeded, and what is wrong with it
 
 
+TOOK_BACK = "Approval Taken Back"
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
 
 
@@ -77,16 +80,21 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
     ) -> DecisionReceipt:
         """Record a decision and wake the workflow."""
         name = signature(named, request.reviewer)
+        person = Person(name=name, way=gate.way, is_signed=named is not None)
+        key = one_key(request.idempotency_key, idempotency_key)
+        if not isinstance(request.decision, Verdict):
+            return await _take_back(parts, person, request, key)
         try:
             receipt = await decide(
                 parts,
-                Person(name=name, way=gate.way, is_signed=named is not None),
+                person,
                 case_id=request.event_id,
                 verdict=request.decision,
                 reason=request.reason,
                 round_number=request.round or 1,
                 seen_sha256=request.seen_sha256,
-                idempotency_key=one_key(request.idempotency_key, idempotency_key),
+                on_behalf_of=request.on_behalf_of,
+                idempotency_key=key,
                 assertion=json.dumps(request.assertion) if request.assertion else None,
             )
         except AlreadyDecided as quicker:  # the same by another one: a program that asks for it has it
@@ -108,6 +116,14 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
 
 def _revealed(case: Case) -> str | None:
     return case.outcome.detail if case.is_seeded and case.outcome else None
+
+
+async def _take_back(
+    parts: Deciding, person: Person, request: DecisionRequest, key: str | None
+) -> DecisionReceipt:
+    case_id = request.event_id
+    await take_back(parts, person, case_id=case_id, reason=request.reason, idempotency_key=key)
+    return DecisionReceipt(status=TOOK_BACK, decision=request.decision, event_id=case_id)
 
 
 def one_key(in_body: str | None, in_header: str | None) -> str | None:

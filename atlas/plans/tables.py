@@ -17,6 +17,10 @@ plans = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("made_by", sa.String(200), nullable=False),
     sa.Column("made_at", Instant, nullable=False),
+    sa.Column("is_signed", sa.Boolean, nullable=False),  # whether the maker's name was checked
+    sa.Column("groups", sa.Text, nullable=False),  # a JSON list: those that the maker's way in vouched for
+    sa.Column("policy_sha256", sa.String(64), nullable=False),  # of the file that was in force then
+    sa.Column("definition_sha256", sa.String(64), nullable=False),  # of the tool as it was then
     sa.Column("stopped_by", sa.String(200)),
     sa.Column("stopped_at", Instant),
 )
@@ -27,6 +31,7 @@ plan_uses = sa.Table(
     "plan_uses",
     metadata,
     *round_of_case(),
-    sa.Column("plan_id", sa.String(20), nullable=False, index=True),
+    sa.Column("plan_id", sa.String(20), sa.ForeignKey("plans.plan_id"), nullable=False, index=True),
+    sa.Column("arguments_sha256", sa.String(64), nullable=False),  # of the call that it let pass
     sa.Column("used_at", Instant, nullable=False),
 )

@@ -9,7 +9,7 @@ from atlas.assessors import Earlier
 from atlas.assessors.policy import Policy
 from atlas.instants import read_instant
 from atlas.models import Case, ToolCall
-from atlas.origins.memory import Recollection
+from atlas.origins.recollection import Recollection
 from atlas.replay.past import Past
 from atlas.replay.span import Span
 

@@ -18,7 +18,7 @@ from atlas.database.read_only import ReadOnlyFile
 from atlas.database.sqlite import Database
 from atlas.grounds.present import Present, as_it_is, facts_of, facts_of_definition
 from atlas.models import NO_TOOL
-from atlas.origins.memory import MOST_CALLS
+from atlas.origins.agent import MOST_CALLS
 from atlas.replay.past import Past
 from atlas.traces import NO_TRACE, Trace
 from atlas.welfare import WelfareOffice, add_welfare_tools

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from atlas.frozen import Frozen
-from atlas.origins.memory import USUAL_IDLE
+from atlas.origins.recollection import USUAL_IDLE
 
 
 class Span(Frozen):

@@ -3,12 +3,14 @@
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.cases.store import add_approval, read_approvals
+from atlas.cases.store import add_approval
 from atlas.instants import now
 from atlas.models import Approval, Case, Verdict, as_seen
-from atlas.people.owners import not_of
 from atlas.people.votes import Vote
+from atlas.reviews.eligibility import is_complete
 from atlas.reviews.passkey import digest_of_assertion
+from atlas.reviews.separation import different
+from atlas.reviews.situation import Situation
 
 
 def is_last_approval(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> bool:
@@ -16,12 +18,12 @@ def is_last_approval(connection: Connection, case: Case, vote: Vote, owners: fro
     needed = case.assessment.approvals if case.assessment else 1
     if needed == 1:
         return True
-    given = not_of(owners, read_approvals(connection, case))
-    before = {as_seen(approval.reviewer) for approval in given}  # Anna is no other person than anna
-    if as_seen(vote.reviewer) not in before:
-        before.add(as_seen(vote.reviewer))
-        _count(connection, case, vote, detail={"given": len(before), "needed": needed})
-    return len(before) >= needed
+    situation = Situation(connection, case, owners)
+    if not any(as_seen(one.reviewer) == as_seen(vote.reviewer) for one in situation.given):
+        given = different(situation, situation.given) + 1  # Anna is no other person than anna
+        _count(connection, case, vote, detail={"given": given, "needed": needed})
+        situation = Situation(connection, case, owners)
+    return is_complete(situation, situation.given)
 
 
 def _count(connection: Connection, case: Case, vote: Vote, *, detail: dict[str, int]) -> None:

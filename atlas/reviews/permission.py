@@ -1,25 +1,105 @@
 """Whether the rules let a person approve a case: the one place where all of them are asked."""
 
+from dataclasses import replace
+
 from sqlalchemy.engine import Connection
 
-from atlas.errors import AtlasError
-from atlas.models import Case
+from atlas.errors import AtlasError, NotPermitted, RuleRefuses
+from atlas.frozen import Frozen
+from atlas.models import Case, Verdict, as_seen
+from atlas.people.directory import Directory
 from atlas.people.owners import check_owner
+from atlas.people.person import Person
 from atlas.people.votes import Vote
 from atlas.reviews.attention import look_again
-from atlas.reviews.eligibility import as_delegate
+from atlas.reviews.eligibility import ways_to_approve
 from atlas.reviews.passkey import check_passkey
 from atlas.reviews.separation import check_separate
+from atlas.reviews.situation import Situation
 from atlas.reviews.training import check_trained
+from atlas.stop.covering import stop_of
+
+STOPPED = "It is stopped. It can be approved when a person has lifted the stop."
+NO_ONE: frozenset[str] = frozenset()
+
+
+class Standing(Frozen):
+    """What one person can do with a case now."""
+
+    may_approve: bool
+    on_behalf_of: str | None = None  # for whom they would approve
+    why_not: str | None = None  # in a sentence, where they may not
 
 
 def check_may_approve(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> Vote:
     """The vote, with the person for whom it is given; raises RuleRefuses or NotPermitted."""
-    check_owner(case, vote, owners)
-    vote = as_delegate(connection, case, vote)
-    check_separate(connection, case, vote, owners)
-    check_trained(connection, case, vote)
+    vote = check_person(Situation(connection, case, owners), vote)
     return check_passkey(connection, case, vote)
+
+
+def check_person(situation: Situation, vote: Vote) -> Vote:
+    """The same by the rules on who may approve alone; of several ways the first that they let pass counts."""
+    check_owner(situation.case, vote, situation.owners)
+    refusal: RuleRefuses | None = None
+    for way in ways_to_approve(situation, vote):
+        try:
+            check_separate(situation, way)
+            check_trained(situation, way)
+        except RuleRefuses as refused:
+            refusal = refusal or refused
+        else:
+            return way
+    assert refusal is not None  # noqa: S101  (there is a way, or it was refused)
+    raise refusal
+
+
+def standing_of(
+    connection: Connection, case: Case, person: Person, owners: frozenset[str] = NO_ONE
+) -> Standing:
+    """Whether a person may approve a case now, for whom, and why not: what the decision would say too."""
+    vote = Vote(
+        Verdict.APPROVED,
+        reviewer=person.name,
+        reason=None,
+        is_signed=person.is_signed,
+        round_number=case.round_number,
+        groups=person.groups,
+    )
+    situation = Situation(connection, case, owners)
+    if case.status.is_not_begun and stop_of(connection, case) is not None:
+        return Standing(may_approve=False, why_not=STOPPED)
+    if any(as_seen(one.reviewer) == as_seen(person.name) for one in situation.given):
+        return Standing(
+            may_approve=False, why_not="You have approved it. Another person has to approve it too."
+        )
+    try:
+        way = check_person(situation, vote)
+    except NotPermitted as refused:
+        return Standing(may_approve=False, why_not=refused.fields["reason"])
+    return Standing(may_approve=True, on_behalf_of=way.on_behalf_of)
+
+
+def who_may(connection: Connection, case: Case, owners: frozenset[str] = NO_ONE) -> tuple[str, ...]:
+    """The names of all people who may approve a case now, themselves or for another, in order."""
+    directory = Directory.of_everyone(connection)
+    situation = Situation(connection, case, owners, directory)
+    given = {as_seen(one.reviewer) for one in situation.given}
+    vote = Vote(Verdict.APPROVED, reviewer="", reason=None, is_signed=True)
+    return tuple(
+        one.name
+        for one in directory.people
+        if one.is_there
+        and as_seen(one.name) not in given
+        and _may(situation, replace(vote, reviewer=one.name))
+    )
+
+
+def _may(situation: Situation, vote: Vote) -> bool:
+    try:
+        check_person(situation, vote)
+    except NotPermitted:
+        return False
+    return True
 
 
 def ask_again(connection: Connection, case: Case, vote: Vote) -> AtlasError | None:

@@ -13,23 +13,33 @@ def round_of_case() -> tuple[sa.Column[str], sa.Column[int]]:
     )
 
 
-# Who looks at a case, or has to; it blocks no one.
+# Who has taken a case, for some minutes; it blocks no one.
 claims = sa.Table(
     "claims",
     metadata,
     sa.Column("case_id", sa.String(20), primary_key=True),
     sa.Column("person", sa.String(200), nullable=False),
-    sa.Column("assigned_by", sa.String(200)),
     sa.Column("claimed_at", Instant, nullable=False),
     sa.Column("ends_at", Instant, nullable=False),
 )
 
-# Until when a person has put a case aside.
+# To whom a supervisor gave a case; it blocks no one either.
+assignments = sa.Table(
+    "assignments",
+    metadata,
+    sa.Column("case_id", sa.String(20), primary_key=True),
+    sa.Column("person", sa.String(200), nullable=False, index=True),
+    sa.Column("assigned_by", sa.String(200), nullable=False),
+    sa.Column("assigned_at", Instant, nullable=False),
+)
+
+# Until when a person has put a case aside; a case that is judged again comes back at once.
 snoozes = sa.Table(
     "snoozes",
     metadata,
     sa.Column("case_id", sa.String(20), primary_key=True),
     sa.Column("person", sa.String(200), primary_key=True),
+    sa.Column("round_number", sa.Integer, nullable=False),
     sa.Column("until", Instant, nullable=False),
 )
 

@@ -1,13 +1,15 @@
 """What waits under a stop: it freezes in the transaction of the stop, and goes on in the one of the lift."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from atlas.cases.tables import cases
-from atlas.models import Status, Stop
+from atlas.cases.rounds import of_this_round
+from atlas.cases.tables import assessments, cases
+from atlas.models import Ruling, Status, Stop
+from atlas.reviews import deadlines
 from atlas.stop.covering import covered_by, stops_in_force
 
 _IS_OPEN = cases.c.reported_at.is_(None)  # for the index; what has ended is reported
@@ -16,6 +18,9 @@ _MOVE = (
     .where(cases.c.case_id == sa.bindparam("this"))
     .values(expires_at=sa.bindparam("until"), frozen_at=None)
 )
+_WAITING = sa.select(
+    cases.c.case_id, cases.c.round_number, cases.c.expires_at, cases.c.frozen_at, assessments.c.ruling
+).select_from(cases.outerjoin(assessments, of_this_round(assessments)))
 
 
 class FrozenCases(NamedTuple):
@@ -40,17 +45,19 @@ def _freeze(connection: Connection, stop: Stop, at: datetime, *which: sa.ColumnE
 def thaw(connection: Connection, *, at: datetime) -> int:
     """Give the waiting cases that no stop covers any more the time back that they were frozen.
 
+    Their reminders and escalations move with it.
+
     An approved case keeps the note that it was held, by which the courier finds it, until it begins.
     """
     waits = (_IS_OPEN, cases.c.status == Status.PENDING_REVIEW.value, cases.c.frozen_at.is_not(None))
-    columns = cases.c.case_id, cases.c.expires_at, cases.c.frozen_at
-    query = sa.select(*columns).where(*waits, ~covered_by(stops_in_force(connection)))
-    moves = [_move(*row, at=at) for row in connection.execute(query)]
+    query = _WAITING.where(*waits, ~covered_by(stops_in_force(connection)))
+    moves = [_move(connection, row, at=at) for row in connection.execute(query).all()]
     if moves:
         connection.execute(_MOVE, moves)
     return len(moves)
 
 
-def _move(case_id: str, expires_at: datetime | None, frozen_at: datetime, *, at: datetime) -> dict[str, Any]:
-    frozen = max(at - frozen_at, timedelta(0))  # also where the clock was put back
-    return {"this": case_id, "until": expires_at and expires_at + frozen}
+def _move(connection: Connection, row: Any, *, at: datetime) -> dict[str, Any]:
+    ruling = Ruling.model_validate_json(row.ruling) if row.ruling else None
+    until = deadlines.thaw(connection, row, frozen_at=row.frozen_at, at=at, ruling=ruling)
+    return {"this": row.case_id, "until": until}

@@ -23,6 +23,7 @@ REMIND_SECONDS = (1.0, 2.0)  # between the reminders of a decision; then another
 LATER_SECONDS = 30.0  # between the further attempts
 SILENCE_SECONDS = 120.0  # a run of which so long nothing shows may be lost: another one takes the case up
 OVERDUE_SECONDS = 5.0  # the same for a call that was judged again, whose run may not wait for its new end
+BEGIN_SECONDS = 2.0  # the same for an approved call whose begin was put off
 BATCH = 200
 BEGINNING = [Status.AUTHORIZED, Status.EXECUTING]  # what a stop keeps from it, and from being repeated
 MOVING = [status.value for status in Status if status.is_up_to_the_workflow]
@@ -56,6 +57,12 @@ def sarah_decision(case: Case) -> inngest.Event:
     """The event that wakes the run of a case; it has no authority, the decision is the row in the store."""
     decision = case.decision.decision.value if case.decision else None
     return inngest.Event(name=SARAH_DECISION, data={"event_id": case.case_id, "decision": decision})
+
+
+def _begins() -> sa.ColumnElement[bool]:
+    """What begins at a time is asked to when its run has not done so by itself."""
+    is_past = cases.c.begins_at < now() - timedelta(seconds=BEGIN_SECONDS)
+    return sa.or_(cases.c.begins_at.is_(None), is_past, cases.c.status != Status.AUTHORIZED.value)
 
 
 def _key(case: Case) -> tuple[str, Status, int]:
@@ -117,7 +124,9 @@ class Courier:
         stops = await self._store.database.read(stops_in_force)
         is_free = ~sa.and_(status.in_(BEGINNING), covered_by(stops))
         # Two questions, each answered by an index: as one it would go through all cases that wait.
-        unheard = await self._store.select(is_unreported, status.in_(MOVING), is_abandoned, is_free)
+        unheard = await self._store.select(
+            is_unreported, status.in_(MOVING), is_abandoned, is_free, _begins()
+        )
         unheard += await self._store.select(is_unreported, status == Status.PENDING_REVIEW.value, is_overdue)
         known = {_key(case) for case in unheard}
         self._deliveries = {key: value for key, value in self._deliveries.items() if key in known}

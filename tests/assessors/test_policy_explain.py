@@ -126,7 +126,9 @@ def test_it_says_what_each_rule_gave_and_why_another_does_not_count(explained: C
     )
     assert "Class high risk (Annex III point 5(a))" in said
     assert "Law Regulation (EU) 2024/1689, Annex III point 5(a)" in said
-    assert "Reviewers every reviewer Approvals 1 Time as ATLAS_REVIEW_TIMEOUT says" in said
+    assert (
+        "Reviewers every reviewer Approvals 1 Time 1 day, 0:00:00, as ATLAS_REVIEW_TIMEOUT says; then" in said
+    )
 
 
 VERDICTS = [
@@ -217,13 +219,13 @@ def test_it_shows_who_reviews_and_how_often(explained: Callable[..., str], polic
         in said
     )
     assert "Score 75 without a model Floor 75" in said
-    assert "Reviewers anna, ben Approvals 2 Time 1:30:00 Without a model" in said
+    assert "Reviewers anna, ben Approvals 2 Time 1:30:00; then it expires" in said
 
 
 def test_it_warns_of_a_call_that_no_one_can_approve(explained: Callable[..., str], policy: str) -> None:
     """Two patterns that meet in a name, which reading the file does not find."""
     said = explained("lend_money", "--policy", policy)
-    assert "Reviewers anna Approvals 2 Time as ATLAS_REVIEW_TIMEOUT says Careful Nobody can approve" in said
+    assert "Reviewers anna Approvals 2 Careful No one can approve this" in said
 
 
 WANTED_PEOPLE = [
@@ -410,7 +412,7 @@ def test_it_shows_where_each_value_came_from_and_which_facts_hold(
     )
     assert "Session 2 earlier calls Deed pays" in said
     assert "Holds call.acts, call.is_asked, call.is_request_known, call.target_from_outside, session" in said
-    assert "Holds not nothing" in said
+    assert "Holds not call.takes_only_entries" in said
     for line in (
         "recipient from outside: read_email returned it, in a passage that gives orders (target)",
         "amount from a tool: read_bill returned it",
@@ -449,3 +451,36 @@ def test_a_session_that_cannot_be_read_is_named_with_its_line(
     assert said in done.stderr and 'Write a line such as {"tool": "read_email"' in done.stderr
     missing = run("explain", "pay", "--session", str(tmp_path / "none"))
     assert (missing.returncode, missing.stderr) == (2, f"{tmp_path / 'none'}: No such file or directory.\n")
+
+
+ASKED_OF_PEOPLE = [
+    # what a rule gives, and the line that says so
+    ('reviewers = ["group:seniors", "anna"]', "Reviewers  group:seniors, anna"),
+    ("separate = true", "Separate   not the owner of the agent"),
+    ('requires_training = "benefits"', "Training   each of them needs: benefits"),
+    ("step_up = true", "Passkey    an approval takes one, at the desk"),
+    ('review_timeout = "10h"', "Reminders  after 5:00:00 (half), after 9:00:00 (nine tenths)"),
+    ('escalate = {after = "2h", to = "group:seniors"}', "Escalates  after 2:00:00 to group:seniors"),
+    (
+        'review_timeout = "1h"\nescalate = [{after = "2h", to = "ben"}]',
+        "Escalates  after 2:00:00 to ben; too late: the time is over before",
+    ),
+    ('review_timeout = "8h"\nworking_hours = true', "Time       8:00:00 of working time; then it expires"),
+    ('answer_time = "4h"', "Question   a question to the agent extends the time once by 4:00:00"),
+    ('undo = "20s"', "Undo       an approval can be taken back for 0:00:20; the call begins then"),
+    ('may_edit = ["amount", "days"]', "Changes    a person may change amount, days"),
+    ("hide_score = true", "Score      hidden until a person has made a first choice"),
+    ("reason_from = 80", "Reason     typed, for an approval from a score of 80 on"),
+    ("min_seconds = 10", "Asks again where an approval comes within 10 seconds of the opening"),
+    ("floor = 70", "Plans      no plan lets it pass"),
+    ("floor = 70\nplans = true", "Plans      a plan may let it pass"),
+]
+
+
+@pytest.mark.parametrize(("gives", "line"), ASKED_OF_PEOPLE)
+def test_it_says_who_is_asked_when_and_what_of_them(run: Run, tmp_path: Path, gives: str, line: str) -> None:
+    """Each key of a rule that is about the people who decide has its line."""
+    path = tmp_path / "policy.toml"
+    path.write_text(f'[[rule]]\ntool = "pay"\nscore = 80\n{gives}')
+    said = run("explain", "pay", "--policy", str(path)).stdout.splitlines()
+    assert any(one.startswith(line) for one in said), said

@@ -104,6 +104,7 @@ FACTS = [
     ("call.is_asked", True),
     ("call.is_request_known", True),
     ("call.target_from_outside", True),
+    ("call.takes_only_entries", False),
 ]
 
 

@@ -28,6 +28,7 @@ from atlas.cases.tables import cases
 from atlas.errors import RequestInvalid
 from atlas.instants import now
 from atlas.models import Approval, Case, Decision, Status, ToolCall, Verdict
+from atlas.reviews.tables import escalations
 
 DAY = timedelta(days=1)
 WAITS = (Status.PENDING_REVIEW,)
@@ -229,14 +230,32 @@ async def test_each_filter_lets_its_cases_through_and_no_others(store: CaseStore
         ({"reviewer": "anna"}, []),
         ({"group": "desk"}, [three]),
         ({"group": "anna", "statuses": WAITS}, [one]),
-        ({"is_waiting_for": "anna", "statuses": WAITS}, [two, one]),
-        ({"is_waiting_for": "carla", "statuses": WAITS}, [two]),
+        ({"is_waiting_for": ("anna",), "statuses": WAITS}, [two, one]),
+        ({"is_waiting_for": ("carla", "group:desk"), "statuses": WAITS}, [two]),
+        ({"is_waiting_for": ("carla", "anna"), "statuses": WAITS}, [two, one]),
         ({"opened_after": second.opened_at}, [three, two]),
         ({"opened_before": second.opened_at}, [one]),
         ({"opened_after": second.opened_at, "opened_before": third.opened_at}, [two]),
     ]
     for asked, matching in expected:
         assert await found(store, **asked) == matching, asked
+
+
+async def test_a_case_that_waited_too_long_waits_for_those_to_whom_it_went_too(store: CaseStore) -> None:
+    """In its own round; a group is found by its name with or without what makes it one."""
+    case = await waiting(store, tool_call("read_file", "bot"), reviewers=("anna", "group:seniors"))
+    row = {"case_id": case.case_id, "step": 1, "to_whom": "group:leads", "escalated_at": now()}
+    insert = escalations.insert()
+    await store.database.write(lambda connection: connection.execute(insert, row | {"round_number": 2}))
+    leads = {"is_waiting_for": ("carla", "group:leads"), "statuses": WAITS}
+    assert await found(store, **leads) == []
+    await store.database.write(lambda connection: connection.execute(insert, row | {"round_number": 1}))
+    assert await found(store, **leads) == [case.case_id]
+    [line] = await store.database.read(lambda connection: lines_of(connection, [case.case_id]))
+    assert line.reviewers == ("anna", "group:seniors", "group:leads")
+    for group in ("seniors", "group:seniors", "anna"):
+        assert await found(store, group=group) == [case.case_id]
+    assert await found(store, group="senior") == []
 
 
 HOSTILE = 'Müller said "100 %_!" \\ \u202e\U0001f600\n'
@@ -339,7 +358,7 @@ async def newest_entry(store: CaseStore, case_id: str) -> int:
 FILTERS: list[tuple[dict[str, Any], Order]] = [
     *(({"statuses": WAITS}, order) for order in Order),
     ({"statuses": WAITS, "q": "word"}, Order.RISKIEST),
-    ({"statuses": WAITS, "is_waiting_for": "anna", "group": "desk"}, Order.RISKIEST),
+    ({"statuses": WAITS, "is_waiting_for": ("anna", "group:desk"), "group": "desk"}, Order.RISKIEST),
     ({"statuses": WAITS, "agent": "a", "tool": "t", "score_at_least": 90}, Order.NEAREST_END),
     *(({}, order) for order in (Order.NEWEST, Order.OLDEST)),
     ({"q": "word"}, Order.NEWEST),

@@ -58,6 +58,7 @@ def a_line(number: int = 1, **changed: object) -> Line:
         "reviewers": (),
         "rules": ("pay (line 3)",),
         "arguments_sha256": "0" * 64,
+        "has_target_from_outside": False,
     }
     return Line(**fields | changed)  # type: ignore[arg-type]
 

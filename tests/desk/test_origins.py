@@ -134,6 +134,11 @@ async def test_a_recipient_out_of_a_mail_is_told_in_every_place(
     history = (await get(at, "/desk/history")).text
     lines = {key: read(line) for line in history.split("<li>") for key in (mail, reference) if key in line}
     assert "target from outside" in lines[reference] and "target from outside" not in lines[mail]
+    listed = {case["case_id"]: case for case in (await get(at, "/cases")).json()["cases"]}
+    assert listed[reference]["has_target_from_outside"] and not listed[mail]["has_target_from_outside"]
+    in_terminal = (await printed(at, "list", "--status", "all")).splitlines()
+    marked = {key: [line for line in in_terminal if key in line] for key in (mail, reference)}
+    assert marked[reference][0].endswith(", target from outside") and "outside" not in marked[mail][0]
     shown = await printed(at, "show", reference)
     assert f"target from outside: to: {from_mail}." in shown
     assert f"write to {EVE} when" in shown

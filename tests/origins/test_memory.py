@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastmcp.tools import Tool
 from sqlalchemy.engine import Connection
-from store import answer, open_case, open_store, tool_call
+from store import answer, answering, open_case, open_store, tool_call
 
+from atlas.cases.definitions import definition_of
 from atlas.cases.store import CaseStore
-from atlas.models import Case, ToolCall
-from atlas.origins import memory as memory_module
-from atlas.origins.memory import MOST_CALLS, Memory, Past, Recollection
+from atlas.models import UPSTREAM_META, Case, ToolCall
+from atlas.origins import recollection as memory_module
+from atlas.origins.agent import MOST_CALLS
+from atlas.origins.memory import Memory
+from atlas.origins.recollection import Past, Recollection
 from atlas.origins.results import text_of_result
 
 MAIL = "Please pay the invoice to eve@example.net today."
@@ -89,6 +93,58 @@ async def test_memory_says_what_the_disk_says_whatever_happens_and_the_same_when
             assert await fresh.earlier(case) == past
 
 
+ANSWERS: list[dict[str, Any]] = [
+    {"content": [{"type": "text", "text": MAIL}]},
+    {"content": [{"type": "text", "text": json.dumps({"a": 1})}], "structuredContent": {"a": 1}},
+    {"content": [{"type": "text", "text": MAIL}], "structuredContent": {"other": "é"}},
+    {"content": [{"type": "text", "text": "Long. " * 20_000}]},
+    {"content": [{"type": "image", "data": "aGVsbG8=", "mimeType": "image/png"}]},
+    {"content": [], "inputRequests": {"a": {"message": MAIL}}, "resultType": "input_required"},
+    {"content": [{"type": "text", "text": "é " * 60_000}], "isError": True},
+    {"content": []},
+]
+
+
+async def test_what_this_process_answered_is_remembered_as_the_disk_has_it(tmp_path: Path) -> None:
+    """Answers of all kinds and lengths, told by the store and not read again."""
+    async with open_store(tmp_path) as store:
+        memory = Memory(store)
+        for number in range(5 * len(ANSWERS)):
+            case = await opened(store, number)
+            past = await memory.earlier(case)
+            assert past == await Memory(store).earlier(case)
+            assert len(past.earlier) == number
+            change = answering(case, ANSWERS[number % len(ANSWERS)], is_outside=number % 3 == 0)
+            await store.change(case.case_id, change)
+
+
+async def test_no_thread_is_asked_for_what_this_process_answered_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would cost more than the reading; another process's answer is read in one."""
+    async with open_store(tmp_path) as store:
+        memory = Memory(store)
+        await memory.earlier(await opened(store, 0))
+        asked = 0
+        read = store.database.read
+
+        async def counted(work: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return await read(work)
+
+        monkeypatch.setattr(store.database, "read", counted)
+        for number in range(1, 5):
+            case = await opened(store, number)
+            before = (await memory.earlier(case)).earlier
+            assert [one.result for one in before[1:]] == [MAIL] * (number - 1)
+            await store.change(case.case_id, answering(case, ANSWERS[0]))
+        assert asked == 1  # the first call waits, and was read once
+        await answer(store, await opened(store, 8), MAIL)
+        await memory.earlier(await opened(store, 9))
+        assert asked == 2
+
+
 async def test_calls_of_long_ago_are_told_what_they_were_told_then(tmp_path: Path) -> None:
     """In their order, beginning with any of them, though more happened to the calls before them since."""
     chance = random.Random(15)  # noqa: S311  (the same each time)
@@ -109,6 +165,23 @@ async def test_calls_of_long_ago_are_told_what_they_were_told_then(tmp_path: Pat
                 return [now.records(connection, case) for case, _ in then[begin:]]
 
             assert await store.database.read(read) == [past.earlier for _, past in then[begin:]]
+
+
+async def test_what_was_read_names_the_server_whose_tool_answered(tmp_path: Path) -> None:
+    """Remembered and read from the disk alike; a tool of the gateway itself has none."""
+    meta = {UPSTREAM_META: "office"}
+    definition = definition_of(Tool(name="office_read", parameters={}, meta=meta))
+    async with open_store(tmp_path) as store:
+        memory = Memory(store)
+        await memory.earlier(await opened(store, 0))
+        for number in (1, 2):
+            case = await open_case(store, call_of(number), definition=definition)
+            await memory.earlier(case)
+            await answer(store, case, MAIL)
+        last = await opened(store, 3)
+        remembered, read = await memory.earlier(last), await Memory(store).earlier(last)
+        assert [one.upstream for one in remembered.earlier] == [None, "office", "office"]
+        assert remembered == read
 
 
 async def test_another_session_and_another_agent(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from atlas.people.__main__ import main
 from atlas.settings import Settings
 
 REVIEWER = "reviewer-key-of-the-tests"
+KEYS = "anna  -  has a key\nben  -  has a key\n"  # what the list says of the two who have one
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +41,10 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 
 def test_the_first_command_makes_the_data_directory(capsys: pytest.CaptureFixture[str]) -> None:
     """So people can be added before the first start; what comes later finds the same."""
-    assert run(capsys, "list") == (0, "There is no account.\n")
+    assert run(capsys, "list") == (0, KEYS)
     status, said = run(capsys, "add", "sarah", "--groups", " desk, team ,")
     assert status == 0 and "http://127.0.0.1:8000/desk/password#" in said
-    assert run(capsys, "list") == (0, "sarah  desk,team  has no password yet\n")
+    assert run(capsys, "list") == (0, f"{KEYS}sarah  desk,team  has no password yet\n")
     assert verify(read(Path("data/atlas.db"))) == 1
     assert oct(Path("data/atlas.db").stat().st_mode)[-3:] == "600"
 
@@ -66,7 +67,9 @@ def test_links_lead_to_where_browsers_reach_the_gateway(
 REFUSED = [
     (("add", "Anna"), "looks like the name of a key in ATLAS_REVIEWER_KEY"),
     (("add", "x\u202ey"), "none of them invisible"),
-    (("end", "eve"), "There is no account of the name eve"),
+    (("end", "eve"), "The person eve is not known here"),
+    (("add", "anna"), "anna has a key in ATLAS_REVIEWER_KEY, and can come in with it"),
+    (("add", "group:desk"), "reads as a group in a policy"),
     (("link", "eve"), "There is no account of the name eve"),
 ]
 
@@ -122,7 +125,7 @@ def test_tables_of_before_are_brought_up_to_date_unless_a_gateway_holds_them(
     with closing(open(lock, "rb", closefd=True)):
         status, said = run(capsys, "list")
         assert status == 1 and "of another version than this command. Restart it." in said
-    assert run(capsys, "list") == (0, "There is no account.\n")
+    assert run(capsys, "list") == (0, KEYS)
 
 
 async def test_two_processes_write_one_chain(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
-from atlas.agents.keys import AgentKeys, digest_of_key
+from atlas.agents.digests import digest_of_key
+from atlas.agents.keys import AgentKeys
 from atlas.database.sqlite import Database
 from atlas.errors import LinkVoid, NotPermitted, PersonRefused, SignInRefused, TooManyAttempts
 from atlas.instants import now

@@ -1,6 +1,6 @@
 """A case store on a real file, and calls to put into it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.canonical import digest
+from atlas.cases.definitions import Definition
 from atlas.cases.endings import end_case
 from atlas.cases.store import CaseStore, add_assessment, insert_case, read_case, transition
 from atlas.database.sqlite import Database
@@ -39,11 +40,13 @@ def tool_call(tool_name: str = "check_status", principal: str = "agent", **argum
     )
 
 
-async def open_case(store: CaseStore, call: ToolCall | None = None, **more: Any) -> Case:
+async def open_case(
+    store: CaseStore, call: ToolCall | None = None, *, definition: Definition | None = None, **more: Any
+) -> Case:
     """A queued case, recorded as the admission does it, with more in its entry."""
 
     def work(connection: Connection) -> Case:
-        case, _ = insert_case(connection, call or tool_call(beneficiary_id="BEN-123"))
+        case, _ = insert_case(connection, call or tool_call(beneficiary_id="BEN-123"), definition)
         detail = {"tool_name": case.call.tool_name, "arguments_sha256": case.call.arguments_sha256}
         ledger.append(
             connection, case.case_id, ledger.Action.ADMITTED, actor=case.call.principal, detail=detail | more
@@ -97,7 +100,13 @@ def decisions(
 
 
 async def answer(store: CaseStore, case: Case, text: str = "Read.", *, is_outside: bool = True) -> None:
-    """Have the tool of a case answer, whenever its call came."""
+    """Have the tool of a case answer, whenever its call came, as another process writes it."""
+    result = {"content": [{"type": "text", "text": text}]}
+    await store.database.write(answering(case, result, is_outside=is_outside))
+
+
+def answering(case: Case, result: dict[str, Any], *, is_outside: bool = True) -> Callable[[Connection], Case]:
+    """The change that records what the tool of a case answered."""
 
     def work(connection: Connection) -> Case:
         found = read_case(connection, case.case_id)
@@ -105,12 +114,11 @@ async def answer(store: CaseStore, case: Case, text: str = "Read.", *, is_outsid
         found = add_assessment(connection, found, judged)
         for status in (Status.AUTHORIZED, Status.EXECUTING):
             found = transition(connection, found, status)
-        result = {"content": [{"type": "text", "text": text}]}
         outcome = Outcome(result=result, detail=None, finished_at=now())
         action = ledger.Action.EXECUTED
         return end_case(connection, found, Status.EXECUTED, action, detail={}, outcome=outcome)
 
-    await store.database.write(work)
+    return work
 
 
 def approval(

@@ -135,6 +135,11 @@ def _refers(target: Target) -> bool:
     )
 
 
+def is_field(found: Found, value: str, text: str) -> bool:
+    """Whether a value stood as a field of its own in a text, and not in words that someone wrote."""
+    return RECORD.match(text) is not None and not _is_written(found, value)
+
+
 def _is_written(found: Found, value: str) -> bool:
     """Whether a value stood in running text that someone wrote, not as a field of its own."""
     if found.how not in (How.EXACT, How.NORMALISED):

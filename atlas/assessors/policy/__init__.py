@@ -20,6 +20,7 @@ from atlas.assessors.policy.review import at_worst, review_of
 from atlas.assessors.policy.rules import Rule
 from atlas.errors import AtlasError, PolicyInvalid
 from atlas.models import Ruling
+from atlas.review_rules import has_groups
 
 WORST_SCORE = 100
 # celpy raises the limit of the process to this when it is first used, on which no call may depend.
@@ -72,6 +73,15 @@ class Policy:
             for rule in self.file.rules
             if rule.fits(tool_name) and not rule.only_marks
         )
+
+    def at_least(self, tool: ToolFacts) -> Ruling:
+        """What the rules without a condition say of every call of a tool, whatever the others add."""
+        fitting = self.fitting(tool)
+        rules = [rule for rule in fitting if rule.when is None]
+        floor = max((rule.floor for rule in rules if rule.floor is not None), default=0)
+        if not _names_tool(fitting) and self.file.unknown_tools == "person":
+            floor = max(floor, self.threshold)
+        return self._composed(rules, WORST_SCORE, floor)
 
     def marks(self, tool: ToolFacts) -> Rule | None:
         """The first rule that says whether a tool speaks for third parties."""
@@ -129,10 +139,8 @@ class Policy:
             return self._composed(rules, WORST_SCORE, WORST_SCORE)
         ruling = self._composed(rules, WORST_SCORE, WORST_SCORE)
         texts = {"classification": "not assessed", "rationale": f"{reason} A person decides."}
-        reviewers, more = _reviewers_at_worst(rules)
-        review = {"is_denied": False, "reviewers": reviewers, "approvals": ruling.approvals + more}
-        review |= {"review": at_worst(ruling.review)}
-        return ruling.model_copy(update=texts | review)
+        review = {"is_denied": False, "review": at_worst(ruling.review)}
+        return ruling.model_copy(update=texts | review | _reviewers_at_worst(rules, ruling.approvals))
 
     def _composed(
         self, rules: list[Rule], score: int, floor: int, general: GeneralScore | None = None
@@ -280,11 +288,12 @@ def why_person(rules: list[Rule]) -> str | None:
     return None
 
 
-def _reviewers_at_worst(rules: list[Rule]) -> tuple[tuple[str, ...], int]:
-    """All reviewers who could be meant, and how many more have to approve.
+def _reviewers_at_worst(rules: list[Rule], approvals: int) -> dict[str, Any]:
+    """All reviewers who could be meant, and how many of them have to approve.
 
     With so many, each of the lists that could be meant has approved as often as it has to: else an agent
-    could choose its reviewers by breaking a condition.
+    could choose its reviewers by breaking a condition. How many people a group has is not known here, so that
+    lists with groups are kept apart, and each has to approve for itself.
     """
     lists: list[tuple[str, ...]] = []
     for rule in rules:
@@ -292,8 +301,12 @@ def _reviewers_at_worst(rules: list[Rule]) -> tuple[tuple[str, ...], int]:
             lists.append(tuple(dict.fromkeys(rule.reviewers)))
             if rule.when is None:  # the rules below are not asked
                 break
+    lists = list(dict.fromkeys(lists))
     everybody = tuple(dict.fromkeys(name for names in lists for name in names))
-    return everybody, len(everybody) - min((len(names) for names in lists), default=0)
+    if len(lists) > 1 and has_groups(everybody):
+        return {"reviewers": everybody, "approvals": approvals * len(lists), "each_of": tuple(lists)}
+    more = len(everybody) - min((len(names) for names in lists), default=0)
+    return {"reviewers": everybody, "approvals": approvals + more}
 
 
 def _denies(rules: list[Rule]) -> bool:

@@ -121,7 +121,8 @@ def _explain(options: argparse.Namespace) -> str:
         earlier=_earlier(options.session),
     )
     traced = trace(question, trusts_request=options.trusts_request)
-    return explain(policy, question.model_copy(update={"trace": traced}))
+    question = question.model_copy(update={"trace": traced})
+    return explain(policy, question, usual=_settings().atlas_review_timeout)
 
 
 def _earlier(path: Path | None) -> tuple[Earlier, ...]:

@@ -70,12 +70,12 @@ class Condition:
         if _is_never_bool(self._tree):
             raise ConditionInvalid("is never true or false")
         self._tree = _without_detours(self._tree)
-        self._names = _named(self._tree)
+        self.names = _named(self._tree)
         self._program = _environment().program(self._tree, functions=OPERATIONS)
 
     def holds(self, evaluation: Evaluation) -> bool:
         """Whether it holds for a call; raises what `Evaluation.value` raises, or TypeError."""
-        value = evaluation.value(self._tree, self._program.new_activation(), self._names)
+        value = evaluation.value(self._tree, self._program.new_activation(), self.names)
         if not isinstance(value, BoolType):
             raise TypeError("neither true nor false")
         return bool(value)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import ConditionFailed, Policy, why_person
 from atlas.assessors.policy.evaluation import ANNOTATIONS
+from atlas.assessors.policy.explain_review import about_review
 from atlas.assessors.policy.explain_trace import about_trace
 from atlas.assessors.policy.matching import Match, Matched, match_rules
 from atlas.assessors.policy.rules import NEVER_GOVERNED, WHY_NEVER_GOVERNED, Rule
@@ -13,8 +14,11 @@ from atlas.models import Ruling
 from atlas.origins.outside import standing_of
 
 
-def explain(policy: Policy, question: Question) -> str:
-    """Each rule that is about the call, what follows from them, and the verdict with and without a model."""
+def explain(policy: Policy, question: Question, *, usual: timedelta) -> str:
+    """Each rule that is about the call, what follows from them, and the verdict with and without a model.
+
+    `usual` is how long people may take where no rule says it.
+    """
     if question.tool.name == NEVER_GOVERNED:
         why = WHY_NEVER_GOVERNED.removeprefix("it ")
         return f"{question.tool.name} {why}, not even one that denies every tool."
@@ -24,7 +28,7 @@ def explain(policy: Policy, question: Question) -> str:
             *_about_call(policy, question),
             *about_trace(question),
             *_about_rules(matched, question),
-            *_result(policy, question, matched),
+            *_result(policy, question, matched, usual),
         ]
     )
 
@@ -94,7 +98,7 @@ def _given(rule: Rule) -> str:
     )
 
 
-def _result(policy: Policy, question: Question, matched: list[Matched]) -> list[str]:
+def _result(policy: Policy, question: Question, matched: list[Matched], usual: timedelta) -> list[str]:
     try:
         ruling, failed = policy.rule_at_once(question), False
     except ConditionFailed as error:
@@ -110,22 +114,10 @@ def _result(policy: Policy, question: Question, matched: list[Matched]) -> list[
     ]
     return [
         *lines,
-        *([] if ruling.is_denied else _review(ruling)),
+        *([] if ruling.is_denied else about_review(ruling, usual=usual)),
         "",
         *_verdict(policy, ruling, failed=failed),
     ]
-
-
-def _review(ruling: Ruling) -> list[str]:
-    seconds = ruling.review_seconds
-    lines = [
-        f"Reviewers  {', '.join(ruling.reviewers) or 'every reviewer'}",
-        f"Approvals  {ruling.approvals}",
-        f"Time       {timedelta(seconds=seconds) if seconds else 'as ATLAS_REVIEW_TIMEOUT says'}",
-    ]
-    if ruling.reviewers and ruling.approvals > len(set(ruling.reviewers)):
-        lines.append("Careful    Nobody can approve this: fewer may decide than have to approve.")
-    return lines
 
 
 def _verdict(policy: Policy, ruling: Ruling, *, failed: bool) -> list[str]:

@@ -14,6 +14,7 @@ CALL: dict[str, Callable[[Trace], Any]] = {
     "is_asked": attrgetter("is_asked"),
     "is_request_known": attrgetter("is_request_known"),
     "target_from_outside": attrgetter("has_target_from_outside"),
+    "takes_only_entries": attrgetter("takes_only_entries"),
 }
 SESSION: dict[str, Callable[[Trace], bool]] = {
     "read_outside": attrgetter("read_outside"),

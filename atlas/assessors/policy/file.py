@@ -10,12 +10,10 @@ from typing import Any, Literal
 import tomli
 from pydantic import Field, ValidationError
 
+from atlas.assessors.policy.keys import OF_REVIEW, WANTED, WANTED_ABOVE
 from atlas.assessors.policy.lines import Section, place_of, read_sections, sections_of_array
 from atlas.assessors.policy.rules import (
     NEVER_GOVERNED,
-    OF_REVIEW,
-    WANTED,
-    WANTED_ABOVE,
     WHY_NEVER_GOVERNED,
     DeskTable,
     Rule,

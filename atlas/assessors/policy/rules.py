@@ -126,60 +126,6 @@ class DeskTable(Frozen):
 NEVER_GOVERNED = "get_outcome"
 WHY_NEVER_GOVERNED = "it only reads what became of a call and is never governed, so that no rule holds for it"
 
-# What a rule asks of the review of a call, beside who and how long.
-OF_REVIEW = (
-    *(
-        "separate",
-        "requires_training",
-        "step_up",
-        "may_edit",
-        "undo",
-        "answer_time",
-        "escalate",
-        "working_hours",
-    ),
-    *("hide_score", "reason_from", "min_seconds", "plans"),
-)
-
-# What an administrator reads after "must be".
-WANTED = {
-    "tool": "the name of a tool, or a pattern with * and ? and no brackets",
-    "name": "a text of one line, at most 200 characters",
-    "definition": 'the digest of a tool\'s definition, as "sha256:" and 64 hex digits',
-    "when": "a CEL condition in quotes",
-    "score": "a whole number from 0 to 100",
-    "floor": "a whole number from 0 to 100",
-    "classification": "a text of one line, at most 200 characters",
-    "rationale": "a text of at most 2000 characters",
-    "legal_basis": "a text of one line, at most 200 characters",
-    "reviewers": 'a list of names and groups, such as ["anna", "group:seniors"]',
-    "approvals": "a whole number from 1 on",
-    "review_timeout": 'a duration in quotes, from one second to a year, such as "90s", "30m", "24h" or "3d"',
-    "deny": "true, because no rule can take back what another one denies",
-    "trust": '"outside" if what the tool answers comes from third parties, or "inside"',
-    "separate": "true: neither the agent's owner nor a person of an earlier round may approve",
-    "requires_training": 'the scope of a training, such as "benefits"',
-    "step_up": "true: to approve takes a passkey",
-    "may_edit": 'a list of arguments that a person may change, such as ["amount", "days"]',
-    "undo": 'a duration in quotes, such as "20s", for which an approval can be taken back',
-    "answer_time": 'a duration in quotes, such as "4h", by which a question to the agent extends the time',
-    "escalate": 'a step such as {after = "2h", to = "group:seniors"}, or a list of such steps',
-    "working_hours": "true: the times of this rule count working hours alone",
-    "hide_score": "true: the score is hidden until a first choice is made",
-    "reason_from": "a whole number from 0 to 100",
-    "min_seconds": "a whole number of seconds from 1 to 3600",
-    "plans": "true: a plan may let pass what this rule gives a floor",
-}
-
-
-WANTED_ABOVE = {
-    "reject_reasons": 'a list of at most 20 different texts of one line, such as ["The wrong person"]',
-    "record_views": "true or false",
-    "together_below": "a whole number from 0 to 100",
-    "seeded_share": "a whole number from 0 to 100",
-    "seeded": "at most 200 tables [[seeded]], each with tool, arguments and why",
-}
-
 
 class Rule(RuleTable):
     """A rule with its place in the file, ready to be matched."""
@@ -240,7 +186,12 @@ class Rule(RuleTable):
         if self.definition is None or self.is_pinned_to(definition_sha256):
             return self
         reason = f"The tool is not the one that this rule was written for. {self.rationale or ''}".strip()
-        changed = {"score": None, "floor": max(self.floor or 0, threshold), "rationale": reason}
+        changed = {
+            "score": None,
+            "floor": max(self.floor or 0, threshold),
+            "rationale": reason,
+            "plans": None,
+        }
         return self.model_copy(update=changed)
 
     def fits(self, tool_name: str) -> bool:

@@ -504,6 +504,7 @@ document.documentElement.classList.add("has-script");
 if (matchMedia("(max-width: 40rem)").matches) all("details[data-fold]").forEach((box) => { box.open = false; });
 showTimes();
 setInterval(showTimes, 20_000);
+setInterval(() => all("time[data-countdown]").forEach(showTime), 1_000);
 forgetOldDrafts();
 putDraftsBack();
 prepareKeys();

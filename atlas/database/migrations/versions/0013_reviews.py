@@ -59,7 +59,9 @@ def _people() -> None:
         sa.Column("quiet_hours", sa.Text),
         sa.Column("channels", sa.Text),
         sa.Column("digest", sa.String(20)),
+        sa.Column("has_key", sa.Boolean, nullable=False, server_default=sa.text("0")),
         _at("changed_at"),
+        _at("ended_at", nullable=True),
     )
     op.create_table(
         "trainings",
@@ -123,14 +125,22 @@ def _reviews() -> None:
         "claims",
         _text("case_id", 20, primary_key=True),
         _text("person", 200),
-        sa.Column("assigned_by", sa.String(200)),
         _at("claimed_at"),
         _at("ends_at"),
     )
     op.create_table(
+        "assignments",
+        _text("case_id", 20, primary_key=True),
+        _text("person", 200),
+        _text("assigned_by", 200),
+        _at("assigned_at"),
+    )
+    op.create_index("ix_assignments_person", "assignments", ["person"])
+    op.create_table(
         "snoozes",
         _text("case_id", 20, primary_key=True),
         _text("person", 200, primary_key=True),
+        sa.Column("round_number", sa.Integer, nullable=False),
         _at("until"),
     )
     op.create_table(
@@ -201,11 +211,21 @@ def _plans() -> None:
         _text("reason"),
         _text("made_by", 200),
         _at("made_at"),
+        sa.Column("is_signed", sa.Boolean, nullable=False),
+        _text("groups"),
+        _text("policy_sha256", 64),
+        _text("definition_sha256", 64),
         sa.Column("stopped_by", sa.String(200)),
         _at("stopped_at", nullable=True),
     )
     op.create_index("ix_plans_tool_name", "plans", ["tool_name", "ends_at"])
-    op.create_table("plan_uses", *_round_of_case(), _text("plan_id", 20), _at("used_at"))
+    op.create_table(
+        "plan_uses",
+        *_round_of_case(),
+        sa.Column("plan_id", sa.String(20), sa.ForeignKey("plans.plan_id"), nullable=False),
+        _text("arguments_sha256", 64),
+        _at("used_at"),
+    )
     op.create_index("ix_plan_uses_plan_id", "plan_uses", ["plan_id"])
 
 

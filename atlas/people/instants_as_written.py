@@ -1,0 +1,30 @@
+"""A moment as a person writes it: a day, a minute, or how long from now."""
+
+from datetime import datetime, time, timedelta
+
+from atlas.errors import PersonRefused
+from atlas.instants import now
+from atlas.people.hours import zone_of
+from atlas.settings_as_written import read_duration
+
+WANTED = "a day as 2027-01-31, a minute as 2027-01-31T17:00, or how long as 8h or 14d"
+
+
+def read_moment(text: str, *, zone: str | None = None, is_end: bool = True) -> datetime:
+    """The moment that a text means, in the zone of a person; a day that is an end counts as a whole.
+
+    Raises PersonRefused.
+    """
+    text = text.strip()
+    duration = read_duration(text)
+    try:
+        if isinstance(duration, timedelta):
+            return now() + duration
+        said = datetime.fromisoformat(text)
+        if len(text) == len("2027-01-31"):
+            said = datetime.combine(said.date() + timedelta(days=1 if is_end else 0), time())
+        if said.tzinfo is None:
+            said = said.replace(tzinfo=zone_of(zone))
+        return said.astimezone(now().tzinfo)
+    except (ValueError, OverflowError):
+        raise PersonRefused(reason=f"{text[:40]} is no time: write {WANTED}.") from None

@@ -1,0 +1,190 @@
+"""The clock: does what is due of cases that wait, each thing once, in transactions of a few rows.
+
+Another process may do the same: a row counts for the one that marks it done. A restart loses nothing.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas import ledger
+from atlas.cases.endings import GATEWAY
+from atlas.cases.store import read_case
+from atlas.cases.tables import cases
+from atlas.database.sqlite import Database
+from atlas.database.statements import Prepared
+from atlas.instants import instant_of, instant_text, now
+from atlas.models import Case, Status
+from atlas.outbox.notices import Kind, put
+from atlas.reviews.deadlines import Due
+from atlas.reviews.tables import due_times, escalations
+
+BATCH = 20  # rows of a transaction, so that no call waits long behind one
+POLL_SECONDS = 15.0  # for what another process wrote, and for a clock that was set
+LEAST_SECONDS = 1.0  # between two looks because of new cases
+AGAIN_SECONDS = 60.0  # after which what failed is tried again
+LATE = timedelta(seconds=20)  # from which on it is done at full speed
+REST = 4  # times as long as a transaction took the clock leaves to others, while nothing is late
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = tuple(due_times.c[name] for name in ("due_id", "case_id", "round_number", "kind", "step", "detail"))
+# What is frozen by a stop is not due: it moves when the stop is lifted.
+_RUNS = sa.or_(cases.c.frozen_at.is_(None), cases.c.status != Status.PENDING_REVIEW.value)
+_IS_OPEN = (due_times.c.done_at.is_(None), due_times.c.case_id == cases.c.case_id, _RUNS)
+_NEXT = Prepared(
+    sa.select(due_times.c.due_at).where(*_IS_OPEN).order_by(due_times.c.due_at).limit(sa.literal_column("1"))
+)
+_DUE = Prepared(
+    sa.select(*COLUMNS)
+    .where(*_IS_OPEN, due_times.c.due_at <= sa.bindparam("at"))
+    .order_by(due_times.c.due_at)
+    .limit(sa.literal_column(str(BATCH)))
+)
+_IS_THIS = (due_times.c.due_id == sa.bindparam("this"), due_times.c.done_at.is_(None))
+_DONE = Prepared(due_times.update().where(*_IS_THIS).values(done_at=sa.bindparam("at")))
+_LATER = Prepared(due_times.update().where(*_IS_THIS).values(due_at=sa.bindparam("at")))
+_ESCALATE = Prepared(escalations.insert())
+
+
+class DueRow(NamedTuple):
+    """One thing that is due."""
+
+    due_id: int
+    case_id: str
+    round_number: int
+    kind: str
+    step: int
+    detail: str | None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What was written of it."""
+        return dict(json.loads(self.detail)) if self.detail else {}
+
+
+class Clock:
+    """Does what is due as long as it runs, and sleeps until the next thing is."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._woken = asyncio.Event()
+
+    def note(self, case: Case) -> None:
+        """See that a case has changed: something may be due sooner than the clock sleeps."""
+        if case.status is Status.PENDING_REVIEW:
+            self._woken.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run in the background."""
+        task = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                pause = await self._look()
+            except Exception:
+                logger.exception("The clock could not do what is due; it tries again")
+                pause = POLL_SECONDS
+            await self._sleep(pause)
+
+    async def _look(self) -> float:
+        """Do some of what is due, and say how many seconds may pass until the next look."""
+        self._woken.clear()
+        next_at = await self._database.read(next_due)
+        if next_at is None:
+            return POLL_SECONDS
+        late = now() - next_at
+        if late < timedelta(0):
+            return min(-late.total_seconds(), POLL_SECONDS)
+        began = time.perf_counter()
+        await self._database.write(take_due)
+        return 0.0 if late > LATE else (time.perf_counter() - began) * REST
+
+    async def _sleep(self, seconds: float) -> None:
+        if seconds < LEAST_SECONDS:
+            await asyncio.sleep(seconds)
+            return
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), seconds)
+            await asyncio.sleep(LEAST_SECONDS)  # many cases that come together are one look
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """When the next thing is due; it may be past."""
+    row = _NEXT.first(connection, {})
+    return None if row is None else instant_of(row[0])
+
+
+def take_due(connection: Connection) -> int:
+    """Do what is due by now, a few things at most, and return how many."""
+    at = now()
+    rows = [DueRow(*row) for row in _DUE.rows(connection, {"at": at})]
+    for row in rows:
+        do_or_delay(connection, row, at=at)
+    return len(rows)
+
+
+def do_or_delay(connection: Connection, row: DueRow, *, at: datetime) -> None:
+    """Do one thing as a whole; what cannot be done is tried later, and holds up no other."""
+    connection.exec_driver_sql("SAVEPOINT due")
+    try:
+        _do(connection, row, at=at)
+    except Exception:
+        connection.exec_driver_sql("ROLLBACK TO due")
+        logger.exception("What is due of %s could not be done; it is tried again", row.case_id)
+        _LATER.execute(connection, {"this": row.due_id, "at": at + timedelta(seconds=AGAIN_SECONDS)})
+    connection.exec_driver_sql("RELEASE due")
+
+
+def _do(connection: Connection, row: DueRow, *, at: datetime) -> None:
+    if _DONE.execute(connection, {"this": row.due_id, "at": at}) != 1:
+        return  # another process was quicker
+    case = read_case(connection, row.case_id)
+    if not _still_waits(case, row, at=at):
+        return
+    if row.kind == Due.REMINDER.value:
+        _remind(connection, case, row, at=at)
+    else:
+        _escalate(connection, case, row, at=at)
+
+
+def _still_waits(case: Case, row: DueRow, *, at: datetime) -> bool:
+    """Whether the case waits in the round in which this was written, and its time is not over."""
+    is_in_time = case.expires_at is None or at < case.expires_at
+    return case.status is Status.PENDING_REVIEW and case.round_number == row.round_number and is_in_time
+
+
+def _remind(connection: Connection, case: Case, row: DueRow, *, at: datetime) -> None:
+    said = row.said | _ends(case)
+    detail = said | {"step": row.step, "round": row.round_number}
+    ledger.append(connection, case.case_id, ledger.Action.REMINDED, actor=GATEWAY, detail=detail, at=at)
+    put(connection, Kind.REMINDED, case=case, content=said)
+
+
+def _escalate(connection: Connection, case: Case, row: DueRow, *, at: datetime) -> None:
+    to = str(row.said["to"])
+    key = {"case_id": case.case_id, "round_number": row.round_number, "step": row.step}
+    _ESCALATE.execute(connection, key | {"to_whom": to, "escalated_at": at})
+    detail = {"to": to, "step": row.step, "round": row.round_number}
+    ledger.append(connection, case.case_id, ledger.Action.ESCALATED, actor=GATEWAY, detail=detail, at=at)
+    put(connection, Kind.ESCALATED, case=case, to=[to], content={"step": row.step} | _ends(case))
+
+
+def _ends(case: Case) -> dict[str, str | None]:
+    return {"expires_at": instant_text(case.expires_at) if case.expires_at else None}
