@@ -20,7 +20,7 @@ from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.sqlite import Database
 from atlas.instants import read_instant
-from atlas.models import Status, Verdict
+from atlas.models import SEEDED, Status, Verdict
 from atlas.reviews.tables import escalations
 from atlas.traces import Trace
 
@@ -54,6 +54,7 @@ class Line:
     arguments_sha256: str
     has_target_from_outside: bool  # it acts on, or sends to, what came from outside alone
     is_score_hidden: bool = False  # by a rule, until a person has decided
+    is_seeded: bool = False  # told when it is over: no agent made it
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ _LINES = sa.select(
         cases.c[name]
         for name in (
             *("case_id", "tool_name", "principal", "status", "opened_at", "expires_at", "frozen_at"),
-            *("round_number", "reported_at", "arguments_sha256"),
+            *("round_number", "reported_at", "arguments_sha256", "claimed_by"),
         )
     ),
     assessments.c.risk_score,
@@ -164,7 +165,7 @@ def _line(row: Any) -> Line:
     status = Status(row["status"])
     own = (
         *("reported_at", "finished_at", "status", "decision", "reviewers", "escalated", "rules"),
-        *("hides_score", "trace"),
+        *("hides_score", "trace", "claimed_by"),
     )
     named = json.loads(row["reviewers"] or "[]")
     # Before it is decided no list shows what a rule hides: each person would otherwise read it there.
@@ -174,6 +175,7 @@ def _line(row: Any) -> Line:
         **({name: value for name, value in row.items() if name not in own} | hidden),
         status=status,
         is_score_hidden=is_hidden,
+        is_seeded=status.is_final and row["claimed_by"] == SEEDED,
         decision=Verdict(row["decision"]) if row["decision"] else None,
         finished_at=_finished_at(status, row),
         # Where the policy names no one, everyone may approve, and an escalation takes that from no one.

@@ -221,7 +221,7 @@ def _earlier(
 ) -> tuple[Line, ...]:
     asked = Filter(agent=agent, tool=tool, opened_before=case.opened_at)
     found = find(connection, asked, Order.NEWEST, after=None, limit=MOST_EARLIER)
-    lines = lines_of(connection, found.case_ids)
+    lines = tuple(line for line in lines_of(connection, found.case_ids) if not line.is_seeded)
     if not is_hidden:
         return lines
     # Alike calls have alike scores.
