@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
-from atlas.agents.answers import GET_OUTCOME, answer
+from atlas.agents.answers import NEVER_GOVERNED, answer
 from atlas.agents.arguments import check_arguments, not_checked
 from atlas.agents.held_calls import WaitingAgents, has_left
 from atlas.agents.keys import current_principal
@@ -63,7 +63,7 @@ class Checked(NamedTuple):
 
 
 class Admission(Middleware):
-    """The gate on the root server. Only the gateway's own get_outcome passes without a case."""
+    """The gate on the root server. Only the gateway's own two tools pass without a case."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Admission(Middleware):
     ) -> ToolResult:
         """Hold the call, and answer with its result or with its reference."""
         assert context.fastmcp_context is not None  # noqa: S101  (FastMCP sets it for every tools/call)
-        if context.message.name == GET_OUTCOME:
+        if context.message.name in NEVER_GOVERNED:
             await self._checked_tool(context.message, context.fastmcp_context)
             return await call_next(context)
         checked = await self._checked_call(context.message, context.fastmcp_context)

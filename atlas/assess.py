@@ -92,7 +92,7 @@ class Assessments:
     async def rule(self, case: Case) -> Assessment:
         """What the policy alone says of a call; if it cannot be applied, the worst score."""
         question = await self._question(case, await self._present(case.call.tool_name))
-        return await self._rule(case.call, question)
+        return await self._rule(case.call_in_force, question)
 
     @property
     def policy_sha256(self) -> str:
@@ -116,7 +116,7 @@ class Assessments:
     async def _judge(self, case: Case) -> Assessment | Inquiry:
         present = self._handed(case) or fit_to_show(await self._server.get_tool(case.call.tool_name))
         question = await self._question(case, present)
-        ruled = await self._rule(case.call, question)
+        ruled = await self._rule(case.call_in_force, question)
         if self._model is None or ruled.ruling is None or ruled.ruling.floor >= WORST_SCORE:
             return ruled  # denied, without a ruling, or so high that no model could change it
         try:
@@ -126,7 +126,7 @@ class Assessments:
                 asked = await self._model.ask(question)
                 return asked.model_copy(update={"definition_sha256": _judged(question.tool)})
             answer = await self._answer(case, question, self._model)
-            ruled = await self._rule(case.call, question)  # the policy may be another one by now
+            ruled = await self._rule(case.call_in_force, question)  # the policy may be another one by now
             return ruled if ruled.is_denied else _with_answer(ruled, answer, self._model.assessor)
         except AssessorFailed as failure:
             logger.warning("A person decides on %s, because no model judged it: %s", case.case_id, failure)
@@ -187,7 +187,7 @@ class Assessments:
         return await self._traced(await self._plain(case, present), case)
 
     async def _plain(self, case: Case, present: Present) -> Question:
-        call = case.call
+        call = case.call_in_force
         facts = await self._kept_facts(present, call.tool_name)
         try:
             arguments = as_the_tool_takes_them(present.tool, call.arguments)

@@ -39,11 +39,23 @@ from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text, now
 from atlas.models import NO_TOOL, Assessment, Case, Decision, Status, Verdict
+from atlas.outbox import notices
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
 from atlas.people.votes import TAKEN_BACK, Vote, note_key
 from atlas.plans.fitting import Fit
 from atlas.plans.using import pass_by_plan
+from atlas.reviews.asking import ask_agent
 from atlas.reviews.counting import is_last_approval, said
+from atlas.reviews.editing import (
+    Accepts,
+    Editing,
+    begin_edit,
+    check_edit_allowed,
+    check_may_edit,
+    is_said_again,
+    needs_second_look,
+    no_edits,
+)
 from atlas.reviews.passkey import keep_assertion
 from atlas.reviews.permission import ask_again, check_may_approve
 from atlas.reviews.undo import (
@@ -119,6 +131,7 @@ async def decide_after_wait(case_id: str, *, store: CaseStore, is_woken: bool) -
 
 def _expire(connection: Connection, case: Case) -> Case:
     detail = {"expires_at": instant_text(case.expires_at)} if case.expires_at else {}
+    notices.put(connection, notices.Kind.EXPIRED, case=case)
     return end_case(connection, case, Status.EXPIRED, ledger.Action.EXPIRED, detail=detail)
 
 
@@ -133,8 +146,10 @@ class Decisions:
         timeout: timedelta,
         tell: Callable[[Case], None],
         owners: Mapping[str, frozenset[str]] = NO_OWNERS,
+        accepts: Accepts = no_edits,
     ) -> None:
         self._store = store
+        self._editing = Editing(rule=rule, accepts=accepts)
         self._owners = owners  # of agents, whose calls they cannot approve
         self._rule = rule  # the policy alone
         self._timeout = timeout
@@ -185,11 +200,15 @@ class Decisions:
             # The policy says who may approve it, if anyone may: also a policy that came into force while
             # the call waited. No model need be asked for that.
             ruled = await self._rule(before)
+        wanted = await self._editing.wanted(before, vote)
+        may_edit = await self._editing.allowed(before, ruled)
 
         def approve(connection: Connection) -> Case:
             nonlocal again
             case = read_case(connection, case_id)
             _check_not_stopped(connection, case)
+            if is_said_again(case, vote):
+                return case
             if case.round_number != vote.round_number:
                 _check_open(case)
                 return case
@@ -198,25 +217,44 @@ class Decisions:
                 case = self._apply(connection, case, ruled)  # which may send it back
             if case.round_number != vote.round_number or case.status is Status.DENIED:
                 return case
-            recorded = _record_approval(connection, case, vote, owners)
+            note_key(connection, case_id, vote)
+            own = vote
+            if wanted is not None:
+                _check_open(case)
+                check_may_edit(connection, case, vote, owners, wanted=wanted, may_edit=may_edit)
+                if (again := ask_again(connection, case, vote)) is not None:
+                    return case
+                case, own = begin_edit(connection, case, vote, self._timeout, wanted, may_edit)
+                if needs_second_look(case):
+                    return case
+            elif case.edit is not None and case.decision is None:
+                check_edit_allowed(case, may_edit)
+            recorded = _record_approval(connection, case, own, owners)
             again = recorded if isinstance(recorded, AtlasError) else None
             return case if isinstance(recorded, AtlasError) else recorded
 
         case = await self._store.change(case_id, approve)
+        if case.round_number != before.round_number and case.status is Status.PENDING_REVIEW:
+            self._tell(case)
         if again is not None:
             raise again
+        if is_said_again(case, vote):
+            return case
         # What was just written stays written, so that it is refused only here.
         if case.status is Status.DENIED and not case.is_seeded:
             raise CaseFinished(case_id=case_id, status=case.status.value)
         if case.round_number != vote.round_number:
-            if case.round_number != before.round_number:
-                self._tell(case)
             raise other_round_error(case, vote.round_number)
         return case
 
     async def rule(self, case: Case) -> Assessment:
         """What the policy in force says of a call."""
         return await self._rule(case)
+
+    async def ask(self, case_id: str, *, by: str, text: str) -> Case:
+        """Put a question to the agent, which decides nothing; raises what `ask_agent` raises."""
+        ask = partial(ask_agent, case_id=case_id, by=by, text=text)
+        return await self._store.change(case_id, lambda connection: ask(connection))
 
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""
@@ -272,7 +310,6 @@ def _record_approval(
     connection: Connection, case: Case, vote: Vote, owners: frozenset[str]
 ) -> Case | AtlasError:
     """The case with the approval, or what to raise once it is on disk that a person is asked again."""
-    note_key(connection, case.case_id, vote)
     is_again = is_decided(case, vote)
     if is_again and is_own(connection, case, vote):
         return case  # also where it could not be said for the first time now
@@ -325,6 +362,8 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
     )
     if case.is_seeded:
         return reveal(connection, case, to=ENDING_OF_SEEDED[vote.verdict])
+    content = {"decision": vote.verdict.value, "on_behalf_of": vote.on_behalf_of}
+    notices.put(connection, notices.Kind.DECIDED, case=case, by=vote.reviewer, content=content)
     to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED
     # Approving what the score has approved already adds a decision, but no transition.
     if case.status is to:

@@ -46,6 +46,10 @@ class KeyUsed(AtlasError):
     """The idempotency key {key} stands for another decision, on case {case_id}; nothing was changed."""
 
 
+class NoQuestion(AtlasError):
+    """No person asks anything of case {case_id} now. No one was told."""
+
+
 class RequestInvalid(AtlasError):
     """{reason}"""
 
@@ -196,3 +200,21 @@ class DatabaseUnusable(AtlasError):
 
 class LedgerBroken(AtlasError):
     """Ledger entry {seq} does not verify: {reason}"""
+
+
+class ChannelUnusable(AtlasError):
+    """{name} cannot be used: {reason}. Write it as docs/how-to/notices.md shows."""
+
+
+class NotDelivered(AtlasError):
+    """The receiver did not take a notice: {reason}."""
+
+    @property
+    def reason(self) -> str:
+        """What it said, in a few words without its address."""
+        return str(self.fields["reason"])
+
+    @property
+    def is_final(self) -> bool:
+        """Whether another attempt is pointless."""
+        return bool(self.fields.get("is_final", False))

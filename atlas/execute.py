@@ -216,7 +216,7 @@ class Execution:
             context.run(note_question.set, partial(asked, session=case.call.session))
             with self._waiting.stoppable(case) as stop:
                 context.run(stopped.set, stop)
-                called = context.run(asyncio.create_task, self._tool_result(case.call))
+                called = context.run(asyncio.create_task, self._tool_result(case.call_in_force))
                 result = await asyncio.wait_for(called, self._seconds)
         except asyncio.TimeoutError:
             return None
@@ -280,7 +280,7 @@ class Execution:
 
 def _take(connection: Connection, case: Case, process_id: str, *, is_repeated: bool = False) -> Case:
     detail: dict[str, Any] = {
-        "arguments_sha256": case.call.arguments_sha256,
+        "arguments_sha256": case.call_in_force.arguments_sha256,
         "definition_sha256": case.definition_sha256,
     }
     if is_repeated:

@@ -245,6 +245,17 @@ class Edit(Frozen):
     edited_at: datetime
 
 
+class AgentQuestion(Frozen):
+    """What a person asked the agent of its call, and what it answered: a claim."""
+
+    asked_by: str
+    question: str
+    asked_at: datetime
+    round_number: int
+    answer: str | None = None
+    answered_at: datetime | None = None
+
+
 class Outcome(Frozen):
     """What the tool answered: an MCP CallToolResult as JSON, or None where no answer was kept."""
 
@@ -315,6 +326,7 @@ class Case(Frozen):
     stop: Stop | None = None  # that covers it at the moment
     round_number: int = 1  # how often it was judged; what was decided in an earlier round does not count
     begins_at: datetime | None = None  # not before: until then an approval can be taken back
+    questions: tuple[AgentQuestion, ...] = ()  # the oldest first
     edit: Edit | None = None  # what a person changed; the call itself stays as the agent made it
     inquiry: Inquiry | None = None
     assessment: Assessment | None = None
@@ -334,6 +346,13 @@ class Case(Frozen):
             return self.call
         changed = {"arguments": self.edit.arguments, "arguments_sha256": self.edit.arguments_sha256}
         return self.call.model_copy(update=changed)
+
+    @property
+    def open_questions(self) -> tuple[AgentQuestion, ...]:
+        """What the agent is asked now; once the call is decided, nothing."""
+        if self.status is not Status.PENDING_REVIEW:
+            return ()
+        return tuple(one for one in self.questions if one.answer is None)
 
     @property
     def finished_at(self) -> datetime | None:

@@ -20,6 +20,7 @@ from atlas.origins.memory import Memory
 from atlas.plans.fitting import Plans
 from atlas.plans.making import PlanBook
 from atlas.report import report_failure
+from atlas.reviews.editing import accepted_by
 from atlas.settings import Settings
 from atlas.workflow.stages import Stages
 
@@ -109,7 +110,10 @@ def build_path(
     )
     timeout = settings.atlas_review_timeout
     owners = settings.owners_of_agents
-    decisions = Decisions(store=store, rule=assessments.rule, timeout=timeout, tell=tell, owners=owners)
+    accepts = partial(accepted_by, server, most_kilobytes=settings.atlas_arguments_kb)
+    decisions = Decisions(
+        store=store, rule=assessments.rule, timeout=timeout, tell=tell, owners=owners, accepts=accepts
+    )
     stages = build_stages(settings, store=store, assessments=assessments, execution=execution, tell=tell)
     book = PlanBook(store.database, policy=policy, tool=assessments.tool, owners=owners)
     return Path(stages, execution, decisions, book)

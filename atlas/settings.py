@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 from pydantic import (
     Field,
-    HttpUrl,
     SecretStr,
     TypeAdapter,
     ValidationError,
@@ -27,6 +26,7 @@ from atlas.settings_as_written import Duration, RootPath
 from atlas.settings_of_inngest import WorkflowServer
 from atlas.settings_of_limits import Limits
 from atlas.settings_of_models import Models
+from atlas.settings_of_notices import WaysOut
 from atlas.settings_of_ways import WaysIn
 from atlas.texts import TextUnreadable, encoding_of, read_text, text_of
 
@@ -47,7 +47,7 @@ def read_env_file(path: Path, *, interpolate: bool = True) -> dict[str, str | No
     return dict(dotenv_values(stream=io.StringIO(read_text(path)), interpolate=interpolate))
 
 
-class Settings(WaysIn, Limits, WorkflowServer, Models):
+class Settings(WaysIn, WaysOut, Limits, WorkflowServer, Models):
     """What an operator can set, by environment variable or in the file `.env`."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -139,11 +139,6 @@ class Settings(WaysIn, Limits, WorkflowServer, Models):
         gt=0,
         allow_inf_nan=False,
         description="How many seconds a tool may take. After that its outcome counts as unknown.",
-    )
-    atlas_notify_url: HttpUrl | None = Field(
-        default=None,
-        description="A URL that gets a POST for every call that waits for a person, and for every unknown "
-        "outcome.",
     )
 
     @classmethod

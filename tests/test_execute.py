@@ -53,7 +53,7 @@ class Workshop:
             store=store,
             server=self.server,
             judge=self,
-            tell=Notifier(settings).tell,
+            tell=Notifier().tell,
             settings=settings,
             waiting=WaitingAgents(),
         )

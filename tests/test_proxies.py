@@ -9,14 +9,13 @@ from pathlib import Path
 import inngest
 import pytest
 from fastmcp import FastMCP
-from store import assessment_of, open_case, open_store, settings_of_test, tool_call
+from gateway_process import eventually
+from outbox_of_test import outbox
+from store import settings_of_test
 
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.openai_compatible import OpenAICompatible
-from atlas.cases.store import add_assessment, transition
 from atlas.errors import AssessorFailed, ProxyUnusable
-from atlas.models import Status
-from atlas.people.notices import Notifier
 from atlas.proxies import is_this_machine, proxy_of
 from atlas.settings import variables
 from atlas.upstreams import Upstreams
@@ -80,17 +79,13 @@ async def ask_model(url: str) -> None:
 
 async def tell_reviewer(tmp_path: Path, url: str) -> None:
     """Send a notice, and wait until it was tried."""
-    notifier = Notifier(settings_of_test(tmp_path, atlas_notify_url=url))
-    async with open_store(tmp_path) as store:
-        case = await open_case(store, tool_call("modify_welfare_record"))
-        judged = assessment_of(case.call)
-        notifier.tell(
-            await store.change(
-                case.case_id, lambda c: transition(c, add_assessment(c, case, judged), Status.PENDING_REVIEW)
-            )
-        )
-        await asyncio.wait(notifier._tasks, timeout=0.5)  # it is tried three times
-        await notifier.close()
+    async with outbox(tmp_path, atlas_notify_url=url) as box:
+        await box.waiting_case()
+
+        async def was_tried() -> bool:
+            return any(row.attempts for row in await box.rows())
+
+        await eventually(was_tried)
 
 
 async def send_event(tmp_path: Path, url: str) -> None:

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from atlas import __version__
 from atlas.agents.answers import INSTRUCTIONS
 from atlas.agents.get_outcome import add_get_outcome
+from atlas.agents.give_information import add_give_information
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.keys import AgentKeys
 from atlas.agents.readings import Readings
@@ -46,6 +47,7 @@ class AgentsEdge:
     def add_outcomes(self) -> None:
         """Offer every way in which an outcome reaches its agent."""
         add_get_outcome(self.server, self._store)
+        add_give_information(self.server, self._store)
         self.server._mcp_server.middleware.insert(0, Receipts(self._store))
         self.server.add_extension(Tasks(self._store, self.waiting))
         add_case_resources(self.server, self._store)

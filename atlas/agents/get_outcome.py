@@ -14,7 +14,7 @@ from atlas.agents.answers import GET_OUTCOME, LONGEST_WAIT_SECONDS, USUAL_WAIT_S
 from atlas.agents.held_calls import has_left
 from atlas.agents.receipt import hand_over, own_case
 from atlas.cases.store import CaseStore
-from atlas.cases.watch import is_final
+from atlas.cases.watch import is_told
 
 ABOUT = (
     "Tell what became of a call that was answered with a reference: result, refusal, or still waiting.\n\n"
@@ -47,9 +47,9 @@ def add_get_outcome(server: FastMCP, store: CaseStore) -> None:
         if case is None:
             # Another agent's reference is answered like one that never existed.
             raise ToolError(f"You have no call with the reference {ref}.")
-        if not case.status.is_final and seconds:
+        if not is_told(case) and seconds:
             with store.watch(case) as watch:
-                case = await watch.until(is_final, seconds=seconds)
+                case = await watch.until(is_told, seconds=seconds)
         if not await has_left(get_context()):
             await hand_over(store, case)
         return outcome_answer(case)

@@ -148,11 +148,11 @@ class WaitingAgents:
             if request.run(current_principal) == case.call.principal:
                 context = request.run(copy_context)
                 context.run(_take_trace_away)
-                context.run(_bind, session=None, params=_params(case.call))
+                context.run(_bind, session=None, params=_params(case.call_in_force))
                 context.run(_take_headers_away)
                 return context
         context = copy_context()
-        context.run(fastmcp_request_ctx.set, _request_without_agent(case.call))
+        context.run(fastmcp_request_ctx.set, _request_without_agent(case.call_in_force))
         return context
 
 

@@ -39,8 +39,14 @@ MOST_STREAMS = 100  # of one agent
 NOTIFY_SECONDS = 2.0  # a connection that takes nothing for so long is told nothing more
 
 Request = ServerRequestContext[Any, Any]
+Standing = tuple[Status, int]
 
 logger = logging.getLogger(__name__)
+
+
+def standing(case: Case) -> Standing:
+    """Where a case stands, for those who follow it: its state, and how much its agent is asked."""
+    return case.status, len(case.open_questions)
 
 
 class Subscriptions:
@@ -55,7 +61,7 @@ class Subscriptions:
         self._connections: dict[Connection, set[str]] = {}
         self._followers: Counter[str] = Counter()
         self.on_followed: Callable[[frozenset[str]], None] | None = None  # called with all that is followed
-        self._told: dict[str, Status] = {}  # the state that the followers of a case know
+        self._told: dict[str, Standing] = {}  # what the followers of a case know
         self._telling: set[asyncio.Task[None]] = set()
         store.listeners.append(self._case_changed)
         self._register()
@@ -141,7 +147,7 @@ class Subscriptions:
         case = await own_case(self._store, uri.removeprefix(PREFIX))
         if case is None:
             return False
-        self._told.setdefault(uri, case.status)
+        self._told.setdefault(uri, standing(case))
         return True
 
     @contextmanager
@@ -171,9 +177,9 @@ class Subscriptions:
 
     def _case_changed(self, case: Case) -> None:
         uri = uri_of(case)
-        if uri not in self._followers or self._told.get(uri) is case.status:
+        if uri not in self._followers or self._told.get(uri) == standing(case):
             return
-        self._told[uri] = case.status
+        self._told[uri] = standing(case)
         self._spawn(self.publish(ResourceUpdated(uri)))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

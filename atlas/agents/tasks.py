@@ -26,6 +26,7 @@ from atlas.cases.endings import end_case
 from atlas.cases.store import CaseStore, mark_collected, read_case
 from atlas.instants import instant_text
 from atlas.models import Case, Status
+from atlas.outbox import notices
 
 TASKS = "io.modelcontextprotocol/tasks"
 VERSIONS = frozenset({"2026-07-28"})
@@ -149,8 +150,10 @@ def _error(case: Case) -> dict[str, Any] | None:
 
 
 def _result(case: Case) -> dict[str, Any]:
-    if case.outcome is not None and case.outcome.result is not None and not case.outcome.asks_for_input:
-        return case.outcome.result
+    outcome = case.outcome
+    is_own = outcome is not None and outcome.result is not None and not outcome.asks_for_input
+    if outcome is not None and outcome.result is not None and is_own and case.edit is None:
+        return outcome.result
     told = answer(case, as_text=True).to_mcp_result()
     assert isinstance(told, CallToolResult)  # noqa: S101  (as_text asks the agent for nothing)
     return told.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -163,6 +166,8 @@ async def withdraw(store: CaseStore, case: Case) -> Case:
         found = read_case(connection, case.case_id)
         if not found.status.is_undecided:
             return found
+        if found.status is Status.PENDING_REVIEW:  # people were asked
+            notices.put(connection, notices.Kind.WITHDRAWN, case=found)
         actor, detail = found.call.principal, {"arguments_sha256": found.call.arguments_sha256}
         ended = end_case(
             connection, found, Status.WITHDRAWN, ledger.Action.WITHDRAWN, actor=actor, detail=detail

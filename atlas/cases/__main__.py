@@ -1,4 +1,4 @@
-"""`python -m atlas.cases list|show|approve|reject|take-back`: a reviewer sees and decides in a terminal.
+"""`python -m atlas.cases list|show|approve|reject|take-back|ask`: a person sees and decides in a terminal.
 
 It asks the running gateway over HTTP, with the reviewer's key that stands in ATLAS_REVIEWER_KEY or `.env`.
 The exit status is 0; 1 if the gateway refused or nothing was approved; 2 for a wrong command; 3 if there is
@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from atlas.cases.changing import changed_arguments, changes_shown
 from atlas.cases.filters import Order
-from atlas.cases.printing import line_of, text_of, visible
+from atlas.cases.printing import line_of, lines_of_changes, text_of, visible
 from atlas.cases.remote import (
     Gateway,
     KeyUnclear,
@@ -23,6 +24,7 @@ from atlas.cases.remote import (
     key_and_name,
     url_of_settings,
 )
+from atlas.errors import RequestInvalid
 from atlas.models import Status
 
 PAGE = 50
@@ -48,14 +50,24 @@ def _parser() -> argparse.ArgumentParser:
     approve = verbs.add_parser("approve", parents=[shared], help="show a case, ask, and approve it")
     approve.add_argument("--for", dest="whom", metavar="NAME", help="for whom, where a delegation lets you")
     approve.add_argument("--seen", metavar="SHA256", help="approve without a question what `show` named so")
+    approve.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="approve with this argument changed, where the policy lets you",
+    )
     reject = verbs.add_parser("reject", parents=[shared], help="reject a case")
     back = verbs.add_parser(
         "take-back", parents=[shared], help="take your approval back, before the call begins"
     )
-    for one in (show, approve, reject, back):
+    ask = verbs.add_parser("ask", parents=[shared], help="ask the agent of a call that waits")
+    for one in (show, approve, reject, back, ask):
         one.add_argument("case_id", metavar="REF", help="the reference, evt_…")
     for one in (show, approve):
         one.add_argument("--full", action="store_true", help="print long texts to their end")
+    ask.add_argument("question", metavar="QUESTION", help="what the agent reads")
     for one in (approve, reject):
         one.add_argument("--reason", help="what the ledger and the agent are told")
     back.add_argument("--reason", help="what the ledger is told")
@@ -113,7 +125,8 @@ def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int
     case = gateway.case(said.case_id)
     if case["ruling"]["passkey"]:
         raise Refused(detail=TAKES_THE_DESK.format(case_id=said.case_id))
-    if said.seen is None and not _is_confirmed(case, said):
+    arguments = changed_arguments(case, said.changes)
+    if said.seen is None and not _is_confirmed(case, said, arguments):
         return 1
     receipt = gateway.decide(
         decision="APPROVED",
@@ -124,18 +137,22 @@ def approve(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int
         reason=said.reason,
         reviewer=name,
         idempotency_key=secrets.token_hex(16),
+        arguments=arguments,
     )
     return _print_receipt(receipt, said)
 
 
-def _is_confirmed(case: dict[str, Any], said: argparse.Namespace) -> bool:
+def _is_confirmed(case: dict[str, Any], said: argparse.Namespace, arguments: dict[str, Any] | None) -> bool:
     if not sys.stdin.isatty():
         sys.stderr.write(
             "No terminal: say --seen with the digest that `show` prints. Nothing was approved.\n"
         )
         return False
     _print(text_of(case, is_full=said.full), to=sys.stderr)
-    sys.stderr.write("Approve it as it is shown? Type yes: ")
+    if arguments is not None:
+        _print(lines_of_changes(changes_shown(case["arguments"], arguments)), to=sys.stderr)
+    how = "as it is shown" if arguments is None else "with these changes"
+    sys.stderr.write(f"Approve it {how}? Type yes: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() == "yes":
         return True
@@ -169,6 +186,16 @@ def take_back(gateway: Gateway, said: argparse.Namespace, name: str | None) -> i
     return _print([f"The approval of {said.case_id} is taken back. The call waits again."])
 
 
+def ask(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
+    """Ask the agent; the call waits meanwhile."""
+    receipt = gateway.decide(
+        decision="INFORMATION_REQUESTED", event_id=said.case_id, reason=said.question, reviewer=name
+    )
+    if said.json:
+        return _print_json(receipt)
+    return _print([f"The agent of {receipt['event_id']} is asked. `show` has its answer."])
+
+
 def _print_receipt(receipt: dict[str, Any], said: argparse.Namespace) -> int:
     if said.json:
         return _print_json(receipt)
@@ -195,7 +222,7 @@ def _print_json(value: Any) -> int:
 def _run(said: argparse.Namespace) -> int:
     key, name = key_and_name(said.name)
     gateway = Gateway(said.url or url_of_settings(), key=key)
-    deciding = {"approve": approve, "reject": reject, "take-back": take_back}
+    deciding = {"approve": approve, "reject": reject, "take-back": take_back, "ask": ask}
     if said.verb in deciding:
         return deciding[said.verb](gateway, said, name)
     return (list_cases if said.verb == "list" else show)(gateway, said)
@@ -209,7 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         return _run(said)
-    except (Refused, NotAsShown) as error:
+    except (Refused, NotAsShown, RequestInvalid) as error:
         sys.stderr.write(f"{visible(str(error))}\n")
         return 1
     except KeyUnclear as error:

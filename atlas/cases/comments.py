@@ -1,7 +1,9 @@
 """What people say about a case beside their decision, and that they looked at it."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -11,6 +13,7 @@ from atlas.cases.store import read_case
 from atlas.cases.tables import comments
 from atlas.instants import instant_text, now
 from atlas.models import Case, Frozen
+from atlas.outbox.notices import Kind, put
 
 LONGEST_COMMENT = 4000  # characters
 VIEW_HOLDS = timedelta(minutes=10)  # one entry stands for what a person opens again in this time
@@ -31,10 +34,12 @@ def read_comments(connection: Connection, case_id: str) -> tuple[Comment, ...]:
     return tuple(Comment(**{name: row[name] for name in Comment.model_fields}) for row in rows)
 
 
-def add_comment(connection: Connection, case_id: str, *, author: str, text: str) -> Case:
+def add_comment(
+    connection: Connection, case_id: str, *, author: str, text: str, mentions: Collection[str] = ()
+) -> Case:
     """Write a comment and its ledger entry; the newest one of the same person, sent again, is the same.
 
-    Raises CaseNotFound.
+    Those whom it mentions are told, without its text. Raises CaseNotFound.
     """
     case, before = read_case(connection, case_id), read_comments(connection, case_id)
     if before and (before[-1].author, before[-1].text) == (author, text):
@@ -42,7 +47,10 @@ def add_comment(connection: Connection, case_id: str, *, author: str, text: str)
     written_at = now()
     values = {"case_id": case_id, "author": author, "text": text, "written_at": written_at}
     connection.execute(comments.insert().values(values))
-    detail = {"text_sha256": sha256(text.encode()).hexdigest()}
+    detail: dict[str, Any] = {"text_sha256": sha256(text.encode()).hexdigest()}
+    if mentions:
+        detail["mentioned"] = sorted(mentions)
+        put(connection, Kind.MENTIONED, case=case, to=mentions, by=author)
     ledger.append(connection, case_id, ledger.Action.COMMENTED, actor=author, detail=detail, at=written_at)
     return case
 

@@ -9,6 +9,7 @@ from atlas import ledger
 from atlas.cases.store import add_outcome, transition
 from atlas.instants import now
 from atlas.models import Case, Outcome, Status
+from atlas.outbox import notices
 
 GATEWAY = "gateway"  # the actor, where neither an agent nor a person nor an assessor acts
 
@@ -50,6 +51,7 @@ def detail_of_refusal(case: Case, reason: str) -> dict[str, str]:
 
 def end_unknown(connection: Connection, case: Case, detail: str) -> Case:
     """End a case of which no one knows whether its tool did what it was called for."""
+    notices.put(connection, notices.Kind.OUTCOME_UNKNOWN, case=case)
     return end_case(
         connection,
         case,

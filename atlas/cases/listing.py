@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.cases.edits import EDIT_IN_FORCE
 from atlas.cases.filters import LONGEST_SEARCH, Filter, Order, Place, cursor_of, place_of
 from atlas.cases.finding import SECONDS, find
 from atlas.cases.rounds import of_this_round
@@ -21,7 +22,7 @@ from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.sqlite import Database
 from atlas.instants import read_instant
 from atlas.models import SEEDED, Status, Verdict
-from atlas.reviews.tables import escalations
+from atlas.reviews.tables import edits, escalations
 from atlas.traces import Trace
 
 __all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
@@ -80,9 +81,11 @@ _LINES = sa.select(
         cases.c[name]
         for name in (
             *("case_id", "tool_name", "principal", "status", "opened_at", "expires_at", "frozen_at"),
-            *("round_number", "reported_at", "arguments_sha256", "claimed_by"),
+            *("round_number", "reported_at", "claimed_by"),
         )
     ),
+    # Of what is decided on: a person may have changed what the agent proposed.
+    sa.func.coalesce(edits.c.arguments_sha256, cases.c.arguments_sha256).label("arguments_sha256"),
     assessments.c.risk_score,
     assessments.c.classification,
     decisions.c.decision,
@@ -102,6 +105,7 @@ _LINES = sa.select(
     cases.outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
+    .outerjoin(edits, EDIT_IN_FORCE)
 )
 
 

@@ -1,7 +1,7 @@
 """Cases as lines of a terminal: what others wrote obeys nothing there, and hides nothing."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from atlas.desk.seen import seen_plain
@@ -65,6 +65,10 @@ def _parts(case: dict[str, Any], *, is_full: bool) -> Iterator[tuple[str, list[s
         yield "it says", [*folded(case["definition"]["description"], is_full=is_full)]
     yield "agent", [visible(case["agent"])]
     yield "arguments", [*folded(said, is_full=is_full), f"SHA-256 {case['arguments_sha256']}"]
+    if case["edit"]:
+        edit = case["edit"]
+        head = f"by {visible(edit['edited_by'])}, {instant(read_instant(edit['edited_at']))}"
+        yield "changed", [head, *lines_of_changes(edit["changes"])]
     if case["stop"]:
         stop = case["stop"]
         yield "stopped", [f"by {visible(stop['stopped_by'])}: {visible(stop['reason'])}"]
@@ -79,6 +83,13 @@ def _parts(case: dict[str, Any], *, is_full: bool) -> Iterator[tuple[str, list[s
         result = json.dumps(case["outcome"]["result"], indent=2, ensure_ascii=False)
         yield "outcome", [*folded(case["outcome"]["detail"] or result, is_full=is_full)]
     yield "ledger", [_entry(entry) for entry in case["timeline"]]
+
+
+def lines_of_changes(changes: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """A line for each argument that a person changed."""
+    for change in changes:
+        before, after = (json.dumps(change[name], ensure_ascii=False) for name in ("before", "after"))
+        yield f"{visible(change['path'])}: {visible(before)} -> {visible(after)}"
 
 
 def _origins(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
@@ -128,12 +139,18 @@ def _people(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     if you := case["you"]:
         for_whom = f", for {visible(you['on_behalf_of'])}" if you["on_behalf_of"] else ""
         yield "you", [f"may approve it{for_whom}" if you["may_approve"] else visible(you["why_not"])]
+    if ruling["may_edit"] and not decision:
+        yield "may change", [", ".join(map(visible, ruling["may_edit"]))]
     if case["waiting_before"]:
         yield "waited", [f"{', '.join(case['waiting_before'])} of the same agent and tool"]
     if decision:
         at = instant(read_instant(decision["decided_at"]))
         reason = f": {visible(decision['reason'])}" if decision["reason"] else ""
         yield "decided", [f"{decision['decision']} by {_by(decision)}, {at}{reason}"]
+    for one in case["questions"]:
+        yield "question", [f"{visible(one['asked_by'])}: {visible(one['question'])}"]
+        said = "no answer" if one["answer"] is None else f"the agent says (a claim): {visible(one['answer'])}"
+        yield "answer", [said]
     for comment in case["comments"]:
         yield "comment", [f"{visible(comment['author'])}: {visible(comment['text'])}"]
 

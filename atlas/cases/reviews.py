@@ -9,6 +9,7 @@ from atlas.cases.endings import GATEWAY, end_case, without_result
 from atlas.cases.store import transition
 from atlas.instants import instant_text, now
 from atlas.models import Assessment, Case, Status
+from atlas.outbox import notices
 from atlas.reviews.deadlines import note_due, plan
 from atlas.stop.covering import stop_of
 
@@ -16,6 +17,8 @@ from atlas.stop.covering import stop_of
 def deny(connection: Connection, case: Case, assessment: Assessment) -> Case:
     """End a case that the policy denies."""
     detail = {"reason": assessment.rationale, "arguments_sha256": assessment.arguments_sha256}
+    if case.status is Status.PENDING_REVIEW or case.round_number > 1:  # people were asked
+        notices.put(connection, notices.Kind.DECIDED, case=case, content={"decision": Status.DENIED.value})
     return end_case(
         connection,
         case,
@@ -43,4 +46,6 @@ def request_review(connection: Connection, case: Case, timeout: timedelta, *, re
     ledger.append(connection, case.case_id, ledger.Action.REVIEW_REQUESTED, actor=GATEWAY, detail=detail)
     note_due(connection, case, planned)
     until = {"expires_at": planned.expires_at, "frozen_at": moment if stop else None, "stop": stop}
-    return transition(connection, case, Status.PENDING_REVIEW, **until)
+    case = transition(connection, case, Status.PENDING_REVIEW, **until)
+    notices.put(connection, notices.Kind.REVIEW_REQUESTED, case=case)
+    return case

@@ -18,8 +18,9 @@ from atlas.cases.listing import Line, lines_of
 from atlas.cases.store import read_approvals, read_case
 from atlas.database.statements import one_moment
 from atlas.grounds.seen import digest_of_seen
-from atlas.models import Approval, Case, Decision, Frozen, Outcome, PlanUse, Status, Stop
+from atlas.models import AgentQuestion, Approval, Case, Decision, Frozen, Outcome, PlanUse, Status, Stop
 from atlas.origins.saying import TraceShown, shown_trace
+from atlas.reviews.changing import changes_of, shown_value
 from atlas.reviews.permission import Standing
 
 MOST_EARLIER = 10  # cases of the same agent, and of the same tool
@@ -50,6 +51,7 @@ class Needed(Frozen):
 
     reviewers: tuple[str, ...]  # none: every reviewer
     approvals: int
+    may_edit: tuple[str, ...]  # paths of arguments that a person may change who approves it
     given: tuple[Approval, ...]
     passkey: bool = False  # to approve takes a passkey, at the desk
 
@@ -61,6 +63,25 @@ class ToolShown(Frozen):
     title: str | None
     description: str | None
     server: str | None  # behind the gateway, that offers it
+
+
+class ChangeShown(Frozen):
+    """A place in the arguments, as the agent had it and as a person changed it."""
+
+    path: str
+    before: Any  # null also where nothing stood
+    after: Any
+
+
+class EditShown(Frozen):
+    """What a person changed in the arguments that the agent proposed."""
+
+    edited_by: str
+    edited_at: datetime
+    round: int
+    changes: tuple[ChangeShown, ...]
+    proposed: dict[str, Any]
+    proposed_sha256: str
 
 
 class Entry(Frozen):
@@ -88,6 +109,7 @@ class Shown(Frozen):
     arguments: dict[str, Any]
     canonical: str  # the RFC 8785 form of what the tool gets, of which arguments_sha256 is the SHA-256
     arguments_sha256: str
+    edit: EditShown | None  # what a person changed; the arguments above are those with it
     agent_claims: dict[str, str]  # what the agent says; it can be false
     not_checked: tuple[str, ...]  # parts of the arguments that the tool's server alone checks
     definition: ToolShown
@@ -103,6 +125,7 @@ class Shown(Frozen):
     decision: Decision | None
     plan: PlanUse | None  # that let it pass, in the place of a decision
     outcome: Outcome | None
+    questions: tuple[AgentQuestion, ...]  # to the agent; its answers are claims
     comments: tuple[Comment, ...]
     waiting_before: tuple[str, ...]
     earlier_of_agent: tuple[Line, ...]  # evidence, not authority
@@ -119,7 +142,8 @@ def shown(connection: Connection, case_id: str, *, person: str = "") -> Shown:
         [line] = lines_of(connection, [case_id])
         told = as_others(connection, case, list(ledger.entries_of(connection, case_id)))
         entries = tuple(_entry(entry, is_hidden=is_hidden) for entry in told)
-        form = form_of_call(case.call.arguments, case.call.continuation)
+        call = case.call_in_force
+        form = form_of_call(call.arguments, call.continuation)
         return Shown(
             case_id=case_id,
             status=case.status,
@@ -128,9 +152,10 @@ def shown(connection: Connection, case_id: str, *, person: str = "") -> Shown:
             seen_sha256=digest_of_seen(case, is_score_hidden=is_hidden),
             tool=case.call.tool_name,
             agent=case.call.principal,
-            arguments=case.call.arguments,
+            arguments=call.arguments,
             canonical=canonical_json(form).decode(),
-            arguments_sha256=case.call.arguments_sha256,
+            arguments_sha256=call.arguments_sha256,
+            edit=_edit(case),
             agent_claims=case.call.claims,
             not_checked=_not_checked(entries),
             definition=_tool(connection, case),
@@ -146,6 +171,7 @@ def shown(connection: Connection, case_id: str, *, person: str = "") -> Shown:
             decision=case.decision,
             plan=case.plan,
             outcome=_outcome(case),
+            questions=case.questions,
             comments=read_comments(connection, case_id),
             waiting_before=case.waiting_before,
             earlier_of_agent=_earlier(connection, case, is_hidden=is_hidden, agent=case.call.principal),
@@ -191,7 +217,23 @@ def _judgement(case: Case, *, is_hidden: bool) -> Judgement | None:
 
 def _trace(case: Case) -> TraceShown | None:
     trace = case.assessment.trace if case.assessment else None
-    return None if trace is None else shown_trace(trace, case.call)
+    return None if trace is None else shown_trace(trace, case.call_in_force, case=case)
+
+
+def _edit(case: Case) -> EditShown | None:
+    if (edit := case.edit) is None:
+        return None
+    return EditShown(
+        edited_by=edit.edited_by,
+        edited_at=edit.edited_at,
+        round=edit.round_number,
+        changes=tuple(
+            ChangeShown(path=change.path, before=shown_value(change.before), after=shown_value(change.after))
+            for change in changes_of(case)
+        ),
+        proposed=case.call.arguments,
+        proposed_sha256=case.call.arguments_sha256,
+    )
 
 
 def _needed(connection: Connection, case: Case) -> Needed:
@@ -199,6 +241,7 @@ def _needed(connection: Connection, case: Case) -> Needed:
     return Needed(
         reviewers=ruling.reviewers if ruling else (),
         approvals=case.assessment.approvals if case.assessment else 1,
+        may_edit=ruling.review.may_edit if ruling else (),
         given=read_approvals(connection, case),
         passkey=ruling is not None and ruling.review.needs_passkey,
     )

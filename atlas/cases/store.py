@@ -22,6 +22,7 @@ from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.instants import now
 from atlas.models import (
     TRANSITIONS,
+    AgentQuestion,
     Approval,
     Assessment,
     Case,
@@ -37,7 +38,7 @@ from atlas.models import (
     Verdict,
 )
 from atlas.plans.tables import plan_uses, plans
-from atlas.reviews.tables import edits
+from atlas.reviews.tables import edits, questions
 from atlas.stop.covering import stop_of
 from atlas.traces import Trace
 
@@ -247,13 +248,15 @@ def read_case(connection: Connection, case_id: str) -> Case:
 
 
 def _whole(connection: Connection, row: Any) -> Case:
-    """The case of a row, with the stop that covers it if it is frozen, and with what a person changed."""
+    """The case of a row: with its stop if it is frozen, with what a person changed, and what was asked."""
     case = _case(row)
     more: dict[str, Any] = {}
     if case.frozen_at is not None:
         more["stop"] = stop_of(connection, case)
     if row["edited_round"] is not None:
         more["edit"] = _edit(connection, case.case_id, row["edited_round"])
+    if row["asked_at"] is not None:
+        more["questions"] = _questions(connection, case.case_id)
     return case.model_copy(update=more) if more else case
 
 
@@ -262,6 +265,12 @@ def _edit(connection: Connection, case_id: str, round_number: int) -> Edit:
     row = connection.execute(query).mappings().one()
     fields = {name: row[name] for name in Edit.model_fields}
     return Edit(**(fields | {"arguments": json.loads(row["arguments"])}))
+
+
+def _questions(connection: Connection, case_id: str) -> tuple[AgentQuestion, ...]:
+    query = questions.select().where(questions.c.case_id == case_id).order_by(questions.c.question_id)
+    rows = connection.execute(query).mappings()
+    return tuple(AgentQuestion(**{name: row[name] for name in AgentQuestion.model_fields}) for row in rows)
 
 
 def hold(connection: Connection, case: Case, stop: Stop) -> Case:

@@ -36,6 +36,7 @@ cases = sa.Table(
     sa.Column("session", sa.String(32)),
     sa.Column("begins_at", Instant),
     sa.Column("edited_round", sa.Integer),
+    sa.Column("asked_at", Instant),  # when a person first asked the agent
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(

@@ -61,9 +61,14 @@ def is_final(case: Case) -> bool:
     return case.status.is_final
 
 
+def is_told(case: Case) -> bool:
+    """Whether its agent has something to hear: the ending, or what a person asks."""
+    return case.status.is_final or bool(case.open_questions)
+
+
 def is_held(case: Case) -> bool:
-    """Whether a case has ended, or goes on only when a person has lifted a stop."""
-    return case.status.is_final or case.stop is not None
+    """Whether a case has ended, goes on only when a person has lifted a stop, or its agent is asked."""
+    return case.status.is_final or case.stop is not None or bool(case.open_questions)
 
 
 def is_settled(case: Case) -> bool:

@@ -15,7 +15,7 @@ CREATE TABLE cases (
 	opened_at VARCHAR(27) NOT NULL, 
 	expires_at VARCHAR(27), 
 	claimed_by VARCHAR(32), 
-	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), begins_at VARCHAR(27), edited_round INTEGER, 
+	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), begins_at VARCHAR(27), edited_round INTEGER, asked_at VARCHAR(27), 
 	CONSTRAINT pk_cases PRIMARY KEY (case_id)
 );
 
@@ -489,6 +489,8 @@ CREATE TABLE deliveries (
 );
 
 CREATE INDEX ix_deliveries_next_at ON deliveries (next_at) WHERE sent_at IS NULL AND given_up_at IS NULL;
+
+CREATE INDEX ix_deliveries_given_up_at ON deliveries (given_up_at) WHERE given_up_at IS NOT NULL;
 
 CREATE INDEX ix_deliveries_case_id ON deliveries (case_id);
 

@@ -15,14 +15,16 @@ from atlas.cases.comments import LONGEST_COMMENT, add_comment, note_view
 from atlas.cases.listing import Filter, Order, page_of
 from atlas.desk.case_values import LONGEST_REASON, values_of, whole
 from atlas.desk.dossier import Dossier, read_dossier
+from atlas.desk.edit_fields import arguments_in, fields_of, typed_in
 from atlas.desk.lines import MOST_LINES, stretch
 from atlas.desk.origins import origins_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
-from atlas.errors import AtlasError, NotAuthenticated
-from atlas.models import Status, Verdict, plain_text
+from atlas.errors import AtlasError, NotAuthenticated, RequestInvalid
+from atlas.models import Case, Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.deciding import decide, take_back
+from atlas.people.mentions import KnownPeople, known_people, mentioned_in
 from atlas.people.passkeys.asking import ask_to_approve
 from atlas.people.passkeys.ceremonies import origin_of
 from atlas.people.person import Person
@@ -31,6 +33,7 @@ from atlas.reviews.eligibility import entries_of_person
 from atlas.reviews.permission import Standing, standing_of
 
 PATH = f"{DESK}/cases/{{ref}}"
+CHANGED = "CHANGED"  # the button that approves with changed arguments
 What = Literal["arguments", "canonical", "definition", "result"]
 
 
@@ -51,7 +54,7 @@ def add_to(router: APIRouter, pages: Pages) -> None:
     @router.get(f"{PATH}/arguments.json")
     async def exact_bytes(request: Request, ref: str) -> Response:
         """The very bytes whose digest was judged, as a file."""
-        call = (await pages.parts.store.read(ref)).call
+        call = (await pages.parts.store.read(ref)).call_in_force
         form = canonical_json(form_of_call(call.arguments, call.continuation))
         name = {"Content-Disposition": f'attachment; filename="{ref}.json"'}
         return Response(form, media_type="application/json", headers=name)
@@ -75,6 +78,11 @@ def add_to(router: APIRouter, pages: Pages) -> None:
     async def challenge(request: Request, ref: str) -> Response:
         """What a passkey signs for an approval; the script of the page asks."""
         return await desk.ask_passkey(request, ref)
+
+    @router.post(f"{PATH}/questions")
+    async def question(request: Request, ref: str) -> Response:
+        """Ask the agent."""
+        return await desk.take_question(request, ref)
 
     @router.post(f"{PATH}/comments")
     async def comment(request: Request, ref: str) -> Response:
@@ -101,6 +109,10 @@ class CasePages:
             await parts.store.change(ref, partial(note_view, case_id=ref, name=person.name))
         self._parts.looking.note(ref, person.name)
         values = await asyncio.to_thread(values_of, dossier, person, parts.policy.policy, standing=standing)
+        known = await parts.store.database.read(self._known)
+        values["mentions"] = [mentioned_in(comment.text, known) for comment in dossier.comments]
+        typed = said.pop("typed", None)
+        values |= {"fields": fields_of(dossier.case, typed), "typed_again": bool(typed)}
         return await self._pages.page(
             request,
             "case_body.html" if is_part else "case.html",
@@ -144,12 +156,13 @@ class CasePages:
     async def take_decision(self, request: Request, ref: str) -> Response:
         """Record what a person decides, or say on the page of the case, as it is now, why not."""
         form, person = await request.form(), person_of(request)
-        verdict, reason = _verdict(form), _reason(form)
-        again = {"written": _text(form, "reason"), "preset": _text(form, "preset")}
+        verdict, reason, typed = _verdict(form), _reason(form), typed_in(form)
+        again = {"written": _text(form, "reason"), "preset": _text(form, "preset"), "typed": typed}
         if mistake := _mistake(verdict, reason):
             return await self.show(request, ref, status=422, mistake=mistake, **again)
         assert verdict is not None  # noqa: S101  (else there was a mistake)
         try:
+            arguments = await self._changed(form, ref, typed)
             await decide(
                 self._parts,
                 person,
@@ -160,6 +173,7 @@ class CasePages:
                 seen_sha256=_text(form, "seen") or None,
                 idempotency_key=_text(form, "key")[:200] or None,
                 assertion=_text(form, "assertion") or None,
+                arguments=arguments,
             )
         except NotAuthenticated:
             raise
@@ -194,6 +208,20 @@ class CasePages:
         )
         return JSONResponse(await self._parts.store.database.write(work))
 
+    async def _changed(self, form: FormData, ref: str, typed: dict[str, str]) -> dict[str, Any] | None:
+        """The arguments of an approval with changes; raises RequestInvalid where button and fields differ."""
+        if _verdict(form) is not Verdict.APPROVED or not typed:
+            return None
+        case = await self._parts.store.read(ref)
+        is_shown = case.round_number == _number(form, "round")
+        arguments = arguments_in(case, typed) if is_shown else None
+        if is_shown and arguments is None and _text(form, "verdict") == CHANGED:
+            raise RequestInvalid(reason="You changed no argument. Nothing was done.")
+        if arguments is not None and _text(form, "verdict") != CHANGED:
+            wanted = "Press “Approve with changes”, or put the arguments back."
+            raise RequestInvalid(reason=f"You changed arguments. {wanted} Nothing was done.")
+        return arguments
+
     async def take_comment(self, request: Request, ref: str) -> Response:
         """Write a comment, and show it."""
         text = _text(await request.form(), "text").replace("\r\n", "\n").strip()
@@ -201,8 +229,27 @@ class CasePages:
             wanted = f"Write a comment of 1 to {LONGEST_COMMENT:,} characters."
             return await self.show(request, ref, status=422, comment_mistake=wanted, comment=text)
         name = person_of(request).name
-        await self._parts.store.change(ref, partial(add_comment, case_id=ref, author=name, text=text))
+        await self._parts.store.change(ref, partial(self._comment, ref=ref, author=name, text=text))
         return await self._after(request, ref, done="comment")
+
+    def _comment(self, connection: Connection, *, ref: str, author: str, text: str) -> Case:
+        mentions = mentioned_in(text, self._known(connection))
+        return add_comment(connection, ref, author=author, text=text, mentions=mentions)
+
+    def _known(self, connection: Connection) -> KnownPeople:
+        return known_people(
+            connection, [name for name in self._parts.settings.reviewer_keys.values() if name]
+        )
+
+    async def take_question(self, request: Request, ref: str) -> Response:
+        """Ask the agent, and show what it is asked; or say why it is not."""
+        text = _text(await request.form(), "question")
+        try:
+            await self._parts.decisions.ask(ref, by=person_of(request).name, text=text)
+        except AtlasError as error:
+            status = HTTP_STATUS.get(type(error), 500)
+            return await self.show(request, ref, status=status, question_mistake=str(error), question=text)
+        return await self._after(request, ref, done="question")
 
     async def _after(self, request: Request, ref: str, *, done: Any) -> Response:
         if "HX-Request" in request.headers:
@@ -232,6 +279,8 @@ def _number(form: FormData, name: str) -> int:
 
 def _verdict(form: FormData) -> Verdict | None:
     text = _text(form, "verdict")
+    if text == CHANGED:
+        return Verdict.APPROVED
     return Verdict(text) if text in Verdict.__members__ else None
 
 

@@ -9,6 +9,7 @@ from atlas.assessors.policy import Policy
 from atlas.canonical import canonical_json, form_of_call
 from atlas.cases.comments import LONGEST_COMMENT
 from atlas.desk.dossier import Dossier
+from atlas.desk.edit_fields import written_of
 from atlas.desk.lines import Line, canonical_lines, lines_of, stretch
 from atlas.desk.origins import origins_of
 from atlas.desk.sentence import declared, sentence_of
@@ -17,6 +18,8 @@ from atlas.grounds.seen import digest_of_seen
 from atlas.models import Case, Verdict, as_seen
 from atlas.origins.saying import UNKNOWN, said_of_all, said_of_order
 from atlas.people.person import Person
+from atlas.reviews.asking import LONGEST_QUESTION
+from atlas.reviews.changing import Change, Missing, changes_of
 from atlas.reviews.passkey import needs_passkey
 from atlas.reviews.permission import Standing
 from atlas.reviews.undo import can_be_taken_back, seconds_to_begin
@@ -29,7 +32,8 @@ LONGEST_REASON = 4_000  # characters
 def values_of(dossier: Dossier, person: Person, policy: Policy, *, standing: Standing) -> dict[str, Any]:
     """The values of the template, but for what belongs to one request; `standing` is that of the person."""
     case = dossier.case
-    form = form_of_call(case.call.arguments, case.call.continuation)
+    call = case.call_in_force
+    form = form_of_call(call.arguments, call.continuation)
     canonical = canonical_json(form)
     return (
         {
@@ -41,8 +45,9 @@ def values_of(dossier: Dossier, person: Person, policy: Policy, *, standing: Sta
             "arguments": stretch(lines_of(form), 0, most=OPEN_LINES, characters=OPEN_CHARACTERS),
             "canonical": stretch(canonical_lines(canonical), 0, most=1),
             "canonical_bytes": len(canonical),
+            "changes": [_shown(change) for change in changes_of(case)],
             "is_as_judged": case.assessment is None
-            or case.assessment.arguments_sha256 == case.call.arguments_sha256,
+            or case.assessment.arguments_sha256 == call.arguments_sha256,
             "rules": [] if dossier.is_score_hidden else rules_of(case, policy),
             "answer": answer_of(case),
             "needed": needed_of(case),
@@ -53,6 +58,14 @@ def values_of(dossier: Dossier, person: Person, policy: Policy, *, standing: Sta
         | _about_origins(case)
         | _about_deciding(dossier, person, policy, standing)
     )
+
+
+def _shown(change: Change) -> tuple[str, str | None, str | None]:
+    """A place, what the agent had there, and what a person wrote; None: nothing."""
+    before, after = (
+        None if isinstance(value, Missing) else written_of(value) for value in (change.before, change.after)
+    )
+    return change.path, before, after
 
 
 def _about_origins(case: Case) -> dict[str, Any]:
@@ -84,6 +97,7 @@ def _about_deciding(dossier: Dossier, person: Person, policy: Policy, standing: 
         "idempotency_key": secrets.token_urlsafe(18),
         "longest_reason": LONGEST_REASON,
         "longest_comment": LONGEST_COMMENT,
+        "longest_question": LONGEST_QUESTION,
     }
 
 
@@ -152,7 +166,8 @@ def _is_form_of(structured: Any, text: Any) -> bool:
 def whole(dossier: Dossier, what: str) -> Iterator[Line]:
     """All lines of one thing of a case: arguments, canonical, definition or result."""
     case = dossier.case
-    form = form_of_call(case.call.arguments, case.call.continuation)
+    call = case.call_in_force
+    form = form_of_call(call.arguments, call.continuation)
     if what == "canonical":
         return canonical_lines(canonical_json(form))
     result = case.outcome.result if case.outcome else None

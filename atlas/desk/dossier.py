@@ -71,7 +71,7 @@ def _read(connection: Connection, case_id: str, person: str) -> Dossier:
     is_hidden = is_score_hidden(connection, case, person)
     definition = read_definition(connection, case.definition_sha256 or "")
     entries, left_out = _entries(connection, case, is_hidden=is_hidden)
-    subject = subject_of(case.call.arguments)
+    subject = subject_of(case.call_in_force.arguments)
     return Dossier(
         case=case,
         definition=definition,

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from atlas.cases.edits import ARGUMENTS_IN_FORCE, EDIT_IN_FORCE
 from atlas.cases.tables import cases
+from atlas.reviews.tables import edits
 
 READ = 4_000  # characters; of longer arguments the beginning is shown as it is stored
 LONGEST = 160  # characters of a line
 
-_BEGINNING = sa.func.substr(cases.c.arguments, 1, READ + 1)
+_BEGINNING = sa.func.substr(ARGUMENTS_IN_FORCE, 1, READ + 1)
 
 
 def glimpses_of(connection: Connection, case_ids: Sequence[str]) -> dict[str, str]:
     """The line of each of some calls."""
-    rows = connection.execute(sa.select(cases.c.case_id, _BEGINNING).where(cases.c.case_id.in_(case_ids)))
+    query = sa.select(cases.c.case_id, _BEGINNING).select_from(cases.outerjoin(edits, EDIT_IN_FORCE))
+    rows = connection.execute(query.where(cases.c.case_id.in_(case_ids)))
     return {case_id: glimpse(text) for case_id, text in rows}
 
 

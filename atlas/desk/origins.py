@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from atlas.models import Case, ToolCall
-from atlas.origins.saying import Marked, marked_value, said_of_origin, values_of
+from atlas.origins.saying import (
+    Marked,
+    given_by_person,
+    marked_value,
+    said_of_given,
+    said_of_origin,
+    values_of,
+)
 from atlas.traces import Found, Origin, Trace
 
 
@@ -31,9 +38,16 @@ def origins_of(case: Case) -> dict[str, list[OriginOnDesk]]:
     trace = case.assessment.trace if case.assessment else None
     found: dict[str, list[OriginOnDesk]] = defaultdict(list)
     if trace is not None:
-        for origin, value in zip(trace.origins, values_of(trace, case.call), strict=True):
-            found[_path(origin, case.call)].append(_on_desk(origin, value, trace, case.call))
+        call, given = case.call_in_force, given_by_person(trace, case)
+        for origin, value, is_given in zip(trace.origins, values_of(trace, call), given, strict=True):
+            on_desk = _given(case) if is_given else _on_desk(origin, value, trace, call)
+            found[_path(origin, call)].append(on_desk)
     return dict(found)
+
+
+def _given(case: Case) -> OriginOnDesk:
+    said = said_of_given(case)
+    return OriginOnDesk(f"{said[0].upper()}{said[1:]}.", is_outside=False, is_target=False, places=())
 
 
 def _path(origin: Origin, call: ToolCall) -> str:

@@ -6,6 +6,7 @@ from atlas.cases.figures import LONGEST_DAYS
 from atlas.desk.charts import charts_of, tiles_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
+from atlas.outbox.troubles import troubles
 
 PERIODS = (7, 30, LONGEST_DAYS)
 USUAL = 30
@@ -20,6 +21,7 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         given = request.query_params.get("days", "")
         days = int(given) if given in map(str, PERIODS) else USUAL
         figures = await pages.parts.figures.of(days)
+        unsent = await pages.parts.store.database.read(troubles)
         return await pages.page(
             request,
             "overview.html",
@@ -27,6 +29,7 @@ def add_to(router: APIRouter, pages: Pages) -> None:
             days=days,
             periods=PERIODS,
             figures=figures,
+            unsent=unsent,
             tiles=tiles_of(figures),
             charts=charts_of(figures),
         )

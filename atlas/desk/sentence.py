@@ -36,7 +36,7 @@ class Sentence(NamedTuple):
 
 def sentence_of(case: Case, definition: dict[str, Any]) -> Sentence:
     """The sentence on a case whose tool had this definition; an empty one was never recorded."""
-    call = case.call
+    call = case.call_in_force
     names = _in_order(call, definition)
     annotations = definition.get("annotations")
     declared = annotations.get("title") if isinstance(annotations, dict) else None

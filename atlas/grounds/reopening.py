@@ -67,8 +67,19 @@ def reopen(connection: Connection, case: Case, ruled: Assessment, *, reason: str
     The score is not below the threshold, nor below what a model said in the round before. The caller moves
     the case on in the same transaction, which writes the round.
     """
+    judged = renewed(case, ruled, reason=reason)
+    _append(connection, case, judged, reason)
+    is_there = ruled.definition_sha256 not in (None, NO_TOOL)
+    # While the tool is missing the case stays bound to what it was, and is judged again when it is back.
+    bound = ruled.definition_sha256 if is_there else case.definition_sha256
+    case = next_round(case, definition_sha256=bound)
+    return record_assessment(connection, case, judged)
+
+
+def renewed(case: Case, ruled: Assessment, *, reason: str) -> Assessment:
+    """The assessment of the next round: never below the threshold, nor below what a model said before."""
     model = case.assessment
-    renewed = ruled.model_copy(
+    return ruled.model_copy(
         update={
             "risk_score": max(ruled.risk_score, ruled.threshold, (model and model.model_score) or 0),
             "model_score": model.model_score if model else None,
@@ -78,25 +89,23 @@ def reopen(connection: Connection, case: Case, ruled: Assessment, *, reason: str
             "assessed_at": now(),
         }
     )
-    _append(connection, case, renewed, reason)
-    is_there = ruled.definition_sha256 not in (None, NO_TOOL)
-    # While the tool is missing the case stays bound to what it was, and is judged again when it is back.
-    bound = ruled.definition_sha256 if is_there else case.definition_sha256
-    case = next_round(case, definition_sha256=bound)
-    return record_assessment(connection, case, renewed)
 
 
-def _append(connection: Connection, case: Case, renewed: Assessment, reason: str) -> None:
-    before = case.assessment.ruling if case.assessment else None
+def withdrawn_approvals(connection: Connection, case: Case) -> list[str]:
+    """Who approved in this round, which does not count in the next one."""
     withdrawn = {approval.reviewer for approval in read_approvals(connection, case)}
-    withdrawn |= {case.decision.reviewer} if case.decision else set()
+    return sorted(withdrawn | ({case.decision.reviewer} if case.decision else set()))
+
+
+def _append(connection: Connection, case: Case, judged: Assessment, reason: str) -> None:
+    before = case.assessment.ruling if case.assessment else None
     detail = {
         "reason": reason,
         "round": case.round_number + 1,
         "status": case.status.value,
-        "withdrawn_approvals": sorted(withdrawn),
-        "definition_sha256": [case.definition_sha256, renewed.definition_sha256],
-        "policy_sha256": [_sha256(before), _sha256(renewed.ruling)],
+        "withdrawn_approvals": withdrawn_approvals(connection, case),
+        "definition_sha256": [case.definition_sha256, judged.definition_sha256],
+        "policy_sha256": [_sha256(before), _sha256(judged.ruling)],
     }
     ledger.append(connection, case.case_id, ledger.Action.REOPENED, actor=GATEWAY, detail=detail)
 

@@ -14,7 +14,7 @@ def digest_of_seen(case: Case, *, is_score_hidden: bool = False) -> str:
     return digest_of_parts(
         case_id=case.case_id,
         round_number=case.round_number,
-        arguments_sha256=case.call.arguments_sha256,
+        arguments_sha256=case.call_in_force.arguments_sha256,
         definition_sha256=case.definition_sha256,
         policy_sha256=ruling.policy_sha256 if ruling else None,
         risk_score=case.assessment.risk_score if case.assessment and is_shown else None,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -15,6 +16,7 @@ from atlas.assessors.policy import PolicyInForce
 from atlas.database.sqlite import Database
 from atlas.desk.pages import DESK
 from atlas.operate.accept import wants_page
+from atlas.outbox.troubles import troubles
 from atlas.people.webhook import APPROVAL_PATH
 from atlas.settings import Settings
 from atlas.stop.covering import stops_in_force
@@ -84,7 +86,8 @@ def add_health(
         is_ready = all(part["ok"] for part in parts.values())
         # Not among the parts: a server that is missing takes its own tools away, and nothing else.
         servers = {"upstreams": upstreams.report()} if upstreams.all else {}
-        said = {"ready": is_ready} | parts | servers | await _stops_part(database)
+        said = {"ready": is_ready} | parts | servers
+        said |= await _stops_part(database) | await _notices_part(database)
         return JSONResponse(said, status_code=200 if is_ready else 503)
 
 
@@ -95,6 +98,15 @@ async def _stops_part(database: Database) -> dict[str, Any]:
         if found:
             shown = {"stop_id", "scope", "target", "stopped_at"}
             return {"stops": [stop.model_dump(mode="json", include=shown) for stop in found]}
+    return {}
+
+
+async def _notices_part(database: Database) -> dict[str, Any]:
+    """Notices that no receiver took so far, which is no failure of the gateway; without names of people."""
+    with suppress(SQLAlchemyError):  # the part of the database says so
+        found = await database.read(troubles)
+        if found:
+            return {"notices": [trouble.model_dump(mode="json", exclude={"person"}) for trouble in found]}
     return {}
 
 
@@ -172,6 +184,9 @@ def _other_ways(settings: Settings) -> list[str]:
 
 def _channel(settings: Settings) -> str:
     """How a reviewer hears of a call that waits; of the URL only the host, for its path may be a secret."""
-    if settings.atlas_notify_url is None:
-        return "no one is told of a call that waits, but for a line in this log: set ATLAS_NOTIFY_URL"
-    return f"told by a POST to {settings.atlas_notify_url.host}"
+    ways = [f"a POST to {settings.atlas_notify_url.host}"] if settings.atlas_notify_url else []
+    ways += [urlsplit(url).scheme for url in settings.notify_urls]
+    ways += [f"{name}, where a profile has an address" for name in settings.notify_channels]
+    if not ways:
+        return "no one is told of a call that waits, but for a line in this log: docs/how-to/notices.md"
+    return f"told by {', '.join(ways)}"

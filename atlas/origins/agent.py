@@ -43,6 +43,15 @@ class Agent:
         self.size += one.said.size if one.said is not None else 0
         self.calls[one.case_id] = one
 
+    def read_again(self, case_id: str) -> int:
+        """Forget what was said in a call that a person changed, and return by how much the size changes."""
+        one = self.calls.get(case_id)
+        if one is None or one.said is None:
+            return 0
+        size, self.calls[case_id] = one.said.size, one.when_edited()
+        self.size -= size
+        return -size
+
     def before(self, case: Case, position: int) -> list[Remembered]:
         """What had come before a call, that to which something happened last first; at most one too many."""
         before: list[Remembered] = []

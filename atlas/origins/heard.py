@@ -30,9 +30,10 @@ class Heard:
             return
         self.take(case.case_id)
         text, is_partly_read = read
-        size = len(text) + len(json.dumps(case.call.arguments))
+        call = case.call_in_force  # what the tool was called with
+        size = len(text) + len(json.dumps(call.arguments))
         is_outside = bool(case.assessment.is_outside)
-        said = Said(case.call.arguments, case.call.user_request, text, is_partly_read, is_outside, size)
+        said = Said(call.arguments, call.user_request, text, is_partly_read, is_outside, size)
         self._said[case.case_id] = said
         self._size += size
         while self._said and (len(self._said) > MOST_HEARD or self._size > MOST_CHARACTERS):

@@ -139,6 +139,8 @@ class Recollection:
         else:
             if change.action == Action.READ.value and change.actor in self._agents:
                 self._agents[change.actor].readings.append(_reading(change))
+            elif change.action == Action.EDITED.value:
+                self._size += sum(agent.read_again(change.case_id) for agent in self._agents.values())
             return
         if one is not None and agent is not None:
             one.said = self._heard.take(one.case_id) if one.ended is not None else None

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.assessors import Earlier
 from atlas.cases.definitions import definitions
+from atlas.cases.edits import ARGUMENTS_IN_FORCE, EDIT_IN_FORCE
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, outcomes
 from atlas.database.statements import Prepared
@@ -22,6 +23,7 @@ from atlas.instants import instant_of, read_instant
 from atlas.ledger import Action, entries
 from atlas.models import Case
 from atlas.origins.results import text_of_result
+from atlas.reviews.tables import edits
 
 MOST_LOADED = 200  # calls of one agent that are remembered, so that one which is judged again finds its own
 MOST_CHANGES = 2000  # entries of the ledger that are gone through; after more, all is read again
@@ -76,6 +78,10 @@ class Remembered:
         """It with its answer, which is read when it is needed."""
         finished_at = read_instant(change.at)
         return replace(self, ended=change.seq, finished_at=finished_at, said=None, records={})
+
+    def when_edited(self) -> "Remembered":
+        """It with what a person changed, which is read when it is needed."""
+        return replace(self, said=None, records={})
 
     def record(self, is_other: bool, is_read: bool, is_compared: bool) -> Earlier:
         """It as the judges see it, and the same object each time."""
@@ -148,11 +154,12 @@ _ENDED = Prepared(
     .limit(_LIMIT)
 )
 _SAID = Prepared(
-    sa.select(cases.c.arguments, cases.c.user_request, outcomes.c.result, assessments.c.is_outside)
+    # What the tool was called with: a person may have changed what the agent said.
+    sa.select(ARGUMENTS_IN_FORCE, cases.c.user_request, outcomes.c.result, assessments.c.is_outside)
     .select_from(
-        cases.outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id).outerjoin(
-            assessments, of_this_round(assessments)
-        )
+        cases.outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
+        .outerjoin(assessments, of_this_round(assessments))
+        .outerjoin(edits, EDIT_IN_FORCE)
     )
     .where(cases.c.case_id == sa.bindparam("case_id"))
 )

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from atlas.assessors.general.reading import words
 from atlas.frozen import Frozen
-from atlas.models import ToolCall, plain_text
+from atlas.models import Case, ToolCall, plain_text
 from atlas.origins.forms import wanted
 from atlas.origins.leaves import leaves_of
 from atlas.origins.values import find, says
+from atlas.reviews.changing import changes_of
 from atlas.traces import Found, How, Order, Origin, Trace
 
 LONGEST_CLAIM = 80  # characters of what the agent says that the user asked for
@@ -78,13 +79,14 @@ class TraceShown(Frozen):
     has_target_from_outside: bool
 
 
-def shown_trace(trace: Trace, call: ToolCall) -> TraceShown:
-    """The trace of a call with its sentences."""
-    values = values_of(trace, call)
+def shown_trace(trace: Trace, call: ToolCall, *, case: Case | None = None) -> TraceShown:
+    """The trace of a call with its sentences; its case says what a person changed in it."""
+    values, given = values_of(trace, call), given_by_person(trace, case)
     return TraceShown(
         said=said_of_all(trace),
         origins=tuple(
-            _origin(one, value, trace, call) for one, value in zip(trace.origins, values, strict=True)
+            _given(one, case) if is_given and case else _origin(one, value, trace, call)
+            for one, value, is_given in zip(trace.origins, values, given, strict=True)
         ),
         orders=tuple(OrderShown(**order.model_dump(), said=said_of_order(order)) for order in trace.orders),
         deed=trace.deed,
@@ -103,6 +105,26 @@ def values_of(trace: Trace, call: ToolCall) -> list[Any]:
     if [leaf.path for leaf in leaves] != [origin.path for origin in trace.origins]:
         return [UNSEEN] * len(trace.origins)  # the tool takes the arguments in another form
     return [leaf.value for leaf in leaves]
+
+
+def given_by_person(trace: Trace, case: Case | None) -> list[bool]:
+    """Of each origin, whether a person gave the value in place of the agent's."""
+    if case is None or case.edit is None:
+        return [False] * len(trace.origins)
+    changed = {change.path for change in changes_of(case)}
+    return [any(is_within(origin.path, path) for path in changed) for origin in trace.origins]
+
+
+def is_within(path: str, other: str) -> bool:
+    """Whether a path leads to the same place as another one, or further."""
+    return path == other or path.startswith((f"{other}.", f"{other}["))
+
+
+def said_of_given(case: Case) -> str:
+    """What is said of a value that a person gave."""
+    return (
+        f"was given by {plain_text(case.edit.edited_by) if case.edit else 'a person'}, and not by the agent"
+    )
 
 
 def said_of_origin(origin: Origin, value: Any, *, trace: Trace, claim: str | None) -> str:
@@ -161,6 +183,18 @@ def _origin(origin: Origin, value: Any, trace: Trace, call: ToolCall) -> OriginS
         is_from_user=origin.is_from_user,
         is_made=origin.is_made and _is_compared(origin, value),
         found=origin.found,
+    )
+
+
+def _given(origin: Origin, case: Case) -> OriginShown:
+    return OriginShown(
+        path=origin.path,
+        said=f"{plain_text(origin.path)[:LONGEST_PATH]}: {said_of_given(case)}.",
+        is_target=origin.is_target,
+        is_outside=False,
+        is_from_user=False,
+        is_made=False,
+        found=(),
     )
 
 

@@ -33,6 +33,29 @@ class Kind(str, Enum):
     STOPPED = "stopped"
     STOP_LIFTED = "stop_lifted"
 
+    @property
+    def asks(self) -> bool:
+        """Whether it asks for a decision, and is pointless once the review is over."""
+        return self in _ASKING
+
+    @property
+    def ends(self) -> bool:
+        """Whether it says that a review is over, which those hear who were asked."""
+        return self in (Kind.DECIDED, Kind.EXPIRED, Kind.WITHDRAWN)
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether it is for the persons it names alone, and for no address of the whole house."""
+        return self in (Kind.ASSIGNED, Kind.MENTIONED, Kind.ANSWERED, Kind.DELEGATED)
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether a person who wants a digest gets it there, and not at once."""
+        return self is Kind.REVIEW_REQUESTED or self.ends
+
+
+_ASKING = {Kind.REVIEW_REQUESTED, Kind.REMINDED, Kind.ESCALATED, Kind.ASSIGNED, Kind.ANSWERED}
+
 
 def put(
     connection: Connection,

@@ -38,6 +38,11 @@ deliveries = sa.Table(
 )
 _OPEN = sa.and_(deliveries.c.sent_at.is_(None), deliveries.c.given_up_at.is_(None))
 sa.Index("ix_deliveries_next_at", deliveries.c.next_at, sqlite_where=_OPEN)
+sa.Index(
+    "ix_deliveries_given_up_at",
+    deliveries.c.given_up_at,
+    sqlite_where=deliveries.c.given_up_at.is_not(None),
+)
 
 push_subscriptions = sa.Table(
     "push_subscriptions",

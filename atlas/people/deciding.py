@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from atlas.errors import RequestInvalid
 from atlas.models import Assessment, Case, Frozen, Verdict
 from atlas.people.person import Person
 from atlas.people.votes import Vote
@@ -19,6 +20,9 @@ class Decides(Protocol):
 
     async def take_back(self, case_id: str, vote: Vote) -> Case:
         """Take an approval back before the call begins."""
+
+    async def ask(self, case_id: str, *, by: str, text: str) -> Case:
+        """Put a question to the agent of a case that waits."""
 
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""
@@ -68,10 +72,14 @@ async def decide(
     """Record what a person decides, and wake the workflow; what they decided before is a success again.
 
     An approval is for the round, and with `seen_sha256` for the very call, tool and policy that were shown;
-    a rejection is for the call, however it was judged. Raises AlreadyDecided where another person said the
+    a rejection is for the call, however it was judged. `arguments` are the whole new ones of an approval that
+    changes some, which begins another round. Raises AlreadyDecided where another person said the
     same before, ContraryDecision where someone said the opposite, CallChanged, KeyUsed, ReviewExpired,
-    CaseFinished, CaseNotFound and NotPermitted; nothing is changed then, but that a case is judged again.
+    CaseFinished, CaseNotFound, RequestInvalid and NotPermitted; nothing is changed then, but that a case is
+    judged again.
     """
+    if arguments is not None and verdict is not Verdict.APPROVED:
+        raise RequestInvalid(reason="Only an approval changes arguments. Nothing was done.")
     vote = Vote(
         verdict,
         reviewer=person.name,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +15,7 @@ from atlas.attention.seeding import Seeding
 from atlas.cases.store import CaseStore
 from atlas.database.sqlite import Database
 from atlas.models import Case
+from atlas.outbox.courier import Courier
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
 from atlas.people.keeping import note_keys
@@ -68,13 +69,19 @@ class PeopleEdge:
         self._gate = ReviewerGate(settings, agents, database)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
-        self._notifier = Notifier(settings, database)
+        self.courier = Courier(settings, database, url=self._public_url)
+        self._notifier = Notifier(database, wake=self.courier.wake)
         self.tell = self._notifier.tell
         self._seeding: Seeding | None = None
         known = Known(settings, database, servers=servers, offered=offered)
         self._clock = Clock(database)
         self.note = self._clock.note
         self.stops = Stops(database, known=known, tell=self._notifier.tell_of_stop)
+
+    def _public_url(self) -> str:
+        """Where people reach the gateway: as the settings say, or as start-up prints it."""
+        public = self._settings.atlas_public_url
+        return str(public).rstrip("/") if public else self._app.state.url + self._settings.atlas_root_path
 
     def add_to(
         self,
@@ -90,6 +97,7 @@ class PeopleEdge:
 
         `announce` tells the workflow of what was decided.
         """
+        self._app = app
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
         add_reading(
@@ -117,8 +125,16 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
+            stack.push_async_callback(self.courier.close)
+            stack.push_async_callback(_cancel, asyncio.create_task(self.courier.run()))
             await self._database.write(partial(note_keys, names=self._settings.reviewers))
             await stack.enter_async_context(self._clock.running())
             if self._seeding is not None:
                 await stack.enter_async_context(in_background(self._seeding.run))
             yield
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

@@ -45,7 +45,7 @@ def note_key(connection: Connection, case_id: str, vote: Vote, *, said: str | No
         "case_id": case_id,
         "decision": said or vote.verdict.value,
         "round_number": vote.round_number,
-        "said_sha256": digest({"reason": vote.reason, "seen_sha256": vote.seen_sha256}),
+        "said_sha256": digest({"reason": vote.reason, "seen_sha256": vote.seen_sha256} | _changed(vote)),
     }
     if (before := _said_before(connection, vote)) is not None:
         if before != now_said:
@@ -54,6 +54,10 @@ def note_key(connection: Connection, case_id: str, vote: Vote, *, said: str | No
     key = {"reviewer": vote.reviewer, "idempotency_key": vote.idempotency_key}
     connection.execute(decision_keys.delete().where(decision_keys.c.decided_at < now() - KEYS_KEPT))
     connection.execute(decision_keys.insert().values(**key, **now_said, decided_at=now()))
+
+
+def _changed(vote: Vote) -> dict[str, Any]:
+    return {} if vote.arguments is None else {"arguments": vote.arguments}
 
 
 def _said_before(connection: Connection, vote: Vote) -> dict[str, str | int] | None:

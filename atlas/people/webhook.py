@@ -13,6 +13,11 @@ from atlas.models import Case, Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide, take_back
 from atlas.people.person import Person
 from atlas.people.reviewers import ReviewerGate
+from atlas.people.votes import TAKEN_BACK
+
+Said = (
+    Verdict | Literal["TAKEN_BACK", "INFORMATION_REQUESTED"]
+)  # the last asks the agent, and decides nothing
 
 APPROVAL_PATH = "/webhook/approval"
 LONGEST_KEY = 200  # characters of an idempotency key
@@ -28,7 +33,7 @@ def visible(name: str) -> str:
 class DecisionRequest(Frozen):
     """What a reviewer posts."""
 
-    decision: Verdict | Literal["TAKEN_BACK"]  # of an approval, before the call begins
+    decision: Said
     event_id: Annotated[str, Field(min_length=1, max_length=40)]
     reviewer: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
@@ -38,6 +43,8 @@ class DecisionRequest(Frozen):
     on_behalf_of: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     # What is approved, as `GET /cases/{ref}` named it; an approval of something else is refused.
     seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    # The whole new arguments of an approval, where a rule lets a person change some.
+    arguments: dict[str, Any] | None = None
     # The same decision under the same key is a success again, another one is refused.
     idempotency_key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)] | None = None
     # What a passkey signed, as `POST /cases/{ref}/challenge` asked for it, where a rule wants one.
@@ -55,7 +62,7 @@ class DecisionReceipt(Frozen):
     """What the reviewer gets back: the decision is on disk, or one of the approvals that make one."""
 
     status: str = "Signal Sent"
-    decision: Verdict | Literal["TAKEN_BACK"]
+    decision: Said
     event_id: str
     approvals: Approvals | None = None
     decided_before: DecidedBefore | None = None  # by another reviewer, in the same way
@@ -63,6 +70,7 @@ class DecisionReceipt(Frozen):
 
 
 TOOK_BACK = "Approval Taken Back"
+AGENT_ASKED = "Agent Asked"
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
 
 
@@ -78,12 +86,15 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
             str | None, Header(alias="Idempotency-Key", min_length=1, max_length=LONGEST_KEY)
         ] = None,
     ) -> DecisionReceipt:
-        """Record a decision and wake the workflow."""
+        """Record a decision and wake the workflow, or ask the agent."""
         name = signature(named, request.reviewer)
         person = Person(name=name, way=gate.way, is_signed=named is not None)
         key = one_key(request.idempotency_key, idempotency_key)
-        if not isinstance(request.decision, Verdict):
+        if request.decision == TAKEN_BACK:
             return await _take_back(parts, person, request, key)
+        if not isinstance(request.decision, Verdict):
+            await parts.decisions.ask(request.event_id, by=name, text=request.reason or "")
+            return DecisionReceipt(status=AGENT_ASKED, decision=request.decision, event_id=request.event_id)
         try:
             receipt = await decide(
                 parts,
@@ -96,6 +107,7 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
                 on_behalf_of=request.on_behalf_of,
                 idempotency_key=key,
                 assertion=json.dumps(request.assertion) if request.assertion else None,
+                arguments=request.arguments,
             )
         except AlreadyDecided as quicker:  # the same by another one: a program that asks for it has it
             by = DecidedBefore(reviewer=quicker.fields["reviewer"], at=quicker.fields["at"])

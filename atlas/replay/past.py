@@ -20,7 +20,8 @@ from atlas.traces import NO_ORIGINS
 STEP_ROWS = 500
 STEP_CHARACTERS = 8_000_000  # of arguments and traces, after which a step ends
 
-# Without seeded cases, which no agent made. The first round alone: what was judged again was judged because tool or policy had changed meanwhile.
+# The first round alone: what was judged again was judged because tool or policy had changed meanwhile. And no
+# seeded cases, which no agent made.
 ROWS = """
 SELECT c.case_id, c.opened_at, c.principal, c.tool_name, c.arguments, c.intent, c.user_request, c.session,
        c.status, c.round_number, c.frozen_at IS NOT NULL, d.decision,

@@ -1,6 +1,7 @@
 """`python -m atlas.stop everything|agent NAME|tool NAME|server NAME`, `list` and `lift ID`.
 
-It writes into the database itself, so it works while the gateway runs, and while it does not.
+It writes into the database itself, so it works while the gateway runs, and while it does not. The reviewers
+are told by the gateway that runs, or by the next one.
 """
 
 import argparse
@@ -57,13 +58,11 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _run(options: argparse.Namespace, settings: Settings) -> None:
     configs = read_upstreams(settings.atlas_mcp_config, variables())
-    notifier = Notifier(settings)
     async with open_shared(settings.atlas_data_dir) as file:
-        stops = Stops(file, known=_known(settings, file, configs), tell=notifier.tell_of_stop)
+        stops = Stops(file, known=_known(settings, file, configs), tell=Notifier().tell_of_stop)
         for line in await _act(options, stops):
             sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
-    await notifier.finish()
 
 
 async def _act(options: argparse.Namespace, stops: Stops) -> list[str]:

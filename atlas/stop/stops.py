@@ -12,6 +12,7 @@ from atlas import ledger
 from atlas.errors import ReasonUnfit, StopNotFound, TargetUnknown
 from atlas.instants import now
 from atlas.models import Scope, Stop, plain_text
+from atlas.outbox import notices
 from atlas.stop.covering import as_stop, stops_in_force
 from atlas.stop.freezing import freeze, thaw
 from atlas.stop.tables import stops
@@ -140,6 +141,7 @@ def _begin(
     frozen = freeze(connection, stop, at=stop.stopped_at)
     detail = {"waiting_frozen": frozen.waiting, "approved_held": frozen.approved}
     _append(connection, ledger.Action.STOPPED, stop, reason=reason, actor=person_name, detail=detail)
+    _notify(connection, notices.Kind.STOPPED, stop, by=person_name)
     return stop, True
 
 
@@ -157,7 +159,12 @@ def _end(connection: Connection, *, stop_id: str, reason: str, person_name: str)
     lifted = stop.model_copy(update=lift)
     detail = {"waiting_thawed": thaw(connection, at=moment)}
     _append(connection, ledger.Action.LIFTED, lifted, reason=reason, actor=person_name, detail=detail)
+    _notify(connection, notices.Kind.STOP_LIFTED, lifted, by=person_name)
     return lifted, True
+
+
+def _notify(connection: Connection, kind: notices.Kind, stop: Stop, *, by: str) -> None:
+    notices.put(connection, kind, by=by, content={"stop": stop.model_dump(mode="json")})
 
 
 def _append(

@@ -189,7 +189,10 @@ async def test_what_load_balancers_do_not_ask_stays_guarded(
 
 @pytest.mark.parametrize(
     ("url", "said"),
-    [("", "set ATLAS_NOTIFY_URL"), ("https://hooks.example.com/secret-path", "a POST to hooks.example.com")],
+    [
+        ("", "docs/how-to/notices.md"),
+        ("https://hooks.example.com/secret-path", "POST to hooks.example.com"),
+    ],
 )
 async def test_the_start_says_how_reviewers_are_told(tmp_path: Path, url: str, said: str) -> None:
     """An operator who set no channel learns it before the first call waits; a secret path is not shown."""

@@ -49,7 +49,7 @@ class Flapping:
             store=store,
             server=self.server,
             judge=self.assessments,
-            tell=Notifier(settings).tell,
+            tell=Notifier().tell,
             settings=settings,
             waiting=WaitingAgents(),
         )

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from outbox_of_test import outbox
+from receivers import receiver
 from store import open_store
 
 from atlas import ledger
@@ -105,39 +107,19 @@ def test_servers_are_known_by_the_configuration_and_their_tools_by_the_prefix(
     assert len(command("list")[1].splitlines()) == 4
 
 
-async def test_it_tells_the_reviewers_and_gives_up_a_url_that_does_not_answer(
-    command: Command, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+async def test_the_gateway_tells_the_reviewers_of_what_a_command_stopped(
+    command: Command, data: Path
 ) -> None:
-    """One notice for the stop, with who, what and why; the stop holds all the same."""
-    async with reviewer() as (url, notices):
-        monkeypatch.setenv("ATLAS_NOTIFY_URL", url)
-        status, _, _ = await asyncio.to_thread(command, "everything", "--reason", "fire")
-        notice = await asyncio.wait_for(notices.get(), 20)
-        assert status == 0 and notices.empty()
-        assert (notice["kind"], notice["scope"], notice["reason"]) == ("stopped", "everything", "fire")
-        assert notice["stopped_by"] == "operator:olga"
-    lift = ("lift", str(notice["stop_id"]), "--reason", "out")
-    status, output, errors = await asyncio.to_thread(command, *lift)
-    assert status == 0 and "lifted the stop of all calls" in output and "Traceback" not in errors
-    assert "The reviewer's URL did not take a notice" in caplog.text
-
-
-@asynccontextmanager
-async def reviewer() -> AsyncIterator[tuple[str, "asyncio.Queue[dict[str, object]]"]]:
-    """A URL that takes notices, and what it took."""
-    notices: asyncio.Queue[dict[str, object]] = asyncio.Queue()
-
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-        notices.put_nowait(json.loads(await reader.readexactly(length)))
-        writer.write(b"HTTP/1.1 204 Taken\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(take, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/notices", notices
+    """One notice for the stop and one for the lift, with who, what and why, although no gateway ran then."""
+    status, output, _ = await asyncio.to_thread(command, "everything", "--reason", "fire")
+    assert status == 0
+    stop_id = output.partition(":")[0]
+    assert (await asyncio.to_thread(command, "lift", stop_id, "--reason", "out"))[0] == 0
+    async with receiver() as taken, outbox(data, atlas_notify_url=taken.url):
+        stopped, lifted = sorted(await taken.accepted(2), key=lambda body: str(body["made_at"]))
+    assert (stopped["kind"], stopped["scope"], stopped["reason"]) == ("stopped", "everything", "fire")
+    assert (lifted["kind"], lifted["stop_id"], lifted["lift_reason"]) == ("stop_lifted", stop_id, "out")
+    assert stopped["stopped_by"] == lifted["lifted_by"] == "operator:olga"
 
 
 async def test_data_of_an_older_gateway_is_brought_up_to_date_first(command: Command, data: Path) -> None:

@@ -94,7 +94,7 @@ def decisions(
     """Takes decisions of people, under a policy whose rulings have such fields."""
 
     async def rule(case: Case) -> Assessment:
-        return assessment_of(case.call, **fields)
+        return assessment_of(case.call_in_force, **fields)
 
     return Decisions(store=store, rule=rule, timeout=timedelta(days=1), tell=lambda case: None, owners=owners)
 

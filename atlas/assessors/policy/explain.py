@@ -9,7 +9,7 @@ from atlas.assessors.policy.evaluation import ANNOTATIONS
 from atlas.assessors.policy.explain_review import about_review
 from atlas.assessors.policy.explain_trace import about_trace
 from atlas.assessors.policy.matching import Match, Matched, match_rules
-from atlas.assessors.policy.rules import NEVER_GOVERNED, WHY_NEVER_GOVERNED, Rule
+from atlas.assessors.policy.rules import NEVER_GOVERNED, Rule
 from atlas.models import Ruling
 from atlas.origins.outside import standing_of
 
@@ -19,9 +19,8 @@ def explain(policy: Policy, question: Question, *, usual: timedelta) -> str:
 
     `usual` is how long people may take where no rule says it.
     """
-    if question.tool.name == NEVER_GOVERNED:
-        why = WHY_NEVER_GOVERNED.removeprefix("it ")
-        return f"{question.tool.name} {why}, not even one that denies every tool."
+    if (why := NEVER_GOVERNED.get(question.tool.name)) is not None:
+        return f"{question.tool.name} {why.removeprefix('it ')}, not even one that denies every tool."
     matched = match_rules(policy.fitting(question.tool), question)
     return "\n".join(
         [

@@ -14,7 +14,6 @@ from atlas.assessors.policy.keys import OF_REVIEW, WANTED, WANTED_ABOVE
 from atlas.assessors.policy.lines import Section, place_of, read_sections, sections_of_array
 from atlas.assessors.policy.rules import (
     NEVER_GOVERNED,
-    WHY_NEVER_GOVERNED,
     DeskTable,
     Rule,
     RuleTable,
@@ -181,8 +180,8 @@ def _senseless(rule: Rule, names: set[str]) -> Iterator[tuple[str | None, str]]:
     """What is wrong with a rule as a whole, after others with these names."""
     if rule.name and rule.name in names:
         yield "name", f'another rule is named "{rule.name}" too'
-    if rule.tool == NEVER_GOVERNED:
-        yield "tool", f"{rule.tool} needs no rule: {WHY_NEVER_GOVERNED}"
+    if (why := NEVER_GOVERNED.get(rule.tool)) is not None:
+        yield "tool", f"{rule.tool} needs no rule: {why}"
     if not rule.gives:
         yield None, "this rule gives nothing, such as a score, a floor or a legal_basis"
     beside = [key for key in NOT_BESIDE_DENY if rule.deny and getattr(rule, key) is not None]

@@ -16,6 +16,7 @@ def upgrade() -> None:
     """Make the tables, and add the columns."""
     op.add_column("cases", sa.Column("begins_at", INSTANT))
     op.add_column("cases", sa.Column("edited_round", sa.Integer))
+    op.add_column("cases", sa.Column("asked_at", INSTANT))
     for table in ("decisions", "approvals"):
         op.add_column(table, sa.Column("on_behalf_of", sa.String(200)))
     _people()
@@ -259,6 +260,8 @@ def _outbox() -> None:
     )
     open_ones = sa.text("sent_at IS NULL AND given_up_at IS NULL")
     op.create_index("ix_deliveries_next_at", "deliveries", ["next_at"], sqlite_where=open_ones)
+    ended = sa.text("given_up_at IS NOT NULL")
+    op.create_index("ix_deliveries_given_up_at", "deliveries", ["given_up_at"], sqlite_where=ended)
     op.create_index("ix_deliveries_case_id", "deliveries", ["case_id"])
     op.create_index("ix_deliveries_notice_id", "deliveries", ["notice_id"])
     op.create_table(

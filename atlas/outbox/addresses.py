@@ -1,0 +1,95 @@
+"""Where a delivery goes: the store has a name for it, and not the URL, which may hold a password."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+from atlas.outbox.channels import WEBHOOK
+from atlas.people.profiles import Profile
+from atlas.settings import Settings
+from atlas.settings_of_notices import ADDRESS
+
+OF_WEBHOOK = "ATLAS_NOTIFY_URL"
+OF_MAIL = (
+    "mailto",
+    "mailtos",
+    "o365",
+    "ses",
+    "sendgrid",
+    "mailgun",
+    "sparkpost",
+    "smtp2go",
+    "resend",
+    "brevo",
+)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to one receiver."""
+
+    channel: str  # `webhook`, the name of a channel in the settings, or the scheme of a URL of Apprise
+    address: str  # by which its URL is found again
+    url: str
+    person: str | None = None
+
+    @property
+    def is_mail(self) -> bool:
+        """Whether it is mail, which few people read at once."""
+        return urlsplit(self.url).scheme.lower() in OF_MAIL
+
+    @property
+    def receiver(self) -> str:
+        """The server behind it, which all that goes there shares."""
+        place = urlsplit(self.url)
+        return f"{place.scheme}://{place.netloc.rpartition('@')[2]}"
+
+
+class Addresses:
+    """Finds the URLs of the settings and of profiles."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._webhook = str(settings.atlas_notify_url) if settings.atlas_notify_url else None
+        self._urls = settings.notify_urls
+        self._channels = settings.notify_channels
+
+    @property
+    def webhook(self) -> Iterator[Way]:
+        """The way to ATLAS_NOTIFY_URL, if there is one."""
+        if self._webhook is not None:
+            yield Way(WEBHOOK, OF_WEBHOOK, self._webhook)
+
+    @property
+    def of_house(self) -> Iterator[Way]:
+        """The ways of ATLAS_NOTIFY_URLS."""
+        for url in self._urls:
+            yield Way(_scheme(url), f"ATLAS_NOTIFY_URLS {_digest(url)}", url)
+
+    def of_person(self, person: Profile) -> Iterator[Way]:
+        """The ways of a person's profile; one of an unknown channel is left out."""
+        for text in person.channels or ():
+            url = self._url_of(text)
+            if url is not None:
+                channel = _scheme(url) if "://" in text else text.partition(":")[0]
+                yield Way(channel, f"profile {_digest(person.name + ' ' + text)}", url, person.name)
+
+    def _url_of(self, text: str) -> str | None:
+        if "://" in text:
+            return text
+        name, _, address = text.partition(":")
+        pattern = self._channels.get(name)
+        return pattern.replace(ADDRESS, quote(address, safe="@")) if pattern and address else None
+
+    def find(self, address: str, person: Profile | None) -> Way | None:
+        """The way of an address; None if settings or profile do not have it any more."""
+        ways = self.of_person(person) if person else (*self.webhook, *self.of_house)
+        return next((way for way in ways if way.address == address), None)
+
+
+def _scheme(url: str) -> str:
+    return urlsplit(url).scheme.lower()[:30]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

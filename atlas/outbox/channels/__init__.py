@@ -1,0 +1,27 @@
+"""Channels: the ways by which a notice leaves, a family of interchangeable parts with one module each."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+WEBHOOK = "webhook"  # the name of the channel of ATLAS_NOTIFY_URL; all others are Apprise's
+
+
+@dataclass(frozen=True)
+class Message:
+    """A notice as it is sent: for a program its body, for a person title and text. None has arguments."""
+
+    delivery_id: str  # the same for each attempt, so that a receiver knows a copy
+    title: str
+    text: str
+    body: dict[str, Any]
+
+
+class Channel(Protocol):
+    """A way by which a notice leaves."""
+
+    async def send(self, url: str, message: Message, *, at: datetime) -> str | None:
+        """Hand a message over, and return what it takes to rewrite it there; raises NotDelivered."""
+
+    async def close(self) -> None:
+        """Let go of what is open."""

@@ -1,0 +1,167 @@
+"""The one courier of notices: spreads what was written, and sends it until it is delivered or pointless."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from atlas.database.sqlite import Database
+from atlas.errors import NotDelivered
+from atlas.instants import now
+from atlas.outbox import deliveries, spreading
+from atlas.outbox.addresses import Addresses, Way
+from atlas.outbox.channels import WEBHOOK, Channel
+from atlas.outbox.channels.apprise_urls import AppriseUrls, check_url
+from atlas.outbox.channels.webhook import StandardWebhook
+from atlas.outbox.deliveries import Delivery
+from atlas.outbox.lanes import Lanes
+from atlas.outbox.letters import Letter, letter_for
+from atlas.people.profiles import profile_of
+from atlas.settings import Settings
+from atlas.settings_of_notices import ADDRESS
+
+ROUND_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Courier:
+    """Brings notices to people, over restarts; a receiver may get one twice, with the same id."""
+
+    def __init__(self, settings: Settings, database: Database, *, url: Callable[[], str]) -> None:
+        """`url` says where people reach the gateway; raises ChannelUnusable."""
+        self._database = database
+        self._url = url
+        self._addresses = Addresses(settings)
+        self._spreading = spreading.Spreading(self._addresses, settings.owners_of_agents)
+        self._channels: dict[str, Channel] = {WEBHOOK: StandardWebhook(settings)}
+        self._by_apprise: Channel = AppriseUrls()
+        self._lanes = Lanes()
+        self._sending: dict[str, asyncio.Task[None]] = {}
+        self._wake = asyncio.Event()
+        for url_of_house in settings.notify_urls:
+            check_url("ATLAS_NOTIFY_URLS", url_of_house)
+        for pattern in settings.notify_channels.values():
+            check_url("ATLAS_NOTIFY_CHANNELS", pattern.replace(ADDRESS, "anna@example.com"))
+
+    def wake(self) -> None:
+        """Look at once whether there is something to send."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Bring notices until cancelled."""
+        while True:
+            self._wake.clear()
+            try:
+                await self._round()
+            except Exception:
+                # What has to be told is on disk, so the next round finds it again.
+                logger.exception("A round of the courier of notices failed")
+            alarm = asyncio.get_running_loop().call_later(ROUND_SECONDS, self._wake.set)
+            await self._wake.wait()
+            alarm.cancel()
+
+    async def close(self) -> None:
+        """Stop what is being sent; it is sent again after the next start."""
+        sending = list(self._sending.values())
+        for task in sending:
+            task.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+        for channel in (*self._channels.values(), self._by_apprise):
+            await channel.close()
+
+    async def _round(self) -> None:
+        while spreads := await self._database.read(self._spreading.plan):
+            await self._database.write(partial(spreading.write, spreads=spreads, at=now()))
+        await self._begin_what_is_due()
+
+    async def _begin_what_is_due(self) -> None:
+        """Begin as much as the lanes have room for; a page of one full lane does not hide the others."""
+        without: set[str] = set()
+        while not self._lanes.are_full:
+            at = now()
+            page = await self._database.read(partial(deliveries.due, at=at, without=without))
+            without |= {one.address for one in page if one.is_for_digest and one.unit in self._sending}
+            found = [one for one in page if one.unit not in self._sending]
+            ways = await self._database.read(partial(self._ways_of, found=found))
+            for delivery, way in zip(found, ways, strict=True):
+                if not self._begin(delivery, way):
+                    without.add(delivery.address)
+            if len(page) < deliveries.PAGE or not without.intersection(one.address for one in page):
+                return
+
+    def _ways_of(self, connection: Connection, found: list[Delivery]) -> list[Way | None]:
+        """The way of each; None if settings or profile do not have it any more."""
+        names = {one.person for one in found if one.person}
+        people = {name: profile_of(connection, name) for name in names}
+        return [
+            self._addresses.find(one.address, people[one.person] if one.person else None) for one in found
+        ]
+
+    def _begin(self, delivery: Delivery, way: Way | None) -> bool:
+        """Begin to send, if there is room; what has no way any more is given up."""
+        if delivery.unit in self._sending:
+            return True
+        receiver = way.receiver if way else ""
+        if self._lanes.are_full or not self._lanes.has_room(receiver, at=now()):
+            return False
+        self._lanes.enter(receiver)
+        task = asyncio.create_task(self._send(delivery, way, receiver))
+        self._sending[delivery.unit] = task
+        task.add_done_callback(lambda _: self._sending.pop(delivery.unit, None))
+        return True
+
+    async def _send(self, delivery: Delivery, way: Way | None, receiver: str) -> None:
+        is_reached = True
+        try:
+            is_reached = await self._deliver(delivery, way)
+        except SQLAlchemyError as error:  # it stays due
+            logger.warning("A notice cannot be read or noted now: %s", type(error).__name__)
+        finally:
+            self._lanes.leave(receiver, is_reached=is_reached, at=now())
+            self._wake.set()
+
+    async def _deliver(self, delivery: Delivery, way: Way | None) -> bool:
+        """Send one message and note what became of it; says whether its receiver can be reached."""
+        is_for_program = delivery.channel == WEBHOOK
+        write = partial(
+            letter_for, delivery=delivery, at=now(), url=self._url(), is_for_program=is_for_program
+        )
+        letter = await self._database.read(write)
+        if letter.over:
+            await self._database.write(partial(deliveries.note_over, closed=letter.over, at=now()))
+        if letter.message is None:
+            return True
+        if way is None:
+            await self._give_up(letter, "the settings or the profile do not have it any more")
+            return True
+        channel = self._channels.get(way.channel, self._by_apprise)
+        try:
+            receipt = await channel.send(way.url, letter.message, at=now())
+        except NotDelivered as error:
+            await self._note_failure(letter, error)
+            return error.is_final
+        note = partial(deliveries.note_sent, sent=letter.deliveries, receipt=receipt, at=now())
+        await self._database.write(note)
+        return True
+
+    async def _note_failure(self, letter: Letter, error: NotDelivered) -> None:
+        at, first = now(), letter.deliveries[0]
+        logger.warning(
+            "A notice was not delivered by %s (%s, attempt %s)",
+            first.channel,
+            error.reason,
+            first.attempts + 1,
+        )
+        if error.is_final or deliveries.is_too_old(first, at=at):
+            await self._give_up(letter, error.reason)
+            return
+        note = partial(deliveries.note_failed, failed=letter.deliveries, error=error.reason, at=at)
+        await self._database.write(note)
+
+    async def _give_up(self, letter: Letter, reason: str) -> None:
+        give_up = partial(deliveries.give_up, lost=letter.deliveries, error=reason, at=now())
+        await self._database.write(give_up)

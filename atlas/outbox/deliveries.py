@@ -1,0 +1,133 @@
+"""Deliveries in the store: which are due, and what became of each."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas import ledger
+from atlas.outbox.recipients import Notice
+from atlas.outbox.spreading import notice_of
+from atlas.outbox.tables import deliveries, notices
+from atlas.outbox.times import digest_period
+from atlas.people.tables import profiles
+
+PAGE = 200
+OPEN = sa.and_(deliveries.c.sent_at.is_(None), deliveries.c.given_up_at.is_(None))
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=5)
+LONGEST_TRYING = timedelta(days=3)  # for what asks for nothing; what does is over with its review
+MOST_IN_DIGEST = 200
+
+_DELIVERY = [column.label(f"delivery_{column.name}") for column in deliveries.c]
+_DUE = (
+    sa.select(*_DELIVERY, notices, profiles.c.digest)
+    .join(notices, notices.c.notice_id == deliveries.c.notice_id)
+    .outerjoin(profiles, profiles.c.person == deliveries.c.person)
+    .where(OPEN)
+    .order_by(deliveries.c.next_at)
+)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One way of one notice to one receiver, as it stands in the store."""
+
+    delivery_id: str
+    notice: Notice
+    channel: str
+    person: str | None
+    address: str
+    attempts: int
+    is_for_digest: bool
+
+    @property
+    def unit(self) -> str:
+        """What is sent as one message: a delivery, or all of a person's digest at an address."""
+        return f"{self.person} {self.address}" if self.is_for_digest else self.delivery_id
+
+
+def due(connection: Connection, *, at: datetime, without: Collection[str]) -> list[Delivery]:
+    """The deliveries that are due, the oldest first, but for some addresses."""
+    query = _DUE.where(deliveries.c.next_at <= at, deliveries.c.address.not_in(list(without))).limit(PAGE)
+    return [_delivery(row) for row in connection.execute(query).mappings()]
+
+
+def digest_of(connection: Connection, delivery: Delivery, *, at: datetime) -> list[Delivery]:
+    """All that goes into the digest to which a delivery belongs."""
+    query = _DUE.where(
+        deliveries.c.next_at <= at,
+        deliveries.c.person == delivery.person,
+        deliveries.c.address == delivery.address,
+    )
+    found = [_delivery(row) for row in connection.execute(query.limit(MOST_IN_DIGEST)).mappings()]
+    return [one for one in found if one.is_for_digest]
+
+
+def _delivery(row: Any) -> Delivery:
+    notice = notice_of(row)
+    return Delivery(
+        delivery_id=row["delivery_delivery_id"],
+        notice=notice,
+        channel=row["delivery_channel"],
+        person=row["delivery_person"],
+        address=row["delivery_address"],
+        attempts=row["delivery_attempts"],
+        is_for_digest=digest_period(row["digest"]) is not None and notice.kind.can_wait,
+    )
+
+
+def note_sent(
+    connection: Connection, sent: Collection[Delivery], receipt: str | None, *, at: datetime
+) -> None:
+    """Note that receivers have them."""
+    values = {"sent_at": at, "given_up_at": None, "last_error": None, "receipt": receipt}
+    _change(connection, sent, attempts=deliveries.c.attempts + 1, **values)
+
+
+def note_over(connection: Connection, closed: Collection[Delivery], *, at: datetime) -> None:
+    """Close what is not sent, because the review is over."""
+    _change(connection, closed, given_up_at=at, last_error=None)
+
+
+def note_failed(connection: Connection, failed: Collection[Delivery], error: str, *, at: datetime) -> None:
+    """Note that a receiver did not take them, and when they are tried again."""
+    for one in failed:
+        next_at = at + pause_after(one.attempts + 1)
+        _change(connection, [one], attempts=one.attempts + 1, last_error=error, next_at=next_at)
+
+
+def give_up(connection: Connection, lost: Collection[Delivery], error: str, *, at: datetime) -> None:
+    """Give up for good, and say so in the ledger."""
+    for one in lost:
+        _change(connection, [one], attempts=one.attempts + 1, last_error=error, given_up_at=at)
+        detail = {
+            "delivery_id": one.delivery_id,
+            "notice": one.notice.kind.value,
+            "channel": one.channel,
+            "person": one.person,
+            "attempts": one.attempts + 1,
+            "error": error,
+        }
+        case_id = one.notice.case_id or ledger.NO_CASE
+        ledger.append(
+            connection, case_id, ledger.Action.NOTICE_GIVEN_UP, actor="gateway", detail=detail, at=at
+        )
+
+
+def is_too_old(delivery: Delivery, *, at: datetime) -> bool:
+    """Whether it was tried long enough."""
+    return not delivery.notice.kind.asks and at - delivery.notice.made_at > LONGEST_TRYING
+
+
+def pause_after(attempts: int) -> timedelta:
+    """How long to wait after so many attempts."""
+    doubled: int = 2 ** min(attempts - 1, 20)
+    return min(FIRST_PAUSE * doubled, LONGEST_PAUSE)
+
+
+def _change(connection: Connection, some: Collection[Delivery], **values: Any) -> None:
+    which = deliveries.c.delivery_id.in_([one.delivery_id for one in some])
+    connection.execute(deliveries.update().where(which).values(values))

@@ -1,0 +1,45 @@
+"""A lane for each receiver: how much goes to it at once, and how long it is left alone after a failure."""
+
+from collections import Counter
+from datetime import datetime
+
+from atlas.outbox.deliveries import pause_after
+
+AT_ONCE = 16
+AT_ONCE_EACH = 4
+
+
+class Lanes:
+    """Keeps one slow or silent receiver from holding up the others."""
+
+    def __init__(self) -> None:
+        self._busy: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()  # in a row
+        self._rests_until: dict[str, datetime] = {}
+
+    @property
+    def are_full(self) -> bool:
+        """Whether nothing more can begin, whichever receiver it is for."""
+        return self._busy.total() >= AT_ONCE
+
+    def has_room(self, receiver: str, *, at: datetime) -> bool:
+        """Whether a receiver can be tried now; after a failure by one message at a time."""
+        if self._rests_until.get(receiver, at) > at:
+            return False
+        return self._busy[receiver] < (1 if self._failed[receiver] else AT_ONCE_EACH)
+
+    def enter(self, receiver: str) -> None:
+        """A message is on its way."""
+        self._busy[receiver] += 1
+
+    def leave(self, receiver: str, *, is_reached: bool, at: datetime) -> None:
+        """It arrived, or the receiver is left alone for a while."""
+        self._busy[receiver] -= 1
+        if is_reached:
+            self._failed.pop(receiver, None)
+            self._rests_until.pop(receiver, None)
+        else:
+            self._failed[receiver] += 1
+            self._rests_until[receiver] = at + pause_after(self._failed[receiver])
+        if not self._busy[receiver]:
+            del self._busy[receiver]

@@ -1,0 +1,80 @@
+"""Who is told of a notice: who may decide on its case, never the one who caused it or owns its agent."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from atlas.models import Case, as_seen
+from atlas.outbox.notices import Kind
+from atlas.people.profiles import Profile
+from atlas.review_rules import group_of
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A notice as it is in the store."""
+
+    notice_id: str
+    kind: Kind
+    case_id: str | None
+    round_number: int | None
+    content: Mapping[str, Any]
+    made_at: datetime
+
+    @property
+    def to(self) -> tuple[str, ...] | None:
+        """The names and groups that it is for; None: all whom it concerns."""
+        return None if self.content.get("to") is None else tuple(self.content["to"])
+
+    @property
+    def by(self) -> str | None:
+        """Who caused it, and knows."""
+        return self.content.get("by")
+
+    def is_over(self, case: Case | None) -> bool:
+        """Whether it asks for a decision that no one can give any more."""
+        return self.kind.asks and case is not None and not _waits(case, self.round_number)
+
+
+def _waits(case: Case, round_number: int | None) -> bool:
+    return case.status.is_undecided and case.round_number == round_number
+
+
+def persons_told(
+    connection: Connection,
+    notice: Notice,
+    case: Case | None,
+    *,
+    everyone: Collection[Profile],
+    owners: frozenset[str],
+) -> Iterator[Profile]:
+    """The people with channels of their own whom a notice is for."""
+    for person in everyone:
+        if not person.channels or person.ended_at is not None or _is(notice.by, person):
+            continue
+        if not is_named(person, notice.to):
+            continue
+        if case is None or may_decide(case, person, owners=owners):
+            yield person
+
+
+def is_named(person: Profile, to: Collection[str] | None) -> bool:
+    """Whether a person is among names and groups; None: all are."""
+    return to is None or any(
+        _is(entry, person) if (group := group_of(entry)) is None else group in person.groups for entry in to
+    )
+
+
+def may_decide(case: Case, person: Profile, *, owners: frozenset[str]) -> bool:
+    """Whether the rules let a person approve a case, as far as they are known before the person does."""
+    if as_seen(person.name) in owners:
+        return False
+    ruling = case.assessment.ruling if case.assessment else None
+    return ruling is None or not ruling.reviewers or is_named(person, ruling.reviewers)
+
+
+def _is(name: str | None, person: Profile) -> bool:
+    return name is not None and as_seen(name) == as_seen(person.name)

@@ -1,0 +1,172 @@
+"""Spreads notices: of each, one delivery for each way to each person who is told."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas.cases.store import read_case
+from atlas.database.statements import Prepared
+from atlas.errors import CaseNotFound
+from atlas.instants import instant_of
+from atlas.models import Case
+from atlas.outbox.addresses import Addresses, Way
+from atlas.outbox.notices import Kind
+from atlas.outbox.recipients import Notice, persons_told
+from atlas.outbox.tables import deliveries, notices
+from atlas.outbox.times import due_at
+from atlas.people.profiles import Profile, all_profiles
+
+BATCH = 50  # notices of one transaction, so that no call waits long behind it
+
+_UNSPREAD = Prepared(
+    sa.select(notices)
+    .where(notices.c.spread_at.is_(None))
+    .order_by(notices.c.made_at)
+    .limit(sa.literal_column(str(BATCH)))
+)
+_NAMES = tuple(notices.c.keys())
+_INSERT = Prepared(deliveries.insert().prefix_with("OR IGNORE"))
+_SPREAD = Prepared(
+    notices.update()
+    .where(notices.c.notice_id == sa.bindparam("this"))
+    .values(spread_at=sa.bindparam("spread_at"))
+)
+_OPEN = (deliveries.c.sent_at.is_(None), deliveries.c.given_up_at.is_(None))
+# Those that a person may have got; also what was due, and may be on its way at this moment.
+_TOLD = Prepared(
+    sa.select(deliveries.c.channel, deliveries.c.person, deliveries.c.address)
+    .where(
+        deliveries.c.case_id == sa.bindparam("case_id"),
+        sa.or_(
+            deliveries.c.sent_at.is_not(None),
+            sa.and_(deliveries.c.given_up_at.is_(None), deliveries.c.next_at <= sa.bindparam("moment")),
+        ),
+    )
+    .distinct()
+)
+_ASKING = [kind.value for kind in Kind if kind.asks]
+_CLOSE = (
+    deliveries.update()
+    .where(
+        *_OPEN,
+        deliveries.c.notice_id.in_(
+            sa.select(notices.c.notice_id).where(
+                notices.c.case_id == sa.bindparam("this"),
+                notices.c.round_number <= sa.bindparam("round"),
+                notices.c.kind.in_(_ASKING),
+            )
+        ),
+    )
+    .values(given_up_at=sa.bindparam("moment"), last_error=None)
+)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What becomes of one notice."""
+
+    notice: Notice
+    rows: tuple[Mapping[str, Any], ...]
+
+
+def notice_of(row: Mapping[str, Any]) -> Notice:
+    """The notice of a row."""
+    return Notice(
+        notice_id=row["notice_id"],
+        kind=Kind(row["kind"]),
+        case_id=row["case_id"],
+        round_number=row["round_number"],
+        content=json.loads(row["content"]),
+        made_at=instant_of(row["made_at"]),
+    )
+
+
+def case_of(connection: Connection, notice: Notice) -> Case | None:
+    """The case that a notice is about."""
+    try:
+        return read_case(connection, notice.case_id) if notice.case_id else None
+    except CaseNotFound:  # it was written in the transaction of a case, which is never deleted
+        return None
+
+
+class Spreading:
+    """Decides who is told by which way, and when."""
+
+    def __init__(self, addresses: Addresses, owners: Mapping[str, frozenset[str]]) -> None:
+        self._addresses = addresses
+        self._owners = owners
+
+    def plan(self, connection: Connection) -> list[Spread]:
+        """The deliveries of the oldest notices that have none yet; changes nothing."""
+        rows = [dict(zip(_NAMES, row, strict=True)) for row in _UNSPREAD.rows(connection, {})]
+        if not rows:
+            return []
+        everyone = tuple(all_profiles(connection).values())
+        found = [notice_of(row) for row in rows]
+        return [Spread(notice, tuple(self._rows(connection, notice, everyone))) for notice in found]
+
+    def _rows(
+        self, connection: Connection, notice: Notice, everyone: tuple[Profile, ...]
+    ) -> Iterator[dict[str, Any]]:
+        case = case_of(connection, notice)
+        if notice.is_over(case):
+            return
+        for way in self._addresses.webhook:
+            yield _row(notice, way, None)
+        owners = self._owners.get(case.call.principal, frozenset()) if case else frozenset()
+        people = persons_told(connection, notice, case, everyone=everyone, owners=owners)
+        if notice.kind.ends:
+            yield from self._told_before(connection, notice, {person.name: person for person in people})
+            return
+        if not notice.kind.is_personal:
+            yield from (_row(notice, way, None) for way in self._addresses.of_house)
+        for person in people:
+            yield from (_row(notice, way, person) for way in self._addresses.of_person(person))
+
+    def _told_before(
+        self, connection: Connection, notice: Notice, people: Mapping[str, Profile]
+    ) -> Iterator[dict[str, Any]]:
+        """Those hear of the end who were asked, by the same ways."""
+        asked = {"case_id": notice.case_id, "moment": notice.made_at}
+        for _, name, address in _TOLD.rows(connection, asked):
+            if name is not None and name not in people:
+                continue
+            person = people[name] if name is not None else None
+            way = self._addresses.find(address, person)
+            if way is not None:
+                yield _row(notice, way, person)
+
+
+def write(connection: Connection, spreads: list[Spread], *, at: datetime) -> None:
+    """Write what was planned; what asked about a review that is over is closed, and not sent."""
+    for spread in spreads:
+        for row in spread.rows:
+            _INSERT.execute(connection, row)
+        if spread.notice.kind.ends:
+            this = {"this": spread.notice.case_id, "round": spread.notice.round_number}
+            connection.execute(_CLOSE, this | {"moment": at})
+        _SPREAD.execute(connection, {"this": spread.notice.notice_id, "spread_at": at})
+
+
+def _row(notice: Notice, way: Way, person: Profile | None) -> dict[str, Any]:
+    key = f"{notice.notice_id} {way.address}"
+    return {
+        "delivery_id": f"msg_{hashlib.sha256(key.encode()).hexdigest()[:24]}",
+        "notice_id": notice.notice_id,
+        "case_id": notice.case_id,
+        "channel": way.channel,
+        "person": way.person,
+        "address": way.address,
+        "next_at": due_at(notice.kind, way, person, made_at=notice.made_at),
+        "attempts": 0,
+        "sent_at": None,
+        "given_up_at": None,
+        "last_error": None,
+        "receipt": None,
+    }

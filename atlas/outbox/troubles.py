@@ -1,0 +1,57 @@
+"""What could not be sent for a while: by which way, since when, and why, without any address."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas.frozen import Frozen
+from atlas.instants import now
+from atlas.outbox.deliveries import OPEN
+from atlas.outbox.tables import deliveries, notices
+
+SHOWN = timedelta(days=1)  # for so long after it was given up
+LATE = sa.and_(OPEN, deliveries.c.attempts > 0)
+LOST = sa.and_(deliveries.c.given_up_at >= sa.bindparam("since"), deliveries.c.last_error.is_not(None))
+
+
+class Trouble(Frozen):
+    """Notices of one channel, to one person or to the house, that a receiver did not take."""
+
+    channel: str
+    person: str | None
+    late: int  # tried, and tried again
+    given_up: int  # in the last day
+    since: datetime  # when the oldest of them was written
+    last_error: str
+
+
+_TROUBLES = (
+    sa.select(
+        deliveries.c.channel,
+        deliveries.c.person,
+        sa.func.count(deliveries.c.given_up_at).label("given_up"),
+        sa.func.count().label("count"),
+        sa.func.min(notices.c.made_at).label("since"),
+        sa.func.max(deliveries.c.last_error).label("last_error"),
+    )
+    .join(notices, notices.c.notice_id == deliveries.c.notice_id)
+    .group_by(deliveries.c.channel, deliveries.c.person)
+    .order_by(deliveries.c.channel, deliveries.c.person)
+)
+
+
+def troubles(connection: Connection) -> tuple[Trouble, ...]:
+    """What is late, and what was given up in the last day."""
+    query = _TROUBLES.where(sa.or_(LATE, LOST))
+    return tuple(
+        Trouble(
+            channel=row.channel,
+            person=row.person,
+            late=row.count - row.given_up,
+            given_up=row.given_up,
+            since=row.since,
+            last_error=row.last_error or "",
+        )
+        for row in connection.execute(query, {"since": now() - SHOWN})
+    )

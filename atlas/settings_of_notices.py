@@ -1,0 +1,99 @@
+"""The settings of notices: by which ways people are told, and where a link in a notice leads."""
+
+import base64
+import binascii
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
+from pydantic_settings import BaseSettings
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  (of the form of a secret, as Standard Webhooks writes it)
+SHORTEST_SECRET, LONGEST_SECRET = 24, 64  # bytes, as Standard Webhooks asks for
+NAMED_CHANNEL = re.compile(r"([a-z][a-z0-9_-]{0,19})=([a-z0-9+.-]+://\S+)")
+ADDRESS = "{address}"  # in the URL of a named channel
+
+
+def webhook_secret(value: Any) -> Any:
+    """Take `whsec_` and 24 to 64 bytes as base64; refuse another form."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    try:
+        length = len(base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True))
+    except binascii.Error:
+        length = 0
+    if not text.startswith(SECRET_PREFIX) or not SHORTEST_SECRET <= length <= LONGEST_SECRET:
+        raise ValueError(
+            "It is whsec_ and 24 to 64 random bytes as base64: "
+            "python -c 'import base64, os; print(\"whsec_\" + base64.b64encode(os.urandom(32)).decode())'"
+        )
+    return text
+
+
+def urls(value: Any) -> Any:
+    """Take URLs with blanks between; refuse a word that is none, without showing it."""
+    if isinstance(value, str) and not all("://" in word for word in value.split()):
+        raise ValueError("It is URLs of Apprise with blanks between, as mailto://… ntfys://….")
+    return value
+
+
+def named_channels(value: Any) -> Any:
+    """Take `name=URL` with blanks between, each URL with `{address}`; refuse others, without showing them."""
+    if not isinstance(value, str):
+        return value
+    found = [NAMED_CHANNEL.fullmatch(word) for word in value.split()]
+    if not all(match and ADDRESS in match[2] for match in found):
+        raise ValueError(
+            "It is name=URL with blanks between, with {address} in each URL of Apprise, "
+            "as mail=mailtos://user:password@example.com?to={address}."
+        )
+    if len({match[1] for match in found if match}) != len(found):
+        raise ValueError("Two channels have one name.")
+    return value
+
+
+WebhookSecret = Annotated[SecretStr | None, BeforeValidator(webhook_secret)]
+Urls = Annotated[SecretStr | None, BeforeValidator(urls)]
+NamedChannels = Annotated[SecretStr | None, BeforeValidator(named_channels)]
+
+
+class WaysOut(BaseSettings):
+    """What an operator can set of how people are told."""
+
+    atlas_notify_url: HttpUrl | None = Field(
+        default=None,
+        description="A URL that gets a POST for each notice: a call waits for a person, it was decided, its "
+        "outcome is unknown, and so on. See [notices](../how-to/notices.md).",
+    )
+    atlas_notify_secret: WebhookSecret = Field(
+        default=None,
+        description="`whsec_…`: signs what goes to `ATLAS_NOTIFY_URL`, in the form of Standard Webhooks. "
+        "Without it nothing is signed.",
+    )
+    atlas_notify_urls: Urls = Field(
+        default=None,
+        description="URLs of Apprise with blanks between, for mail, chats and push services: "
+        "`mailtos://user:password@example.com?to=desk@example.com`. Each gets the notices for all reviewers.",
+    )
+    atlas_notify_channels: NamedChannels = Field(
+        default=None,
+        description="Channels that the profile of a person can name with an address, as "
+        "`mail=mailtos://user:password@example.com?to={address}`, with blanks between.",
+    )
+    atlas_public_url: HttpUrl | None = Field(
+        default=None,
+        description="The URL under which people reach the gateway, with its path: links in notices begin "
+        "with it. Without it they begin with the URL that start-up prints.",
+    )
+
+    @property
+    def notify_urls(self) -> tuple[str, ...]:
+        """The URLs of Apprise that are told of what concerns all reviewers."""
+        return tuple(self.atlas_notify_urls.get_secret_value().split()) if self.atlas_notify_urls else ()
+
+    @property
+    def notify_channels(self) -> dict[str, str]:
+        """The URL of each channel that a profile can name."""
+        words = self.atlas_notify_channels.get_secret_value().split() if self.atlas_notify_channels else []
+        return {word.partition("=")[0]: word.partition("=")[2] for word in words}
