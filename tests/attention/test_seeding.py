@@ -115,7 +115,8 @@ async def test_until_the_decision_a_seeded_case_is_like_any_other(gateway: Gatew
     assert shape(lines[real]) == shape(lines[seeded])
     for path in (f"/desk/cases/{seeded}", "/desk?whose=all", f"/cases/{seeded}", "/cases"):
         text = (await read(gateway, path)).text
-        assert "seed" not in text.lower() and WHY not in text, path
+        assert '"is_seeded":true' not in text and WHY not in text, path
+        assert "seed" not in text.lower().replace('"is_seeded":false', ""), path
     answer = await gateway.decide(seeded, "REJECTED", key=KEYS["anna"], reason="There is no such person")
     assert answer.json()["revealed"].endswith(WHY)
 
@@ -141,6 +142,12 @@ async def test_approved_it_is_never_executed_and_the_person_reads_why(gateway: G
     ]
     again = await gateway.decide(seeded, key=KEYS["anna"])
     assert again.status_code == 200 and status_of(gateway, seeded) == "DENIED"
+    [line] = [
+        line
+        for line in (await read(gateway, "/cases?status=DENIED")).json()["cases"]
+        if line["case_id"] == seeded
+    ]
+    assert line["is_seeded"]
     mine = (await read(gateway, "/reviews/statistics")).json()["people"][0]
     assert (mine["seeded"], mine["seeded_caught"]) == (2, 1)
 
