@@ -68,7 +68,6 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     TransitionRefused: 409,
     ClaimedByAnother: 409,
     NotNow: 422,
-    PersonRefused: 422,
     PlanNotFound: 404,
     PlanRefused: 422,
 }

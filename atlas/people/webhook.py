@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 
 from atlas.errors import AlreadyDecided, NotPermitted, RequestInvalid
-from atlas.models import Frozen, Verdict, plain_text
+from atlas.models import Case, Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide, take_back
 from atlas.people.person import Person
 from atlas.people.reviewers import ReviewerGate
@@ -66,6 +66,7 @@ class DecisionReceipt(Frozen):
     event_id: str
     approvals: Approvals | None = None
     decided_before: DecidedBefore | None = None  # by another reviewer, in the same way
+    revealed: str | None = None  # that the case was seeded, and what is wrong with it
 
 
 TOOK_BACK = "Approval Taken Back"
@@ -119,9 +120,15 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
                 event_id=request.event_id,
                 approvals=receipt.approvals,
             )
-        return DecisionReceipt(decision=request.decision, event_id=request.event_id)
+        return DecisionReceipt(
+            decision=request.decision, event_id=request.event_id, revealed=_revealed(receipt.case)
+        )
 
     app.router.routes.extend(router.routes)
+
+
+def _revealed(case: Case) -> str | None:
+    return case.outcome.detail if case.is_seeded and case.outcome else None
 
 
 async def _take_back(
