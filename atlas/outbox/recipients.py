@@ -1,6 +1,6 @@
 """Who is told of a notice: who may decide on its case, never the one who caused it or owns its agent."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,16 +53,21 @@ def persons_told(
     *,
     directory: Directory,
     owners: frozenset[str],
-) -> Iterator[Profile]:
+) -> list[Profile]:
     """The people with channels of their own whom a notice is for; `directory` has everyone."""
-    situation = None if case is None else Situation(connection, case, owners, directory)
-    for person in directory.people:
-        if not person.channels or person.ended_at is not None or _is(notice.by, person):
-            continue
-        if not is_named(person, notice.to):
-            continue
-        if situation is None or may_decide(situation, person.name, is_asked=notice.kind.asks):
-            yield person
+    named = [
+        person
+        for person in directory.people
+        if person.channels
+        and person.is_there
+        and as_seen(person.name) not in owners
+        and not _is(notice.by, person)
+        and is_named(person, notice.to)
+    ]
+    if case is None or notice.kind.ends or not named:  # an end is told to those who were asked
+        return named
+    situation, asks = Situation(connection, case, owners, directory), notice.kind.asks
+    return [person for person in named if may_decide(situation, person.name, is_asked=asks)]
 
 
 def is_named(person: Profile, to: Collection[str] | None) -> bool:
