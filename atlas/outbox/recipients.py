@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from atlas.cases.store import read_approvals
 from atlas.models import Case, as_seen
 from atlas.outbox.notices import Kind
+from atlas.people.directory import Directory
 from atlas.people.profiles import Profile
 from atlas.review_rules import group_of
 from atlas.reviews.permission import who_may
@@ -50,13 +51,13 @@ def persons_told(
     notice: Notice,
     case: Case | None,
     *,
-    everyone: Collection[Profile],
+    directory: Directory,
     owners: frozenset[str],
 ) -> list[Profile]:
     """The people with channels of their own whom a notice is for."""
     named = [
         person
-        for person in everyone
+        for person in directory.people
         if person.channels
         and person.is_there
         and as_seen(person.name) not in owners
@@ -65,7 +66,7 @@ def persons_told(
     ]
     if case is None or notice.kind.ends or not named:  # an end is told to those who were asked
         return named
-    may = _deciders(connection, notice, case, owners)
+    may = _deciders(connection, notice, case, owners, directory)
     return [person for person in named if person.name in may]
 
 
@@ -76,9 +77,11 @@ def is_named(person: Profile, to: Collection[str] | None) -> bool:
     )
 
 
-def _deciders(connection: Connection, notice: Notice, case: Case, owners: frozenset[str]) -> set[str]:
+def _deciders(
+    connection: Connection, notice: Notice, case: Case, owners: frozenset[str], directory: Directory
+) -> set[str]:
     """Those who may decide on a case; of what asks for nothing also those who have."""
-    may = set(who_may(connection, case, owners))
+    may = set(who_may(connection, case, owners, directory))
     if notice.kind.asks:
         return may
     given = {approval.reviewer for approval in read_approvals(connection, case)}
