@@ -25,6 +25,7 @@ from atlas.desk import (
     sign_in,
     statistics,
     stop_page,
+    together_page,
     trial_page,
 )
 from atlas.desk.headers import DeskHeaders
@@ -97,6 +98,7 @@ def add_desk(
         statistics,
         stop_page,
         plans_page,
+        together_page,
         trial_page,
     )
     for page in own:

@@ -41,7 +41,7 @@ CHECKED = frozenset(
         "a7db731cc1a97031992f3236d746b6673c2c6efc1368119147afae8d70191649",
         "aa0c4c9496ea15611728dab0792289ad58e9e34ad1b0a3c80ee47f0f713331b9",
         "aaf5023ec4ccdb3130e0244b9e1ffca3d833f498c30dc1cf181a6b2b15c82482",
-        "f705a70735e2b0c4b26a8aba1a2c3ef038c41d9eeaa9458093ef4bb20e0a1a47",
+        "f3aff11ee7d8fa162eb2cffdd141d2772de5f22f520eaa3cbccac84d72ce01f6",
     )
 )
 NOT_BESIDE_DENY = (
