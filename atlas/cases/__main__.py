@@ -238,7 +238,8 @@ def _print_receipt(receipt: dict[str, Any], said: argparse.Namespace) -> int:
         line = f"{receipt['event_id']}: your approval counts, {given['given']} of {given['needed']}"
     if before := receipt.get("decided_before"):
         line = f"{line} already, by {visible(before['reviewer'])} at {before['at']}"
-    return _print([f"{line}."])
+    revealed = [visible(receipt["revealed"])] if receipt.get("revealed") else []
+    return _print([f"{line}.", *revealed])
 
 
 def _print(lines: Iterable[str], *, to: Any = None) -> int:

@@ -22,7 +22,7 @@ from atlas.cases.tallies import Tally, answer_of, band_of, ending_of
 from atlas.database.sqlite import Database
 from atlas.database.statements import Prepared
 from atlas.instants import now, read_instant
-from atlas.models import Status, Verdict
+from atlas.models import SEEDED, Status, Verdict
 from atlas.plans.tables import plan_uses
 
 LONGEST_DAYS = 90
@@ -98,9 +98,12 @@ def _summed(spans: Sequence[Span], counted: Iterable[Counted]) -> tuple[dict[dat
     return by_day, whole
 
 
+_OF_AGENTS = sa.func.coalesce(cases.c.claimed_by, "") != sa.literal_column(
+    f"'{SEEDED}'"
+)  # no agent made those
 _MOVING = Prepared(
     sa.select(cases.c.opened_at, cases.c.case_id, cases.c.status, cases.c.round_number)
-    .where(UNFINISHED)
+    .where(UNFINISHED, _OF_AGENTS)
     .order_by(cases.c.opened_at)
 )
 _ROWS = Prepared(
@@ -120,7 +123,7 @@ _ROWS = Prepared(
         .outerjoin(decisions, of_this_round(decisions))
         .outerjoin(plan_uses, of_this_round(plan_uses))
     )
-    .where(cases.c.opened_at >= sa.bindparam("begin"), cases.c.opened_at < sa.bindparam("end"))
+    .where(cases.c.opened_at >= sa.bindparam("begin"), cases.c.opened_at < sa.bindparam("end"), _OF_AGENTS)
 )
 _END_OF_TIME = datetime.max.replace(tzinfo=timezone.utc)
 

@@ -22,7 +22,7 @@ from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.sqlite import Database
 from atlas.grounds.seen import digest_of_parts
 from atlas.instants import read_instant
-from atlas.models import Status, Verdict
+from atlas.models import SEEDED, Status, Verdict
 from atlas.plans.tables import plan_uses, plans
 from atlas.reviews.tables import edits, escalations
 from atlas.traces import Trace
@@ -62,6 +62,7 @@ class Line:
     is_score_hidden: bool = False  # by a rule, until a person has decided
     seen_sha256: str = ""  # what an approval of it carries, as it stands here
     plan_by: str | None = None  # whose plan let it pass
+    is_seeded: bool = False  # told when it is over: no agent made it
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ _LINES = sa.select(
         cases.c[name]
         for name in (
             *("case_id", "tool_name", "principal", "status", "opened_at", "expires_at", "frozen_at"),
-            *("round_number", "reported_at", "definition_sha256"),
+            *("round_number", "reported_at", "claimed_by", "definition_sha256"),
         )
     ),
     # Of what is decided on: a person may have changed what the agent proposed.
@@ -179,7 +180,7 @@ def _line(row: Any) -> Line:
     status = Status(row["status"])
     own = (
         *("reported_at", "finished_at", "status", "decision", "reviewers", "escalated", "rules"),
-        *("hides_score", "trace", "definition_sha256", "policy_sha256"),
+        *("hides_score", "trace", "claimed_by", "definition_sha256", "policy_sha256"),
     )
     named = json.loads(row["reviewers"] or "[]")
     # Before it is decided no list shows what a rule hides: each person would otherwise read it there.
@@ -189,6 +190,7 @@ def _line(row: Any) -> Line:
         **({name: value for name, value in row.items() if name not in own} | hidden),
         status=status,
         is_score_hidden=is_hidden,
+        is_seeded=status.is_final and row["claimed_by"] == SEEDED,
         decision=Verdict(row["decision"]) if row["decision"] else None,
         finished_at=_finished_at(status, row),
         # Where the policy names no one, everyone may approve, and an escalation takes that from no one.

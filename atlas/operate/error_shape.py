@@ -46,6 +46,7 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     NotPermitted: 403,
     RuleRefuses: 403,
     PasskeyRefused: 403,
+    PersonRefused: 422,
     AskedAgain: 409,
     FormRefused: 403,
     SignInRefused: 403,
@@ -67,7 +68,6 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     TransitionRefused: 409,
     ClaimedByAnother: 409,
     NotNow: 422,
-    PersonRefused: 422,
     PlanNotFound: 404,
     PlanRefused: 422,
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from atlas.errors import RequestInvalid
-from atlas.models import Case, Frozen, Verdict
+from atlas.models import Assessment, Case, Frozen, Verdict
 from atlas.people.person import Person
 from atlas.people.votes import Vote
 
@@ -14,6 +14,9 @@ class Decides(Protocol):
 
     async def record(self, case_id: str, vote: Vote) -> Case:
         """Record a decision, or one of the approvals that together are one."""
+
+    async def rule(self, case: Case) -> Assessment:
+        """What the policy in force says of a call."""
 
     async def take_back(self, case_id: str, vote: Vote) -> Case:
         """Take an approval back before the call begins."""

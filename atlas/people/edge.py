@@ -9,7 +9,10 @@ from functools import partial
 from fastapi import FastAPI
 
 from atlas.agents.keys import AgentKeys
+from atlas.assessors.policy import PolicyInForce
 from atlas.attention.edge import add_statistics
+from atlas.attention.seeding import Seeding
+from atlas.cases.store import CaseStore
 from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.outbox.courier import Courier
@@ -33,6 +36,17 @@ from atlas.settings import Settings
 from atlas.stop.edge import add_stops
 from atlas.stop.known import Known
 from atlas.stop.stops import Stops
+
+
+@asynccontextmanager
+async def in_background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Let something run beside what is inside, and end with it."""
+    task = asyncio.ensure_future(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ class PeopleEdge:
         self.courier = Courier(settings, database, url=self._public_url)
         self._notifier = Notifier(database, wake=self.courier.wake)
         self.tell = self._notifier.tell
+        self._seeding: Seeding | None = None
         known = Known(settings, database, servers=servers, offered=offered)
         self._clock = Clock(database)
         self.note = self._clock.note
@@ -78,25 +93,32 @@ class PeopleEdge:
         decisions: Decides,
         plans: PlanBook,
         announce: Callable[[Case], None],
-        records_views: Callable[[], bool],
-        together_below: Callable[[], int],
+        store: CaseStore,
+        policy: PolicyInForce,
     ) -> None:
         """Serve what people ask for and say over HTTP.
 
         `announce` tells the workflow of what was decided.
-        `records_views` says whether it goes into the ledger that a person opened a case.
         """
         self._app = app
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         parts = _Deciding(decisions, announce)
         add_webhook(app, gate=self._gate, parts=parts)
-        add_many(app, gate=self._gate, together=Together(parts, self._database, together_below))
+        together = Together(parts, self._database, lambda: policy.policy.file.desk.together_below)
+        add_many(app, gate=self._gate, together=together)
         add_reading(
             app,
             visitors=self.visitors,
             database=self._database,
             owners=self._settings.owners_of_agents,
-            records_views=records_views,
+            records_views=lambda: policy.policy.file.desk.record_views,
+        )
+        self._seeding = Seeding(
+            store,
+            rule=decisions.rule,
+            seeds=lambda: policy.policy.file.desk,
+            tell=self.tell,
+            timeout=self._settings.atlas_review_timeout,
         )
         add_taking(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_challenges(app, visitors=self.visitors, database=self._database)
@@ -114,6 +136,8 @@ class PeopleEdge:
             stack.push_async_callback(_cancel, asyncio.create_task(self.courier.run()))
             await self._database.write(partial(note_keys, names=self._settings.reviewers))
             await stack.enter_async_context(self._clock.running())
+            if self._seeding is not None:
+                await stack.enter_async_context(in_background(self._seeding.run))
             yield
 
 

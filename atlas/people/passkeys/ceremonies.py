@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from fastapi import Request
+from starlette.requests import Request
 
 from atlas.errors import PasskeyRefused
 from atlas.instants import now
