@@ -52,6 +52,7 @@ from atlas.reviews.editing import (
     begin_edit,
     check_edit_allowed,
     check_may_edit,
+    in_new_round,
     is_said_again,
     needs_second_look,
     no_edits,
@@ -231,6 +232,8 @@ class Decisions:
                 check_edit_allowed(case, may_edit)
             recorded = _record_approval(connection, case, own, owners)
             again = recorded if isinstance(recorded, AtlasError) else None
+            if again is not None and wanted is not None:
+                again = in_new_round(again, case)
             return case if isinstance(recorded, AtlasError) else recorded
 
         case = await self._store.change(case_id, approve)

@@ -20,6 +20,7 @@ from atlas.desk.lines import MOST_LINES, stretch
 from atlas.desk.origins import origins_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
+from atlas.desk.taking import Taking, has_taken, read_taking
 from atlas.errors import AtlasError, NotAuthenticated, RequestInvalid
 from atlas.models import Case, Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
@@ -29,6 +30,7 @@ from atlas.people.passkeys.asking import ask_to_approve
 from atlas.people.passkeys.ceremonies import origin_of
 from atlas.people.person import Person
 from atlas.people.visitors import is_automatic
+from atlas.reviews.claims import renew
 from atlas.reviews.eligibility import entries_of_person
 from atlas.reviews.permission import Standing, standing_of
 
@@ -40,6 +42,7 @@ What = Literal["arguments", "canonical", "definition", "result"]
 def add_to(router: APIRouter, pages: Pages) -> None:
     """Serve the page of a case, its parts, and its forms."""
     desk = CasePages(pages)
+    taking = Taking(pages, desk.show)
 
     @router.get(PATH)
     async def case(request: Request, ref: str) -> Response:
@@ -78,6 +81,21 @@ def add_to(router: APIRouter, pages: Pages) -> None:
     async def challenge(request: Request, ref: str) -> Response:
         """What a passkey signs for an approval; the script of the page asks."""
         return await desk.ask_passkey(request, ref)
+
+    @router.post(f"{PATH}/claim")
+    async def claimed(request: Request, ref: str) -> Response:
+        """Take the case, or give it back."""
+        return await taking.take(request, ref)
+
+    @router.post(f"{PATH}/assign")
+    async def assigned(request: Request, ref: str) -> Response:
+        """Give the case to a person."""
+        return await taking.give(request, ref)
+
+    @router.post(f"{PATH}/snooze")
+    async def put_aside(request: Request, ref: str) -> Response:
+        """Put the case aside, or bring it back."""
+        return await taking.put_aside(request, ref)
 
     @router.post(f"{PATH}/questions")
     async def question(request: Request, ref: str) -> Response:
@@ -122,6 +140,9 @@ class CasePages:
             ref=ref,
             is_part=is_part,
             following=await self._next(dossier, person),
+            taking=await parts.store.database.look(
+                partial(read_taking, case=dossier.case, person=person, settings=parts.settings)
+            ),
             **(values | {"done": None, "mistake": None, "written": "", "preset": ""} | said),
         )
 
@@ -135,6 +156,8 @@ class CasePages:
         """The line that says who else looks."""
         person = person_of(request)
         self._parts.looking.note(ref, person.name)
+        if await self._parts.store.database.look(partial(has_taken, case_id=ref, person=person.name)):
+            await self._parts.store.database.write(partial(renew, case_id=ref, person=person.name))
         others = self._parts.looking.others(ref, person.name)
         return await self._pages.page(request, "case_looking.html", person=person, ref=ref, others=others)
 

@@ -1,16 +1,18 @@
 """Who is told of a notice: who may decide on its case, never the one who caused it or owns its agent."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from atlas.cases.store import read_approvals
 from atlas.models import Case, as_seen
 from atlas.outbox.notices import Kind
 from atlas.people.profiles import Profile
 from atlas.review_rules import group_of
+from atlas.reviews.permission import who_may
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,21 @@ def persons_told(
     *,
     everyone: Collection[Profile],
     owners: frozenset[str],
-) -> Iterator[Profile]:
+) -> list[Profile]:
     """The people with channels of their own whom a notice is for."""
-    for person in everyone:
-        if not person.channels or person.ended_at is not None or _is(notice.by, person):
-            continue
-        if not is_named(person, notice.to):
-            continue
-        if case is None or may_decide(case, person, owners=owners):
-            yield person
+    named = [
+        person
+        for person in everyone
+        if person.channels
+        and person.is_there
+        and as_seen(person.name) not in owners
+        and not _is(notice.by, person)
+        and is_named(person, notice.to)
+    ]
+    if case is None or notice.kind.ends or not named:  # an end is told to those who were asked
+        return named
+    may = _deciders(connection, notice, case, owners)
+    return [person for person in named if person.name in may]
 
 
 def is_named(person: Profile, to: Collection[str] | None) -> bool:
@@ -68,12 +76,13 @@ def is_named(person: Profile, to: Collection[str] | None) -> bool:
     )
 
 
-def may_decide(case: Case, person: Profile, *, owners: frozenset[str]) -> bool:
-    """Whether the rules let a person approve a case, as far as they are known before the person does."""
-    if as_seen(person.name) in owners:
-        return False
-    ruling = case.assessment.ruling if case.assessment else None
-    return ruling is None or not ruling.reviewers or is_named(person, ruling.reviewers)
+def _deciders(connection: Connection, notice: Notice, case: Case, owners: frozenset[str]) -> set[str]:
+    """Those who may decide on a case; of what asks for nothing also those who have."""
+    may = set(who_may(connection, case, owners))
+    if notice.kind.asks:
+        return may
+    given = {approval.reviewer for approval in read_approvals(connection, case)}
+    return may | given | ({case.decision.reviewer} if case.decision else set())
 
 
 def _is(name: str | None, person: Profile) -> bool:

@@ -68,6 +68,7 @@ async def decide(
     on_behalf_of: str | None = None,
     assertion: str | None = None,
     arguments: dict[str, Any] | None = None,
+    together_below: int | None = None,
 ) -> Receipt:
     """Record what a person decides, and wake the workflow; what they decided before is a success again.
 
@@ -92,6 +93,7 @@ async def decide(
         on_behalf_of=on_behalf_of,
         assertion=assertion,
         arguments=arguments,
+        together_below=together_below,
     )
     case = await parts.decisions.record(case_id, vote)
     if verdict is Verdict.APPROVED and case.decision is None and case.assessment is not None:

@@ -24,8 +24,11 @@ from atlas.people.passkeys.edge import add_challenges
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
+from atlas.people.taking import add_taking
+from atlas.people.together import Together
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
+from atlas.people.webhook_of_many import add_many
 from atlas.plans.edge import add_plans
 from atlas.plans.making import PlanBook
 from atlas.reviews.clock import Clock
@@ -99,7 +102,10 @@ class PeopleEdge:
         """
         self._app = app
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
-        add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
+        parts = _Deciding(decisions, announce)
+        add_webhook(app, gate=self._gate, parts=parts)
+        together = Together(parts, self._database, lambda: policy.policy.file.desk.together_below)
+        add_many(app, gate=self._gate, together=together)
         add_reading(
             app,
             visitors=self.visitors,
@@ -114,6 +120,7 @@ class PeopleEdge:
             tell=self.tell,
             timeout=self._settings.atlas_review_timeout,
         )
+        add_taking(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_challenges(app, visitors=self.visitors, database=self._database)
         add_statistics(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_stops(app, stops=self.stops, visitors=self.visitors)

@@ -71,6 +71,7 @@ class DecisionReceipt(Frozen):
 
 TOOK_BACK = "Approval Taken Back"
 AGENT_ASKED = "Agent Asked"
+CHANGED_ALONE = "Arguments Changed, Approval Needed"  # which has to be given in the new round
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
 
 
@@ -114,7 +115,7 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
             return DecisionReceipt(decision=request.decision, event_id=request.event_id, decided_before=by)
         if receipt.approvals is not None:
             return DecisionReceipt(
-                status=WAITS_FOR_MORE,
+                status=WAITS_FOR_MORE if receipt.approvals.given else CHANGED_ALONE,
                 decision=request.decision,
                 event_id=request.event_id,
                 approvals=receipt.approvals,

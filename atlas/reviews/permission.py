@@ -16,6 +16,7 @@ from atlas.reviews.eligibility import ways_to_approve
 from atlas.reviews.passkey import check_passkey
 from atlas.reviews.separation import check_separate
 from atlas.reviews.situation import Situation
+from atlas.reviews.together import check_together
 from atlas.reviews.training import check_trained
 from atlas.stop.covering import stop_of
 
@@ -34,6 +35,7 @@ class Standing(Frozen):
 def check_may_approve(connection: Connection, case: Case, vote: Vote, owners: frozenset[str]) -> Vote:
     """The vote, with the person for whom it is given; raises RuleRefuses or NotPermitted."""
     vote = check_person(Situation(connection, case, owners), vote)
+    check_together(case, vote)
     return check_passkey(connection, case, vote)
 
 
