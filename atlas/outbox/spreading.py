@@ -23,7 +23,8 @@ from atlas.outbox.times import due_at
 from atlas.people.directory import Directory
 from atlas.people.profiles import Profile
 
-BATCH = 50  # notices of one transaction, so that no call waits long behind it
+BATCH = 20  # notices that are planned together
+MOST_ROWS = 100  # of one transaction, unless one notice has more, so that no call waits long behind it
 
 _UNSPREAD = Prepared(
     sa.select(notices)
@@ -140,6 +141,19 @@ class Spreading:
             way = self._addresses.find(address, person)
             if way is not None:
                 yield _row(notice, way, person)
+
+
+def in_parts(spreads: list[Spread]) -> Iterator[list[Spread]]:
+    """What is written in one transaction each."""
+    part: list[Spread] = []
+    rows = 0
+    for spread in spreads:
+        if part and rows + len(spread.rows) > MOST_ROWS:
+            yield part
+            part, rows = [], 0
+        part.append(spread)
+        rows += len(spread.rows)
+    yield part
 
 
 def write(connection: Connection, spreads: list[Spread], *, at: datetime) -> None:

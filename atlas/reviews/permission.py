@@ -79,9 +79,17 @@ def standing_of(
     return Standing(may_approve=True, on_behalf_of=way.on_behalf_of)
 
 
-def who_may(connection: Connection, case: Case, owners: frozenset[str] = NO_ONE) -> tuple[str, ...]:
-    """The names of all people who may approve a case now, themselves or for another, in order."""
-    directory = Directory.of_everyone(connection)
+def who_may(
+    connection: Connection,
+    case: Case,
+    owners: frozenset[str] = NO_ONE,
+    directory: Directory | None = None,
+) -> tuple[str, ...]:
+    """The names of all people who may approve a case now, themselves or for another, in order.
+
+    With a directory of everyone, which was read for many cases, it reads no people again.
+    """
+    directory = directory or Directory.of_everyone(connection)
     situation = Situation(connection, case, owners, directory)
     return tuple(one.name for one in directory.people if one.is_there and may_decide(situation, one.name))
 
