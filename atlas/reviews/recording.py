@@ -45,7 +45,7 @@ ENDING_OF_SEEDED = {Verdict.APPROVED: Status.DENIED, Verdict.REJECTED: Status.RE
 def note_refusal(connection: Connection, *, case_id: str, vote: Vote, refusal: RuleRefuses) -> Case:
     """Keep that a rule did not let an approval count; what it would have done was rolled back.
 
-    The same refusal of the same person in a round is one entry, and on a case a person has not more than some:
+    The same refusal of the same person in a round is one entry, and of a person there are few on a case:
     a program that tries again for ever does not fill the ledger.
     """
     case = read_case(connection, case_id)
