@@ -26,6 +26,8 @@ def compiled(text: str) -> "Condition":
     if others := sorted(condition.names - {ARGUMENTS}):
         said = f"The condition names {', '.join(others)}. That of a plan knows the arguments alone, as args."
         raise PlanRefused(reason=said)
+    if condition.folds:  # the policy's author may; a reviewer could end the gateway with it
+        raise PlanRefused(reason="The condition uses reduce(), which that of a plan does not know.")
     return condition
 
 

@@ -9,7 +9,7 @@ from atlas.cases.store import CaseStore
 from atlas.errors import PlanRefused
 from atlas.frozen import Frozen
 from atlas.grounds.model_score import PROHIBITED
-from atlas.models import Assessment, Case
+from atlas.models import Assessment, Case, Ruling
 from atlas.plans.conditions import why_not_held
 from atlas.plans.plan import Plan, plans_about
 
@@ -60,4 +60,11 @@ def may_pass(judged: Assessment) -> bool:
         return False
     review = ruling.review
     looks = review.needs_passkey or review.hides_score or review.min_seconds
-    return review.allows_plans and ruling.approvals == 1 and not looks
+    if looks or asks_for_reason(ruling, score=judged.risk_score):
+        return False
+    return review.allows_plans and ruling.approvals == 1
+
+
+def asks_for_reason(ruling: Ruling, *, score: int) -> bool:
+    """Whether a rule asks for a reason that is typed for each such call, which that of a plan is not."""
+    return ruling.review.reason_from is not None and score >= ruling.review.reason_from

@@ -23,6 +23,7 @@ from atlas.models import Assessment, Case, Ruling, Status, ToolCall, Verdict, pl
 from atlas.people.person import Person
 from atlas.people.votes import Vote
 from atlas.plans.conditions import LONGEST_CONDITION, compiled
+from atlas.plans.fitting import asks_for_reason
 from atlas.plans.plan import Plan, calls_of, newest_plans, read_plan
 from atlas.plans.tables import plans
 from atlas.reviews.permission import check_may_approve
@@ -157,7 +158,8 @@ def _check_ruling(ruling: Ruling, plan: Plan, policy: Policy) -> None:
             f"The policy leaves all {calls} to a person. A rule lets plans take the place with plans = true."
         )
         raise PlanRefused(reason=said)
-    if ruling.review.hides_score or ruling.review.min_seconds:
+    asks = asks_for_reason(ruling, score=ruling.score)
+    if asks or ruling.review.hides_score or ruling.review.min_seconds:
         raise PlanRefused(reason=f"The policy wants a person to look at each of the {calls}.")
 
 

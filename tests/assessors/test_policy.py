@@ -660,6 +660,7 @@ WRONG_CONDITIONS = [
     ("args.amount > 10k", 'is no CEL from "k" on'),
     ("args.amount >", "ends too early"),
     ("(" * 5000 + "true" + ")" * 5000, "nested too deeply"),
+    ("!" * 1900 + "true", "nested too deeply"),
     ("arg.amount > 1", 'names "arg"; a condition knows args, tool, principal, intent'),
     ("has(arg.amount)", 'names "arg"'),  # which CEL itself takes for no
     ("amount > 1", 'names "amount"'),

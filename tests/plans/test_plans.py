@@ -195,6 +195,8 @@ async def test_a_condition_that_cannot_be_evaluated_lets_nothing_pass(
         ("session.calls('pay') < 3", "knows the arguments alone"),
         ("intent == 'good'", "knows the arguments alone"),
         ("'yes'", "is never true or false"),
+        ("[0, 0].reduce(all, each, 'aa', all + all) == 'a'", "uses reduce()"),
+        ("!" * 1900 + "true", "nested too deeply"),
     ],
 )
 async def test_a_condition_that_is_wrong_or_not_about_the_arguments_makes_no_plan(

@@ -196,6 +196,8 @@ async def test_a_rejection_stops_what_a_plan_let_pass(tmp_path: Path) -> None:
         ({"needs_passkey": True}, False),
         ({"hides_score": True}, False),
         ({"min_seconds": 5}, False),
+        ({"reason_from": 80}, False),
+        ({"reason_from": 81}, True),
     ],
 )
 async def test_what_a_rule_asks_of_each_call_keeps_plans_out(

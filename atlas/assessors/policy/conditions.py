@@ -59,19 +59,19 @@ class Condition:
         """Compile a condition; raises ConditionInvalid with a part of a sentence for an administrator."""
         self.text = text
         try:
-            self._tree = _environment().compile(text)
-            mistake = next(_mistakes(self._tree, frozenset(VARIABLES)), None)
+            self._tree = _checked(text)
+            self.names = _named(self._tree)
+            self._program = _environment().program(self._tree, functions=OPERATIONS)
         except CELParseError as error:
             raise ConditionInvalid(_said_by_cel(text, error)) from error
         except RecursionError:
             raise ConditionInvalid("is nested too deeply") from None
-        if mistake:
-            raise ConditionInvalid(mistake)
-        if _is_never_bool(self._tree):
-            raise ConditionInvalid("is never true or false")
-        self._tree = _without_detours(self._tree)
-        self.names = _named(self._tree)
-        self._program = _environment().program(self._tree, functions=OPERATIONS)
+
+    @property
+    def folds(self) -> bool:
+        """Whether it uses reduce(), with which some signs make a text that fills the memory."""
+        calls = self._tree.find_data("member_dot_arg")
+        return any(_name(call) == "reduce" for call in calls)
 
     def holds(self, evaluation: Evaluation) -> bool:
         """Whether it holds for a call; raises what `Evaluation.value` raises, or TypeError."""
@@ -79,6 +79,16 @@ class Condition:
         if not isinstance(value, BoolType):
             raise TypeError("neither true nor false")
         return bool(value)
+
+
+def _checked(text: str) -> "Tree[Token]":
+    """The condition as it is evaluated; raises ConditionInvalid, CELParseError and RecursionError."""
+    tree: Tree[Token] = _environment().compile(text)
+    if (mistake := next(_mistakes(tree, frozenset(VARIABLES)), None)) is not None:
+        raise ConditionInvalid(mistake)
+    if _is_never_bool(tree):
+        raise ConditionInvalid("is never true or false")
+    return _without_detours(tree)
 
 
 @cache
