@@ -18,7 +18,7 @@ from atlas.desk.glimpse import glimpses_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.models import Verdict, plain_text
-from atlas.people.together import MOST_TOGETHER, NOT_ALIKE, OneOfMany, Together, is_done
+from atlas.people.together import MOST_TOGETHER, NOT_ALIKE, OneOfMany, Result, Together, is_done
 from atlas.reviews.together import are_alike, why_alone
 
 TOGETHER = f"{DESK}/together"
@@ -135,8 +135,15 @@ class _ManyAtOnce:
             person=person,
             verdict=verdict.value,
             done=sum(map(is_done, results)),
-            results=[(one, is_done(one), str(one.error) if one.error else "") for one in results],
+            results=[(one, is_done(one), _told(one)) for one in results],
         )
+
+
+def _told(result: Result) -> str:
+    """Why nothing was done, or that the call was seeded."""
+    if result.error is not None:
+        return str(result.error)
+    return (result.receipt.revealed if result.receipt else None) or ""
 
 
 def _asked(connection: Connection, *, chosen: Sequence[Chosen], below: int) -> tuple[list[Asked], bool]:

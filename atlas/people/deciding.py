@@ -54,6 +54,11 @@ class Receipt(Frozen):
     verdict: Verdict
     approvals: Approvals | None = None  # while the approval waits for more of them
 
+    @property
+    def revealed(self) -> str | None:
+        """That the case was seeded, and what is wrong with it; None: an agent made it."""
+        return self.case.outcome.detail if self.case.is_seeded and self.case.outcome else None
+
 
 async def decide(
     parts: Deciding,

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 
 from atlas.errors import AlreadyDecided, NotPermitted, RequestInvalid
-from atlas.models import Case, Frozen, Verdict, plain_text
+from atlas.models import Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide, take_back
 from atlas.people.person import Person
 from atlas.people.reviewers import ReviewerGate
@@ -121,14 +121,10 @@ def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
                 approvals=receipt.approvals,
             )
         return DecisionReceipt(
-            decision=request.decision, event_id=request.event_id, revealed=_revealed(receipt.case)
+            decision=request.decision, event_id=request.event_id, revealed=receipt.revealed
         )
 
     app.router.routes.extend(router.routes)
-
-
-def _revealed(case: Case) -> str | None:
-    return case.outcome.detail if case.is_seeded and case.outcome else None
 
 
 async def _take_back(

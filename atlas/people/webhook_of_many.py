@@ -46,6 +46,7 @@ class OneResult(Frozen):
     error: str | None = None
     detail: str | None = None
     approvals: Approvals | None = None  # while the approval waits for more of them
+    revealed: str | None = None  # that the case was seeded, and what is wrong with it
 
 
 class ManyResults(Frozen):
@@ -99,7 +100,9 @@ def told(result: Result) -> OneResult:
     said: dict[str, Any] = {"event_id": result.case_id, "decision": result.verdict}
     error = result.error
     if error is None:
-        return OneResult(**said, status=200, approvals=result.receipt.approvals if result.receipt else None)
+        receipt = result.receipt
+        more = {"approvals": receipt.approvals, "revealed": receipt.revealed} if receipt else {}
+        return OneResult(**said, status=200, **more)
     # The same by another one: a program that asks for it has it.
     status = 200 if isinstance(error, AlreadyDecided) else HTTP_STATUS.get(type(error), 500)
     return OneResult(**said, status=status, error=type(error).__name__, detail=str(error))

@@ -183,6 +183,21 @@ async def test_the_terminal_says_that_it_was_seeded(gateway: GatewayProcess) -> 
     assert told.returncode == 0 and told.stdout.strip().endswith(WHY), told.stderr
 
 
+async def test_among_many_it_is_revealed_too(gateway: GatewayProcess) -> None:
+    """By the webhook of many and on the page of the inbox: neither says only that it was rejected."""
+    headers = {"Authorization": f"Bearer {KEYS['anna']}"}
+    async with httpx.AsyncClient(timeout=WAIT_SECONDS, headers=headers, base_url=gateway.url) as client:
+        _, seeded = await real_and_seeded(gateway, 6)
+        said = {"event_id": seeded, "decision": "REJECTED", "reason": "There is no such person"}
+        [result] = (await client.post("/webhook/approvals", json={"decisions": [said]})).json()["results"]
+        assert result["status"] == 200 and result["revealed"].endswith(WHY)
+        _, seeded = await real_and_seeded(gateway, 7)
+        seen = (await client.get(f"/cases/{seeded}")).json()["seen_sha256"]
+        form = {"case": f"{seeded}:1:{seen}", "verdict": "REJECTED", "confirmed": "yes", "reason": "No"}
+        page = await client.post("/desk/together", data=form)
+        assert page.status_code == 200 and WHY in page.text
+
+
 async def _is(gateway: GatewayProcess, case_id: str, status: str) -> bool:
     return status_of(gateway, case_id) == status
 
