@@ -19,6 +19,7 @@ from atlas.people.profiles import profile_of
 from atlas.people.tables import delegations
 
 LONGEST = timedelta(days=366)
+MOST_AT_ONCE = 20  # of one person: each case asks about all of them
 
 
 class Delegation(Frozen):
@@ -90,6 +91,10 @@ def _check(connection: Connection, made: Delegation) -> None:
                 reason=f"{profile.name} is no person who can come in here. `python -m atlas.people list` "
                 "shows all of them."
             )
+    given = [one for one in delegations_of(connection, [giver.name]) if one.from_person == giver.name]
+    if sum(not one.is_over for one in given) >= MOST_AT_ONCE:
+        reason = f"{giver.name} has {MOST_AT_ONCE} delegations. End one, then make another."
+        raise PersonRefused(reason=reason)
     if made.group_name is not None and made.group_name not in giver.groups:
         raise PersonRefused(reason=f"{giver.name} is not in the group {made.group_name}.")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import anyio
+import sqlalchemy as sa
 from fastmcp import FastMCP
 from fastmcp.exceptions import ValidationError
 from sqlalchemy.engine import Connection
@@ -34,7 +35,9 @@ from atlas.reviews.changing import (
 )
 from atlas.reviews.permission import check_person
 from atlas.reviews.situation import Situation
+from atlas.reviews.tables import edits
 
+MOST_EDITS = 20  # of one case: each begins a round, with its own time to decide
 LOOKUP_SECONDS = 10.0  # for the tool that has to take the arguments
 
 Rules = Callable[[Case], Awaitable[Assessment]]
@@ -138,6 +141,10 @@ def check_may_edit(
     """Raise what keeps a person from changing a case that waits: its state, the rules, or the policy."""
     if case.status is not Status.PENDING_REVIEW or case.decision is not None:
         raise CaseFinished(case_id=case.case_id, status=case.status.value)
+    count = sa.select(sa.func.count()).select_from(edits).where(edits.c.case_id == case.case_id)
+    if connection.scalar(count) >= MOST_EDITS:
+        reason = f"The arguments were changed {MOST_EDITS} times, which is the limit. Approve or reject them."
+        raise RuleRefuses(rule=MAY_EDIT, reason=reason)
     check_allowed(tuple(changes_between(case.call.arguments, wanted.edit.arguments)), may_edit)
     if wanted.ruled.is_denied:
         reason = f"The policy denies this call with these arguments: {wanted.ruled.rationale}"

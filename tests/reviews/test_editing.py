@@ -31,6 +31,7 @@ from atlas.grounds.authority import check_admission, check_approvals, check_grou
 from atlas.grounds.seen import digest_of_seen
 from atlas.models import Assessment, Case, Status, ToolCall
 from atlas.review_rules import ReviewRules
+from atlas.reviews.editing import MOST_EDITS
 from atlas.reviews.tables import edits
 
 DAY = timedelta(days=1)
@@ -189,6 +190,19 @@ async def test_an_edit_can_be_taken_back_to_what_the_agent_proposed(tmp_path: Pa
         done = await house.approve(case, by="anna", round_number=3)
         assert done.status is Status.AUTHORIZED
         check_grounds(done)
+
+
+async def test_no_one_keeps_a_call_waiting_for_ever_by_edits(tmp_path: Path) -> None:
+    """Each one begins a round with its own time; the call can still be approved and rejected."""
+    async with open_store(tmp_path) as store:
+        house = House(store, lambda call: {"review": MAY, "approvals": 2})
+        case = await house.waiting()
+        for number in range(1, MOST_EDITS + 1):
+            case = await house.approve(case, number, round_number=number)
+        last = {"round_number": MOST_EDITS + 1}
+        with pytest.raises(RuleRefuses, match="which is the limit"):
+            await house.approve(case, 77, **last)
+        assert (await house.approve(case, by="ben", **last)).status is Status.AUTHORIZED
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from atlas.instants import now
 from atlas.ledger import Action
 from atlas.models import Status
 from atlas.people import accounts, delegations, keeping
+from atlas.people.delegations import MOST_AT_ONCE
 from atlas.people.directory import Directory
 from atlas.people.person import Person, Way
 from atlas.reviews.eligibility import entries_for
@@ -129,6 +130,18 @@ async def test_a_delegate_decides_for_another_and_both_names_are_on_record(store
     assert own.decision and own.decision.on_behalf_of is None
     said = await office.approve(await office.case(n=3), "carla", on_behalf_of="anna")
     assert said.decision and said.decision.on_behalf_of == "anna"
+
+
+async def test_a_person_has_a_few_delegations_at_once(store: CaseStore) -> None:
+    """A program at an open desk cannot fill the store with them; one that is over makes room."""
+    for _ in range(MOST_AT_ONCE - 1):
+        await delegated(store, "anna", "ben")
+    last = await delegated(store, "anna", "ben")
+    with pytest.raises(PersonRefused, match="End one"):
+        await delegated(store, "anna", "ben")
+    await delegated(store, "ben", "anna")
+    await moved(store, last, -2 * DAY)
+    await delegated(store, "anna", "ben")
 
 
 async def test_a_delegation_is_not_passed_on(store: CaseStore) -> None:
