@@ -142,7 +142,7 @@ def check_may_edit(
     if case.status is not Status.PENDING_REVIEW or case.decision is not None:
         raise CaseFinished(case_id=case.case_id, status=case.status.value)
     count = sa.select(sa.func.count()).select_from(edits).where(edits.c.case_id == case.case_id)
-    if connection.scalar(count) >= MOST_EDITS:
+    if (connection.scalar(count) or 0) >= MOST_EDITS:
         reason = f"The arguments were changed {MOST_EDITS} times, which is the limit. Approve or reject them."
         raise RuleRefuses(rule=MAY_EDIT, reason=reason)
     check_allowed(tuple(changes_between(case.call.arguments, wanted.edit.arguments)), may_edit)
