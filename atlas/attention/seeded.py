@@ -34,7 +34,7 @@ def seed(
 
     Nor while a plan is about such calls of the agent: one that waits although the plan fits would be known.
     """
-    if ruled.is_denied or ruled.definition_sha256 is None:
+    if ruled.is_denied or not ruled.needs_person or ruled.definition_sha256 is None:
         return None
     if plans_about(connection, tool_name=call.tool_name, principal=call.principal):
         return None
@@ -49,8 +49,8 @@ def seed(
     connection.execute(seeded_cases.insert().values(values))
     detail = _as_admitted(case, ruled) | {"agent": call.principal, "why": why}
     ledger.append(connection, case.case_id, Action.SEEDED, actor=GATEWAY, detail=detail, at=made_at)
-    case = record_assessment(connection, read_case(connection, case.case_id), _for_people(ruled))
-    reason = f"Risk Score [{max(ruled.risk_score, ruled.threshold)}] is not below {ruled.threshold}."
+    case = record_assessment(connection, read_case(connection, case.case_id), ruled)
+    reason = f"Risk Score [{ruled.risk_score}] is not below {ruled.threshold}."
     return request_review(connection, case, timeout, reason=reason)
 
 
@@ -117,8 +117,3 @@ def _as_admitted(case: Case, ruled: Assessment) -> dict[str, Any]:
         "definition_sha256": ruled.definition_sha256,
     }
     return detail | ({"waiting_before": list(case.waiting_before)} if case.waiting_before else {})
-
-
-def _for_people(ruled: Assessment) -> Assessment:
-    """The same judgement, and no score that would approve it."""
-    return ruled.model_copy(update={"risk_score": max(ruled.risk_score, ruled.threshold)})

@@ -125,6 +125,9 @@ class Seeding:
         if ruled.definition_sha256 in (None, NO_TOOL):
             logger.warning("The policy seeds a call of %s, and no agent is offered such a tool.", chosen.tool)
             return
+        if not ruled.needs_person or ruled.is_denied:  # one that waited all the same would be known by that
+            logger.warning("The policy seeds a call of %s that it leaves to no person.", chosen.tool)
+            return
         work = partial(seed, call=call, ruled=ruled, why=chosen.why, timeout=self._timeout)
         case = await self._store.database.write(work)
         if case is not None:

@@ -247,7 +247,7 @@ async def test_it_expires_like_others_and_is_no_call_of_an_agent_in_the_figures(
 
 
 async def test_the_same_call_that_waits_is_not_seeded_beside_it(tmp_path: Path) -> None:
-    """Nor one that the policy denies, or whose tool is not there."""
+    """Nor one that the policy denies or lets pass: a call that waits all the same would be known by that."""
     async with open_store(tmp_path) as store:
         made = tool_call("pay", principal="billing-bot", amount=7)
         await store.database.write(lambda connection: insert_case(connection, made))
@@ -255,6 +255,7 @@ async def test_the_same_call_that_waits_is_not_seeded_beside_it(tmp_path: Path) 
         for call_made, ruled in (
             (made, judged),
             (tool_call("pay", amount=8), judged_by_policy(made, is_denied=True)),
+            (tool_call("pay", amount=9), judged_by_policy(made, risk_score=10)),
         ):
             none = await store.database.write(
                 lambda connection, call_made=call_made, ruled=ruled: seed(
