@@ -76,7 +76,7 @@ class Addresses:
 
     def _url_of(self, text: str) -> str | None:
         if "://" in text:
-            return text
+            return text if is_address(text) else None  # one person's is no reason to tell no one
         name, _, address = text.partition(":")
         pattern = self._channels.get(name)
         return pattern.replace(ADDRESS, quote(address, safe="@")) if pattern and address else None
@@ -85,6 +85,14 @@ class Addresses:
         """The way of an address; None if settings or profile do not have it any more."""
         ways = self.of_person(person) if person else (*self.webhook, *self.of_house)
         return next((way for way in ways if way.address == address), None)
+
+
+def is_address(url: str) -> bool:
+    """Whether a URL can be taken apart, as one with half of an IPv6 address cannot."""
+    try:
+        return bool(urlsplit(url).scheme)
+    except ValueError:
+        return False
 
 
 def _scheme(url: str) -> str:

@@ -13,6 +13,7 @@ from atlas import ledger
 from atlas.errors import PersonRefused
 from atlas.instants import now
 from atlas.ledger import NO_CASE, Action
+from atlas.outbox.addresses import is_address
 from atlas.people import accounts, delegations, sessions
 from atlas.people.accounts import check_text
 from atlas.people.hours import spans_of, zone_of
@@ -147,6 +148,8 @@ def _check_list(key: str, entries: Collection[str]) -> None:
             check_text(entry)
         elif not entry or len(entry) > LONGEST_ENTRY:
             raise PersonRefused(reason=f"{key}: each has 1 to {LONGEST_ENTRY} characters.")
+        elif key == "channels" and "://" in entry and not is_address(entry):
+            raise PersonRefused(reason="channels: one of the URLs is none. Nothing was changed.")
 
 
 def _text(key: str, value: Any) -> str | None:

@@ -14,9 +14,11 @@ from store import approval, decisions
 
 import atlas.instants
 from atlas import ledger
+from atlas.errors import PersonRefused
 from atlas.outbox import times
 from atlas.outbox.addresses import Way
 from atlas.outbox.notices import Kind, put
+from atlas.people.keeping import change
 from atlas.people.profiles import Profile
 
 
@@ -224,6 +226,20 @@ async def test_a_digest_is_one_message_of_all_that_still_waits(
     (body,) = taken.bodies
     assert body["title"] == "2 notices of calls" and cases[0].case_id not in body["message"]
     assert cases[1].case_id in body["message"] and cases[2].case_id in body["message"]
+
+
+async def test_a_url_that_is_none_keeps_no_notice_from_others(tmp_path: Path) -> None:
+    """A person whose profile has half of an address is not told; the others are."""
+    async with ntfy() as of_ben, outbox(tmp_path) as box:
+        await add_profile(box.store, "anna", "ntfy://[::1/topic", "ntfys://[x")
+        await add_profile(box.store, "ben", of_ben.url)
+        case = await box.waiting_case()
+        (body,) = await of_ben.accepted(1)
+        with pytest.raises(PersonRefused, match="one of the URLs is none"):
+            await box.store.database.write(
+                lambda connection: change(connection, "ben", {"channels": ["ntfy://[::1"]}, actor="operator")
+            )
+    assert case.case_id in body["message"]
 
 
 async def test_in_quiet_hours_nothing_comes_and_what_still_waits_comes_after_them(
