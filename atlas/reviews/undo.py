@@ -15,6 +15,8 @@ from atlas.instants import instant_text, now
 from atlas.models import Case, Status, Verdict, as_seen
 from atlas.people.votes import Vote
 
+MOST_TAKEN_BACK = 10  # on one case: each time it waits again, and all are told
+
 
 def begins_after(case: Case, approved_at: datetime) -> datetime | None:
     """Before when a call that a person approves does not begin; None: it begins at once."""
@@ -55,6 +57,14 @@ def check_may_take_back(connection: Connection, case: Case, vote: Vote) -> None:
     if as_seen(vote.reviewer) not in {as_seen(name) for name in names}:
         own = f"Only who approved case {case.case_id} can take the approval back: {', '.join(names)}."
         raise NotPermitted(reason=f"{own} Reject the call to stop it.")
+    if _times_taken_back(connection, case) >= MOST_TAKEN_BACK:
+        said = f"It was taken back {MOST_TAKEN_BACK} times, which is the limit. Reject the call to stop it."
+        raise TakeBackRefused(case_id=case.case_id, reason=said)
+
+
+def _times_taken_back(connection: Connection, case: Case) -> int:
+    entries = ledger.entries_of(connection, case.case_id)
+    return sum(entry["action"] == ledger.Action.TAKEN_BACK.value for entry in entries)
 
 
 def _why_not(case: Case) -> str:

@@ -33,7 +33,7 @@ from atlas.ledger import Action
 from atlas.models import Assessment, Case, Scope, Status, Verdict
 from atlas.people.votes import Vote
 from atlas.review_rules import ReviewRules
-from atlas.reviews.undo import seconds_to_begin
+from atlas.reviews.undo import MOST_TAKEN_BACK, seconds_to_begin
 from atlas.stop.stops import Stops
 from atlas.workflow.patience import seconds_to_wait
 
@@ -153,6 +153,18 @@ async def test_what_was_taken_back_can_be_approved_and_taken_back_again(store: C
         again = await people(store).record(case.case_id, approval("anna", round_number=round_number))
         assert again.status is Status.AUTHORIZED
         assert 3590 < seconds_to_begin(again) <= 3600
+
+
+async def test_no_one_keeps_a_call_waiting_for_ever_by_taking_back(store: CaseStore) -> None:
+    """After some times it begins or is rejected, which stops it within the same time."""
+    case = await approved(store)
+    for number in range(MOST_TAKEN_BACK):
+        await people(store).take_back(case.case_id, vote("anna"))
+        await people(store).record(case.case_id, approval("anna", round_number=number + 2))
+    with pytest.raises(TakeBackRefused, match="Reject the call to stop it"):
+        await people(store).take_back(case.case_id, vote("anna"))
+    assert (await store.read(case.case_id)).status is Status.AUTHORIZED
+    assert (await people(store).record(case.case_id, rejection("anna"))).status is Status.REJECTED
 
 
 async def test_all_approvals_of_several_are_void_when_one_of_them_is_taken_back(store: CaseStore) -> None:
