@@ -5,6 +5,7 @@ from datetime import timedelta
 from enum import Enum
 from hashlib import sha256
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.canonical import canonical_json
@@ -13,6 +14,7 @@ from atlas.instants import now
 from atlas.people.tables import challenges
 
 LASTS = timedelta(minutes=5)
+MOST_OF_PERSON = 50  # challenges; an older one is of no use any more
 VERSION = "atlas-passkey-v1"
 
 
@@ -37,10 +39,19 @@ def make(
     }
     challenge = canonical_json(said)
     connection.execute(challenges.delete().where(challenges.c.expires_at < now() - LASTS))
+    _forget_oldest(connection, person)
     values = {"challenge_sha256": digest_of(challenge), "person": person, "purpose": purpose.value}
     moment = {"origin": origin, "expires_at": now() + LASTS, "used_at": None}
     connection.execute(challenges.insert().values(values | moment | about))
     return challenge
+
+
+def _forget_oldest(connection: Connection, person: str) -> None:
+    """Keep a few of a person: a program in their browser that asks for ever fills no store."""
+    mine = challenges.c.person == person
+    newest = sa.select(challenges.c.expires_at).where(mine).order_by(challenges.c.expires_at.desc())
+    first = newest.limit(1).offset(MOST_OF_PERSON - 2).scalar_subquery()
+    connection.execute(challenges.delete().where(mine, challenges.c.expires_at < first))
 
 
 def take(
