@@ -243,10 +243,18 @@ class Decisions:
             raise other_round_error(case, vote.round_number)
         return case
 
-    async def ask(self, case_id: str, *, by: str, text: str) -> Case:
-        """Put a question to the agent, which decides nothing; raises what `ask_agent` raises."""
-        ask = partial(ask_agent, case_id=case_id, by=by, text=text)
-        return await self._store.change(case_id, lambda connection: ask(connection))
+    async def ask(
+        self, case_id: str, *, by: str, text: str, way: str | None = None, idempotency_key: str | None = None
+    ) -> Case:
+        """Put a question to the agent, which decides nothing; raises what `ask_agent` raises, and KeyUsed."""
+        asked = Vote(Verdict.REJECTED, by, text, idempotency_key=idempotency_key, way=way)
+
+        def ask(connection: Connection) -> Case:
+            if note_key(connection, case_id, asked, said="ASKED"):
+                return read_case(connection, case_id)
+            return ask_agent(connection, case_id=case_id, by=by, text=text, way=way)
+
+        return await self._store.change(case_id, ask)
 
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""
@@ -281,6 +289,7 @@ class Decisions:
 def _note_refusal(connection: Connection, *, case_id: str, vote: Vote, refusal: RuleRefuses) -> Case:
     """Keep that a rule did not let an approval count; what it would have done was rolled back."""
     detail = {"rule": refusal.fields["rule"], "reason": refusal.fields["reason"], "round": vote.round_number}
+    detail |= {"way": vote.way} if vote.way else {}
     ledger.append(connection, case_id, ledger.Action.RULE_REFUSED, actor=vote.reviewer, detail=detail)
     return read_case(connection, case_id)
 
@@ -342,6 +351,7 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
         arguments_sha256=case.call_in_force.arguments_sha256,
         decided_at=now(),
         on_behalf_of=vote.on_behalf_of,
+        way=vote.way,
     )
     case = add_decision(connection, case, decision)
     ledger.append(

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings
 SECRET_PREFIX = "whsec_"  # noqa: S105  (of the form of a secret, as Standard Webhooks writes it)
 SHORTEST_SECRET, LONGEST_SECRET = 24, 64  # bytes, as Standard Webhooks asks for
 NAMED_CHANNEL = re.compile(r"([a-z][a-z0-9_-]{0,19})=([a-z0-9+.-]+://\S+)")
+OWN_CHANNELS = ("webhook", "slack-app", "push")
 ADDRESS = "{address}"  # in the URL of a named channel
 
 
@@ -50,6 +51,8 @@ def named_channels(value: Any) -> Any:
         )
     if len({match[1] for match in found if match}) != len(found):
         raise ValueError("Two channels have one name.")
+    if taken := [match[1] for match in found if match and match[1] in OWN_CHANNELS]:
+        raise ValueError(f"The name {taken[0]} is taken by a channel of the gateway itself.")
     return value
 
 

@@ -29,6 +29,7 @@ from atlas.errors import (
     RequestInvalid,
     ReviewExpired,
     RuleRefuses,
+    SignatureRefused,
     SignInRefused,
     StopNotFound,
     Stopped,
@@ -40,6 +41,7 @@ from atlas.errors import (
 
 HTTP_STATUS: dict[type[AtlasError], int] = {
     NotAuthenticated: 401,
+    SignatureRefused: 401,
     NotPermitted: 403,
     RuleRefuses: 403,
     PasskeyRefused: 403,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from atlas.outbox.channels import WEBHOOK
+from atlas.outbox.channels.slack import SLACK_APP
 from atlas.people.profiles import Profile
 from atlas.settings import Settings
 from atlas.settings_of_notices import ADDRESS
@@ -53,6 +54,7 @@ class Addresses:
         self._webhook = str(settings.atlas_notify_url) if settings.atlas_notify_url else None
         self._urls = settings.notify_urls
         self._channels = settings.notify_channels
+        self._slack_channel = settings.atlas_slack_channel
 
     @property
     def webhook(self) -> Iterator[Way]:
@@ -62,7 +64,9 @@ class Addresses:
 
     @property
     def of_house(self) -> Iterator[Way]:
-        """The ways of ATLAS_NOTIFY_URLS."""
+        """The ways of ATLAS_NOTIFY_URLS, and the channel in Slack."""
+        if self._slack_channel is not None:
+            yield Way(SLACK_APP, "ATLAS_SLACK_CHANNEL", f"{SLACK_APP}://{self._slack_channel}")
         for url in self._urls:
             yield Way(_scheme(url), f"ATLAS_NOTIFY_URLS {_digest(url)}", url)
 
@@ -76,8 +80,10 @@ class Addresses:
 
     def _url_of(self, text: str) -> str | None:
         if "://" in text:
-            return text
+            return text if _scheme(text) != SLACK_APP else None
         name, _, address = text.partition(":")
+        if name == SLACK_APP:
+            return f"{SLACK_APP}://{address}" if self._slack_channel and address.isalnum() else None
         pattern = self._channels.get(name)
         return pattern.replace(ADDRESS, quote(address, safe="@")) if pattern and address else None
 

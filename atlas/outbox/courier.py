@@ -15,10 +15,12 @@ from atlas.outbox import deliveries, spreading
 from atlas.outbox.addresses import Addresses, Way
 from atlas.outbox.channels import WEBHOOK, Channel
 from atlas.outbox.channels.apprise_urls import AppriseUrls, check_url
+from atlas.outbox.channels.slack import SLACK_APP, SlackMessages
 from atlas.outbox.channels.webhook import StandardWebhook
 from atlas.outbox.deliveries import Delivery
 from atlas.outbox.lanes import Lanes
 from atlas.outbox.letters import Letter, letter_for
+from atlas.outbox.rewriting import Rewriter
 from atlas.people.profiles import profile_of
 from atlas.settings import Settings
 from atlas.settings_of_notices import ADDRESS
@@ -38,6 +40,9 @@ class Courier:
         self._addresses = Addresses(settings)
         self._spreading = spreading.Spreading(self._addresses, settings.owners_of_agents)
         self._channels: dict[str, Channel] = {WEBHOOK: StandardWebhook(settings)}
+        self._slack = SlackMessages(settings) if settings.atlas_slack_bot_token else None
+        if self._slack is not None:
+            self._channels[SLACK_APP] = self._slack
         self._by_apprise: Channel = AppriseUrls()
         self._lanes = Lanes()
         self._sending: dict[str, asyncio.Task[None]] = {}
@@ -63,6 +68,11 @@ class Courier:
             alarm = asyncio.get_running_loop().call_later(ROUND_SECONDS, self._wake.set)
             await self._wake.wait()
             alarm.cancel()
+
+    @property
+    def rewriter(self) -> Rewriter | None:
+        """What rewrites messages in chats, where there is one."""
+        return Rewriter(self._database, self._slack, url=self._url) if self._slack else None
 
     async def close(self) -> None:
         """Stop what is being sent; it is sent again after the next start."""

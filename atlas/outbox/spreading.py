@@ -16,6 +16,7 @@ from atlas.errors import CaseNotFound
 from atlas.instants import instant_of
 from atlas.models import Case
 from atlas.outbox.addresses import Addresses, Way
+from atlas.outbox.channels.slack import SLACK_APP
 from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice, persons_told
 from atlas.outbox.tables import deliveries, notices
@@ -139,7 +140,7 @@ class Spreading:
                 continue
             person = people[name] if name is not None else None
             way = self._addresses.find(address, person)
-            if way is not None:
+            if way is not None and way.channel != SLACK_APP:  # there the message itself is rewritten
                 yield _row(notice, way, person)
 
 

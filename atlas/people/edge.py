@@ -12,6 +12,7 @@ from atlas.agents.keys import AgentKeys
 from atlas.attention.edge import add_statistics
 from atlas.database.sqlite import Database
 from atlas.models import Case
+from atlas.outbox.channels.slack_api import SlackApi
 from atlas.outbox.courier import Courier
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
@@ -21,6 +22,8 @@ from atlas.people.passkeys.edge import add_challenges
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
+from atlas.people.systems.gate import PeopleThere, WebhookGate
+from atlas.people.systems.slack import SlackButtons, add_slack
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
 from atlas.plans.edge import add_plans
@@ -52,7 +55,11 @@ class PeopleEdge:
     ) -> None:
         """`servers` are the names of those behind the gateway, `offered` the names of tools."""
         self._settings = settings
-        self._gate = ReviewerGate(settings, agents, database)
+        self._agents = agents
+        self._slack_api = SlackApi(settings)
+        self._people_there = PeopleThere(settings.webhook_people, database)
+        gate = ReviewerGate(settings, agents, database)
+        self._webhook_gate = WebhookGate(settings, gate, agents, self._people_there)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
         self.courier = Courier(settings, database, url=self._public_url)
@@ -84,7 +91,10 @@ class PeopleEdge:
         """
         self._app = app
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
-        add_webhook(app, gate=self._gate, parts=_Deciding(decisions, announce))
+        add_webhook(app, gate=self._webhook_gate, parts=_Deciding(decisions, announce))
+        parts = _Deciding(decisions, announce)
+        buttons = SlackButtons(self._settings, self._agents, self._people_there, parts, self._slack_api)
+        add_slack(app, buttons, url=self._public_url)
         add_reading(
             app,
             visitors=self.visitors,
@@ -103,8 +113,11 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
+            stack.push_async_callback(self._slack_api.close)
             stack.push_async_callback(self.courier.close)
             stack.push_async_callback(_cancel, asyncio.create_task(self.courier.run()))
+            if (rewriter := self.courier.rewriter) is not None:
+                stack.push_async_callback(_cancel, asyncio.create_task(rewriter.run()))
             await self._database.write(partial(note_keys, names=self._settings.reviewers))
             await stack.enter_async_context(self._clock.running())
             yield
