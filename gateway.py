@@ -75,7 +75,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         decisions=path.decisions,
         plans=path.plans,
         announce=workflow.announce,
-        records_views=lambda: judges.policy.policy.file.desk.record_views,
+        store=store,
+        policy=judges.policy,
     )
     add_desk(
         app,

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from atlas import ledger
 from atlas.agents.answers import NEVER_GOVERNED, answer
 from atlas.agents.arguments import check_arguments, not_checked
+from atlas.agents.eliciting import elicit
 from atlas.agents.held_calls import WaitingAgents, has_left
 from atlas.agents.keys import current_principal
 from atlas.agents.progress import Progress
@@ -113,7 +114,9 @@ class Admission(Middleware):
                 self._announce(case)
             progress = Progress(context.fastmcp_context)
             try:
-                case = await self._held(watch, progress, review_seconds=review_seconds)
+                case = await self._held(
+                    watch, progress, context.fastmcp_context, review_seconds=review_seconds
+                )
             except asyncio.CancelledError:
                 await self._stop(context.fastmcp_context, case, is_new=is_new)
                 raise
@@ -144,11 +147,23 @@ class Admission(Middleware):
             if found.status is Status.EXECUTING:
                 self._waiting.stop(case.case_id)
 
-    async def _held(self, watch: Watch, progress: Progress, *, review_seconds: float) -> Case:
-        """The case when the agent has to be answered: ended, or time is up."""
+    async def _held(
+        self, watch: Watch, progress: Progress, context: Context, *, review_seconds: float
+    ) -> Case:
+        """The case when the agent has to be answered: ended, asked by a person, or time is up.
+
+        A client that takes elicitations is asked in its call, which is then held on.
+        """
         case = await watch.until(is_settled, seconds=self._grace_seconds, tell=progress.tell)
-        if case.status is Status.PENDING_REVIEW:
-            case = await watch.until(is_held, seconds=review_seconds, tell=progress.tell)
+        now = asyncio.get_running_loop().time
+        end, asked = now() + review_seconds, 0
+        while case.status is Status.PENDING_REVIEW and now() < end:
+            if not is_held(case):
+                case = await watch.until(is_held, seconds=end - now(), tell=progress.tell)
+            if len(case.questions) == asked or not case.open_questions:
+                break
+            asked = len(case.questions)
+            case = await elicit(context, self._store, watch, seconds=end - now())
         return case
 
     async def _checked_tool(self, message: CallToolRequestParams, context: Context) -> Tool:

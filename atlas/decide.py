@@ -13,6 +13,7 @@ from functools import partial
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.attention.seeded import reveal
 from atlas.cases.endings import end_case
 from atlas.cases.judgements import record_assessment
 from atlas.cases.reviews import deny, request_review
@@ -51,6 +52,7 @@ from atlas.reviews.editing import (
     begin_edit,
     check_edit_allowed,
     check_may_edit,
+    in_new_round,
     is_said_again,
     needs_second_look,
     no_edits,
@@ -67,6 +69,9 @@ from atlas.reviews.undo import (
 )
 from atlas.stop.covering import stop_of
 from atlas.stop.words import told
+
+# A seeded case that is approved is refused: no tool may get it.
+ENDING_OF_SEEDED = {Verdict.APPROVED: Status.DENIED, Verdict.REJECTED: Status.REJECTED}
 
 
 def decide_by_score(
@@ -227,6 +232,8 @@ class Decisions:
                 check_edit_allowed(case, may_edit)
             recorded = _record_approval(connection, case, own, owners)
             again = recorded if isinstance(recorded, AtlasError) else None
+            if again is not None and wanted is not None:
+                again = in_new_round(again, case)
             return case if isinstance(recorded, AtlasError) else recorded
 
         case = await self._store.change(case_id, approve)
@@ -237,11 +244,15 @@ class Decisions:
         if is_said_again(case, vote):
             return case
         # What was just written stays written, so that it is refused only here.
-        if case.status is Status.DENIED:
+        if case.status is Status.DENIED and not case.is_seeded:
             raise CaseFinished(case_id=case_id, status=case.status.value)
         if case.round_number != vote.round_number:
             raise other_round_error(case, vote.round_number)
         return case
+
+    async def rule(self, case: Case) -> Assessment:
+        """What the policy in force says of a call."""
+        return await self._rule(case)
 
     async def ask(
         self, case_id: str, *, by: str, text: str, way: str | None = None, idempotency_key: str | None = None
@@ -362,6 +373,8 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
         detail=said(case, vote),
         at=decision.decided_at,
     )
+    if case.is_seeded:
+        return reveal(connection, case, to=ENDING_OF_SEEDED[vote.verdict])
     content = {"decision": vote.verdict.value, "on_behalf_of": vote.on_behalf_of}
     notices.put(connection, notices.Kind.DECIDED, case=case, by=vote.reviewer, content=content)
     to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED

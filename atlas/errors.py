@@ -78,6 +78,14 @@ class PlanRefused(AtlasError):
     """{reason} No plan was made."""
 
 
+class ClaimedByAnother(AtlasError):
+    """{person} has taken case {case_id}, until {until}. You can decide on it all the same."""
+
+
+class NotNow(AtlasError):
+    """Case {case_id} can be put aside until {latest} at the latest: nine tenths of its time. It stays."""
+
+
 class PlanNotFound(AtlasError):
     """There is no plan {plan_id}."""
 

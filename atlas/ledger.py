@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -22,7 +22,7 @@ from sqlalchemy.engine import Connection
 from atlas.canonical import NotCanonical, canonical_json
 from atlas.database.statements import Prepared, metadata
 from atlas.errors import LedgerBroken
-from atlas.instants import instant_text, now
+from atlas.instants import instant_text, now, read_instant
 from atlas.settings import Settings
 
 VERSION = b"atlas-ledger-v1\n"
@@ -155,6 +155,16 @@ def entries_of(connection: Connection, case_id: str) -> Iterator[dict[str, Any]]
     query = sa.select(*columns).where(entries.c.case_id == case_id).order_by(entries.c.seq)
     for row in connection.execute(query).mappings():
         yield dict(row) | {"detail": _decoded(row["detail"])}
+
+
+def newest_of_no_case(
+    connection: Connection, actions: Collection[Action], *, most: int
+) -> list[dict[str, Any]]:
+    """The newest entries that are of no case and about such acts, the newest first, detail decoded."""
+    kinds = [action.value for action in actions]
+    query = sa.select(entries).where(entries.c.case_id == NO_CASE, entries.c.action.in_(kinds))
+    rows = connection.execute(query.order_by(entries.c.seq.desc()).limit(most)).mappings()
+    return [dict(row) | {"detail": _decoded(row["detail"]), "at": read_instant(row["at"])} for row in rows]
 
 
 def entry_hash(entry: dict[str, Any]) -> str:

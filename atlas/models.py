@@ -17,6 +17,8 @@ UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind th
 HAS_FAILED = " (failed)"  # at the end of the name of an assessor that could not judge a call
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 
+SEEDED = "seeded"  # in `claimed_by`: the gateway made the case, to see whether people look
+
 HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that no one reads
 
 
@@ -333,6 +335,11 @@ class Case(Frozen):
     decision: Decision | None = None
     plan: PlanUse | None = None  # that let it pass in this round, in the place of a decision
     outcome: Outcome | None = None
+
+    @property
+    def is_seeded(self) -> bool:
+        """Whether no agent made it, and no tool may ever get it."""
+        return self.claimed_by == SEEDED
 
     @property
     def call_in_force(self) -> ToolCall:

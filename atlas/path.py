@@ -17,6 +17,7 @@ from atlas.decide import Decisions, decide_after_wait, decide_by_score, is_overd
 from atlas.execute import Execution
 from atlas.models import Case, Inquiry, Status
 from atlas.origins.memory import Memory
+from atlas.people.owners import NO_OWNERS
 from atlas.plans.fitting import Plans
 from atlas.plans.making import PlanBook
 from atlas.report import report_failure
@@ -34,7 +35,7 @@ class AssessAndDecide:
         *,
         store: CaseStore,
         timeout: timedelta,
-        owners: Mapping[str, frozenset[str]],
+        owners: Mapping[str, frozenset[str]] = NO_OWNERS,
     ) -> None:
         self._assessments = assessments
         self._store = store

@@ -118,7 +118,7 @@ def facts_of(case: Case) -> dict[str, Any]:
 
     case_id, status, risk_score, message; decision and reason once a person has decided; begins_at while that
     can be taken back; plan (plan_id and made_by) if one let it pass; stopped_since and stop_reason under a
-    stop; questions while a person asks; changed_by, changed and called_with where a person changed the
+    stop; questions while a person asks; changed and called_with where a person changed the
     arguments of an approved call; is_error and result once the tool has answered; error (code, message, data)
     if it answered with an error of the protocol.
     """
@@ -141,8 +141,7 @@ def facts_of(case: Case) -> dict[str, Any]:
         facts |= {"questions": [_question(one) for one in case.open_questions]}
     if is_changed(case) and case.edit is not None:
         changed = [change.path for change in changes_of(case)]
-        facts |= {"changed_by": case.edit.edited_by, "changed": changed}
-        facts |= {"called_with": case.edit.arguments}
+        facts |= {"changed": changed, "called_with": case.edit.arguments}
     if (outcome := answered(case)) is not None:
         facts |= {"is_error": outcome.is_error, "result": plain_result(outcome)}
         error = error_beside(outcome.result)
@@ -203,12 +202,12 @@ def pending_text(case: Case) -> str:
 
 
 def _asked(case: Case) -> str:
-    """The notice of a call about which a person asks; the question is theirs, and stands in quotes."""
+    """The notice of a call about which a person asks, in their words and without their name."""
     answered = f'{GIVE_INFORMATION}(ref="{case.case_id}", text="…")'
     return "\n".join(
         [
             f"INFORMATION REQUESTED (Ref: {case.case_id}). A person asks you before they decide on it.",
-            *(f"{plain_text(one.asked_by)} asks: “{one.question}”" for one in case.open_questions),
+            *(f"They ask: “{one.question}”" for one in case.open_questions),
             f"Answer with {answered}. The call still waits, and your answer approves nothing.",
             "Nothing has failed. Do not repeat the call, and do not reword it.",
         ]
@@ -216,7 +215,7 @@ def _asked(case: Case) -> str:
 
 
 def _question(one: AgentQuestion) -> dict[str, Any]:
-    return {"asked_by": one.asked_by, "question": one.question, "asked_at": instant_text(one.asked_at)}
+    return {"question": one.question, "asked_at": instant_text(one.asked_at)}
 
 
 def _headline(case: Case) -> str:
@@ -229,7 +228,8 @@ def _headline(case: Case) -> str:
 def _progress(case: Case) -> str:
     if case.begins_at is not None and not case.stop and seconds_to_begin(case):
         until = instant_text(case.begins_at)
-        return f"A person approved the call. It begins at {until}, unless the approval is taken back before."
+        said = f"A person approved the call. It begins at {until}, unless the approval is taken back before."
+        return said + _changed(case)
     return (HELD if case.stop else PROGRESS)[case.status] + _changed(case)
 
 

@@ -49,10 +49,10 @@ def add_give_information(server: FastMCP, store: CaseStore) -> None:
             raise ToolError(str(error)) from error
 
 
-async def keep_answer(store: CaseStore, case: Case, text: str, *, way: str) -> Case:
+async def keep_answer(store: CaseStore, case: Case, text: str, *, way: str, known: int | None = None) -> Case:
     """Keep an answer of the present agent to what it is asked; raises NoQuestion and RequestInvalid."""
     by = current_principal()
     # A lone surrogate, which no file can hold, becomes a question mark.
     said = text.encode("utf-8", "replace").decode()
-    answer = partial(answer_people, case_id=case.case_id, by=by, text=said, way=way)
+    answer = partial(answer_people, case_id=case.case_id, by=by, text=said, way=way, known=known)
     return await store.change(case.case_id, lambda connection: answer(connection))

@@ -60,7 +60,9 @@ async def own_case(store: CaseStore, ref: str) -> Case | None:
         case = await store.read(ref) if REFERENCE.fullmatch(ref) else None
     except CaseNotFound:
         return None
-    return case if case is not None and case.call.principal == current_principal() else None
+    if case is None or case.is_seeded:
+        return None
+    return case if case.call.principal == current_principal() else None
 
 
 async def hand_over(

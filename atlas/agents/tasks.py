@@ -4,6 +4,7 @@ The reference of a case is the id of its task, and the case store is the store o
 cases survive. Nothing is ever deleted: a task lives for ever (`ttlMs` is null).
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +21,13 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.agents.answers import answer, ending_text, progress_text
 from atlas.agents.client_errors import error_beside
+from atlas.agents.eliciting import form_of, takes_elicitations, text_in
+from atlas.agents.give_information import keep_answer
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.receipt import hand_over, own_case
 from atlas.cases.endings import end_case
 from atlas.cases.store import CaseStore, mark_collected, read_case
+from atlas.errors import NoQuestion, RequestInvalid
 from atlas.instants import instant_text
 from atlas.models import Case, Status
 from atlas.outbox import notices
@@ -31,6 +35,7 @@ from atlas.outbox import notices
 TASKS = "io.modelcontextprotocol/tasks"
 VERSIONS = frozenset({"2026-07-28"})
 POLL_MILLISECONDS = 2000
+QUESTIONS = "questions-"  # before a number, in the key of what a person asks
 
 
 class TaskParams(RequestParams):
@@ -67,11 +72,25 @@ class Tasks(ServerExtension):
     async def _get(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         case = await self._case(context, params)
         await hand_over(self._store, case)
-        return detailed_task(case)
+        return detailed_task(case, asks=takes_elicitations(context.session))
 
     async def _update(self, context: ServerRequestContext[Any, Any], params: UpdateParams) -> dict[str, Any]:
-        await self._case(context, params)
-        return {"resultType": "complete"}  # no task asks for input here, and unknown answers are ignored
+        case = await self._case(context, params)
+        for key, said in params.input_responses.items():
+            await self._take(case, key, said if isinstance(said, dict) else {})
+        return {"resultType": "complete"}  # answers to what no one asks any more are ignored
+
+    async def _take(self, case: Case, key: str, said: dict[str, Any]) -> None:
+        """Keep what the agent answers to the questions that stood under a key."""
+        number, text = key.removeprefix(QUESTIONS), text_in(said.get("action"), said.get("content"))
+        if text is None or not key.startswith(QUESTIONS) or not re.fullmatch(r"[0-9]{1,4}", number):
+            return
+        try:
+            await keep_answer(self._store, case, text, way="task", known=int(number))
+        except NoQuestion:
+            return  # it was answered before, or decided
+        except RequestInvalid as error:
+            raise MCPError(code=INVALID_PARAMS, message=str(error)) from error
 
     async def _cancel(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         case = await self._case(context, params)
@@ -109,9 +128,16 @@ def task_started(case: Case) -> dict[str, Any]:
     return task(case) | {"resultType": "task"}
 
 
-def detailed_task(case: Case) -> dict[str, Any]:
-    """What tasks/get answers: the task, and its result or the protocol's error as soon as there is one."""
+def detailed_task(case: Case, *, asks: bool = False) -> dict[str, Any]:
+    """What tasks/get answers: the task, and its result or the protocol's error as soon as there is one.
+
+    While a person asks, and where the client takes elicitations (`asks`), it is what they ask.
+    """
     facts = task(case) | {"resultType": "complete"}
+    if asks and case.open_questions:
+        form = form_of(case).model_dump(mode="json", by_alias=True, exclude_none=True)
+        asked = {f"{QUESTIONS}{len(case.questions)}": form}  # its number says which of them the agent read
+        return facts | {"status": "input_required", "inputRequests": asked}
     if facts["status"] == "failed":
         return facts | {"error": _error(case)}
     return facts | {"result": _result(case)} if facts["status"] == "completed" else facts
@@ -141,6 +167,7 @@ def _changed_at(case: Case) -> Any:
         case.assessment and case.assessment.assessed_at,
         case.decision and case.decision.decided_at,
         case.finished_at,
+        *(one.answered_at or one.asked_at for one in case.questions),
     )
     return max([case.opened_at, *(moment for moment in moments if moment)])
 

@@ -9,7 +9,7 @@ from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
 from atlas.assessors.policy.reloading import reloading_on_hangup
 from atlas.errors import AssessorInvalid
-from atlas.people.named import names_of_reviewers
+from atlas.people.named import members_of_groups, names_of_reviewers
 from atlas.settings import Settings
 from atlas.settings_of_models import AssessorKind
 
@@ -42,6 +42,7 @@ def build_judges(settings: Settings) -> Judges:
         settings.atlas_policy,
         threshold=settings.atlas_risk_threshold,
         reviewers=lambda: names_of_reviewers(settings),
+        members=lambda: members_of_groups(settings),
     )
     seconds, sees_session = settings.atlas_assess_seconds, settings.atlas_model_sees_session
     model = Guard(assessor, seconds=seconds, sees_session=sees_session) if assessor else None

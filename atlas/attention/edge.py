@@ -8,13 +8,14 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from pydantic import Field, StringConstraints
 from sqlalchemy.engine import Connection
 
-from atlas.attention.readers import sees_others, whose
+from atlas.attention.readers import whose
 from atlas.attention.statistics import Statistics, statistics_of
 from atlas.database.sqlite import Database
 from atlas.instants import now
 from atlas.models import Frozen
 from atlas.people.known_first import known_first
 from atlas.people.person import Person
+from atlas.people.supervisors import is_supervisor
 from atlas.people.visitors import Visitors
 from atlas.settings import Settings
 
@@ -50,12 +51,12 @@ def figures_for(
     connection: Connection, *, settings: Settings, reader: Person, asked: StatisticsAsked
 ) -> Statistics:
     """The figures that a person may read; raises NotPermitted."""
-    is_supervisor = sees_others(connection, settings, reader)
+    sees_others = is_supervisor(connection, settings, reader)
     until = now()
     return statistics_of(
         connection,
         since=until - timedelta(days=asked.days),
         until=until,
-        person=whose(reader, asked.person, is_supervisor=is_supervisor),
-        sees_others=is_supervisor,
+        person=whose(reader, asked.person, is_supervisor=sees_others),
+        sees_others=sees_others,
     )

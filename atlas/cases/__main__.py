@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from atlas.cases import taking
 from atlas.cases.changing import changed_arguments, changes_shown
 from atlas.cases.filters import Order
 from atlas.cases.printing import line_of, lines_of_changes, text_of, visible
@@ -28,6 +29,7 @@ from atlas.errors import RequestInvalid
 from atlas.models import Status
 
 PAGE = 50
+MOST_AT_ONCE = 200  # decisions of a request
 TAKES_THE_DESK = (
     "To approve case {case_id} takes your passkey: decide it at the desk, on the page of the case. "
     "Nothing was approved."
@@ -58,19 +60,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH=VALUE",
         help="approve with this argument changed, where the policy lets you",
     )
-    reject = verbs.add_parser("reject", parents=[shared], help="reject a case")
+    reject = verbs.add_parser("reject", parents=[shared], help="reject one case, or several with one reason")
     back = verbs.add_parser(
         "take-back", parents=[shared], help="take your approval back, before the call begins"
     )
     ask = verbs.add_parser("ask", parents=[shared], help="ask the agent of a call that waits")
-    for one in (show, approve, reject, back, ask):
+    for one in (show, approve, back, ask):
         one.add_argument("case_id", metavar="REF", help="the reference, evt_…")
+    reject.add_argument("case_ids", metavar="REF", nargs="+", help="one or several references, evt_…")
     for one in (show, approve):
         one.add_argument("--full", action="store_true", help="print long texts to their end")
     ask.add_argument("question", metavar="QUESTION", help="what the agent reads")
     for one in (approve, reject):
         one.add_argument("--reason", help="what the ledger and the agent are told")
     back.add_argument("--reason", help="what the ledger is told")
+    taking.add_verbs(verbs, shared)
     return parser
 
 
@@ -88,13 +92,15 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
         ("after", "the cursor of the page before"),
     ):
         parser.add_argument(f"--{name}", help=what)
+    parser.add_argument("--assigned", action="store_true", help="only what a supervisor gave to you")
     parser.add_argument("--mine", action="store_true", help="only what the policy lets you decide")
 
 
 def list_cases(gateway: Gateway, said: argparse.Namespace) -> int:
     """Print the lines that were asked for, from as many pages as that takes."""
     asked = {
-        name: getattr(said, name) for name in ("tool", "agent", "reviewer", "q", "score", "mine", "order")
+        name: getattr(said, name)
+        for name in ("tool", "agent", "reviewer", "q", "score", "mine", "assigned", "order")
     }
     status = [] if said.status == ["ALL"] else said.status or [Status.PENDING_REVIEW.value]
     lines: list[dict[str, Any]] = []
@@ -161,15 +167,43 @@ def _is_confirmed(case: dict[str, Any], said: argparse.Namespace, arguments: dic
 
 
 def reject(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
-    """Reject a call, however it was judged."""
+    """Reject calls, however they were judged; several are rejected each for itself."""
+    case_ids = list(dict.fromkeys(said.case_ids))
+    if len(case_ids) > 1:
+        return _reject_many(gateway, said, name, case_ids)
     receipt = gateway.decide(
         decision="REJECTED",
-        event_id=said.case_id,
+        event_id=case_ids[0],
         reason=said.reason,
         reviewer=name,
         idempotency_key=secrets.token_hex(16),
     )
     return _print_receipt(receipt, said)
+
+
+def _reject_many(gateway: Gateway, said: argparse.Namespace, name: str | None, case_ids: list[str]) -> int:
+    """One result for each; the exit status is 1 if one of them was not rejected."""
+    if not (said.reason or "").strip():
+        sys.stderr.write("Several are rejected with one reason: say --reason. Nothing was done.\n")
+        return 2
+    results: list[dict[str, Any]] = []
+    # A request has 64 KiB at most, and each decision carries the reason.
+    size = max(1, min(MOST_AT_ONCE, 50_000 // (200 + len(json.dumps(said.reason)))))
+    for begin in range(0, len(case_ids), size):
+        one = {"decision": "REJECTED", "reason": said.reason} | ({"reviewer": name} if name else {})
+        some = [one | {"event_id": case_id} for case_id in case_ids[begin : begin + size]]
+        results += gateway.decide_many(some, idempotency_key=secrets.token_hex(16))["results"]
+    if said.json:
+        _print_json({"results": results})
+    else:
+        _print(map(_result, results))
+    return 0 if all(one["status"] == 200 for one in results) else 1
+
+
+def _result(one: dict[str, Any]) -> str:
+    if one["status"] == 200 and "detail" not in one:
+        return f"{one['event_id']} is {one['decision'].lower()}."
+    return f"{one['event_id']}: {visible(one['detail'])}"
 
 
 def take_back(gateway: Gateway, said: argparse.Namespace, name: str | None) -> int:
@@ -204,7 +238,8 @@ def _print_receipt(receipt: dict[str, Any], said: argparse.Namespace) -> int:
         line = f"{receipt['event_id']}: your approval counts, {given['given']} of {given['needed']}"
     if before := receipt.get("decided_before"):
         line = f"{line} already, by {visible(before['reviewer'])} at {before['at']}"
-    return _print([f"{line}."])
+    revealed = [visible(receipt["revealed"])] if receipt.get("revealed") else []
+    return _print([f"{line}.", *revealed])
 
 
 def _print(lines: Iterable[str], *, to: Any = None) -> int:
@@ -222,6 +257,8 @@ def _run(said: argparse.Namespace) -> int:
     key, name = key_and_name(said.name)
     gateway = Gateway(said.url or url_of_settings(), key=key)
     deciding = {"approve": approve, "reject": reject, "take-back": take_back, "ask": ask}
+    if said.verb in taking.VERBS:
+        return taking.run(gateway, said)
     if said.verb in deciding:
         return deciding[said.verb](gateway, said, name)
     return (list_cases if said.verb == "list" else show)(gateway, said)

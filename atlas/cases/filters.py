@@ -40,6 +40,8 @@ class Filter(Frozen):
     group: str | None = None  # whom the policy names for the decision
     # The names and groups by which a person may decide, as the policy writes them: see entries_for.
     is_waiting_for: tuple[str, ...] | None = None
+    not_aside_for: str | None = None  # a person who has put some aside
+    assigned_to: str | None = None  # by a supervisor
     score_at_least: int | None = Field(default=None, ge=0, le=100)
     opened_after: datetime | None = None  # from then on
     opened_before: datetime | None = None

@@ -21,6 +21,7 @@ from atlas.errors import RequestInvalid
 from atlas.instants import instant_text
 from atlas.models import TRANSITIONS, Status
 from atlas.review_rules import GROUP
+from atlas.reviews.claims import is_aside, is_assigned
 from atlas.reviews.tables import escalations
 
 SECONDS = 0.1  # after which a search stops, and is gone on with by its caller
@@ -229,6 +230,10 @@ def _rest(asked: Filter) -> Iterator[Condition]:
         yield sa.func.coalesce(_SCORE_SHOWN, -1) >= asked.score_at_least
     if asked.group is not None:
         yield _is_named((asked.group, GROUP + asked.group))
+    if asked.not_aside_for is not None:
+        yield ~is_aside(asked.not_aside_for)
+    if asked.assigned_to is not None:
+        yield is_assigned(asked.assigned_to)
     if asked.is_waiting_for is not None:
         every = sa.func.coalesce(sa.func.json_array_length(assessments.c.ruling, "$.reviewers"), 0) == 0
         yield sa.or_(every, _is_named(asked.is_waiting_for), _went_to(asked.is_waiting_for))

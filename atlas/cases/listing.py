@@ -20,13 +20,18 @@ from atlas.cases.finding import SECONDS, find
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.sqlite import Database
+from atlas.grounds.seen import digest_of_parts
 from atlas.instants import read_instant
-from atlas.models import Status, Verdict
+from atlas.models import SEEDED, Status, Verdict
+from atlas.plans.tables import plan_uses, plans
 from atlas.reviews.tables import edits, escalations
 from atlas.traces import Trace
 
 __all__ = ["LONGEST_SEARCH", "Filter", "Line", "Order", "Page", "all_lines", "count", "page_of"]
 
+SEEN_PARTS = (
+    *("case_id", "round_number", "arguments_sha256", "definition_sha256", "policy_sha256", "risk_score"),
+)
 BATCH = 500  # lines of an export that are read at a time
 MOST_COUNTED = 10_000
 
@@ -55,6 +60,9 @@ class Line:
     arguments_sha256: str
     has_target_from_outside: bool  # it acts on, or sends to, what came from outside alone
     is_score_hidden: bool = False  # by a rule, until a person has decided
+    seen_sha256: str = ""  # what an approval of it carries, as it stands here
+    plan_by: str | None = None  # whose plan let it pass
+    is_seeded: bool = False  # told when it is over: no agent made it
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ _LINES = sa.select(
         cases.c[name]
         for name in (
             *("case_id", "tool_name", "principal", "status", "opened_at", "expires_at", "frozen_at"),
-            *("round_number", "reported_at"),
+            *("round_number", "reported_at", "claimed_by", "definition_sha256"),
         )
     ),
     # Of what is decided on: a person may have changed what the agent proposed.
@@ -98,12 +106,16 @@ _LINES = sa.select(
     .scalar_subquery()
     .label("escalated"),
     sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
+    sa.func.json_extract(assessments.c.ruling, "$.policy_sha256").label("policy_sha256"),
+    plans.c.made_by.label("plan_by"),
     sa.func.json_extract(assessments.c.ruling, "$.review.hides_score").label("hides_score"),
     assessments.c.trace,
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))
     .outerjoin(decisions, of_this_round(decisions))
     .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
+    .outerjoin(plan_uses, of_this_round(plan_uses))
+    .outerjoin(plans, plans.c.plan_id == plan_uses.c.plan_id)
     .outerjoin(edits, EDIT_IN_FORCE)
 )
 
@@ -168,7 +180,7 @@ def _line(row: Any) -> Line:
     status = Status(row["status"])
     own = (
         *("reported_at", "finished_at", "status", "decision", "reviewers", "escalated", "rules"),
-        *("hides_score", "trace"),
+        *("hides_score", "trace", "claimed_by", "definition_sha256", "policy_sha256"),
     )
     named = json.loads(row["reviewers"] or "[]")
     # Before it is decided no list shows what a rule hides: each person would otherwise read it there.
@@ -178,11 +190,13 @@ def _line(row: Any) -> Line:
         **({name: value for name, value in row.items() if name not in own} | hidden),
         status=status,
         is_score_hidden=is_hidden,
+        is_seeded=status.is_final and row["claimed_by"] == SEEDED,
         decision=Verdict(row["decision"]) if row["decision"] else None,
         finished_at=_finished_at(status, row),
         # Where the policy names no one, everyone may approve, and an escalation takes that from no one.
         reviewers=tuple(dict.fromkeys(named + json.loads(row["escalated"] or "[]"))) if named else (),
         rules=tuple(json.loads(row["rules"] or "[]")),
+        seen_sha256=digest_of_parts(**{name: row[name] for name in SEEN_PARTS}),
         has_target_from_outside=_has_target_from_outside(row["trace"]),
     )
 

@@ -82,6 +82,17 @@ class Gateway:
         then = "It may have the decision: run this again, the same decision is taken once."
         return self._answer("POST", "/webhook/approval", json=said, then=then)
 
+    def decide_many(self, decisions: list[dict[str, Any]], *, idempotency_key: str) -> dict[str, Any]:
+        """One result for each decision."""
+        then = "It may have the decisions: run this again, the same decision is taken once."
+        sent = {"json": {"decisions": decisions}, "headers": {"Idempotency-Key": idempotency_key}}
+        return self._answer("POST", "/webhook/approvals", then=then, **sent)
+
+    def take(self, case_id: str, what: str, said: dict[str, Any]) -> dict[str, Any]:
+        """What holds after a claim, an assignment or a snooze."""
+        path = f"/cases/{quote(case_id, safe='')}/{what}"
+        return self._answer("POST", path, json=said, then="Run this again: it changes nothing twice.")
+
     def plans(self) -> dict[str, Any]:
         """The plans, and what is used up of them."""
         return self._answer("GET", "/plans", then="Is it running? See --url.")

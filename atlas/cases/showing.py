@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.attention.hiding import is_score_hidden, without_score
+from atlas.attention.seeded import as_others
 from atlas.canonical import canonical_json, finite, form_of_call
 from atlas.cases.comments import Comment, read_comments
 from atlas.cases.definitions import read_definition
@@ -133,15 +134,14 @@ class Shown(Frozen):
     you: Standing | None = None  # what the person who asks can do with it; None: it is decided
 
 
-def shown(connection: Connection, case_id: str, *, person: str = "") -> Shown:
+def shown(connection: Connection, case_id: str, *, person: str) -> Shown:
     """The case with all that belongs to it, as a person may see it; raises CaseNotFound."""
     with one_moment(connection):
         case = read_case(connection, case_id)
         is_hidden = is_score_hidden(connection, case, person)
         [line] = lines_of(connection, [case_id])
-        entries = tuple(
-            _entry(entry, is_hidden=is_hidden) for entry in ledger.entries_of(connection, case_id)
-        )
+        told = as_others(connection, case, list(ledger.entries_of(connection, case_id)))
+        entries = tuple(_entry(entry, is_hidden=is_hidden) for entry in told)
         call = case.call_in_force
         form = form_of_call(call.arguments, call.continuation)
         return Shown(
@@ -264,7 +264,7 @@ def _earlier(
 ) -> tuple[Line, ...]:
     asked = Filter(agent=agent, tool=tool, opened_before=case.opened_at)
     found = find(connection, asked, Order.NEWEST, after=None, limit=MOST_EARLIER)
-    lines = lines_of(connection, found.case_ids)
+    lines = tuple(line for line in lines_of(connection, found.case_ids) if not line.is_seeded)
     if not is_hidden:
         return lines
     # Alike calls have alike scores.

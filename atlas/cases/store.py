@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from atlas import ledger
 from atlas.cases.definitions import Definition, keep_definition
 from atlas.cases.rounds import of_this_round, round_of
 from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
@@ -198,9 +199,20 @@ def insert_case(
 
 
 def unfinished_case(connection: Connection, call: ToolCall) -> Case | None:
-    """The case of the same call that has not ended, if there is one."""
+    """The case of the same call that has not ended, if there is one; a seeded one gives way."""
     row = _SAME.first(connection, call.model_dump(include=set(_SAME_CALL)))
-    return None if row is None else _whole(connection, dict(zip(_NAMES, row, strict=True)))
+    case = None if row is None else _whole(connection, dict(zip(_NAMES, row, strict=True)))
+    if case is None or not case.is_seeded:
+        return case
+    _give_way(connection, case)
+    return None
+
+
+def _give_way(connection: Connection, case: Case) -> None:
+    """End a seeded case, because an agent makes this very call now: it is never taken for the agent's."""
+    detail = {"reason": "It was seeded, and an agent makes this very call now."}
+    ledger.append(connection, case.case_id, ledger.Action.REVEALED, actor="gateway", detail=detail)
+    transition(connection, case, Status.EXPIRED)
 
 
 def _waiting_now(connection: Connection, call: ToolCall) -> tuple[str, ...]:
@@ -271,6 +283,8 @@ def hold(connection: Connection, case: Case, stop: Stop) -> Case:
 
 def transition(connection: Connection, case: Case, to: Status, **columns: Any) -> Case:
     """Move a case on, if it still stands where it was read, and return it; raises TransitionRefused."""
+    if case.is_seeded and to in (Status.AUTHORIZED, Status.EXECUTING):
+        raise TransitionRefused(case_id=case.case_id, status="seeded", to=to.value)
     if to not in TRANSITIONS.get(case.status, ()):
         raise TransitionRefused(case_id=case.case_id, status=case.status.value, to=to.value)
     # A stop covers where a case stands, not where it goes.

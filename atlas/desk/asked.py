@@ -27,6 +27,7 @@ class Whose(str, Enum):
 
     MINE = "mine"  # what the policy lets this person decide
     ALL = "all"
+    ASSIGNED = "assigned"  # what a supervisor gave to this person
 
 
 class Asked(Frozen):
@@ -68,6 +69,14 @@ class Asked(Frozen):
             opened_before=self._opened_before,
         )
 
+    def filter_of(self, name: str, entries: tuple[str, ...]) -> Filter:
+        """The same with what this person has put aside, or was given."""
+        own = {
+            "not_aside_for": name if self.whose is Whose.MINE else None,
+            "assigned_to": name if self.whose is Whose.ASSIGNED else None,
+        }
+        return self.filter_for(entries).model_copy(update=own)
+
     @property
     def _opened_before(self) -> datetime | None:
         if not self.age:
@@ -84,7 +93,7 @@ class Asked(Frozen):
             and (not self.group or not {self.group, GROUP + self.group}.isdisjoint(line.reviewers))
             and (line.risk_score or 0) >= self.risk
             and (before is None or line.opened_at < before)
-            and (self.whose is Whose.ALL or is_for(line, entries))
+            and (self.whose is not Whose.MINE or is_for(line, entries))
         )
 
 
@@ -96,7 +105,7 @@ def is_for(line: Line, entries: Collection[str]) -> bool:
 def read_asked(query: Mapping[str, str]) -> Asked:
     """What an address asks for; what it says wrongly is left out, as the form on the page then shows."""
     return Asked(
-        whose=Whose.ALL if query.get("whose") == Whose.ALL.value else Whose.MINE,
+        whose=next((whose for whose in Whose if whose.value == query.get("whose")), Whose.MINE),
         **{name: query.get(name, "").strip()[:LONGEST] for name in ("tool", "agent", "group")},
         risk=_number(query.get("risk", "")),
         age=query.get("age", "") if query.get("age") in AGES else "",

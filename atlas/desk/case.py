@@ -20,6 +20,7 @@ from atlas.desk.lines import MOST_LINES, stretch
 from atlas.desk.origins import origins_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
+from atlas.desk.taking import Taking, has_taken, read_taking
 from atlas.errors import AtlasError, NotAuthenticated, RequestInvalid
 from atlas.models import Case, Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
@@ -29,6 +30,7 @@ from atlas.people.passkeys.asking import ask_to_approve
 from atlas.people.passkeys.ceremonies import origin_of
 from atlas.people.person import Person
 from atlas.people.visitors import is_automatic
+from atlas.reviews.claims import renew
 from atlas.reviews.eligibility import entries_of_person
 from atlas.reviews.permission import Standing, standing_of
 
@@ -40,6 +42,7 @@ What = Literal["arguments", "canonical", "definition", "result"]
 def add_to(router: APIRouter, pages: Pages) -> None:
     """Serve the page of a case, its parts, and its forms."""
     desk = CasePages(pages)
+    taking = Taking(pages, desk.show)
 
     @router.get(PATH)
     async def case(request: Request, ref: str) -> Response:
@@ -78,6 +81,21 @@ def add_to(router: APIRouter, pages: Pages) -> None:
     async def challenge(request: Request, ref: str) -> Response:
         """What a passkey signs for an approval; the script of the page asks."""
         return await desk.ask_passkey(request, ref)
+
+    @router.post(f"{PATH}/claim")
+    async def claimed(request: Request, ref: str) -> Response:
+        """Take the case, or give it back."""
+        return await taking.take(request, ref)
+
+    @router.post(f"{PATH}/assign")
+    async def assigned(request: Request, ref: str) -> Response:
+        """Give the case to a person."""
+        return await taking.give(request, ref)
+
+    @router.post(f"{PATH}/snooze")
+    async def put_aside(request: Request, ref: str) -> Response:
+        """Put the case aside, or bring it back."""
+        return await taking.put_aside(request, ref)
 
     @router.post(f"{PATH}/questions")
     async def question(request: Request, ref: str) -> Response:
@@ -122,12 +140,15 @@ class CasePages:
             ref=ref,
             is_part=is_part,
             following=await self._next(dossier, person),
+            taking=await parts.store.database.look(
+                partial(read_taking, case=dossier.case, person=person, settings=parts.settings)
+            ),
             **(values | {"done": None, "mistake": None, "written": "", "preset": ""} | said),
         )
 
     def _read(self, connection: Connection, *, ref: str, person: Person) -> tuple[Dossier, Standing]:
         """The case, and what this person can do with it."""
-        dossier = read_dossier(connection, ref)
+        dossier = read_dossier(connection, ref, person=person.name)
         owners = self._parts.settings.owners_of_agents.get(dossier.case.call.principal, frozenset())
         return dossier, standing_of(connection, dossier.case, person, owners)
 
@@ -135,12 +156,16 @@ class CasePages:
         """The line that says who else looks."""
         person = person_of(request)
         self._parts.looking.note(ref, person.name)
+        if await self._parts.store.database.look(partial(has_taken, case_id=ref, person=person.name)):
+            await self._parts.store.database.write(partial(renew, case_id=ref, person=person.name))
         others = self._parts.looking.others(ref, person.name)
         return await self._pages.page(request, "case_looking.html", person=person, ref=ref, others=others)
 
     async def show_all(self, request: Request, ref: str, what: What, *, begin: int) -> Response:
         """A stretch of the lines of one thing."""
-        dossier = await self._parts.store.database.read(partial(read_dossier, case_id=ref))
+        dossier = await self._parts.store.database.read(
+            partial(read_dossier, case_id=ref, person=person_of(request).name)
+        )
         rows = await asyncio.to_thread(lambda: stretch(whole(dossier, what), begin, most=MOST_LINES))
         template = "case_lines.html" if "HX-Request" in request.headers else "case_all.html"
         return await self._pages.page(

@@ -123,11 +123,16 @@ def rules_of(case: Case, policy: Policy) -> list[tuple[str, dict[str, Any] | Non
 
 
 def _as_in_file(rule: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: ", ".join(value) if isinstance(value, tuple) else value
-        for key, value in rule.items()
-        if key != "name"
-    }
+    return {key: _in_words(value) for key, value in rule.items() if key != "name"}
+
+
+def _in_words(value: Any) -> Any:
+    """A value of a rule on one line: several of them with commas, and the steps of `escalate` as they are."""
+    if isinstance(value, tuple | list):
+        return ", ".join(str(_in_words(one)) for one in value)
+    if isinstance(value, dict):
+        return " ".join(f"{key} {one}" for key, one in value.items())
+    return value
 
 
 def answer_of(case: Case) -> dict[str, Any] | None:

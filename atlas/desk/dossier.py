@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.attention.hiding import is_score_hidden, without_score
+from atlas.attention.seeded import as_others
 from atlas.cases.comments import Comment, read_comments
 from atlas.cases.definitions import read_definition
 from atlas.cases.store import read_approvals, read_case
@@ -59,7 +60,7 @@ class Dossier:
         return list(admitted[0].detail.get("not_checked", ())) if admitted else []
 
 
-def read_dossier(connection: Connection, case_id: str, *, person: str = "") -> Dossier:
+def read_dossier(connection: Connection, case_id: str, *, person: str) -> Dossier:
     """Read it all, as a person may see it; raises CaseNotFound."""
     with one_moment(connection):
         return _read(connection, case_id, person)
@@ -69,7 +70,7 @@ def _read(connection: Connection, case_id: str, person: str) -> Dossier:
     case = read_case(connection, case_id)
     is_hidden = is_score_hidden(connection, case, person)
     definition = read_definition(connection, case.definition_sha256 or "")
-    entries, left_out = _entries(connection, case_id, is_hidden=is_hidden)
+    entries, left_out = _entries(connection, case, is_hidden=is_hidden)
     subject = subject_of(case.call_in_force.arguments)
     return Dossier(
         case=case,
@@ -95,9 +96,9 @@ def _stop(connection: Connection, case: Case, definition: dict[str, Any]) -> Sto
     return stop_of_call(connection, principal=call.principal, tool_name=call.tool_name, server=server)
 
 
-def _entries(connection: Connection, case_id: str, *, is_hidden: bool) -> tuple[tuple[Entry, ...], int]:
+def _entries(connection: Connection, case: Case, *, is_hidden: bool) -> tuple[tuple[Entry, ...], int]:
     """The newest entries of a case and the first of all, in order, and how many are left out."""
-    rows = list(ledger.entries_of(connection, case_id))
+    rows = as_others(connection, case, list(ledger.entries_of(connection, case.case_id)))
     shown = rows if len(rows) <= MOST_ENTRIES else [rows[0], *rows[1 - MOST_ENTRIES :]]
     return tuple(_entry(row, is_hidden=is_hidden) for row in shown), len(rows) - len(shown)
 

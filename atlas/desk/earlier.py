@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.cases.tables import cases, decisions
-from atlas.models import Case, Status, Verdict
+from atlas.models import SEEDED, Case, Status, Verdict
 
 MOST = 8  # earlier cases of a kind that are shown
 LOOKED_AT = 200  # decided cases of the tool that are compared, the newest first
@@ -45,6 +45,10 @@ _COLUMNS = (
     *(cases.c.case_id, cases.c.tool_name, cases.c.principal, cases.c.status, cases.c.opened_at),
     *(decisions.c.decision, decisions.c.reviewer, decisions.c.reason, decisions.c.decided_at),
 )
+# A seeded case is no evidence of an agent; before the decision it looks like the others here too.
+_NOT_REVEALED = sa.or_(
+    sa.func.coalesce(cases.c.claimed_by, "") != SEEDED, cases.c.status == Status.PENDING_REVIEW.value
+)
 _DECIDED = sa.and_(decisions.c.case_id == cases.c.case_id, decisions.c.round_number == cases.c.round_number)
 
 
@@ -53,7 +57,7 @@ def calls_of_agent(connection: Connection, case: Case) -> tuple[Earlier, ...]:
     query = (
         sa.select(*_COLUMNS)
         .select_from(cases.outerjoin(decisions, _DECIDED))
-        .where(cases.c.principal == case.call.principal, cases.c.opened_at < case.opened_at)
+        .where(cases.c.principal == case.call.principal, cases.c.opened_at < case.opened_at, _NOT_REVEALED)
         .order_by(cases.c.opened_at.desc())
         .limit(MOST)
     )
@@ -75,7 +79,7 @@ def decided_alike(connection: Connection, case: Case, subject: dict[str, str | i
     query = (
         sa.select(*_COLUMNS)
         .select_from(cases.join(decisions, _DECIDED))
-        .where(cases.c.case_id.in_(newest), *is_same)
+        .where(cases.c.case_id.in_(newest), *is_same, _NOT_REVEALED)
         .order_by(cases.c.opened_at.desc())
         .limit(MOST)
     )

@@ -20,10 +20,12 @@ from atlas.desk import (
     openid,
     overview,
     passkeys,
+    people_page,
     plans_page,
     sign_in,
     statistics,
     stop_page,
+    together_page,
     trial_page,
 )
 from atlas.desk.headers import DeskHeaders
@@ -92,12 +94,14 @@ def add_desk(
         passkeys,
         history,
         overview,
+        people_page,
         statistics,
         stop_page,
         plans_page,
+        together_page,
         trial_page,
     )
-    for page in (*own, stop_page, plans_page, trial_page):
+    for page in own:
         page.add_to(router, pages)
     sign_in.add_out(router, pages)
     strangers = APIRouter(route_class=strangers_route(pages), include_in_schema=False)

@@ -46,5 +46,9 @@ def happened(line: Line) -> Happened | None:
         mood = "good" if line.decision is Verdict.APPROVED else "bad"
         words = f"{line.decision.value.lower()} by {line.reviewer}"
         return Happened(words, line.decided_at, mood, _AFTER.get(line.status, ""))
+    if line.plan_by is not None:
+        return Happened(
+            f"passed by a plan of {line.plan_by}", line.finished_at, "good", _AFTER.get(line.status, "")
+        )
     words, mood = _ENDINGS.get(line.status, ("does not wait for a person now", ""))
     return Happened(words, line.finished_at, mood)

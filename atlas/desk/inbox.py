@@ -1,6 +1,7 @@
 """The inbox: what waits for a person, which of it, and in which order."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -19,10 +20,13 @@ from atlas.desk.news import newest
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.errors import CaseNotFound
+from atlas.instants import now
 from atlas.people.person import Person
+from atlas.reviews.claims import MOST_ASIDE, aside_of, assignments_of, claims_of
 from atlas.reviews.eligibility import entries_of_person
 
 LINES = 50  # of a page
+COUNTED = {Whose.MINE: "mine", Whose.ALL: "in_all", Whose.ASSIGNED: "assigned"}
 MOST_COUNTED = 1000
 MOST_NAMES = 200  # of tools, and of agents, that the form offers
 MOST_ARRIVALS = 50
@@ -48,6 +52,7 @@ def add_to(router: APIRouter, pages: Pages) -> None:
             asked=asked,
             choices={"orders": ORDERS, "risks": RISKS, "ages": AGES},
             kept=await kept_of(database, person.name),
+            together_below=pages.parts.policy.policy.file.desk.together_below,
             **await _waiting(pages, person, asked, after=request.query_params.get("after")),
         )
 
@@ -74,7 +79,9 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         asked_for = case[:MOST_ARRIVALS]
         lines = await database.look(lambda connection: lines_of(connection, asked_for))
         entries = await database.look(partial(entries_of_person, person=person))
-        return await _lines(pages, request, [line for line in lines if asked.has(line, entries)])
+        away = await database.look(partial(not_of_list, asked=asked, person=person, case_ids=asked_for))
+        fit = [line for line in lines if asked.has(line, entries) and line.case_id not in away]
+        return await _lines(pages, request, fit)
 
     @router.post(f"{DESK}/kept")
     async def keep_filter(request: Request) -> Response:
@@ -95,7 +102,8 @@ def add_to(router: APIRouter, pages: Pages) -> None:
 async def _waiting(pages: Pages, person: Person, asked: Asked, *, after: str | None) -> dict[str, Any]:
     """What the page shows of the calls."""
     database = pages.parts.store.database
-    wanted = asked.filter_for(await database.look(partial(entries_of_person, person=person)))
+    entries = await database.look(partial(entries_of_person, person=person))
+    wanted = asked.filter_of(person.name, entries)
     # The position first: what changes meanwhile is asked for once more.
     position = await database.look(newest)
     page = await page_of(database, wanted, order=asked.order, after=after, limit=LINES)
@@ -109,9 +117,11 @@ async def _waiting(pages: Pages, person: Person, asked: Asked, *, after: str | N
         "after": after,
         "found": await count(database, wanted, most=MOST_COUNTED)
         if is_counted
-        else counts["mine" if asked.whose is Whose.MINE else "in_all"],
+        else counts[COUNTED[asked.whose]],
         "tools": tools,
         "agents": agents,
+        "aside": list((await database.look(partial(aside_of, person=person.name))).items())[:MOST_ASIDE],
+        "seconds_until": seconds_until,
         **counts,
         **await _of_lines(pages, person, page.lines),
     }
@@ -122,7 +132,10 @@ async def _counts(pages: Pages, person: Person) -> dict[str, Any]:
     database = pages.parts.store.database
     entries = await database.look(partial(entries_of_person, person=person))
     return {
-        "mine": await count(database, Asked().filter_for(entries), most=MOST_COUNTED),
+        "mine": await count(database, Asked().filter_of(person.name, entries), most=MOST_COUNTED),
+        "assigned": await count(
+            database, Asked(whose=Whose.ASSIGNED).filter_of(person.name, entries), most=MOST_COUNTED
+        ),
         "in_all": int(await database.look(lambda connection: connection.scalar(_IN_ALL)) or 0),
         "most": MOST_COUNTED,
         "Whose": Whose,
@@ -141,6 +154,8 @@ async def _of_lines(pages: Pages, person: Person, lines: Sequence[Line]) -> dict
     database = pages.parts.store.database
     entries = await database.look(partial(entries_of_person, person=person))
     glimpses = await database.look(lambda connection: glimpses_of(connection, asked))
+    taken = await database.look(lambda connection: claims_of(connection, asked))
+    given = await database.look(lambda connection: assignments_of(connection, asked))
 
     def said(line: Line) -> str:
         what = f"{line.tool_name} by {line.principal}"
@@ -150,10 +165,26 @@ async def _of_lines(pages: Pages, person: Person, lines: Sequence[Line]) -> dict
     return {
         "looking": pages.parts.looking.everywhere(person.name),
         "glimpses": glimpses,
+        "taken": taken,
+        "given": given,
         "happened": happened,
         "said": said,
         "is_mine": partial(is_for, entries=entries),
     }
+
+
+def not_of_list(connection: Connection, *, asked: Asked, person: Person, case_ids: Sequence[str]) -> set[str]:
+    """Those of some calls that this list leaves out for this person alone."""
+    if asked.whose is Whose.MINE:
+        return set(aside_of(connection, person.name))
+    given = assignments_of(connection, case_ids) if asked.whose is Whose.ASSIGNED else {}
+    own = {case_id for case_id, one in given.items() if one.person == person.name}
+    return set(case_ids) - own if asked.whose is Whose.ASSIGNED else set()
+
+
+def seconds_until(at: datetime) -> int:
+    """How long a page waits until then."""
+    return max(1, int((at - now()).total_seconds()) + 1)
 
 
 def _names(connection: Connection) -> tuple[list[str], list[str]]:

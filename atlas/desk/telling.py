@@ -63,6 +63,8 @@ def state_of(dossier: Dossier) -> State:
     case = dossier.case
     if case.status is Status.PENDING_REVIEW:
         return _waiting(dossier)
+    if case.is_seeded:
+        return State("seeded", "It was made to see whether people look. No tool was called.", "warn")
     if seconds_to_begin(case) and dossier.stop is None:
         said = "The tool is called when the time to take the approval back is over. Nothing was executed."
         return State("approved", said, "warn")

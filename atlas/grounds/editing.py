@@ -1,5 +1,6 @@
 """An edit of a person begins another round of its case, which the policy judged with the new arguments."""
 
+import math
 from datetime import timedelta
 
 from sqlalchemy.engine import Connection
@@ -53,9 +54,12 @@ def _of_both(case: Case, ruled: Assessment) -> Ruling | None:
             "undo_seconds": max(old.undo_seconds, new.undo_seconds),
         }
     )
+    named = after if after.reviewers else before
+    lists = max(1, len(named.each_of))  # each of which has to give as many
     asked = {
-        "approvals": max(before.approvals, after.approvals),
-        "reviewers": after.reviewers or before.reviewers,
+        "approvals": math.ceil(max(before.approvals, after.approvals) / lists) * lists,
+        "reviewers": named.reviewers,
+        "each_of": named.each_of,
         "review": review,
     }
     return after.model_copy(update=asked)

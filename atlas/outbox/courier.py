@@ -84,8 +84,10 @@ class Courier:
             await channel.close()
 
     async def _round(self) -> None:
-        while spreads := await self._database.read(self._spreading.plan):
-            await self._database.write(partial(spreading.write, spreads=spreads, at=now()))
+        while spreads := await self._database.look(self._spreading.plan):
+            for part in spreading.in_parts(spreads):
+                await self._database.write(partial(spreading.write, spreads=part, at=now()))
+            await self._begin_what_is_due()
         await self._begin_what_is_due()
 
     async def _begin_what_is_due(self) -> None:
@@ -93,7 +95,7 @@ class Courier:
         without: set[str] = set()
         while not self._lanes.are_full:
             at = now()
-            page = await self._database.read(partial(deliveries.due, at=at, without=without))
+            page = await self._database.look(partial(deliveries.due, at=at, without=without))
             without |= {one.address for one in page if one.is_for_digest and one.unit in self._sending}
             found = [one for one in page if one.unit not in self._sending]
             ways = await self._database.read(partial(self._ways_of, found=found))

@@ -1,6 +1,6 @@
 """Who is told of a notice: who may decide on its case, never the one who caused it or owns its agent."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +9,11 @@ from sqlalchemy.engine import Connection
 
 from atlas.models import Case, as_seen
 from atlas.outbox.notices import Kind
+from atlas.people.directory import Directory
 from atlas.people.profiles import Profile
 from atlas.review_rules import group_of
+from atlas.reviews.permission import may_decide
+from atlas.reviews.situation import Situation
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,23 @@ def persons_told(
     notice: Notice,
     case: Case | None,
     *,
-    everyone: Collection[Profile],
+    directory: Directory,
     owners: frozenset[str],
-) -> Iterator[Profile]:
-    """The people with channels of their own whom a notice is for."""
-    for person in everyone:
-        if not person.channels or person.ended_at is not None or _is(notice.by, person):
-            continue
-        if not is_named(person, notice.to):
-            continue
-        if case is None or may_decide(case, person, owners=owners):
-            yield person
+) -> list[Profile]:
+    """The people with channels of their own whom a notice is for; `directory` has everyone."""
+    named = [
+        person
+        for person in directory.people
+        if person.channels
+        and person.is_there
+        and as_seen(person.name) not in owners
+        and not _is(notice.by, person)
+        and is_named(person, notice.to)
+    ]
+    if case is None or notice.kind.ends or not named:  # an end is told to those who were asked
+        return named
+    situation, asks = Situation(connection, case, owners, directory), notice.kind.asks
+    return [person for person in named if may_decide(situation, person.name, is_asked=asks)]
 
 
 def is_named(person: Profile, to: Collection[str] | None) -> bool:
@@ -66,14 +75,6 @@ def is_named(person: Profile, to: Collection[str] | None) -> bool:
     return to is None or any(
         _is(entry, person) if (group := group_of(entry)) is None else group in person.groups for entry in to
     )
-
-
-def may_decide(case: Case, person: Profile, *, owners: frozenset[str]) -> bool:
-    """Whether the rules let a person approve a case, as far as they are known before the person does."""
-    if as_seen(person.name) in owners:
-        return False
-    ruling = case.assessment.ruling if case.assessment else None
-    return ruling is None or not ruling.reviewers or is_named(person, ruling.reviewers)
 
 
 def _is(name: str | None, person: Profile) -> bool:

@@ -2,14 +2,13 @@
 
 from datetime import datetime, timedelta, timezone
 
-from atlas.instants import parse_duration
 from atlas.outbox.addresses import Way
 from atlas.outbox.notices import Kind
 from atlas.people.hours import stretches
 from atlas.people.profiles import Profile
+from atlas.settings_as_written import read_duration
 
 MAIL_AFTER = timedelta(seconds=15)  # a call that is decided sooner costs no mail
-PERIODS = {"hourly": timedelta(hours=1), "daily": timedelta(days=1)}
 LOOK_AHEAD = 9  # days, after which quiet hours that never end are not kept
 
 
@@ -25,13 +24,9 @@ def due_at(kind: Kind, way: Way, person: Profile | None, *, made_at: datetime) -
 
 
 def digest_period(digest: str | None) -> timedelta | None:
-    """Read `hourly`, `daily` or a duration as `4h`; None: notices come at once."""
-    if not digest:
-        return None
-    try:
-        return PERIODS.get(digest) or parse_duration(digest) or None
-    except ValueError:  # a notice at once is better than one that never comes
-        return None
+    """Read a length such as `1h`; None: notices come at once, which is better than never."""
+    period = read_duration(digest) if digest else None
+    return period if isinstance(period, timedelta) and period else None
 
 
 def _end_of_period(moment: datetime, period: timedelta) -> datetime:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from atlas.errors import RequestInvalid
-from atlas.models import Case, Frozen, Verdict
+from atlas.models import Assessment, Case, Frozen, Verdict
 from atlas.people.person import Person
 from atlas.people.votes import Vote
 
@@ -14,6 +14,9 @@ class Decides(Protocol):
 
     async def record(self, case_id: str, vote: Vote) -> Case:
         """Record a decision, or one of the approvals that together are one."""
+
+    async def rule(self, case: Case) -> Assessment:
+        """What the policy in force says of a call."""
 
     async def take_back(self, case_id: str, vote: Vote) -> Case:
         """Take an approval back before the call begins."""
@@ -67,6 +70,7 @@ async def decide(
     on_behalf_of: str | None = None,
     assertion: str | None = None,
     arguments: dict[str, Any] | None = None,
+    together_below: int | None = None,
 ) -> Receipt:
     """Record what a person decides, and wake the workflow; what they decided before is a success again.
 
@@ -92,6 +96,7 @@ async def decide(
         on_behalf_of=on_behalf_of,
         assertion=assertion,
         arguments=arguments,
+        together_below=together_below,
     )
     case = await parts.decisions.record(case_id, vote)
     if verdict is Verdict.APPROVED and case.decision is None and case.assessment is not None:

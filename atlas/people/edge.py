@@ -9,7 +9,10 @@ from functools import partial
 from fastapi import FastAPI
 
 from atlas.agents.keys import AgentKeys
+from atlas.assessors.policy import PolicyInForce
 from atlas.attention.edge import add_statistics
+from atlas.attention.seeding import Seeding
+from atlas.cases.store import CaseStore
 from atlas.database.sqlite import Database
 from atlas.models import Case
 from atlas.outbox.channels.slack_api import SlackApi
@@ -24,8 +27,11 @@ from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.systems.gate import PeopleThere, WebhookGate
 from atlas.people.systems.slack import SlackButtons, add_slack
+from atlas.people.taking import add_taking
+from atlas.people.together import Together
 from atlas.people.visitors import Visitors
 from atlas.people.webhook import add_webhook
+from atlas.people.webhook_of_many import add_many
 from atlas.plans.edge import add_plans
 from atlas.plans.making import PlanBook
 from atlas.reviews.clock import Clock
@@ -33,6 +39,17 @@ from atlas.settings import Settings
 from atlas.stop.edge import add_stops
 from atlas.stop.known import Known
 from atlas.stop.stops import Stops
+
+
+@asynccontextmanager
+async def in_background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Let something run beside what is inside, and end with it."""
+    task = asyncio.ensure_future(work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -58,13 +75,14 @@ class PeopleEdge:
         self._agents = agents
         self._slack_api = SlackApi(settings)
         self._people_there = PeopleThere(settings.webhook_people, database)
-        gate = ReviewerGate(settings, agents, database)
-        self._webhook_gate = WebhookGate(settings, gate, agents, self._people_there)
+        self._gate = ReviewerGate(settings, agents, database)
+        self._webhook_gate = WebhookGate(settings, self._gate, agents, self._people_there)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
         self.courier = Courier(settings, database, url=self._public_url)
         self._notifier = Notifier(database, wake=self.courier.wake)
         self.tell = self._notifier.tell
+        self._seeding: Seeding | None = None
         known = Known(settings, database, servers=servers, offered=offered)
         self._clock = Clock(database)
         self.note = self._clock.note
@@ -82,17 +100,19 @@ class PeopleEdge:
         decisions: Decides,
         plans: PlanBook,
         announce: Callable[[Case], None],
-        records_views: Callable[[], bool],
+        store: CaseStore,
+        policy: PolicyInForce,
     ) -> None:
         """Serve what people ask for and say over HTTP.
 
         `announce` tells the workflow of what was decided.
-        `records_views` says whether it goes into the ledger that a person opened a case.
         """
         self._app = app
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
-        add_webhook(app, gate=self._webhook_gate, parts=_Deciding(decisions, announce))
         parts = _Deciding(decisions, announce)
+        add_webhook(app, gate=self._webhook_gate, parts=parts)
+        together = Together(parts, self._database, lambda: policy.policy.file.desk.together_below)
+        add_many(app, gate=self._gate, together=together)
         buttons = SlackButtons(self._settings, self._agents, self._people_there, parts, self._slack_api)
         add_slack(app, buttons, url=self._public_url)
         add_reading(
@@ -100,8 +120,16 @@ class PeopleEdge:
             visitors=self.visitors,
             database=self._database,
             owners=self._settings.owners_of_agents,
-            records_views=records_views,
+            records_views=lambda: policy.policy.file.desk.record_views,
         )
+        self._seeding = Seeding(
+            store,
+            rule=decisions.rule,
+            seeds=lambda: policy.policy.file.desk,
+            tell=self.tell,
+            timeout=self._settings.atlas_review_timeout,
+        )
+        add_taking(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_challenges(app, visitors=self.visitors, database=self._database)
         add_statistics(app, settings=self._settings, visitors=self.visitors, database=self._database)
         add_stops(app, stops=self.stops, visitors=self.visitors)
@@ -120,6 +148,8 @@ class PeopleEdge:
                 stack.push_async_callback(_cancel, asyncio.create_task(rewriter.run()))
             await self._database.write(partial(note_keys, names=self._settings.reviewers))
             await stack.enter_async_context(self._clock.running())
+            if self._seeding is not None:
+                await stack.enter_async_context(in_background(self._seeding.run))
             yield
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime, time, timedelta
 
 from atlas.errors import PersonRefused
-from atlas.instants import now
+from atlas.instants import now, read_instant
 from atlas.people.hours import zone_of
 from atlas.settings_as_written import read_duration
 
@@ -20,7 +20,7 @@ def read_moment(text: str, *, zone: str | None = None, is_end: bool = True) -> d
     try:
         if isinstance(duration, timedelta):
             return now() + duration
-        said = datetime.fromisoformat(text)
+        said = read_instant(text)
         if len(text) == len("2027-01-31"):
             said = datetime.combine(said.date() + timedelta(days=1 if is_end else 0), time())
         if said.tzinfo is None:

@@ -16,6 +16,7 @@ from atlas.ledger import NO_CASE, Action
 from atlas.people import accounts, delegations, sessions
 from atlas.people.accounts import check_text
 from atlas.people.hours import spans_of, zone_of
+from atlas.people.passkeys.keys import end_all_of
 from atlas.people.profiles import Profile, all_profiles, profile_of
 from atlas.people.tables import people, profiles
 from atlas.settings_as_written import Duration
@@ -62,13 +63,14 @@ def change(
 
 
 def end(connection: Connection, name: str, *, actor: str, keys: Collection[str] = ()) -> int:
-    """End a person: the account, the sessions and the delegations; returns how many sessions went on.
+    """End a person: account, sessions, delegations and passkeys; returns how many sessions went on.
 
     A key stays in the settings, and lets no one in any more. Raises PersonRefused.
     """
     profile = require(connection, name, keys)
     _upsert(connection, name, {"ended_at": now()})
     delegations.end_all_of(connection, name, actor=actor)
+    end_all_of(connection, name, actor=actor)
     if profile.has_account:
         return accounts.end(connection, name, actor=actor)
     ledger.append(connection, NO_CASE, Action.PERSON_ENDED, actor=actor, detail={"person": name})

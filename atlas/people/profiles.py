@@ -14,6 +14,7 @@ from atlas.instants import read_instant
 from atlas.people.tables import people, profiles
 
 MOST_NAMES = 500  # of one statement
+ENDED = "The access of {name} was ended. `python -m atlas.people add {name}` begins it again."
 
 
 class Profile(Frozen):

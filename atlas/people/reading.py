@@ -63,6 +63,7 @@ class CasesAsked(Frozen):
     mine: Annotated[
         bool, Field(description="Only what the policy lets you decide, yourself or for another.")
     ] = False
+    assigned: Annotated[bool, Field(description="Only what a supervisor gave to you.")] = False
     since: Annotated[Moment | None, Field(description="Opened then or later.")] = None
     until: Annotated[Moment | None, Field(description="Opened before.")] = None
     order: Annotated[
@@ -70,7 +71,7 @@ class CasesAsked(Frozen):
     ] = Order.NEWEST
     limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE, description="Lines of a page.")] = 50
 
-    def filter_for(self, entries: tuple[str, ...]) -> Filter:
+    def filter_for(self, name: str, entries: tuple[str, ...]) -> Filter:
         """The same for the store, by the names and groups of the person who asks."""
         return Filter(
             statuses=tuple(dict.fromkeys(self.status)),
@@ -80,6 +81,8 @@ class CasesAsked(Frozen):
             reviewer=self.reviewer,
             group=self.group,
             is_waiting_for=entries if self.mine else None,
+            not_aside_for=name if self.mine else None,
+            assigned_to=name if self.assigned else None,
             score_at_least=self.score,
             opened_after=self.since,
             opened_before=self.until,
@@ -114,7 +117,10 @@ def add_reading(
         """The cases, page by page."""
         page = await page_of(
             database,
-            asked.filter_for(await database.look(partial(entries_of_person, person=request.state.person))),
+            asked.filter_for(
+                request.state.person.name,
+                await database.look(partial(entries_of_person, person=request.state.person)),
+            ),
             order=asked.order,
             after=asked.after,
             limit=asked.limit,

@@ -7,10 +7,8 @@ from atlas.agents.keys import AgentKeys
 from atlas.database.sqlite import Database
 from atlas.errors import NotAuthenticated, NotPermitted
 from atlas.people.person import Way
-from atlas.people.profiles import has_ended
+from atlas.people.profiles import ENDED, has_ended
 from atlas.settings import Settings
-
-ENDED = "The access of {name} was ended. `python -m atlas.people add {name}` begins it again."
 
 
 class ReviewerGate:

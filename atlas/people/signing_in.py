@@ -11,8 +11,7 @@ from atlas.people import accounts, attempts, links
 from atlas.people.attempts import Attempt
 from atlas.people.passwords import Passwords, check_new
 from atlas.people.person import Person, Way
-from atlas.people.profiles import has_ended
-from atlas.people.reviewers import ENDED
+from atlas.people.profiles import ENDED, has_ended
 from atlas.settings import Settings, as_seen
 
 SARAH = "Sarah"  # the name of a person of whom no name is known

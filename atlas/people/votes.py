@@ -32,6 +32,7 @@ class Vote:
     on_behalf_of: str | None = None  # for whom they decide, where they said so; else it is found out
     assertion: str | None = None  # of a passkey, as JSON
     way: str | None = None  # the system that vouches for the reviewer, and whose key it is then
+    together_below: int | None = None  # the ceiling, where it is one of many; None: it is decided on alone
     arguments: dict[str, Any] | None = None  # in place of the agent's, where a rule lets a person change some
 
 

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 
 from atlas.errors import AlreadyDecided, RequestInvalid
-from atlas.models import Frozen, Verdict, plain_text
+from atlas.models import Case, Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide, take_back
 from atlas.people.person import Person
 from atlas.people.systems.gate import Caller, WebhookGate
@@ -66,10 +66,12 @@ class DecisionReceipt(Frozen):
     event_id: str
     approvals: Approvals | None = None
     decided_before: DecidedBefore | None = None  # by another reviewer, in the same way
+    revealed: str | None = None  # that the case was seeded, and what is wrong with it
 
 
 TOOK_BACK = "Approval Taken Back"
 AGENT_ASKED = "Agent Asked"
+CHANGED_ALONE = "Arguments Changed, Approval Needed"  # which has to be given in the new round
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
 
 
@@ -112,14 +114,20 @@ def add_webhook(app: FastAPI, *, gate: WebhookGate, parts: Deciding) -> None:
             return DecisionReceipt(decision=request.decision, event_id=request.event_id, decided_before=by)
         if receipt.approvals is not None:
             return DecisionReceipt(
-                status=WAITS_FOR_MORE,
+                status=WAITS_FOR_MORE if receipt.approvals.given else CHANGED_ALONE,
                 decision=request.decision,
                 event_id=request.event_id,
                 approvals=receipt.approvals,
             )
-        return DecisionReceipt(decision=request.decision, event_id=request.event_id)
+        return DecisionReceipt(
+            decision=request.decision, event_id=request.event_id, revealed=_revealed(receipt.case)
+        )
 
     app.router.routes.extend(router.routes)
+
+
+def _revealed(case: Case) -> str | None:
+    return case.outcome.detail if case.is_seeded and case.outcome else None
 
 
 async def _take_back(

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from atlas.database.statements import Prepared
 from atlas.frozen import Frozen
 from atlas.instants import now
-from atlas.people.tables import people
+from atlas.people.profiles import has_ended
 from atlas.plans.tables import plan_uses, plans
 
 MOST_SHOWN = 100
@@ -108,9 +108,8 @@ def why_over(connection: Connection, plan: Plan | None) -> str | None:
         return f"{plan.whose} was stopped by {plan.stopped_by}."
     if plan.ends_at <= now():
         return f"{plan.whose} is over."
-    ended = sa.select(people.c.ended_at).where(people.c.name == plan.made_by)
-    if connection.execute(ended).scalar() is not None:
-        return f"{plan.whose} holds no more, because the account has ended."
+    if has_ended(connection, plan.made_by):
+        return f"{plan.whose} holds no more, because the person's access has ended."
     return None
 
 

@@ -20,7 +20,8 @@ from atlas.traces import NO_ORIGINS
 STEP_ROWS = 500
 STEP_CHARACTERS = 8_000_000  # of arguments and traces, after which a step ends
 
-# The first round alone: what was judged again was judged because tool or policy had changed meanwhile.
+# The first round alone: what was judged again was judged because tool or policy had changed meanwhile. And no
+# seeded cases, which no agent made.
 ROWS = """
 SELECT c.case_id, c.opened_at, c.principal, c.tool_name, c.arguments, c.intent, c.user_request, c.session,
        c.status, c.round_number, c.frozen_at IS NOT NULL, d.decision,
@@ -30,6 +31,7 @@ FROM cases AS c
 LEFT JOIN assessments AS a ON a.case_id = c.case_id AND a.round_number = 1
 LEFT JOIN decisions AS d ON d.case_id = c.case_id AND d.round_number = c.round_number
 WHERE (c.opened_at, c.case_id) > (?, ?) AND (c.opened_at, c.case_id) <= (?, ?)
+  AND coalesce(c.claimed_by, '') != 'seeded'
 ORDER BY c.opened_at, c.case_id
 LIMIT ?
 """
@@ -37,7 +39,9 @@ END = """
 SELECT opened_at, case_id FROM cases WHERE (opened_at, case_id) > (?, ?) AND opened_at < ?
 ORDER BY opened_at, case_id LIMIT 1 OFFSET ?
 """
-COUNT = "SELECT count(*) FROM cases WHERE opened_at >= ? AND opened_at < ?"
+COUNT = """
+SELECT count(*) FROM cases WHERE opened_at >= ? AND opened_at < ? AND coalesce(claimed_by, '') != 'seeded'
+"""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,7 @@
 """What a person asks the agent before they decide, and what it answers: a claim, which approves nothing."""
 
-from datetime import timedelta
 from hashlib import sha256
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
@@ -13,6 +11,7 @@ from atlas.errors import CaseFinished, NoQuestion, RequestInvalid, ReviewExpired
 from atlas.instants import now
 from atlas.models import AgentQuestion, Case, Status, plain_text
 from atlas.outbox.notices import Kind, put
+from atlas.reviews.deadlines import extend
 from atlas.reviews.tables import questions
 
 LONGEST_QUESTION = 4_000  # characters
@@ -44,25 +43,33 @@ def ask_agent(connection: Connection, *, case_id: str, by: str, text: str, way: 
     )
 
 
-def answer_people(connection: Connection, *, case_id: str, by: str, text: str, way: str) -> Case:
+def answer_people(
+    connection: Connection, *, case_id: str, by: str, text: str, way: str, known: int | None = None
+) -> Case:
     """Keep what the agent says to all that is asked of a case; the first answer counts.
 
-    Raises NoQuestion where nothing is asked, and RequestInvalid.
+    `known` is how many questions it had read, where that is known: a newer one stays open. Raises NoQuestion
+    where nothing is asked, and RequestInvalid.
     """
     case, said = read_case(connection, case_id), as_kept(text)
-    if not case.open_questions:
+    open_ones = [one for one in case.open_questions if one in case.questions[:known]]
+    if not open_ones:
         raise NoQuestion(case_id=case_id)
     if not said or len(said) > LONGEST_ANSWER:
         raise RequestInvalid(reason=f"An answer has 1 to {LONGEST_ANSWER:,} characters. No person was told.")
     answered_at = now()
     values = {"answer": said, "answered_at": answered_at}
-    is_open = (questions.c.case_id == case_id, questions.c.answer.is_(None))
+    is_open = (
+        questions.c.case_id == case_id,
+        questions.c.answer.is_(None),
+        questions.c.asked_at <= open_ones[-1].asked_at,
+    )
     connection.execute(questions.update().where(*is_open).values(values))
-    detail = {"text_sha256": _sha256(said), "questions": len(case.open_questions), "way": way}
+    detail = {"text_sha256": _sha256(said), "questions": len(open_ones), "way": way}
     action = ledger.Action.QUESTION_ANSWERED
     ledger.append(connection, case_id, action, actor=by, detail=detail, at=answered_at)
-    put(connection, Kind.ANSWERED, case=case, to={one.asked_by for one in case.open_questions}, by=by)
-    answered = (one if one.answer is not None else one.model_copy(update=values) for one in case.questions)
+    put(connection, Kind.ANSWERED, case=case, to={one.asked_by for one in open_ones}, by=by)
+    answered = (one.model_copy(update=values) if one in open_ones else one for one in case.questions)
     return case.model_copy(update={"questions": tuple(answered)})
 
 
@@ -89,16 +96,6 @@ def _extended(connection: Connection, case: Case, *, is_first: bool) -> Case:
     if seconds is None or not is_first:
         return case
     return extend(connection, case, seconds)
-
-
-def extend(connection: Connection, case: Case, seconds: int) -> Case:
-    """Give people so much more time to decide."""
-    if case.expires_at is None:
-        return case
-    expires_at = case.expires_at + timedelta(seconds=seconds)
-    waits = sa.and_(cases.c.case_id == case.case_id, cases.c.status == Status.PENDING_REVIEW.value)
-    connection.execute(cases.update().where(waits).values(expires_at=expires_at))
-    return case.model_copy(update={"expires_at": expires_at})
 
 
 def _sha256(text: str) -> str:

@@ -11,7 +11,14 @@ from sqlalchemy.engine import Connection
 
 from atlas.agents.arguments import check_arguments
 from atlas.canonical import canonical_json, digest_of_call, form_of_call
-from atlas.errors import CallChanged, CaseFinished, RequestInvalid, RuleRefuses
+from atlas.errors import (
+    AskedAgain,
+    AtlasError,
+    CallChanged,
+    CaseFinished,
+    RequestInvalid,
+    RuleRefuses,
+)
 from atlas.grounds.editing import begin_edited_round
 from atlas.grounds.present import fit_to_show
 from atlas.instants import now
@@ -163,6 +170,16 @@ def begin_edit(
     paths = paths_of(tuple(changes_between(case.call.arguments, wanted.edit.arguments)), may_edit)
     case = begin_edited_round(connection, case, wanted.ruled, timeout, edit=wanted.edit, paths=paths)
     return case, replace(vote, round_number=case.round_number, seen_sha256=None, idempotency_key=None)
+
+
+def in_new_round(again: AtlasError, case: Case) -> AtlasError:
+    """What a person is asked once more, where the arguments are changed by then."""
+    if not isinstance(again, AskedAgain):
+        return again
+    now_is = (
+        f'The arguments are changed. The call waits in round {case.round_number}: approve that ("round").'
+    )
+    return AskedAgain(reason=f"{again.fields['reason']} {now_is}")
 
 
 def needs_second_look(case: Case) -> bool:

@@ -1,11 +1,15 @@
-"""A server with mails, notes and payments. What it returns and what it did stands in a folder."""
+"""A server with mails, notes and payments. What it returns and what it did stands in a folder.
 
+It is a program, which is told its folder, or is reached over HTTP, with its folder in NOTES.
+"""
+
+import os
 import sys
 from pathlib import Path
 
 from fastmcp import Context, FastMCP
 
-FOLDER = Path(sys.argv[1])
+FOLDER = Path(os.environ.get("NOTES", sys.argv[1]))
 server = FastMCP("Mail and files")
 
 
@@ -50,4 +54,9 @@ def send_money(recipient: str, amount: float, bank: str = "") -> str:
 
 
 if __name__ == "__main__":
-    server.run(show_banner=False)
+    if sys.argv[1] == "http":
+        from upstream_serving import serve
+
+        serve(server, "http", int(sys.argv[2]))
+    else:
+        server.run(show_banner=False)

@@ -26,6 +26,7 @@ from gateway_process import (
     status_of,
     text_of,
 )
+from upstream_process import UpstreamProcess
 
 SERVER = Path(__file__).with_name("mail_server.py")
 RULES = """
@@ -58,14 +59,13 @@ ASKED_TO_READ = "Tell me what the mail of Miller says."
 class Office(GatewayProcess):
     """A gateway in front of the mail server, which believes what the client says of the user's request."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, entry: dict[str, Any]) -> None:
         for folder in ("mails", "notes"):
             (directory / folder).mkdir()
         self.folder = directory
         policy, servers = directory / "policy.toml", directory / "servers.json"
         shipped = (ROOT / "atlas" / "policy.toml").read_text()
         policy.write_text(shipped.replace('unknown_tools = "person"', 'unknown_tools = "general"') + RULES)
-        entry = {"command": sys.executable, "args": [str(SERVER), str(directory)]}
         servers.write_text(json.dumps({"mcpServers": {"office": entry}}))
         super().__init__(
             directory,
@@ -95,13 +95,38 @@ class Office(GatewayProcess):
             return int(database.execute(asked, (f"office_{tool}",)).fetchone()[0])
 
 
-@pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+@contextlib.asynccontextmanager
+async def working(office: Office, **environment: str) -> AsyncIterator[Office]:
     """It runs."""
-    gateway = Office(tmp_path)
-    await gateway.start()
-    yield gateway
-    await gateway.kill()
+    await office.start(**environment)
+    try:
+        yield office
+    finally:
+        await office.kill()
+
+
+@pytest.fixture
+async def mails(tmp_path: Path) -> AsyncIterator[dict[str, Any]]:
+    """The mail server over HTTP, as the file of the servers has it: its process is forked from a warm one."""
+    server = UpstreamProcess("http", tmp_path, script=SERVER)
+    await server.start()
+    yield server.entry
+    await server.kill()
+
+
+@pytest.fixture
+async def office(tmp_path: Path, mails: dict[str, Any]) -> AsyncIterator[Office]:
+    """A gateway in front of it."""
+    async with working(Office(tmp_path, mails)) as office:
+        yield office
+
+
+@pytest.fixture
+async def office_with_a_program(tmp_path: Path) -> AsyncIterator[Office]:
+    """The same with the mail server as a program that the gateway starts."""
+    entry = {"command": sys.executable, "args": [str(SERVER), str(tmp_path)]}
+    async with working(Office(tmp_path, entry)) as office:
+        yield office
 
 
 async def asked(agent: Client[Any], request: str, tool: str, **arguments: Any) -> Any:
@@ -157,18 +182,16 @@ async def test_the_same_payment_that_the_user_asked_for_passes_by_rule(office: O
     assert office.sent == [f"{THEIRS}  900.0"]
 
 
-async def test_a_claim_of_the_agent_does_not_make_a_recipient_the_users(tmp_path: Path) -> None:
+async def test_a_claim_of_the_agent_does_not_make_a_recipient_the_users(
+    tmp_path: Path, mails: dict[str, Any]
+) -> None:
     """Unless the operator says that the client writes it."""
-    office = Office(tmp_path)
+    office = Office(tmp_path, mails)
     office.put_mail(MAIL)
-    await office.start(ATLAS_TRUST_USER_REQUEST="off")
-    try:
-        async with office.agent() as agent:
-            request = f"Read the mail of Miller and send 900 euros to {THEIRS}."
-            await asked(agent, request, "read_email", name="miller")
-            reference_in(await asked(agent, request, "send_money", recipient=THEIRS, amount=900))
-    finally:
-        await office.kill()
+    async with working(office, ATLAS_TRUST_USER_REQUEST="off"), office.agent() as agent:
+        request = f"Read the mail of Miller and send 900 euros to {THEIRS}."
+        await asked(agent, request, "read_email", name="miller")
+        reference_in(await asked(agent, request, "send_money", recipient=THEIRS, amount=900))
     assert office.sent == []
 
 
@@ -260,9 +283,10 @@ async def test_a_mail_is_remembered_after_many_harmless_calls(office: Office) ->
 
 @pytest.mark.parametrize("place", ["at the end", "in the middle"])
 async def test_an_account_in_an_answer_of_nearly_16_megabytes_is_for_a_person(
-    office: Office, place: str
+    office_with_a_program: Office, place: str
 ) -> None:
     """What is not compared is not taken for harmless. FastMCP sends each text twice."""
+    office = office_with_a_program
     before, after = (7, 0) if place == "at the end" else (4, 3)
     rest = "All is well here. " * 59_000  # about a megabyte
     office.put_mail(rest * before + MAIL + rest * after)

@@ -150,7 +150,7 @@ async def test_the_newest_decisions_are_found_by_an_index(tmp_path: Path) -> Non
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway whose people have decided something."""
-    process = office(tmp_path_factory.mktemp("statistics"))
+    process = office(tmp_path_factory.mktemp("statistics"), ATLAS_SUPERVISORS="ben")
     await process.start()
     for number, name in enumerate(("anna", "ben")):
         assert (await process.decide(await extension(process, number + 1), key=KEYS[name])).is_success
@@ -169,6 +169,10 @@ async def test_a_person_reads_their_own_figures_and_no_others(gateway: GatewayPr
     mine = (await read(gateway)).json()
     assert [(row["person"], row["decided"]) for row in mine["people"]] == [("anna", 1)]
     assert mine["group"] is None and mine["persons"] == 2
+    of_all = (await read(gateway, key=KEYS["ben"])).json()
+    assert [row["person"] for row in of_all["people"]] == ["anna", "ben"] and of_all["group"]["decided"] == 2
+    one = (await read(gateway, "?person=anna", key=KEYS["ben"])).json()
+    assert [row["person"] for row in one["people"]] == ["anna"]
     refused = await read(gateway, "?person=ben")
     assert refused.status_code == 403 and "for supervisors" in refused.json()["detail"]
     assert (await read(gateway, key="key-of-billing-bot-tests")).status_code == 403

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -58,19 +59,25 @@ async def crash(
     kills: int,
     seed: int,
     *,
-    load_of: type[GatewayLoad] = GatewayLoad,
+    load_of: Callable[[GatewayProcess, random.Random], GatewayLoad] = GatewayLoad,
     stopper: Stopper | None = None,
-) -> None:
-    """Kill a gateway that often under load, and compare tools, cases and ledger."""
+    moments: Sequence[str] = MOMENTS,
+    between: Callable[[int], None] = lambda kill_number: None,
+) -> GatewayLoad:
+    """Kill a gateway that often under load, and compare tools, cases and ledger; returns the load.
+
+    `between` is called while it is dead, with how often it was killed.
+    """
     chance, deaths = random.Random(seed), Counter[str]()  # noqa: S311 - to be repeated
     load = load_of(gateway, random.Random(seed + 1))  # noqa: S311 - to be repeated
     logging.getLogger("mcp.client").setLevel(logging.CRITICAL)  # whose connections break all the time
     sending = asyncio.create_task(load.run())
     stopping = asyncio.create_task(stopper.run()) if stopper else None
     try:
-        for _ in range(kills):
-            deaths[await live_and_die(gateway, chance)] += 1
+        for number in range(kills):
+            deaths[await live_and_die(gateway, chance, moments)] += 1
             load.hang_up()
+            between(number + 1)
         await gateway.start()
         if stopper and stopping:
             stopper.is_over = True
@@ -96,15 +103,16 @@ async def crash(
     check_records(gateway, load)
     if stopper:
         stopper.check()
+    return load
 
 
-async def live_and_die(gateway: GatewayProcess, chance: random.Random) -> str:
+async def live_and_die(gateway: GatewayProcess, chance: random.Random, moments: Sequence[str]) -> str:
     """Start it and kill it: at a moment of the path, in a commit, anywhere, or while it starts."""
     how = chance.choice(("anywhere", "anywhere", "starting", "at a moment", "at a moment", "in a commit"))
     if how == "starting":
         await die_while_starting(gateway, seconds=chance.uniform(0.2, 2.5))
         return how
-    moment = {"at a moment": chance.choice(MOMENTS), "in a commit": f"commit {chance.randint(1, 60)}"}
+    moment = {"at a moment": chance.choice(moments), "in a commit": f"commit {chance.randint(1, 60)}"}
     with contextlib.suppress(AssertionError):  # it may die before it answers
         await gateway.start(ATLAS_TEST_DIE=moment.get(how, ""))
     if how == "anywhere":

@@ -120,6 +120,7 @@ async def test_a_recipient_out_of_a_mail_is_told_in_every_place(
     to, subject = trace["origins"]
     assert to["said"] == f"to: {from_mail}." and to["is_target"] and to["is_outside"]
     assert f"write to {EVE} when" in to["found"][0]["passage"] and to["found"][0]["case_id"] == mail
+    assert to["found"][0]["upstream"] == "far"
     assert subject["said"] == "subject: was not found in what the agent read before."
     assert (trace["has_target_from_outside"], trace["is_request_known"], trace["orders"]) == (True, False, [])
 

@@ -60,7 +60,7 @@ async def test_only_those_are_told_who_may_decide(tmp_path: Path) -> None:
         await add_profile(box.store, "olga", "mail:olga@example.com", groups=["seniors"])
         left = datetime(2026, 1, 1, tzinfo=timezone.utc)
         await add_profile(box.store, "fred", "mail:fred@example.com", groups=["seniors"], ended_at=left)
-        await box.waiting_case(reviewers=("group:seniors", "Ben"))
+        await box.waiting_case(reviewers=("group:seniors", "ben"))
         rows = await box.until_all_are_done(2)
         mails = await mailbox.got(2)
     assert {row.person for row in rows} == {"anna", "ben"}
@@ -163,9 +163,9 @@ AT = datetime(2026, 11, 23, 22, 30, tzinfo=timezone.utc)  # a Monday
     [
         (Kind.REVIEW_REQUESTED, PUSH, profile(), AT),
         (Kind.DECIDED, MAIL, profile(), AT),
-        (Kind.REVIEW_REQUESTED, PUSH, profile(digest="hourly"), AT + timedelta(minutes=30)),
+        (Kind.REVIEW_REQUESTED, PUSH, profile(digest="1h"), AT + timedelta(minutes=30)),
         (Kind.REVIEW_REQUESTED, PUSH, profile(digest="15m"), AT + timedelta(minutes=15)),
-        (Kind.REMINDED, PUSH, profile(digest="hourly"), AT),  # it cannot wait
+        (Kind.REMINDED, PUSH, profile(digest="1h"), AT),  # it cannot wait
         (Kind.REVIEW_REQUESTED, PUSH, profile(digest="sometimes"), AT),
         (Kind.REVIEW_REQUESTED, PUSH, profile(quiet_hours="22:00-07:00"), AT + timedelta(hours=8.5)),
         (
@@ -214,7 +214,7 @@ async def test_a_digest_is_one_message_of_all_that_still_waits(
     """Three calls wait; one is decided before the hour is full: the one message has the other two."""
     clock(minutes=10)
     async with ntfy() as taken, outbox(tmp_path) as box:
-        await add_profile(box.store, "anna", taken.url, digest="hourly")
+        await add_profile(box.store, "anna", taken.url, digest="1h")
         cases = [await box.waiting_case(tool=f"tool_{number}") for number in range(3)]
         await eventually(lambda: has_rows(box, 3))
         await decisions(box.store).record(cases[0].case_id, approval("ben"))

@@ -98,7 +98,13 @@ async def test_a_case_is_told_with_all_that_a_person_needs(gateway: GatewayProce
     assessment = told["assessment"]
     assert assessment["risk_score"] >= assessment["threshold"]
     assert assessment["rules"] and assessment["legal_basis"] and assessment["rationale"]
-    assert told["ruling"] == {"reviewers": [], "approvals": 1, "may_edit": [], "given": []}
+    assert told["ruling"] == {
+        "reviewers": [],
+        "approvals": 1,
+        "may_edit": [],
+        "given": [],
+        "passkey": False,
+    }
     assert told["waiting_before"] == [earlier]
     assert earlier in [line["case_id"] for line in told["earlier_of_tool"]]
     assert (told["decision"], told["outcome"], told["frozen_at"], told["finished_at"]) == (None,) * 4

@@ -17,6 +17,7 @@ from atlas.cases.reviews import request_review
 from atlas.cases.store import CaseStore, add_assessment, read_case
 from atlas.decide import Decisions
 from atlas.errors import (
+    AskedAgain,
     CallChanged,
     CaseFinished,
     ExecutionRefused,
@@ -27,6 +28,7 @@ from atlas.errors import (
     RuleRefuses,
 )
 from atlas.grounds.authority import check_admission, check_approvals, check_grounds
+from atlas.grounds.seen import digest_of_seen
 from atlas.models import Assessment, Case, Status, ToolCall
 from atlas.review_rules import ReviewRules
 from atlas.reviews.tables import edits
@@ -251,6 +253,23 @@ async def test_where_a_passkey_is_asked_for_the_edit_waits_for_an_approval_of_it
         house = House(store, lambda call: {"review": strict})
         after = await house.approve(await house.waiting(), 50)
         assert after.status is Status.PENDING_REVIEW and after.round_number == 2 and after.decision is None
+
+
+async def test_where_a_rule_asks_once_more_the_changed_call_waits_in_its_round(tmp_path: Path) -> None:
+    """The score of the changed call is hidden until a first choice, as it was of the agent's."""
+    async with open_store(tmp_path) as store:
+        hiding = MAY.model_copy(update={"hides_score": True})
+        house = House(
+            store, lambda call: {"review": hiding} if call.arguments["amount"] < 100 else {"review": MAY}
+        )
+        case = await house.waiting()
+        with pytest.raises(AskedAgain, match="The call waits in round 2"):
+            await house.approve(case, 50)
+        after = await store.read(case.case_id)
+        assert after.status is Status.PENDING_REVIEW and after.round_number == 2 and after.decision is None
+        seen = digest_of_seen(after)
+        done = await house.approve(case, round_number=2, seen_sha256=seen)
+        assert done.status is Status.AUTHORIZED and done.call_in_force.arguments["amount"] == 50
 
 
 @pytest.mark.parametrize("amount", ["50", 50.5, True, None])

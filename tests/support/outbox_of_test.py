@@ -60,7 +60,7 @@ class Outbox:
 
 async def add_profile(store: CaseStore, person: str, *channels: str, **fields: Any) -> None:
     """A person who is told by such channels."""
-    values = {"person": person, "groups": "[]", "languages": "[]", "changed_at": now()}
+    values = {"person": person, "groups": "[]", "languages": "[]", "changed_at": now(), "has_key": True}
     if "groups" in fields:
         fields["groups"] = json.dumps(fields["groups"])
     row = values | {"channels": json.dumps(channels)} | fields

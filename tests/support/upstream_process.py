@@ -23,10 +23,11 @@ PATHS = {"http": "/mcp", "sse": "/sse"}
 class UpstreamProcess:
     """The fixture server over HTTP or SSE; it can be ended and started again on its port."""
 
-    def __init__(self, way: str, notes: Path, port: int = 0) -> None:
+    def __init__(self, way: str, notes: Path, port: int = 0, script: Path = SERVER) -> None:
         self.way = way
         self.notes = notes
         self.port = port
+        self._script = script
         self._process: Child | None = None
 
     @property
@@ -37,13 +38,14 @@ class UpstreamProcess:
     async def start(self) -> None:
         """Start it, and return when it listens."""
         log = self.notes.with_name(f"{self.notes.name} {self.way}.log")
+        environment = {"NOTES": str(self.notes), "PYTHONPATH": f"{ROOT}{os.pathsep}{SERVER.parent}"}
         self._process = await forked(
-            SERVER,
+            self._script,
             self.way,
             str(self.port),
             directory=ROOT,
             log=log,
-            environment=os.environ | {"NOTES": str(self.notes), "PYTHONPATH": str(ROOT)},
+            environment=os.environ | environment,
         )
 
         async def listens() -> bool:

@@ -5,12 +5,10 @@
 
 import asyncio
 import os
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from fastmcp import Context, FastMCP
 from fastmcp.server.dependencies import get_http_headers
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
@@ -135,19 +133,10 @@ def greet(name: str) -> str:
     return f"Greet {name}."
 
 
-def serve(way: str, port: int) -> None:
-    """Serve over HTTP and print the port, which is a free one if none is named."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen()
-    print(listener.getsockname()[1], flush=True)
-    app = server.http_app(transport="sse" if way == "sse" else "http")
-    uvicorn.Server(uvicorn.Config(app, log_level="critical")).run(sockets=[listener])
-
-
 if __name__ == "__main__":
     if sys.argv[1] == "stdio":
         server.run("stdio", show_banner=False, log_level="critical")
     else:
-        serve(sys.argv[1], int(sys.argv[2]))
+        from upstream_serving import serve
+
+        serve(server, sys.argv[1], int(sys.argv[2]))

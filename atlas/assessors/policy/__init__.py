@@ -7,7 +7,7 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -184,14 +184,17 @@ class PolicyInForce:
         *,
         threshold: int,
         reviewers: Callable[[], Collection[str] | None] = lambda: None,
+        members: Callable[[], Mapping[str, Collection[str]] | None] = lambda: None,
     ) -> None:
         """Read a policy file; raises PolicyInvalid, also if it asks for other reviewers than there are.
 
-        `reviewers` says who has a name now, each time the file is read; None is that it cannot be known.
+        `reviewers` says who has a name now, each time the file is read, and `members` who belongs to which
+        group; None is that it cannot be known.
         """
         self._path = path
         self._threshold = threshold
         self._reviewers = reviewers
+        self._members = members
         self.problem: str | None = None  # why the file was not taken when it was last read
         self._is_asked = False  # to be read again, since it was last begun to be read
         self._reading = threading.Lock()
@@ -264,6 +267,9 @@ class PolicyInForce:
         reviewers = self._reviewers()
         if reviewers is not None:
             policy.check_reviewers(reviewers)
+        members = self._members()
+        for warning in () if members is None else policy.file.too_small(members):
+            logger.warning("%s", warning)
         for rule in policy.file.rules:
             if rule.floor and rule.floor < self._threshold and why_person([rule]) is None:
                 what = (

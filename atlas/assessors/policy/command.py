@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +20,7 @@ from atlas.database.sqlite import Database
 from atlas.errors import PolicyInvalid
 from atlas.grounds.present import tool_facts
 from atlas.origins.tracing import trace
+from atlas.people.named import members_of_groups
 from atlas.replay import command as replay
 from atlas.settings import Settings
 from atlas.welfare import WelfareOffice, add_welfare_tools
@@ -104,9 +106,19 @@ def _check(options: argparse.Namespace) -> str:
     if options.reviewers is not None:
         policy.check_reviewers([name.strip() for name in options.reviewers.split(",") if name.strip()])
     count = len(policy.file.rules)
-    return (
+    said = (
         f"{policy.file.path} can be used: {count} rule{'' if count == 1 else 's'}, SHA-256 {policy.sha256}."
     )
+    members = _members()
+    return "\n".join([said, *(policy.file.too_small(members) if members is not None else ())])
+
+
+def _members() -> Mapping[str, Collection[str]] | None:
+    """Who belongs to which group in the data directory of the settings, if there are any here."""
+    try:
+        return members_of_groups(_settings())
+    except SystemExit:  # a file can be checked where no gateway is set up
+        return None
 
 
 def _explain(options: argparse.Namespace) -> str:

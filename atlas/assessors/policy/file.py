@@ -3,13 +3,14 @@
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import tomli
 from pydantic import Field, ValidationError
 
+from atlas.assessors.policy.groups import too_small
 from atlas.assessors.policy.keys import OF_REVIEW, WANTED, WANTED_ABOVE
 from atlas.assessors.policy.lines import Section, place_of, read_sections, sections_of_array
 from atlas.assessors.policy.rules import (
@@ -40,7 +41,7 @@ CHECKED = frozenset(
         "a7db731cc1a97031992f3236d746b6673c2c6efc1368119147afae8d70191649",
         "aa0c4c9496ea15611728dab0792289ad58e9e34ad1b0a3c80ee47f0f713331b9",
         "aaf5023ec4ccdb3130e0244b9e1ffca3d833f498c30dc1cf181a6b2b15c82482",
-        "f705a70735e2b0c4b26a8aba1a2c3ef038c41d9eeaa9458093ef4bb20e0a1a47",
+        "f3aff11ee7d8fa162eb2cffdd141d2772de5f22f520eaa3cbccac84d72ce01f6",
     )
 )
 NOT_BESIDE_DENY = (
@@ -58,6 +59,10 @@ class PolicyFile(Frozen):
     unknown_tools: Literal["person", "general"]
     desk: DeskTable
     rules: tuple[Rule, ...]
+
+    def too_small(self, members: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+        """What to say of groups that no one belongs to now, or too few; groups can come from elsewhere."""
+        return tuple(warning for rule in self.rules for warning in too_small(rule, members))
 
     def check_reviewers(self, names: Collection[str]) -> None:
         """Raise PolicyInvalid if a rule asks for a reviewer who is not there, or for more than there are."""

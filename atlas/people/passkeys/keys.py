@@ -86,6 +86,12 @@ def end(connection: Connection, passkey: Passkey, *, actor: str) -> None:
     _write(connection, Action.PASSKEY_ENDED, passkey, actor=actor)
 
 
+def end_all_of(connection: Connection, person: str, *, actor: str) -> None:
+    """End the passkeys of a person who has ended: one who comes again adds others."""
+    for passkey in passkeys_of(connection, person):
+        end(connection, passkey, actor=actor)
+
+
 def note_use(connection: Connection, passkey: Passkey, *, sign_count: int) -> None:
     """Keep how often its authenticator says that it has signed: a copy of it would count from less."""
     change = passkeys.update().where(passkeys.c.credential_id == passkey.credential_id)

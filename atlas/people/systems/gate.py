@@ -9,8 +9,8 @@ from atlas.agents.keys import AgentKeys
 from atlas.database.sqlite import Database
 from atlas.errors import NotPermitted, SignatureRefused
 from atlas.people.person import Person, Way
-from atlas.people.profiles import has_ended
-from atlas.people.reviewers import ENDED, ReviewerGate, keys_in
+from atlas.people.profiles import ENDED, has_ended
+from atlas.people.reviewers import ReviewerGate, keys_in
 from atlas.people.systems.signatures import Signatures, Signed
 from atlas.settings import Settings
 

@@ -1,0 +1,249 @@
+"""Seeded cases: like any other until the decision, never executed, seen by no agent, revealed and counted."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from desk_browser import browser, person
+from desk_office import KEYS, POLICY, office, sign_in
+from gateway_process import (
+    WAIT_SECONDS,
+    GatewayProcess,
+    call,
+    eventually,
+    outcome,
+    reference_in,
+    status_of,
+    text_of,
+)
+from nursery import ROOT
+from store import assessment_of, open_store, tool_call
+
+from atlas import ledger
+from atlas.attention.seeded import expire_overdue, seed
+from atlas.cases.figures import FiguresKept
+from atlas.cases.store import insert_case, transition
+from atlas.errors import TransitionRefused
+from atlas.models import Assessment, Case, Status, ToolCall
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+SCRIPT = ROOT / "tests" / "attention" / "gateway_that_seeds.py"
+WHY = "BEN-999 is no person of this office."
+SEEDED_POLICY = f"""
+seeded_share = 100
+
+{POLICY}
+
+[[seeded]]
+tool = "request_extension"
+arguments = {{beneficiary_id = "BEN-999", days = 30, reason = "illness"}}
+why = "{WHY}"
+"""
+AGENT = "key-of-billing-bot-tests"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
+    """A gateway that seeds a case for each one that comes before people."""
+    process = office(tmp_path_factory.mktemp("seeding"), rules=SEEDED_POLICY)
+    process.script = SCRIPT
+    await process.start()
+    yield process
+    await process.kill()
+
+
+def rows(gateway: GatewayProcess, text: str, *values: Any) -> list[Any]:
+    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+        return connection.execute(text, values).fetchall()
+
+
+async def real_and_seeded(gateway: GatewayProcess, days: int) -> tuple[str, str]:
+    """The references of a call of an agent, and of the seeded one that follows it."""
+    async with gateway.agent(AGENT) as agent:
+        said = {"beneficiary_id": "BEN-123", "days": days, "reason": "illness"}
+        real = reference_in(await call(agent, "request_extension", **said))
+
+    async def waits() -> str | None:
+        found = rows(
+            gateway, "SELECT case_id FROM cases WHERE claimed_by = 'seeded' AND status = 'PENDING_REVIEW'"
+        )
+        return str(found[0][0]) if found else None
+
+    return real, str(await eventually(waits))
+
+
+async def read(gateway: GatewayProcess, path: str) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {KEYS['anna']}"}
+    async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+        return await client.get(gateway.url + path, headers=headers)
+
+
+def shape(value: Any) -> Any:
+    """A value without what differs from call to call."""
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shape(item) for item in value]
+    return type(value).__name__
+
+
+async def test_until_the_decision_a_seeded_case_is_like_any_other(gateway: GatewayProcess) -> None:
+    """The same fields, kinds of values and entries, in the case and in the list, and no hashes."""
+    real, seeded = await real_and_seeded(gateway, 1)
+    one, other = [(await read(gateway, f"/cases/{case_id}")).json() for case_id in (real, seeded)]
+    for name in ("earlier_of_agent", "earlier_of_tool", "arguments", "trace", "waiting_before"):
+        one.pop(name), other.pop(name)
+    for told in (one, other):
+        for entry in told["timeline"]:
+            entry["detail"].pop("waiting_before", None)
+    assert shape(one) == shape(other)
+    assert [entry["action"] for entry in other["timeline"]] == [entry["action"] for entry in one["timeline"]]
+    assert {entry["entry_hash"] for entry in one["timeline"] + other["timeline"]} == {""}
+    assert other["agent"] == "billing-bot" and other["timeline"][0]["actor"] == "billing-bot"
+    lines = {
+        line["case_id"]: line for line in (await read(gateway, "/cases?agent=billing-bot")).json()["cases"]
+    }
+    assert shape(lines[real]) == shape(lines[seeded])
+    for path in (f"/desk/cases/{seeded}", "/desk?whose=all", f"/cases/{seeded}", "/cases"):
+        text = (await read(gateway, path)).text
+        assert '"is_seeded":true' not in text and WHY not in text, path
+        assert "seed" not in text.lower().replace('"is_seeded":false', ""), path
+    answer = await gateway.decide(seeded, "REJECTED", key=KEYS["anna"], reason="There is no such person")
+    assert answer.json()["revealed"].endswith(WHY)
+
+
+async def test_approved_it_is_never_executed_and_the_person_reads_why(gateway: GatewayProcess) -> None:
+    """At the desk and through the webhook; the ledger has who was told, and the figures count it."""
+    _, seeded = await real_and_seeded(gateway, 2)
+    async with browser() as running:
+        page = await (await person(running)).new_page()
+        await sign_in(page, gateway, "anna", path=f"/desk/cases/{seeded}")
+        await page.get_by_role("button", name="Approve").click()
+        await page.locator("#done").wait_for()
+        said = await page.locator("main").inner_text()
+    assert "It was made to see whether people look" in said and WHY in said
+    assert status_of(gateway, seeded) == "DENIED"
+    actions = [action for (action,) in rows(gateway, "SELECT action FROM ledger WHERE case_id = ?", seeded)]
+    assert actions == [
+        "decide.seeded",
+        "assess.scored",
+        "decide.review_requested",
+        "decide.approved",
+        "decide.revealed",
+    ]
+    again = await gateway.decide(seeded, key=KEYS["anna"])
+    assert again.status_code == 200 and status_of(gateway, seeded) == "DENIED"
+    [line] = [
+        line
+        for line in (await read(gateway, "/cases?status=DENIED")).json()["cases"]
+        if line["case_id"] == seeded
+    ]
+    assert line["is_seeded"]
+    mine = (await read(gateway, "/reviews/statistics")).json()["people"][0]
+    assert (mine["seeded"], mine["seeded_caught"]) == (2, 1)
+
+
+async def test_no_agent_sees_it_and_the_same_call_of_an_agent_is_its_own(gateway: GatewayProcess) -> None:
+    """The seeded one gives way."""
+    _, seeded = await real_and_seeded(gateway, 3)
+    async with gateway.agent(AGENT) as agent:
+        asked = await outcome(agent, seeded, wait_seconds=0)
+        assert asked.is_error and "You have no call with the reference" in text_of(asked)
+        listed = await agent.list_resources()
+        assert seeded not in " ".join(str(resource.uri) for resource in listed)
+        said = {"beneficiary_id": "BEN-999", "days": 30, "reason": "illness"}
+        own = reference_in(await call(agent, "request_extension", **said))
+    assert own != seeded and status_of(gateway, seeded) == "EXPIRED"
+    assert (await gateway.decide(own, key=KEYS["anna"])).status_code == 200
+    await eventually(lambda: _is(gateway, own, "EXECUTED"))
+
+
+async def test_the_terminal_says_that_it_was_seeded(gateway: GatewayProcess) -> None:
+    """After the decision, with why."""
+    _, seeded = await real_and_seeded(gateway, 4)
+    told = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "atlas.cases", "reject", seeded, "--url", gateway.url, "--as", "anna"],
+        cwd=gateway.directory,
+        env=gateway.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert told.returncode == 0 and told.stdout.strip().endswith(WHY), told.stderr
+
+
+async def _is(gateway: GatewayProcess, case_id: str, status: str) -> bool:
+    return status_of(gateway, case_id) == status
+
+
+def judged_by_policy(made: ToolCall, **fields: Any) -> Assessment:
+    """What the policy says of a call whose tool is there."""
+    return assessment_of(made, **fields).model_copy(update={"definition_sha256": "a" * 64})
+
+
+async def seeded_in(store: Any, *, seconds: float = 3600) -> Case:
+    made = tool_call("pay", principal="billing-bot", amount=7)
+    judged: Assessment = judged_by_policy(made)
+    case = await store.database.write(
+        lambda connection: seed(connection, made, judged, why="bad", timeout=timedelta(seconds=seconds))
+    )
+    assert case is not None and case.is_seeded and case.status is Status.PENDING_REVIEW
+    return case
+
+
+async def test_no_transition_leads_to_an_execution(tmp_path: Path) -> None:
+    """Also where a fault would ask for one; and without an admission the last check refuses it too."""
+    async with open_store(tmp_path) as store:
+        case = await seeded_in(store)
+        with pytest.raises(TransitionRefused):
+            await store.database.write(lambda connection: transition(connection, case, Status.AUTHORIZED))
+        authorized = case.model_copy(update={"status": Status.AUTHORIZED})
+        with pytest.raises(TransitionRefused):
+            await store.database.write(
+                lambda connection: transition(connection, authorized, Status.EXECUTING)
+            )
+        admitted = await store.database.read(
+            lambda connection: ledger.find(connection, case.case_id, ledger.Action.ADMITTED)
+        )
+        assert admitted is None
+
+
+async def test_it_expires_like_others_and_is_no_call_of_an_agent_in_the_figures(tmp_path: Path) -> None:
+    """Its end is a refusal, and is revealed."""
+    async with open_store(tmp_path) as store:
+        case = await seeded_in(store, seconds=-1)
+        [ended] = await store.database.write(expire_overdue)
+        assert ended.status is Status.EXPIRED and ended.outcome is not None
+        assert "bad" in (ended.outcome.detail or "")
+        assert await store.database.write(expire_overdue) == []
+        assert (await FiguresKept(store.database).of(7)).all.calls == 0
+        assert (await store.read(case.case_id)).finished_at is not None
+
+
+async def test_the_same_call_that_waits_is_not_seeded_beside_it(tmp_path: Path) -> None:
+    """Nor one that the policy denies, or whose tool is not there."""
+    async with open_store(tmp_path) as store:
+        made = tool_call("pay", principal="billing-bot", amount=7)
+        await store.database.write(lambda connection: insert_case(connection, made))
+        judged = judged_by_policy(made)
+        for call_made, ruled in (
+            (made, judged),
+            (tool_call("pay", amount=8), judged_by_policy(made, is_denied=True)),
+        ):
+            none = await store.database.write(
+                lambda connection, call_made=call_made, ruled=ruled: seed(
+                    connection, call_made, ruled, why="bad", timeout=timedelta(hours=1)
+                )
+            )
+            assert none is None

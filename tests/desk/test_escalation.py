@@ -1,0 +1,155 @@
+"""A case that waits too long goes to another person too, who may approve it then, and not before."""
+
+import asyncio
+import contextlib
+import io
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from desk_browser import browser, person
+from desk_office import KEYS, extension, modification, office, sign_in
+from gateway_process import GatewayProcess, eventually, status_of
+from playwright.async_api import Browser
+
+from atlas import ledger
+from atlas.cases.__main__ import main
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+RULES = """
+unknown_tools = "person"
+
+[[rule]]
+tool = "request_extension"
+score = 75
+reviewers = ["ben"]
+review_timeout = "1h"
+escalate = { after = "1h", to = "anna" }
+
+[[rule]]
+tool = "modify_welfare_record"
+score = 95
+reviewers = ["ben"]
+review_timeout = "1h"
+escalate = [{ after = "2s", to = "anna" }]
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
+    """A gateway where ben decides, and anna too when he does not within two seconds."""
+    directory = tmp_path_factory.mktemp("escalation")
+    gateway = office(directory)
+    (directory / "policy.toml").write_text(RULES)
+    await gateway.start()
+    yield gateway
+    await gateway.kill()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    """One browser for the tests of this module."""
+    async with browser() as running:
+        yield running
+
+
+def deeds(gateway: GatewayProcess, case_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """What the ledger has of a case, with the details."""
+    found = ledger.read(gateway.data / "atlas.db")
+    return [(entry["action"], entry["detail"]) for entry in found if entry["case_id"] == case_id]
+
+
+async def escalated(gateway: GatewayProcess, amount: int) -> str:
+    """A case that anna may not approve, and then may, because it waited."""
+    case_id = await modification(gateway, monthly_amount_eur=amount)
+    refused = await gateway.decide(case_id, key=KEYS["anna"])
+    assert (refused.status_code, refused.json()["error"]) == (403, "RuleRefuses")
+
+    async def is_escalated() -> bool:
+        return "decide.escalated" in [action for action, _ in deeds(gateway, case_id)]
+
+    await eventually(is_escalated)
+    return case_id
+
+
+def is_approved(gateway: GatewayProcess, case_id: str) -> bool:
+    return (
+        _actors(gateway, case_id, "decide.approved") == ["anna"]
+        and status_of(gateway, case_id) != "PENDING_REVIEW"
+    )
+
+
+def _actors(gateway: GatewayProcess, case_id: str, action: str) -> list[str]:
+    found = ledger.read(gateway.data / "atlas.db")
+    return [e["actor"] for e in found if e["case_id"] == case_id and e["action"] == action]
+
+
+async def test_by_the_webhook(at: GatewayProcess) -> None:
+    """The refusal before stands in the ledger; the approval after counts."""
+    case_id = await escalated(at, 700)
+    assert (await at.decide(case_id, key=KEYS["anna"])).status_code == 200
+    assert is_approved(at, case_id)
+    actions = [action for action, _ in deeds(at, case_id)]
+    assert (
+        actions.index("decide.refused") < actions.index("decide.escalated") < actions.index("decide.approved")
+    )
+
+
+async def test_at_the_desk(at: GatewayProcess, chromium: Browser) -> None:
+    """The page offers the approval to the person to whom it went, and its timeline says so."""
+    case_id = await escalated(at, 710)
+    context = await person(chromium)
+    page = await context.new_page()
+    await sign_in(page, at, path=f"/desk/cases/{case_id}")
+    await page.get_by_text("It waited too long and went to others too").first.wait_for()
+    await page.get_by_role("button", name="Approve").click()
+    await page.get_by_text("Your approval is recorded.").wait_for()
+    await context.close()
+    assert is_approved(at, case_id)
+
+
+async def test_in_the_terminal(at: GatewayProcess) -> None:
+    """With the digest of what was shown."""
+    case_id = await escalated(at, 720)
+
+    def approve() -> int:
+        shell = {"PATH": os.environ["PATH"], "HOME": str(at.directory)}
+        shell["ATLAS_REVIEWER_KEY"] = f"anna:{KEYS['anna']}"
+        printed = io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
+            patch.chdir(at.directory)
+            patch.setattr(os, "environ", shell)
+            assert main(["show", case_id, "--url", at.url]) == 0
+            seen = printed.getvalue().split()[-1]
+            return main(["approve", case_id, "--seen", seen, "--url", at.url])
+
+    assert await asyncio.to_thread(approve) == 0
+    assert is_approved(at, case_id)
+
+
+async def test_who_is_not_named_yet_may_reject_and_not_approve(at: GatewayProcess, chromium: Browser) -> None:
+    """A form made by hand is refused too; a step at the end of the time never comes."""
+    case_id = await extension(at, 30)
+    context = await person(chromium)
+    page = await context.new_page()
+    await sign_in(page, at, path=f"/desk/cases/{case_id}")
+    assert await page.get_by_role("button", name="Approve").count() == 0
+    hidden = page.locator("form.decision input[type=hidden]")
+    form = {}
+    for one in await hidden.all():
+        form[str(await one.get_attribute("name"))] = str(await one.get_attribute("value"))
+    answer = await page.request.post(
+        f"{at.url}/desk/cases/{case_id}/decision",
+        form=form | {"verdict": "APPROVED"},
+        headers={"Origin": at.url},
+    )
+    assert answer.status == 403
+    await context.close()
+    assert status_of(at, case_id) == "PENDING_REVIEW"
+    assert (await at.decide(case_id, "REJECTED", key=KEYS["anna"])).status_code == 200

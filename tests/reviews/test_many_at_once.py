@@ -1,0 +1,242 @@
+"""Many at once: reject always; approve only alike calls of which no rule asks more."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from desk_browser import browser, faults_of, person
+from desk_office import AGENTS, KEYS, extension, modification, sign_in
+from gateway_process import GatewayProcess, status_of
+from nursery import ROOT
+from store import assessment_of, open_case, open_store
+
+from atlas.models import Assessment
+from atlas.review_rules import ReviewRules
+from atlas.reviews.together import why_alone
+
+POLICY = """
+together_below = 80
+
+[[rule]]
+tool = "check_status"
+score = 5
+
+[[rule]]
+tool = "request_extension"
+score = 75
+classification = "high risk"
+
+[[rule]]
+tool = "request_extension"
+when = "args.days > 200"
+approvals = 2
+
+[[rule]]
+tool = "modify_welfare_record"
+score = 95
+"""
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
+    """One gateway for this module."""
+    directory = tmp_path_factory.mktemp("many")
+    (directory / "policy.toml").write_text(POLICY)
+    process = GatewayProcess(
+        directory,
+        ATLAS_AGENT_KEY=",".join(f"{name}:{key}" for name, key in AGENTS.items()),
+        ATLAS_REVIEWER_KEY=",".join(f"{name}:{key}" for name, key in KEYS.items()),
+        ATLAS_POLICY=str(directory / "policy.toml"),
+    )
+    await process.start()
+    yield process
+    await process.kill()
+
+
+def client(gateway: GatewayProcess, name: str = "anna") -> httpx.AsyncClient:
+    """The program of a person."""
+    headers = {"Authorization": f"Bearer {(KEYS | AGENTS)[name]}"}
+    return httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=60)
+
+
+async def seen(gateway: GatewayProcess, case_id: str) -> str:
+    """What an approval of a case carries, as the list has it, which is what the case itself has."""
+    async with client(gateway) as program:
+        whole = (await program.get(f"/cases/{case_id}")).json()["seen_sha256"]
+        listed = (await program.get("/cases", params={"q": case_id})).json()["cases"]
+    assert listed[0]["seen_sha256"] == whole
+    return str(whole)
+
+
+async def post(gateway: GatewayProcess, *decisions: dict[str, Any], key: str | None = None) -> list[Any]:
+    """The results of many decisions."""
+    headers = {"Idempotency-Key": key} if key else {}
+    async with client(gateway) as program:
+        answer = await program.post("/webhook/approvals", json={"decisions": decisions}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return list(answer.json()["results"])
+
+
+async def approvals(gateway: GatewayProcess, case_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Approvals of what is shown now."""
+    said = {"decision": "APPROVED"}
+    return [said | {"event_id": one, "seen_sha256": await seen(gateway, one)} for one in case_ids]
+
+
+async def test_alike_calls_are_approved_in_one_go_and_the_same_again_is_a_success(
+    office: GatewayProcess,
+) -> None:
+    """One result a case, under one idempotency key."""
+    refs = [await extension(office, 10 + number) for number in range(3)]
+    many = await approvals(office, refs)
+    for _ in range(2):
+        results = await post(office, *many, key="the same request")
+        assert [(one["event_id"], one["status"]) for one in results] == [(ref, 200) for ref in refs]
+
+
+async def test_of_a_mixed_list_no_call_is_approved_and_the_rejections_count(office: GatewayProcess) -> None:
+    """Another tool, or another agent, is not alike."""
+    mine, other = await extension(office, 20), await extension(office, 20, agent="letter-bot")
+    changed, refused = await modification(office, monthly_amount_eur=20), await extension(office, 21)
+    many = await approvals(office, [mine, other, changed])
+    results = await post(office, *many, {"decision": "REJECTED", "event_id": refused, "reason": "No."})
+    assert [one["status"] for one in results] == [403, 403, 403, 200]
+    assert "not alike" in results[0]["detail"]
+    assert [status_of(office, ref) for ref in (mine, other, changed, refused)] == [
+        *("PENDING_REVIEW",) * 3,
+        "REJECTED",
+    ]
+
+
+async def test_a_call_that_a_rule_asks_more_of_is_approved_alone_only(office: GatewayProcess) -> None:
+    """Nor above the ceiling, nor without what was shown; the refusal is in the ledger."""
+    two, high = await extension(office, 201), await modification(office, monthly_amount_eur=30)
+    for ref, said in ((two, "asks for 2 approvals"), (high, "is not below 80")):
+        [result] = await post(office, *await approvals(office, [ref]))
+        assert (result["status"], result["error"]) == (403, "RuleRefuses") and said in result["detail"]
+        async with client(office) as program:
+            timeline = (await program.get(f"/cases/{ref}")).json()["timeline"]
+        assert timeline[-1]["detail"]["rule"] == "together_below"
+    blind = await extension(office, 31)
+    [result] = await post(office, {"decision": "APPROVED", "event_id": blind})
+    assert result["status"] == 403 and "seen_sha256" in result["detail"]
+
+
+async def test_what_changed_since_it_was_shown_is_refused_and_the_others_go_on(
+    office: GatewayProcess,
+) -> None:
+    """So is what is not there, and what was decided the other way."""
+    refs = [await extension(office, 40 + number) for number in range(3)]
+    many = await approvals(office, refs)
+    many[0]["seen_sha256"] = "0" * 64
+    assert (await office.decide(refs[1], "REJECTED", key=KEYS["ben"])).status_code == 200
+    missing = {"decision": "REJECTED", "event_id": "evt_" + "0" * 16}
+    results = await post(office, *many, missing)
+    assert [one["status"] for one in results] == [409, 409, 200, 404]
+    assert [one.get("error") for one in results] == ["CallChanged", "ContraryDecision", None, "CaseNotFound"]
+
+
+async def test_an_agent_and_a_stranger_decide_on_nothing(office: GatewayProcess) -> None:
+    """The list is for reviewers."""
+    ref = await extension(office, 50)
+    body = {"decisions": [{"decision": "REJECTED", "event_id": ref}]}
+    async with client(office, "billing-bot") as program:
+        assert (await program.post("/webhook/approvals", json=body)).status_code == 403
+    async with httpx.AsyncClient(base_url=office.url) as program:
+        assert (await program.post("/webhook/approvals", json=body)).status_code == 401
+    assert status_of(office, ref) == "PENDING_REVIEW"
+
+
+async def terminal(gateway: GatewayProcess, *said: str) -> tuple[int | None, str]:
+    """What the command prints, and its status."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "atlas.cases", *said, "--url", gateway.url),
+        cwd=ROOT,
+        env=gateway.environment | {"ATLAS_REVIEWER_KEY": f"anna:{KEYS['anna']}"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, output.decode()
+
+
+async def test_a_terminal_rejects_several_with_one_reason(office: GatewayProcess) -> None:
+    """One line a case; without a reason none is rejected."""
+    refs = [await extension(office, 60 + number) for number in range(2)]
+    assert (await terminal(office, "reject", *refs))[0] == 2
+    assert status_of(office, refs[0]) == "PENDING_REVIEW"
+    missing = "evt_" + "1" * 16
+    status, said = await terminal(office, "reject", *refs, missing, "--reason", "A duplicate.")
+    assert status == 1 and said.splitlines()[:2] == [f"{ref} is rejected." for ref in refs]
+    assert f"{missing}: There is no case" in said
+    assert [status_of(office, ref) for ref in refs] == ["REJECTED", "REJECTED"]
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+async def test_at_the_desk_a_person_chooses_several_and_decides_them_together(
+    office: GatewayProcess, *, scripts: bool
+) -> None:
+    """With and without a script; each has its result, and what has to be looked at alone stays."""
+    base = 70 if scripts else 80
+    refs = [await extension(office, base + number) for number in range(2)]
+    alone = await extension(office, 200 + base)
+    async with browser() as running:
+        page = await (await person(running, scripts=scripts)).new_page()
+        await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
+
+        async def choose(*chosen: str) -> None:
+            await page.goto(f"{office.url}/desk?whose=all&agent=billing-bot")
+            for summary in await page.locator("li.group > details:not([open]) > summary").all():
+                await summary.click()
+            for ref in chosen:
+                await page.locator(f"li#{ref}").get_by_role("checkbox").check()
+
+        await choose(*refs)
+        await page.get_by_role("button", name="Approve… the chosen calls").click()
+        assert "Approve 2 calls?" in await page.locator("h1").inner_text()
+        assert not scripts or await faults_of(page) == []
+        await page.get_by_role("button", name="Approve all 2").click()
+        assert "2 of 2 approved" in await page.locator("h1").inner_text()
+        await choose(alone)
+        await page.get_by_role("button", name="Approve… the chosen calls").click()
+        assert "asks for 2 approvals" in await page.locator("main").inner_text()
+        assert await page.locator("form.card button").count() == 0
+        await choose(alone)
+        await page.get_by_role("button", name="Reject… the chosen calls").click()
+        await page.get_by_label("Reason").fill("A duplicate.")
+        await page.get_by_role("button", name="Reject it").click()
+        assert "1 of 1 rejected" in await page.locator("h1").inner_text()
+        await page.goto(f"{office.url}/desk?whose=all")
+        await page.get_by_role("button", name="Reject… the chosen calls").click()
+        assert "Choose calls in the inbox first" in await page.get_by_role("alert").inner_text()
+    assert status_of(office, alone) == "REJECTED"
+    assert {status_of(office, ref) for ref in refs} <= {"AUTHORIZED", "EXECUTING", "EXECUTED"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, None),
+        ({"needs_passkey": True}, "passkey"),
+        ({"is_separate": True}, "separate"),
+        ({"trainings": ("benefits",)}, "training"),
+        ({"reason_from": 50}, "reason"),
+        ({"reason_from": 90}, None),
+        ({"hides_score": True}, "first choice"),
+        ({"min_seconds": 3}, "time to look"),
+    ],
+)
+async def test_what_keeps_a_call_apart(tmp_path: Path, fields: dict[str, Any], said: str | None) -> None:
+    """All that a rule asks of the person beside a yes."""
+    async with open_store(tmp_path) as store:
+        case = await open_case(store)
+    judged: Assessment = assessment_of(case.call, 75, review=ReviewRules(**fields))
+    reason = why_alone(case.model_copy(update={"assessment": judged}), below=80)
+    assert (reason is None) if said is None else (said in str(reason))
+    assert why_alone(case.model_copy(update={"assessment": judged}), below=0) is not None
