@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from atlas.outbox.channels import WEBHOOK
+from atlas.outbox.channels.push import PUSH
 from atlas.outbox.channels.slack import SLACK_APP
 from atlas.people.profiles import Profile
 from atlas.settings import Settings
 from atlas.settings_of_notices import ADDRESS
 
 OF_WEBHOOK = "ATLAS_NOTIFY_URL"
+OF_BROWSER = "browser "
 OF_MAIL = (
     "mailto",
     "mailtos",
@@ -77,6 +79,9 @@ class Addresses:
             if url is not None:
                 channel = _scheme(url) if "://" in text else text.partition(":")[0]
                 yield Way(channel, f"profile {_digest(person.name + ' ' + text)}", url, person.name)
+        for endpoint in person.browsers:
+            digest = hashlib.sha256(endpoint.encode()).hexdigest()
+            yield Way(PUSH, f"{OF_BROWSER}{digest}", endpoint, person.name)
 
     def _url_of(self, text: str) -> str | None:
         if "://" in text:

@@ -12,15 +12,18 @@ from atlas.database.sqlite import Database
 from atlas.errors import NotDelivered
 from atlas.instants import now
 from atlas.outbox import deliveries, spreading
-from atlas.outbox.addresses import Addresses, Way
+from atlas.outbox.addresses import OF_BROWSER, Addresses, Way
 from atlas.outbox.channels import WEBHOOK, Channel
 from atlas.outbox.channels.apprise_urls import AppriseUrls, check_url
+from atlas.outbox.channels.push import PUSH, WebPush
 from atlas.outbox.channels.slack import SLACK_APP, SlackMessages
 from atlas.outbox.channels.webhook import StandardWebhook
 from atlas.outbox.deliveries import Delivery
 from atlas.outbox.lanes import Lanes
 from atlas.outbox.letters import Letter, letter_for
 from atlas.outbox.rewriting import Rewriter
+from atlas.outbox.subscriptions import end_subscription, with_browsers
+from atlas.outbox.vapid import PushKey
 from atlas.people.profiles import profile_of
 from atlas.settings import Settings
 from atlas.settings_of_notices import ADDRESS
@@ -43,6 +46,7 @@ class Courier:
         self._slack = SlackMessages(settings) if settings.atlas_slack_bot_token else None
         if self._slack is not None:
             self._channels[SLACK_APP] = self._slack
+        self._channels[PUSH] = WebPush(settings, PushKey(settings.atlas_data_dir))
         self._by_apprise: Channel = AppriseUrls()
         self._lanes = Lanes()
         self._sending: dict[str, asyncio.Task[None]] = {}
@@ -108,7 +112,8 @@ class Courier:
     def _ways_of(self, connection: Connection, found: list[Delivery]) -> list[Way | None]:
         """The way of each; None if settings or profile do not have it any more."""
         names = {one.person for one in found if one.person}
-        people = {name: profile_of(connection, name) for name in names}
+        known = with_browsers(connection, [profile_of(connection, name) for name in names])
+        people = {one.name: one for one in known}
         return [
             self._addresses.find(one.address, people[one.person] if one.person else None) for one in found
         ]
@@ -170,6 +175,9 @@ class Courier:
         )
         if error.is_final or deliveries.is_too_old(first, at=at):
             await self._give_up(letter, error.reason)
+            if error.is_final and first.channel == PUSH:  # the browser is gone
+                gone = first.address.removeprefix(OF_BROWSER)
+                await self._database.write(partial(end_subscription, digest=gone))
             return
         note = partial(deliveries.note_failed, failed=letter.deliveries, error=error.reason, at=at)
         await self._database.write(note)
