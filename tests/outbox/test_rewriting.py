@@ -119,3 +119,14 @@ async def test_a_person_is_told_in_a_conversation_of_their_own(tmp_path: Path) -
         assert {one["channel"] for one in here.of_case(case.case_id)} == {CHANNEL, "U024BE7LH"}
         link = f"{GATEWAY_URL}/desk/cases/{case.case_id}"
         assert all(link in str(one) for one in here.of_case(case.case_id))
+
+
+async def test_a_message_that_was_on_its_way_while_a_person_decided_is_rewritten(tmp_path: Path) -> None:
+    """Slack has it, and the gateway does not know yet by what to find it."""
+    async with slack() as here, chat(tmp_path, here) as box:
+        here.answers.clear()
+        case = await box.waiting_case()
+        await here.shown(case.case_id, "waits for your decision", live=True)
+        await decisions(box.store).record(case.case_id, rejection("ben"))
+        here.answers.set()
+        await here.shown(case.case_id, "It was rejected by ben.", live=False)

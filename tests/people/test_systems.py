@@ -1,6 +1,7 @@
 """Systems decide for their people by signature: who that is, what is refused, and what is on record."""
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -80,7 +81,7 @@ def assert_refused(answer: httpx.Response, status: int, error: str, *words: str)
 async def test_a_signed_decision_is_that_of_the_mapped_person_and_says_through_which_system(
     gateway: GatewayProcess, decision: str
 ) -> None:
-    """In the case, in the ledger, and what a terminal prints of it."""
+    """In the case and in the ledger."""
     case_id = await one_waits(gateway)
     answer = await post(gateway, *signed(said(case_id, decision)))
     assert (answer.status_code, answer.json()["decision"]) == (200, decision)
@@ -93,6 +94,17 @@ async def test_a_signed_decision_is_that_of_the_mapped_person_and_says_through_w
     assert (case["decision"]["reviewer"], case["decision"]["way"]) == ("anna", "chat")
     (entry,) = [one for one in case["timeline"] if one["action"] in ("decide.approved", "decide.rejected")]
     assert (entry["actor"], entry["detail"]["way"]) == ("anna", "chat")
+
+
+async def test_people_read_through_which_system_a_decision_came(gateway: GatewayProcess) -> None:
+    """At the desk, and in a terminal."""
+    case_id = await one_waits(gateway)
+    await post(gateway, *signed(said(case_id, "REJECTED")))
+    async with client(gateway) as http:
+        page = (await http.get(f"/desk/cases/{case_id}")).text
+    assert "Rejected by anna, through chat," in re.sub(r"<[^>]+>", "", page)
+    shown = await command(gateway, "atlas.cases", "show", case_id, "--url", gateway.url, "--as", "anna")
+    assert "anna, through chat" in shown
 
 
 @pytest.mark.parametrize("secret", [OF_CHAT, OF_CHAT_NEXT])
@@ -304,29 +316,29 @@ async def test_the_rules_hold_for_people_of_systems(tmp_path: Path) -> None:
         seniors, passkey = await one_waits(gateway, seniors=1), await one_waits(gateway, passkey=1)
         answer = await post(gateway, *signed(said(seniors)))
         assert_refused(answer, 403, "RuleRefuses", "the group seniors")
-        await people_command(gateway, "--at", gateway.url, "add", "carla", "--groups", "seniors")
+        await command(gateway, "atlas.people", "--at", gateway.url, "add", "carla", "--groups", "seniors")
         answer = await post(gateway, *signed(said(seniors, reviewer="jdoe"), OF_TICKETS))
         assert (answer.status_code, answer.json()["decision"]) == (200, "APPROVED")
         answer = await post(gateway, *signed(said(passkey, reviewer="jdoe"), OF_TICKETS))
         assert answer.status_code == 403 and "passkey" in answer.json()["detail"]
         await assert_nothing_was_done(gateway, passkey)
-        await people_command(gateway, "end", "carla")
+        await command(gateway, "atlas.people", "end", "carla")
         answer = await post(gateway, *signed(said(passkey, "REJECTED", "jdoe"), OF_TICKETS))
         assert_refused(answer, 403, "NotPermitted", "access of carla was ended")
     finally:
         await gateway.kill()
 
 
-async def people_command(gateway: GatewayProcess, *words: str) -> None:
-    """`python -m atlas.people`, over the gateway's own data directory."""
+async def command(gateway: GatewayProcess, module: str, *words: str) -> str:
+    """What a command prints, over the gateway's own data directory and settings."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "atlas.people",
+        module,
         *words,
         env=gateway.environment,
         cwd=gateway.directory,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    await output_of(process, seconds=120)
+    return await output_of(process, seconds=120)

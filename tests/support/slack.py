@@ -1,5 +1,6 @@
 """A server that speaks as Slack's Web API does, and the buttons of its messages as Slack sends them."""
 
+import asyncio
 import hmac
 import json
 import time
@@ -29,6 +30,9 @@ class Slack:
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)  # by ts
     ephemeral: list[dict[str, Any]] = field(default_factory=list)
     fails: list[str] = field(default_factory=list)  # errors of the next calls
+    answers: asyncio.Event = field(
+        default_factory=asyncio.Event
+    )  # while it is not set, Slack does not answer
 
     def answer(self, method: str, said: dict[str, Any]) -> dict[str, Any]:
         """Do what a method does."""
@@ -72,15 +76,19 @@ class Slack:
 async def slack() -> AsyncIterator[Slack]:
     """A workspace on loopback."""
     here = Slack()
+    here.answers.set()
 
     async def take(request: Request) -> Response:
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             return JSONResponse({"ok": False, "error": "invalid_auth"})
-        return JSONResponse(here.answer(request.path_params["method"], await request.json()))
+        told = here.answer(request.path_params["method"], await request.json())
+        await here.answers.wait()
+        return JSONResponse(told)
 
     async with posted_to(take, path="/api/{method}", methods=["POST"]) as (_, entry):
         here.url = entry["url"].replace("/mcp", "/api/")
         yield here
+        here.answers.set()
 
 
 def settings_of(here: Slack) -> dict[str, str]:
