@@ -42,6 +42,7 @@ ENDING_OF_SEEDED = {Verdict.APPROVED: Status.DENIED, Verdict.REJECTED: Status.RE
 def note_refusal(connection: Connection, *, case_id: str, vote: Vote, refusal: RuleRefuses) -> Case:
     """Keep that a rule did not let an approval count; what it would have done was rolled back."""
     detail = {"rule": refusal.fields["rule"], "reason": refusal.fields["reason"], "round": vote.round_number}
+    detail |= {"way": vote.way} if vote.way else {}
     ledger.append(connection, case_id, ledger.Action.RULE_REFUSED, actor=vote.reviewer, detail=detail)
     return read_case(connection, case_id)
 
@@ -104,6 +105,7 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
         arguments_sha256=case.call_in_force.arguments_sha256,
         decided_at=now(),
         on_behalf_of=vote.on_behalf_of,
+        way=vote.way,
     )
     case = add_decision(connection, case, decision)
     ledger.append(
