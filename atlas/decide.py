@@ -13,14 +13,12 @@ from functools import partial
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.attention.seeded import reveal
 from atlas.cases.endings import end_case
 from atlas.cases.judgements import record_assessment
 from atlas.cases.reviews import deny, request_review
 from atlas.cases.rounds import adopt_definition, other_round_error
 from atlas.cases.store import (
     CaseStore,
-    add_decision,
     mark_reported,
     read_approvals,
     read_case,
@@ -30,22 +28,18 @@ from atlas.errors import (
     AtlasError,
     CallChanged,
     CaseFinished,
-    ReviewExpired,
     RuleRefuses,
-    Stopped,
 )
-from atlas.grounds.decided import check_is_own, is_decided, is_own
 from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
-from atlas.instants import instant_text, now
-from atlas.models import NO_TOOL, Assessment, Case, Decision, Status, Verdict
+from atlas.instants import instant_text
+from atlas.models import NO_TOOL, Assessment, Case, Status, Verdict
 from atlas.outbox import notices
 from atlas.people.owners import NO_OWNERS, check_owner, not_of
 from atlas.people.votes import TAKEN_BACK, Vote, note_key
 from atlas.plans.fitting import Fit
 from atlas.plans.using import pass_by_plan
 from atlas.reviews.asking import ask_agent
-from atlas.reviews.counting import is_last_approval, said
 from atlas.reviews.editing import (
     Accepts,
     Editing,
@@ -57,21 +51,20 @@ from atlas.reviews.editing import (
     needs_second_look,
     no_edits,
 )
-from atlas.reviews.passkey import keep_assertion
-from atlas.reviews.permission import ask_again, check_may_approve
+from atlas.reviews.permission import ask_again
+from atlas.reviews.recording import (
+    check_not_stopped,
+    check_open,
+    is_overdue,
+    note_refusal,
+    record_approval,
+    reject,
+)
 from atlas.reviews.undo import (
-    begins_after,
-    can_be_taken_back,
     check_may_take_back,
     is_taken_back,
     take_back,
-    take_back_to_reject,
 )
-from atlas.stop.covering import stop_of
-from atlas.stop.words import told
-
-# A seeded case that is approved is refused: no tool may get it.
-ENDING_OF_SEEDED = {Verdict.APPROVED: Status.DENIED, Verdict.REJECTED: Status.REJECTED}
 
 
 def decide_by_score(
@@ -164,12 +157,12 @@ class Decisions:
         approval, Stopped.
         """
         if vote.verdict is Verdict.REJECTED:
-            return await self._store.change(case_id, partial(_reject, case_id=case_id, vote=vote))
+            return await self._store.change(case_id, partial(reject, case_id=case_id, vote=vote))
         try:
             return await self._approve(case_id, vote)
         except RuleRefuses as refusal:
             await self._store.change(
-                case_id, partial(_note_refusal, case_id=case_id, vote=vote, refusal=refusal)
+                case_id, partial(note_refusal, case_id=case_id, vote=vote, refusal=refusal)
             )
             raise
 
@@ -207,11 +200,11 @@ class Decisions:
         def approve(connection: Connection) -> Case:
             nonlocal again
             case = read_case(connection, case_id)
-            _check_not_stopped(connection, case)
+            check_not_stopped(connection, case)
             if is_said_again(case, vote):
                 return case
             if case.round_number != vote.round_number:
-                _check_open(case)
+                check_open(case)
                 return case
             check_seen(case, vote.seen_sha256)
             if ruled is not None and case.status.is_not_begun:
@@ -221,7 +214,7 @@ class Decisions:
             note_key(connection, case_id, vote)
             own = vote
             if wanted is not None:
-                _check_open(case)
+                check_open(case)
                 check_may_edit(connection, case, vote, owners, wanted=wanted, may_edit=may_edit)
                 if (again := ask_again(connection, case, vote)) is not None:
                     return case
@@ -230,7 +223,7 @@ class Decisions:
                     return case
             elif case.edit is not None and case.decision is None:
                 check_edit_allowed(case, may_edit)
-            recorded = _record_approval(connection, case, own, owners)
+            recorded = record_approval(connection, case, own, owners)
             again = recorded if isinstance(recorded, AtlasError) else None
             if again is not None and wanted is not None:
                 again = in_new_round(again, case)
@@ -254,10 +247,18 @@ class Decisions:
         """What the policy in force says of a call."""
         return await self._rule(case)
 
-    async def ask(self, case_id: str, *, by: str, text: str) -> Case:
-        """Put a question to the agent, which decides nothing; raises what `ask_agent` raises."""
-        ask = partial(ask_agent, case_id=case_id, by=by, text=text)
-        return await self._store.change(case_id, lambda connection: ask(connection))
+    async def ask(
+        self, case_id: str, *, by: str, text: str, way: str | None = None, idempotency_key: str | None = None
+    ) -> Case:
+        """Put a question to the agent, which decides nothing; raises what `ask_agent` raises, and KeyUsed."""
+        asked = Vote(Verdict.REJECTED, by, text, idempotency_key=idempotency_key, way=way)
+
+        def ask(connection: Connection) -> Case:
+            if note_key(connection, case_id, asked, said="ASKED"):
+                return read_case(connection, case_id)
+            return ask_agent(connection, case_id=case_id, by=by, text=text, way=way)
+
+        return await self._store.change(case_id, ask)
 
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""
@@ -268,7 +269,7 @@ class Decisions:
         """The case under the policy in force, with its tool as it is now, before a vote counts."""
         reason = what_changed(connection, case, ruled)
         if reason is not None:
-            _check_open(case)
+            check_open(case)
             if is_missing(case, ruled) and not ruled.is_denied:
                 # Nothing to look at, and nothing to approve, until it is back.
                 then = "It can be approved when the tool is back."
@@ -287,94 +288,3 @@ class Decisions:
             return case
         reason = "A person decides before the call is assessed."
         return request_review(connection, case, self._timeout, reason=reason)
-
-
-def _note_refusal(connection: Connection, *, case_id: str, vote: Vote, refusal: RuleRefuses) -> Case:
-    """Keep that a rule did not let an approval count; what it would have done was rolled back."""
-    detail = {"rule": refusal.fields["rule"], "reason": refusal.fields["reason"], "round": vote.round_number}
-    ledger.append(connection, case_id, ledger.Action.RULE_REFUSED, actor=vote.reviewer, detail=detail)
-    return read_case(connection, case_id)
-
-
-def _reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
-    """Any reviewer can stop the call, in any round, and no policy prevents that."""
-    case = read_case(connection, case_id)
-    note_key(connection, case_id, vote)
-    if can_be_taken_back(case):
-        return _decide_by_person(connection, take_back_to_reject(connection, case, vote), vote)
-    if is_decided(case, vote):
-        check_is_own(connection, case, vote)
-        return case
-    _check_open(case)
-    return _decide_by_person(connection, case, vote)
-
-
-def _record_approval(
-    connection: Connection, case: Case, vote: Vote, owners: frozenset[str]
-) -> Case | AtlasError:
-    """The case with the approval, or what to raise once it is on disk that a person is asked again."""
-    is_again = is_decided(case, vote)
-    if is_again and is_own(connection, case, vote):
-        return case  # also where it could not be said for the first time now
-    vote = check_may_approve(connection, case, vote, owners)
-    if is_again:
-        check_is_own(connection, case, vote)
-        return case
-    _check_open(case)
-    if (again := ask_again(connection, case, vote)) is not None:
-        return again
-    keep_assertion(connection, case, vote)
-    if not is_last_approval(connection, case, vote, owners):
-        return case
-    return _decide_by_person(connection, case, vote)
-
-
-def _check_open(case: Case) -> None:
-    if case.status is Status.PENDING_REVIEW and is_overdue(case):
-        raise ReviewExpired(case_id=case.case_id, expires_at=case.expires_at)
-    if case.status.is_final or case.status is Status.EXECUTING:
-        raise CaseFinished(case_id=case.case_id, status=case.status.value)
-
-
-def _check_not_stopped(connection: Connection, case: Case) -> None:
-    """Raise Stopped where an approval would count, and a stop covers the call; approvals before it stay."""
-    if case.decision is not None or not case.status.is_not_begun:
-        return
-    stop = stop_of(connection, case)
-    if stop is not None:
-        raise Stopped(case_id=case.case_id, said=told(stop, by=stop.stopped_by))
-
-
-def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
-    decision = Decision(
-        decision=vote.verdict,
-        reviewer=vote.reviewer,
-        reason=vote.reason,
-        arguments_sha256=case.call_in_force.arguments_sha256,
-        decided_at=now(),
-        on_behalf_of=vote.on_behalf_of,
-    )
-    case = add_decision(connection, case, decision)
-    ledger.append(
-        connection,
-        case.case_id,
-        ledger.Action.APPROVED if vote.verdict is Verdict.APPROVED else ledger.Action.REJECTED,
-        actor=vote.reviewer,
-        detail=said(case, vote),
-        at=decision.decided_at,
-    )
-    if case.is_seeded:
-        return reveal(connection, case, to=ENDING_OF_SEEDED[vote.verdict])
-    content = {"decision": vote.verdict.value, "on_behalf_of": vote.on_behalf_of}
-    notices.put(connection, notices.Kind.DECIDED, case=case, by=vote.reviewer, content=content)
-    to = Status.AUTHORIZED if vote.verdict is Verdict.APPROVED else Status.REJECTED
-    # Approving what the score has approved already adds a decision, but no transition.
-    if case.status is to:
-        return case
-    begins_at = begins_after(case, decision.decided_at) if to is Status.AUTHORIZED else None
-    return transition(connection, case, to, begins_at=begins_at)
-
-
-def is_overdue(case: Case) -> bool:
-    """Whether the time to decide is over; under a stop it does not run."""
-    return case.frozen_at is None and case.expires_at is not None and now() >= case.expires_at

@@ -13,7 +13,7 @@ from atlas.agents.held_calls import WaitingAgents
 from atlas.assess import Assessments
 from atlas.assessors.choose import Judges
 from atlas.cases.store import CaseStore
-from atlas.decide import Decisions, decide_after_wait, decide_by_score, is_overdue
+from atlas.decide import Decisions, decide_after_wait, decide_by_score
 from atlas.execute import Execution
 from atlas.models import Case, Inquiry, Status
 from atlas.origins.memory import Memory
@@ -22,6 +22,7 @@ from atlas.plans.fitting import Plans
 from atlas.plans.making import PlanBook
 from atlas.report import report_failure
 from atlas.reviews.editing import accepted_by
+from atlas.reviews.recording import is_overdue
 from atlas.settings import Settings
 from atlas.workflow.stages import Stages
 

@@ -187,9 +187,11 @@ def _reject_many(gateway: Gateway, said: argparse.Namespace, name: str | None, c
         sys.stderr.write("Several are rejected with one reason: say --reason. Nothing was done.\n")
         return 2
     results: list[dict[str, Any]] = []
-    for begin in range(0, len(case_ids), MOST_AT_ONCE):
+    # A request has 64 KiB at most, and each decision carries the reason.
+    size = max(1, min(MOST_AT_ONCE, 50_000 // (200 + len(json.dumps(said.reason)))))
+    for begin in range(0, len(case_ids), size):
         one = {"decision": "REJECTED", "reason": said.reason} | ({"reviewer": name} if name else {})
-        some = [one | {"event_id": case_id} for case_id in case_ids[begin : begin + MOST_AT_ONCE]]
+        some = [one | {"event_id": case_id} for case_id in case_ids[begin : begin + size]]
         results += gateway.decide_many(some, idempotency_key=secrets.token_hex(16))["results"]
     if said.json:
         _print_json({"results": results})

@@ -23,6 +23,7 @@ from atlas.database.sqlite import Database
 from atlas.database.statements import Prepared
 from atlas.instants import now, read_instant
 from atlas.models import SEEDED, Status, Verdict
+from atlas.plans.tables import plan_uses
 
 LONGEST_DAYS = 90
 
@@ -115,11 +116,12 @@ _ROWS = Prepared(
         decisions.c.decision,
         decisions.c.reviewer,
         (sa.func.julianday(decisions.c.decided_at) - sa.func.julianday(cases.c.opened_at)) * 86400,
+        plan_uses.c.plan_id,
     )
     .select_from(
-        cases.outerjoin(assessments, of_this_round(assessments)).outerjoin(
-            decisions, of_this_round(decisions)
-        )
+        cases.outerjoin(assessments, of_this_round(assessments))
+        .outerjoin(decisions, of_this_round(decisions))
+        .outerjoin(plan_uses, of_this_round(plan_uses))
     )
     .where(cases.c.opened_at >= sa.bindparam("begin"), cases.c.opened_at < sa.bindparam("end"), _OF_AGENTS)
 )
@@ -146,10 +148,12 @@ def _by_span(
 def _counted(connection: Connection, *, span: Span) -> Counted:
     tally, moving = Tally(), set()
     bounds = {"begin": span.begin, "end": span.end or _END_OF_TIME}
-    for case_id, tool, stands, number, score, said, reviewer, seconds in _ROWS.rows(connection, bounds):
+    for case_id, tool, stands, number, score, said, reviewer, seconds, plan in _ROWS.rows(connection, bounds):
         status, verdict = Status(stands), Verdict(said) if said else None
-        tally.endings[tool, ending_of(status, verdict)] += 1
-        tally.answers[band_of(score), answer_of(status, verdict)] += 1
+        # By a plan a person approved it, before it came; how long a decision took is not counted then.
+        answered = verdict or (Verdict.APPROVED if plan else None)
+        tally.endings[tool, ending_of(status, answered)] += 1
+        tally.answers[band_of(score), answer_of(status, answered)] += 1
         if verdict is not None:
             tally.decided[reviewer, verdict].append(max(0.0, seconds))
         if not status.is_final:

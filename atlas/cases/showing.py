@@ -134,7 +134,7 @@ class Shown(Frozen):
     you: Standing | None = None  # what the person who asks can do with it; None: it is decided
 
 
-def shown(connection: Connection, case_id: str, *, person: str = "") -> Shown:
+def shown(connection: Connection, case_id: str, *, person: str) -> Shown:
     """The case with all that belongs to it, as a person may see it; raises CaseNotFound."""
     with one_moment(connection):
         case = read_case(connection, case_id)

@@ -148,7 +148,7 @@ class CasePages:
 
     def _read(self, connection: Connection, *, ref: str, person: Person) -> tuple[Dossier, Standing]:
         """The case, and what this person can do with it."""
-        dossier = read_dossier(connection, ref)
+        dossier = read_dossier(connection, ref, person=person.name)
         owners = self._parts.settings.owners_of_agents.get(dossier.case.call.principal, frozenset())
         return dossier, standing_of(connection, dossier.case, person, owners)
 
@@ -163,7 +163,9 @@ class CasePages:
 
     async def show_all(self, request: Request, ref: str, what: What, *, begin: int) -> Response:
         """A stretch of the lines of one thing."""
-        dossier = await self._parts.store.database.read(partial(read_dossier, case_id=ref))
+        dossier = await self._parts.store.database.read(
+            partial(read_dossier, case_id=ref, person=person_of(request).name)
+        )
         rows = await asyncio.to_thread(lambda: stretch(whole(dossier, what), begin, most=MOST_LINES))
         template = "case_lines.html" if "HX-Request" in request.headers else "case_all.html"
         return await self._pages.page(

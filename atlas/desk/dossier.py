@@ -60,7 +60,7 @@ class Dossier:
         return list(admitted[0].detail.get("not_checked", ())) if admitted else []
 
 
-def read_dossier(connection: Connection, case_id: str, *, person: str = "") -> Dossier:
+def read_dossier(connection: Connection, case_id: str, *, person: str) -> Dossier:
     """Read it all, as a person may see it; raises CaseNotFound."""
     with one_moment(connection):
         return _read(connection, case_id, person)

@@ -7,12 +7,14 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from atlas.cases.store import read_approvals
 from atlas.models import Case, as_seen
 from atlas.outbox.notices import Kind
+from atlas.outbox.subscriptions import with_browsers
+from atlas.people.directory import Directory
 from atlas.people.profiles import Profile
 from atlas.review_rules import group_of
-from atlas.reviews.permission import who_may
+from atlas.reviews.permission import may_decide
+from atlas.reviews.situation import Situation
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,14 @@ def persons_told(
     notice: Notice,
     case: Case | None,
     *,
-    everyone: Collection[Profile],
+    directory: Directory,
     owners: frozenset[str],
 ) -> list[Profile]:
-    """The people with channels of their own whom a notice is for."""
+    """The people with channels of their own whom a notice is for; `directory` has everyone."""
     named = [
         person
-        for person in everyone
-        if person.channels
+        for person in with_browsers(connection, directory.people)
+        if (person.channels or person.browsers)
         and person.is_there
         and as_seen(person.name) not in owners
         and not _is(notice.by, person)
@@ -65,8 +67,8 @@ def persons_told(
     ]
     if case is None or notice.kind.ends or not named:  # an end is told to those who were asked
         return named
-    may = _deciders(connection, notice, case, owners)
-    return [person for person in named if person.name in may]
+    situation, asks = Situation(connection, case, owners, directory), notice.kind.asks
+    return [person for person in named if may_decide(situation, person.name, is_asked=asks)]
 
 
 def is_named(person: Profile, to: Collection[str] | None) -> bool:
@@ -74,15 +76,6 @@ def is_named(person: Profile, to: Collection[str] | None) -> bool:
     return to is None or any(
         _is(entry, person) if (group := group_of(entry)) is None else group in person.groups for entry in to
     )
-
-
-def _deciders(connection: Connection, notice: Notice, case: Case, owners: frozenset[str]) -> set[str]:
-    """Those who may decide on a case; of what asks for nothing also those who have."""
-    may = set(who_may(connection, case, owners))
-    if notice.kind.asks:
-        return may
-    given = {approval.reviewer for approval in read_approvals(connection, case)}
-    return may | given | ({case.decision.reviewer} if case.decision else set())
 
 
 def _is(name: str | None, person: Profile) -> bool:

@@ -16,13 +16,19 @@ from atlas.errors import CaseNotFound
 from atlas.instants import instant_of
 from atlas.models import Case
 from atlas.outbox.addresses import Addresses, Way
+from atlas.outbox.channels.push import PUSH
+from atlas.outbox.channels.slack import SLACK_APP
 from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice, persons_told
 from atlas.outbox.tables import deliveries, notices
 from atlas.outbox.times import due_at
-from atlas.people.profiles import Profile, all_profiles
+from atlas.people.directory import Directory
+from atlas.people.profiles import Profile
 
-BATCH = 50  # notices of one transaction, so that no call waits long behind it
+# Of an end a message in a chat tells itself, and a push can say nothing but that a call waits.
+ASK_ALONE = (SLACK_APP, PUSH)
+BATCH = 20  # notices that are planned together
+MOST_ROWS = 100  # of one transaction, unless one notice has more, so that no call waits long behind it
 
 _UNSPREAD = Prepared(
     sa.select(notices)
@@ -107,27 +113,27 @@ class Spreading:
         rows = [dict(zip(_NAMES, row, strict=True)) for row in _UNSPREAD.rows(connection, {})]
         if not rows:
             return []
-        everyone = tuple(all_profiles(connection).values())
+        directory = Directory.of_everyone(connection)
         found = [notice_of(row) for row in rows]
-        return [Spread(notice, tuple(self._rows(connection, notice, everyone))) for notice in found]
+        return [Spread(notice, tuple(self._rows(connection, notice, directory))) for notice in found]
 
-    def _rows(
-        self, connection: Connection, notice: Notice, everyone: tuple[Profile, ...]
-    ) -> Iterator[dict[str, Any]]:
+    def _rows(self, connection: Connection, notice: Notice, directory: Directory) -> Iterator[dict[str, Any]]:
         case = case_of(connection, notice)
         if notice.is_over(case):
             return
         for way in self._addresses.webhook:
             yield _row(notice, way, None)
         owners = self._owners.get(case.call.principal, frozenset()) if case else frozenset()
-        people = persons_told(connection, notice, case, everyone=everyone, owners=owners)
+        people = persons_told(connection, notice, case, directory=directory, owners=owners)
         if notice.kind.ends:
             yield from self._told_before(connection, notice, {person.name: person for person in people})
             return
         if not notice.kind.is_personal:
             yield from (_row(notice, way, None) for way in self._addresses.of_house)
         for person in people:
-            yield from (_row(notice, way, person) for way in self._addresses.of_person(person))
+            for way in self._addresses.of_person(person):
+                if notice.kind.asks or way.channel != PUSH:
+                    yield _row(notice, way, person)
 
     def _told_before(
         self, connection: Connection, notice: Notice, people: Mapping[str, Profile]
@@ -139,8 +145,21 @@ class Spreading:
                 continue
             person = people[name] if name is not None else None
             way = self._addresses.find(address, person)
-            if way is not None:
+            if way is not None and way.channel not in ASK_ALONE:
                 yield _row(notice, way, person)
+
+
+def in_parts(spreads: list[Spread]) -> Iterator[list[Spread]]:
+    """What is written in one transaction each."""
+    part: list[Spread] = []
+    rows = 0
+    for spread in spreads:
+        if part and rows + len(spread.rows) > MOST_ROWS:
+            yield part
+            part, rows = [], 0
+        part.append(spread)
+        rows += len(spread.rows)
+    yield part
 
 
 def write(connection: Connection, spreads: list[Spread], *, at: datetime) -> None:

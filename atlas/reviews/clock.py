@@ -7,8 +7,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from atlas.outbox.notices import Kind, put
 from atlas.reviews.deadlines import Due
 from atlas.reviews.tables import due_times, escalations
 
-BATCH = 20  # rows of a transaction, so that no call waits long behind one
+BATCH = 10  # rows of a transaction, so that no call waits long behind one
 POLL_SECONDS = 15.0  # for what another process wrote, and for a clock that was set
 LEAST_SECONDS = 1.0  # between two looks because of new cases
 AGAIN_SECONDS = 60.0  # after which what failed is tried again
@@ -141,21 +141,37 @@ def take_due(connection: Connection) -> int:
     """Do what is due by now, a few things at most, and return how many."""
     at = now()
     rows = [DueRow(*row) for row in _DUE.rows(connection, {"at": at})]
-    for row in rows:
-        do_or_delay(connection, row, at=at)
+    try:
+        with _as_a_whole(connection):
+            for row in rows:
+                _do(connection, row, at=at)
+    except Exception:  # of one of them: each for itself, so that the others are done
+        for row in rows:
+            do_or_delay(connection, row, at=at)
     return len(rows)
 
 
 def do_or_delay(connection: Connection, row: DueRow, *, at: datetime) -> None:
     """Do one thing as a whole; what cannot be done is tried later, and holds up no other."""
-    connection.exec_driver_sql("SAVEPOINT due")
     try:
-        _do(connection, row, at=at)
+        with _as_a_whole(connection):
+            _do(connection, row, at=at)
     except Exception:
-        connection.exec_driver_sql("ROLLBACK TO due")
         logger.exception("What is due of %s could not be done; it is tried again", row.case_id)
         _LATER.execute(connection, {"this": row.due_id, "at": at + timedelta(seconds=AGAIN_SECONDS)})
-    connection.exec_driver_sql("RELEASE due")
+
+
+@contextmanager
+def _as_a_whole(connection: Connection) -> Iterator[None]:
+    """What is done inside is done as a whole, or not at all."""
+    connection.exec_driver_sql("SAVEPOINT due")
+    try:
+        yield
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK TO due")
+        raise
+    finally:
+        connection.exec_driver_sql("RELEASE due")
 
 
 def _do(connection: Connection, row: DueRow, *, at: datetime) -> None:

@@ -1,7 +1,5 @@
 """Whether the rules let a person approve a case: the one place where all of them are asked."""
 
-from dataclasses import replace
-
 from sqlalchemy.engine import Connection
 
 from atlas.errors import AtlasError, NotPermitted, RuleRefuses
@@ -81,27 +79,35 @@ def standing_of(
     return Standing(may_approve=True, on_behalf_of=way.on_behalf_of)
 
 
-def who_may(connection: Connection, case: Case, owners: frozenset[str] = NO_ONE) -> tuple[str, ...]:
-    """The names of all people who may approve a case now, themselves or for another, in order."""
-    directory = Directory.of_everyone(connection)
+def who_may(
+    connection: Connection,
+    case: Case,
+    owners: frozenset[str] = NO_ONE,
+    directory: Directory | None = None,
+) -> tuple[str, ...]:
+    """The names of all people who may approve a case now, themselves or for another, in order.
+
+    With a directory of everyone, which was read for many cases, it reads no people again.
+    """
+    directory = directory or Directory.of_everyone(connection)
     situation = Situation(connection, case, owners, directory)
-    given = {as_seen(one.reviewer) for one in situation.given}
-    vote = Vote(Verdict.APPROVED, reviewer="", reason=None, is_signed=True)
-    return tuple(
-        one.name
-        for one in directory.people
-        if one.is_there
-        and as_seen(one.name) not in given
-        and _may(situation, replace(vote, reviewer=one.name))
-    )
+    return tuple(one.name for one in directory.people if one.is_there and may_decide(situation, one.name))
 
 
-def _may(situation: Situation, vote: Vote) -> bool:
+def may_decide(situation: Situation, name: str, *, is_asked: bool = True) -> bool:
+    """Whether a person may approve a case now; or, where they are not asked for it, whether it is for them.
+
+    One who has approved, or counts as one with a person who has, is asked no more, and hears how it ends.
+    """
+    vote = Vote(Verdict.APPROVED, reviewer=name, reason=None, is_signed=True)
     try:
-        check_person(situation, vote)
+        check_owner(situation.case, vote, situation.owners)
+        ways_to_approve(situation, vote)
+        if is_asked:
+            check_person(situation, vote)
     except NotPermitted:
         return False
-    return True
+    return not is_asked or all(as_seen(one.reviewer) != as_seen(name) for one in situation.given)
 
 
 def ask_again(connection: Connection, case: Case, vote: Vote) -> AtlasError | None:

@@ -25,11 +25,11 @@ score = 5
 [[rule]]
 tool = "change"
 score = 90
-review_timeout = "24h"
+review_timeout = "48h"
 undo = "1s"
 escalate = [{ after = "4h", to = "group:seniors" }, { after = "10h", to = "otto" }]
 """
-HOURS = 22.0  # by which the clock is put forward in all, of the day that there is to decide
+HOURS = 42.0  # by which the clock is put forward from kill to kill, of the two days that there are to decide
 OF_CLOCK = ("before atlas.reviews.clock Clock._look", "after atlas.reviews.clock Clock._look")
 ENDS = ("decide.approved", "decide.rejected", "decide.reopened", "decide.expired")
 
@@ -73,6 +73,7 @@ def check_deadlines(gateway: GatewayProcess, load: DeadlineLoad) -> str:
     entries = list(ledger.read(gateway.data / "atlas.db"))
     assert load.drained_by is not None
     done = check_due(gateway, entries, drained_by=load.drained_by)
+    assert done["escalation"], "nothing was due"
     check_undo(entries, load)
     escalated = f"{done['escalation']} escalations"
     return f"{done['reminder']} reminders, {escalated}, {len(load.taken_back)} taken back"

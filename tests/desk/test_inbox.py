@@ -16,7 +16,6 @@ from atlas.desk.alike import groups_of
 from atlas.desk.asked import Asked, Whose, read_asked
 from atlas.instants import now
 from atlas.models import Status
-from atlas.people.person import Person, Way
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -90,6 +89,9 @@ async def test_an_address_says_what_the_inbox_shows(query: dict[str, str], expec
         (Asked(), a_line(), True),
         (Asked(), a_line(reviewers=("ben",)), False),  # the policy leaves it to ben
         (Asked(), a_line(reviewers=("ben", "anna")), True),
+        (Asked(), a_line(reviewers=("ben", "group:seniors")), True),
+        (Asked(), a_line(reviewers=("seniors", "group:desk")), False),
+        (Asked(group="desk"), a_line(reviewers=("anna", "group:desk")), True),
         (Asked(whose=Whose.ALL), a_line(reviewers=("ben",)), True),
         (Asked(), a_line(status=Status.AUTHORIZED), False),
         (Asked(tool="read"), a_line(), False),
@@ -104,7 +106,7 @@ async def test_a_new_call_comes_into_the_inboxes_that_ask_for_it(
     asked: Asked, line: Line, expected: bool
 ) -> None:
     """By the same conditions as the store has for a list."""
-    assert asked.has(line, Person(name="anna", way=Way.KEY)) is expected
+    assert asked.has(line, ("anna", "group:seniors")) is expected
 
 
 async def test_three_alike_calls_are_folded_where_the_first_of_them_stands() -> None:

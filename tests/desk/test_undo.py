@@ -91,7 +91,9 @@ async def test_a_person_takes_an_approval_back_at_the_desk(
     if scripts:
         assert await faults_of(page) == []
     await page.get_by_role("button", name="Take the approval back").click()
-    await page.get_by_text("The call waits again" if scripts else "It waits for a person.").first.wait_for()
+    await page.get_by_text(
+        "The approval is taken back." if scripts else "It waits for a person."
+    ).first.wait_for()
     assert await page.get_by_role("button", name="Approve").is_visible()
     await context.close()
     assert (await told(at, case_id)).startswith("PENDING REVIEW")

@@ -86,7 +86,7 @@ async def test_an_agent_gets_no_challenge_and_the_command_says_what_is_missing(
 
 async def test_the_passkeys_of_a_person_end_with_the_person(gateway: GatewayProcess) -> None:
     """One who comes again under the name adds others."""
-    assert people_command(gateway, "add", "eva").returncode == 0
+    assert people_command(gateway, "--at", gateway.url, "add", "eva").returncode == 0
     SoftKey(gateway, "eva", counts=True)
     assert "counts, confirmed by operator" in people_command(gateway, "passkeys", "list", "eva").stdout
     assert people_command(gateway, "end", "eva").returncode == 0

@@ -148,6 +148,9 @@ async def test_a_call_that_fits_a_plan_passes_and_says_whose_plan_it_was(office:
         case = (await client.get(f"/cases/{case_id}")).json()
     assert (case["plan"]["plan_id"], case["plan"]["made_by"]) == (plan, "anna")
     assert case["decision"] is None and case["status"] == "EXECUTED"
+    async with people(office) as client:
+        history = (await client.get("/cases", params={"q": case_id})).json()["cases"]
+    assert [line["plan_by"] for line in history] == ["anna"]
     used = next(one for one in case["timeline"] if one["action"] == "decide.plan_used")["detail"]
     assert (used["made_by"], used["use"], used["of"]) == ("anna", 1, 3)
     async with office.agent(AGENTS["billing-bot"]) as agent:

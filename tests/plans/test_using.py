@@ -16,8 +16,10 @@ from store import decisions as decisions_of
 from atlas import ledger
 from atlas.agents.held_calls import WaitingAgents
 from atlas.assessors import ToolFacts
+from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore, add_assessment
 from atlas.cases.tables import cases
+from atlas.cases.tallies import Answer, Ending
 from atlas.decide import decide_by_score
 from atlas.execute import Execution
 from atlas.instants import now
@@ -219,3 +221,13 @@ async def test_neither_two_approvals_nor_a_failed_judge_nor_a_class_that_is_proh
             assert not may_pass(said.model_copy(update=change))
         assert not may_pass(said.model_copy(update={"assessor": "some model (failed)"}))
         assert not may_pass(said.model_copy(update={"classification": "Prohibited practice"}))
+
+
+async def test_a_call_that_a_plan_let_pass_is_not_counted_as_the_scores(tmp_path: Path) -> None:
+    """In the figures it is one that a person approved, and how long that took is not counted."""
+    async with office(tmp_path) as here:
+        case = await here.passed(await here.plan(), "a")
+        assert (await here.execution.execute(case.case_id)).status is Status.EXECUTED
+        tally = (await FiguresKept(here.store.database).of(7)).all
+    assert dict(tally.endings) == {("note", Ending.EXECUTED_BY_PERSON): 1} and not tally.decided
+    assert [answer for _, answer in tally.answers] == [Answer.APPROVED_BY_PERSON]

@@ -160,6 +160,14 @@ async def test_at_the_desk_a_person_takes_a_case_is_given_one_and_puts_one_aside
         await anna.wait_for_url("**/desk")
         assert ref in await anna.locator("#aside").inner_text()
         assert await anna.locator(f"li#{ref}").count() == 0
+        if scripts:  # the open page gets it back when its time has come
+            with closing(sqlite3.connect(gateway.data / "atlas.db", timeout=30)) as connection, connection:
+                soon = (instant_text(now() + timedelta(seconds=3)), ref)
+                connection.execute("UPDATE snoozes SET until = ? WHERE case_id = ?", soon)
+            await anna.reload()
+            await anna.locator(f"li#{ref}").wait_for(state="attached")
+            until = instant_text(now() + timedelta(hours=1))
+            assert (await post(gateway, f"{ref}/snooze", until=until)).status_code == 200
         await anna.goto(f"{gateway.url}/desk/cases/{ref}")
         await anna.get_by_role("button", name="Bring it back").click()
         await anna.get_by_role("button", name="Give it back").click()

@@ -257,7 +257,12 @@ async def test_a_frozen_case_does_not_expire_and_gets_its_time_back(
 
 def clock(monkeypatch: pytest.MonkeyPatch, moment: datetime) -> None:
     """Have it that moment, for all that looks at deadlines."""
-    for module in ("atlas.stop.stops", "atlas.decide", "atlas.workflow.patience", "atlas.cases.reviews"):
+    for module in (
+        "atlas.stop.stops",
+        "atlas.reviews.recording",
+        "atlas.workflow.patience",
+        "atlas.cases.reviews",
+    ):
         monkeypatch.setattr(f"{module}.now", lambda: moment)
 
 

@@ -228,7 +228,17 @@ function fallBehind(element) {
   position = Math.min(position, Number(element.dataset.version ?? position - 1));
 }
 
+// Why a form was not taken stays, also where the refusal itself is the news that brings the page again.
+let mistake = null;
+
+document.addEventListener("htmx:before:swap", ({ detail }) => {
+  const said = detail?.ctx && isAutomatic(detail.ctx) ? find("#case .deciding > .card > [role=alert]") : null;
+  mistake = said?.cloneNode(true) ?? null;
+});
+
 document.addEventListener("htmx:after:swap", ({ target: asking, detail }) => {
+  if (mistake && !find("#case .deciding [role=alert]")) find("#decide")?.after(mistake);
+  mistake = null;
   // What was swapped is not always around the form that asked: a comment is answered beside the decision.
   const target = detail?.ctx?.target ?? asking;
   const within = target instanceof Element && target.isConnected ? target.parentElement ?? document : document;

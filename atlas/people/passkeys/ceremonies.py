@@ -10,8 +10,6 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
-
 from atlas.errors import PasskeyRefused
 from atlas.instants import now
 from atlas.models import plain_text
@@ -19,13 +17,14 @@ from atlas.people.passkeys.challenges import LASTS
 from atlas.people.passkeys.keys import Passkey
 
 if TYPE_CHECKING:
+    from fastapi import Request
     from webauthn.authentication.verify_authentication_response import VerifiedAuthentication
 
 MOST_CHARACTERS = 20_000  # of what a browser sends
 NAME = "ATLAS desk"
 
 
-def origin_of(request: Request) -> str:
+def origin_of(request: "Request") -> str:
     """The origin of the desk as this browser has it: the host that AddressGuard let through."""
     return f"{request.url.scheme}://{request.headers['host']}".lower()
 
