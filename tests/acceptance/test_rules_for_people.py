@@ -1,6 +1,6 @@
-"""Each key of a policy that refuses, or asks once more, is driven by the webhook and in the terminal.
+"""Each key of a policy that refuses, or asks once more, is driven by each way in.
 
-The desk in a browser has the tests of tests/desk; the keys about times and plans are named with theirs.
+At the desk too, in a browser and by a form that is made by hand. Keys about times and plans refuse nothing.
 """
 
 import asyncio
@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from desk_browser import browser, person
 from gateway_process import GatewayProcess, status_of
 from people import ANNA, BRUNO, named_gateway, waiting
+from playwright.async_api import Page
 
 from atlas import ledger
 from atlas.assessors.policy.keys import OF_REVIEW
@@ -139,4 +141,42 @@ async def test_a_rule_holds_in_the_terminal(
     assert (status, trial.sentence in said.getvalue()) == (1, True), said.getvalue()
     wanted = [] if trial.is_known_before else [("anna", trial.in_ledger or trial.key)]
     assert refused(gateway, case_id, trial) == wanted
+    assert status_of(gateway, case_id) == "PENDING_REVIEW"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def desk(gateway: GatewayProcess) -> AsyncIterator[Page]:
+    """Anna's browser, signed in."""
+    async with browser() as running:
+        page = await (await person(running)).new_page()
+        await page.goto(f"{gateway.url}/desk/sign-in")
+        await page.get_by_label("Key", exact=True).fill(ANNA)
+        await page.get_by_role("button", name="Sign in with the key").click()
+        await page.wait_for_url("**/desk")
+        yield page
+
+
+@pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.key)
+async def test_a_rule_holds_at_the_desk_and_for_a_form_that_is_made_by_hand(
+    gateway: GatewayProcess, desk: Page, trial: Trial
+) -> None:
+    """The page says why before there is a button, or after it was pressed; a forged form gets no further."""
+    case_id = await waits(gateway, trial, "desk")
+    address = f"{gateway.url}/desk/cases/{case_id}"
+    await desk.goto(address)
+    button = desk.get_by_role("button", name="Approve", exact=True)
+    if trial.key == "may_edit":
+        fields = desk.locator("[name^='edit:']")
+        names = [await field.get_attribute("name") for field in await fields.all()]
+        assert names == ["edit:beneficiary_id"]
+    elif trial.sentence not in await desk.locator("main").inner_text():
+        await button.click()
+        await desk.get_by_text(trial.sentence).first.wait_for()
+    form = {"verdict": "APPROVED", "round": "2" if trial.is_second else "1"}
+    form["form_token"] = await desk.locator("input[name=form_token]").first.get_attribute("value") or ""
+    if trial.key == "may_edit":
+        form |= {"verdict": "CHANGED", "edit:changes.n": "9"}
+    forged = await desk.request.post(f"{address}/decision", form=form, headers={"Origin": gateway.url})
+    assert forged.status in (403, 409, 428), await forged.text()
+    assert ("anna", trial.in_ledger or trial.key) in refused(gateway, case_id, trial)
     assert status_of(gateway, case_id) == "PENDING_REVIEW"
