@@ -13,6 +13,7 @@ from functools import partial
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.attention.hiding import is_score_hidden
 from atlas.cases.endings import end_case
 from atlas.cases.judgements import record_assessment
 from atlas.cases.reviews import deny, request_review
@@ -206,7 +207,8 @@ class Decisions:
             if case.round_number != vote.round_number:
                 check_open(case)
                 return case
-            check_seen(case, vote.seen_sha256)
+            is_hidden = is_score_hidden(connection, case, vote.reviewer)
+            check_seen(case, vote.seen_sha256, is_score_hidden=is_hidden)
             if ruled is not None and case.status.is_not_begun:
                 case = self._apply(connection, case, ruled)  # which may send it back
             if case.round_number != vote.round_number or case.status is Status.DENIED:
@@ -237,7 +239,7 @@ class Decisions:
         if is_said_again(case, vote):
             return case
         # What was just written stays written, so that it is refused only here.
-        if case.status is Status.DENIED and not case.is_seeded:
+        if case.status is Status.DENIED and (case.decision is None or not case.is_seeded):
             raise CaseFinished(case_id=case_id, status=case.status.value)
         if case.round_number != vote.round_number:
             raise other_round_error(case, vote.round_number)

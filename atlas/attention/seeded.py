@@ -19,6 +19,7 @@ from atlas.cases.tables import cases
 from atlas.instants import instant_text, now
 from atlas.ledger import Action
 from atlas.models import SEEDED, Assessment, Case, Status, ToolCall
+from atlas.plans.plan import plans_about
 
 REVEALED = (
     "This call was seeded: no agent made it, and no tool was called. It was put before people to see whether "
@@ -29,8 +30,13 @@ REVEALED = (
 def seed(
     connection: Connection, call: ToolCall, ruled: Assessment, *, why: str, timeout: timedelta
 ) -> Case | None:
-    """Put a seeded case before people; None where the same call waits, or is not for people to decide."""
+    """Put a seeded case before people; None where the same call waits, or is not for people to decide.
+
+    Nor while a plan is about such calls of the agent: one that waits although the plan fits would be known.
+    """
     if ruled.is_denied or ruled.definition_sha256 is None:
+        return None
+    if plans_about(connection, tool_name=call.tool_name, principal=call.principal):
         return None
     case, is_new = insert_case(connection, call)
     if not is_new:

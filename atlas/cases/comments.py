@@ -11,11 +11,13 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.cases.store import read_case
 from atlas.cases.tables import comments
+from atlas.errors import RequestInvalid
 from atlas.instants import instant_text, now
 from atlas.models import Case, Frozen
 from atlas.outbox.notices import Kind, put
 
 LONGEST_COMMENT = 4000  # characters
+MOST_COMMENTS = 200  # on one case
 VIEW_HOLDS = timedelta(minutes=10)  # one entry stands for what a person opens again in this time
 
 
@@ -39,11 +41,13 @@ def add_comment(
 ) -> Case:
     """Write a comment and its ledger entry; the newest one of the same person, sent again, is the same.
 
-    Those whom it mentions are told, without its text. Raises CaseNotFound.
+    Those whom it mentions are told, without its text. Raises CaseNotFound and RequestInvalid.
     """
     case, before = read_case(connection, case_id), read_comments(connection, case_id)
     if before and (before[-1].author, before[-1].text) == (author, text):
         return case
+    if len(before) >= MOST_COMMENTS:
+        raise RequestInvalid(reason=f"Case {case_id} has {MOST_COMMENTS} comments, which is the limit.")
     written_at = now()
     values = {"case_id": case_id, "author": author, "text": text, "written_at": written_at}
     connection.execute(comments.insert().values(values))

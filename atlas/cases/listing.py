@@ -185,7 +185,8 @@ def _line(row: Any) -> Line:
     named = json.loads(row["reviewers"] or "[]")
     # Before it is decided no list shows what a rule hides: each person would otherwise read it there.
     is_hidden = bool(row["hides_score"]) and status is Status.PENDING_REVIEW
-    hidden = {"risk_score": None, "classification": None} if is_hidden else {}
+    unscored = {"risk_score": None} if is_hidden else {}
+    hidden = unscored | {"classification": None} if is_hidden else {}
     return Line(
         **({name: value for name, value in row.items() if name not in own} | hidden),
         status=status,
@@ -196,7 +197,8 @@ def _line(row: Any) -> Line:
         # Where the policy names no one, everyone may approve, and an escalation takes that from no one.
         reviewers=tuple(dict.fromkeys(named + json.loads(row["escalated"] or "[]"))) if named else (),
         rules=tuple(json.loads(row["rules"] or "[]")),
-        seen_sha256=digest_of_parts(**{name: row[name] for name in SEEN_PARTS}),
+        # Nor does it name a digest that only this score makes: there are 101 of them to try.
+        seen_sha256=digest_of_parts(**({name: row[name] for name in SEEN_PARTS} | unscored)),
         has_target_from_outside=_has_target_from_outside(row["trace"]),
     )
 

@@ -23,6 +23,8 @@ from atlas.models import (
     Ruling,
 )
 
+SCORES = ("score", "floor", "classification")  # what a rule can hide until a person's first choice
+
 
 def what_changed(connection: Connection, case: Case, ruled: Assessment) -> str | None:
     """What has changed since the case was judged, in a sentence for the reviewer; None: nothing.
@@ -151,7 +153,10 @@ def _ruling_changes(before: Ruling, after: Ruling) -> Iterator[str]:
     if after.is_denied != before.is_denied:
         yield "it denies this call" if after.is_denied else "it does not deny this call any more"
     told, tells = _told(before), _told(after)
-    yield from (f"{name} {told[name]} -> {tells[name]}" for name in told if told[name] != tells[name])
+    hidden = SCORES if before.review.hides_score or after.review.hides_score else ()
+    for name in told:
+        if told[name] != tells[name]:
+            yield f"its {name}" if name in hidden else f"{name} {told[name]} -> {tells[name]}"
     if before.review != after.review:
         yield "what it asks of the people who decide"
     if before.rationale != after.rationale:

@@ -50,16 +50,22 @@ def digest_of_parts(
     )
 
 
-def check_seen(case: Case, seen_sha256: str | None) -> None:
-    """Raise CallChanged if a case that waits is not what a person says they saw of it, in the same round."""
-    if seen_sha256 is None or not case.status.is_undecided or seen_sha256 in seen_digests(case):
+def check_seen(case: Case, seen_sha256: str | None, *, is_score_hidden: bool = False) -> None:
+    """Raise CallChanged if a case that waits is not what a person says they saw of it, in the same round.
+
+    From whom the score is hidden, a digest with it is no more right than one with a wrong score.
+    """
+    possible = (digest_of_seen(case, is_score_hidden=True),) if is_score_hidden else seen_digests(case)
+    if seen_sha256 is None or not case.status.is_undecided or seen_sha256 in possible:
         return
     changed = case.assessment.reopened_because if case.assessment else None
-    reason = next(_since(case, seen_sha256), changed or "It is not what was shown.")
+    reason = next(
+        _since(case, seen_sha256, is_score_hidden=is_score_hidden), changed or "It is not what was shown."
+    )
     raise CallChanged(case_id=case.case_id, reason=reason, then="Look at it again, and then decide.")
 
 
-def _since(case: Case, seen_sha256: str) -> Iterator[str]:
+def _since(case: Case, seen_sha256: str, *, is_score_hidden: bool) -> Iterator[str]:
     """What has come to it within its round, one after the other."""
     score = (
         f": score {case.assessment.risk_score}" if case.assessment and len(seen_digests(case)) == 1 else ""
@@ -71,4 +77,6 @@ def _since(case: Case, seen_sha256: str) -> Iterator[str]:
         recorded: case.model_copy(update={"definition_sha256": None}),
         f"{judged} {recorded}": case.model_copy(update={"assessment": None, "definition_sha256": None}),
     }
-    yield from (reason for reason, then in before.items() if digest_of_seen(then) == seen_sha256)
+    for reason, then in before.items():
+        if digest_of_seen(then, is_score_hidden=is_score_hidden) == seen_sha256:
+            yield reason

@@ -3,6 +3,7 @@
 All of it is in one transaction, after the rules were asked. What a rule refuses is rolled back and noted.
 """
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
@@ -35,16 +36,37 @@ from atlas.reviews.undo import (
 from atlas.stop.covering import stop_of
 from atlas.stop.words import told
 
+MOST_REFUSALS = 50  # of one person on a case, in the ledger
+
 # A seeded case that is approved is refused: no tool may get it.
 ENDING_OF_SEEDED = {Verdict.APPROVED: Status.DENIED, Verdict.REJECTED: Status.REJECTED}
 
 
 def note_refusal(connection: Connection, *, case_id: str, vote: Vote, refusal: RuleRefuses) -> Case:
-    """Keep that a rule did not let an approval count; what it would have done was rolled back."""
+    """Keep that a rule did not let an approval count; what it would have done was rolled back.
+
+    The same refusal of the same person in a round is one entry, and of a person there are few on a case:
+    a program that tries again for ever does not fill the ledger.
+    """
+    case = read_case(connection, case_id)
     detail = {"rule": refusal.fields["rule"], "reason": refusal.fields["reason"], "round": vote.round_number}
     detail |= {"way": vote.way} if vote.way else {}
-    ledger.append(connection, case_id, ledger.Action.RULE_REFUSED, actor=vote.reviewer, detail=detail)
-    return read_case(connection, case_id)
+    noted = _refusals_of(connection, case_id, vote)
+    if (refusal.fields["reason"], vote.round_number) not in noted and len(noted) < MOST_REFUSALS:
+        ledger.append(connection, case_id, ledger.Action.RULE_REFUSED, actor=vote.reviewer, detail=detail)
+    return case
+
+
+def _refusals_of(connection: Connection, case_id: str, vote: Vote) -> list[tuple[str, int]]:
+    """Why, and in which rounds, the rules refused approvals of a person."""
+    entries = ledger.entries
+    said = (sa.func.json_extract(entries.c.detail, f"$.{name}") for name in ("reason", "round"))
+    query = sa.select(*said).where(
+        entries.c.case_id == case_id,
+        entries.c.action == ledger.Action.RULE_REFUSED.value,
+        entries.c.actor == vote.reviewer,
+    )
+    return [(reason, round_number) for reason, round_number in connection.execute(query)]
 
 
 def reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:

@@ -1,6 +1,7 @@
 """Whom a comment names: known people and groups, as a reader sees the names, each told once."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from sqlalchemy.engine import Connection
 from store import open_case, open_store
 
 from atlas import ledger
-from atlas.cases.comments import add_comment
+from atlas.cases.comments import MOST_COMMENTS, add_comment
+from atlas.errors import RequestInvalid
 from atlas.instants import now
 from atlas.models import Case, as_seen
 from atlas.outbox.tables import notices
@@ -73,3 +75,17 @@ async def test_a_comment_tells_those_whom_it_names_once(tmp_path: Path) -> None:
         assert json.loads(row["content"]) == {"to": ["anna", "group:seniors"], "by": "ben"}
     [entry] = [one for one in ledger.read(tmp_path / "atlas.db") if one["action"] == "decide.commented"]
     assert entry["detail"]["mentioned"] == ["anna", "group:seniors"] and "secret" not in str(entry)
+
+
+async def test_comments_have_an_end(tmp_path: Path) -> None:
+    """A program that writes for ever fills neither the store nor the inbox of those it names."""
+    async with open_store(tmp_path) as store:
+        case = await open_case(store)
+
+        def write(connection: Connection, number: int) -> None:
+            add_comment(connection, case.case_id, author="ben", text=f"number {number}", mentions=["anna"])
+
+        for number in range(MOST_COMMENTS):
+            await store.database.write(partial(write, number=number))
+        with pytest.raises(RequestInvalid, match="which is the limit"):
+            await store.database.write(partial(write, number=MOST_COMMENTS))

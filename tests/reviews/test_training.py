@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from rules_for_people import DAY, Office, add, delegated, trained
-from store import open_store, rejection
+from store import approval, open_store, rejection
 
 from atlas.cases.store import CaseStore
 from atlas.errors import PersonRefused, RuleRefuses
@@ -16,6 +16,7 @@ from atlas.models import Status
 from atlas.people.tables import trainings
 from atlas.people.trainings import untrain
 from atlas.reviews.permission import who_may
+from atlas.reviews.recording import MOST_REFUSALS, note_refusal
 
 
 @pytest.fixture
@@ -48,6 +49,21 @@ async def test_a_training_lets_approve_while_it_counts(store: CaseStore) -> None
     await refused("that of anna was")
     assert {one["detail"]["rule"] for one in office.entries(Action.RULE_REFUSED)} == {"training"}
     assert (await office.decisions.record(case.case_id, rejection("anna"))).status is Status.REJECTED
+
+
+async def test_a_program_that_tries_for_ever_does_not_fill_the_ledger(store: CaseStore) -> None:
+    """The same refusal is one entry; others of one person are some; another person has their own."""
+    office = Office(store, trainings=("benefits",))
+    case = await office.case()
+    for name in ("anna", "anna", "anna", "ben", "ben"):
+        with pytest.raises(RuleRefuses):
+            await office.approve(case, name)
+    assert [one["actor"] for one in office.entries(Action.RULE_REFUSED)] == ["anna", "ben"]
+    for number in range(MOST_REFUSALS + 5):
+        refusal = RuleRefuses(rule="training", reason=f"another {number}")
+        note = partial(note_refusal, case_id=case.case_id, vote=approval("anna"), refusal=refusal)
+        await store.database.write(note)
+    assert len(office.entries(Action.RULE_REFUSED)) == MOST_REFUSALS + 1
 
 
 @pytest.mark.parametrize("scope", ["Benefits", "benefits ", "benefit", "benefits,other"])

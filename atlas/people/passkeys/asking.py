@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from atlas.attention.hiding import is_score_hidden
 from atlas.cases.rounds import other_round_error
 from atlas.cases.store import read_case
 from atlas.errors import NotPermitted, PasskeyRefused
@@ -76,7 +77,7 @@ def ask_to_approve(
     case = read_case(connection, case_id)
     if case.round_number != round_number:
         raise other_round_error(case, round_number)
-    check_seen(case, seen_sha256)
+    check_seen(case, seen_sha256, is_score_hidden=is_score_hidden(connection, case, person.name))
     usable = usable_of(connection, person.name, origin=origin)
     challenge = challenges.make(
         connection,

@@ -1,0 +1,111 @@
+"""What a rule hides stays hidden: from digests, from refusals and from what a changed policy says."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from judged_calls import DAY, decisions_under, judged, waiting
+from rules_for_people import Office
+from store import approval, open_store, tool_call
+
+from atlas.attention.seeded import seed
+from atlas.cases.listing import lines_of
+from atlas.cases.store import CaseStore
+from atlas.errors import AskedAgain, CallChanged, CaseFinished
+from atlas.grounds.seen import digest_of_parts
+from atlas.instants import now
+from atlas.models import Case, Status
+from atlas.plans.tables import plans
+from atlas.review_rules import ReviewRules
+
+HIDES: dict[str, Any] = {"review": ReviewRules(hides_score=True)}
+
+
+def digests(case: Case) -> list[str]:
+    """What a person would have seen with each possible score."""
+    assert case.assessment is not None and case.assessment.ruling is not None
+    parts: dict[str, Any] = {
+        "case_id": case.case_id,
+        "round_number": case.round_number,
+        "arguments_sha256": case.call_in_force.arguments_sha256,
+        "definition_sha256": case.definition_sha256,
+        "policy_sha256": case.assessment.ruling.policy_sha256,
+    }
+    return [digest_of_parts(**parts, risk_score=score) for score in range(101)]
+
+
+async def seeded_in(store: CaseStore) -> Case | None:
+    """A seeded case, if it can be made."""
+    made = tool_call("pay", principal="billing-bot", amount=7)
+    work = partial(seed, call=made, ruled=judged(made, definition="a" * 64), why="bad", timeout=DAY)
+    return await store.database.write(work)
+
+
+async def test_a_list_names_no_digest_from_which_the_score_can_be_tried(tmp_path: Path) -> None:
+    """There are 101 scores, and all other parts are known."""
+    async with open_store(tmp_path) as store:
+        case = await Office(store, hides_score=True).case()
+        [line] = await store.database.read(lambda connection: lines_of(connection, [case.case_id]))
+        assert line.is_score_hidden and line.seen_sha256 not in digests(case)
+        [shown] = await store.database.read(lambda connection: lines_of(connection, [case.case_id]))
+        seen = {"seen_sha256": shown.seen_sha256}
+        with pytest.raises(AskedAgain):  # it is the digest of what the person saw
+            await Office(store, hides_score=True).approve(case, "anna", **seen)
+
+
+async def test_a_refusal_does_not_tell_whether_a_score_was_guessed(tmp_path: Path) -> None:
+    """All of the digests are refused alike, until a first choice is on record."""
+    async with open_store(tmp_path) as store:
+        office = Office(store, hides_score=True)
+        case = await office.case()
+        said = set()
+        for sha256 in digests(case):
+            with pytest.raises(CallChanged) as refused:
+                await office.approve(case, "anna", seen_sha256=sha256)
+            said.add(str(refused.value))
+        assert len(said) == 1
+        with pytest.raises(AskedAgain):
+            await office.approve(case, "anna")
+        decided = await office.approve(case, "anna", seen_sha256=digests(case)[80])
+        assert decided.status is Status.AUTHORIZED
+
+
+@pytest.mark.parametrize("hides_then", [True, False])
+async def test_another_policy_does_not_say_what_the_score_was(tmp_path: Path, hides_then: bool) -> None:
+    """Neither the refusal nor the new round names it, where the rule before or after hides it."""
+    async with open_store(tmp_path) as store:
+        case = await waiting(store, **HIDES)
+        after = HIDES if hides_then else {}
+        other = decisions_under(store, policy_sha256="1" * 64, risk_score=91, classification="worse", **after)
+        with pytest.raises(CallChanged) as refused:
+            await other.record(case.case_id, approval("anna"))
+        told = (await store.read(case.case_id)).assessment
+        assert told is not None and told.reopened_because is not None
+        for text in (str(refused.value), told.reopened_because):
+            assert "its score" in text and not [word for word in ("80", "91", "worse") if word in text]
+
+
+async def test_a_seeded_call_that_the_policy_denies_now_is_told_as_others_are(tmp_path: Path) -> None:
+    """No receipt says that an approval was recorded of what the policy denied before it counted."""
+    async with open_store(tmp_path) as store:
+        case = await seeded_in(store)
+        assert case is not None
+        denying = decisions_under(store, definition="a" * 64, policy_sha256="1" * 64, is_denied=True)
+        with pytest.raises(CaseFinished):
+            await denying.record(case.case_id, approval("anna"))
+        assert (await store.read(case.case_id)).status is Status.DENIED
+
+
+async def test_nothing_is_seeded_that_a_plan_would_have_let_pass(tmp_path: Path) -> None:
+    """A call that waits although a plan fits is one that no agent made."""
+    async with open_store(tmp_path) as store:
+        row = {"plan_id": "plan_0123456789ab", "tool_name": "pay", "most_calls": 9, "ends_at": now() + DAY}
+        made = {"reason": "weekly", "made_by": "anna", "made_at": now(), "is_signed": True, "groups": "[]"}
+        digests_of_plan = {"policy_sha256": "0" * 64, "definition_sha256": "a" * 64}
+        values = row | made | digests_of_plan
+        await store.database.write(lambda connection: connection.execute(plans.insert().values(**values)))
+        assert await seeded_in(store) is None
+        stopped = plans.update().values(stopped_at=now(), stopped_by="anna")
+        await store.database.write(lambda connection: connection.execute(stopped))
+        assert await seeded_in(store) is not None
