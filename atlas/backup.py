@@ -30,7 +30,7 @@ def write_backup(data: Path, output: IO[bytes]) -> int:
                 _copy(data / name, Path(folder, name))
         entries = verify(read(Path(folder, "atlas.db")))
         with tarfile.open(fileobj=output, mode="w|") as tar:
-            for path in (*sorted(Path(folder).iterdir()), data / "engine.keys"):
+            for path in (*sorted(Path(folder).iterdir()), data / "engine.keys", data / "push.key"):
                 if path.exists():
                     tar.add(path, arcname=path.name, filter=_for_its_owner)
     return entries

@@ -249,10 +249,18 @@ class Decisions:
         """What the policy in force says of a call."""
         return await self._rule(case)
 
-    async def ask(self, case_id: str, *, by: str, text: str) -> Case:
-        """Put a question to the agent, which decides nothing; raises what `ask_agent` raises."""
-        ask = partial(ask_agent, case_id=case_id, by=by, text=text)
-        return await self._store.change(case_id, lambda connection: ask(connection))
+    async def ask(
+        self, case_id: str, *, by: str, text: str, way: str | None = None, idempotency_key: str | None = None
+    ) -> Case:
+        """Put a question to the agent, which decides nothing; raises what `ask_agent` raises, and KeyUsed."""
+        asked = Vote(Verdict.REJECTED, by, text, idempotency_key=idempotency_key, way=way)
+
+        def ask(connection: Connection) -> Case:
+            if note_key(connection, case_id, asked, said="ASKED"):
+                return read_case(connection, case_id)
+            return ask_agent(connection, case_id=case_id, by=by, text=text, way=way)
+
+        return await self._store.change(case_id, ask)
 
     async def approvals_of(self, case: Case) -> int:
         """How many reviewers have approved a case so far."""

@@ -150,6 +150,10 @@ class WronglySigned(AtlasError):
     """The signature of this request is not over the body as it was sent; nothing was done."""
 
 
+class SignatureRefused(AtlasError):
+    """The signature of this request does not count, and nothing was done. {reason}"""
+
+
 class StaleRequest(AtlasError):
     """The signature of this request is missing, unreadable or older than {seconds} seconds."""
 

@@ -212,6 +212,7 @@ class Approval(Frozen):
     arguments_sha256: str
     decided_at: datetime
     on_behalf_of: str | None = None  # for whom a delegate decided
+    way: str | None = None  # the system that vouched for the reviewer, where one did
 
 
 class Decision(Frozen):
@@ -223,6 +224,7 @@ class Decision(Frozen):
     arguments_sha256: str  # of the arguments that were decided on
     decided_at: datetime
     on_behalf_of: str | None = None  # for whom a delegate decided
+    way: str | None = None  # the system that vouched for the reviewer, where one did
 
 
 class PlanUse(Frozen):

@@ -27,6 +27,7 @@ from atlas.settings_of_inngest import WorkflowServer
 from atlas.settings_of_limits import Limits
 from atlas.settings_of_models import Models
 from atlas.settings_of_notices import WaysOut
+from atlas.settings_of_systems import Elsewhere
 from atlas.settings_of_ways import WaysIn
 from atlas.texts import TextUnreadable, encoding_of, read_text, text_of
 
@@ -47,7 +48,7 @@ def read_env_file(path: Path, *, interpolate: bool = True) -> dict[str, str | No
     return dict(dotenv_values(stream=io.StringIO(read_text(path)), interpolate=interpolate))
 
 
-class Settings(WaysIn, WaysOut, Limits, WorkflowServer, Models):
+class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models):
     """What an operator can set, by environment variable or in the file `.env`."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -254,6 +255,7 @@ class Settings(WaysIn, WaysOut, Limits, WorkflowServer, Models):
     def _check_ways(self) -> "Settings":
         self.check_owners(frozenset(self.agent_keys.values()), is_open=self.is_open)
         self.check_ways(is_open=self.is_open)
+        self.check_systems(self.reviewers, is_open=self.is_open)
         return self
 
     @property

@@ -6,11 +6,19 @@ import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, NoDecode
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (of the form of a secret, as Standard Webhooks writes it)
 SHORTEST_SECRET, LONGEST_SECRET = 24, 64  # bytes, as Standard Webhooks asks for
 NAMED_CHANNEL = re.compile(r"([a-z][a-z0-9_-]{0,19})=([a-z0-9+.-]+://\S+)")
+OWN_CHANNELS = ("webhook", "slack-app", "push")
+PUSH_SERVICE = re.compile(r"(https?://)?(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]{1,5})?")
+PUSH_SERVICES = (
+    "fcm.googleapis.com",
+    "updates.push.services.mozilla.com",
+    "*.push.apple.com",
+    "*.notify.windows.com",
+)
 ADDRESS = "{address}"  # in the URL of a named channel
 
 
@@ -50,10 +58,23 @@ def named_channels(value: Any) -> Any:
         )
     if len({match[1] for match in found if match}) != len(found):
         raise ValueError("Two channels have one name.")
+    if taken := [match[1] for match in found if match and match[1] in OWN_CHANNELS]:
+        raise ValueError(f"The name {taken[0]} is taken by a channel of the gateway itself.")
     return value
 
 
+def push_services(value: Any) -> Any:
+    """Read hosts with commas between; refuse a pattern that stands for all of them."""
+    if not isinstance(value, str):
+        return value
+    hosts = tuple(entry.strip() for entry in value.split(",") if entry.strip())
+    if not all(PUSH_SERVICE.fullmatch(host) for host in hosts):
+        raise ValueError("It is hosts with commas between, as fcm.googleapis.com,*.push.apple.com.")
+    return hosts
+
+
 WebhookSecret = Annotated[SecretStr | None, BeforeValidator(webhook_secret)]
+PushServices = Annotated[tuple[str, ...], NoDecode, BeforeValidator(push_services)]
 Urls = Annotated[SecretStr | None, BeforeValidator(urls)]
 NamedChannels = Annotated[SecretStr | None, BeforeValidator(named_channels)]
 
@@ -85,6 +106,12 @@ class WaysOut(BaseSettings):
         default=None,
         description="The URL under which people reach the gateway, with its path: links in notices begin "
         "with it. Without it they begin with the URL that start-up prints.",
+    )
+
+    atlas_push_services: PushServices = Field(
+        default=PUSH_SERVICES,
+        description="The push services of browsers in which people may have themselves called: hosts with "
+        "commas between, where `*.` stands for any part. The gateway posts to no other.",
     )
 
     @property

@@ -12,6 +12,9 @@ from atlas.settings_of_models import AssessorKind
 
 AGENT, REVIEWER = "a" * 32, "r" * 32
 KEYS: dict[str, Any] = {"atlas_agent_key": AGENT, "atlas_reviewer_key": REVIEWER}
+WHSEC = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SYSTEM: dict[str, Any] = {"atlas_webhook_secrets": f"chat={WHSEC}"}
+SLACK_APP: dict[str, Any] = {"atlas_slack_bot_token": "xoxb-token", "atlas_slack_channel": "C024BE91L"}
 OIDC = {
     "atlas_oidc_issuer": "https://id.example.com",
     "atlas_oidc_client_id": "atlas",
@@ -56,6 +59,28 @@ def read(**fields: Any) -> Settings:
             {"atlas_agent_key": AGENT, "atlas_reviewer_key": f"anna\u200b:{REVIEWER},b:{REVIEWER}2"},
             "control or invisible characters",
         ),
+        ({"atlas_webhook_secrets": f"chat={WHSEC}"}, "in open mode every program decides"),
+        (KEYS | {"atlas_webhook_secrets": "chat=whsec_short"}, "24 to 64 random bytes"),
+        (KEYS | {"atlas_webhook_secrets": WHSEC}, "name=whsec_"),
+        (KEYS | {"atlas_webhook_secrets": f"a={WHSEC},b={WHSEC}"}, "have one secret"),
+        (KEYS | {"atlas_webhook_people": "chat:u1=anna"}, "chat, which has no secret"),
+        (KEYS | SYSTEM | {"atlas_webhook_people": "chat:u1=anna,chat:u1=ben"}, "stands for two people"),
+        (KEYS | SYSTEM | {"atlas_webhook_people": "chat:u1=anna,chat:u2=Anna"}, "looks like another one"),
+        (KEYS | SYSTEM | {"atlas_webhook_people": "chat=anna"}, "system:id=name"),
+        (KEYS | SYSTEM | {"atlas_webhook_people": "chat:u1=an\u200bna"}, "system:id=name"),
+        (
+            {"atlas_agent_key": AGENT, "atlas_reviewer_key": f"anna:{REVIEWER}"}
+            | SYSTEM
+            | {"atlas_webhook_people": "chat:u1=Anna"},
+            "looks like another one",
+        ),
+        (KEYS | {"atlas_slack_bot_token": "xoxb-token"}, "belong together"),
+        (KEYS | {"atlas_slack_signing_secret": "s" * 32}, "needs ATLAS_SLACK_BOT_TOKEN"),
+        (KEYS | {"atlas_slack_signing_secret": "short"}, "signing secret of the Slack app"),
+        (KEYS | SLACK_APP | {"atlas_slack_url": "http://slack.example/api/"}, "the bot token goes there"),
+        ({"atlas_notify_channels": "webhook=json://127.0.0.1?to={address}"}, "channel of the gateway itself"),
+        ({"atlas_push_services": "*"}, "hosts with commas"),
+        ({"atlas_push_services": "*.com*"}, "hosts with commas"),
         ({"atlas_assess_seconds": float("inf")}, "finite number"),
         ({"atlas_calls_per_minute": "0"}, "one number from 1 on"),
         ({"atlas_calls_per_minute": "importer:5"}, "one number from 1 on"),
@@ -248,3 +273,16 @@ def test_reviewers_have_the_names_of_their_keys() -> None:
     assert named.reviewers == {"sarah", "desk 4"}
     single = read(atlas_agent_key=AGENT, atlas_reviewer_key=REVIEWER)
     assert single.reviewer_keys == {REVIEWER: None} and not single.reviewers
+
+
+def test_systems_and_their_people_are_read_with_blanks_around_and_two_secrets() -> None:
+    """An id can hold colons and signs of equality; a secret never shows."""
+    other = WHSEC.replace("Mf", "Nf")
+    settings = read(
+        **KEYS,
+        atlas_webhook_secrets=f" chat={WHSEC}, chat={other} ",
+        atlas_webhook_people="chat:u=1:x=anna, chat:u2=Ben Ko",
+    )
+    assert settings.webhook_secrets == (("chat", WHSEC), ("chat", other))
+    assert settings.webhook_people == {("chat", "u=1:x"): "anna", ("chat", "u2"): "Ben Ko"}
+    assert WHSEC not in repr(settings)

@@ -158,7 +158,8 @@ def _people(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
 def _by(said: dict[str, Any]) -> str:
     """Who approved or rejected, and for whom."""
     for_whom = f" for {visible(said['on_behalf_of'])}" if said["on_behalf_of"] else ""
-    return f"{visible(said['reviewer'])}{for_whom}"
+    through = f", through {visible(said['way'])}" if said["way"] else ""
+    return f"{visible(said['reviewer'])}{for_whom}{through}"
 
 
 def _entry(entry: dict[str, Any]) -> str:

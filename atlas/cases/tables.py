@@ -138,6 +138,7 @@ approvals = sa.Table(
     sa.Column("arguments_sha256", sa.String(64), nullable=False),
     sa.Column("decided_at", Instant, nullable=False),
     sa.Column("on_behalf_of", sa.String(200)),
+    sa.Column("way", sa.String(20)),  # the system that vouched for the reviewer, where one did
 )
 
 decisions = sa.Table(
@@ -151,6 +152,7 @@ decisions = sa.Table(
     sa.Column("arguments_sha256", sa.String(64), nullable=False),
     sa.Column("decided_at", Instant, nullable=False),
     sa.Column("on_behalf_of", sa.String(200)),
+    sa.Column("way", sa.String(20)),  # the system that vouched for the reviewer, where one did
 )
 # What each person decided in a span of time, for statistics and for the reasons that they gave last.
 for _table in (approvals, decisions):

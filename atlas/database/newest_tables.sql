@@ -66,11 +66,11 @@ CREATE INDEX ix_cases_uncollected ON cases (principal, opened_at) WHERE collecte
 
 CREATE TABLE assessments (case_id VARCHAR(20) NOT NULL, risk_score INTEGER NOT NULL, classification TEXT NOT NULL, action TEXT NOT NULL, rationale TEXT NOT NULL, assessor VARCHAR(200) NOT NULL, threshold INTEGER NOT NULL, arguments_sha256 VARCHAR(64) NOT NULL, assessed_at VARCHAR(27) NOT NULL, ruling TEXT, model_score INTEGER, model VARCHAR(200), prompt_version VARCHAR(200), round_number INTEGER NOT NULL, definition_sha256 VARCHAR(64), reopened_because TEXT, is_outside BOOLEAN DEFAULT 0 NOT NULL, trace TEXT, PRIMARY KEY (case_id, round_number), FOREIGN KEY(case_id) REFERENCES cases (case_id));
 
-CREATE TABLE decisions (case_id VARCHAR(20) NOT NULL, decision VARCHAR(10) NOT NULL, reviewer VARCHAR(200) NOT NULL, reason TEXT, arguments_sha256 VARCHAR(64) NOT NULL, decided_at VARCHAR(27) NOT NULL, round_number INTEGER NOT NULL, on_behalf_of VARCHAR(200), PRIMARY KEY (case_id, round_number), FOREIGN KEY(case_id) REFERENCES cases (case_id));
+CREATE TABLE decisions (case_id VARCHAR(20) NOT NULL, decision VARCHAR(10) NOT NULL, reviewer VARCHAR(200) NOT NULL, reason TEXT, arguments_sha256 VARCHAR(64) NOT NULL, decided_at VARCHAR(27) NOT NULL, round_number INTEGER NOT NULL, on_behalf_of VARCHAR(200), way VARCHAR(20), PRIMARY KEY (case_id, round_number), FOREIGN KEY(case_id) REFERENCES cases (case_id));
 
 CREATE TABLE inquiries (case_id VARCHAR(20) NOT NULL, assessor VARCHAR(200) NOT NULL, reference VARCHAR(200) NOT NULL, asked_at VARCHAR(27) NOT NULL, round_number INTEGER NOT NULL, definition_sha256 VARCHAR(64), PRIMARY KEY (case_id, round_number), FOREIGN KEY(case_id) REFERENCES cases (case_id));
 
-CREATE TABLE approvals (case_id VARCHAR(20) NOT NULL, reviewer VARCHAR(200) NOT NULL, reason TEXT, arguments_sha256 VARCHAR(64) NOT NULL, decided_at VARCHAR(27) NOT NULL, round_number INTEGER NOT NULL, on_behalf_of VARCHAR(200), PRIMARY KEY (case_id, round_number, reviewer), FOREIGN KEY(case_id) REFERENCES cases (case_id));
+CREATE TABLE approvals (case_id VARCHAR(20) NOT NULL, reviewer VARCHAR(200) NOT NULL, reason TEXT, arguments_sha256 VARCHAR(64) NOT NULL, decided_at VARCHAR(27) NOT NULL, round_number INTEGER NOT NULL, on_behalf_of VARCHAR(200), way VARCHAR(20), PRIMARY KEY (case_id, round_number, reviewer), FOREIGN KEY(case_id) REFERENCES cases (case_id));
 
 CREATE TABLE definitions (
 	definition_sha256 VARCHAR(64) NOT NULL, 
@@ -489,6 +489,8 @@ CREATE TABLE deliveries (
 );
 
 CREATE INDEX ix_deliveries_next_at ON deliveries (next_at) WHERE sent_at IS NULL AND given_up_at IS NULL;
+
+CREATE INDEX ix_deliveries_receipt ON deliveries (next_at) WHERE receipt IS NOT NULL;
 
 CREATE INDEX ix_deliveries_given_up_at ON deliveries (given_up_at) WHERE given_up_at IS NOT NULL;
 

@@ -15,6 +15,8 @@ from atlas.desk.routes import person_of
 from atlas.desk.sign_in import SIGN_IN
 from atlas.errors import PersonRefused
 from atlas.operate.error_shape import HTTP_STATUS
+from atlas.outbox.subscriptions import subscriptions_of
+from atlas.outbox.vapid import PushKey
 from atlas.people import delegations
 from atlas.people.cookies import forget
 from atlas.people.passkeys.keys import passkeys_of
@@ -70,6 +72,7 @@ class _Account:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._database = pages.parts.store.database
+        self._push_key = PushKey(pages.parts.settings.atlas_data_dir)
 
     async def show(
         self, request: Request, *, status: int = 200, mistake: str = "", written: dict[str, str] | None = None
@@ -85,6 +88,7 @@ class _Account:
             sessions=await self._pages.parts.visitors.sessions.of(person),
             here=_digest(here),
             ways=WAYS,
+            push_key=self._push_key.public if person.is_signed else "",
             mistake=mistake,
             written=defaultdict(str, written or {}),
             **await self._database.read(known),
@@ -119,6 +123,7 @@ def _known(connection: Connection, *, settings: Settings, person: Person) -> dic
         "is_supervisor": is_supervisor(connection, settings, person),
         "in_words": in_words,
         "mine": (keys := passkeys_of(connection, person=person.name)),
+        "browsers": subscriptions_of(connection, person.name),
         "can_confirm": any(one.counts for one in keys),
     }
 

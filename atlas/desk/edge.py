@@ -11,6 +11,7 @@ from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.desk import (
     account,
+    browsers,
     case,
     history,
     inbox,
@@ -92,6 +93,7 @@ def add_desk(
         live,
         account,
         passkeys,
+        browsers,
         history,
         overview,
         people_page,

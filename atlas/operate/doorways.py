@@ -7,6 +7,7 @@ from atlas.agents.transports import PREFIX
 from atlas.desk.places import DESK
 from atlas.door.bodies import SMALL, Doorway
 from atlas.door.connections import Limits
+from atlas.people.systems.slack import SLACK_PATH
 from atlas.people.webhook import APPROVAL_PATH
 from atlas.settings import Settings
 from atlas.workflow.server import SERVE_PATH
@@ -25,6 +26,7 @@ class Doorways:
         self._others = doorway("others", SMALL)
         self._by_path = {
             APPROVAL_PATH: doorway("webhook", settings.atlas_webhook_body),
+            SLACK_PATH: doorway("slack", settings.atlas_webhook_body),
             SERVE_PATH: doorway("inngest", settings.atlas_inngest_body),
             PREFIX: doorway("mcp", settings.atlas_mcp_body),
         }

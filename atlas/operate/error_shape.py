@@ -32,6 +32,7 @@ from atlas.errors import (
     RequestInvalid,
     ReviewExpired,
     RuleRefuses,
+    SignatureRefused,
     SignInRefused,
     StopNotFound,
     Stopped,
@@ -43,6 +44,7 @@ from atlas.errors import (
 
 HTTP_STATUS: dict[type[AtlasError], int] = {
     NotAuthenticated: 401,
+    SignatureRefused: 401,
     NotPermitted: 403,
     RuleRefuses: 403,
     PasskeyRefused: 403,

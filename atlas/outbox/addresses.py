@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from atlas.outbox.channels import WEBHOOK
+from atlas.outbox.channels.push import PUSH
+from atlas.outbox.channels.slack import SLACK_APP
 from atlas.people.profiles import Profile
 from atlas.settings import Settings
 from atlas.settings_of_notices import ADDRESS
 
 OF_WEBHOOK = "ATLAS_NOTIFY_URL"
+OF_BROWSER = "browser "
 OF_MAIL = (
     "mailto",
     "mailtos",
@@ -53,6 +56,7 @@ class Addresses:
         self._webhook = str(settings.atlas_notify_url) if settings.atlas_notify_url else None
         self._urls = settings.notify_urls
         self._channels = settings.notify_channels
+        self._slack_channel = settings.atlas_slack_channel
 
     @property
     def webhook(self) -> Iterator[Way]:
@@ -62,7 +66,9 @@ class Addresses:
 
     @property
     def of_house(self) -> Iterator[Way]:
-        """The ways of ATLAS_NOTIFY_URLS."""
+        """The ways of ATLAS_NOTIFY_URLS, and the channel in Slack."""
+        if self._slack_channel is not None:
+            yield Way(SLACK_APP, "ATLAS_SLACK_CHANNEL", f"{SLACK_APP}://{self._slack_channel}")
         for url in self._urls:
             yield Way(_scheme(url), f"ATLAS_NOTIFY_URLS {_digest(url)}", url)
 
@@ -73,11 +79,17 @@ class Addresses:
             if url is not None:
                 channel = _scheme(url) if "://" in text else text.partition(":")[0]
                 yield Way(channel, f"profile {_digest(person.name + ' ' + text)}", url, person.name)
+        for endpoint in person.browsers:
+            digest = hashlib.sha256(endpoint.encode()).hexdigest()
+            yield Way(PUSH, f"{OF_BROWSER}{digest}", endpoint, person.name)
 
     def _url_of(self, text: str) -> str | None:
         if "://" in text:
-            return text if is_address(text) else None  # one person's is no reason to tell no one
+            # What one person's profile has wrong is no reason to tell no one.
+            return text if is_address(text) and _scheme(text) != SLACK_APP else None
         name, _, address = text.partition(":")
+        if name == SLACK_APP:
+            return f"{SLACK_APP}://{address}" if self._slack_channel and address.isalnum() else None
         pattern = self._channels.get(name)
         return pattern.replace(ADDRESS, quote(address, safe="@")) if pattern and address else None
 

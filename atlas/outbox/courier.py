@@ -12,13 +12,18 @@ from atlas.database.sqlite import Database
 from atlas.errors import NotDelivered
 from atlas.instants import now
 from atlas.outbox import deliveries, spreading
-from atlas.outbox.addresses import Addresses, Way
+from atlas.outbox.addresses import OF_BROWSER, Addresses, Way
 from atlas.outbox.channels import WEBHOOK, Channel
 from atlas.outbox.channels.apprise_urls import AppriseUrls, check_url
+from atlas.outbox.channels.push import PUSH, WebPush
+from atlas.outbox.channels.slack import SLACK_APP, SlackMessages
 from atlas.outbox.channels.webhook import StandardWebhook
 from atlas.outbox.deliveries import Delivery
 from atlas.outbox.lanes import Lanes
 from atlas.outbox.letters import Letter, letter_for
+from atlas.outbox.rewriting import Rewriter
+from atlas.outbox.subscriptions import end_subscription, with_browsers
+from atlas.outbox.vapid import PushKey
 from atlas.people.profiles import profile_of
 from atlas.settings import Settings
 from atlas.settings_of_notices import ADDRESS
@@ -38,6 +43,10 @@ class Courier:
         self._addresses = Addresses(settings)
         self._spreading = spreading.Spreading(self._addresses, settings.owners_of_agents)
         self._channels: dict[str, Channel] = {WEBHOOK: StandardWebhook(settings)}
+        self._slack = SlackMessages(settings) if settings.atlas_slack_bot_token else None
+        if self._slack is not None:
+            self._channels[SLACK_APP] = self._slack
+        self._channels[PUSH] = WebPush(settings, PushKey(settings.atlas_data_dir))
         self._by_apprise: Channel = AppriseUrls()
         self._lanes = Lanes()
         self._sending: dict[str, asyncio.Task[None]] = {}
@@ -63,6 +72,11 @@ class Courier:
             alarm = asyncio.get_running_loop().call_later(ROUND_SECONDS, self._wake.set)
             await self._wake.wait()
             alarm.cancel()
+
+    @property
+    def rewriter(self) -> Rewriter | None:
+        """What rewrites messages in chats, where there is one."""
+        return Rewriter(self._database, self._slack, url=self._url) if self._slack else None
 
     async def close(self) -> None:
         """Stop what is being sent; it is sent again after the next start."""
@@ -98,7 +112,8 @@ class Courier:
     def _ways_of(self, connection: Connection, found: list[Delivery]) -> list[Way | None]:
         """The way of each; None if settings or profile do not have it any more."""
         names = {one.person for one in found if one.person}
-        people = {name: profile_of(connection, name) for name in names}
+        known = with_browsers(connection, [profile_of(connection, name) for name in names])
+        people = {one.name: one for one in known}
         return [
             self._addresses.find(one.address, people[one.person] if one.person else None) for one in found
         ]
@@ -160,6 +175,9 @@ class Courier:
         )
         if error.is_final or deliveries.is_too_old(first, at=at):
             await self._give_up(letter, error.reason)
+            if error.is_final and first.channel == PUSH:  # the browser is gone
+                gone = first.address.removeprefix(OF_BROWSER)
+                await self._database.write(partial(end_subscription, digest=gone))
             return
         note = partial(deliveries.note_failed, failed=letter.deliveries, error=error.reason, at=at)
         await self._database.write(note)

@@ -6,10 +6,19 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.grounds.seen import digest_of_seen
 from atlas.models import Case
-from atlas.outbox.channels import Message
+from atlas.outbox.channels import Asks, Message
 from atlas.outbox.deliveries import Delivery, digest_of
-from atlas.outbox.messages import CASE_PAGE, body_of, digest_text, digest_title, text_of, title_of
+from atlas.outbox.messages import (
+    CASE_PAGE,
+    body_of,
+    digest_text,
+    digest_title,
+    hides_score,
+    text_of,
+    title_of,
+)
 from atlas.outbox.recipients import Notice
 from atlas.outbox.spreading import case_of
 
@@ -51,7 +60,13 @@ def _message(
         title=title_of(notice, case),
         text=text_of(notice, case, link=link),
         body=body_of(notice, case, link=link, not_checked=not_checked),
+        asks=_asks(case, link) if case and notice.kind.asks else None,
     )
+
+
+def _asks(case: Case, link: str | None) -> Asks:
+    seen = digest_of_seen(case, is_score_hidden=hides_score(case))
+    return Asks(case.case_id, case.round_number, seen, link)
 
 
 def _together(messages: list[Message], *, at: datetime) -> Message:

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.models import Case, as_seen
 from atlas.outbox.notices import Kind
+from atlas.outbox.subscriptions import with_browsers
 from atlas.people.directory import Directory
 from atlas.people.profiles import Profile
 from atlas.review_rules import group_of
@@ -57,8 +58,8 @@ def persons_told(
     """The people with channels of their own whom a notice is for; `directory` has everyone."""
     named = [
         person
-        for person in directory.people
-        if person.channels
+        for person in with_browsers(connection, directory.people)
+        if (person.channels or person.browsers)
         and person.is_there
         and as_seen(person.name) not in owners
         and not _is(notice.by, person)

@@ -16,6 +16,8 @@ from atlas.errors import CaseNotFound
 from atlas.instants import instant_of
 from atlas.models import Case
 from atlas.outbox.addresses import Addresses, Way
+from atlas.outbox.channels.push import PUSH
+from atlas.outbox.channels.slack import SLACK_APP
 from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice, persons_told
 from atlas.outbox.tables import deliveries, notices
@@ -23,6 +25,8 @@ from atlas.outbox.times import due_at
 from atlas.people.directory import Directory
 from atlas.people.profiles import Profile
 
+# Of an end a message in a chat tells itself, and a push can say nothing but that a call waits.
+ASK_ALONE = (SLACK_APP, PUSH)
 BATCH = 20  # notices that are planned together
 MOST_ROWS = 100  # of one transaction, unless one notice has more, so that no call waits long behind it
 
@@ -127,7 +131,9 @@ class Spreading:
         if not notice.kind.is_personal:
             yield from (_row(notice, way, None) for way in self._addresses.of_house)
         for person in people:
-            yield from (_row(notice, way, person) for way in self._addresses.of_person(person))
+            for way in self._addresses.of_person(person):
+                if notice.kind.asks or way.channel != PUSH:
+                    yield _row(notice, way, person)
 
     def _told_before(
         self, connection: Connection, notice: Notice, people: Mapping[str, Profile]
@@ -139,7 +145,7 @@ class Spreading:
                 continue
             person = people[name] if name is not None else None
             way = self._addresses.find(address, person)
-            if way is not None:
+            if way is not None and way.channel not in ASK_ALONE:
                 yield _row(notice, way, person)
 
 

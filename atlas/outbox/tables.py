@@ -38,6 +38,7 @@ deliveries = sa.Table(
 )
 _OPEN = sa.and_(deliveries.c.sent_at.is_(None), deliveries.c.given_up_at.is_(None))
 sa.Index("ix_deliveries_next_at", deliveries.c.next_at, sqlite_where=_OPEN)
+sa.Index("ix_deliveries_receipt", deliveries.c.next_at, sqlite_where=deliveries.c.receipt.is_not(None))
 sa.Index(
     "ix_deliveries_given_up_at",
     deliveries.c.given_up_at,

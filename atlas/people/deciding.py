@@ -21,7 +21,9 @@ class Decides(Protocol):
     async def take_back(self, case_id: str, vote: Vote) -> Case:
         """Take an approval back before the call begins."""
 
-    async def ask(self, case_id: str, *, by: str, text: str) -> Case:
+    async def ask(
+        self, case_id: str, *, by: str, text: str, way: str | None = None, idempotency_key: str | None = None
+    ) -> Case:
         """Put a question to the agent of a case that waits."""
 
     async def approvals_of(self, case: Case) -> int:
@@ -91,6 +93,7 @@ async def decide(
         reviewer=person.name,
         reason=reason,
         is_signed=person.is_signed,
+        way=person.system,
         round_number=round_number,
         seen_sha256=seen_sha256,
         idempotency_key=idempotency_key,
@@ -128,6 +131,7 @@ async def take_back(
         reviewer=person.name,
         reason=reason,
         is_signed=person.is_signed,
+        way=person.system,
         idempotency_key=idempotency_key,
         groups=person.groups,
     )

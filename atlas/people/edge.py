@@ -15,6 +15,7 @@ from atlas.attention.seeding import Seeding
 from atlas.cases.store import CaseStore
 from atlas.database.sqlite import Database
 from atlas.models import Case
+from atlas.outbox.channels.slack_api import SlackApi
 from atlas.outbox.courier import Courier
 from atlas.people.deciding import Decides
 from atlas.people.description import add_description
@@ -24,6 +25,8 @@ from atlas.people.passkeys.edge import add_challenges
 from atlas.people.proxied import ProxyHeaders
 from atlas.people.reading import add_reading
 from atlas.people.reviewers import ReviewerGate
+from atlas.people.systems.gate import PeopleThere, WebhookGate
+from atlas.people.systems.slack import SlackButtons, add_slack
 from atlas.people.taking import add_taking
 from atlas.people.together import Together
 from atlas.people.visitors import Visitors
@@ -69,7 +72,11 @@ class PeopleEdge:
     ) -> None:
         """`servers` are the names of those behind the gateway, `offered` the names of tools."""
         self._settings = settings
+        self._agents = agents
+        self._slack_api = SlackApi(settings)
+        self._people_there = PeopleThere(settings.webhook_people, database)
         self._gate = ReviewerGate(settings, agents, database)
+        self._webhook_gate = WebhookGate(settings, self._gate, agents, self._people_there)
         self._database = database
         self.visitors = Visitors(settings, agents, database)
         self.courier = Courier(settings, database, url=self._public_url)
@@ -103,9 +110,11 @@ class PeopleEdge:
         self._app = app
         app.add_middleware(ProxyHeaders, settings=self._settings)  # whether there is a proxy or not
         parts = _Deciding(decisions, announce)
-        add_webhook(app, gate=self._gate, parts=parts)
+        add_webhook(app, gate=self._webhook_gate, parts=parts)
         together = Together(parts, self._database, lambda: policy.policy.file.desk.together_below)
         add_many(app, gate=self._gate, together=together)
+        buttons = SlackButtons(self._settings, self._agents, self._people_there, parts, self._slack_api)
+        add_slack(app, buttons, url=self._public_url)
         add_reading(
             app,
             visitors=self.visitors,
@@ -132,8 +141,11 @@ class PeopleEdge:
         """Do what is due and send what has to be told, as long as the gateway runs."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._notifier.close)
+            stack.push_async_callback(self._slack_api.close)
             stack.push_async_callback(self.courier.close)
             stack.push_async_callback(_cancel, asyncio.create_task(self.courier.run()))
+            if (rewriter := self.courier.rewriter) is not None:
+                stack.push_async_callback(_cancel, asyncio.create_task(rewriter.run()))
             await self._database.write(partial(note_keys, names=self._settings.reviewers))
             await stack.enter_async_context(self._clock.running())
             if self._seeding is not None:

@@ -14,6 +14,7 @@ class Way(str, Enum):
     LINK = "link"  # the link that ./setup.sh prints
     OIDC = "oidc"  # an OpenID provider
     PROXY = "proxy"  # a proxy that is trusted
+    SYSTEM = "system"  # a system whose signature vouches for its people
 
 
 class Person(Frozen):
@@ -23,3 +24,4 @@ class Person(Frozen):
     groups: tuple[str, ...] = ()
     way: Way
     is_signed: bool = True  # whether the way in vouches for the name; else it is a claim
+    system: str | None = None  # the name of that system

@@ -28,6 +28,7 @@ class Profile(Frozen):
     working_hours: str | None = None  # as atlas/people/hours.py reads them; None: always
     quiet_hours: str | None = None  # the same form; None: never
     channels: tuple[str, ...] | None = None  # None: by every way there is
+    browsers: tuple[str, ...] = ()  # the endpoints by which they are called, where these are asked for
     digest: str | None = None  # how often notices that can wait are put together; None: at once
     has_account: bool = False  # an account, or a person whom a provider or a proxy sent
     has_key: bool = False  # a key of ATLAS_REVIEWER_KEY, at the last start of the gateway

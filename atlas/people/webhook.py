@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 
-from atlas.errors import AlreadyDecided, NotPermitted, RequestInvalid
+from atlas.errors import AlreadyDecided, RequestInvalid
 from atlas.models import Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide, take_back
 from atlas.people.person import Person
-from atlas.people.reviewers import ReviewerGate
+from atlas.people.systems.gate import Caller, WebhookGate
 from atlas.people.votes import TAKEN_BACK
 
 Said = (
@@ -75,26 +75,25 @@ CHANGED_ALONE = "Arguments Changed, Approval Needed"  # which has to be given in
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
 
 
-def add_webhook(app: FastAPI, *, gate: ReviewerGate, parts: Deciding) -> None:
+def add_webhook(app: FastAPI, *, gate: WebhookGate, parts: Deciding) -> None:
     """Serve the human decision."""
     router = APIRouter(route_class=known_first(gate), tags=["people"])
 
     @router.post(APPROVAL_PATH, response_model_exclude_none=True)
     async def approval(
         request: DecisionRequest,
-        named: Annotated[str | None, Depends(gate)],
+        caller: Annotated[Caller, Depends(gate)],
         idempotency_key: Annotated[
             str | None, Header(alias="Idempotency-Key", min_length=1, max_length=LONGEST_KEY)
         ] = None,
     ) -> DecisionReceipt:
         """Record a decision and wake the workflow, or ask the agent."""
-        name = signature(named, request.reviewer)
-        person = Person(name=name, way=gate.way, is_signed=named is not None)
-        key = one_key(request.idempotency_key, idempotency_key)
+        person = await gate.person(caller, request.reviewer)
+        key = one_key(request.idempotency_key, idempotency_key, caller.message_id)
         if request.decision == TAKEN_BACK:
             return await _take_back(parts, person, request, key)
         if not isinstance(request.decision, Verdict):
-            await parts.decisions.ask(request.event_id, by=name, text=request.reason or "")
+            await _ask(parts, person, request, key)
             return DecisionReceipt(status=AGENT_ASKED, decision=request.decision, event_id=request.event_id)
         try:
             receipt = await decide(
@@ -135,11 +134,20 @@ async def _take_back(
     return DecisionReceipt(status=TOOK_BACK, decision=request.decision, event_id=case_id)
 
 
-def one_key(in_body: str | None, in_header: str | None) -> str | None:
+async def _ask(parts: Deciding, person: Person, request: DecisionRequest, key: str | None) -> None:
+    text, way = request.reason or "", person.system
+    await parts.decisions.ask(request.event_id, by=person.name, text=text, way=way, idempotency_key=key)
+
+
+def one_key(in_body: str | None, in_header: str | None, message_id: str | None) -> str | None:
     """The idempotency key of a request, which names one at most; raises RequestInvalid."""
-    if None not in (in_body, in_header) and in_body != in_header:
-        raise RequestInvalid(reason="The header Idempotency-Key and idempotency_key of the body differ.")
-    return in_body or in_header
+    keys = {key for key in (in_body, in_header, message_id) if key is not None}
+    if len(keys) > 1:
+        names = "The header Idempotency-Key, idempotency_key of the body"
+        raise RequestInvalid(
+            reason=f"{names} and webhook-id name one key; here they differ. Nothing was done."
+        )
+    return keys.pop() if keys else None
 
 
 def known_first(gate: Callable[[Request], Awaitable[object]]) -> type[APIRoute]:
@@ -156,12 +164,3 @@ def known_first(gate: Callable[[Request], Awaitable[object]]) -> type[APIRoute]:
             return known
 
     return KnownFirst
-
-
-def signature(named: str | None, claimed: str | None) -> str:
-    """Who decides: the name that the key has; where it has none, the name in the request."""
-    if named is None:
-        return claimed or "Sarah"
-    if claimed not in (None, named):
-        raise NotPermitted(reason=f"This is the key of {named}; it cannot sign for {claimed}.")
-    return named

@@ -12,8 +12,9 @@ from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.deciding import Approvals
 from atlas.people.person import Person
 from atlas.people.reviewers import ReviewerGate
+from atlas.people.systems.gate import signature
 from atlas.people.together import MOST_TOGETHER, OneOfMany, Result, Together
-from atlas.people.webhook import APPROVAL_PATH, LONGEST_KEY, known_first, signature, visible
+from atlas.people.webhook import APPROVAL_PATH, LONGEST_KEY, known_first, visible
 
 APPROVALS_PATH = f"{APPROVAL_PATH}s"
 

@@ -21,7 +21,7 @@ MOST_QUESTIONS = 20  # on one case
 ASKED = "INFORMATION_REQUESTED"  # what a person says in place of a decision
 
 
-def ask_agent(connection: Connection, *, case_id: str, by: str, text: str) -> Case:
+def ask_agent(connection: Connection, *, case_id: str, by: str, text: str, way: str | None = None) -> Case:
     """Put a question to the agent of a case that waits; the same one again is the same.
 
     Raises CaseNotFound, CaseFinished, ReviewExpired and RequestInvalid.
@@ -38,7 +38,9 @@ def ask_agent(connection: Connection, *, case_id: str, by: str, text: str) -> Ca
         return case
     if len(case.questions) >= MOST_QUESTIONS:
         raise RequestInvalid(reason=f"The agent was asked {MOST_QUESTIONS} times, which is the limit.")
-    return _extended(connection, _add(connection, case, by=by, text=said), is_first=not case.questions)
+    return _extended(
+        connection, _add(connection, case, by=by, text=said, way=way), is_first=not case.questions
+    )
 
 
 def answer_people(
@@ -76,12 +78,12 @@ def as_kept(text: str) -> str:
     return "\n".join(plain_text(line) for line in text.splitlines()).strip()
 
 
-def _add(connection: Connection, case: Case, *, by: str, text: str) -> Case:
+def _add(connection: Connection, case: Case, *, by: str, text: str, way: str | None) -> Case:
     asked = AgentQuestion(asked_by=by, question=text, asked_at=now(), round_number=case.round_number)
     connection.execute(questions.insert().values(asked.model_dump() | {"case_id": case.case_id}))
     change = cases.update().where(cases.c.case_id == case.case_id, cases.c.asked_at.is_(None))
     connection.execute(change.values(asked_at=asked.asked_at))
-    detail = {"text_sha256": _sha256(text), "round": case.round_number}
+    detail = {"text_sha256": _sha256(text), "round": case.round_number} | ({"way": way} if way else {})
     action = ledger.Action.QUESTION_ASKED
     ledger.append(connection, case.case_id, action, actor=by, detail=detail, at=asked.asked_at)
     return case.model_copy(update={"questions": (*case.questions, asked)})

@@ -33,6 +33,7 @@ def _count(connection: Connection, case: Case, vote: Vote, *, detail: dict[str, 
         arguments_sha256=case.call_in_force.arguments_sha256,
         decided_at=now(),
         on_behalf_of=vote.on_behalf_of,
+        way=vote.way,
     )
     add_approval(connection, case, approval)
     ledger.append(
@@ -52,6 +53,7 @@ def said(case: Case, vote: Vote) -> dict[str, str | None]:
         **({"on_behalf_of": vote.on_behalf_of} if vote.on_behalf_of else {}),
         "arguments_sha256": case.call_in_force.arguments_sha256,
         "definition_sha256": case.definition_sha256,
+        **({"way": vote.way} if vote.way else {}),
         **_signed(vote),
     }
 

@@ -50,6 +50,7 @@ def note_refusal(connection: Connection, *, case_id: str, vote: Vote, refusal: R
     """
     case = read_case(connection, case_id)
     detail = {"rule": refusal.fields["rule"], "reason": refusal.fields["reason"], "round": vote.round_number}
+    detail |= {"way": vote.way} if vote.way else {}
     noted = _refusals_of(connection, case_id, vote)
     if (refusal.fields["reason"], vote.round_number) not in noted and len(noted) < MOST_REFUSALS:
         ledger.append(connection, case_id, ledger.Action.RULE_REFUSED, actor=vote.reviewer, detail=detail)
@@ -126,6 +127,7 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
         arguments_sha256=case.call_in_force.arguments_sha256,
         decided_at=now(),
         on_behalf_of=vote.on_behalf_of,
+        way=vote.way,
     )
     case = add_decision(connection, case, decision)
     ledger.append(

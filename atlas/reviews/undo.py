@@ -98,6 +98,7 @@ def _note(connection: Connection, case: Case, vote: Vote) -> str:
         "approved_by": list(approvers_of(connection, case)),
         "begins_at": instant_text(case.begins_at) if case.begins_at else None,
         "reason": vote.reason,
+        **({"way": vote.way} if vote.way else {}),
     }
     ledger.append(connection, case.case_id, ledger.Action.TAKEN_BACK, actor=vote.reviewer, detail=detail)
     return f"{vote.reviewer} took the approval back before the call began."

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from atlas.assessors.policy.command import main
+from atlas.assessors.policy.keys import WANTED, WANTED_ABOVE
+from atlas.database.beside import change
+from atlas.people import accounts
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "atlas" / "policy.toml"
@@ -484,3 +488,20 @@ def test_it_says_who_is_asked_when_and_what_of_them(run: Run, tmp_path: Path, gi
     path.write_text(f'[[rule]]\ntool = "pay"\nscore = 80\n{gives}')
     said = run("explain", "pay", "--policy", str(path)).stdout.splitlines()
     assert any(one.startswith(line) for one in said), said
+
+
+def test_it_names_those_who_belong_to_a_group(run: Run, tmp_path: Path) -> None:
+    """As the store knows them now; a group without anyone is said to be one."""
+    path = tmp_path / "policy.toml"
+    gives = 'reviewers = ["group:seniors"]\nescalate = {after = "2h", to = "group:leads"}'
+    path.write_text(f'[[rule]]\ntool = "pay"\nscore = 80\n{gives}')
+    change(tmp_path, lambda connection: accounts.add(connection, "ben", ["seniors"], keys=()))
+    said = run("explain", "pay", "--policy", str(path), ATLAS_DATA_DIR=str(tmp_path)).stdout.splitlines()
+    assert "Reviewers  group:seniors (ben)" in said
+    assert "Escalates  after 2:00:00 to group:leads (no one belongs to it yet)" in said
+
+
+@pytest.mark.parametrize("key", [*WANTED, *WANTED_ABOVE])
+def test_the_shipped_policy_names_each_key(key: str) -> None:
+    """In a comment or in use, so that a person who writes a policy finds it there."""
+    assert re.search(rf"^(?:# +)?(?:\[\[)?{key}\b", SHIPPED.read_text(), re.MULTILINE)

@@ -134,7 +134,9 @@ def _explain(options: argparse.Namespace) -> str:
     )
     traced = trace(question, trusts_request=options.trusts_request)
     question = question.model_copy(update={"trace": traced})
-    return explain(policy, question, usual=_settings().atlas_review_timeout)
+    settings = _settings()
+    members = members_of_groups(settings)
+    return explain(policy, question, usual=settings.atlas_review_timeout, members=members)
 
 
 def _earlier(path: Path | None) -> tuple[Earlier, ...]:

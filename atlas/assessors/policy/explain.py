@@ -6,7 +6,7 @@ from datetime import timedelta
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import ConditionFailed, Policy, why_person
 from atlas.assessors.policy.evaluation import ANNOTATIONS
-from atlas.assessors.policy.explain_review import about_review
+from atlas.assessors.policy.explain_review import Members, about_review
 from atlas.assessors.policy.explain_trace import about_trace
 from atlas.assessors.policy.matching import Match, Matched, match_rules
 from atlas.assessors.policy.rules import NEVER_GOVERNED, Rule
@@ -14,10 +14,10 @@ from atlas.models import Ruling
 from atlas.origins.outside import standing_of
 
 
-def explain(policy: Policy, question: Question, *, usual: timedelta) -> str:
+def explain(policy: Policy, question: Question, *, usual: timedelta, members: Members | None = None) -> str:
     """Each rule that is about the call, what follows from them, and the verdict with and without a model.
 
-    `usual` is how long people may take where no rule says it.
+    `usual` is how long people may take where no rule says it, `members` who belongs to which group.
     """
     if (why := NEVER_GOVERNED.get(question.tool.name)) is not None:
         return f"{question.tool.name} {why.removeprefix('it ')}, not even one that denies every tool."
@@ -27,7 +27,7 @@ def explain(policy: Policy, question: Question, *, usual: timedelta) -> str:
             *_about_call(policy, question),
             *about_trace(question),
             *_about_rules(matched, question),
-            *_result(policy, question, matched, usual),
+            *_result(policy, question, matched, usual, members),
         ]
     )
 
@@ -97,7 +97,13 @@ def _given(rule: Rule) -> str:
     )
 
 
-def _result(policy: Policy, question: Question, matched: list[Matched], usual: timedelta) -> list[str]:
+def _result(
+    policy: Policy,
+    question: Question,
+    matched: list[Matched],
+    usual: timedelta,
+    members: Members | None,
+) -> list[str]:
     try:
         ruling, failed = policy.rule_at_once(question), False
     except ConditionFailed as error:
@@ -113,7 +119,7 @@ def _result(policy: Policy, question: Question, matched: list[Matched], usual: t
     ]
     return [
         *lines,
-        *([] if ruling.is_denied else about_review(ruling, usual=usual)),
+        *([] if ruling.is_denied else about_review(ruling, usual=usual, members=members)),
         "",
         *_verdict(policy, ruling, failed=failed),
     ]

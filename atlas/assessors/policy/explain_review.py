@@ -1,23 +1,34 @@
 """What the policy asks of the people who decide on a call, in plain words: who, when, and what else."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 
 from atlas.models import Ruling
-from atlas.review_rules import has_groups
+from atlas.review_rules import group_of, has_groups
 
 REMINDERS = {"half": 0.5, "nine tenths": 0.9}  # of the time to decide
 
 
-def about_review(ruling: Ruling, *, usual: timedelta) -> list[str]:
-    """A line for each thing; `usual` is ATLAS_REVIEW_TIMEOUT."""
-    said = [*_who(ruling), *_when(ruling, usual), *_what_else(ruling)]
+Members = Mapping[str, Collection[str]]  # by group
+
+
+def about_review(ruling: Ruling, *, usual: timedelta, members: Members | None = None) -> list[str]:
+    """A line for each thing; `usual` is ATLAS_REVIEW_TIMEOUT, `members` who belongs to which group."""
+    said = [*_who(ruling, members), *_when(ruling, usual, members), *_what_else(ruling)]
     return [f"{name:<10} {text}" for name, text in said]
 
 
-def _who(ruling: Ruling) -> Iterator[tuple[str, str]]:
+def _named(reviewer: str, members: Members | None) -> str:
+    """A name, or a group with those who belong to it now."""
+    group = group_of(reviewer)
+    if group is None or members is None:
+        return reviewer
+    return f"{reviewer} ({', '.join(sorted(members.get(group, ()))) or 'no one belongs to it yet'})"
+
+
+def _who(ruling: Ruling, members: Members | None) -> Iterator[tuple[str, str]]:
     review = ruling.review
-    yield "Reviewers", ", ".join(ruling.reviewers) or "every reviewer"
+    yield "Reviewers", ", ".join(_named(one, members) for one in ruling.reviewers) or "every reviewer"
     yield "Approvals", str(ruling.approvals)
     named = len(set(ruling.reviewers))
     if ruling.reviewers and not has_groups(ruling.reviewers) and ruling.approvals > named:
@@ -30,7 +41,7 @@ def _who(ruling: Ruling) -> Iterator[tuple[str, str]]:
         yield "Passkey", "an approval takes one, at the desk"
 
 
-def _when(ruling: Ruling, usual: timedelta) -> Iterator[tuple[str, str]]:
+def _when(ruling: Ruling, usual: timedelta, members: Members | None) -> Iterator[tuple[str, str]]:
     review, seconds = ruling.review, ruling.review_seconds
     time = timedelta(seconds=seconds) if seconds else usual
     of_working = " of working time" if review.in_working_hours else ""
@@ -40,7 +51,7 @@ def _when(ruling: Ruling, usual: timedelta) -> Iterator[tuple[str, str]]:
     for step in review.escalations:
         after = timedelta(seconds=step.after_seconds)
         is_late = "; too late: the time is over before" if after >= time else ""
-        yield "Escalates", f"after {after}{of_working} to {step.to}{is_late}"
+        yield "Escalates", f"after {after}{of_working} to {_named(step.to, members)}{is_late}"
     if review.answer_seconds is not None:
         yield "Question", f"a question to the agent extends the time once by {_time(review.answer_seconds)}"
     if review.undo_seconds:

@@ -8,6 +8,16 @@ WEBHOOK = "webhook"  # the name of the channel of ATLAS_NOTIFY_URL; all others a
 
 
 @dataclass(frozen=True)
+class Asks:
+    """The case on which a message asks for a decision, as it is shown there."""
+
+    case_id: str
+    round_number: int
+    seen_sha256: str
+    link: str | None
+
+
+@dataclass(frozen=True)
 class Message:
     """A notice as it is sent: for a program its body, for a person title and text. None has arguments."""
 
@@ -15,6 +25,7 @@ class Message:
     title: str
     text: str
     body: dict[str, Any]
+    asks: Asks | None = None  # where it is about one case, and a decision on it
 
 
 class Channel(Protocol):

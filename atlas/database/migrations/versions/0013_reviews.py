@@ -19,6 +19,7 @@ def upgrade() -> None:
     op.add_column("cases", sa.Column("asked_at", INSTANT))
     for table in ("decisions", "approvals"):
         op.add_column(table, sa.Column("on_behalf_of", sa.String(200)))
+        op.add_column(table, sa.Column("way", sa.String(20)))
     _people()
     _reviews()
     _deadlines()
@@ -261,6 +262,9 @@ def _outbox() -> None:
     open_ones = sa.text("sent_at IS NULL AND given_up_at IS NULL")
     op.create_index("ix_deliveries_next_at", "deliveries", ["next_at"], sqlite_where=open_ones)
     ended = sa.text("given_up_at IS NOT NULL")
+    op.create_index(
+        "ix_deliveries_receipt", "deliveries", ["next_at"], sqlite_where=sa.text("receipt IS NOT NULL")
+    )
     op.create_index("ix_deliveries_given_up_at", "deliveries", ["given_up_at"], sqlite_where=ended)
     op.create_index("ix_deliveries_case_id", "deliveries", ["case_id"])
     op.create_index("ix_deliveries_notice_id", "deliveries", ["notice_id"])
