@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
@@ -30,6 +31,7 @@ from atlas.reviews.permission import check_may_approve
 
 LONGEST_PLAN = timedelta(days=30)
 MOST_CALLS = 1000
+MOST_OF_TOOL = 50  # plans that go on: each call asks about all of them
 LONGEST_REASON = 1000  # characters
 
 
@@ -165,6 +167,10 @@ def _check_ruling(ruling: Ruling, plan: Plan, policy: Policy) -> None:
 
 def _make(connection: Connection, *, plan: Plan, ruling: Ruling, owners: frozenset[str]) -> None:
     _check_maker(connection, plan, ruling, owners)
+    going_on = (plans.c.tool_name == plan.tool_name, plans.c.ends_at > now(), plans.c.stopped_at.is_(None))
+    count = sa.select(sa.func.count()).select_from(plans).where(*going_on)
+    if (connection.scalar(count) or 0) >= MOST_OF_TOOL:
+        raise PlanRefused(reason=f"{MOST_OF_TOOL} plans for {plan.tool_name} go on. Stop one of them first.")
     row = plan.model_dump(exclude={"used"}) | {"groups": json.dumps(plan.groups)}
     connection.execute(plans.insert().values(row))
     named = ("plan_id", "tool_name", "principal", "condition", "most_calls", "reason")

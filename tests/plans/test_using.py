@@ -21,12 +21,13 @@ from atlas.cases.store import CaseStore, add_assessment
 from atlas.cases.tables import cases
 from atlas.cases.tallies import Answer, Ending
 from atlas.decide import decide_by_score
+from atlas.errors import PlanRefused
 from atlas.execute import Execution
 from atlas.instants import now
 from atlas.models import Assessment, Case, Status
 from atlas.people.person import Person, Way
 from atlas.plans.fitting import Fit, may_pass
-from atlas.plans.making import PlanBook, Wish
+from atlas.plans.making import MOST_OF_TOOL, PlanBook, Wish
 from atlas.plans.plan import read_plan
 from atlas.plans.tables import plan_uses, plans
 from atlas.review_rules import ReviewRules
@@ -233,3 +234,15 @@ async def test_a_call_that_a_plan_let_pass_is_not_counted_as_the_scores(tmp_path
         tally = (await FiguresKept(here.store.database).of(7)).all
     assert dict(tally.endings) == {("note", Ending.EXECUTED_BY_PERSON): 1} and not tally.decided
     assert [answer for _, answer in tally.answers] == [Answer.APPROVED_BY_PERSON]
+
+
+async def test_plans_that_go_on_are_few_so_that_no_call_waits_long_for_them(tmp_path: Path) -> None:
+    """One that is stopped makes room."""
+    async with office(tmp_path) as here:
+        first = await here.plan()
+        for _ in range(MOST_OF_TOOL - 1):
+            await here.plan()
+        with pytest.raises(PlanRefused, match="Stop one of them first"):
+            await here.plan()
+        await here.book.stop(first, ANNA)
+        await here.plan()
