@@ -48,7 +48,7 @@ STARTUP_SECONDS = 900
 VOLUME_PATH = "/weights"
 # What the container needs of the package atlas; the gateway itself has no place there.
 SOURCES = (
-    *("__init__.py", "frozen.py", "models.py", "traces.py"),
+    *("__init__.py", "frozen.py", "models.py", "review_rules.py", "traces.py"),
     *("assessors", "assessors/__init__.py", "assessors/prompt.py"),
 )
 

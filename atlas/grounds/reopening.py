@@ -157,7 +157,9 @@ def _ruling_changes(before: Ruling, after: Ruling) -> Iterator[str]:
     for name in told:
         if told[name] != tells[name]:
             yield f"its {name}" if name in hidden else f"{name} {told[name]} -> {tells[name]}"
-    if before.review != after.review:
+    # Whether a plan may let it pass follows from the floor, which is told already.
+    alike = {"allows_plans": after.review.allows_plans}
+    if before.review.model_copy(update=alike) != after.review:
         yield "what it asks of the people who decide"
     if before.rationale != after.rationale:
         yield "its reasons"

@@ -1,17 +1,20 @@
 """What could not be sent for a while: by which way, since when, and why, without any address."""
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from atlas.database.statements import Instant
 from atlas.frozen import Frozen
 from atlas.instants import now
 from atlas.outbox.deliveries import OPEN
 from atlas.outbox.tables import deliveries, notices
 
+LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SHOWN = timedelta(days=1)  # for so long after it was given up
-LATE = sa.and_(OPEN, deliveries.c.attempts > 0)
+# Each is looked up by an index of its own; with "or" between them all deliveries would be gone through.
+LATE = sa.and_(OPEN, deliveries.c.next_at > sa.literal(LONG_AGO, Instant), deliveries.c.attempts > 0)
 LOST = sa.and_(deliveries.c.given_up_at >= sa.bindparam("since"), deliveries.c.last_error.is_not(None))
 
 
@@ -43,7 +46,10 @@ _TROUBLES = (
 
 def troubles(connection: Connection) -> tuple[Trouble, ...]:
     """What is late, and what was given up in the last day."""
-    query = _TROUBLES.where(sa.or_(LATE, LOST))
+    which = sa.union(
+        sa.select(deliveries.c.delivery_id).where(LATE), sa.select(deliveries.c.delivery_id).where(LOST)
+    )
+    query = _TROUBLES.where(deliveries.c.delivery_id.in_(which))
     return tuple(
         Trouble(
             channel=row.channel,

@@ -37,6 +37,7 @@ TOOLS = {
     "request_payment_extension",
     "modify_welfare_record",
     "get_outcome",
+    "give_information",
 }
 AGENT = {"Authorization": f"Bearer {AGENT_KEY}"}
 BY_HAND = {"name": "by hand", "version": "1"}

@@ -66,7 +66,7 @@ async def test_two_reviewers_decide_where_the_policy_asks_for_two(strict: Gatewa
             forged = await strict.decide(case_id, reviewer="desk")
             assert (forged.status_code, forged.json()["error"]) == (403, "NotPermitted")
             guest = await strict.decide(case_id, key=f"{OTHER_REVIEWER_KEY}2")
-            assert (guest.status_code, guest.json()["error"]) == (403, "NotPermitted")
+            assert (guest.status_code, guest.json()["error"]) == (403, "RuleRefuses")
             for _ in range(2):
                 first = await strict.decide(case_id)
                 assert first.json()["status"] == "Approval Recorded, Further Approvals Needed"

@@ -18,10 +18,13 @@ SMALL = (
     "functions",
     "ix_stops_in_force",  # of what is stopped now
     "sqlite_master",
+    *("delegations", "people", "profiles", "push_subscriptions", "trainings"),  # of people, who are few
 )  # which do not grow with the calls
 ALLOWED = (
     "ORDER BY ledger.seq DESC LIMIT 1",  # the newest row
     "max(seq), 0) FROM ledger",  # the row at the end, by its number
+    "max(ledger.seq), 0) AS coalesce_1 FROM ledger",  # the same
+    "notices.spread_at IS NULL ORDER BY notices.made_at LIMIT 20",  # an index of those alone
     "SELECT 1 FROM cases LIMIT 1",  # any row
     "LIMIT 1 OFFSET",  # no more rows than ATLAS_WAITING_CASES_IN_ALL
     "UPDATE cases SET collected_at = opened_at",  # a migration: once in the life of a file
@@ -57,7 +60,8 @@ async def test_no_statement_of_a_start_a_call_or_a_decision_goes_through_all_cas
         await gateway.stop()
     lines = statements.read_text().splitlines()
     assert len(lines) > 100
-    assert scans(lines, gateway.data) == []
+    found = scans(lines, gateway.data)
+    assert found == [], "\n".join(map(str, found))
 
 
 def scans(statements: list[str], data: Path) -> list[tuple[str, str]]:
@@ -68,7 +72,9 @@ def scans(statements: list[str], data: Path) -> list[tuple[str, str]]:
             continue
         for step in plan(statement, data):
             is_whole = step.startswith("SCAN") or (step.startswith("SEARCH") and "USING" not in step)
-            if is_whole and not any(name in step for name in (*SMALL, "CONSTANT ROW", "SUBQUERY")):
+            if is_whole and not any(
+                name in step for name in (*SMALL, "CONSTANT ROW", "SUBQUERY", "(subquery")
+            ):
                 found.append((step, statement))
     return found
 

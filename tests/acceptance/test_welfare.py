@@ -11,6 +11,7 @@ import pytest
 from gateway_process import AGENT_KEY, REVIEWER_KEY, ROOT, GatewayProcess, call, reference_in, text_of
 
 PROGRAM = Path(__file__).parents[1] / "support" / "host_program.py"
+OF_GATEWAY = {"get_outcome", "give_information"}  # which are never governed
 OFFICE = {"check_status", "request_extension", "request_payment_extension", "modify_welfare_record"}
 
 
@@ -71,7 +72,7 @@ async def test_the_office_is_off_once_a_server_is_named_and_the_handshake_says_w
     await gateway.start(ATLAS_MCP_CONFIG=config(atlas={"trust": "outside"}))
     assert "upstreams  files (speaks for third parties)" in gateway.newest_log()
     assert "welfare    off (ATLAS_MCP_CONFIG names servers); ATLAS_WELFARE=on" in gateway.newest_log()
-    assert await tools(gateway) == {"get_outcome", "files_seen", "files_write", "files_remove"}
+    assert await tools(gateway) == OF_GATEWAY | {"files_seen", "files_write", "files_remove"}
     async with gateway.agent() as agent:
         assert "Unknown tool" in text_of(await call(agent, "check_status", beneficiary_id="BEN-123"))
     await gateway.decide(reference_in(held))
@@ -92,10 +93,10 @@ async def test_the_office_is_off_once_a_server_is_named_and_the_handshake_says_w
 async def test_a_file_whose_servers_are_all_switched_off_leaves_the_office(
     gateway: GatewayProcess, config: Callable[..., str]
 ) -> None:
-    """It names no server; and without any, ATLAS_WELFARE=off leaves an agent only get_outcome."""
+    """It names no server; and without any, ATLAS_WELFARE=off leaves an agent only the two of the gateway."""
     await gateway.start(ATLAS_MCP_CONFIG=config(enabled=False))
-    assert await tools(gateway) == OFFICE | {"get_outcome"} and "welfare " not in gateway.newest_log()
+    assert await tools(gateway) == OFFICE | OF_GATEWAY and "welfare " not in gateway.newest_log()
     await gateway.kill()
     await gateway.start(ATLAS_WELFARE="off")
     assert "welfare    off (ATLAS_WELFARE is off)" in gateway.newest_log()
-    assert await tools(gateway) == {"get_outcome"}
+    assert await tools(gateway) == OF_GATEWAY

@@ -170,7 +170,7 @@ async def test_the_images_hold_pinned_packages_and_nothing_of_the_gateway(modal:
     assert mounted == {
         f"/root/atlas/{path}"
         for path in (
-            *("__init__.py", "frozen.py", "models.py", "traces.py"),
+            *("__init__.py", "frozen.py", "models.py", "review_rules.py", "traces.py"),
             *("assessors/__init__.py", "assessors/prompt.py"),
         )
     }

@@ -152,7 +152,10 @@ async def test_who_cannot_approve_is_told_why_and_can_reject(at: Desk) -> None:
     """The policy names others, or the person has approved already and another one has to."""
     reference = await at.ask("far_pay_twice", invoice_id="R-12")
     carl = await page_of(at, reference, "carl")
-    assert "The policy lets anna, ben approve it." in read(carl) and 'value="APPROVED"' not in carl
+    assert (
+        f"The policy lets anna, ben approve case {reference}, not carl." in read(carl)
+        and 'value="APPROVED"' not in carl
+    )
     assert 'value="REJECTED"' in carl
     page = await page_of(at, reference)
     async with at.person() as anna:

@@ -192,8 +192,9 @@ async def test_at_the_desk_a_person_chooses_several_and_decides_them_together(
 
         async def choose(*chosen: str) -> None:
             await page.goto(f"{office.url}/desk?whose=all&agent=billing-bot")
-            for summary in await page.locator("li.group > details:not([open]) > summary").all():
-                await summary.click()
+            for group in await page.locator("li.group > details").all():
+                if await group.get_attribute("open") is None:
+                    await group.locator("> summary").click()
             for ref in chosen:
                 await page.locator(f"li#{ref}").get_by_role("checkbox").check()
 
