@@ -37,12 +37,11 @@ class Notifier:
 
     def _tell_of_review(self, case: Case) -> None:
         logger.warning(
-            "A call waits for a person: %s %s by %s, risk score %s (%s)%s%s%s%s",
+            "A call waits for a person: %s %s by %s, risk score %s%s%s%s%s",
             case.case_id,
             case.call.tool_name,
             case.call.principal,
-            case.assessment.risk_score if case.assessment else None,
-            case.assessment.classification if case.assessment else "not assessed",
+            _score(case),
             _judged_again(case),
             f"; {', '.join(case.waiting_before)} waited already" if case.waiting_before else "",
             f"; {told(case.stop, by=case.stop.stopped_by)}" if case.stop else "",
@@ -85,6 +84,16 @@ class Notifier:
         task = asyncio.create_task(telling)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _score(case: Case) -> str:
+    """The score with its class; not where a rule hides both from people until they have made a choice."""
+    assessment = case.assessment
+    if assessment is None:
+        return "None (not assessed)"
+    if assessment.ruling is not None and assessment.ruling.review.hides_score:
+        return "hidden by a rule"
+    return f"{assessment.risk_score} ({assessment.classification})"
 
 
 def _judged_again(case: Case) -> str:

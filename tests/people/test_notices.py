@@ -11,6 +11,7 @@ from atlas.cases.rounds import next_round
 from atlas.cases.store import add_assessment, transition
 from atlas.models import Case, Status
 from atlas.people.notices import Notifier
+from atlas.review_rules import ReviewRules
 
 
 async def test_the_log_names_the_case_without_its_arguments(
@@ -39,3 +40,20 @@ async def test_the_log_names_the_case_without_its_arguments(
         await notifier.close()
     assert woken and "of a person" not in caplog.text
     assert "; round 2, judged again: It changed." in caplog.text
+
+
+async def test_the_log_does_not_say_a_score_that_a_rule_hides(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A person who reads the log would know it before their first choice."""
+    async with open_store(tmp_path) as store:
+        notifier = Notifier(store.database, wake=lambda: None)
+        case = await open_case(store, tool_call("modify_welfare_record"))
+        judged = assessment_of(case.call, 83, review=ReviewRules(hides_score=True))
+
+        def wait(connection: Connection) -> Case:
+            return transition(connection, add_assessment(connection, case, judged), Status.PENDING_REVIEW)
+
+        notifier.tell(await store.change(case.case_id, wait))
+        await notifier.close()
+    assert "risk score hidden by a rule" in caplog.text and "83 (test)" not in caplog.text
