@@ -165,7 +165,10 @@ async def test_a_call_that_went_back_survives_a_kill_and_runs_once_when_approved
     """The case store knows that it waits, and the engine does not."""
     await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     case_id = await office.held()
-    await office.decide(case_id)
+    with contextlib.suppress(
+        httpx.RemoteProtocolError, httpx.ReadError
+    ):  # it may die before its answer is sent
+        await office.decide(case_id)
     await office.ended()
     office.tell(description="Send a note to the world.")
     with contextlib.suppress(AssertionError):  # it may die before it is seen to answer
@@ -181,7 +184,10 @@ async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
     """A rejection counts whatever has changed."""
     await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     case_id = await office.held()
-    await office.decide(case_id)
+    with contextlib.suppress(
+        httpx.RemoteProtocolError, httpx.ReadError
+    ):  # it may die before its answer is sent
+        await office.decide(case_id)
     await office.ended()
     office.tell(description="Send a note to the world.")
     await office.start()
@@ -196,7 +202,10 @@ async def test_a_call_that_went_back_and_that_no_one_looks_at_expires(office: Of
     """The time to decide begins anew, and ends."""
     await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     case_id = await office.held()
-    await office.decide(case_id)
+    with contextlib.suppress(
+        httpx.RemoteProtocolError, httpx.ReadError
+    ):  # it may die before its answer is sent
+        await office.decide(case_id)
     await office.ended()
     office.tell(description="Send a note to the world.")
     await office.start(ATLAS_REVIEW_TIMEOUT="2s")
@@ -234,7 +243,10 @@ async def test_an_approved_call_whose_tool_is_gone_goes_back_to_a_person(office:
     """It does not run by itself when the tool comes back."""
     await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     case_id = await office.held()
-    await office.decide(case_id)
+    with contextlib.suppress(
+        httpx.RemoteProtocolError, httpx.ReadError
+    ):  # it may die before its answer is sent
+        await office.decide(case_id)
     await office.ended()
     office.tell(missing=True)
     await office.start()

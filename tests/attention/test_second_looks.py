@@ -184,9 +184,9 @@ async def test_a_program_confirms_only_what_it_has_seen_with_the_score(gateway: 
     assert len(of_ledger(gateway, case_id, "decide.asked_again")) == 1
     now_seen = (await read(gateway, f"/cases/{case_id}")).json()
     assert now_seen["assessment"]["risk_score"] == 83 and now_seen["seen_sha256"] != before
-    # Another person has not made a first choice by that.
+    # Another person has not made a first choice by that, and could not have seen the score.
     answer = await gateway.decide(case_id, key=KEYS["ben"], seen_sha256=now_seen["seen_sha256"])
-    assert answer.json()["error"] == "AskedAgain"
+    assert answer.json()["error"] == "CallChanged"
     answer = await gateway.decide(case_id, key=KEYS["anna"], seen_sha256=now_seen["seen_sha256"])
     assert answer.status_code == 200
 

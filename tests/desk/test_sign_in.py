@@ -233,6 +233,7 @@ async def test_axe_finds_nothing_light_and_dark_small_and_large(
         await expect(page.get_by_role("alert")).to_contain_text("This code is not known.")
         await check("password-mistake")
         await page.goto(f"{gateway.url}/desk/sign-in")
+        await expect(page.get_by_label("Name")).to_be_focused()
         await press(page, "sarah", "Tab", "wrong", "Enter")
         await expect(page.get_by_role("alert")).to_contain_text("do not belong together")
         await check("sign-in-mistake")

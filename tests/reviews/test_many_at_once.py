@@ -11,8 +11,9 @@ import pytest
 import pytest_asyncio
 from desk_browser import browser, faults_of, person
 from desk_office import AGENTS, KEYS, extension, modification, sign_in
-from gateway_process import GatewayProcess, status_of
+from gateway_process import GatewayProcess, eventually, status_of
 from nursery import ROOT
+from playwright.async_api import Locator
 from store import assessment_of, open_case, open_store
 
 from atlas.models import Assessment
@@ -196,7 +197,14 @@ async def test_at_the_desk_a_person_chooses_several_and_decides_them_together(
                 if await group.get_attribute("open") is None:
                     await group.locator("> summary").click()
             for ref in chosen:
-                await page.locator(f"li#{ref}").get_by_role("checkbox").check()
+                box = page.locator(f"li#{ref}").get_by_role("checkbox")
+
+                async def is_checked(box: Locator = box) -> bool:
+                    if not await box.is_checked():  # also after a live update in the middle of a click
+                        await box.click()
+                    return await box.is_checked()
+
+                await eventually(is_checked)
 
         await choose(*refs)
         await page.get_by_role("button", name="Approve… the chosen calls").click()
