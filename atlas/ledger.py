@@ -143,6 +143,12 @@ def append(
     _INSERT.execute(connection, row)
 
 
+def newest(connection: Connection) -> int:
+    """The number of the newest entry; 0: there is none."""
+    row = _NEWEST.first(connection, {})
+    return 0 if row is None else int(row[0])
+
+
 def find(connection: Connection, case_id: str, action: Action) -> tuple[str, dict[str, Any]] | None:
     """Actor and detail of a case's first entry of a kind."""
     row = _FIRST_OF_KIND.first(connection, {"case_id": case_id, "action": action.value})

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
+from atlas.settings_of_ways import listed
+
 SECRET_PREFIX = "whsec_"  # noqa: S105  (of the form of a secret, as Standard Webhooks writes it)
 SHORTEST_SECRET, LONGEST_SECRET = 24, 64  # bytes, as Standard Webhooks asks for
 NAMED_CHANNEL = re.compile(r"([a-z][a-z0-9_-]{0,19})=([a-z0-9+.-]+://\S+)")
@@ -67,7 +69,7 @@ def push_services(value: Any) -> Any:
     """Read hosts with commas between; refuse a pattern that stands for all of them."""
     if not isinstance(value, str):
         return value
-    hosts = tuple(entry.strip() for entry in value.split(",") if entry.strip())
+    hosts: tuple[str, ...] = listed(value)
     if not all(PUSH_SERVICE.fullmatch(host) for host in hosts):
         raise ValueError("It is hosts with commas between, as fcm.googleapis.com,*.push.apple.com.")
     return hosts

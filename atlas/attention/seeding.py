@@ -83,7 +83,7 @@ class Seeding:
         while True:
             try:
                 if position is None:
-                    position = await self._store.database.look(_newest)
+                    position = await self._store.database.look(ledger.newest)
                 position = await self.look(position)
             except SQLAlchemyError as error:
                 logger.warning("Seeded cases cannot be made now: %s", type(error).__name__)
@@ -145,13 +145,9 @@ class Seeding:
             listener(case)
 
 
-def _newest(connection: Connection) -> int:
-    return int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(ledger.entries.c.seq), 0))) or 0)
-
-
 def _put_before_people(connection: Connection, *, after: int) -> tuple[int, int]:
     """The newest entry of the ledger, and how many cases that agents made came before people since one."""
-    newest = _newest(connection)
+    newest = ledger.newest(connection)
     entries = ledger.entries
     since = (entries.c.seq > after, entries.c.seq <= newest)
     asked = entries.c.action == ledger.Action.REVIEW_REQUESTED.value

@@ -18,14 +18,11 @@ from atlas.cases.filters import Order
 from atlas.cases.printing import line_of, lines_of_changes, text_of, visible
 from atlas.cases.remote import (
     Gateway,
-    KeyUnclear,
-    NoAnswer,
-    NotAsShown,
     Refused,
     key_and_name,
     url_of_settings,
 )
-from atlas.errors import RequestInvalid
+from atlas.cases.terminal import exit_status, shared_options
 from atlas.models import Status
 
 PAGE = 50
@@ -43,10 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--url", help="the gateway; default: on this machine, at the port of the settings")
-    shared.add_argument("--as", dest="name", metavar="NAME", help="whose key, or the name to sign with")
-    shared.add_argument("--json", action="store_true", help="print what the gateway answers, as JSON")
+    shared = shared_options(name="whose key, or the name to sign with")
     _add_list(verbs.add_parser("list", parents=[shared], help="what waits, or what was"))
     show = verbs.add_parser("show", parents=[shared], help="one case, with all that is known of it")
     approve = verbs.add_parser("approve", parents=[shared], help="show a case, ask, and approve it")
@@ -267,26 +261,7 @@ def _run(said: argparse.Namespace) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Do what is asked; returns the exit status."""
     said = _parser().parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        return _run(said)
-    except (Refused, NotAsShown, RequestInvalid) as error:
-        sys.stderr.write(f"{visible(str(error))}\n")
-        return 1
-    except KeyUnclear as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    except NoAnswer as error:
-        sys.stderr.write(f"{error}\n")
-        return 3
-    except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted. `show` says what was decided.\n")
-        return 130
-    except BrokenPipeError:  # the reader of a long list has seen enough
-        sys.stderr.close()
-        return 0
+    return exit_status(lambda: _run(said), then="`show` says what was decided.")
 
 
 if __name__ == "__main__":

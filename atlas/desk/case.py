@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.engine import Connection
@@ -20,12 +20,12 @@ from atlas.desk.lines import MOST_LINES, stretch
 from atlas.desk.origins import origins_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
-from atlas.desk.taking import Taking, has_taken, read_taking
+from atlas.desk.taking import Taken, Taking, has_taken, read_taking
 from atlas.errors import AtlasError, NotAuthenticated, RequestInvalid
 from atlas.models import Case, Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.deciding import decide, take_back
-from atlas.people.mentions import KnownPeople, known_people, mentioned_in
+from atlas.people.mentions import NO_ONE_KNOWN, KnownPeople, known_people, mentioned_in
 from atlas.people.passkeys.asking import ask_to_approve
 from atlas.people.passkeys.ceremonies import origin_of
 from atlas.people.person import Person
@@ -108,6 +108,15 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         return await desk.take_comment(request, ref)
 
 
+class Seen(NamedTuple):
+    """What one person sees of a case."""
+
+    dossier: Dossier
+    standing: Standing
+    mentions: list[tuple[str, ...]]  # of each comment
+    taking: Taken
+
+
 class CasePages:
     """Reads a case for its page, and takes what people say of it."""
 
@@ -119,16 +128,15 @@ class CasePages:
         """The page of a case; `said` is what became of a form: done, mistake, and what was written."""
         person, parts = person_of(request), self._parts
         is_part = "HX-Request" in request.headers
-        work = partial(self._read, ref=ref, person=person)
-        dossier, standing = await parts.store.database.read(work)
+        seen = await parts.store.database.read(partial(self._read, ref=ref, person=person))
+        dossier = seen.dossier
         if not is_automatic(request):
             await opened(parts.store.database, ref, person.name)
         if parts.policy.policy.file.desk.record_views and not is_part:
             await parts.store.change(ref, partial(note_view, case_id=ref, name=person.name))
         self._parts.looking.note(ref, person.name)
-        values = await asyncio.to_thread(values_of, dossier, person, parts.policy.policy, standing=standing)
-        known = await parts.store.database.read(self._known)
-        values["mentions"] = [mentioned_in(comment.text, known) for comment in dossier.comments]
+        policy = parts.policy.policy
+        values = await asyncio.to_thread(values_of, dossier, person, policy, standing=seen.standing)
         typed = said.pop("typed", None)
         values |= {"fields": fields_of(dossier.case, typed), "typed_again": bool(typed)}
         return await self._pages.page(
@@ -140,17 +148,22 @@ class CasePages:
             ref=ref,
             is_part=is_part,
             following=await self._next(dossier, person),
-            taking=await parts.store.database.look(
-                partial(read_taking, case=dossier.case, person=person, settings=parts.settings)
-            ),
+            mentions=seen.mentions,
+            taking=seen.taking,
             **(values | {"done": None, "mistake": None, "written": "", "preset": ""} | said),
         )
 
-    def _read(self, connection: Connection, *, ref: str, person: Person) -> tuple[Dossier, Standing]:
-        """The case, and what this person can do with it."""
-        dossier = read_dossier(connection, ref, person=person.name)
-        owners = self._parts.settings.owners_of_agents.get(dossier.case.call.principal, frozenset())
-        return dossier, standing_of(connection, dossier.case, person, owners)
+    def _read(self, connection: Connection, *, ref: str, person: Person) -> Seen:
+        """The case, and what this person can do with it, at one moment."""
+        settings, dossier = self._parts.settings, read_dossier(connection, ref, person=person.name)
+        owners = settings.owners_of_agents.get(dossier.case.call.principal, frozenset())
+        known = self._known(connection) if dossier.comments else NO_ONE_KNOWN
+        return Seen(
+            dossier,
+            standing_of(connection, dossier.case, person, owners),
+            [mentioned_in(comment.text, known) for comment in dossier.comments],
+            read_taking(connection, case=dossier.case, person=person, settings=settings),
+        )
 
     async def show_looking(self, request: Request, ref: str) -> Response:
         """The line that says who else looks."""
@@ -262,9 +275,7 @@ class CasePages:
         return add_comment(connection, ref, author=author, text=text, mentions=mentions)
 
     def _known(self, connection: Connection) -> KnownPeople:
-        return known_people(
-            connection, [name for name in self._parts.settings.reviewer_keys.values() if name]
-        )
+        return known_people(connection, self._parts.settings.reviewers)
 
     async def take_question(self, request: Request, ref: str) -> Response:
         """Ask the agent, and show what it is asked; or say why it is not."""

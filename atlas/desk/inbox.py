@@ -16,11 +16,11 @@ from atlas.desk.asked import AGES, ORDERS, RISKS, Asked, Whose, is_for, read_ask
 from atlas.desk.glimpse import glimpses_of
 from atlas.desk.happened import happened
 from atlas.desk.kept_filters import forget, keep, kept_of
-from atlas.desk.news import newest
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.errors import CaseNotFound
 from atlas.instants import now
+from atlas.ledger import newest
 from atlas.people.person import Person
 from atlas.reviews.claims import MOST_ASIDE, aside_of, assignments_of, claims_of
 from atlas.reviews.eligibility import entries_of_person

@@ -12,7 +12,6 @@ from atlas.models import Frozen, Status
 
 MOST_CASES = 200  # of which one message tells; a page that missed more asks for everything it shows
 
-_NEWEST = sa.select(sa.func.coalesce(sa.func.max(ledger.entries.c.seq), 0))
 _STOPPED = (
     sa.select(sa.literal(1))
     .where(ledger.entries.c.seq > sa.bindparam("after"), ledger.entries.c.action.startswith("stop."))
@@ -57,14 +56,9 @@ class News(Frozen):
         return json.dumps(told, separators=(",", ":"))
 
 
-def newest(connection: Connection) -> int:
-    """The number of the newest entry of the ledger; 0 where there is none."""
-    return int(connection.scalar(_NEWEST) or 0)
-
-
 def news_after(connection: Connection, after: int, looked_at: tuple[str, ...] = ()) -> News:
     """What changed after an entry; `looked_at` are cases to tell of that wait for no person."""
-    at = newest(connection)
+    at = ledger.newest(connection)
     if at == after:
         return News(after=after, at=at)
     if after > at:  # the page is older than a restored backup

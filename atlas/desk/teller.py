@@ -9,8 +9,9 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from atlas.cases.store import CaseStore
-from atlas.desk.news import News, newest, news_after
+from atlas.desk.news import News, news_after
 from atlas.desk.streams import Stream, Streams
+from atlas.ledger import newest
 from atlas.models import Case
 
 GATHER_SECONDS = 0.2  # changes that come together are told together

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.assessors import Earlier
 from atlas.instants import read_instant
-from atlas.ledger import Action
+from atlas.ledger import Action, newest
 from atlas.models import Case
 from atlas.origins.agent import MOST_CALLS, MOST_CHARACTERS, Agent, Reading, Session, in_order, part_of
 from atlas.origins.heard import Heard
@@ -27,7 +27,6 @@ from atlas.origins.remembered import (
     call_of,
     calls_of,
     changes_after,
-    newest_entry,
     readings_of,
     upstream_of,
 )
@@ -80,7 +79,7 @@ class Recollection:
         agent = self._agent(connection, case.call.principal)
         size = agent.size
         this = agent.calls.get(case.case_id) or call_of(connection, case.case_id)
-        position = this.admitted if this is not None else newest_entry(connection) + 1
+        position = this.admitted if this is not None else newest(connection) + 1
         compared, before = self._before(connection, agent, case, position)
         past = self._past(connection, compared, case, before, position)
         agent.forget()
@@ -123,7 +122,7 @@ class Recollection:
             self._may_take_long()
         if not self._agents or len(changes) == MOST_CHANGES:
             self._agents.clear()
-            self._size, self._seen = 0, min(newest_entry(connection), until - 1)
+            self._size, self._seen = 0, min(newest(connection), until - 1)
             return
         for change in changes:
             self._take_in(connection, change, case)

@@ -182,18 +182,6 @@ _READINGS = Prepared(
     .order_by(entries.c.seq.desc())
     .limit(sa.literal_column(str(MOST_READINGS)))
 )
-_NEWEST = Prepared(
-    sa.select(entries.c.seq)
-    .where(entries.c.seq > sa.literal_column("0"))
-    .order_by(entries.c.seq.desc())
-    .limit(sa.literal_column("1"))
-)
-
-
-def newest_entry(connection: Connection) -> int:
-    """The number of the newest entry of the ledger."""
-    newest = _NEWEST.first(connection, {})
-    return newest[0] if newest else 0
 
 
 def changes_after(connection: Connection, seen: int, until: int) -> list[Change]:

@@ -11,12 +11,11 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.outbox.recipients import Notice
 from atlas.outbox.spreading import notice_of
-from atlas.outbox.tables import deliveries, notices
+from atlas.outbox.tables import OPEN, deliveries, notices
 from atlas.outbox.times import digest_period
 from atlas.people.tables import profiles
 
 PAGE = 200
-OPEN = sa.and_(deliveries.c.sent_at.is_(None), deliveries.c.given_up_at.is_(None))
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=5)
 LONGEST_TRYING = timedelta(days=3)  # for what asks for nothing; what does is over with its review
 MOST_IN_DIGEST = 200

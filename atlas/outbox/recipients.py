@@ -1,6 +1,6 @@
 """Who is told of a notice: who may decide on its case, never the one who caused it or owns its agent."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +11,7 @@ from atlas.models import Case, as_seen
 from atlas.outbox.notices import Kind
 from atlas.outbox.subscriptions import with_browsers
 from atlas.people.directory import Directory
-from atlas.people.profiles import Profile
-from atlas.review_rules import group_of
+from atlas.people.profiles import Profile, is_named
 from atlas.reviews.permission import may_decide
 from atlas.reviews.situation import Situation
 
@@ -63,19 +62,12 @@ def persons_told(
         and person.is_there
         and as_seen(person.name) not in owners
         and not _is(notice.by, person)
-        and is_named(person, notice.to)
+        and (notice.to is None or is_named(person, notice.to))
     ]
     if case is None or notice.kind.ends or not named:  # an end is told to those who were asked
         return named
     situation, asks = Situation(connection, case, owners, directory), notice.kind.asks
     return [person for person in named if may_decide(situation, person.name, is_asked=asks)]
-
-
-def is_named(person: Profile, to: Collection[str] | None) -> bool:
-    """Whether a person is among names and groups; None: all are."""
-    return to is None or any(
-        _is(entry, person) if (group := group_of(entry)) is None else group in person.groups for entry in to
-    )
 
 
 def _is(name: str | None, person: Profile) -> bool:

@@ -20,7 +20,7 @@ from atlas.outbox.channels.push import PUSH
 from atlas.outbox.channels.slack import SLACK_APP
 from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice, persons_told
-from atlas.outbox.tables import deliveries, notices
+from atlas.outbox.tables import OPEN, deliveries, notices
 from atlas.outbox.times import due_at
 from atlas.people.directory import Directory
 from atlas.people.profiles import Profile
@@ -43,7 +43,6 @@ _SPREAD = Prepared(
     .where(notices.c.notice_id == sa.bindparam("this"))
     .values(spread_at=sa.bindparam("spread_at"))
 )
-_OPEN = (deliveries.c.sent_at.is_(None), deliveries.c.given_up_at.is_(None))
 # Those that a person may have got; also what was due, and may be on its way at this moment.
 _TOLD = Prepared(
     sa.select(deliveries.c.channel, deliveries.c.person, deliveries.c.address)
@@ -60,7 +59,7 @@ _ASKING = [kind.value for kind in Kind if kind.asks]
 _CLOSE = (
     deliveries.update()
     .where(
-        *_OPEN,
+        OPEN,
         deliveries.c.notice_id.in_(
             sa.select(notices.c.notice_id).where(
                 notices.c.case_id == sa.bindparam("this"),

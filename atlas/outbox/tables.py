@@ -36,8 +36,8 @@ deliveries = sa.Table(
     sa.Column("last_error", sa.Text),
     sa.Column("receipt", sa.Text),  # by which a message in a chat is rewritten
 )
-_OPEN = sa.and_(deliveries.c.sent_at.is_(None), deliveries.c.given_up_at.is_(None))
-sa.Index("ix_deliveries_next_at", deliveries.c.next_at, sqlite_where=_OPEN)
+OPEN = sa.and_(deliveries.c.sent_at.is_(None), deliveries.c.given_up_at.is_(None))
+sa.Index("ix_deliveries_next_at", deliveries.c.next_at, sqlite_where=OPEN)
 sa.Index("ix_deliveries_receipt", deliveries.c.next_at, sqlite_where=deliveries.c.receipt.is_not(None))
 sa.Index(
     "ix_deliveries_given_up_at",

@@ -8,8 +8,7 @@ from sqlalchemy.engine import Connection
 from atlas.database.statements import Instant
 from atlas.frozen import Frozen
 from atlas.instants import now
-from atlas.outbox.deliveries import OPEN
-from atlas.outbox.tables import deliveries, notices
+from atlas.outbox.tables import OPEN, deliveries, notices
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SHOWN = timedelta(days=1)  # for so long after it was given up

@@ -68,5 +68,5 @@ class Directory:
     def trainings(self, name: str, scope: str) -> tuple[Training, ...]:
         """All trainings of a person for a scope, also those that count no more."""
         if name not in self._trainings:
-            self._trainings[name] = trainings_of(self._connection, [name])
+            self._trainings[name] = trainings_of(self._connection, name)
         return tuple(one for one in self._trainings[name] if one.scope == scope)

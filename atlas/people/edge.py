@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -143,17 +143,8 @@ class PeopleEdge:
             stack.push_async_callback(self._notifier.close)
             stack.push_async_callback(self._slack_api.close)
             stack.push_async_callback(self.courier.close)
-            stack.push_async_callback(_cancel, asyncio.create_task(self.courier.run()))
-            if (rewriter := self.courier.rewriter) is not None:
-                stack.push_async_callback(_cancel, asyncio.create_task(rewriter.run()))
             await self._database.write(partial(note_keys, names=self._settings.reviewers))
-            await stack.enter_async_context(self._clock.running())
-            if self._seeding is not None:
-                await stack.enter_async_context(in_background(self._seeding.run))
+            for part in (self.courier, self.courier.rewriter, self._clock, self._seeding):
+                if part is not None:
+                    await stack.enter_async_context(in_background(part.run))
             yield
-
-
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task

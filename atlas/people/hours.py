@@ -68,13 +68,6 @@ def zone_of(name: str | None) -> ZoneInfo | timezone:
         raise ValueError(f"{name!r} is no zone of the IANA database, such as Europe/Berlin") from error
 
 
-def is_within(text: str, zone: str | None, at: datetime) -> bool:
-    """Whether a moment lies in these hours."""
-    there = at.astimezone(zone_of(zone))
-    minute = there.hour * 60 + there.minute
-    return any(span.day == there.weekday() and span.begin <= minute < span.end for span in spans_of(text))
-
-
 def stretches(
     text: str, zone: str | None, *, since: datetime, days: int
 ) -> Iterator[tuple[datetime, datetime]]:

@@ -1,14 +1,12 @@
 """Whom a comment names: `@anna`, `@"Anna Ko"` and `@seniors` are people and groups that the gateway knows."""
 
-import json
 import re
 from collections.abc import Collection, Iterator
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.models import Frozen, as_seen
-from atlas.people.tables import people, profiles
+from atlas.people.profiles import all_profiles
 from atlas.review_rules import GROUP
 
 MOST = 20  # people and groups that one comment tells
@@ -34,18 +32,16 @@ class KnownPeople(Frozen):
         return None if group is None else GROUP + group
 
 
+NO_ONE_KNOWN = KnownPeople(people={}, groups={})
+
+
 def known_people(connection: Connection, keys: Collection[str]) -> KnownPeople:
     """Those who may read the desk: people who have not ended, the names of keys, and their groups."""
-    rows = connection.execute(sa.select(people.c.name, people.c.groups, people.c.ended_at)).all()
-    ended = {as_seen(name) for name, _, ended_at in rows if ended_at is not None}
-    there = [(name, groups) for name, groups, ended_at in rows if ended_at is None]
-    profiled = connection.execute(sa.select(profiles.c.person, profiles.c.groups)).all()
-    there += [(name, groups) for name, groups in profiled if as_seen(name) not in ended]
-    names = [*(name for name, _ in there), *keys]
-    groups = (group for _, of_person in there for group in json.loads(of_person))
+    there = [one for one in all_profiles(connection).values() if one.ended_at is None]
+    names = [*(one.name for one in there), *keys]
     return KnownPeople(
         people={as_seen(name): name for name in reversed(names)},
-        groups={as_seen(group): group for group in groups},
+        groups={as_seen(group): group for one in there for group in one.groups},
     )
 
 

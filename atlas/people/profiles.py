@@ -1,7 +1,7 @@
 """What is known of a person beside the way in, for every way: groups, languages, hours, how they are told."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,10 @@ from sqlalchemy.engine import Connection
 from atlas.database.statements import Prepared
 from atlas.frozen import Frozen
 from atlas.instants import read_instant
+from atlas.models import as_seen
 from atlas.people.tables import people, profiles
+from atlas.review_rules import group_of
 
-MOST_NAMES = 500  # of one statement
 ENDED = "The access of {name} was ended. `python -m atlas.people add {name}` begins it again."
 
 
@@ -59,32 +60,24 @@ def has_ended(connection: Connection, name: str) -> bool:
     return profile_of(connection, name).ended_at is not None
 
 
-def profiles_of(connection: Connection, names: Collection[str]) -> dict[str, Profile]:
-    """The profiles of these names, also of those of which nothing is known."""
-    wanted = list(dict.fromkeys(names))
-    found: dict[str, Profile] = {}
-    for begin in range(0, len(wanted), MOST_NAMES):
-        some = wanted[begin : begin + MOST_NAMES]
-        found |= _read(connection, _PROFILES.where(profiles.c.person.in_(some)), some)
-    return found
-
-
 def all_profiles(connection: Connection) -> dict[str, Profile]:
     """Everyone of whom the store knows, also those who have ended, by name."""
-    return dict(sorted(_read(connection, _PROFILES, None).items()))
+    kept = {row.person: row for row in connection.execute(_PROFILES)}
+    accounts = {row.name: row for row in connection.execute(_PEOPLE)}
+    names = sorted(kept.keys() | accounts.keys())
+    return {name: _profile(name, kept.get(name), accounts.get(name)) for name in names}
+
+
+def is_named(person: Profile, entries: Collection[str]) -> bool:
+    """Whether a person is among names, as they are seen, and groups."""
+    groups = {group for entry in entries if (group := group_of(entry)) is not None}
+    names = {as_seen(entry) for entry in entries if group_of(entry) is None}
+    return as_seen(person.name) in names or not groups.isdisjoint(person.groups)
 
 
 def members_of(everyone: Mapping[str, Profile], group: str) -> tuple[str, ...]:
     """Those among some people who are there and belong to a group."""
     return tuple(one.name for one in everyone.values() if one.is_there and group in one.groups)
-
-
-def _read(connection: Connection, query: "sa.Select[Any]", names: Iterable[str] | None) -> dict[str, Profile]:
-    of_people = _PEOPLE if names is None else _PEOPLE.where(people.c.name.in_(list(names)))
-    kept = {row.person: row for row in connection.execute(query)}
-    accounts = {row.name: row for row in connection.execute(of_people)}
-    wanted = names if names is not None else kept.keys() | accounts.keys()
-    return {name: _profile(name, kept.get(name), accounts.get(name)) for name in wanted}
 
 
 def _profile(name: str, kept: Any, account: Any) -> Profile:

@@ -1,6 +1,5 @@
 """The training record: who learnt what, until when it counts, and for which scope (Article 26(2))."""
 
-from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,7 +10,6 @@ from atlas.errors import PersonRefused
 from atlas.frozen import Frozen
 from atlas.instants import instant_text, now
 from atlas.ledger import NO_CASE, Action
-from atlas.people.profiles import MOST_NAMES
 from atlas.people.tables import trainings
 
 
@@ -53,7 +51,7 @@ def train(
 
 def untrain(connection: Connection, name: str, *, scope: str, actor: str) -> int:
     """Take back what a person learnt for a scope; raises PersonRefused where nothing counts."""
-    found = [one for one in trainings_of(connection, [name]) if one.scope == scope and one.counts]
+    found = [one for one in trainings_of(connection, name) if one.scope == scope and one.counts]
     if not found:
         raise PersonRefused(reason=f"{name} has no training for {scope} that counts.")
     those = trainings.c.training_id.in_([one.training_id for one in found])
@@ -63,9 +61,9 @@ def untrain(connection: Connection, name: str, *, scope: str, actor: str) -> int
     return len(found)
 
 
-def trainings_of(connection: Connection, names: Collection[str] | None = None) -> tuple[Training, ...]:
-    """All trainings of some people, or of everyone, also those that count no more."""
+def trainings_of(connection: Connection, name: str | None = None) -> tuple[Training, ...]:
+    """All trainings of a person, or of everyone, also those that count no more."""
     query = sa.select(trainings).order_by(trainings.c.training_id)
-    if names is not None:
-        query = query.where(trainings.c.person.in_(list(names)[:MOST_NAMES]))
+    if name is not None:
+        query = query.where(trainings.c.person == name)
     return tuple(Training(**row._mapping) for row in connection.execute(query))

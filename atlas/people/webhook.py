@@ -30,10 +30,9 @@ def visible(name: str) -> str:
     return name
 
 
-class DecisionRequest(Frozen):
-    """What a reviewer posts."""
+class OneCase(Frozen):
+    """What is said of one case, alone or among many."""
 
-    decision: Said
     event_id: Annotated[str, Field(min_length=1, max_length=40)]
     reviewer: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
@@ -43,10 +42,16 @@ class DecisionRequest(Frozen):
     on_behalf_of: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     # What is approved, as `GET /cases/{ref}` named it; an approval of something else is refused.
     seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    # The whole new arguments of an approval, where a rule lets a person change some.
-    arguments: dict[str, Any] | None = None
     # The same decision under the same key is a success again, another one is refused.
     idempotency_key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)] | None = None
+
+
+class DecisionRequest(OneCase):
+    """What a reviewer posts."""
+
+    decision: Said
+    # The whole new arguments of an approval, where a rule lets a person change some.
+    arguments: dict[str, Any] | None = None
     # What a passkey signed, as `POST /cases/{ref}/challenge` asked for it, where a rule wants one.
     assertion: dict[str, Any] | None = None
 

@@ -3,33 +3,26 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from atlas.errors import AlreadyDecided
 from atlas.frozen import Frozen
-from atlas.models import Verdict, plain_text
+from atlas.models import Verdict
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.deciding import Approvals
 from atlas.people.person import Person
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.systems.gate import signature
 from atlas.people.together import MOST_TOGETHER, OneOfMany, Result, Together
-from atlas.people.webhook import APPROVAL_PATH, LONGEST_KEY, known_first, visible
+from atlas.people.webhook import APPROVAL_PATH, LONGEST_KEY, OneCase, known_first
 
 APPROVALS_PATH = f"{APPROVAL_PATH}s"
 
 
-class DecisionOfMany(Frozen):
+class DecisionOfMany(OneCase):
     """A decision as the single one is, without what takes a look at one call alone."""
 
     decision: Verdict
-    event_id: Annotated[str, Field(min_length=1, max_length=40)]
-    reviewer: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
-    reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
-    round: Annotated[int, Field(ge=1)] | None = None
-    on_behalf_of: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
-    seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    idempotency_key: Annotated[str, Field(min_length=1, max_length=LONGEST_KEY)] | None = None
 
 
 class ManyRequest(Frozen):

@@ -12,7 +12,8 @@ from datetime import timedelta
 from typing import Any
 
 from atlas.cases.printing import visible
-from atlas.cases.remote import Gateway, KeyUnclear, NoAnswer, Refused, key_and_name, url_of_settings
+from atlas.cases.remote import Gateway, key_and_name, url_of_settings
+from atlas.cases.terminal import exit_status, shared_options
 from atlas.instants import instant_text, now
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -36,10 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--url", help="the gateway; default: on this machine, at the port of the settings")
-    shared.add_argument("--as", dest="name", metavar="NAME", help="whose key")
-    shared.add_argument("--json", action="store_true", help="print what the gateway answers, as JSON")
+    shared = shared_options(name="whose key")
     make = verbs.add_parser("make", parents=[shared], help="approve calls of a tool beforehand")
     make.add_argument("tool", metavar="TOOL")
     make.add_argument("--agent", help="whose calls; default: those of every agent")
@@ -100,11 +98,7 @@ def _print(lines: list[str]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Do what is asked; returns the exit status."""
     said = _parser().parse_args(arguments)
-    try:
-        return _run(said)
-    except (Refused, KeyUnclear, NoAnswer) as error:
-        sys.stderr.write(f"{visible(str(error))}\n")
-        return 1 if isinstance(error, Refused) else 2 if isinstance(error, KeyUnclear) else 3
+    return exit_status(lambda: _run(said), then="`list` says which plans there are.")
 
 
 if __name__ == "__main__":

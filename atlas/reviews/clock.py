@@ -7,8 +7,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -83,18 +83,8 @@ class Clock:
         if case.status is Status.PENDING_REVIEW:
             self._woken.set()
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run in the background."""
-        task = asyncio.create_task(self._run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Do what is due until cancelled."""
         while True:
             try:
                 pause = await self._look()

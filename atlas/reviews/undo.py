@@ -4,6 +4,7 @@ What is taken back begins another round, in which nothing is decided.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.engine import Connection
 
@@ -44,9 +45,7 @@ def is_taken_back(connection: Connection, case: Case, vote: Vote) -> bool:
     if case.status is not Status.PENDING_REVIEW or case.round_number == 1:
         return False
     said = (case.round_number - 1, vote.reviewer)
-    entries = ledger.entries_of(connection, case.case_id)
-    taken = (entry for entry in entries if entry["action"] == ledger.Action.TAKEN_BACK.value)
-    return any((entry["detail"].get("round"), entry["actor"]) == said for entry in taken)
+    return any((entry["detail"].get("round"), entry["actor"]) == said for entry in _taken(connection, case))
 
 
 def check_may_take_back(connection: Connection, case: Case, vote: Vote) -> None:
@@ -57,14 +56,15 @@ def check_may_take_back(connection: Connection, case: Case, vote: Vote) -> None:
     if as_seen(vote.reviewer) not in {as_seen(name) for name in names}:
         own = f"Only who approved case {case.case_id} can take the approval back: {', '.join(names)}."
         raise NotPermitted(reason=f"{own} Reject the call to stop it.")
-    if _times_taken_back(connection, case) >= MOST_TAKEN_BACK:
+    if len(_taken(connection, case)) >= MOST_TAKEN_BACK:
         said = f"It was taken back {MOST_TAKEN_BACK} times, which is the limit. Reject the call to stop it."
         raise TakeBackRefused(case_id=case.case_id, reason=said)
 
 
-def _times_taken_back(connection: Connection, case: Case) -> int:
+def _taken(connection: Connection, case: Case) -> list[dict[str, Any]]:
+    """The entries of the ledger that say that an approval of a case was taken back."""
     entries = ledger.entries_of(connection, case.case_id)
-    return sum(entry["action"] == ledger.Action.TAKEN_BACK.value for entry in entries)
+    return [entry for entry in entries if entry["action"] == ledger.Action.TAKEN_BACK.value]
 
 
 def _why_not(case: Case) -> str:

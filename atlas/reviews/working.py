@@ -5,9 +5,8 @@ from contextlib import suppress
 
 from sqlalchemy.engine import Connection
 
-from atlas.models import Ruling, as_seen
-from atlas.people.profiles import Profile, all_profiles
-from atlas.review_rules import group_of
+from atlas.models import Ruling
+from atlas.people.profiles import Profile, all_profiles, is_named
 from atlas.reviews.hours import Weekly, WorkingTime, read_hours
 
 ALWAYS = WorkingTime()
@@ -23,10 +22,8 @@ def working_time(connection: Connection, ruling: Ruling | None) -> WorkingTime:
 
 def _weeks(everyone: Collection[Profile], reviewers: Collection[str]) -> Iterator[Weekly]:
     """The hours of those who are named, or are in a group that is; no reviewers: of all people."""
-    names = {as_seen(reviewer) for reviewer in reviewers if group_of(reviewer) is None}
-    groups = {group for reviewer in reviewers if (group := group_of(reviewer)) is not None}
     for person in everyone:
-        may_decide = not reviewers or as_seen(person.name) in names or not groups.isdisjoint(person.groups)
+        may_decide = not reviewers or is_named(person, reviewers)
         if person.working_hours is not None and person.ended_at is None and may_decide:
             with suppress(ValueError):  # kept by another version of the gateway: then they do not count
                 yield read_hours(person.working_hours, zone=person.zone)

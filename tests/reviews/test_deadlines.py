@@ -21,6 +21,7 @@ from atlas.grounds.reopening import send_back
 from atlas.instants import now
 from atlas.ledger import Action
 from atlas.models import Case, Scope, Status
+from atlas.people.edge import in_background
 from atlas.people.tables import profiles
 from atlas.review_rules import Escalation, ReviewRules
 from atlas.reviews.clock import BATCH, COLUMNS, Clock, DueRow, do_or_delay, take_due
@@ -263,7 +264,7 @@ async def test_a_clock_that_runs_does_what_falls_due_without_being_told(store: C
     clock = Clock(store.database)
     store.listeners.append(clock.note)
     far = await waiting(store, 1)
-    async with clock.running():
+    async with in_background(clock.run):
         near = await waiting(store, 2, timeout=timedelta(seconds=3))
 
         async def reminded() -> bool:
