@@ -87,6 +87,12 @@ async def read(gateway: GatewayProcess, path: str) -> httpx.Response:
         return await client.get(gateway.url + path, headers=headers)
 
 
+async def figures(gateway: GatewayProcess) -> tuple[int, int]:
+    """How many seeded cases the first person decided, and how many of them they caught."""
+    people = (await read(gateway, "/reviews/statistics")).json()["people"]
+    return (people[0]["seeded"], people[0]["seeded_caught"]) if people else (0, 0)
+
+
 def shape(value: Any) -> Any:
     """A value without what differs from call to call."""
     if isinstance(value, dict):
@@ -123,6 +129,9 @@ async def test_until_the_decision_a_seeded_case_is_like_any_other(gateway: Gatew
 
 async def test_approved_it_is_never_executed_and_the_person_reads_why(gateway: GatewayProcess) -> None:
     """At the desk and through the webhook; the ledger has who was told, and the figures count it."""
+    before = await figures(gateway)
+    _, caught = await real_and_seeded(gateway, 5)
+    await gateway.decide(caught, "REJECTED", key=KEYS["anna"])
     _, seeded = await real_and_seeded(gateway, 2)
     async with browser() as running:
         page = await (await person(running)).new_page()
@@ -148,8 +157,8 @@ async def test_approved_it_is_never_executed_and_the_person_reads_why(gateway: G
         if line["case_id"] == seeded
     ]
     assert line["is_seeded"]
-    mine = (await read(gateway, "/reviews/statistics")).json()["people"][0]
-    assert (mine["seeded"], mine["seeded_caught"]) == (2, 1)
+    after = await figures(gateway)
+    assert (after[0] - before[0], after[1] - before[1]) == (2, 1)
 
 
 async def test_no_agent_sees_it_and_the_same_call_of_an_agent_is_its_own(gateway: GatewayProcess) -> None:

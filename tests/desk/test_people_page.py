@@ -218,6 +218,7 @@ async def test_a_supervisor_gives_a_group_and_a_training_and_the_person_may_appr
 
 async def test_a_person_delegates_at_their_account_and_both_names_are_shown(room: Room) -> None:
     """At the desk, in the terminal, in GET /cases/{ref} and in the ledger; and it is not passed on."""
+    await room.terminal("atlas.people", "set", "ben", "--groups", "seniors")
     await room.terminal("atlas.people", "train", "dora", "benefits", "--what", "Course 12")
     await room.terminal("atlas.people", "train", "carla", "benefits", "--what", "Course 12")
     page = await room.page("ben")

@@ -221,6 +221,7 @@ async def test_at_the_desk_a_person_chooses_several_and_decides_them_together(
         await page.get_by_label("Reason").fill("A duplicate.")
         await page.get_by_role("button", name="Reject it").click()
         assert "1 of 1 rejected" in await page.locator("h1").inner_text()
+        await extension(office, base + 2)  # which no one chooses
         await page.goto(f"{office.url}/desk?whose=all")
         await page.get_by_role("button", name="Reject… the chosen calls").click()
         assert "Choose calls in the inbox first" in await page.get_by_role("alert").inner_text()
