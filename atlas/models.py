@@ -15,6 +15,7 @@ from atlas.traces import Trace
 TRUST_META = "io.atlas/trust"  # beside it: what the servers file says of whom that server speaks for
 UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind the gateway that offers it
 HAS_FAILED = " (failed)"  # at the end of the name of an assessor that could not judge a call
+EVERY_AGENT = "anybody"  # the principal of every agent in open mode
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 
 SEEDED = "seeded"  # in `claimed_by`: the gateway made the case, to see whether people look

@@ -5,11 +5,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 from fastmcp import FastMCP
 from fastmcp.exceptions import ToolError
+from fastmcp.tools import Tool
 from mcp.types import ToolAnnotations
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 from sqlalchemy.engine import Connection
@@ -174,6 +176,13 @@ def add_welfare_tools(server: FastMCP, office: WelfareOffice) -> None:
     _add_reading(server, office)
     _add_extensions(server, office)
     _add_modification(server, office)
+
+
+async def built_in_tools() -> dict[str, Tool]:
+    """The office's tools by name, to look at: no file is opened for them."""
+    server = FastMCP("built in")
+    add_welfare_tools(server, WelfareOffice(Database(Path())))
+    return {tool.name: tool for tool in await server.list_tools()}
 
 
 def _add_reading(server: FastMCP, office: WelfareOffice) -> None:

@@ -6,12 +6,11 @@ from fastmcp.server.auth import AccessToken, TokenVerifier
 from fastmcp.server.dependencies import get_access_token
 
 from atlas.agents.digests import digest_of_key
+from atlas.models import EVERY_AGENT
 from atlas.settings import Settings
 
 # The agent whose approved call is being executed.
 caller: ContextVar[str | None] = ContextVar("caller", default=None)
-
-EVERY_AGENT = "anybody"  # the principal of every agent in open mode
 
 
 class AgentKeys(TokenVerifier):

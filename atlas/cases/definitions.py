@@ -10,15 +10,17 @@ import json
 import math
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from fastmcp.tools import Tool
 from sqlalchemy.engine import Connection
 
 from atlas.canonical import LARGEST_INTEGER, NotCanonical, canonical_json
 from atlas.database.statements import Instant, Prepared, metadata
 from atlas.models import UPSTREAM_META, Frozen, plain_text
+
+if TYPE_CHECKING:
+    from fastmcp.tools import Tool
 
 LONGEST_DEFINITION = 256 * 1024  # bytes
 MOST_NAMED = 8  # parameters, in a sentence about what has changed
@@ -63,7 +65,7 @@ class Definition(Frozen):
     is_too_long: bool = False
 
 
-def definition_of(tool: Tool) -> Definition:
+def definition_of(tool: "Tool") -> Definition:
     """What a tool says of itself; its name is the one by which it is called."""
     annotations = tool.annotations
     said = {

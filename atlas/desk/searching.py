@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta, timezone
 from urllib.parse import urlencode
 
 from atlas.cases.filters import LONGEST_SEARCH, Filter
-from atlas.desk.told import STATUSES
+from atlas.desk.words import STATUSES
 from atlas.models import Status
 
 ENDED = "ended"

@@ -4,21 +4,9 @@ from dataclasses import dataclass
 
 from atlas.cases.listing import Line
 from atlas.cases.remarks import Remark
+from atlas.desk.words import STATUSES
 from atlas.models import Status, Verdict
 
-STATUSES = {
-    Status.QUEUED: "is being judged",
-    Status.PENDING_REVIEW: "waits for a person",
-    Status.AUTHORIZED: "approved, not begun",
-    Status.EXECUTING: "runs now",
-    Status.EXECUTED: "executed",
-    Status.REJECTED: "rejected",
-    Status.DENIED: "denied by the policy",
-    Status.WITHDRAWN: "withdrawn by the agent",
-    Status.EXPIRED: "expired",
-    Status.FAILED: "failed, not executed",
-    Status.OUTCOME_UNKNOWN: "outcome unknown",
-}
 KINDS = {
     Status.EXECUTED: "good",
     Status.REJECTED: "bad",

@@ -5,8 +5,22 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from atlas.desk.seen import seen, seen_all, seen_plain, seen_text
-from atlas.desk.told import STATUSES
 from atlas.instants import now
+from atlas.models import Status
+
+STATUSES = {
+    Status.QUEUED: "is being judged",
+    Status.PENDING_REVIEW: "waits for a person",
+    Status.AUTHORIZED: "approved, not begun",
+    Status.EXECUTING: "runs now",
+    Status.EXECUTED: "executed",
+    Status.REJECTED: "rejected",
+    Status.DENIED: "denied by the policy",
+    Status.WITHDRAWN: "withdrawn by the agent",
+    Status.EXPIRED: "expired",
+    Status.FAILED: "failed, not executed",
+    Status.OUTCOME_UNKNOWN: "outcome unknown",
+}
 
 
 def instant(value: datetime | None) -> str:

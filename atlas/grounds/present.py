@@ -1,19 +1,20 @@
 """A tool as it is now: the object that would run, with its definition, and what it says of itself."""
 
-from typing import Any, NamedTuple
-
-from fastmcp import FastMCP
-from fastmcp.tools import Tool
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from atlas.assessors import ToolFacts
 from atlas.cases.definitions import Definition, definition_of
 from atlas.models import TRUST_META, UPSTREAM_META
 
+if TYPE_CHECKING:
+    from fastmcp import FastMCP
+    from fastmcp.tools import Tool
+
 
 class Present(NamedTuple):
     """A tool and its definition; neither, if it is not there."""
 
-    tool: Tool | None
+    tool: "Tool | None"
     definition: Definition | None
 
     @property
@@ -25,12 +26,12 @@ class Present(NamedTuple):
 NOT_THERE = Present(None, None)
 
 
-def as_it_is(tool: Tool | None) -> Present:
+def as_it_is(tool: "Tool | None") -> Present:
     """The tool with its definition, which is made once for all who look at it now."""
     return NOT_THERE if tool is None else Present(tool, definition_of(tool))
 
 
-def fit_to_show(tool: Tool | None) -> Present:
+def fit_to_show(tool: "Tool | None") -> Present:
     """The same, unless its definition has grown too long to be shown to a person: it counts as gone then."""
     present = as_it_is(tool)
     return NOT_THERE if present.definition and present.definition.is_too_long else present
@@ -72,6 +73,6 @@ def facts_of_definition(tool_name: str, sha256: str, said: dict[str, Any]) -> To
     )
 
 
-async def tool_facts(server: FastMCP, tool_name: str) -> ToolFacts:
+async def tool_facts(server: "FastMCP", tool_name: str) -> ToolFacts:
     """What a tool of a server says of itself; a tool that is not there says nothing."""
     return facts_of(as_it_is(await server.get_tool(tool_name)), tool_name)

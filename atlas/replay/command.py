@@ -8,10 +8,7 @@ from pathlib import Path
 from atlas.assessors.policy import Policy
 from atlas.errors import DatabaseUnusable, PolicyInvalid
 from atlas.instants import now
-from atlas.replay.printing import text_of
-from atlas.replay.run import replay, workers_for
 from atlas.replay.span import Span
-from atlas.replay.workers import WorkerEnded
 from atlas.settings_as_written import read_duration
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=timezone.utc)
@@ -45,6 +42,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the report; returns the exit status."""
+    from atlas.replay.printing import text_of  # FastMCP, which takes a second
+    from atlas.replay.run import replay, workers_for
+    from atlas.replay.workers import WorkerEnded
+
     until = options.until or now()
     span = Span(since=options.since or BEGINNING, until=until, budget=options.time, idle=options.idle)
     if span.since >= span.until:

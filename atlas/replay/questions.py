@@ -5,23 +5,18 @@ import json
 import re
 import sqlite3
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
-
-from fastmcp import FastMCP
-from fastmcp.tools import Tool
 
 from atlas.agents.arguments import as_the_tool_takes_them
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import Policy
 from atlas.database.read_only import ReadOnlyFile
-from atlas.database.sqlite import Database
 from atlas.grounds.present import Present, as_it_is, facts_of, facts_of_definition
 from atlas.models import NO_TOOL
 from atlas.origins.agent import MOST_CALLS
 from atlas.replay.past import Past
 from atlas.traces import NO_TRACE, Trace
-from atlas.welfare import WelfareOffice, add_welfare_tools
+from atlas.welfare import built_in_tools
 
 NAMES_TAGS = re.compile(r"\btags\b")
 DEFINITION = "SELECT definition FROM definitions WHERE definition_sha256 = ?"
@@ -94,7 +89,4 @@ def _trace(past: Past) -> Trace | None:
 
 async def _built_in() -> dict[str, Present]:
     """The tools that come with the gateway, by name."""
-    server = FastMCP("built in")
-    add_welfare_tools(server, WelfareOffice(Database(Path())))  # which opens nothing
-    tools: list[Tool] = list(await server.list_tools())
-    return {tool.name: as_it_is(tool) for tool in tools}
+    return {name: as_it_is(tool) for name, tool in (await built_in_tools()).items()}

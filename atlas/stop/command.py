@@ -10,10 +10,7 @@ import getpass
 import sys
 from collections.abc import Sequence
 
-from fastmcp import FastMCP
-
 from atlas.database.shared_file import SharedFile, open_shared
-from atlas.database.sqlite import Database
 from atlas.errors import AtlasError
 from atlas.instants import now
 from atlas.models import Scope, Stop, plain_text
@@ -23,7 +20,6 @@ from atlas.stop.known import Known
 from atlas.stop.stops import Stops
 from atlas.stop.words import told, told_of_lift
 from atlas.upstreams.config import UpstreamConfig, read_upstreams
-from atlas.welfare import WelfareOffice, add_welfare_tools, is_offered
 
 ANYWAY = "A name that is right all the same is stopped with --even-if-unknown."
 
@@ -95,11 +91,9 @@ def _known(settings: Settings, file: SharedFile, configs: Sequence[UpstreamConfi
     """What can be known without the servers; the names of their tools begin with their prefix."""
 
     async def office() -> set[str]:
-        if not is_offered(settings, configs):
-            return set()
-        server = FastMCP("office")
-        add_welfare_tools(server, WelfareOffice(Database(settings.atlas_data_dir)))
-        return {tool.name for tool in await server.list_tools()}
+        from atlas.welfare import built_in_tools, is_offered  # FastMCP, which takes a second
+
+        return set(await built_in_tools()) if is_offered(settings, configs) else set()
 
     return Known(
         settings,

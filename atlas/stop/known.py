@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable, Collection
 from difflib import get_close_matches
 from functools import partial
 
-from atlas.agents.keys import EVERY_AGENT
 from atlas.cases.naming import distinct
 from atlas.cases.tables import cases
 from atlas.errors import TargetUnknown
-from atlas.models import Scope
+from atlas.models import EVERY_AGENT, Scope
 from atlas.settings import Settings
 from atlas.stop.stops import Store
 

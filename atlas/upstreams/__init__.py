@@ -1,6 +1,7 @@
 """The servers behind the gateway: each is reached, watched and offered to agents under a prefix.
 
 A gateway without such servers does not import what reaches them: FastMCP's client takes a tenth of a start.
+A command that only reads the file does not import FastMCP at all.
 """
 
 import asyncio
@@ -9,14 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastmcp import FastMCP
-from fastmcp.exceptions import NotFoundError, ToolError
-
 from atlas.settings import Settings, variables
-from atlas.upstreams.audience import Audience
 from atlas.upstreams.config import GRACE_SECONDS, UpstreamConfig, read_upstreams
 
 if TYPE_CHECKING:
+    from fastmcp import FastMCP
+
     from atlas.upstreams.provider import UpstreamProvider
     from atlas.upstreams.upstream import Upstream
 
@@ -47,6 +46,8 @@ def _each(
 
 def unknown_tool(tool_name: str) -> Exception:
     """What to raise for a tool that no one offers."""
+    from fastmcp.exceptions import NotFoundError
+
     return NotFoundError(f"Unknown tool: {tool_name!r}")
 
 
@@ -54,6 +55,8 @@ class Upstreams:
     """Every server of the MCP configuration, in the order of the file."""
 
     def __init__(self, configs: tuple[UpstreamConfig, ...], *, data: Path | None = None) -> None:
+        from atlas.upstreams.audience import Audience
+
         self._own: frozenset[str] = frozenset()
         self._owners: dict[str, str] = {}  # of the names of tools
         self._is_settled = False  # the start is over, during which the order of the file decides about names
@@ -73,7 +76,7 @@ class Upstreams:
         return tuple(one.name for one in self.all)
 
     def mount(
-        self, server: FastMCP, *, refusal: Callable[[str], Awaitable[str | None]] | None = None
+        self, server: "FastMCP", *, refusal: Callable[[str], Awaitable[str | None]] | None = None
     ) -> None:
         """Offer on a server what they offer, and tell its agents when that changes.
 
@@ -100,7 +103,7 @@ class Upstreams:
         self._listeners.append(listener)
 
     @asynccontextmanager
-    async def open(self, server: FastMCP) -> AsyncIterator[None]:
+    async def open(self, server: "FastMCP") -> AsyncIterator[None]:
         """Reach them all, wait a moment for those that answer, and let go of them at the end."""
         self._own = frozenset(tool.name for tool in await server.local_provider.list_tools())
         for upstream in self.all:
@@ -121,6 +124,8 @@ class Upstreams:
 
     def unknown(self, tool_name: str) -> Exception:
         """What to raise for a tool that no one offers: why, if a server that may have it is missing."""
+        from fastmcp.exceptions import ToolError
+
         for upstream in self.all:
             prefix = upstream.config.prefix
             if upstream.missing and (tool_name.startswith(f"{prefix}_") or not prefix):

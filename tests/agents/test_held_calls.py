@@ -12,7 +12,7 @@ from opentelemetry.propagate import extract, inject
 from store import open_case, open_store, tool_call
 
 from atlas.agents.held_calls import ForgivingSession, WaitingAgents
-from atlas.agents.keys import EVERY_AGENT
+from atlas.models import EVERY_AGENT
 
 request: ContextVar[str] = ContextVar("request", default="nobody's")
 

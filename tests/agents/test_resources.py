@@ -5,11 +5,10 @@ from pathlib import Path
 from fastmcp import Client, FastMCP
 from store import open_case, open_store, tool_call
 
-from atlas.agents.keys import EVERY_AGENT
 from atlas.agents.resources import MOST_LISTED, add_case_resources
 from atlas.cases.store import add_outcome
 from atlas.instants import now
-from atlas.models import Outcome
+from atlas.models import EVERY_AGENT, Outcome
 
 
 async def test_the_newest_cases_are_listed_without_what_came_of_them(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
-"""The start: what a gateway that is ready has not loaded, because it does not need it yet."""
+"""The start: what a gateway or a command has not loaded, because it does not need it yet."""
 
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from gateway_process import ColdGateway, call
+from gateway_process import ROOT, WAIT_SECONDS, ColdGateway, call
 
 SCRIPT = Path(__file__).with_name("telling_gateway.py")
 
@@ -65,6 +68,35 @@ async def test_a_start_loads_nothing_that_it_does_not_need(tmp_path: Path) -> No
     assert "fastmcp" in modules and "sqlalchemy" in modules, "the names are those of modules"
     too_early = {package: when for package, when in NOT_NEEDED_YET if package in modules}
     assert not too_early
+
+
+# The module that a command runs, and what it does without until its work needs it.
+LIGHT_COMMANDS = [
+    ("atlas.cases", ["fastmcp", "mcp", "sqlalchemy", "celpy"]),  # it asks the gateway over HTTP
+    ("atlas.plans", ["fastmcp", "mcp", "sqlalchemy", "celpy"]),  # as well
+    ("atlas.people", ["fastmcp", "mcp", "celpy", "alembic"]),
+    ("atlas.ledger", ["fastmcp", "mcp", "celpy", "alembic"]),
+    ("atlas.stop", ["fastmcp", "mcp", "celpy", "alembic"]),
+    ("atlas.assessors.policy", ["fastmcp", "mcp", "alembic"]),
+    ("atlas.engine", ["fastmcp", "mcp", "sqlalchemy", "pydantic"]),
+]
+
+
+@pytest.mark.parametrize(("command", "not_needed"), LIGHT_COMMANDS)
+def test_a_command_loads_nothing_that_its_help_does_not_need(command: str, not_needed: list[str]) -> None:
+    """A person in a terminal waits for each of these packages; FastMCP alone takes a second."""
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", command, "--help"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=WAIT_SECONDS,
+    ).stderr
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in told.splitlines()}
+    assert "argparse" in loaded, "the names are those of modules"
+    assert not loaded & set(not_needed)
 
 
 IN_C = ("uvloop", "httptools")

@@ -23,12 +23,12 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from atlas.agents.keys import EVERY_AGENT
 from atlas.agents.session_of_call import CLIENTS_ID
 from atlas.agents.sessions.exchanges import Attempt, Opening, end, post, under
 from atlas.agents.sessions.handshake import INITIALIZED, Handshake
 from atlas.agents.sessions.present import Key, PresentSessions
 from atlas.agents.sessions.store import SessionStore
+from atlas.models import EVERY_AGENT
 
 MOST_KNOWN = 20_000  # sessions of which this process remembers that it served them
 NOTE_SECONDS = 3600.0  # a session in use is noted as seen so often, and not at each request

@@ -10,20 +10,15 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fastmcp import FastMCP
-
 from atlas.assessors import Earlier, Question, ToolFacts
 from atlas.assessors.policy import Policy
 from atlas.assessors.policy.explain import explain
 from atlas.assessors.policy.session_file import SessionInvalid, read_session
-from atlas.database.sqlite import Database
 from atlas.errors import PolicyInvalid
-from atlas.grounds.present import tool_facts
 from atlas.origins.tracing import trace
 from atlas.people.named import members_of_groups
 from atlas.replay import command as replay
 from atlas.settings import Settings
-from atlas.welfare import WelfareOffice, add_welfare_tools
 
 CANNOT_EXPLAIN = 2
 
@@ -179,8 +174,10 @@ def _arguments(text: str) -> dict[str, Any]:
 
 async def _facts(options: argparse.Namespace) -> ToolFacts:
     """What the tool of this name among the built-in ones says of itself, or what the options say of it."""
-    server = FastMCP("explained")
-    add_welfare_tools(server, WelfareOffice(Database(Path())))  # which opens nothing
+    from atlas.grounds.present import as_it_is, facts_of  # FastMCP, which takes a second
+    from atlas.welfare import built_in_tools
+
+    tools = await built_in_tools()
     said = {
         "description": options.description,
         "is_read_only": options.read_only,
@@ -189,5 +186,5 @@ async def _facts(options: argparse.Namespace) -> ToolFacts:
         "trust": options.trust,
         "definition_sha256": options.definition,
     }
-    facts = await tool_facts(server, options.tool)
+    facts = facts_of(as_it_is(tools.get(options.tool)), options.tool)
     return facts.model_copy(update={name: value for name, value in said.items() if value is not None})
