@@ -98,13 +98,3 @@ def test_no_code_needs_a_newer_python_than_3_10() -> None:
     command = [vermin, *options, "--exclude-regex=tests/acceptance/frameworks", *map(str, code)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.parametrize("module", ["atlas.people.__main__", "atlas.configure.questions"])
-def test_what_an_operator_types_answers_without_loading_mcp_or_the_web_framework(module: str) -> None:
-    """They take a second of CPU time, which each command about accounts or settings would wait for."""
-    heavy = {"fastmcp", "mcp", "fastapi", "inngest"}
-    script = f"import sys, {module}; print(*sys.modules)"
-    command = [sys.executable, "-c", script]
-    loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert module in loaded and not heavy & set(loaded)

@@ -132,9 +132,11 @@ async def test_a_reworded_call_names_the_one_that_waits_to_agent_reviewer_and_le
     """It is a case of its own, and everyone sees that it may be the same request."""
     async with running.agent() as agent, running.agent(OTHER_AGENT_KEY) as other:
         first = reference_in(await call(agent, "request_extension", **long_extension("first words")))
+        assert await waiting_case(running, "first words") == first  # its judgement may come after the answer
         again = await call(agent, "request_extension", **long_extension("other words"))
         foreign = await call(other, "request_extension", **long_extension("words of another agent"))
         second = reference_in(again)
+        assert await waiting_case(running, "other words") == second
         await decided(running, first, "REJECTED", reason="no")
         third = await call(agent, "request_extension", **long_extension("third words"))
     sentence = "When this call came, an earlier call of request_extension still waited: "
