@@ -30,6 +30,7 @@ from gateway_process import (
 )
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
+from nursery import nursery
 from starlette.routing import Route
 
 from gateway import app
@@ -42,6 +43,7 @@ NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", ".npm-tests", "node
 OF_NO_PAGE = {"/desk/assets", "/desk/{rest:path}"}  # the desk's files, and what takes every other path there
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+FASTMCP = '#!/bin/sh\nexec python -m fastmcp.cli "$@"\n'  # what pip puts there, but for its Python
 RUN = [one for one in PAGES if any(block.is_run for block in one.blocks)]
 # Runs each file whose name comes in, in one shell, as a person who types one block after the other.
 SHELL = 'set -euo pipefail; exec 3<&0 </dev/null; while read -r file <&3; do . "$file"; echo "$file"; done'
@@ -56,11 +58,14 @@ async def guide(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gatew
     for name, text in files().items():
         (checkout / name).write_text(text)
     shutil.copy(checkout / "atlas" / "policy.toml", checkout / "policy.toml")
+    typed = checkout.with_name("typed")
+    typed.mkdir()
+    nursery().python(typed / "python")
+    (typed / "fastmcp").write_text(FASTMCP)
+    (typed / "fastmcp").chmod(0o755)
     process = GatewayProcess(
         checkout,
-        checkout / "gateway.py",
         PATH=PATH,
-        PYTHONPATH=str(checkout),
         ATLAS_AGENT_KEY=AGENT_KEY,
         ATLAS_MCP_CONFIG="mcp.json",
         ATLAS_WELFARE="on",
@@ -145,7 +150,11 @@ async def start(gateway: GatewayProcess, *command: str) -> asyncio.subprocess.Pr
     return await asyncio.create_subprocess_exec(
         *command,
         cwd=gateway.directory,
-        env={"PATH": PATH, "HOME": str(gateway.directory), "ATLAS_AGENT_KEY": AGENT_KEY},
+        env={
+            "PATH": f"{gateway.directory.with_name('typed')}:{PATH}",
+            "HOME": str(gateway.directory),
+            "ATLAS_AGENT_KEY": AGENT_KEY,
+        },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

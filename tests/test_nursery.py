@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import nursery
 import pytest
 from gateway_process import WAIT_SECONDS
-from nursery import ROOT, WARM_PROCESS, Child
+from nursery import ROOT, Child
 
 ARGUMENTS = ("sse", "a b")
 SEEN = """
@@ -131,13 +132,10 @@ def test_a_script_that_was_forked_after_the_tests_were_killed_ends_too(tmp_path:
     script.write_text(f"import time; held = open({str(pipe)!r}, 'w'); time.sleep(600)")
     (tmp_path / "log").touch()
     order = {"script": str(script), "arguments": [], "directory": str(tmp_path), "log": str(tmp_path / "log")}
-    warm = subprocess.Popen(
-        [sys.executable, WARM_PROCESS],
-        cwd="/",
-        env={"PATH": os.environ["PATH"], "HOME": os.devnull, "PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(tmp_path / "door"))
+        door.listen()
+        warm = nursery.warm_process(door)
     assert warm.stdin is not None and warm.stdout is not None
     with warm, os.fdopen(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reading:
         warm.stdout.close()
@@ -145,4 +143,89 @@ def test_a_script_that_was_forked_after_the_tests_were_killed_ends_too(tmp_path:
         warm.stdin.flush()
         assert warm.wait() == 0
         os.set_blocking(reading.fileno(), True)
+        assert reading.read() == b""
+
+
+# Commands that are typed
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Path:
+    """A `python` that forks the second command of a kind."""
+    (tmp_path / "begun").mkdir()
+    nursery.nursery().python(tmp_path / "python", begun=tmp_path / "begun")
+    return tmp_path / "python"
+
+
+OF_COMMAND = """
+import json, os, sys
+os.umask(umask := os.umask(0))
+print(json.dumps({
+    "name": __name__,
+    "argv": sys.argv,
+    "path": sys.path[0],
+    "folder": os.getcwd(),
+    "environment": {name: text for name, text in os.environ.items() if name not in ("_", "LC_CTYPE")},
+    "umask": umask,
+    "files": [name for name in os.listdir("/dev/fd") if int(name) > 2],
+    "read": sys.stdin.read(),
+    "modules": "fastmcp.server" in sys.modules,
+}, sort_keys=True), flush=True)
+for stream in (sys.stdin, sys.stdout, sys.stderr):
+    stream.reconfigure(errors="replace")
+print("a warning", file=sys.stderr)
+raise SystemExit(7)
+"""
+
+
+def test_a_typed_command_is_forked_from_its_second_time_on(tmp_path: Path, quick: Path) -> None:
+    """It has the same arguments, folder, environment, mask and files, and ends in the same way."""
+    (tmp_path / "test_handshake.py").write_text(OF_COMMAND)
+    begun, forked = (
+        subprocess.run(
+            [quick, "test_handshake.py", *ARGUMENTS],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "OF_THE_TEST": "yes"},
+            input="typed",
+            capture_output=True,
+            text=True,
+            umask=0o027,
+        )
+        for _ in range(2)
+    )
+    assert (begun.returncode, begun.stderr) == (forked.returncode, forked.stderr) == (7, "a warning\n")
+    first, second = json.loads(begun.stdout), json.loads(forked.stdout)
+    assert (first.pop("modules"), second.pop("modules")) == (False, True)
+    assert first == second and first["umask"] == 0o027 and first["read"] == "typed"
+
+
+def test_a_module_of_the_gateway_is_forked_too(tmp_path: Path, quick: Path) -> None:
+    """What it prints is the same."""
+    command = [quick, "-m", "atlas.people", "list"]
+    how = {"cwd": tmp_path, "env": {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}}
+    begun, forked = (subprocess.run(command, capture_output=True, text=True, **how) for _ in range(2))
+    assert (begun.returncode, begun.stdout, begun.stderr) == (
+        forked.returncode,
+        forked.stdout,
+        forked.stderr,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_typed_command_that_is_ended_ends_what_was_forked(
+    tmp_path: Path, quick: Path, number: signal.Signals
+) -> None:
+    """It holds a pipe open, whose other end is told when it has ended."""
+    script, pipe = tmp_path / "test_handshake.py", tmp_path / "pipe"
+    script.write_text("")
+    subprocess.run([quick, script.name], cwd=tmp_path, check=True)
+    os.mkfifo(pipe)
+    script.write_text(
+        f"import time; held = open({str(pipe)!r}, 'w'); held.write('here'); held.flush(); time.sleep(600)"
+    )
+    command = subprocess.Popen([quick, script.name], cwd=tmp_path)
+    with pipe.open("rb") as reading:
+        assert reading.read(4) == b"here"
+        command.send_signal(number)
+        assert command.wait(WAIT_SECONDS) == -number
         assert reading.read() == b""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from nursery import nursery
 from setup_terminal import ROOT, Terminal, run
 
 
@@ -64,6 +65,9 @@ def lent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def checkout(fresh_checkout: Path, lent: Path) -> Path:
     """A checkout with its packages installed, so that every command takes seconds."""
     shutil.copytree(lent, fresh_checkout / ".venv", symlinks=True)
+    python = fresh_checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    nursery().python(python, real=python.with_name("python3"))
     stamp = fresh_checkout / ".venv" / "installed-requirements.txt"
     shutil.copy2(fresh_checkout / "requirements.txt", stamp)
     return fresh_checkout

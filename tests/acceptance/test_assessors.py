@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import sqlite3
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -325,14 +324,14 @@ async def test_setup_configures_each_assessor_and_the_handshake_passes_with_it(
         terminal.answer("MCP servers file", "")
         assert terminal.finish() == 0
         where = {name: value for name, value in modal.environment.items() if name in STAND_IN}
-        gateway = GatewayProcess(checkout, checkout / "gateway.py", PYTHONPATH=str(checkout), **where)
+        gateway = GatewayProcess(checkout, **where)
         for name in ("ATLAS_AGENT_KEY", "ATLAS_REVIEWER_KEY"):
             gateway.leave_to_env_file(name)
         await gateway.start()
         try:
             assert f"assessor   {assessor}" in gateway.newest_log()
             handshake = await asyncio.create_subprocess_exec(
-                *(sys.executable, "test_handshake.py", gateway.url),
+                *(checkout / ".venv" / "bin" / "python", "test_handshake.py", gateway.url),
                 cwd=checkout,
                 env={"PATH": os.environ["PATH"], "HOME": str(checkout)},
                 stdout=asyncio.subprocess.PIPE,

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 from gateway_process import REVIEWER_KEY, ROOT, GatewayProcess, call, eventually, reference_in, text_of
+from nursery import quick_python
 from receivers import mail_server, receiver, subject_of, words_of
 
 AGENTS = "agent:agent-key-of-the-tests,other:other-agent-key-of-the-tests"
@@ -20,7 +20,7 @@ CHANGE = {"beneficiary_id": "BEN-125", "changes": {"monthly_amount_eur": 700}}
 async def people(gateway: GatewayProcess, *words: str) -> None:
     """Run `python -m atlas.people` beside the gateway, as its operator does."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atlas.people", *words), cwd=gateway.directory, env=gateway.environment
+        *(quick_python(), "-m", "atlas.people", *words), cwd=gateway.directory, env=gateway.environment
     )
     assert await asyncio.wait_for(process.wait(), 60) == 0
 
@@ -116,7 +116,7 @@ async def test_a_way_that_cannot_be_used_is_refused_at_the_start_without_its_sec
     """In a sentence that names the setting."""
     gateway = GatewayProcess(tmp_path)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(ROOT / "gateway.py")),
+        *(quick_python(), str(ROOT / "gateway.py")),
         cwd=tmp_path,
         env=gateway.environment | {name: value, "PATH": os.environ["PATH"]},
         stdout=asyncio.subprocess.PIPE,

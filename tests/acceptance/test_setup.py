@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from nursery import nursery
 from setup_terminal import QUESTIONS, ROOT, Terminal, press_enter, run, settings_in
 
 SIGNING_KEY = "signkey-prod-0123456789abcdef"
@@ -453,7 +454,7 @@ if words[0] == "run" and "atlas.configure" in words:
     given = dict(word.split("=", 1) for before, word in zip(words, words[1:]) if before == "--env")
     given = {name: inside.get(value, value) for name, value in given.items() if value}
     command = [inside.get(word, word) for word in words[words.index("atlas-gateway") + 2 :]]
-    sys.exit(subprocess.run([sys.executable, *command], env=os.environ | given).returncode)
+    sys.exit(subprocess.run([here / "quick-python", *command], env=os.environ | given).returncode)
 is_start = line.startswith("run --detach") or (words[0] == "compose" and "up" in words)
 if is_start and not (here / "broken").exists():
     (here / "running").touch()
@@ -474,7 +475,8 @@ def docker(tmp_path: Path) -> Path:
     folder = tmp_path / "docker"
     folder.mkdir()
     (folder / "docker.py").write_text(RECORDING_DOCKER)
-    (folder / "docker").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder}/docker.py" "$@"\n')
+    (folder / "docker").write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{folder}/docker.py" "$@"\n')
+    nursery().python(folder / "quick-python")
     (folder / "docker").chmod(0o755)
     return folder
 
@@ -602,7 +604,7 @@ def test_where_the_network_cannot_be_shared_it_is_said_what_holds(
     """Docker Desktop has a name for this machine; a rootless engine reaches no loopback address at all."""
     (docker / "docker").write_text(
         f'#!/bin/sh\n[ "$1" != info ] || {{ echo "{engine}"; exit; }}\n'
-        f'exec "{sys.executable}" "{docker}/docker.py" "$@"\n'
+        f'exec "{sys.executable}" -IS "{docker}/docker.py" "$@"\n'
     )
     (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\nOLLAMA_HOST=http://127.0.0.1:11434\n")
     done = run(fresh_checkout, first_on_path=docker)

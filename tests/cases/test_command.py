@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import pytest_asyncio
 from gateway_process import AGENT_KEY, GatewayProcess, call
-from nursery import ROOT
+from nursery import ROOT, quick_python
 from people import ANNA, BRUNO, client, named_gateway, waiting
 
 from atlas.cases.__main__ import main
@@ -75,7 +74,7 @@ async def type_at(gateway: GatewayProcess, *words: str, typed: str) -> tuple[int
     """Run the command at a terminal at which a person types one line, when they are asked."""
     person, program = pty.openpty()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atlas.cases", *words, "--url", gateway.url),
+        *(quick_python(), "-m", "atlas.cases", *words, "--url", gateway.url),
         cwd=gateway.directory,
         env=environment(gateway.directory, ANNA),
         stdin=program,
@@ -244,7 +243,7 @@ async def test_in_open_mode_no_key_is_needed_and_a_name_can_be_given(tmp_path: P
             await call(agent, "modify_welfare_record", beneficiary_id="BEN-123", changes={"status": "ended"})
         port = process.url.rpartition(":")[2]
         (tmp_path / ".env").write_text(f"ATLAS_PORT={port}\n")
-        command = (sys.executable, "-m", "atlas.cases")
+        command = (quick_python(), "-m", "atlas.cases")
         shell = {"cwd": tmp_path, "env": environment(tmp_path, ""), "stdout": asyncio.subprocess.PIPE}
         listed = await asyncio.create_subprocess_exec(*command, "list", **shell)  # type: ignore[arg-type]
         output, _ = await asyncio.wait_for(listed.communicate(), SECONDS)

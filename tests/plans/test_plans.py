@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sqlite3
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import timedelta
@@ -16,7 +15,7 @@ import pytest_asyncio
 from desk_browser import browser, faults_of, person
 from desk_office import AGENTS, KEYS, sign_in
 from gateway_process import GatewayProcess, call, eventually, outcome, output_of, reference_in, text_of
-from nursery import ROOT
+from nursery import ROOT, quick_python
 from shifted_clock import set_clock
 
 from atlas import ledger
@@ -320,7 +319,7 @@ async def terminal(gateway: GatewayProcess, *said: str) -> str:
     """What the command prints."""
     environment = gateway.environment | {"ATLAS_REVIEWER_KEY": f"anna:{KEYS['anna']}"}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atlas.plans", *said, "--url", gateway.url),
+        *(quick_python(), "-m", "atlas.plans", *said, "--url", gateway.url),
         cwd=ROOT,
         env=environment,
         stdout=asyncio.subprocess.PIPE,

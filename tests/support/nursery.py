@@ -8,15 +8,20 @@ import atexit
 import functools
 import json
 import os
+import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from concurrent.futures import Future
 from pathlib import Path
 
 WARM_PROCESS = Path(__file__).with_name("warm_process.py")
+QUICK_PYTHON = WARM_PROCESS.with_name("quick_python.py")
 ROOT = WARM_PROCESS.parents[2]
 BIRTH_SECONDS = 250.0  # the first waits for the imports
 
@@ -49,17 +54,28 @@ class Child:
         self.send_signal(signal.SIGKILL)
 
 
+def warm_process(door: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the process that imports everything and forks; its door may have been knocked at before."""
+    return subprocess.Popen(
+        [sys.executable, WARM_PROCESS, str(door.fileno())],
+        cwd="/",  # where no .env is
+        env={"PATH": os.environ["PATH"], "HOME": os.devnull, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[door.fileno()],
+    )
+
+
 class Nursery:
     """The process from which servers are forked."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, WARM_PROCESS],
-            cwd="/",  # where no .env is
-            env={"PATH": os.environ["PATH"], "HOME": os.devnull, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        self._folder = Path(tempfile.mkdtemp(prefix="nursery"))  # a path of few letters, as a socket needs it
+        self.door = self._folder / "door"
+        with socket.socket(socket.AF_UNIX) as door:
+            door.bind(str(self.door))
+            door.listen(64)
+            self._process = warm_process(door)
         self._births: deque[Future[Child]] = deque()
         self._living: dict[int, Child] = {}
         self._lock = threading.Lock()
@@ -99,6 +115,18 @@ class Nursery:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def python(self, file: Path, *, real: Path = Path(sys.executable), begun: Path | None = None) -> None:
+        """Make a `python` that forks a command of the gateway; what it does not know, the real one does.
+
+        Each command begins once as it does for a reader: by the real one, which imports all that it needs.
+        The folder `begun` notes which have.
+        """
+        options = ("-I", "-S", QUICK_PYTHON, self.door, begun or self._folder, real)
+        words = shlex.join(map(str, (sys.executable, *options)))
+        file.write_text(f'#!/bin/sh\nexec {words} "$0" "$@"\n')
+        file.chmod(0o755)
 
 
 async def forked(
@@ -116,3 +144,11 @@ def nursery() -> Nursery:
     one = Nursery()
     atexit.register(one.close)
     return one
+
+
+@functools.cache
+def quick_python() -> str:
+    """The path of a `python` that forks the gateway's commands; each begins once by the real one."""
+    file = nursery().door.with_name("python")
+    nursery().python(file)
+    return str(file)
