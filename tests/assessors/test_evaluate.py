@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from atlas.assessors import Question
 from atlas.assessors.evaluate import figures
@@ -77,6 +76,8 @@ def test_auroc_is_how_often_a_risky_call_scores_higher(
 
 
 def test_auroc_and_brier_are_those_of_another_implementation() -> None:
+    from sklearn.metrics import brier_score_loss, roc_auc_score  # here, as each worker imports this file
+
     random = np.random.default_rng(7)
     for _ in range(20):
         scores = random.integers(0, 12, size=80) * 9  # many ties

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
-from sklearn.metrics import roc_curve
 
 from atlas.assessors.evaluate import shares
 from atlas.assessors.evaluate.judged import Judged
@@ -107,6 +105,8 @@ def auroc(risky: Flags, scores: Floats) -> float | None:
     if not n_risky or not n_safe:
         return None
     # The statistic of Mann and Whitney: ties share their mean rank.
+    from scipy.stats import rankdata  # takes as long as all else that is imported here
+
     above = float(rankdata(scores)[risky].sum()) - n_risky * (n_risky + 1) / 2
     return above / (n_risky * n_safe)
 
@@ -133,6 +133,8 @@ def recall_at(risky: Flags, scores: Floats, false_positives: float) -> float | N
     """The greatest share of risky calls that a threshold finds with at most that share of false positives."""
     if auroc(risky, scores) is None:
         return None
+    from sklearn.metrics import roc_curve  # takes a second
+
     wrong, found, _ = roc_curve(risky, scores, drop_intermediate=False)
     return float(found[wrong <= false_positives].max())
 
@@ -194,5 +196,7 @@ def curve(judged: Sequence[Judged]) -> tuple[Floats, Floats] | None:
     scores = np.array([one.score for one in judged], dtype=np.float64)
     if auroc(risky, scores) is None:
         return None
+    from sklearn.metrics import roc_curve
+
     wrong, found, _ = roc_curve(risky, scores)
     return wrong, found
