@@ -28,6 +28,7 @@ from gateway_process import (
 )
 from mcp import ClientSession
 from mcp.client.sse import sse_client
+from sse import left
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -72,7 +73,7 @@ def risky() -> dict[str, Any]:
 async def test_the_sdks_sse_client_is_held_and_then_reads_the_result(running: GatewayProcess) -> None:
     """mcp.client.sse and ClientSession go the whole path, with the output schemas of the tools unseen."""
     async with (
-        sse_client(f"{running.url}/mcp/sse", headers=AGENT) as (incoming, outgoing),
+        left(sse_client(f"{running.url}/mcp/sse", headers=AGENT)) as (incoming, outgoing),
         ClientSession(incoming, outgoing) as session,
     ):
         started = await session.initialize()

@@ -26,6 +26,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourceUpdated
+from sse import left
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -76,7 +77,7 @@ async def handshake_client(
     """A client of the era in which one subscribes with resources/subscribe."""
     headers = {"Authorization": f"Bearer {key}"}
     if kind == "sse":
-        transport = sse_client(f"{gateway.url}/mcp/sse", headers=headers)
+        transport = left(sse_client(f"{gateway.url}/mcp/sse", headers=headers))
     else:
         http = create_mcp_http_client(headers=headers)
         transport = streamable_http_client(f"{gateway.url}/mcp", http_client=http)

@@ -14,8 +14,9 @@ import pytest
 from acceptance.framework_process import command_of
 from acceptance.npm_clients import NpmClients
 from fastmcp import Client
-from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import AGENT_KEY, GatewayProcess, call, eventually, outcome, reference_in, text_of
+from sse import LeavingTransport
 from upstream_process import UpstreamProcess, noted, stdio_entry
 
 NPM = pytest.mark.npm
@@ -317,7 +318,7 @@ async def test_agents_are_told_when_a_server_has_a_new_tool(
     async def hear(message: Any) -> None:
         heard.append(message.method)
 
-    transport = (SSETransport if sse else StreamableHttpTransport)(
+    transport = (LeavingTransport if sse else StreamableHttpTransport)(
         gateway.url + ("/mcp/sse" if sse else "/mcp"), auth=AGENT_KEY
     )
     async with Client(transport, mode="legacy", message_handler=hear) as agent:

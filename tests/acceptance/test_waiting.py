@@ -12,7 +12,7 @@ import pytest_asyncio
 from acceptance.task_client import task_client
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
-from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import (
     AGENT_KEY,
     REFERENCE,
@@ -25,6 +25,7 @@ from gateway_process import (
     text_of,
     waiting_case,
 )
+from sse import LeavingTransport
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -67,7 +68,7 @@ async def listening(
 ) -> AsyncIterator[Client[Any]]:
     """An agent that notes what it is told."""
     transport: Any = (
-        SSETransport(f"{gateway.url}/mcp/sse", auth=AGENT_KEY)
+        LeavingTransport(f"{gateway.url}/mcp/sse", auth=AGENT_KEY)
         if kind == "sse"
         else StreamableHttpTransport(f"{gateway.url}/mcp", auth=AGENT_KEY)
     )

@@ -229,6 +229,23 @@ async def test_at_the_desk_a_person_chooses_several_and_decides_them_together(
     assert {status_of(office, ref) for ref in refs} <= {"AUTHORIZED", "EXECUTING", "EXECUTED"}
 
 
+async def test_a_chosen_call_stays_chosen_when_its_line_is_updated(office: GatewayProcess) -> None:
+    """Another person looks at it, and its line says so."""
+    ref = await extension(office, 95)
+    async with browser() as running:
+        page = await (await person(running)).new_page()
+        await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
+        for group in await page.locator("li.group > details").all():
+            if await group.get_attribute("open") is None:
+                await group.locator("> summary").click()
+        line = page.locator(f"li#{ref}")
+        await line.get_by_role("checkbox").check()
+        other = await (await person(running)).new_page()
+        await sign_in(other, office, "ben", path=f"/desk/cases/{ref}")
+        await line.get_by_text("looks at it").wait_for()
+        assert await line.get_by_role("checkbox").is_checked()
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

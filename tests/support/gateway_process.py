@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 from fastmcp import Client
-from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from fastmcp.client.transports import StreamableHttpTransport
 from nursery import ROOT, Child, nursery
+from sse import LeavingTransport
 
 AGENT_KEY = "agent-key-of-the-tests"
 OTHER_AGENT_KEY = "other-agent-key-of-the-tests"
@@ -133,7 +134,7 @@ class GatewayProcess:
     @contextlib.asynccontextmanager
     async def agent(self, key: str | None = AGENT_KEY, *, sse: bool = False) -> AsyncIterator[Client[Any]]:
         """An MCP client that holds an agent's key."""
-        transport = SSETransport if sse else StreamableHttpTransport
+        transport = LeavingTransport if sse else StreamableHttpTransport
         path = "/mcp/sse" if sse else "/mcp"
         async with Client(transport(self.url + path, auth=key), timeout=WAIT_SECONDS) as client:
             yield client
