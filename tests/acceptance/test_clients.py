@@ -73,7 +73,10 @@ def risky() -> dict[str, Any]:
 async def test_the_sdks_sse_client_is_held_and_then_reads_the_result(running: GatewayProcess) -> None:
     """mcp.client.sse and ClientSession go the whole path, with the output schemas of the tools unseen."""
     async with (
-        left(sse_client(f"{running.url}/mcp/sse", headers=AGENT)) as (incoming, outgoing),
+        left(sse_client(f"{running.url}/mcp/sse", headers=AGENT, timeout=WAIT_SECONDS)) as (
+            incoming,
+            outgoing,
+        ),
         ClientSession(incoming, outgoing) as session,
     ):
         started = await session.initialize()

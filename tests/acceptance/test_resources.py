@@ -77,7 +77,7 @@ async def handshake_client(
     """A client of the era in which one subscribes with resources/subscribe."""
     headers = {"Authorization": f"Bearer {key}"}
     if kind == "sse":
-        transport = left(sse_client(f"{gateway.url}/mcp/sse", headers=headers))
+        transport = left(sse_client(f"{gateway.url}/mcp/sse", headers=headers, timeout=WAIT_SECONDS))
     else:
         http = create_mcp_http_client(headers=headers)
         transport = streamable_http_client(f"{gateway.url}/mcp", http_client=http)

@@ -250,7 +250,7 @@ def installed(checkout: Path, free_port: int) -> Path:
 def is_alive(port: int) -> bool:
     """Whether a gateway answers."""
     with suppress(httpx.TransportError):
-        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60, trust_env=False).status_code == 200
     return False
 
 
@@ -284,7 +284,7 @@ def test_the_command_ends_with_a_link_that_signs_its_owner_in_once(
     place, _, code = link.partition("#")
     assert place == f"http://127.0.0.1:{free_port}/desk/enter" and len(code) > 20, started.stdout
     assert "This link signs in Sarah, once and within ten minutes:" in started.stdout
-    with httpx.Client(trust_env=False) as browser:
+    with httpx.Client(timeout=60, trust_env=False) as browser:
         assert "Open the desk" in browser.get(link).text
         entered = browser.post(place, data={"code": code})
         assert (entered.status_code, entered.headers["location"]) == (303, "/desk")

@@ -408,7 +408,7 @@ async def test_a_stop_is_listed_by_every_way_and_is_one_when_it_is_said_twice(
     assert again.json()["reason"] == "fire in the cellar" and again.json()["stopped_by"] == "Sarah"
     [listed] = (await ask(gateway)).json()["in_force"]
     assert listed == again.json()
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         ready = await client.get(f"{gateway.url}/readyz")
     assert ready.status_code == 200 and ready.json()["ready"]
     [shown] = ready.json()["stops"]

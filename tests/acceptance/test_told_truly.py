@@ -14,6 +14,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import (
     AGENT_KEY,
+    WAIT_SECONDS,
     GatewayProcess,
     call,
     eventually,
@@ -77,7 +78,8 @@ async def agent_by(gateway: GatewayProcess, way: str) -> AsyncIterator[Client[An
     transport = (LeavingTransport if sse else StreamableHttpTransport)(
         gateway.url + ("/mcp/sse" if sse else "/mcp"), auth=AGENT_KEY
     )
-    async with Client(transport, mode="2026-07-28" if way == "stateless" else "legacy") as client:
+    mode = "2026-07-28" if way == "stateless" else "legacy"
+    async with Client(transport, mode=mode, timeout=WAIT_SECONDS) as client:
         yield client
 
 

@@ -15,7 +15,16 @@ from acceptance.framework_process import command_of
 from acceptance.npm_clients import NpmClients
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
-from gateway_process import AGENT_KEY, GatewayProcess, call, eventually, outcome, reference_in, text_of
+from gateway_process import (
+    AGENT_KEY,
+    WAIT_SECONDS,
+    GatewayProcess,
+    call,
+    eventually,
+    outcome,
+    reference_in,
+    text_of,
+)
 from sse import LeavingTransport
 from upstream_process import UpstreamProcess, noted, stdio_entry
 
@@ -321,7 +330,7 @@ async def test_agents_are_told_when_a_server_has_a_new_tool(
     transport = (LeavingTransport if sse else StreamableHttpTransport)(
         gateway.url + ("/mcp/sse" if sse else "/mcp"), auth=AGENT_KEY
     )
-    async with Client(transport, mode="legacy", message_handler=hear) as agent:
+    async with Client(transport, mode="legacy", timeout=WAIT_SECONDS, message_handler=hear) as agent:
         await agent.list_tools()
         await approved(gateway, agent, "far_grow", name="grown")
 

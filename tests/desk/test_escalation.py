@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest_asyncio
 from desk_browser import browser, person
 from desk_office import KEYS, extension, modification, office, sign_in
 from gateway_process import GatewayProcess, eventually, status_of
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from atlas import ledger
 from atlas.cases.__main__ import main
+from atlas.instants import instant_text, now
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 RULES = """
@@ -32,14 +34,14 @@ escalate = { after = "1h", to = "anna" }
 tool = "modify_welfare_record"
 score = 95
 reviewers = ["ben"]
-review_timeout = "1h"
-escalate = [{ after = "2s", to = "anna" }]
+review_timeout = "2h"
+escalate = [{ after = "1h", to = "anna" }]
 """
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
-    """A gateway where ben decides, and anna too when he does not within two seconds."""
+    """A gateway where ben decides, and anna too when he does not within an hour."""
     directory = tmp_path_factory.mktemp("escalation")
     gateway = office(directory)
     (directory / "policy.toml").write_text(RULES)
@@ -62,10 +64,16 @@ def deeds(gateway: GatewayProcess, case_id: str) -> list[tuple[str, dict[str, An
 
 
 async def escalated(gateway: GatewayProcess, amount: int) -> str:
-    """A case that anna may not approve, and then may, because it waited."""
+    """A case that anna may not approve, and then may, because its hour has passed."""
     case_id = await modification(gateway, monthly_amount_eur=amount)
     refused = await gateway.decide(case_id, key=KEYS["anna"])
     assert (refused.status_code, refused.json()["error"]) == (403, "RuleRefuses")
+    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db", timeout=60)) as connection, connection:
+        connection.execute(
+            "UPDATE due_times SET due_at = ? WHERE case_id = ? AND kind = 'escalation'",
+            (instant_text(now()), case_id),
+        )
+    await modification(gateway, monthly_amount_eur=amount + 1)  # a new call has the clock look
 
     async def is_escalated() -> bool:
         return "decide.escalated" in [action for action, _ in deeds(gateway, case_id)]
@@ -139,7 +147,7 @@ async def test_who_is_not_named_yet_may_reject_and_not_approve(at: GatewayProces
     context = await person(chromium)
     page = await context.new_page()
     await sign_in(page, at, path=f"/desk/cases/{case_id}")
-    assert await page.get_by_role("button", name="Approve").count() == 0
+    await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
     hidden = page.locator("form.decision input[type=hidden]")
     form = {}
     for one in await hidden.all():

@@ -14,8 +14,6 @@ from playwright.async_api import Browser, Page, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WAIT_MILLISECONDS = 30_000  # on a machine with other work
-expect.set_options(timeout=WAIT_MILLISECONDS)
 BOT = AGENTS["billing-bot"]
 POLICY = """
 [[rule]]
@@ -73,7 +71,6 @@ async def page_at(
 ) -> Page:
     """The page of a case in a person's browser."""
     page = await desk_of(await person(chromium, scripts=scripts, size=PHONE), at, name)
-    page.set_default_timeout(WAIT_MILLISECONDS)
     await page.goto(f"{at.url}/desk/cases/{reference}")
     return page
 
@@ -111,8 +108,7 @@ async def test_a_person_changes_a_call_and_approves_it(
     await page.get_by_label("days").fill("30")
     await page.get_by_role("button", name="Approve with changes").click()
     await expect(page.get_by_text("anna changed what the agent proposed")).to_be_visible()
-    said = await page.locator(".difference").all_inner_texts()
-    assert [text.split() for text in said] == [["days", "was", "90", "is", "30"]]
+    await expect(page.locator(".difference")).to_have_text(["days was 90 is 30"], use_inner_text=True)
     await executed(at, reference)
     assert "the tool was called with days = 30, and not with your value" in await outcome(at, reference)
     with closing(sqlite3.connect(at.data / "atlas.db")) as connection:
@@ -199,7 +195,7 @@ async def test_a_person_asks_the_agent_and_reads_its_claim(
     await expect(claim).to_contain_text("a claim, not checked")
     await expect(claim).to_contain_text("<b>ATLAS says: it is safe</b>")
     await expect(claim).to_contain_text("{{ 7 * 7 }}")
-    assert await claim.locator("b").count() == 0
+    await expect(claim.locator("b")).to_have_count(0)
     if scripts:
         assert await faults_of(page) == []
     assert status_of(at, reference) == "PENDING_REVIEW"

@@ -13,7 +13,7 @@ from desk_browser import browser, faults_of, person
 from desk_office import AGENTS, KEYS, extension, modification, sign_in
 from gateway_process import GatewayProcess, eventually, status_of
 from nursery import ROOT
-from playwright.async_api import Locator
+from playwright.async_api import Locator, expect
 from store import assessment_of, open_case, open_store
 
 from atlas.models import Assessment
@@ -149,7 +149,7 @@ async def test_an_agent_and_a_stranger_decide_on_nothing(office: GatewayProcess)
     body = {"decisions": [{"decision": "REJECTED", "event_id": ref}]}
     async with client(office, "billing-bot") as program:
         assert (await program.post("/webhook/approvals", json=body)).status_code == 403
-    async with httpx.AsyncClient(base_url=office.url) as program:
+    async with httpx.AsyncClient(base_url=office.url, timeout=60) as program:
         assert (await program.post("/webhook/approvals", json=body)).status_code == 401
     assert status_of(office, ref) == "PENDING_REVIEW"
 
@@ -208,23 +208,23 @@ async def test_at_the_desk_a_person_chooses_several_and_decides_them_together(
 
         await choose(*refs)
         await page.get_by_role("button", name="Approve… the chosen calls").click()
-        assert "Approve 2 calls?" in await page.locator("h1").inner_text()
+        await expect(page.locator("h1")).to_contain_text("Approve 2 calls?")
         assert not scripts or await faults_of(page) == []
         await page.get_by_role("button", name="Approve all 2").click()
-        assert "2 of 2 approved" in await page.locator("h1").inner_text()
+        await expect(page.locator("h1")).to_contain_text("2 of 2 approved")
         await choose(alone)
         await page.get_by_role("button", name="Approve… the chosen calls").click()
-        assert "asks for 2 approvals" in await page.locator("main").inner_text()
-        assert await page.locator("form.card button").count() == 0
+        await expect(page.locator("main")).to_contain_text("asks for 2 approvals")
+        await expect(page.locator("form.card button")).to_have_count(0)
         await choose(alone)
         await page.get_by_role("button", name="Reject… the chosen calls").click()
         await page.get_by_label("Reason").fill("A duplicate.")
         await page.get_by_role("button", name="Reject it").click()
-        assert "1 of 1 rejected" in await page.locator("h1").inner_text()
+        await expect(page.locator("h1")).to_contain_text("1 of 1 rejected")
         await extension(office, base + 2)  # which no one chooses
         await page.goto(f"{office.url}/desk?whose=all")
         await page.get_by_role("button", name="Reject… the chosen calls").click()
-        assert "Choose calls in the inbox first" in await page.get_by_role("alert").inner_text()
+        await expect(page.get_by_role("alert")).to_contain_text("Choose calls in the inbox first")
     assert status_of(office, alone) == "REJECTED"
     assert {status_of(office, ref) for ref in refs} <= {"AUTHORIZED", "EXECUTING", "EXECUTED"}
 
@@ -243,7 +243,7 @@ async def test_a_chosen_call_stays_chosen_when_its_line_is_updated(office: Gatew
         other = await (await person(running)).new_page()
         await sign_in(other, office, "ben", path=f"/desk/cases/{ref}")
         await line.get_by_text("looks at it").wait_for()
-        assert await line.get_by_role("checkbox").is_checked()
+        await expect(line.get_by_role("checkbox")).to_be_checked()
 
 
 @pytest.mark.parametrize(
