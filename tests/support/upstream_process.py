@@ -99,10 +99,11 @@ class Front:
             raise AssertionError(f"{late}: {problems()}, of {self.upstreams.report()}") from late
 
     async def until_missing(self, name: str) -> str:
-        """Wait until a server is known to be missing, and return why."""
+        """Wait until a server is known to be missing, and return why; before an attempt nothing is known."""
+        [server] = [one for one in self.upstreams.all if one.name == name]
 
         async def problem() -> str | None:
-            return self.upstreams.report()[name].get("problem")
+            return self.upstreams.report()[name].get("problem") if server.known.is_set() else None
 
         return await eventually(problem)
 
