@@ -78,6 +78,15 @@ class Office(GatewayProcess):
         path = self.directory / "notes.txt"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
+    async def approved_and_dead(self, moment: str) -> str:
+        """The reference of a call that was approved, while the gateway died at that moment."""
+        await self.start(ATLAS_TEST_DIE=moment)
+        case_id: str = await self.held()
+        with contextlib.suppress(httpx.TransportError):  # it may die before its answer is sent
+            await self.decide(case_id)
+        await self.ended()
+        return case_id
+
     async def waits_anew(self, case_id: str) -> None:
         """Wait until the case is back before a person."""
 
@@ -146,11 +155,7 @@ async def test_what_was_approved_before_the_tool_changed_is_not_executed_until_i
     office: Office, moment: str
 ) -> None:
     """Killed after the decision; the tool changes while the gateway is down."""
-    await office.start(ATLAS_TEST_DIE=moment)
-    case_id = await office.held()
-    with contextlib.suppress(httpx.TransportError):
-        await office.decide(case_id)
-    await office.ended()
+    case_id = await office.approved_and_dead(moment)
     office.tell(description="Send a note to the world.")
     await office.start()
     await office.waits_anew(case_id)
@@ -163,13 +168,7 @@ async def test_a_call_that_went_back_survives_a_kill_and_runs_once_when_approved
     office: Office,
 ) -> None:
     """The case store knows that it waits, and the engine does not."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
-    case_id = await office.held()
-    with contextlib.suppress(
-        httpx.RemoteProtocolError, httpx.ReadError
-    ):  # it may die before its answer is sent
-        await office.decide(case_id)
-    await office.ended()
+    case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(description="Send a note to the world.")
     with contextlib.suppress(AssertionError):  # it may die before it is seen to answer
         await office.start(ATLAS_TEST_DIE="after atlas.execute Execution._claim")
@@ -182,13 +181,7 @@ async def test_a_call_that_went_back_survives_a_kill_and_runs_once_when_approved
 
 async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
     """A rejection counts whatever has changed."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
-    case_id = await office.held()
-    with contextlib.suppress(
-        httpx.RemoteProtocolError, httpx.ReadError
-    ):  # it may die before its answer is sent
-        await office.decide(case_id)
-    await office.ended()
+    case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(description="Send a note to the world.")
     await office.start()
     await office.waits_anew(case_id)
@@ -200,13 +193,7 @@ async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
 
 async def test_a_call_that_went_back_and_that_no_one_looks_at_expires(office: Office) -> None:
     """The time to decide begins anew, and ends."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
-    case_id = await office.held()
-    with contextlib.suppress(
-        httpx.RemoteProtocolError, httpx.ReadError
-    ):  # it may die before its answer is sent
-        await office.decide(case_id)
-    await office.ended()
+    case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(description="Send a note to the world.")
     await office.start(ATLAS_REVIEW_TIMEOUT="2s")
     await office.waits_anew(case_id)
@@ -241,13 +228,7 @@ async def test_a_call_whose_tool_is_gone_cannot_be_approved_until_the_tool_is_ba
 
 async def test_an_approved_call_whose_tool_is_gone_goes_back_to_a_person(office: Office) -> None:
     """It does not run by itself when the tool comes back."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
-    case_id = await office.held()
-    with contextlib.suppress(
-        httpx.RemoteProtocolError, httpx.ReadError
-    ):  # it may die before its answer is sent
-        await office.decide(case_id)
-    await office.ended()
+    case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(missing=True)
     await office.start()
     await office.waits_anew(case_id)
@@ -312,11 +293,7 @@ async def test_what_was_approved_before_the_policy_changed_goes_back_and_under_a
     office: Office,
 ) -> None:
     """At execution, in the moment before the claim, after a restart."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution._claim")
-    case_id = await office.held()
-    with contextlib.suppress(httpx.TransportError):
-        await office.decide(case_id)
-    await office.ended()
+    case_id = await office.approved_and_dead("before atlas.execute Execution._claim")
     office.policy.write_text(PERSON + "review_timeout = '2h'\n")
     await office.start(ATLAS_TEST_DIE="before atlas.cases.reviews deny")
     await office.waits_anew(case_id)

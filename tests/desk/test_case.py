@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from desk_browser import LOOKS, browser, faults_of, person
+from desk_browser import LOOKS, faults_of, person
 from desk_case import Desk, desk, form_of
 from gateway_process import eventually, status_of
 from playwright.async_api import Browser, Dialog, Page, Request, expect
@@ -55,13 +55,6 @@ async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     async with desk(tmp_path_factory.mktemp("desk"), EVIL) as made:
         made.upstream.answer = hostile_answer
         yield made
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for all."""
-    async with browser() as running:
-        yield running
 
 
 class Watched:

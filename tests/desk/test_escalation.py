@@ -1,22 +1,18 @@
 """A case that waits too long goes to another person too, who may approve it then, and not before."""
 
-import asyncio
 import contextlib
-import io
-import os
 import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from desk_browser import browser, person
-from desk_office import KEYS, extension, modification, office, sign_in
+from desk_browser import person
+from desk_office import KEYS, extension, modification, office, sign_in, terminal
 from gateway_process import GatewayProcess, eventually, status_of
 from playwright.async_api import Browser, expect
 
 from atlas import ledger
-from atlas.cases.__main__ import main
 from atlas.instants import instant_text, now
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,18 +39,10 @@ escalate = [{ after = "1h", to = "anna" }]
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway where ben decides, and anna too when he does not within an hour."""
     directory = tmp_path_factory.mktemp("escalation")
-    gateway = office(directory)
-    (directory / "policy.toml").write_text(RULES)
+    gateway = office(directory, rules=RULES)
     await gateway.start()
     yield gateway
     await gateway.kill()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for the tests of this module."""
-    async with browser() as running:
-        yield running
 
 
 def deeds(gateway: GatewayProcess, case_id: str) -> list[tuple[str, dict[str, Any]]]:
@@ -121,23 +109,10 @@ async def test_at_the_desk(at: GatewayProcess, chromium: Browser) -> None:
 async def test_in_the_terminal(at: GatewayProcess) -> None:
     """With the digest of what was shown."""
     case_id = await escalated(at, 720)
-
-    def approve() -> int:
-        shell = {"PATH": os.environ["PATH"], "HOME": str(at.directory)}
-        shell["ATLAS_REVIEWER_KEY"] = f"anna:{KEYS['anna']}"
-        printed = io.StringIO()
-        with (
-            pytest.MonkeyPatch.context() as patch,
-            contextlib.redirect_stdout(printed),
-            contextlib.redirect_stderr(printed),
-        ):
-            patch.chdir(at.directory)
-            patch.setattr(os, "environ", shell)
-            assert main(["show", case_id, "--url", at.url]) == 0
-            seen = printed.getvalue().split()[-1]
-            return main(["approve", case_id, "--seen", seen, "--url", at.url])
-
-    assert await asyncio.to_thread(approve) == 0
+    status, shown = await terminal(at, "show", case_id)
+    assert status == 0
+    status, _ = await terminal(at, "approve", case_id, "--seen", shown.split()[-1])
+    assert status == 0
     assert is_approved(at, case_id)
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 import pytest_asyncio
-from desk_browser import PHONE, browser, faults_of, person
+from desk_browser import PHONE, faults_of, person
 from desk_office import AGENTS, KEYS, desk_of
 from gateway_process import GatewayProcess, call, eventually, reference_in, status_of, text_of
 from playwright.async_api import Browser, Page, expect
@@ -51,13 +51,6 @@ async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayP
     await process.start()
     yield process
     await process.kill()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for all."""
-    async with browser() as running:
-        yield running
 
 
 async def waiting(at: GatewayProcess, reason: str, tool: str = "request_extension", **more: object) -> str:

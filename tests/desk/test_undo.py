@@ -1,9 +1,5 @@
 """An approval is taken back before the call begins: at the desk, by the webhook, in the terminal."""
 
-import asyncio
-import contextlib
-import io
-import os
 import re
 from collections.abc import AsyncIterator
 from functools import partial
@@ -11,13 +7,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from desk_browser import browser, faults_of, person
-from desk_office import AGENTS, KEYS, extension, modification, office, sign_in
+from desk_browser import faults_of, person
+from desk_office import AGENTS, KEYS, extension, modification, office, sign_in, terminal
 from gateway_process import GatewayProcess, eventually, outcome, status_of, text_of
 from playwright.async_api import Browser, Page, expect
 
 from atlas import ledger
-from atlas.cases.__main__ import main
 from atlas.instants import read_instant
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,18 +35,10 @@ undo = "2s"
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway where an extension can be taken back for an hour, and a change for two seconds."""
     directory = tmp_path_factory.mktemp("undo")
-    gateway = office(directory)
-    (directory / "policy.toml").write_text(RULES)
+    gateway = office(directory, rules=RULES)
     await gateway.start()
     yield gateway
     await gateway.kill()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for the tests of this module."""
-    async with browser() as running:
-        yield running
 
 
 def entries(gateway: GatewayProcess, case_id: str) -> list[tuple[str, str]]:
@@ -165,33 +152,14 @@ async def test_a_program_takes_an_approval_back_by_the_webhook(at: GatewayProces
     assert begun(at, case_id) == 0
 
 
-def take_back_in_terminal(gateway: GatewayProcess, case_id: str, name: str) -> tuple[int, str]:
-    """Run the command with the key of a person; its exit status, and what it printed."""
-    printed = io.StringIO()
-    shell = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(gateway.directory),
-        "ATLAS_REVIEWER_KEY": f"{name}:{KEYS[name]}",
-    }
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(printed),
-    ):
-        patch.chdir(gateway.directory)
-        patch.setattr(os, "environ", shell)
-        status = main(["take-back", case_id, "--url", gateway.url])
-    return status, printed.getvalue()
-
-
 async def test_a_person_takes_an_approval_back_in_the_terminal(at: GatewayProcess) -> None:
     """And reads why not, where it is another person's, with the exit status of a refusal."""
     case_id = await extension(at, 40)
     await at.decide(case_id, key=KEYS["anna"])
-    status, said = await asyncio.to_thread(take_back_in_terminal, at, case_id, "ben")
+    status, said = await terminal(at, "take-back", case_id, keys=f"ben:{KEYS['ben']}")
     assert status == 1
     assert "can take the approval back: anna" in said
-    status, said = await asyncio.to_thread(take_back_in_terminal, at, case_id, "anna")
+    status, said = await terminal(at, "take-back", case_id)
     assert (status, said) == (0, f"The approval of {case_id} is taken back. The call waits again.\n")
     assert status_of(at, case_id) == "PENDING_REVIEW"
 
