@@ -291,7 +291,7 @@ async def test_what_a_dead_process_had_begun_is_repeated_only_where_the_tool_say
 async def test_what_a_dead_process_had_begun_is_not_repeated_by_a_tool_that_has_changed(
     tmp_path: Path,
 ) -> None:
-    """Whatever it declares now, it is not what was approved."""
+    """It may declare anything now: it is not what was approved."""
     async with workshop(tmp_path) as shop:
         shop.definition = "d" * 64
         case = await shop.approved("set_text")

@@ -19,7 +19,7 @@ OTHER_REVIEWER_KEY = "other-reviewer-key-of-the-tests"
 NOTE = {"text": "a note"}
 PERSON = '[[rule]]\ntool = "write_note"\nscore = 80\n'
 DENIED = '[[rule]]\ntool = "write_note"\ndeny = true\n'
-NOBODY = '[[rule]]\ntool = "write_note"\nscore = 20\n'
+NO_ONE = '[[rule]]\ntool = "write_note"\nscore = 20\n'
 
 
 class Office(GatewayProcess):
@@ -87,7 +87,7 @@ class Office(GatewayProcess):
         await self.ended()
         return case_id
 
-    async def waits_anew(self, case_id: str) -> None:
+    async def waits_again(self, case_id: str) -> None:
         """Wait until the case is back before a person."""
 
         async def is_back() -> bool:
@@ -136,7 +136,7 @@ async def test_a_person_who_approves_a_call_whose_tool_has_changed_is_told_and_c
     assert f"The tool write_note has changed since this call was judged: {told}" in detail
     assert 'Say "round": 2 to approve it as it is now.' in detail
     assert office.notes() == 0 and "round 2, judged again: The tool write_note" in office.newest_log()
-    for key in (REVIEWER_KEY, OTHER_REVIEWER_KEY):  # on its way again, or by somebody with the old notice
+    for key in (REVIEWER_KEY, OTHER_REVIEWER_KEY):  # on its way again, or by someone with the old notice
         again = await office.decide(case_id, key=key)
         assert (again.status_code, again.json()["detail"]) == (409, detail)
     assert (await office.decide(case_id, round=0)).status_code == 422
@@ -158,7 +158,7 @@ async def test_what_was_approved_before_the_tool_changed_is_not_executed_until_i
     case_id = await office.approved_and_dead(moment)
     office.tell(description="Send a note to the world.")
     await office.start()
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     assert office.notes() == 0
     await approve_and_check(office, case_id)
     assert verify_ledger(office, case_id).count("decide.approved") == 2
@@ -180,11 +180,11 @@ async def test_a_call_that_went_back_survives_a_kill_and_runs_once_when_approved
 
 
 async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
-    """A rejection counts whatever has changed."""
+    """A rejection counts after any change."""
     case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(description="Send a note to the world.")
     await office.start()
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     office.tell(title="And otherwise again")
     assert (await office.decide(case_id, "REJECTED", reason="not so")).status_code == 200
     assert "not so" in await office.ending(case_id)
@@ -192,11 +192,11 @@ async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
 
 
 async def test_a_call_that_went_back_and_that_no_one_looks_at_expires(office: Office) -> None:
-    """The time to decide begins anew, and ends."""
+    """The time to decide begins again, and ends."""
     case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(description="Send a note to the world.")
     await office.start(ATLAS_REVIEW_TIMEOUT="2s")
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     assert "EXPIRED" in await office.ending(case_id) and office.notes() == 0
     actions = verify_ledger(office, case_id)
     assert actions[-1] == "decide.expired" and "execute.refused" not in actions
@@ -204,13 +204,13 @@ async def test_a_call_that_went_back_and_that_no_one_looks_at_expires(office: Of
 
 async def test_what_needed_no_one_is_put_before_a_person_when_its_tool_has_changed(office: Office) -> None:
     """Approved by the score, killed before it was executed."""
-    office.policy.write_text(NOBODY)
+    office.policy.write_text(NO_ONE)
     await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     await call_until_death(office, "write_note", NOTE)
     office.tell(annotations={"destructiveHint": True})
     await office.start()
     case_id = await office.held()  # the same call is the same case
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     assert office.notes() == 0
     await approve_and_check(office, case_id)
 
@@ -231,7 +231,7 @@ async def test_an_approved_call_whose_tool_is_gone_goes_back_to_a_person(office:
     case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(missing=True)
     await office.start()
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     office.tell()
     assert office.notes() == 0
     assert "The tool write_note was not there when this call was judged." in await office.refused(case_id)
@@ -241,7 +241,7 @@ async def test_an_approved_call_whose_tool_is_gone_goes_back_to_a_person(office:
 async def test_a_tool_that_changes_there_and_back_is_approved_as_what_it_is_in_the_end(
     office: Office,
 ) -> None:
-    """Nobody can have one definition approved and another one run."""
+    """No one can have one definition approved and another one run."""
     await office.start()
     case_id = await office.held()
     office.tell(description="Send a note to the world.")
@@ -272,7 +272,7 @@ POLICIES = [
     (PERSON + "floor = 95\n", "score 80 -> 95, floor 0 -> 95"),
     (PERSON + "approvals = 1\n", "nothing that concerns this call"),
     (PERSON + 'reviewers = ["sarah"]\n', "reviewers everybody -> sarah"),
-    (NOBODY, "score 80 -> 20"),
+    (NO_ONE, "score 80 -> 20"),
 ]
 
 
@@ -296,7 +296,7 @@ async def test_what_was_approved_before_the_policy_changed_goes_back_and_under_a
     case_id = await office.approved_and_dead("before atlas.execute Execution._claim")
     office.policy.write_text(PERSON + "review_timeout = '2h'\n")
     await office.start(ATLAS_TEST_DIE="before atlas.cases.reviews deny")
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     await office.govern(DENIED)
     with contextlib.suppress(httpx.TransportError):
         await office.decide(case_id, round=2)
@@ -310,7 +310,7 @@ async def test_a_changed_upstream_tool_is_for_a_person_until_the_policy_changes_
     office: Office,
 ) -> None:
     """Its rules were written for what it was."""
-    office.policy.write_text(NOBODY)
+    office.policy.write_text(NO_ONE)
     upstream = {"meta": {"io.atlas/upstream": "notes"}}
     office.tell(**upstream)
     await office.start()
@@ -323,7 +323,7 @@ async def test_a_changed_upstream_tool_is_for_a_person_until_the_policy_changes_
         office.tell(**upstream)
         assert text_of(await call(agent, "write_note", text="3")) == "written"
         office.tell(**upstream, description="Send a note to the world.")
-        await office.govern(NOBODY + "# looked at\n")
+        await office.govern(NO_ONE + "# looked at\n")
         assert text_of(await call(agent, "write_note", text="4")) == "written"
     assert office.notes() == 3
 

@@ -1,4 +1,4 @@
-"""Cases as resources that their agents read and subscribe to, over a restart, and nobody else."""
+"""Cases as resources that their agents read and subscribe to, over a restart, and no one else."""
 
 import asyncio
 import json
@@ -158,7 +158,7 @@ async def test_who_unsubscribed_is_told_nothing_more(running: GatewayProcess, ki
 
 @pytest.mark.parametrize("uri", ["atlas://cases/{mine}", "atlas://cases/evt_0123456789abcdef", "test://none"])
 async def test_no_one_else_reads_or_subscribes_to_a_case(running: GatewayProcess, uri: str) -> None:
-    """Another agent's case is like one that never was, in both eras, and is listed to nobody else."""
+    """Another agent's case is like one that never was, in both eras, and is listed to no one else."""
     case_id = await held(running)
     uri = uri.replace("{mine}", case_id)
     async with handshake_client(running, "http", Updates(), key=OTHER_AGENT_KEY) as other:
@@ -178,7 +178,7 @@ async def test_no_one_else_reads_or_subscribes_to_a_case(running: GatewayProcess
 
 
 async def test_a_resource_that_is_not_a_case_can_be_subscribed_to_as_well(running: GatewayProcess) -> None:
-    """Whatever is there to be read, in both eras."""
+    """All that is there to be read, in both eras."""
     async with handshake_client(running, "http", Updates()) as agent:
         await agent.subscribe_resource("test://watched")
         await agent.unsubscribe_resource("test://watched")

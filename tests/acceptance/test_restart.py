@@ -166,7 +166,7 @@ async def test_an_approved_call_killed_around_its_execution_never_runs_twice(
 async def test_an_auto_approved_call_killed_around_its_execution_never_runs_twice(
     mortal: GatewayProcess, moment: str, told: str, times: int
 ) -> None:
-    """The same for a call that needed nobody; the agent finds the outcome by asking again."""
+    """The same for a call that needed no person; the agent finds the outcome by asking again."""
     await mortal.start(ATLAS_TEST_DIE=moment)
     await call_until_death(mortal, "request_extension", SHORT_EXTENSION)
     await restart(mortal)

@@ -240,7 +240,7 @@ async def test_the_fetch_server_asks_for_a_page_after_the_approval(start: Callab
 async def test_what_broke_off_is_of_unknown_outcome_and_not_repeated_after_a_restart(
     start: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """The server died in the middle of the call; the agent reads that nobody knows what was done."""
+    """The server died in the middle of the call; the agent reads that no one knows what was done."""
     gateway = await start(far=stdio_entry(tmp_path / "notes"))
     await until_there(gateway, "far")
     async with gateway.agent() as agent:
@@ -260,7 +260,7 @@ async def test_what_broke_off_is_of_unknown_outcome_and_not_repeated_after_a_res
 async def test_a_gateway_that_dies_while_a_server_works_does_not_repeat_the_call(
     start: Callable[..., Any], far: UpstreamProcess
 ) -> None:
-    """Whatever the server says of its tool."""
+    """Also where the server says otherwise of its tool."""
     gateway = await start(far=far.entry)
     await until_there(gateway, "far")
     async with gateway.agent() as agent:

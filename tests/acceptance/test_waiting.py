@@ -132,7 +132,7 @@ async def test_a_tool_does_not_see_the_key_of_the_agent_that_waits(
 
 @EVERY_KIND
 async def test_a_tool_goes_on_talking_when_its_agent_has_left(running: GatewayProcess, kind: str) -> None:
-    """Notifications to nobody are no error of the tool, on no transport; the outcome is there later."""
+    """Notifications to no one are no error of the tool, on no transport; the outcome is there later."""
     word, release = f"gone {kind}", running.directory / "release"
     release.unlink(missing_ok=True)
     begun = running.directory / "ran.txt"
@@ -156,7 +156,7 @@ async def test_a_tool_goes_on_talking_when_its_agent_has_left(running: GatewayPr
 
 
 async def test_a_tool_goes_on_talking_when_its_agent_was_answered(tmp_path: Path) -> None:
-    """The grace ends while the tool runs: the notice is the answer, and what is sent later harms nobody."""
+    """The grace ends while the tool runs: the notice is the answer, and what is sent later harms no one."""
     gateway = GatewayProcess(tmp_path, script=SCRIPT, ATLAS_REVIEW_GRACE_SECONDS="1.5")
     await gateway.start()
     try:

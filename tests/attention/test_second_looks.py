@@ -200,7 +200,7 @@ async def test_in_the_terminal_the_second_look_has_the_score(gateway: GatewayPro
 
 
 async def test_a_rejection_counts_at_once(gateway: GatewayProcess) -> None:
-    """Whatever a rule asks of approvals."""
+    """Also where a rule asks much of approvals."""
     for case_id in (
         await extension(gateway, 5),
         await asked(gateway, "request_payment_extension", reason="a fifth"),

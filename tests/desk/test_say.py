@@ -174,7 +174,7 @@ async def test_the_second_of_two_people_sees_what_the_first_one_changed(
 async def test_a_person_asks_the_agent_and_reads_its_claim(
     at: GatewayProcess, chromium: Browser, scripts: bool
 ) -> None:
-    """What it answers is shown as a text of the agent, whatever it says, and approves nothing."""
+    """What it answers is shown as a text of the agent, also when it says more, and approves nothing."""
     reference = await waiting(at, f"asked at the desk {scripts}", days=90)
     page = await page_at(chromium, at, reference, scripts=scripts)
     await page.get_by_role("textbox", name="Ask the agent").fill("Which letter?")
@@ -198,7 +198,7 @@ async def test_a_comment_marks_whom_it_names(at: GatewayProcess, chromium: Brows
     """A reviewer with a key is known; another name stays a text."""
     reference = await waiting(at, "named in a comment", days=90)
     page = await page_at(chromium, at, reference)
-    await page.get_by_label("Write a comment").fill("@Ben, and @nobody-here: look.")
+    await page.get_by_label("Write a comment").fill("@Ben, and @no-one-here: look.")
     await page.get_by_role("button", name="Add the comment").click()
     await expect(page.locator(".comment .badge")).to_have_text(["@ben"])
     with closing(sqlite3.connect(at.data / "atlas.db")) as connection:

@@ -385,7 +385,7 @@ async def test_a_kill_between_use_and_execution_loses_no_call_and_counts_none_tw
     await gateway.kill()
     gateway.script = ROOT / "tests" / "acceptance" / "mortal_gateway.py"
     await gateway.start(ATLAS_TEST_DIE=moment)
-    with pytest.raises(Exception):  # noqa: B017  (whatever the client says of a gateway that died)
+    with pytest.raises(Exception):  # noqa: B017  (any error that the client has of a gateway that died)
         await asyncio.wait_for(ask(gateway, days=7), 60)
     await eventually(lambda: _ended(gateway))
     gateway.script = ROOT / "gateway.py"

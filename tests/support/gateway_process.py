@@ -204,7 +204,7 @@ async def waiting_case(gateway: GatewayProcess, text: str) -> str:
 
 
 def status_of(gateway: GatewayProcess, case_id: str) -> str:
-    """Where a case stands, from the file, so that nobody is taken to have been told."""
+    """Where a case stands, from the file, so that no one is taken to have been told."""
     with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
         row = connection.execute("SELECT status FROM cases WHERE case_id = ?", (case_id,)).fetchone()
     return str(row[0])

@@ -104,7 +104,7 @@ async def test_a_gateway_starts_without_its_servers_and_says_which_are_missing_a
 
 
 async def test_a_program_that_ends_at_once_is_missing(tmp_path: Path) -> None:
-    """Whatever it printed before."""
+    """Also when it has printed something before."""
     async with fronted(brief={"command": "sh", "args": ["-c", "echo hello; exit 7"]}) as front:
         assert await front.until_missing("brief") == "its process ended with status 7"
 
@@ -181,7 +181,7 @@ def protocol_error(message: dict[str, Any]) -> Response:
 async def test_what_an_answer_over_http_means(
     answer: Callable[[dict[str, Any]], Response], kind: type[Exception] | None, says: str
 ) -> None:
-    """Nothing was done, or nobody knows, or it is the answer; in each case the call was sent once."""
+    """Nothing was done, or no one knows, or it is the answer; in each case the call was sent once."""
     async with answering(answer) as (entry, calls), fronted(far=entry) as front:
         await front.until_there("far")
         with pytest.raises(ToolError) as caught:
