@@ -13,7 +13,7 @@ import pytest_asyncio
 from desk_browser import LOOKS, faults_of, person
 from desk_case import Desk, desk, form_of
 from gateway_process import eventually, status_of
-from playwright.async_api import Browser, Dialog, Page, Request, expect
+from playwright.async_api import Browser, Dialog, Page, Request, Route, expect
 from upstream_by_hand import tool
 
 from atlas.models import HIDDEN
@@ -308,6 +308,45 @@ async def test_a_written_comment_empties_its_field_and_the_next_one_is_kept(
     await page.reload()
     await expect(field).to_have_value("He says yes.")
     await expect(page.locator(".comment")).to_have_count(2)
+    await context.close()
+
+
+SWAPPED = """window.swapped = new Promise((done) => document.addEventListener("htmx:after:swap",
+    ({ detail }) => { if (detail.ctx.sourceElement.id === "case") done(true); }))"""
+
+
+async def test_that_a_deed_was_taken_stays_said_where_the_news_of_it_is_slower_than_its_answer(
+    at: Desk, chromium: Browser
+) -> None:
+    """The page is asked for because of the news, and comes when the answer is there already."""
+    reference = await at.ask(invoice_id="N-1")
+    context = await person(chromium)
+    page = await at.sign_in(context)
+    await page.goto(at.case(reference))
+    is_asked, is_answered = asyncio.Event(), asyncio.Event()
+
+    async def news(route: Route) -> None:
+        answer = await route.fetch()
+        if "desk-automatic" in route.request.headers:
+            is_asked.set()
+            await is_answered.wait()
+        await route.fulfill(response=answer)
+
+    async def comment(route: Route) -> None:
+        answer = await route.fetch()
+        await is_asked.wait()
+        await route.fulfill(response=answer)
+
+    await page.route(at.case(reference), news)
+    await page.route(f"{at.case(reference)}/comments", comment)
+    await page.get_by_label("Write a comment").fill("Ask Mr Brandt.")
+    await page.get_by_role("button", name="Add the comment").click()
+    await expect(page.locator("#done")).to_be_focused()
+    await page.evaluate(f"() => {{ {SWAPPED} }}")
+    is_answered.set()
+    assert await page.evaluate("window.swapped")
+    await expect(page.locator("#done")).to_have_text("Your comment is written.")
+    await expect(page.locator("#done")).to_be_focused()
     await context.close()
 
 
