@@ -24,7 +24,7 @@ from atlas.models import Case, Scope, Status
 from atlas.people.edge import in_background
 from atlas.people.tables import profiles
 from atlas.review_rules import Escalation, ReviewRules
-from atlas.reviews.clock import BATCH, COLUMNS, Clock, DueRow, do_or_delay, take_due
+from atlas.reviews.clock import BATCH, Clock, do_or_delay, due_rows, take_due
 from atlas.reviews.deadlines import extend, plan
 from atlas.reviews.tables import due_times, escalations
 from atlas.stop.stops import Stops
@@ -232,7 +232,7 @@ async def test_what_was_read_by_two_is_done_by_one(store: CaseStore) -> None:
     await let_pass(store, 13 * HOUR)
 
     def twice(connection: Connection) -> None:
-        row = DueRow(*connection.execute(sa.select(*COLUMNS).order_by(due_times.c.due_at)).first())
+        (row,) = due_rows(connection, at=now())
         for _ in range(2):
             do_or_delay(connection, row, at=now())
 
