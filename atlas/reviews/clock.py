@@ -6,7 +6,6 @@ Another process may do the same: a row counts for the one that marks it done. A 
 import asyncio
 import json
 import logging
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.cases.endings import GATEWAY
 from atlas.cases.tables import cases
+from atlas.database.resting import rest_after, timed
 from atlas.database.sqlite import Database
 from atlas.database.statements import Prepared
 from atlas.instants import instant_of, instant_text, now
@@ -30,8 +30,6 @@ BATCH = 25  # rows of a transaction, so that no call waits long behind one
 POLL_SECONDS = 15.0  # for what another process wrote, and for a clock that was set
 LEAST_SECONDS = 1.0  # between two looks because of new cases
 AGAIN_SECONDS = 60.0  # after which what failed is tried again
-REST = 25  # times as long as a transaction took the clock leaves to others, and the less the later it is
-LATE = timedelta(seconds=45)  # from which on it leaves nothing
 
 logger = logging.getLogger(__name__)
 
@@ -116,11 +114,11 @@ class Clock:
         next_at = await self._database.read(next_due)
         if next_at is None:
             return POLL_SECONDS
-        late = now() - next_at
-        if late < timedelta(0):
-            return min(-late.total_seconds(), POLL_SECONDS)
-        seconds = await self._database.write(_timed)
-        return seconds * REST * max(0.0, 1 - late / LATE)
+        early = next_at - now()
+        if early > timedelta(0):
+            return min(early.total_seconds(), POLL_SECONDS)
+        _, seconds = await self._database.write(timed(take_due))
+        return rest_after(seconds, due_since=next_at)
 
     async def _sleep(self, seconds: float) -> None:
         if seconds < LEAST_SECONDS:
@@ -129,13 +127,6 @@ class Clock:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._woken.wait(), seconds)
             await asyncio.sleep(LEAST_SECONDS)  # many cases that come together are one look
-
-
-def _timed(connection: Connection) -> float:
-    """Do what is due, and return the CPU time of that: a busy machine makes the clock no slower."""
-    began = time.thread_time()
-    take_due(connection)
-    return time.thread_time() - began
 
 
 def next_due(connection: Connection) -> datetime | None:
