@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.instants import now
 
-REST = 25  # times as long as it took it leaves to others, and the less the later it is
+REST = 40  # times as long as it took it leaves to others, and the less the later it is
 LATE = timedelta(seconds=45)  # from which on it leaves nothing
 
 Result = TypeVar("Result")
