@@ -38,6 +38,7 @@ from waiting_cases import copy_waiting_case  # noqa: E402
 
 from atlas.database.beside import change  # noqa: E402
 from atlas.instants import now  # noqa: E402
+from atlas.outbox.notices import Kind  # noqa: E402
 from atlas.outbox.tables import deliveries, notices  # noqa: E402
 from atlas.reviews.tables import due_times  # noqa: E402
 
@@ -46,18 +47,29 @@ SOON = timedelta(seconds=30)  # until they are due: longer than the clock sleeps
 WARM = 5  # turns before anything is measured
 REMINDERS = due_times.c.kind == "reminder", due_times.c.step == 1
 WRITTEN = sa.select(due_times.c.done_at).where(*REMINDERS)
-SENT = sa.select(deliveries.c.sent_at)
+SENT = (
+    sa.select(deliveries.c.sent_at)
+    .join(notices, notices.c.notice_id == deliveries.c.notice_id)
+    .where(notices.c.kind == Kind.REMINDED.value)
+)
 RECEIVER = """
 import asyncio
 
 async def take(reader, writer):
-    while head := await reader.readuntil(b"\\r\\n\\r\\n"):
+    while not reader.at_eof():
+        head = await reader.readuntil(b"\\r\\n\\r\\n")
         lines = head.lower().split(b"\\r\\n")
         await reader.readexactly(next(int(line[15:]) for line in lines if line.startswith(b"content-length")))
         writer.write(b"HTTP/1.1 204 No Content\\r\\n\\r\\n")
 
+async def serve(reader, writer):
+    try:
+        await take(reader, writer)
+    except asyncio.IncompleteReadError:  # the gateway has ended
+        writer.close()
+
 async def main():
-    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
