@@ -31,6 +31,7 @@ from atlas.settings import Settings
 from atlas.settings_of_notices import ADDRESS
 
 ROUND_SECONDS = 1.0
+SHORT_SECONDS = 0.1  # between two rounds while there is something that could not begin
 Queue = deque[tuple[Delivery, Way | None]]
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ class Courier:
         self._lanes = Lanes()
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._queues: dict[str, Queue] = {}  # by receiver: what was found at the last look, and has not begun
-        self._looks_at = self._spreads_at = 0.0  # by the clock of the loop: when it does so again
+        # When it does so again, and until when it does not spread, by the clock of the loop.
+        self._looks_at = self._spreads_at = self._rests_until = 0.0
         self._wake = asyncio.Event()
         for url_of_house in settings.notify_urls:
             check_url("ATLAS_NOTIFY_URLS", url_of_house)
@@ -63,7 +65,7 @@ class Courier:
 
     def wake(self) -> None:
         """Look at once whether there is something to send."""
-        self._looks_at = 0.0
+        self._looks_at = self._spreads_at = 0.0
         self._wake.set()
 
     async def run(self) -> None:
@@ -75,10 +77,16 @@ class Courier:
             except Exception:
                 # What has to be told is on disk, so the next round finds it again.
                 logger.exception("A round of the courier of notices failed")
-            pause = max(0.0, min(ROUND_SECONDS, self._spreads_at - _time()))
-            alarm = asyncio.get_running_loop().call_later(pause or ROUND_SECONDS, self._wake.set)
+            alarm = asyncio.get_running_loop().call_later(self._pause(), self._wake.set)
             await self._wake.wait()
             alarm.cancel()
+
+    def _pause(self) -> float:
+        """How many seconds until the next round, if nothing is sent and nothing new comes before."""
+        if self._queues or self._lanes.are_full:
+            return SHORT_SECONDS
+        rest = self._rests_until - _time()
+        return min(rest, ROUND_SECONDS) if rest > 0 else ROUND_SECONDS
 
     @property
     def rewriter(self) -> Rewriter | None:
@@ -95,20 +103,22 @@ class Courier:
             await channel.close()
 
     async def _round(self) -> None:
-        while _time() >= self._spreads_at and await self._spread():
+        while _time() >= max(self._spreads_at, self._rests_until) and await self._spread():
             await self._begin_what_is_due()
         await self._begin_what_is_due()
 
     async def _spread(self) -> bool:
         """Spread the oldest notices, and rest where many more wait; says whether there were any."""
+        self._spreads_at = _time() + ROUND_SECONDS  # unless there are some, or it is woken meanwhile
         spreads, seconds = await self._database.look(timed(self._spreading.plan))
         if not spreads:
             return False
+        self._spreads_at = 0.0
         for part in spreading.in_parts(spreads):
             write = partial(spreading.write, spreads=part, at=now())
             seconds += (await self._database.write(timed(write)))[1]
         if len(spreads) == spreading.BATCH:
-            self._spreads_at = _time() + rest_after(seconds, due_since=spreads[0].notice.made_at)
+            self._rests_until = _time() + rest_after(seconds, due_since=spreads[0].notice.made_at)
         if any(one.rows for one in spreads):
             self._looks_at = 0.0
         return True
@@ -117,7 +127,7 @@ class Courier:
         """Begin as much as the lanes have room for, and look what is due once what was found is used up."""
         if _time() < self._looks_at:
             self._begin_found()
-        if _time() >= self._looks_at:
+        if _time() >= self._looks_at and not self._lanes.are_full:
             await self._look()
 
     def _begin_found(self) -> None:
