@@ -75,13 +75,13 @@ class Prepared:
         if connection.dialect.name != "sqlite":
             result = connection.execute(self.statement, dict(values))
             return result.all() if result.returns_rows else (), result.rowcount
-        driver: Any = connection.connection.driver_connection
-        texts = {
-            name: instant_text(value) if isinstance(value, datetime) else value
-            for name, value in values.items()
-        }
+        driver: Any = connection.connection.dbapi_connection  # of sqlite3, without a way through the pool
+        given = {**self._values, **values}
+        for name, value in values.items():
+            if isinstance(value, datetime):
+                given[name] = instant_text(value)
         try:
-            cursor = driver.execute(self._text, self._values | texts)
+            cursor = driver.execute(self._text, given)
             return cursor.fetchall(), cursor.rowcount
         except sqlite3.Error as error:
             raise sa.exc.DBAPIError(self._text, None, error) from error  # without the values
