@@ -70,4 +70,5 @@ async def test_a_governed_call_makes_the_gateway_do_no_more_than_before(tmp_path
         await gateway.kill()
     pairs = list(pairwise(counts))
     least = {what: min(after[what] - before[what] for before, after in pairs) for what in OF_A_CALL}
-    assert least == OF_A_CALL
+    assert all(least.values()), f"something is not counted any more: {least}"
+    assert {what: max(least[what], most) for what, most in OF_A_CALL.items()} == OF_A_CALL
