@@ -153,7 +153,7 @@ async def settled(gateway: GatewayProcess) -> bool:
 
 
 def check_waiting(gateway: GatewayProcess, load: GatewayLoad) -> None:
-    """What nobody decided on waits still."""
+    """What no one decided on waits still."""
     assert load.held <= set(waiting_cases(gateway))
     load.held |= set(waiting_cases(gateway))
 

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -18,6 +19,7 @@ import pytest_asyncio
 from desk_browser import LOOKS, PHONE, browser, faults_of, person
 from figured_cases import Told, write
 from gateway_process import GatewayProcess, eventually
+from playwright.async_api import expect
 from sqlalchemy.engine import Connection
 from store import open_store
 
@@ -206,7 +208,7 @@ async def test_what_cannot_be_understood_searches_nothing(
     gateway: GatewayProcess, query: str, field: str
 ) -> None:
     """Else a person took the list for a filtered one; what was written stays in the form."""
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         page = await client.get(f"/desk/history?{query}")
     assert page.status_code == 422 and f'id="history-{field}-mistake"' in page.text
     assert 'class="lines"' not in page.text
@@ -218,7 +220,7 @@ async def test_an_unknown_format_or_cursor_is_told_as_a_page(gateway: GatewayPro
     """And nothing is written down about an export."""
     before = len(entries(gateway, "people.export_begun"))
     assert (await exported(gateway, "xlsx")).status_code == 422
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         answer = await client.get("/desk/history?after=nonsense")
     assert answer.status_code == 422 and "<h1>" in answer.text
     assert len(entries(gateway, "people.export_begun")) == before
@@ -292,7 +294,7 @@ async def test_an_export_stands_in_the_ledger(gateway: GatewayProcess) -> None:
 
     await eventually(is_noted)
     before = len(entries(gateway, "people.export_begun"))
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         assert (await client.get("/desk/history/export")).status_code in (404, 405)
         foreign = {"Sec-Fetch-Site": "cross-site", "Origin": "https://example.com"}
         refused = await client.post("/desk/history/export", data={"format": "csv"}, headers=foreign)
@@ -379,11 +381,12 @@ async def test_by_keyboard_alone_and_without_javascript(gateway: GatewayProcess)
         await page.keyboard.type("old")
         await page.keyboard.press("Enter")
         await page.wait_for_url("**tool=old**")
-        assert await page.locator(".lines > li").count() == 50
+        await expect(page.locator(".lines > li")).to_have_count(50)
         await page.get_by_role("link", name="Older").focus()
         await page.keyboard.press("Enter")
         await page.wait_for_url("**after=**")
-        assert "tool=old" in page.url and await page.locator(".lines > li").count() == 50
+        await expect(page).to_have_url(re.compile("tool=old"))
+        await expect(page.locator(".lines > li")).to_have_count(50)
         await page.get_by_role("button", name="CSV").focus()
         async with page.expect_download() as started:
             await page.keyboard.press("Enter")
@@ -403,7 +406,7 @@ async def test_on_paper_the_list_says_what_it_is(gateway: GatewayProcess) -> Non
         await page.emulate_media(media="print")
         said = await page.locator(".asked").inner_text()
         assert "status rejected" in said and "with the text date" in said and "printed for Sarah" in said
-        assert await page.locator("form:visible, nav:visible, button:visible").count() == 0
+        await expect(page.locator("form:visible, nav:visible, button:visible")).to_have_count(0)
         assert await page.locator(".lines > li:visible").count() >= 1
         assert await page.pdf()
 
@@ -416,10 +419,10 @@ async def test_axe_finds_nothing_and_hostile_texts_are_inert(gateway: GatewayPro
             query = "?score=x" if size is PHONE and dark else ""
             await page.goto(f"{gateway.url}/desk/history{query}")
             assert await faults_of(page) == []
-            assert await page.title() == "History · ATLAS"
+            await expect(page).to_have_title("History · ATLAS")
             assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-            assert await page.locator("main script").count() == 0
+            await expect(page.locator("main script")).to_have_count(0)
             assert "\u202e" not in await page.locator("main").inner_html()
         await page.goto(f"{gateway.url}/desk/history?tool=none")
-        assert "No case fits" in await page.locator(".empty").inner_text()
+        await expect(page.locator(".empty")).to_contain_text("No case fits")
         assert await faults_of(page) == []

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from desk_browser import LOOKS, browser, faults_of, person
 from gateway_process import AGENT_KEY, REVIEWER_KEY, GatewayProcess
+from playwright.async_api import expect
 
 from atlas.operate.accept import wants_page
 
@@ -120,4 +121,4 @@ async def test_axe_finds_nothing_on_the_page_for_a_missing_one(gateway: GatewayP
             await page.goto(f"{gateway.url}/desk/missing")
             assert await faults_of(page) == []
             await page.goto(gateway.url)
-            assert page.url == f"{gateway.url}/desk"
+            await expect(page).to_have_url(f"{gateway.url}/desk")

@@ -252,8 +252,8 @@ async def test_a_hostile_passage_is_inert_in_every_place(tmp_path: Path) -> None
             warning = page.locator(".notice.warning").filter(has_text="Text from outside speaks to the agent")
             await expect(warning).to_contain_text(ORDER)
             await expect(page.locator(".origin.outside mark")).to_have_text(EVE)
-            assert await page.locator(".card script, .card img, .origin b").count() == 0
-            assert "{{ 7 * 7 }}" in await page.locator(".origin.outside").first.inner_text()
+            await expect(page.locator(".card script, .card img, .origin b")).to_have_count(0)
+            await expect(page.locator(".origin.outside").first).to_contain_text("{{ 7 * 7 }}")
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert (await faults_of(page), dialogs) == ([], []) and "taken" not in await page.title()
             await shoot(page, f"hostile-{look}")

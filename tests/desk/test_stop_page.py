@@ -9,7 +9,7 @@ import httpx
 import pytest
 from desk_browser import LOOKS, browser, faults_of, person
 from gateway_process import GatewayProcess, call, outcome, reference_in, text_of
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 from store import open_case, open_store, tool_call
 
 from atlas.cases.store import CaseStore, transition
@@ -48,7 +48,7 @@ async def test_by_keyboard_alone_a_person_stops_everything_and_lifts_it(
     async with browser() as running:
         page = await (await person(running, scripts=scripts)).new_page()
         await page.goto(f"{gateway.url}/desk/stop")
-        assert "Nothing is stopped" in await page.locator("main").inner_text()
+        await expect(page.locator("main")).to_contain_text("Nothing is stopped")
         await page.get_by_label("Everything").focus()
         await page.keyboard.press("Space")
         await page.get_by_label("Reason").focus()
@@ -73,13 +73,13 @@ async def test_by_keyboard_alone_a_person_stops_everything_and_lifts_it(
         await page.wait_for_url("**/desk/stop")
         await press(page, "link", "Lift… the stop of Everything")
         await page.wait_for_selector("h1:has-text('Lift the stop of everything?')")
-        assert "1 call waits again" in await page.locator(".effects").inner_text()
+        await expect(page.locator(".effects")).to_contain_text("1 call waits again")
         await page.get_by_label("Reason for the lift").focus()
         await page.keyboard.type("They are there.")
         await press(page, "button", "Lift the stop")
         await page.wait_for_selector(".earlier")
-        assert "They are there." in await page.locator(".earlier").inner_text()
-        assert await page.locator(".notice.error").count() == 0
+        await expect(page.locator(".earlier")).to_contain_text("They are there.")
+        await expect(page.locator(".notice.error")).to_have_count(0)
     status, expires_at, frozen_at = row_of(gateway, case_id)
     assert (status, frozen_at) == ("PENDING_REVIEW", None) and expires_at is not None
     assert (await gateway.decide(case_id, key=None)).status_code == 200
@@ -92,15 +92,15 @@ async def test_one_tool_is_stopped_and_the_others_go_on(gateway: GatewayProcess)
     async with browser() as running:
         page = await (await person(running)).new_page()
         await page.goto(f"{gateway.url}/desk/stop")
-        assert not await page.get_by_label("Name of the tool").is_visible()
+        await expect(page.get_by_label("Name of the tool")).to_be_hidden()
         await page.get_by_label("One tool").check()
         names = await page.locator("#names-tool option").evaluate_all("all => all.map(one => one.value)")
         assert {"check_status", "request_payment_extension"} <= set(names)
         await page.get_by_label("Name of the tool").fill("check_status")
         await page.get_by_label("Reason").fill("It reads too much.")
         await page.get_by_role("button", name="Go on").click()
-        assert "Every new call of this tool" in await page.locator(".effects").inner_text()
-        assert await page.get_by_role("alert").count() == 0
+        await expect(page.locator(".effects")).to_contain_text("Every new call of this tool")
+        await expect(page.get_by_role("alert")).to_have_count(0)
         await page.get_by_role("button", name="Stop it now").click()
         await page.wait_for_selector(".stopped")
     async with gateway.agent(None) as agent:
@@ -158,7 +158,7 @@ async def test_an_unknown_name_is_said_before_it_is_stopped(gateway: GatewayProc
         for place in ("/desk/stop", "/desk", f"/desk/stop/lift?stop={in_force(gateway)[0][0]}"):
             await page.goto(gateway.url + place)
             assert "caught" not in await page.title()
-            assert "U+202E" in await page.locator(".notice.error").inner_text()
+            await expect(page.locator(".notice.error")).to_contain_text("U+202E")
             assert "\u202e" not in await page.locator("main").inner_html()
 
 
@@ -175,7 +175,7 @@ async def test_who_was_quicker_is_told(gateway: GatewayProcess) -> None:
     unfit = await post(gateway, "/desk/stop/lift", stop=stop_id, reason=" ")
     assert unfit.status_code == 422 and len(in_force(gateway)) == 1
     assert (await post(gateway, "/desk/stop/lift", stop=stop_id, reason="Over.")).status_code == 303
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         gone = await client.get(f"/desk/stop/lift?stop={stop_id}")
     assert gone.status_code == 404 and "There is no stop" in gone.text
     assert (await post(gateway, "/desk/stop/lift", stop="stop_0", reason="x")).status_code == 404
@@ -184,7 +184,7 @@ async def test_who_was_quicker_is_told(gateway: GatewayProcess) -> None:
 async def test_a_form_of_another_page_stops_nothing(gateway: GatewayProcess) -> None:
     """A foreign page in the same browser has neither the origin nor the token."""
     fields = {"scope": "everything", "reason": "x", "confirmed": "yes"}
-    async with httpx.AsyncClient(base_url=gateway.url) as client:
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
         await client.get("/desk/stop")
         for headers in ({"Origin": "https://example.com"}, {"Sec-Fetch-Site": "cross-site"}, {}):
             for path in ("/desk/stop", "/desk/stop/lift"):

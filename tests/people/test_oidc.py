@@ -15,6 +15,7 @@ import pytest_asyncio
 from gateway_process import AGENT_KEY, GatewayProcess
 from joserfc import jwk
 from lying_provider import Browser, LyingProvider, SignIn, lying_provider
+from words import whole_words
 
 from atlas.errors import ProviderUnusable
 from atlas.people.openid.provider import Provider
@@ -236,7 +237,7 @@ async def test_a_refusal_of_the_provider_is_told_and_a_made_up_one_is_not(
     said = {"error": "access_denied", "error_description": "Call \u202e555 <b>now</b>"}
     sign_in = await browser.begin()
     async with Browser(gateway) as victim:
-        assert "555" not in (await victim.come_back(sign_in, **said)).text
+        assert "555" not in whole_words((await victim.come_back(sign_in, **said)).text)
     told = (await browser.come_back(sign_in, **said)).text
     assert "access_denied Call 555 &lt;b&gt;now&lt;/b&gt;" in told
 

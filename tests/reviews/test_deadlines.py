@@ -265,7 +265,16 @@ async def test_a_clock_that_runs_does_what_falls_due_without_being_told(store: C
     store.listeners.append(clock.note)
     far = await waiting(store, 1)
     async with in_background(clock.run):
-        near = await waiting(store, 2, timeout=timedelta(seconds=3))
+        near = await waiting(store, 2)
+
+        def remind_soon(connection: Connection) -> Case:
+            soon = due_times.update().where(due_times.c.case_id == near.case_id)
+            for step in (1, 2):
+                at = {"due_at": now() + timedelta(seconds=step)}
+                connection.execute(soon.where(due_times.c.step == step).values(at))
+            return near
+
+        await store.change(near.case_id, remind_soon)
 
         async def reminded() -> bool:
             return len(await entries_of(store, near.case_id, REMINDED)) == 2

@@ -84,19 +84,26 @@ class Front:
         return {tool.name for tool in await self.server.list_tools()}
 
     async def until_there(self, *names: str) -> None:
-        """Wait until servers are reached."""
+        """Wait until servers are reached; a failure says what was wrong with them at the end."""
+
+        def problems() -> dict[str, str]:
+            report = self.upstreams.report()
+            return {name: report[name]["problem"] for name in names if "problem" in report[name]}
 
         async def are_there() -> bool:
-            report = self.upstreams.report()
-            return all("problem" not in report[name] for name in names)
+            return not problems()
 
-        await eventually(are_there)
+        try:
+            await eventually(are_there)
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {problems()}, of {self.upstreams.report()}") from late
 
     async def until_missing(self, name: str) -> str:
-        """Wait until a server is known to be missing, and return why."""
+        """Wait until a server is known to be missing, and return why; before an attempt nothing is known."""
+        [server] = [one for one in self.upstreams.all if one.name == name]
 
         async def problem() -> str | None:
-            return self.upstreams.report()[name].get("problem")
+            return self.upstreams.report()[name].get("problem") if server.known.is_set() else None
 
         return await eventually(problem)
 
