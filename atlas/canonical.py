@@ -8,9 +8,12 @@ from typing import Any
 
 import rfc8785
 
-# Fractions, exponents, long integers, and keys that UTF-16 sorts differently from code points. A number ends
-# where a value can end, as the seconds in an instant do not.
-_EXOTIC = re.compile(r"(?:^|[\[:,])-?(?:\d{16}|\d+(?:\.\d|[eE])[-+\deE]*(?:$|[\],}]))|[\ue000-\U0010ffff]")
+# Fractions, exponents, long integers; a number ends where a value can, as the seconds in an instant do not.
+# Each of three patterns can skip what it cannot begin with; one for all, with "or", takes five times as long.
+_NUMBER = r"-?(?:\d{16}|\d+(?:\.\d|[eE])[-+\deE]*(?:$|[\],}]))"
+_EXOTIC_ALONE = re.compile(_NUMBER)
+_EXOTIC_INSIDE = re.compile(r"[\[:,]" + _NUMBER)
+_LATE_CHARACTER = re.compile(r"[\ue000-\U0010ffff]")  # in a key, UTF-16 sorts it unlike code points
 
 
 DEEPEST_PLACE = 30  # levels, in a sentence on what has no form
@@ -36,9 +39,14 @@ def plain_json(value: Any) -> bytes | None:
     """The same from the standard library, five times as fast, or None for what it would write differently."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-        return None if _EXOTIC.search(text) else text.encode()
+        return None if _is_exotic(text) else text.encode()
     except (TypeError, ValueError, RecursionError):
         return None  # the library for the form knows the reason
+
+
+def _is_exotic(text: str) -> bool:
+    number = _EXOTIC_ALONE.match(text) or _EXOTIC_INSIDE.search(text)
+    return number is not None or (not text.isascii() and _LATE_CHARACTER.search(text) is not None)
 
 
 def without_a_form(value: Any, place: str = "it") -> str:

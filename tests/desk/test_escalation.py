@@ -3,6 +3,7 @@
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -104,6 +105,22 @@ async def test_at_the_desk(at: GatewayProcess, chromium: Browser) -> None:
     await page.get_by_text("Your approval is recorded.").wait_for()
     await context.close()
     assert is_approved(at, case_id)
+
+
+async def test_the_page_says_when_people_are_reminded(at: GatewayProcess, chromium: Browser) -> None:
+    """At half of the time first; a step at the end of the time never comes, so the page does not name it."""
+    case_id = await extension(at, 45)
+    context = await person(chromium)
+    page = await context.new_page()
+    await sign_in(page, at, path=f"/desk/cases/{case_id}")
+    said = page.get_by_text("People are reminded at")
+    reminded_at = datetime.fromisoformat(await said.locator("time").get_attribute("datetime") or "")
+    left = page.locator(".time-left time").last
+    ends_at = datetime.fromisoformat(await left.get_attribute("datetime") or "")
+    assert abs(ends_at - reminded_at - timedelta(minutes=30)) < timedelta(seconds=2)
+    assert await page.get_by_text("It goes to").count() == 0
+    await context.close()
+    assert (await at.decide(case_id, "REJECTED", key=KEYS["anna"])).status_code == 200
 
 
 async def test_in_the_terminal(at: GatewayProcess) -> None:
