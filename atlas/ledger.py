@@ -51,7 +51,11 @@ _NEWEST = Prepared(sa.select(entries.c.seq, entries.c.entry_hash).order_by(entri
 
 _FIRST_OF_KIND = Prepared(
     sa.select(entries.c.actor, entries.c.detail)
-    .where(entries.c.case_id == sa.bindparam("case_id"), entries.c.action == sa.bindparam("action"))
+    .where(
+        entries.c.case_id == sa.bindparam("case_id"),
+        # With the plus the partial index is none that could be used: else SQLite plans it at each run.
+        sa.literal_column("+ledger.action") == sa.bindparam("action"),
+    )
     .order_by(entries.c.seq)
     .limit(sa.literal_column("1"))
 )

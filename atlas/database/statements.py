@@ -75,7 +75,7 @@ class Prepared:
         """Run it once with each of many values, at one go, and return how many rows it changed."""
         if connection.dialect.name != "sqlite":
             return sum(self.execute(connection, values) for values in many)
-        driver: Any = connection.connection.driver_connection
+        driver: Any = connection.connection.dbapi_connection  # of sqlite3, without a way through the pool
         try:
             return int(driver.executemany(self._text, [self._texts(values) for values in many]).rowcount)
         except sqlite3.Error as error:
@@ -85,7 +85,7 @@ class Prepared:
         if connection.dialect.name != "sqlite":
             result = connection.execute(self.statement, dict(values))
             return result.all() if result.returns_rows else (), result.rowcount
-        driver: Any = connection.connection.driver_connection
+        driver: Any = connection.connection.dbapi_connection  # of sqlite3, without a way through the pool
         try:
             cursor = driver.execute(self._text, self._texts(values))
             return cursor.fetchall(), cursor.rowcount
@@ -93,9 +93,10 @@ class Prepared:
             raise self._failure(error) from error
 
     def _texts(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        texts = dict(self._values)
+        texts = {**self._values, **values}
         for name, value in values.items():
-            texts[name] = instant_text(value) if isinstance(value, datetime) else value
+            if isinstance(value, datetime):
+                texts[name] = instant_text(value)
         return texts
 
     def _failure(self, error: sqlite3.Error) -> sa.exc.DBAPIError:

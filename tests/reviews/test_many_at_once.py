@@ -185,6 +185,17 @@ async def test_a_terminal_rejects_several_with_one_reason(office: GatewayProcess
     assert [status_of(office, ref) for ref in refs] == ["REJECTED", "REJECTED"]
 
 
+async def check(box: Locator) -> None:
+    """Choose a call, also where a live update comes in the middle of a click."""
+
+    async def is_checked() -> bool:
+        if not await box.is_checked():
+            await box.click()
+        return await box.is_checked()
+
+    await eventually(is_checked)
+
+
 async def unfold(page: Page) -> None:
     """Open every group of alike calls."""
     for group in await page.locator("li.group > details").all():
@@ -210,14 +221,7 @@ async def test_at_the_desk_a_person_chooses_several_and_decides_them_together(
         await page.goto(f"{office.url}/desk?whose=all&agent=billing-bot")
         await unfold(page)
         for ref in chosen:
-            box = page.locator(f"li#{ref}").get_by_role("checkbox")
-
-            async def is_checked(box: Locator = box) -> bool:
-                if not await box.is_checked():  # also after a live update in the middle of a click
-                    await box.click()
-                return await box.is_checked()
-
-            await eventually(is_checked)
+            await check(page.locator(f"li#{ref}").get_by_role("checkbox"))
 
     await choose(*refs)
     await page.get_by_role("button", name="Approve… the chosen calls").click()
@@ -251,7 +255,7 @@ async def test_a_chosen_call_stays_chosen_when_its_line_is_updated(
     await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
     await unfold(page)
     line = page.locator(f"li#{ref}")
-    await line.get_by_role("checkbox").check()
+    await check(line.get_by_role("checkbox"))
     other = await (await person(running)).new_page()
     await sign_in(other, office, "ben", path=f"/desk/cases/{ref}")
     await line.get_by_text("looks at it").wait_for()
@@ -271,7 +275,7 @@ async def test_a_chosen_call_that_another_person_changes_is_not_chosen_any_more(
     await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
     box = page.locator(f"li#{ref}").get_by_role("checkbox")
     await unfold(page)
-    await box.check()
+    await check(box)
     changed = {"beneficiary_id": "BEN-123", "days": 302, "reason": "illness"}
     answer = await office.decide(ref, key=KEYS["ben"], arguments=changed)
     assert answer.json()["approvals"] == {"given": 1, "needed": 2}, answer.text

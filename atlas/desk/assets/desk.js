@@ -229,6 +229,14 @@ function fallBehind(element) {
   position = Math.min(position, Number(element.dataset.version ?? position - 1));
 }
 
+// Which calls are chosen: a live update brings its line without a mark. A call that changed has another id.
+const chosen = new Set();
+
+document.addEventListener("change", ({ target }) => {
+  if (!(target instanceof Element && target.matches(".choose input"))) return;
+  if (target.checked) chosen.add(target.id); else chosen.delete(target.id);
+});
+
 // Why a form was not taken stays, also where the refusal itself is the news that brings the page again. That it was taken
 // stays too where the deed was news before its answer was here, and the page that was asked for then comes after it.
 let mistake = null;
@@ -260,6 +268,7 @@ document.addEventListener("htmx:after:swap", ({ target: asking, detail }) => {
   answer?.removeAttribute("data-focus");
   answer?.focus();
   for (const element of all(HELD, within)) settle(element);
+  for (const box of all(".choose input", within)) box.checked = chosen.has(box.id);
   chooseKeys();
 });
 
