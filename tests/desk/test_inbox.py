@@ -22,13 +22,6 @@ from atlas.models import Status
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running() -> AsyncIterator[Browser]:
-    """One browser for all tests; each person has cookies of their own."""
-    async with browser() as started:
-        yield started
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A gateway with two reviewers."""
