@@ -31,7 +31,6 @@ from raw_session import RawSession, messages, only_message
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SCRIPT = Path(__file__).parent / "gateway_with_tools.py"
-GRACE = {"ATLAS_REVIEW_GRACE_SECONDS": "20"}
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 NEW_KEY = "new-agent-key-of-the-tests"
 CHANGE = {"beneficiary_id": "BEN-125", "changes": {"monthly_amount_eur": 700}}

@@ -348,8 +348,7 @@ async def test_that_a_deed_was_taken_stays_said_where_the_news_of_it_is_slower_t
     assert await page.evaluate("window.swapped")
     await expect(page.locator("#done")).to_have_text("Your comment is written.")
     await expect(page.locator("#done")).to_be_focused()
-    # What is still on its way when the browser closes would be a mistake of the next test.
-    await page.unroute_all(behavior="ignoreErrors")
+    await page.unroute_all(behavior="ignoreErrors")  # else what is in flight now fails the next test
     await context.close()
 
 
