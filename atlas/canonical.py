@@ -9,9 +9,13 @@ from typing import Any
 import rfc8785
 
 # Fractions, exponents, long integers, and keys that UTF-16 sorts differently from code points. A number ends
-# where a value can end, as the seconds in an instant do not.
-_EXOTIC = re.compile(r"(?:^|[\[:,])-?(?:\d{16}|\d+(?:\.\d|[eE])[-+\deE]*(?:$|[\],}]))|[\ue000-\U0010ffff]")
+# where a value can end, as the seconds in an instant do not. Three expressions, since each begins with one of
+# some signs: Python looks for these five times as fast as for either of two.
+_EXOTIC_INSIDE = re.compile(r"[\[:,]-?\d(?:\d{15}|\d*(?:\.\d|[eE])[-+\deE]*(?:$|[\],}]))")
+_EXOTIC_ALONE = re.compile(r"-?\d(?:\d{15}|\d*(?:\.\d|[eE]))")
+_EXOTIC_KEY = re.compile(r"[\ue000-\U0010ffff]")
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
 DEEPEST_PLACE = 30  # levels, in a sentence on what has no form
 LARGEST_INTEGER = 2**53 - 1  # that RFC 8785 can write
@@ -35,10 +39,15 @@ def canonical_json(value: Any) -> bytes:
 def plain_json(value: Any) -> bytes | None:
     """The same from the standard library, five times as fast, or None for what it would write differently."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-        return None if _EXOTIC.search(text) else text.encode()
+        text = _ENCODER.encode(value)
+        return None if _is_exotic(text) else text.encode()
     except (TypeError, ValueError, RecursionError):
         return None  # the library for the form knows the reason
+
+
+def _is_exotic(text: str) -> bool:
+    has_key = not text.isascii() and _EXOTIC_KEY.search(text) is not None
+    return has_key or bool(_EXOTIC_INSIDE.search(text) or _EXOTIC_ALONE.match(text))
 
 
 def without_a_form(value: Any, place: str = "it") -> str:

@@ -160,7 +160,7 @@ class Execution:
                 is_repeated = self._check(connection, case)
                 if (stop := stop_of(connection, case)) is not None:
                     return hold(connection, case, stop)
-                if seconds_to_begin(case) and not is_repeated:  # whoever asks: it can still be taken back
+                if seconds_to_begin(case) and not is_repeated:  # it can still be taken back
                     return case
                 if ruled is not None:
                     return self._send_back(connection, case, ruled)

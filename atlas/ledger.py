@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -51,7 +51,11 @@ _NEWEST = Prepared(sa.select(entries.c.seq, entries.c.entry_hash).order_by(entri
 
 _FIRST_OF_KIND = Prepared(
     sa.select(entries.c.actor, entries.c.detail)
-    .where(entries.c.case_id == sa.bindparam("case_id"), entries.c.action == sa.bindparam("action"))
+    .where(
+        entries.c.case_id == sa.bindparam("case_id"),
+        # With the plus the partial index is none that could be used: else SQLite plans it at each run.
+        sa.literal_column("+ledger.action") == sa.bindparam("action"),
+    )
     .order_by(entries.c.seq)
     .limit(sa.literal_column("1"))
 )
@@ -119,6 +123,15 @@ class Action(str, Enum):
     LIFTED = "stop.lifted"
 
 
+class Act(NamedTuple):
+    """What an entry says was done, and by whom."""
+
+    case_id: str
+    action: Action
+    actor: str
+    detail: dict[str, Any]
+
+
 def append(
     connection: Connection,
     case_id: str,
@@ -129,18 +142,26 @@ def append(
     at: datetime | None = None,
 ) -> None:
     """Write one entry in the transaction of the change that it describes."""
-    last_seq, last_hash = _NEWEST.first(connection, {}) or (0, FIRST_PREVIOUS_HASH)
-    entry = {
-        "seq": last_seq + 1,
-        "at": instant_text(at or now()),
-        "case_id": case_id,
-        "action": action.value,
-        "actor": actor,
-        "detail": detail,
-        "previous_hash": last_hash,
-    }
-    row = entry | {"detail": json.dumps(detail), "entry_hash": entry_hash(entry)}
-    _INSERT.execute(connection, row)
+    append_all(connection, [Act(case_id, action, actor, detail)], at=at or now())
+
+
+def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> None:
+    """Write an entry of each of some acts of one moment, in the transaction of what they describe."""
+    newest_seq, newest_hash = _NEWEST.first(connection, {}) or (0, FIRST_PREVIOUS_HASH)
+    rows = []
+    for seq, act in enumerate(acts, start=newest_seq + 1):
+        entry = {
+            "seq": seq,
+            "at": instant_text(at),
+            "case_id": act.case_id,
+            "action": act.action.value,
+            "actor": act.actor,
+            "detail": act.detail,
+            "previous_hash": newest_hash,
+        }
+        newest_hash = entry_hash(entry)
+        rows.append(entry | {"detail": json.dumps(act.detail), "entry_hash": newest_hash})
+    _INSERT.execute_all(connection, rows)
 
 
 def newest(connection: Connection) -> int:

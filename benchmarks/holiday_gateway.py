@@ -43,7 +43,7 @@ def arguments(number):
 
 
 async def start(gateway):
-    """Starts the gateway; returns the milliseconds until it is ready and what it takes while nobody calls."""
+    """Starts the gateway; returns the milliseconds until it is ready and what it takes while no one calls."""
     begun = time.monotonic()
     await gateway.start()
     async with httpx.AsyncClient() as http:
@@ -61,7 +61,7 @@ async def start(gateway):
         "start to ready, ms": round(ready * 1000),
         "CPU of that, ms": round(started * 1000),
         "RSS when ready, MB": memory,
-        "CPU while nobody calls, ms a second": round(idle * 1000, 1),
+        "CPU while no one calls, ms a second": round(idle * 1000, 1),
     }
 
 

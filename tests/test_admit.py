@@ -205,7 +205,7 @@ async def test_a_request_of_four_thousand_characters_is_recorded_whole_and_a_lon
 
 
 async def test_the_same_call_while_the_first_is_unfinished_gets_the_same_reference(tmp_path: Path) -> None:
-    """An agent that retries asks nobody twice; key order and number spelling make no difference."""
+    """An agent that retries asks no one twice; key order and number spelling make no difference."""
     async with admitted(tmp_path) as gated:
         first = {"beneficiary_id": "BEN-123", "changes": {"status": "ended", "monthly_amount_eur": 1}}
         again = {"changes": {"monthly_amount_eur": 1.0, "status": "ended"}, "beneficiary_id": "BEN-123"}
@@ -255,7 +255,7 @@ async def test_a_call_that_cannot_be_recorded_is_refused(tmp_path: Path) -> None
 
 
 async def test_an_agent_that_hangs_up_leaves_a_case_behind_that_is_complete(tmp_path: Path) -> None:
-    """Recorded is recorded, whoever is still listening."""
+    """Recorded is recorded, also when no one listens any more."""
     async with open_store(tmp_path) as store:
         await WelfareOffice(store.database).seed()
         gated = Admitted(store, tmp_path)

@@ -101,7 +101,7 @@ async def test_what_the_policy_denies_is_over_without_asking_the_model(tmp_path:
 
 
 async def test_a_policy_that_cannot_be_applied_leaves_the_call_to_a_person(tmp_path: Path) -> None:
-    """The model is not asked: what it says could be below a floor that nobody knows."""
+    """The model is not asked: what it says could be below a floor that no one knows."""
     model = Says(lambda: GOOD)
     policy = '[[rule]]\ntool = "check_status"\nwhen = "args.amount < 10"\nscore = 1'
     case = await assessed(tmp_path, policy, model, beneficiary_id="BEN-123")
@@ -128,7 +128,7 @@ async def test_a_score_of_100_without_a_floor_leaves_room_to_the_model(tmp_path:
 async def test_a_model_that_was_talked_into_a_zero_gets_no_attack_past_a_person(
     tmp_path: Path, attack: Injection
 ) -> None:
-    """With the shipped policy the floor holds, whatever the text of the call has done to the model."""
+    """With the shipped policy the floor holds, also where the text of the call has misled the model."""
     call = tool_call(attack.tool_name, **attack.arguments)
     call = call.model_copy(update={"intent": attack.intent, "user_request": attack.user_request})
     async with open_store(tmp_path) as store:
@@ -175,7 +175,7 @@ class Reads(Says):
 
 
 async def test_a_call_that_the_model_saw_only_in_part_goes_to_a_person(tmp_path: Path) -> None:
-    """What is hidden in the middle of much text was judged by nobody."""
+    """What is hidden in the middle of much text was judged by no one."""
     model = Says(lambda: GOOD)
     case = await assessed(tmp_path, LENIENT, model, note="All is well. " * 2000)
     assert case.status is Status.PENDING_REVIEW and model.asked == 0
@@ -255,7 +255,7 @@ async def test_a_person_who_is_quicker_than_the_model_wins(tmp_path: Path) -> No
 
 
 async def test_an_answer_that_was_on_its_way_when_a_person_decided_changes_nothing(tmp_path: Path) -> None:
-    """Whoever is first on record."""
+    """The first one on record."""
     release = asyncio.Event()
 
     async def wait() -> Any:
@@ -384,7 +384,7 @@ async def test_an_upstream_tool_that_changed_since_the_policy_did_is_for_a_perso
 async def test_an_upstream_tool_that_changed_is_known_again_when_the_policy_file_has_changed(
     tmp_path: Path,
 ) -> None:
-    """And what the policy denies stays denied, whatever the tool is."""
+    """And what the policy denies stays denied, with any tool."""
     upstream = Upstream()
     async with open_store(tmp_path) as store:
         assessments = assessments_of(store, tmp_path, server=upstream.server)

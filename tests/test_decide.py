@@ -70,7 +70,7 @@ async def test_the_same_decision_again_changes_nothing_and_a_contrary_one_is_ref
 
 
 async def test_a_rejection_stops_what_the_score_had_approved(tmp_path: Path) -> None:
-    """Whatever the score was, as long as it is not executed."""
+    """With any score, as long as it is not executed."""
     async with open_store(tmp_path) as store:
         case = await open_case(store)
         await store.change(case.case_id, lambda connection: transition(connection, case, Status.AUTHORIZED))

@@ -15,7 +15,7 @@ from atlas import ledger
 from atlas.errors import LedgerBroken
 
 CHANGES = [
-    ("UPDATE ledger SET actor = 'somebody else' WHERE seq = 2", 2, "not what was hashed"),
+    ("UPDATE ledger SET actor = 'someone else' WHERE seq = 2", 2, "not what was hashed"),
     ("UPDATE ledger SET detail = '{\"a\": 1}' WHERE seq = 3", 3, "not what was hashed"),
     ("UPDATE ledger SET detail = 'no JSON' WHERE seq = 3", 3, "not what was hashed"),
     ("UPDATE ledger SET detail = '{\"a\": NaN}' WHERE seq = 3", 3, "not what was hashed"),

@@ -94,7 +94,8 @@ _WAITING = Prepared(
     .where(
         *(cases.c[name] == sa.bindparam(name) for name in ("principal", "tool_name")),
         UNFINISHED,
-        cases.c.status == Status.PENDING_REVIEW.value,
+        # A literal: SQLite plans a statement at each run whose values could let it use a partial index.
+        cases.c.status == sa.literal_column(f"'{Status.PENDING_REVIEW.value}'"),
     )
     .limit(sa.literal_column(str(MOST_NAMED)))
 )
@@ -174,8 +175,11 @@ def insert_case(
 ) -> tuple[Case, bool]:
     """Open a case for a call, or find the unfinished case of the same call; says whether it was opened."""
     unfinished = unfinished_case(connection, call)
-    if unfinished is not None:
-        return unfinished, False
+    return (open_case(connection, call, definition), True) if unfinished is None else (unfinished, False)
+
+
+def open_case(connection: Connection, call: ToolCall, definition: Definition | None = None) -> Case:
+    """Open a case for a call of which the same transaction knows that no case is unfinished."""
     case = Case(
         case_id=f"evt_{secrets.token_hex(8)}",
         call=call,
@@ -195,7 +199,7 @@ def insert_case(
         "waiting_before": json.dumps(case.waiting_before) if case.waiting_before else None,
     }
     _OPEN.execute(connection, called | opened | said)
-    return case, True
+    return case
 
 
 def unfinished_case(connection: Connection, call: ToolCall) -> Case | None:

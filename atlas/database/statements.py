@@ -71,17 +71,33 @@ class Prepared:
         """Run it in the transaction of a connection and return how many rows it changed."""
         return self._run(connection, values)[1]
 
+    def execute_all(self, connection: Connection, many: Sequence[Mapping[str, Any]]) -> int:
+        """Run it once with each of many values, at one go, and return how many rows it changed."""
+        if connection.dialect.name != "sqlite":
+            return sum(self.execute(connection, values) for values in many)
+        driver: Any = connection.connection.dbapi_connection  # of sqlite3, without a way through the pool
+        try:
+            return int(driver.executemany(self._text, [self._texts(values) for values in many]).rowcount)
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+
     def _run(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Sequence[Any], int]:
         if connection.dialect.name != "sqlite":
             result = connection.execute(self.statement, dict(values))
             return result.all() if result.returns_rows else (), result.rowcount
-        driver: Any = connection.connection.driver_connection
-        texts = {
-            name: instant_text(value) if isinstance(value, datetime) else value
-            for name, value in values.items()
-        }
+        driver: Any = connection.connection.dbapi_connection  # of sqlite3, without a way through the pool
         try:
-            cursor = driver.execute(self._text, self._values | texts)
+            cursor = driver.execute(self._text, self._texts(values))
             return cursor.fetchall(), cursor.rowcount
         except sqlite3.Error as error:
-            raise sa.exc.DBAPIError(self._text, None, error) from error  # without the values
+            raise self._failure(error) from error
+
+    def _texts(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        texts = {**self._values, **values}
+        for name, value in values.items():
+            if isinstance(value, datetime):
+                texts[name] = instant_text(value)
+        return texts
+
+    def _failure(self, error: sqlite3.Error) -> sa.exc.DBAPIError:
+        return sa.exc.DBAPIError(self._text, None, error)  # without the values

@@ -165,7 +165,7 @@ class Writer(Generic[Handle]):
         deadline = monotonic() + LINGER_SECONDS
         is_waited_for = False
         while job is not None:
-            self._run(job)
+            self._run(job, is_first=len(jobs) == 1)
             is_waited_for |= job.made is None
             if job.made is not None:
                 self._tell(_resolve_made, job)
@@ -180,16 +180,22 @@ class Writer(Generic[Handle]):
                 jobs.append(job)
         return False
 
-    def _run(self, job: _Job) -> None:
-        self._driver.execute("SAVEPOINT change")
+    def _run(self, job: _Job, *, is_first: bool) -> None:
+        """Run a change; of one that fails nothing stays. The first has the whole transaction for that."""
+        if not is_first:
+            self._driver.execute("SAVEPOINT change")
         try:
             job.result = job.work(self._handle)
         except Exception as error:  # handed to the caller who asked for it; the rest of the batch stands
             if not self._driver.in_transaction:  # a full disk has undone all of them
                 raise
             job.error = error
-            self._driver.execute("ROLLBACK TO change")
-        self._driver.execute("RELEASE change")
+            self._driver.execute("ROLLBACK" if is_first else "ROLLBACK TO change")
+            if is_first:
+                self._driver.execute("BEGIN IMMEDIATE")
+                return
+        if not is_first:
+            self._driver.execute("RELEASE change")
 
     def _tell(self, what: Callable[[Any], None], about: Any) -> None:
         with suppress(RuntimeError):  # the loop has ended, and no one waits any more

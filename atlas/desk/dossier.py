@@ -18,6 +18,7 @@ from atlas.desk.comparing import Difference, differences_of
 from atlas.desk.earlier import Earlier, calls_of_agent, decided_alike, subject_of
 from atlas.instants import read_instant
 from atlas.models import Approval, Assessment, Case, Ruling, Stop
+from atlas.reviews.deadlines import Coming, coming
 from atlas.stop.covering import stop_of_call
 
 MOST_ENTRIES = 300  # of the ledger that a page shows, the newest
@@ -51,6 +52,7 @@ class Dossier:
     subject: dict[str, str | int] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()  # from the round before
     stop: Stop | None = None  # that covers it
+    coming: tuple[Coming, ...] = ()  # the next reminder, and the next escalation
     is_score_hidden: bool = False  # from the person who reads, until their first choice
 
     @property
@@ -85,6 +87,7 @@ def _read(connection: Connection, case_id: str, person: str) -> Dossier:
         subject=subject,
         differences=() if is_hidden else _differences(connection, case, definition),
         stop=_stop(connection, case, definition),
+        coming=coming(connection, case),
         is_score_hidden=is_hidden,
     )
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from atlas.database.resting import rest_after, timed
 from atlas.database.sqlite import Database
 from atlas.errors import NotDelivered
 from atlas.instants import now
@@ -29,6 +31,8 @@ from atlas.settings import Settings
 from atlas.settings_of_notices import ADDRESS
 
 ROUND_SECONDS = 1.0
+SHORT_SECONDS = 0.1  # between two rounds while there is something that could not begin
+Queue = deque[tuple[Delivery, Way | None]]
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +54,9 @@ class Courier:
         self._by_apprise: Channel = AppriseUrls()
         self._lanes = Lanes()
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._queues: dict[str, Queue] = {}  # by receiver: what was found at the last look, and has not begun
+        # When it does so again, and until when it does not spread, by the clock of the loop.
+        self._looks_at = self._spreads_at = self._rests_until = 0.0
         self._wake = asyncio.Event()
         for url_of_house in settings.notify_urls:
             check_url("ATLAS_NOTIFY_URLS", url_of_house)
@@ -58,6 +65,7 @@ class Courier:
 
     def wake(self) -> None:
         """Look at once whether there is something to send."""
+        self._looks_at = self._spreads_at = 0.0
         self._wake.set()
 
     async def run(self) -> None:
@@ -69,9 +77,16 @@ class Courier:
             except Exception:
                 # What has to be told is on disk, so the next round finds it again.
                 logger.exception("A round of the courier of notices failed")
-            alarm = asyncio.get_running_loop().call_later(ROUND_SECONDS, self._wake.set)
+            alarm = asyncio.get_running_loop().call_later(self._pause(), self._wake.set)
             await self._wake.wait()
             alarm.cancel()
+
+    def _pause(self) -> float:
+        """How many seconds until the next round, if nothing is sent and nothing new comes before."""
+        if self._queues or self._lanes.are_full:
+            return SHORT_SECONDS
+        rest = self._rests_until - _time()
+        return min(rest, ROUND_SECONDS) if rest > 0 else ROUND_SECONDS
 
     @property
     def rewriter(self) -> Rewriter | None:
@@ -88,24 +103,58 @@ class Courier:
             await channel.close()
 
     async def _round(self) -> None:
-        while spreads := await self._database.look(self._spreading.plan):
-            for part in spreading.in_parts(spreads):
-                await self._database.write(partial(spreading.write, spreads=part, at=now()))
+        while _time() >= max(self._spreads_at, self._rests_until) and await self._spread():
             await self._begin_what_is_due()
         await self._begin_what_is_due()
 
+    async def _spread(self) -> bool:
+        """Spread the oldest notices, and rest where many more wait; says whether there were any."""
+        self._spreads_at = _time() + ROUND_SECONDS  # unless there are some, or it is woken meanwhile
+        spreads, seconds = await self._database.look(timed(self._spreading.plan))
+        if not spreads:
+            return False
+        self._spreads_at = 0.0
+        for part in spreading.in_parts(spreads):
+            write = partial(spreading.write, spreads=part, at=now())
+            seconds += (await self._database.write(timed(write)))[1]
+        if len(spreads) == spreading.BATCH:
+            self._rests_until = _time() + rest_after(seconds, due_since=spreads[0].notice.made_at)
+        if any(one.rows for one in spreads):
+            self._looks_at = 0.0
+        return True
+
     async def _begin_what_is_due(self) -> None:
-        """Begin as much as the lanes have room for; a page of one full lane does not hide the others."""
+        """Begin as much as the lanes have room for, and look what is due once what was found is used up."""
+        if _time() < self._looks_at:
+            self._begin_found()
+        if _time() >= self._looks_at and not self._lanes.are_full:
+            await self._look()
+
+    def _begin_found(self) -> None:
+        for receiver, queue in list(self._queues.items()):
+            while queue and self._begin(*queue[0], receiver):
+                queue.popleft()
+            if not queue:  # there may be more of it
+                del self._queues[receiver]
+                self._looks_at = 0.0
+
+    async def _look(self) -> None:
+        """Find what is due, and begin it; a page of one full lane does not hide the others."""
+        self._queues.clear()
+        self._looks_at = _time() + ROUND_SECONDS
         without: set[str] = set()
         while not self._lanes.are_full:
-            at = now()
-            page = await self._database.look(partial(deliveries.due, at=at, without=without))
-            without |= {one.address for one in page if one.is_for_digest and one.unit in self._sending}
-            found = [one for one in page if one.unit not in self._sending]
+            busy = set(self._sending)  # also what is sent while the page is read
+            page = await self._database.look(partial(deliveries.due, at=now(), without=without))
+            busy |= set(self._sending)
+            without |= {one.address for one in page if one.is_for_digest and one.unit in busy}
+            found = [one for one in page if one.unit not in busy]
             ways = await self._database.read(partial(self._ways_of, found=found))
             for delivery, way in zip(found, ways, strict=True):
-                if not self._begin(delivery, way):
+                receiver = way.receiver if way else ""
+                if receiver in self._queues or not self._begin(delivery, way, receiver):
                     without.add(delivery.address)
+                    self._queues.setdefault(receiver, deque()).append((delivery, way))
             if len(page) < deliveries.PAGE or not without.intersection(one.address for one in page):
                 return
 
@@ -118,11 +167,10 @@ class Courier:
             self._addresses.find(one.address, people[one.person] if one.person else None) for one in found
         ]
 
-    def _begin(self, delivery: Delivery, way: Way | None) -> bool:
+    def _begin(self, delivery: Delivery, way: Way | None, receiver: str) -> bool:
         """Begin to send, if there is room; what has no way any more is given up."""
         if delivery.unit in self._sending:
             return True
-        receiver = way.receiver if way else ""
         if self._lanes.are_full or not self._lanes.has_room(receiver, at=now()):
             return False
         self._lanes.enter(receiver)
@@ -139,6 +187,8 @@ class Courier:
             logger.warning("A notice cannot be read or noted now: %s", type(error).__name__)
         finally:
             self._lanes.leave(receiver, is_reached=is_reached, at=now())
+            if delivery.is_for_digest:  # of which there may be more than goes into one message
+                self._looks_at = 0.0
             self._wake.set()
 
     async def _deliver(self, delivery: Delivery, way: Way | None) -> bool:
@@ -185,3 +235,7 @@ class Courier:
     async def _give_up(self, letter: Letter, reason: str) -> None:
         give_up = partial(deliveries.give_up, lost=letter.deliveries, error=reason, at=now())
         await self._database.write(give_up)
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()

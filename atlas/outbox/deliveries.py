@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice
 from atlas.outbox.spreading import notice_of
 from atlas.outbox.tables import OPEN, deliveries, notices
@@ -26,7 +27,7 @@ _DUE = (
     .join(notices, notices.c.notice_id == deliveries.c.notice_id)
     .outerjoin(profiles, profiles.c.person == deliveries.c.person)
     .where(OPEN)
-    .order_by(deliveries.c.next_at)
+    .order_by(notices.c.kind == Kind.REMINDED.value, deliveries.c.next_at)  # those are often very many
 )
 
 
@@ -49,7 +50,7 @@ class Delivery:
 
 
 def due(connection: Connection, *, at: datetime, without: Collection[str]) -> list[Delivery]:
-    """The deliveries that are due, the oldest first, but for some addresses."""
+    """The deliveries that are due, reminders last and the oldest first, but for some addresses."""
     query = _DUE.where(deliveries.c.next_at <= at, deliveries.c.address.not_in(list(without))).limit(PAGE)
     return [_delivery(row) for row in connection.execute(query).mappings()]
 

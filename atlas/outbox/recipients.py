@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy.engine import Connection
 
-from atlas.models import Case, as_seen
+from atlas.models import Case, Status, as_seen
 from atlas.outbox.notices import Kind
-from atlas.outbox.subscriptions import with_browsers
 from atlas.people.directory import Directory
 from atlas.people.profiles import Profile, is_named
-from atlas.reviews.permission import may_decide
+from atlas.reviews.permission import candidates, may_decide
 from atlas.reviews.situation import Situation
 
 
@@ -37,12 +36,24 @@ class Notice:
         """Who caused it, and knows."""
         return self.content.get("by")
 
-    def is_over(self, case: Case | None) -> bool:
+    def is_over(self, case: "Stands | None") -> bool:
         """Whether it asks for a decision that no one can give any more."""
         return self.kind.asks and case is not None and not _waits(case, self.round_number)
 
 
-def _waits(case: Case, round_number: int | None) -> bool:
+class Stands(Protocol):
+    """A case, whole or as a row."""
+
+    @property
+    def status(self) -> Status:
+        """Its status."""
+
+    @property
+    def round_number(self) -> int:
+        """The round in which it is."""
+
+
+def _waits(case: Stands, round_number: int | None) -> bool:
     return case.status.is_undecided and case.round_number == round_number
 
 
@@ -54,20 +65,21 @@ def persons_told(
     directory: Directory,
     owners: frozenset[str],
 ) -> list[Profile]:
-    """The people with channels of their own whom a notice is for; `directory` has everyone."""
+    """The people whom a notice is for; `directory` has those with channels of their own.
+
+    With no case, as of an end, which is told to those who were asked: all of them.
+    """
+    situation = Situation(connection, case, owners, directory) if case else None
     named = [
         person
-        for person in with_browsers(connection, directory.people)
-        if (person.channels or person.browsers)
-        and person.is_there
+        for person in (candidates(situation) if situation else directory.people)
+        if person.is_there
         and as_seen(person.name) not in owners
         and not _is(notice.by, person)
         and (notice.to is None or is_named(person, notice.to))
     ]
-    if case is None or notice.kind.ends or not named:  # an end is told to those who were asked
-        return named
-    situation, asks = Situation(connection, case, owners, directory), notice.kind.asks
-    return [person for person in named if may_decide(situation, person.name, is_asked=asks)]
+    asks = notice.kind.asks
+    return [one for one in named if situation is None or may_decide(situation, one.name, is_asked=asks)]
 
 
 def _is(name: str | None, person: Profile) -> bool:

@@ -1,4 +1,4 @@
-"""Messages in chats are rewritten when their review is over, by whatever way: no button of a dead case lives.
+"""Messages in chats are rewritten when their review is over, in any way: no button of a dead case lives.
 
 What has to be rewritten is found by the state of its case, so that no way to end a review can be forgotten.
 """

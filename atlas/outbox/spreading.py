@@ -5,21 +5,23 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.cases.store import read_case
+from atlas.cases.tables import cases
 from atlas.database.statements import Prepared
 from atlas.errors import CaseNotFound
-from atlas.instants import instant_of
-from atlas.models import Case
+from atlas.instants import instant_of, instant_text
+from atlas.models import Case, Status
 from atlas.outbox.addresses import Addresses, Way
 from atlas.outbox.channels.push import PUSH
 from atlas.outbox.channels.slack import SLACK_APP
 from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice, persons_told
+from atlas.outbox.subscriptions import people_with_channels
 from atlas.outbox.tables import OPEN, deliveries, notices
 from atlas.outbox.times import due_at
 from atlas.people.directory import Directory
@@ -27,7 +29,7 @@ from atlas.people.profiles import Profile
 
 # Of an end a message in a chat tells itself, and a push can say nothing but that a call waits.
 ASK_ALONE = (SLACK_APP, PUSH)
-BATCH = 20  # notices that are planned together
+BATCH = 50  # notices that are planned together
 MOST_ROWS = 100  # of one transaction, unless one notice has more, so that no call waits long behind it
 
 _UNSPREAD = Prepared(
@@ -35,6 +37,11 @@ _UNSPREAD = Prepared(
     .where(notices.c.spread_at.is_(None))
     .order_by(notices.c.made_at)
     .limit(sa.literal_column(str(BATCH)))
+)
+_CASE = Prepared(
+    sa.select(cases.c.status, cases.c.round_number, cases.c.principal).where(
+        cases.c.case_id == sa.bindparam("case_id")
+    )
 )
 _NAMES = tuple(notices.c.keys())
 _INSERT = Prepared(deliveries.insert().prefix_with("OR IGNORE"))
@@ -100,6 +107,19 @@ def case_of(connection: Connection, notice: Notice) -> Case | None:
         return None
 
 
+class CaseRow(NamedTuple):
+    """What spreading asks of a case, each time."""
+
+    status: Status
+    round_number: int
+    principal: str
+
+
+def _case_as_row(connection: Connection, notice: Notice) -> CaseRow | None:
+    row = _CASE.first(connection, {"case_id": notice.case_id}) if notice.case_id else None
+    return None if row is None else CaseRow(Status(row[0]), row[1], row[2])
+
+
 class Spreading:
     """Decides who is told by which way, and when."""
 
@@ -112,18 +132,20 @@ class Spreading:
         rows = [dict(zip(_NAMES, row, strict=True)) for row in _UNSPREAD.rows(connection, {})]
         if not rows:
             return []
-        directory = Directory.of_everyone(connection)
+        directory = Directory.of_many(connection, people_with_channels(connection))
         found = [notice_of(row) for row in rows]
         return [Spread(notice, tuple(self._rows(connection, notice, directory))) for notice in found]
 
     def _rows(self, connection: Connection, notice: Notice, directory: Directory) -> Iterator[dict[str, Any]]:
-        case = case_of(connection, notice)
+        case = _case_as_row(connection, notice)
         if notice.is_over(case):
             return
         for way in self._addresses.webhook:
             yield _row(notice, way, None)
-        owners = self._owners.get(case.call.principal, frozenset()) if case else frozenset()
-        people = persons_told(connection, notice, case, directory=directory, owners=owners)
+        owners = self._owners.get(case.principal, frozenset()) if case else frozenset()
+        is_by_rules = directory.people and not notice.kind.ends
+        whole = case_of(connection, notice) if is_by_rules else None
+        people = persons_told(connection, notice, whole, directory=directory, owners=owners)
         if notice.kind.ends:
             yield from self._told_before(connection, notice, {person.name: person for person in people})
             return
@@ -163,13 +185,13 @@ def in_parts(spreads: list[Spread]) -> Iterator[list[Spread]]:
 
 def write(connection: Connection, spreads: list[Spread], *, at: datetime) -> None:
     """Write what was planned; what asked about a review that is over is closed, and not sent."""
+    _INSERT.execute_all(connection, [row for spread in spreads for row in spread.rows])
     for spread in spreads:
-        for row in spread.rows:
-            _INSERT.execute(connection, row)
         if spread.notice.kind.ends:
             this = {"this": spread.notice.case_id, "round": spread.notice.round_number}
             connection.execute(_CLOSE, this | {"moment": at})
-        _SPREAD.execute(connection, {"this": spread.notice.notice_id, "spread_at": at})
+    marked = instant_text(at)
+    _SPREAD.execute_all(connection, [{"this": one.notice.notice_id, "spread_at": marked} for one in spreads])
 
 
 def _row(notice: Notice, way: Way, person: Profile | None) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from atlas.errors import RequestInvalid
 from atlas.frozen import Frozen
 from atlas.instants import now
 from atlas.outbox.tables import push_subscriptions as table
-from atlas.people.profiles import Profile
+from atlas.people.profiles import Profile, all_profiles
+from atlas.people.tables import profiles
 
 MOST_OF_ONE = 20  # browsers of a person
 PLAIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")  # which each part of ours reads in the same way
@@ -83,6 +84,13 @@ def with_browsers(connection: Connection, people: Iterable[Profile]) -> list[Pro
     return [
         one.model_copy(update={"browsers": found[one.name]}) if one.name in found else one for one in people
     ]
+
+
+def people_with_channels(connection: Connection) -> list[Profile]:
+    """Those who have channels of their own, or are called in a browser, each with the endpoints; by name."""
+    told = sa.select(profiles.c.person).where(profiles.c.channels.not_in(("[]", "null")))
+    called = sa.select(table.c.person).where(table.c.ended_at.is_(None))
+    return with_browsers(connection, all_profiles(connection, among=told.union(called)).values())
 
 
 def is_of(endpoint: str, services: Sequence[str]) -> bool:

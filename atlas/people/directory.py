@@ -1,12 +1,14 @@
 """The people as a rule asks for them: read when they are asked for, or all at once for many."""
 
 from collections import defaultdict
+from collections.abc import Iterable
+from functools import cached_property
 
 from sqlalchemy.engine import Connection
 
 from atlas.instants import now
 from atlas.people.delegations import Delegation, delegations_of, going_on
-from atlas.people.profiles import Profile, all_profiles, profile_of
+from atlas.people.profiles import Profile, all_profiles, entries_of, profile_of
 from atlas.people.trainings import Training, trainings_of
 
 
@@ -18,27 +20,55 @@ class Directory:
         self._profiles: dict[str, Profile] = {}
         self._delegations: dict[str, tuple[Delegation, ...]] = {}  # from and to a person
         self._trainings: dict[str, tuple[Training, ...]] = {}
+        self._is_of_many = False
+        self.people: tuple[Profile, ...] = ()  # those who were read at the beginning, in order
 
     @classmethod
     def of_everyone(cls, connection: Connection) -> "Directory":
         """The same with all people in it; of the delegations only those that go on."""
+        return cls.of_many(connection, all_profiles(connection).values())
+
+    @classmethod
+    def of_many(cls, connection: Connection, people: Iterable[Profile]) -> "Directory":
+        """The same with some people in it, in order; what else is asked of them is read for all at once."""
         made = cls(connection)
-        made._profiles = all_profiles(connection)
-        delegations: dict[str, list[Delegation]] = defaultdict(list)
-        for one in going_on(connection):
-            delegations[one.from_person].append(one)
-            delegations[one.to_person].append(one)
-        trained: dict[str, list[Training]] = defaultdict(list)
-        for training in trainings_of(connection):
-            trained[training.person].append(training)
-        made._delegations = {name: tuple(delegations[name]) for name in made._profiles}
-        made._trainings = {name: tuple(trained[name]) for name in made._profiles}
+        made.people = tuple(people)
+        made._profiles = {one.name: one for one in made.people}
+        made._is_of_many = True
         return made
 
-    @property
-    def people(self) -> tuple[Profile, ...]:
-        """Those who were read, by name."""
-        return tuple(self._profiles.values())
+    def those_of(self, entries: Iterable[str]) -> list[Profile]:
+        """Of the people here those of some entries of `reviewers`, and those of delegations, in order."""
+        places = {place for entry in entries for place in self._by_entry.get(entry, ())}
+        places.update(self._places[name] for name in self._going_on if name in self._places)
+        return [self.people[place] for place in sorted(places)]
+
+    @cached_property
+    def _by_entry(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = defaultdict(list)
+        for place, one in enumerate(self.people):
+            for entry in entries_of(one):
+                found[entry].append(place)
+        return found
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {one.name: place for place, one in enumerate(self.people)}
+
+    @cached_property
+    def _going_on(self) -> dict[str, tuple[Delegation, ...]]:
+        found: dict[str, tuple[Delegation, ...]] = defaultdict(tuple)
+        for one in going_on(self._connection):
+            for name in {one.from_person, one.to_person}:
+                found[name] += (one,)
+        return found
+
+    @cached_property
+    def _trained(self) -> dict[str, tuple[Training, ...]]:
+        found: dict[str, list[Training]] = defaultdict(list)
+        for one in trainings_of(self._connection):
+            found[one.person].append(one)
+        return {name: tuple(some) for name, some in found.items()}
 
     def profile(self, name: str) -> Profile:
         """The profile of a person."""
@@ -48,6 +78,8 @@ class Directory:
 
     def delegations(self, name: str) -> tuple[Delegation, ...]:
         """Those from and to a person."""
+        if self._is_of_many:
+            return self._going_on.get(name, ())
         if name not in self._delegations:
             self._delegations[name] = delegations_of(self._connection, [name])
         return self._delegations[name]
@@ -67,6 +99,10 @@ class Directory:
 
     def trainings(self, name: str, scope: str) -> tuple[Training, ...]:
         """All trainings of a person for a scope, also those that count no more."""
-        if name not in self._trainings:
-            self._trainings[name] = trainings_of(self._connection, name)
-        return tuple(one for one in self._trainings[name] if one.scope == scope)
+        if self._is_of_many:
+            known = self._trained.get(name, ())
+        elif name in self._trainings:
+            known = self._trainings[name]
+        else:
+            known = self._trainings[name] = trainings_of(self._connection, name)
+        return tuple(one for one in known if one.scope == scope)

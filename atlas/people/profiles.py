@@ -13,7 +13,7 @@ from atlas.frozen import Frozen
 from atlas.instants import read_instant
 from atlas.models import as_seen
 from atlas.people.tables import people, profiles
-from atlas.review_rules import group_of
+from atlas.review_rules import GROUP, group_of
 
 ENDED = "The access of {name} was ended. `python -m atlas.people add {name}` begins it again."
 
@@ -60,10 +60,14 @@ def has_ended(connection: Connection, name: str) -> bool:
     return profile_of(connection, name).ended_at is not None
 
 
-def all_profiles(connection: Connection) -> dict[str, Profile]:
-    """Everyone of whom the store knows, also those who have ended, by name."""
-    kept = {row.person: row for row in connection.execute(_PROFILES)}
-    accounts = {row.name: row for row in connection.execute(_PEOPLE)}
+def all_profiles(connection: Connection, *, among: "sa.SelectBase | None" = None) -> dict[str, Profile]:
+    """Everyone of whom the store knows, also those who have ended, by name; or those among some names."""
+    of_profile, of_account = _PROFILES, _PEOPLE
+    if among is not None:
+        of_profile = of_profile.where(profiles.c.person.in_(among))
+        of_account = of_account.where(people.c.name.in_(among))
+    kept = {row.person: row for row in connection.execute(of_profile)}
+    accounts = {row.name: row for row in connection.execute(of_account)}
     names = sorted(kept.keys() | accounts.keys())
     return {name: _profile(name, kept.get(name), accounts.get(name)) for name in names}
 
@@ -73,6 +77,12 @@ def is_named(person: Profile, entries: Collection[str]) -> bool:
     groups = {group for entry in entries if (group := group_of(entry)) is not None}
     names = {as_seen(entry) for entry in entries if group_of(entry) is None}
     return as_seen(person.name) in names or not groups.isdisjoint(person.groups)
+
+
+def entries_of(profile: Profile) -> tuple[str, ...]:
+    """The entries of `reviewers` that mean a person; an entry that reads as a group means no one by name."""
+    own = () if group_of(profile.name) is not None else (profile.name,)
+    return (*own, *(GROUP + group for group in profile.groups))
 
 
 def members_of(everyone: Mapping[str, Profile], group: str) -> tuple[str, ...]:

@@ -6,8 +6,7 @@ Another process may do the same: a row counts for the one that marks it done. A 
 import asyncio
 import json
 import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -17,26 +16,28 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.cases.endings import GATEWAY
-from atlas.cases.store import read_case
 from atlas.cases.tables import cases
+from atlas.database.resting import rest_after, timed
 from atlas.database.sqlite import Database
 from atlas.database.statements import Prepared
 from atlas.instants import instant_of, instant_text, now
 from atlas.models import Case, Status
-from atlas.outbox.notices import Kind, put
+from atlas.outbox.notices import Kind, Told, put_all
 from atlas.reviews.deadlines import Due
 from atlas.reviews.tables import due_times, escalations
 
-BATCH = 10  # rows of a transaction, so that no call waits long behind one
+BATCH = 25  # rows of a transaction, so that no call waits long behind one
 POLL_SECONDS = 15.0  # for what another process wrote, and for a clock that was set
 LEAST_SECONDS = 1.0  # between two looks because of new cases
 AGAIN_SECONDS = 60.0  # after which what failed is tried again
-REST = 5  # times as long as a transaction took the clock leaves to others, and the less the later it is
-LATE = timedelta(seconds=45)  # from which on it leaves nothing
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = tuple(due_times.c[name] for name in ("due_id", "case_id", "round_number", "kind", "step", "detail"))
+_OF_DUE = ("due_id", "case_id", "round_number", "kind", "step", "detail")
+_COLUMNS = (
+    *(due_times.c[name] for name in _OF_DUE),
+    *(cases.c[name] for name in ("status", "round_number", "expires_at")),
+)
 # What is frozen by a stop is not due: it moves when the stop is lifted.
 _RUNS = sa.or_(cases.c.frozen_at.is_(None), cases.c.status != Status.PENDING_REVIEW.value)
 _IS_OPEN = (due_times.c.done_at.is_(None), due_times.c.case_id == cases.c.case_id, _RUNS)
@@ -44,7 +45,7 @@ _NEXT = Prepared(
     sa.select(due_times.c.due_at).where(*_IS_OPEN).order_by(due_times.c.due_at).limit(sa.literal_column("1"))
 )
 _DUE = Prepared(
-    sa.select(*COLUMNS)
+    sa.select(*_COLUMNS)
     .where(*_IS_OPEN, due_times.c.due_at <= sa.bindparam("at"))
     .order_by(due_times.c.due_at)
     .limit(sa.literal_column(str(BATCH)))
@@ -56,7 +57,7 @@ _ESCALATE = Prepared(escalations.insert())
 
 
 class DueRow(NamedTuple):
-    """One thing that is due."""
+    """One thing that is due, and how its case stands at that moment."""
 
     due_id: int
     case_id: str
@@ -64,11 +65,25 @@ class DueRow(NamedTuple):
     kind: str
     step: int
     detail: str | None
+    status: str
+    round_now: int
+    expires_at: str | datetime | None
 
     @property
     def said(self) -> dict[str, Any]:
         """What was written of it."""
         return dict(json.loads(self.detail)) if self.detail else {}
+
+    @property
+    def ends(self) -> dict[str, str | None]:
+        """The end of the time to decide."""
+        return {"expires_at": None if self.expires_at is None else instant_text(instant_of(self.expires_at))}
+
+    def still_waits(self, at: datetime) -> bool:
+        """Whether the case waits in the round in which this was written, and its time is not over."""
+        is_in_time = self.expires_at is None or at < instant_of(self.expires_at)
+        is_same_round = self.round_now == self.round_number
+        return self.status == Status.PENDING_REVIEW.value and is_same_round and is_in_time
 
 
 class Clock:
@@ -99,11 +114,11 @@ class Clock:
         next_at = await self._database.read(next_due)
         if next_at is None:
             return POLL_SECONDS
-        late = now() - next_at
-        if late < timedelta(0):
-            return min(-late.total_seconds(), POLL_SECONDS)
-        seconds = await self._database.write(_timed)
-        return seconds * REST * max(0.0, 1 - late / LATE)
+        early = next_at - now()
+        if early > timedelta(0):
+            return min(early.total_seconds(), POLL_SECONDS)
+        _, seconds = await self._database.write(timed(take_due))
+        return rest_after(seconds, due_since=next_at)
 
     async def _sleep(self, seconds: float) -> None:
         if seconds < LEAST_SECONDS:
@@ -112,13 +127,6 @@ class Clock:
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._woken.wait(), seconds)
             await asyncio.sleep(LEAST_SECONDS)  # many cases that come together are one look
-
-
-def _timed(connection: Connection) -> float:
-    """Do what is due, and return the CPU time of that: a busy machine makes the clock no slower."""
-    began = time.thread_time()
-    take_due(connection)
-    return time.thread_time() - began
 
 
 def next_due(connection: Connection) -> datetime | None:
@@ -130,22 +138,26 @@ def next_due(connection: Connection) -> datetime | None:
 def take_due(connection: Connection) -> int:
     """Do what is due by now, a few things at most, and return how many."""
     at = now()
-    rows = [DueRow(*row) for row in _DUE.rows(connection, {"at": at})]
+    rows = due_rows(connection, at=at)
     try:
         with _as_a_whole(connection):
-            for row in rows:
-                _do(connection, row, at=at)
+            _do(connection, rows, at=at)
     except Exception:  # of one of them: each for itself, so that the others are done
         for row in rows:
             do_or_delay(connection, row, at=at)
     return len(rows)
 
 
+def due_rows(connection: Connection, *, at: datetime) -> list[DueRow]:
+    """What is due by a moment, a few things at most, the oldest first."""
+    return [DueRow(*row) for row in _DUE.rows(connection, {"at": at})]
+
+
 def do_or_delay(connection: Connection, row: DueRow, *, at: datetime) -> None:
     """Do one thing as a whole; what cannot be done is tried later, and holds up no other."""
     try:
         with _as_a_whole(connection):
-            _do(connection, row, at=at)
+            _do(connection, [row], at=at)
     except Exception:
         logger.exception("What is due of %s could not be done; it is tried again", row.case_id)
         _LATER.execute(connection, {"this": row.due_id, "at": at + timedelta(seconds=AGAIN_SECONDS)})
@@ -164,39 +176,37 @@ def _as_a_whole(connection: Connection) -> Iterator[None]:
         connection.exec_driver_sql("RELEASE due")
 
 
-def _do(connection: Connection, row: DueRow, *, at: datetime) -> None:
-    if _DONE.execute(connection, {"this": row.due_id, "at": at}) != 1:
-        return  # another process was quicker
-    case = read_case(connection, row.case_id)
-    if not _still_waits(case, row, at=at):
-        return
-    if row.kind == Due.REMINDER.value:
-        _remind(connection, case, row, at=at)
-    else:
-        _escalate(connection, case, row, at=at)
+def _do(connection: Connection, rows: Sequence[DueRow], *, at: datetime) -> None:
+    """Mark things done, and do those that count here and whose case still waits, a kind at one go."""
+    marked = instant_text(at)
+    ours = [row for row in rows if _DONE.execute(connection, {"this": row.due_id, "at": marked})]
+    waiting = [row for row in ours if row.still_waits(at)]
+    reminders = [row for row in waiting if row.kind == Due.REMINDER.value]
+    if reminders:
+        _remind(connection, reminders, at=at)
+    if len(reminders) < len(waiting):
+        _escalate(connection, [row for row in waiting if row.kind != Due.REMINDER.value], at=at)
 
 
-def _still_waits(case: Case, row: DueRow, *, at: datetime) -> bool:
-    """Whether the case waits in the round in which this was written, and its time is not over."""
-    is_in_time = case.expires_at is None or at < case.expires_at
-    return case.status is Status.PENDING_REVIEW and case.round_number == row.round_number and is_in_time
+def _remind(connection: Connection, rows: Sequence[DueRow], *, at: datetime) -> None:
+    acts, told = [], []
+    for row in rows:
+        said = row.said | row.ends
+        detail = said | {"step": row.step, "round": row.round_number}
+        acts.append(ledger.Act(row.case_id, ledger.Action.REMINDED, GATEWAY, detail))
+        told.append(Told(Kind.REMINDED, row, content=said))
+    ledger.append_all(connection, acts, at=at)
+    put_all(connection, told)
 
 
-def _remind(connection: Connection, case: Case, row: DueRow, *, at: datetime) -> None:
-    said = row.said | _ends(case)
-    detail = said | {"step": row.step, "round": row.round_number}
-    ledger.append(connection, case.case_id, ledger.Action.REMINDED, actor=GATEWAY, detail=detail, at=at)
-    put(connection, Kind.REMINDED, case=case, content=said)
-
-
-def _escalate(connection: Connection, case: Case, row: DueRow, *, at: datetime) -> None:
-    to = str(row.said["to"])
-    key = {"case_id": case.case_id, "round_number": row.round_number, "step": row.step}
-    _ESCALATE.execute(connection, key | {"to_whom": to, "escalated_at": at})
-    detail = {"to": to, "step": row.step, "round": row.round_number}
-    ledger.append(connection, case.case_id, ledger.Action.ESCALATED, actor=GATEWAY, detail=detail, at=at)
-    put(connection, Kind.ESCALATED, case=case, to=[to], content={"step": row.step} | _ends(case))
-
-
-def _ends(case: Case) -> dict[str, str | None]:
-    return {"expires_at": instant_text(case.expires_at) if case.expires_at else None}
+def _escalate(connection: Connection, rows: Sequence[DueRow], *, at: datetime) -> None:
+    acts, told = [], []
+    for row in rows:
+        to = str(row.said["to"])
+        key = {"case_id": row.case_id, "round_number": row.round_number, "step": row.step}
+        _ESCALATE.execute(connection, key | {"to_whom": to, "escalated_at": at})
+        detail = {"to": to, "step": row.step, "round": row.round_number}
+        acts.append(ledger.Act(row.case_id, ledger.Action.ESCALATED, GATEWAY, detail))
+        told.append(Told(Kind.ESCALATED, row, to=[to], content={"step": row.step} | row.ends))
+    ledger.append_all(connection, acts, at=at)
+    put_all(connection, told)

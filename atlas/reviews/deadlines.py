@@ -39,6 +39,11 @@ _OF_ROUND = (
     due_times.c.due_at > sa.bindparam("since"),
 )
 _OPEN = Prepared(sa.select(due_times.c.due_id, due_times.c.due_at).where(*_OF_ROUND))
+_COMING = Prepared(
+    sa.select(due_times.c.kind, due_times.c.detail, due_times.c.due_at)
+    .where(*_OF_ROUND)
+    .order_by(due_times.c.due_at)
+)
 _MOVE = Prepared(
     due_times.update()
     .where(due_times.c.due_id == sa.bindparam("this"), due_times.c.done_at.is_(None))
@@ -117,6 +122,30 @@ def extend(connection: Connection, case: Case, seconds: int) -> Case:
     # Under a stop time stands still; what was due before it is due when the stop is lifted.
     _move(connection, case, by=length, working=working, since=case.frozen_at or now())
     return case.model_copy(update={"expires_at": expires_at})
+
+
+@dataclass(frozen=True)
+class Coming:
+    """What is due next of a case."""
+
+    kind: Due
+    due_at: datetime
+    to: str | None  # to whom the case goes then, of an escalation
+
+
+def coming(connection: Connection, case: Case) -> tuple[Coming, ...]:
+    """The next reminder and the next escalation of a case that waits, in the order of time.
+
+    There are none while a stop holds it: its times stand still.
+    """
+    if case.status is not Status.PENDING_REVIEW or case.frozen_at is not None:
+        return ()
+    values = {"case_id": case.case_id, "round_number": case.round_number, "since": now()}
+    found: dict[str, Coming] = {}
+    for kind, detail, due_at in _COMING.rows(connection, values):
+        to = json.loads(detail).get("to") if detail else None
+        found.setdefault(kind, Coming(Due(kind), instant_of(due_at), to))
+    return tuple(found.values())
 
 
 def thaw(

@@ -10,9 +10,9 @@ from atlas.models import Approval, as_seen
 from atlas.people.delegations import Delegation
 from atlas.people.directory import Directory
 from atlas.people.person import Person
-from atlas.people.profiles import Profile
+from atlas.people.profiles import Profile, entries_of
 from atlas.people.votes import Vote
-from atlas.review_rules import GROUP, group_of
+from atlas.review_rules import GROUP
 from atlas.reviews.separation import different
 from atlas.reviews.situation import Situation
 
@@ -146,9 +146,3 @@ def entries_for(directory: Directory, name: str, groups: tuple[str, ...] = ()) -
 def entries_of_person(connection: Connection, person: Person) -> tuple[str, ...]:
     """The same for a person who has come in."""
     return entries_for(Directory(connection), person.name, person.groups if person.is_signed else ())
-
-
-def entries_of(profile: Profile) -> tuple[str, ...]:
-    """The entries of `reviewers` that mean a person; an entry that reads as a group means no one by name."""
-    own = () if group_of(profile.name) is not None else (profile.name,)
-    return (*own, *(GROUP + group for group in profile.groups))

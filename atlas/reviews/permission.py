@@ -1,5 +1,7 @@
 """Whether the rules let a person approve a case: the one place where all of them are asked."""
 
+from collections.abc import Sequence
+
 from sqlalchemy.engine import Connection
 
 from atlas.errors import AtlasError, NotPermitted, RuleRefuses
@@ -8,6 +10,7 @@ from atlas.models import Case, Verdict, as_seen
 from atlas.people.directory import Directory
 from atlas.people.owners import check_owner
 from atlas.people.person import Person
+from atlas.people.profiles import Profile
 from atlas.people.votes import Vote
 from atlas.reviews.attention import look_again
 from atlas.reviews.eligibility import ways_to_approve
@@ -89,9 +92,18 @@ def who_may(
 
     With a directory of everyone, which was read for many cases, it reads no people again.
     """
-    directory = directory or Directory.of_everyone(connection)
-    situation = Situation(connection, case, owners, directory)
-    return tuple(one.name for one in directory.people if one.is_there and may_decide(situation, one.name))
+    situation = Situation(connection, case, owners, directory or Directory.of_everyone(connection))
+    some = candidates(situation)
+    return tuple(one.name for one in some if one.is_there and may_decide(situation, one.name))
+
+
+def candidates(situation: Situation) -> Sequence[Profile]:
+    """Those in the directory of a situation who may be among the people who may approve its case, in order.
+
+    Where a rule names people or groups, the others are not even looked at.
+    """
+    directory = situation.directory
+    return directory.those_of(situation.reviewers) if situation.reviewers else directory.people
 
 
 def may_decide(situation: Situation, name: str, *, is_asked: bool = True) -> bool:

@@ -63,13 +63,23 @@ class ProcessTransport(ClientTransport):
 
 async def _start(config: UpstreamConfig) -> Process:
     # Not the gateway's environment, which holds its keys: what every program needs, and what the file says.
-    return await anyio.open_process(
+    opening = anyio.open_process(
         [config.command, *config.args],
         env=get_default_environment() | dict(config.env),
         cwd=config.cwd,
         stderr=sys.stderr,
         start_new_session=True,
     )
+    starting = asyncio.ensure_future(opening)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # asyncio would kill the program alone, and leave what it has started.
+        with anyio.CancelScope(shield=True), contextlib.suppress(OSError):
+            process = await starting
+            _signal(process, signal.SIGKILL)
+            await process.aclose()
+        raise
 
 
 async def _read(process: Process, to_session: MemoryObjectSendStream[Incoming], wire: Wire) -> None:

@@ -23,7 +23,9 @@ from atlas.errors import DataDirectoryUnusable, ProxyUnusable
 from atlas.proxies import proxy_of
 from atlas.settings import Settings, variables
 from atlas.settings_of_inngest import EngineKind
+from atlas.workflow.canonical_form import quicken_sdk
 from atlas.workflow.freshness import SIGNATURE_HEADER
+from atlas.workflow.in_process import attach_in_process
 
 APP_ID = "atlas-governance-gateway"
 SERVE_PATH = "/api/inngest"
@@ -43,6 +45,7 @@ def create_client(settings: Settings) -> inngest.Inngest:
 
     Leaves the process with a sentence if the embedded engine's keys cannot be read.
     """
+    quicken_sdk()
     if settings.atlas_data_dir.exists():
         try:  # before a file that another user owns is taken for a damaged one
             require_writable(settings.atlas_data_dir)
@@ -189,12 +192,6 @@ def _is_accepted(response: httpx.Response) -> bool:
         return response.is_success and response.json().get("ok") is True
     except ValueError:
         return False
-
-
-def attach_in_process(client: inngest.Inngest, app: ASGIApp) -> None:
-    """Let a client reach an engine of this process by call."""
-    transport = httpx.ASGITransport(app)  # as quick as one of our own, since sniffio is installed
-    client._http_client._http_client = ThreadAwareAsyncHTTPClient(transport=transport).initialize()
 
 
 def _secret(value: object) -> str | None:

@@ -121,7 +121,7 @@ def add_single_questions(server: FastMCP) -> None:
 
     @server.tool(output_schema=None)
     async def test_input_required_result_elicitation(ctx: Context) -> Any:
-        """Greet whoever fills in the form."""
+        """Greet the one who fills in the form."""
         name = content_of(ctx, "user_name").get("name")
         return f"Hello, {name}!" if name else ask(user_name=form("What is your name?", name="string"))
 

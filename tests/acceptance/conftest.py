@@ -2,7 +2,6 @@
 
 import compileall
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from nursery import nursery
+from ports import kept_port
 from setup_terminal import ROOT, Terminal, run
 
 
@@ -96,6 +96,4 @@ def terminal(open_questions: Callable[[], Terminal]) -> Terminal:
 @pytest.fixture
 def free_port() -> int:
     """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return kept_port()

@@ -48,7 +48,7 @@ def add_talking_tools(server: FastMCP, office: welfare.WelfareOffice) -> None:
 
     @server.tool
     async def talk_on(word: str, context: Context) -> str:
-        """Go on talking until released, whoever is there."""
+        """Go on talking until released, also when no one is there."""
         times = 0
         note("begun")
         while not RELEASE.exists():  # noqa: ASYNC240  (a test's tool may block for that long)

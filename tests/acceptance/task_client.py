@@ -32,7 +32,7 @@ class TaskParams(mcp_types.RequestParams):
 
 
 class AnyResult(mcp_types.Result):
-    """Whatever the server answers."""
+    """Anything that the server answers."""
 
     model_config = ConfigDict(extra="allow")
 

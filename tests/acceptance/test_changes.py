@@ -19,7 +19,7 @@ OTHER_REVIEWER_KEY = "other-reviewer-key-of-the-tests"
 NOTE = {"text": "a note"}
 PERSON = '[[rule]]\ntool = "write_note"\nscore = 80\n'
 DENIED = '[[rule]]\ntool = "write_note"\ndeny = true\n'
-NOBODY = '[[rule]]\ntool = "write_note"\nscore = 20\n'
+NO_ONE = '[[rule]]\ntool = "write_note"\nscore = 20\n'
 
 
 class Office(GatewayProcess):
@@ -78,7 +78,16 @@ class Office(GatewayProcess):
         path = self.directory / "notes.txt"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
-    async def waits_anew(self, case_id: str) -> None:
+    async def approved_and_dead(self, moment: str) -> str:
+        """The reference of a call that was approved, while the gateway died at that moment."""
+        await self.start(ATLAS_TEST_DIE=moment)
+        case_id: str = await self.held()
+        with contextlib.suppress(httpx.TransportError):  # it may die before its answer is sent
+            await self.decide(case_id)
+        await self.ended()
+        return case_id
+
+    async def waits_again(self, case_id: str) -> None:
         """Wait until the case is back before a person."""
 
         async def is_back() -> bool:
@@ -127,7 +136,7 @@ async def test_a_person_who_approves_a_call_whose_tool_has_changed_is_told_and_c
     assert f"The tool write_note has changed since this call was judged: {told}" in detail
     assert 'Say "round": 2 to approve it as it is now.' in detail
     assert office.notes() == 0 and "round 2, judged again: The tool write_note" in office.newest_log()
-    for key in (REVIEWER_KEY, OTHER_REVIEWER_KEY):  # on its way again, or by somebody with the old notice
+    for key in (REVIEWER_KEY, OTHER_REVIEWER_KEY):  # on its way again, or by someone with the old notice
         again = await office.decide(case_id, key=key)
         assert (again.status_code, again.json()["detail"]) == (409, detail)
     assert (await office.decide(case_id, round=0)).status_code == 422
@@ -146,14 +155,10 @@ async def test_what_was_approved_before_the_tool_changed_is_not_executed_until_i
     office: Office, moment: str
 ) -> None:
     """Killed after the decision; the tool changes while the gateway is down."""
-    await office.start(ATLAS_TEST_DIE=moment)
-    case_id = await office.held()
-    with contextlib.suppress(httpx.TransportError):
-        await office.decide(case_id)
-    await office.ended()
+    case_id = await office.approved_and_dead(moment)
     office.tell(description="Send a note to the world.")
     await office.start()
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     assert office.notes() == 0
     await approve_and_check(office, case_id)
     assert verify_ledger(office, case_id).count("decide.approved") == 2
@@ -163,13 +168,7 @@ async def test_a_call_that_went_back_survives_a_kill_and_runs_once_when_approved
     office: Office,
 ) -> None:
     """The case store knows that it waits, and the engine does not."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
-    case_id = await office.held()
-    with contextlib.suppress(
-        httpx.RemoteProtocolError, httpx.ReadError
-    ):  # it may die before its answer is sent
-        await office.decide(case_id)
-    await office.ended()
+    case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(description="Send a note to the world.")
     with contextlib.suppress(AssertionError):  # it may die before it is seen to answer
         await office.start(ATLAS_TEST_DIE="after atlas.execute Execution._claim")
@@ -181,17 +180,11 @@ async def test_a_call_that_went_back_survives_a_kill_and_runs_once_when_approved
 
 
 async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
-    """A rejection counts whatever has changed."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
-    case_id = await office.held()
-    with contextlib.suppress(
-        httpx.RemoteProtocolError, httpx.ReadError
-    ):  # it may die before its answer is sent
-        await office.decide(case_id)
-    await office.ended()
+    """A rejection counts after any change."""
+    case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(description="Send a note to the world.")
     await office.start()
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     office.tell(title="And otherwise again")
     assert (await office.decide(case_id, "REJECTED", reason="not so")).status_code == 200
     assert "not so" in await office.ending(case_id)
@@ -199,17 +192,11 @@ async def test_a_call_that_went_back_can_be_rejected(office: Office) -> None:
 
 
 async def test_a_call_that_went_back_and_that_no_one_looks_at_expires(office: Office) -> None:
-    """The time to decide begins anew, and ends."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
-    case_id = await office.held()
-    with contextlib.suppress(
-        httpx.RemoteProtocolError, httpx.ReadError
-    ):  # it may die before its answer is sent
-        await office.decide(case_id)
-    await office.ended()
+    """The time to decide begins again, and ends."""
+    case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(description="Send a note to the world.")
     await office.start(ATLAS_REVIEW_TIMEOUT="2s")
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     assert "EXPIRED" in await office.ending(case_id) and office.notes() == 0
     actions = verify_ledger(office, case_id)
     assert actions[-1] == "decide.expired" and "execute.refused" not in actions
@@ -217,13 +204,13 @@ async def test_a_call_that_went_back_and_that_no_one_looks_at_expires(office: Of
 
 async def test_what_needed_no_one_is_put_before_a_person_when_its_tool_has_changed(office: Office) -> None:
     """Approved by the score, killed before it was executed."""
-    office.policy.write_text(NOBODY)
+    office.policy.write_text(NO_ONE)
     await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
     await call_until_death(office, "write_note", NOTE)
     office.tell(annotations={"destructiveHint": True})
     await office.start()
     case_id = await office.held()  # the same call is the same case
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     assert office.notes() == 0
     await approve_and_check(office, case_id)
 
@@ -241,16 +228,10 @@ async def test_a_call_whose_tool_is_gone_cannot_be_approved_until_the_tool_is_ba
 
 async def test_an_approved_call_whose_tool_is_gone_goes_back_to_a_person(office: Office) -> None:
     """It does not run by itself when the tool comes back."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution.execute")
-    case_id = await office.held()
-    with contextlib.suppress(
-        httpx.RemoteProtocolError, httpx.ReadError
-    ):  # it may die before its answer is sent
-        await office.decide(case_id)
-    await office.ended()
+    case_id = await office.approved_and_dead("before atlas.execute Execution.execute")
     office.tell(missing=True)
     await office.start()
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     office.tell()
     assert office.notes() == 0
     assert "The tool write_note was not there when this call was judged." in await office.refused(case_id)
@@ -260,7 +241,7 @@ async def test_an_approved_call_whose_tool_is_gone_goes_back_to_a_person(office:
 async def test_a_tool_that_changes_there_and_back_is_approved_as_what_it_is_in_the_end(
     office: Office,
 ) -> None:
-    """Nobody can have one definition approved and another one run."""
+    """No one can have one definition approved and another one run."""
     await office.start()
     case_id = await office.held()
     office.tell(description="Send a note to the world.")
@@ -291,7 +272,7 @@ POLICIES = [
     (PERSON + "floor = 95\n", "score 80 -> 95, floor 0 -> 95"),
     (PERSON + "approvals = 1\n", "nothing that concerns this call"),
     (PERSON + 'reviewers = ["sarah"]\n', "reviewers everybody -> sarah"),
-    (NOBODY, "score 80 -> 20"),
+    (NO_ONE, "score 80 -> 20"),
 ]
 
 
@@ -312,14 +293,10 @@ async def test_what_was_approved_before_the_policy_changed_goes_back_and_under_a
     office: Office,
 ) -> None:
     """At execution, in the moment before the claim, after a restart."""
-    await office.start(ATLAS_TEST_DIE="before atlas.execute Execution._claim")
-    case_id = await office.held()
-    with contextlib.suppress(httpx.TransportError):
-        await office.decide(case_id)
-    await office.ended()
+    case_id = await office.approved_and_dead("before atlas.execute Execution._claim")
     office.policy.write_text(PERSON + "review_timeout = '2h'\n")
     await office.start(ATLAS_TEST_DIE="before atlas.cases.reviews deny")
-    await office.waits_anew(case_id)
+    await office.waits_again(case_id)
     await office.govern(DENIED)
     with contextlib.suppress(httpx.TransportError):
         await office.decide(case_id, round=2)
@@ -333,7 +310,7 @@ async def test_a_changed_upstream_tool_is_for_a_person_until_the_policy_changes_
     office: Office,
 ) -> None:
     """Its rules were written for what it was."""
-    office.policy.write_text(NOBODY)
+    office.policy.write_text(NO_ONE)
     upstream = {"meta": {"io.atlas/upstream": "notes"}}
     office.tell(**upstream)
     await office.start()
@@ -346,7 +323,7 @@ async def test_a_changed_upstream_tool_is_for_a_person_until_the_policy_changes_
         office.tell(**upstream)
         assert text_of(await call(agent, "write_note", text="3")) == "written"
         office.tell(**upstream, description="Send a note to the world.")
-        await office.govern(NOBODY + "# looked at\n")
+        await office.govern(NO_ONE + "# looked at\n")
         assert text_of(await call(agent, "write_note", text="4")) == "written"
     assert office.notes() == 3
 

@@ -28,6 +28,7 @@ from gateway_process import (
 )
 from mcp import ClientSession
 from mcp.client.sse import sse_client
+from sse import left
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -72,7 +73,10 @@ def risky() -> dict[str, Any]:
 async def test_the_sdks_sse_client_is_held_and_then_reads_the_result(running: GatewayProcess) -> None:
     """mcp.client.sse and ClientSession go the whole path, with the output schemas of the tools unseen."""
     async with (
-        sse_client(f"{running.url}/mcp/sse", headers=AGENT) as (incoming, outgoing),
+        left(sse_client(f"{running.url}/mcp/sse", headers=AGENT, timeout=WAIT_SECONDS)) as (
+            incoming,
+            outgoing,
+        ),
         ClientSession(incoming, outgoing) as session,
     ):
         started = await session.initialize()
@@ -303,12 +307,12 @@ async def test_the_typescript_sdk_subscribes_and_reads_the_refusal(
     ],
 )
 @pytest.mark.parametrize(
-    "key", [None, "a-key-that-nobody-has", REVIEWER_KEY], ids=["none", "wrong", "reviewer"]
+    "key", [None, "a-key-that-no-one-has", REVIEWER_KEY], ids=["none", "wrong", "reviewer"]
 )
 async def test_who_has_no_agents_key_gets_401_from_every_mcp_endpoint(
     running: GatewayProcess, method: str, path: str, key: str | None
 ) -> None:
-    """Without a key, with a wrong one and with the reviewer's nobody gets as far as the protocol."""
+    """Without a key, with a wrong one and with the reviewer's no one gets as far as the protocol."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
         response = await client.request(method, running.url + path, headers=headers)
@@ -407,7 +411,7 @@ async def test_it_is_alive_and_ready_and_names_its_parts(running: GatewayProcess
 async def test_inngests_endpoint_refuses_a_caller_that_cannot_sign(
     running: GatewayProcess, method: str
 ) -> None:
-    """The embedded engine signs its requests, so nobody else's are taken."""
+    """The embedded engine signs its requests, so no one else's are taken."""
     async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
         response = await client.request(method, f"{running.url}/api/inngest", json={})
     assert response.status_code == 401

@@ -58,7 +58,7 @@ async def test_what_the_policy_denies_is_refused_at_once_and_no_key_lifts_it(str
 
 
 async def test_two_reviewers_decide_where_the_policy_asks_for_two(strict: GatewayProcess) -> None:
-    """By their keys: nobody signs for another, who is not named cannot approve, a restart forgets none."""
+    """By their keys: no one signs for another, who is not named cannot approve, a restart forgets none."""
     await strict.start()
     try:
         async with strict.agent() as agent:

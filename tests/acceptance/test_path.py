@@ -16,7 +16,7 @@ EXTENSION = {"beneficiary_id": "BEN-123", "reason": "hospital stay"}
 async def test_a_low_risk_call_is_answered_with_the_tools_own_result(
     gateway: GatewayProcess, sse: bool
 ) -> None:
-    """Reading a record needs nobody."""
+    """Reading a record needs no person."""
     async with gateway.agent(sse=sse) as agent:
         result = await call(agent, "check_status", beneficiary_id="BEN-123")
     assert not result.is_error

@@ -16,7 +16,7 @@ import nginx_process
 import pytest
 from engine_elsewhere import EVENT_KEY, OLD_KEY, engine
 from fastmcp import Client
-from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import (
     AGENT_KEY,
     REVIEWER_KEY,
@@ -30,13 +30,14 @@ from gateway_process import (
     text_of,
 )
 from nginx_process import NAME, Nginx
+from sse import LeavingTransport
 
 pytestmark = pytest.mark.skipif(
     nginx_process.program() is None, reason="this machine has no nginx, and PyPI has none for it"
 )
 RISKY = {"beneficiary_id": "BEN-123", "reason": "hospital stay"}
 NOT_STRIPPED = ("http://127.0.0.1:8000/;", "http://127.0.0.1:8000;")
-TRANSPORTS = [("/mcp", StreamableHttpTransport), ("/mcp/sse", SSETransport)]
+TRANSPORTS = [("/mcp", StreamableHttpTransport), ("/mcp/sse", LeavingTransport)]
 
 
 def settings_of_the_page() -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from acceptance.test_changes import NOBODY, NOTE, Office
+from acceptance.test_changes import NO_ONE, NOTE, Office
 from gateway_process import (
     AGENT_KEY,
     REFERENCE,
@@ -145,9 +145,9 @@ def fail_commit(gateway: GatewayProcess) -> None:
 
 
 async def test_an_approval_that_was_seen_and_did_not_get_to_the_disk_is_made_again(tmp_path: Path) -> None:
-    """Nothing is executed on it, and the call need not wait until somebody misses it."""
+    """Nothing is executed on it, and the call need not wait until someone misses it."""
     office = Office(tmp_path)
-    office.policy.write_text(NOBODY)
+    office.policy.write_text(NO_ONE)
     await office.start()
     try:
         fail_commit(office)

@@ -147,7 +147,7 @@ async def test_an_update_of_an_upstream_reaches_a_subscriber_of_the_handshake_er
 async def test_an_update_of_an_upstream_reaches_a_listener_of_the_stateless_era(
     gateways: dict[str, GatewayProcess], way: str
 ) -> None:
-    """Whatever the era of the upstream is."""
+    """In any era of the upstream."""
     async with (
         agent(gateways[way]) as client,
         client.listen(resource_subscriptions=[WATCHED]) as changes,

@@ -1,4 +1,4 @@
-"""Cases as resources that their agents read and subscribe to, over a restart, and nobody else."""
+"""Cases as resources that their agents read and subscribe to, over a restart, and no one else."""
 
 import asyncio
 import json
@@ -26,6 +26,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourceUpdated
+from sse import left
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -76,7 +77,7 @@ async def handshake_client(
     """A client of the era in which one subscribes with resources/subscribe."""
     headers = {"Authorization": f"Bearer {key}"}
     if kind == "sse":
-        transport = sse_client(f"{gateway.url}/mcp/sse", headers=headers)
+        transport = left(sse_client(f"{gateway.url}/mcp/sse", headers=headers, timeout=WAIT_SECONDS))
     else:
         http = create_mcp_http_client(headers=headers)
         transport = streamable_http_client(f"{gateway.url}/mcp", http_client=http)
@@ -157,7 +158,7 @@ async def test_who_unsubscribed_is_told_nothing_more(running: GatewayProcess, ki
 
 @pytest.mark.parametrize("uri", ["atlas://cases/{mine}", "atlas://cases/evt_0123456789abcdef", "test://none"])
 async def test_no_one_else_reads_or_subscribes_to_a_case(running: GatewayProcess, uri: str) -> None:
-    """Another agent's case is like one that never was, in both eras, and is listed to nobody else."""
+    """Another agent's case is like one that never was, in both eras, and is listed to no one else."""
     case_id = await held(running)
     uri = uri.replace("{mine}", case_id)
     async with handshake_client(running, "http", Updates(), key=OTHER_AGENT_KEY) as other:
@@ -177,7 +178,7 @@ async def test_no_one_else_reads_or_subscribes_to_a_case(running: GatewayProcess
 
 
 async def test_a_resource_that_is_not_a_case_can_be_subscribed_to_as_well(running: GatewayProcess) -> None:
-    """Whatever is there to be read, in both eras."""
+    """All that is there to be read, in both eras."""
     async with handshake_client(running, "http", Updates()) as agent:
         await agent.subscribe_resource("test://watched")
         await agent.unsubscribe_resource("test://watched")

@@ -4,8 +4,6 @@ At the desk too, in a browser and by a form that is made by hand. Keys about tim
 """
 
 import asyncio
-import contextlib
-import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,13 +11,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from desk_browser import browser, person
+from desk_office import terminal
 from gateway_process import GatewayProcess, status_of
 from people import ANNA, BRUNO, named_gateway, waiting
 from playwright.async_api import Page
 
 from atlas import ledger
 from atlas.assessors.policy.keys import OF_REVIEW
-from atlas.cases.__main__ import main
 from atlas.cases.remote import Gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -127,18 +125,13 @@ async def test_a_rule_holds_by_the_webhook_and_any_person_can_reject(
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.key)
-async def test_a_rule_holds_in_the_terminal(
-    gateway: GatewayProcess, trial: Trial, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_rule_holds_in_the_terminal(gateway: GatewayProcess, trial: Trial) -> None:
     """The command prints the sentence, ends with 1, and the call waits as before."""
     case_id = await waits(gateway, trial, "terminal")
-    monkeypatch.setenv("ATLAS_REVIEWER_KEY", f"anna:{ANNA},bruno:{BRUNO}")
     case = await asyncio.to_thread(Gateway(gateway.url, key=ANNA).case, case_id)
-    words = ["approve", case_id, "--url", gateway.url, "--as", "anna", "--seen", case["seen_sha256"]]
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
-        status = await asyncio.to_thread(main, [*words, *trial.by_terminal])
-    assert (status, trial.sentence in said.getvalue()) == (1, True), said.getvalue()
+    words = ["approve", case_id, "--as", "anna", "--seen", case["seen_sha256"], *trial.by_terminal]
+    status, said = await terminal(gateway, *words, keys=f"anna:{ANNA},bruno:{BRUNO}")
+    assert (status, trial.sentence in said) == (1, True), said
     wanted = [] if trial.is_known_before else [("anna", trial.in_ledger or trial.key)]
     assert refused(gateway, case_id, trial) == wanted
     assert status_of(gateway, case_id) == "PENDING_REVIEW"

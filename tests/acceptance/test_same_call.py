@@ -1,4 +1,4 @@
-"""The same call again: it brings an ending that its agent never got, once, over a restart, to nobody else."""
+"""The same call again: it brings an ending that its agent never got, once, over a restart, to no one else."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -171,7 +171,7 @@ async def test_another_agents_call_is_a_case_of_its_own(running: GatewayProcess)
 async def test_an_agent_whose_connection_broke_has_collected_nothing(
     running: GatewayProcess, tool: str
 ) -> None:
-    """Streamable HTTP with a session: nobody says goodbye, the connection just ends while it waits."""
+    """Streamable HTTP with a session: no one says goodbye, the connection just ends while it waits."""
     await running.kill()
     await running.start(ATLAS_REVIEW_GRACE_SECONDS="20")
     arguments = some_call()

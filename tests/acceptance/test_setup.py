@@ -138,7 +138,7 @@ def test_openai_itself_is_not_configured_without_a_key(checkout: Path, terminal:
 
 
 def test_half_of_a_pair_of_keys_is_asked_for_again(checkout: Path, terminal: Terminal) -> None:
-    """An Inngest event key alone would start a gateway that anybody could command."""
+    """An Inngest event key alone would start a gateway that anyone could command."""
     terminal.answer("Modal function", "")
     terminal.answer("AI backend", "")
     terminal.answer("Inngest event key", "event-key")
@@ -154,7 +154,7 @@ def test_half_of_a_pair_of_keys_is_asked_for_again(checkout: Path, terminal: Ter
 def test_what_is_set_already_is_kept_with_every_line_around_it(
     checkout: Path, open_questions: Callable[[], Terminal]
 ) -> None:
-    """Asking a second time changes nothing that was not answered anew, whoever wrote the file."""
+    """Asking a second time changes nothing that was not answered again, also in a file of another's hand."""
     mine = (
         "# our office\nATLAS_PORT=9000\nMODAL_FUNCTION_NAME=office/assess\nINNGEST_EVENT_KEY='event-key'\n"
         f"INNGEST_SIGNING_KEY={SIGNING_KEY}\nATLAS_AGENT_KEY=office:{'a' * 32}\nOUR_OWN=kept as it is"
@@ -205,7 +205,7 @@ def test_the_end_of_input_leaves_nothing_behind(checkout: Path, terminal: Termin
 
 
 def test_without_a_terminal_every_default_is_taken(checkout: Path, no_docker: Path) -> None:
-    """An unattended installation gets two different keys that nobody else knows, and says nothing of them."""
+    """An unattended installation gets two different keys that no one else knows, and says nothing of them."""
     done = run(checkout, "configure", first_on_path=no_docker)
     assert (done.returncode, done.stderr) == (0, "")
     assert "No terminal: every default is taken." in done.stdout
@@ -217,7 +217,7 @@ def test_without_a_terminal_every_default_is_taken(checkout: Path, no_docker: Pa
 
 
 def test_without_a_terminal_a_wrong_setting_stops_with_its_name(checkout: Path, no_docker: Path) -> None:
-    """Where nobody can answer, a wrong value is neither used nor replaced."""
+    """Where no one can answer, a wrong value is neither used nor replaced."""
     (checkout / ".env").write_text("INNGEST_EVENT_KEY=event-key\n")
     done = run(checkout, "configure", first_on_path=no_docker)
     assert done.returncode == 1
@@ -255,7 +255,7 @@ def installed(checkout: Path, free_port: int) -> Path:
 def is_alive(port: int) -> bool:
     """Whether a gateway answers."""
     with suppress(httpx.TransportError):
-        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=60, trust_env=False).status_code == 200
     return False
 
 
@@ -289,7 +289,7 @@ def test_the_command_ends_with_a_link_that_signs_its_owner_in_once(
     place, _, code = link.partition("#")
     assert place == f"http://127.0.0.1:{free_port}/desk/enter" and len(code) > 20, started.stdout
     assert "This link signs in Sarah, once and within ten minutes:" in started.stdout
-    with httpx.Client(trust_env=False) as browser:
+    with httpx.Client(timeout=60, trust_env=False) as browser:
         assert "Open the desk" in browser.get(link).text
         entered = browser.post(place, data={"code": code})
         assert (entered.status_code, entered.headers["location"]) == (303, "/desk")
@@ -324,7 +324,7 @@ def test_the_handshake_passes_against_the_gateway_that_was_started(
 def test_a_gateway_that_ends_at_once_is_a_failure_with_its_last_words(
     installed: Path, no_docker: Path
 ) -> None:
-    """Nobody has to look for the log to learn why."""
+    """No one has to look for the log to learn why."""
     (installed / "gateway.py").write_text(
         "if __name__ == '__main__': raise SystemExit('no room on the disk')\n"
     )
@@ -338,7 +338,7 @@ def test_a_gateway_that_ends_at_once_is_a_failure_with_its_last_words(
 def test_a_port_that_is_held_by_another_program_is_a_sentence(
     installed: Path, free_port: int, no_docker: Path
 ) -> None:
-    """Somebody else's server is not taken for the gateway."""
+    """Someone else's server is not taken for the gateway."""
     with socket.create_server(("127.0.0.1", free_port)):
         done = run(installed, first_on_path=no_docker)
     assert done.returncode == 1
@@ -348,7 +348,7 @@ def test_a_port_that_is_held_by_another_program_is_a_sentence(
 def test_a_process_that_got_the_number_of_the_old_gateway_is_left_alone(
     installed: Path, no_docker: Path
 ) -> None:
-    """After a restart of the machine the number in the pid file may be anybody's."""
+    """After a restart of the machine the number in the pid file may be anyone's."""
     with subprocess.Popen(["sleep", "60"]) as other:
         (installed / ".gateway.pid").write_text(f"{other.pid}\n")
         assert "No gateway runs here." in run(installed, "stop", first_on_path=no_docker).stdout
@@ -706,7 +706,7 @@ def test_with_docker_alone_the_handshake_runs_in_the_container(fresh_checkout: P
 
 
 def test_the_image_gets_what_runs_and_nothing_else() -> None:
-    """Settings, data and tests of a checkout cannot get into an image, nor can a file nobody thought of."""
+    """Settings, data and tests of a checkout cannot get into an image, nor can a file no one thought of."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"

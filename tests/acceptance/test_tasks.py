@@ -101,7 +101,7 @@ async def test_who_does_not_declare_the_extension_gets_the_notice(running: Gatew
 
 @pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel"])
 async def test_another_agents_task_is_like_one_that_never_was(running: GatewayProcess, method: str) -> None:
-    """Nor can it be taken back by somebody else."""
+    """Nor can it be taken back by someone else."""
     async with task_client(running.url, AGENT_KEY) as agent:
         task = await start(agent, TOOL, beneficiary_id="BEN-123", reason=f"mine {method}")
     answers = []

@@ -11,9 +11,10 @@ import httpx
 import pytest
 from acceptance.task_client import about, task_client
 from fastmcp import Client
-from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import (
     AGENT_KEY,
+    WAIT_SECONDS,
     GatewayProcess,
     call,
     eventually,
@@ -23,6 +24,7 @@ from gateway_process import (
     text_of,
 )
 from mcp import MCPError
+from sse import LeavingTransport
 from starlette.responses import PlainTextResponse, Response
 from upstream_by_hand import MODERN, ByHand, tool
 
@@ -73,10 +75,11 @@ async def until_there(gateway: GatewayProcess) -> None:
 async def agent_by(gateway: GatewayProcess, way: str) -> AsyncIterator[Client[Any]]:
     """An agent over SSE, over streamable HTTP with a session, or of the stateless era."""
     sse = way == "sse"
-    transport = (SSETransport if sse else StreamableHttpTransport)(
+    transport = (LeavingTransport if sse else StreamableHttpTransport)(
         gateway.url + ("/mcp/sse" if sse else "/mcp"), auth=AGENT_KEY
     )
-    async with Client(transport, mode="2026-07-28" if way == "stateless" else "legacy") as client:
+    mode = "2026-07-28" if way == "stateless" else "legacy"
+    async with Client(transport, mode=mode, timeout=WAIT_SECONDS) as client:
         yield client
 
 

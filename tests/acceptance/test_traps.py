@@ -1,4 +1,4 @@
-"""The ways in which a naive design executes what nobody approved; each is tried here by an attacker."""
+"""The ways in which a naive design executes what no one approved; each is tried here by an attacker."""
 
 import hashlib
 import json
@@ -122,7 +122,7 @@ def canonical(body: dict[str, Any]) -> bytes:
 
 
 def signature(body: dict[str, Any], *, age: int = 0) -> dict[str, str]:
-    """The header of somebody who holds the signing key, made so many seconds ago."""
+    """The header of someone who holds the signing key, made so many seconds ago."""
     return {"x-inngest-signature": sign(canonical(body), SIGNING_KEY, at=int(time.time()) - age)}
 
 
@@ -161,7 +161,7 @@ async def test_a_run_that_an_older_gateway_began_tells_the_reviewer(
 async def test_a_forged_memo_with_a_valid_signature_does_not_pass_the_gate_either(
     stopped: GatewayProcess, engine: EngineProcess
 ) -> None:
-    """Whoever holds the signing key can run the workflow, but not decide."""
+    """One who holds the signing key can run the workflow, but not decide."""
     await stopped.start(**engine.gateway_settings)
     case_id = await pending_case(stopped)
     body = forged_request(case_id)
@@ -188,7 +188,7 @@ async def test_an_unsigned_call_request_and_an_unsigned_sync_are_refused_by_defa
 async def test_a_call_request_older_than_five_minutes_is_refused(
     stopped: GatewayProcess, engine: EngineProcess
 ) -> None:
-    """A captured request does not stay good for a year, whatever its signature."""
+    """A captured request does not stay good for a year, with any signature."""
     await stopped.start(**engine.gateway_settings)
     body = forged_request(await pending_case(stopped))
     old = await post_call(stopped, body, signature(body, age=301))
@@ -258,7 +258,7 @@ async def test_a_decision_event_sent_with_the_event_key_alone_decides_nothing(
 async def test_an_execution_request_for_a_case_that_does_not_exist_runs_nothing(
     stopped: GatewayProcess, engine: EngineProcess
 ) -> None:
-    """Whoever holds the event key can invent events; a case is only made by an agent's call."""
+    """One who holds the event key can invent events; a case is only made by an agent's call."""
     await stopped.start(**engine.gateway_settings)
     data = {"event_id": "evt_0000000000000000", "tool_name": "modify_welfare_record", "arguments": CHANGE}
     async with httpx.AsyncClient(timeout=60) as client:
@@ -290,7 +290,7 @@ async def test_arguments_altered_in_the_database_are_not_executed(gateway: Gatew
 
 @pytest.mark.parametrize(
     ("key", "status"),
-    [(AGENT_KEY, 403), (OTHER_AGENT_KEY, 403), (None, 401), ("a-key-of-nobody", 401)],
+    [(AGENT_KEY, 403), (OTHER_AGENT_KEY, 403), (None, 401), ("a-key-of-no-one", 401)],
 )
 async def test_only_the_reviewers_key_decides(gateway: GatewayProcess, key: str | None, status: int) -> None:
     """An agent cannot approve itself."""

@@ -14,8 +14,18 @@ import pytest
 from acceptance.framework_process import command_of
 from acceptance.npm_clients import NpmClients
 from fastmcp import Client
-from fastmcp.client.transports import SSETransport, StreamableHttpTransport
-from gateway_process import AGENT_KEY, GatewayProcess, call, eventually, outcome, reference_in, text_of
+from fastmcp.client.transports import StreamableHttpTransport
+from gateway_process import (
+    AGENT_KEY,
+    WAIT_SECONDS,
+    GatewayProcess,
+    call,
+    eventually,
+    outcome,
+    reference_in,
+    text_of,
+)
+from sse import LeavingTransport
 from upstream_process import UpstreamProcess, noted, stdio_entry
 
 NPM = pytest.mark.npm
@@ -230,7 +240,7 @@ async def test_the_fetch_server_asks_for_a_page_after_the_approval(start: Callab
 async def test_what_broke_off_is_of_unknown_outcome_and_not_repeated_after_a_restart(
     start: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """The server died in the middle of the call; the agent reads that nobody knows what was done."""
+    """The server died in the middle of the call; the agent reads that no one knows what was done."""
     gateway = await start(far=stdio_entry(tmp_path / "notes"))
     await until_there(gateway, "far")
     async with gateway.agent() as agent:
@@ -250,7 +260,7 @@ async def test_what_broke_off_is_of_unknown_outcome_and_not_repeated_after_a_res
 async def test_a_gateway_that_dies_while_a_server_works_does_not_repeat_the_call(
     start: Callable[..., Any], far: UpstreamProcess
 ) -> None:
-    """Whatever the server says of its tool."""
+    """Also where the server says otherwise of its tool."""
     gateway = await start(far=far.entry)
     await until_there(gateway, "far")
     async with gateway.agent() as agent:
@@ -317,10 +327,10 @@ async def test_agents_are_told_when_a_server_has_a_new_tool(
     async def hear(message: Any) -> None:
         heard.append(message.method)
 
-    transport = (SSETransport if sse else StreamableHttpTransport)(
+    transport = (LeavingTransport if sse else StreamableHttpTransport)(
         gateway.url + ("/mcp/sse" if sse else "/mcp"), auth=AGENT_KEY
     )
-    async with Client(transport, mode="legacy", message_handler=hear) as agent:
+    async with Client(transport, mode="legacy", timeout=WAIT_SECONDS, message_handler=hear) as agent:
         await agent.list_tools()
         await approved(gateway, agent, "far_grow", name="grown")
 

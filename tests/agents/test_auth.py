@@ -56,7 +56,7 @@ def test_what_was_signed_long_ago_is_refused_on_every_path(path: str, method: st
     ("address", "status"), [("127.0.0.1", 200), ("::1", 200), ("192.0.2.7", 403), ("", 403)]
 )
 def test_open_mode_serves_this_machine_only_at_any_address(address: str, status: int) -> None:
-    """Somebody may start the app with another server than ours."""
+    """Someone may start the app with another server than ours."""
 
     async def hello(request: Request) -> PlainTextResponse:
         return PlainTextResponse("hello")

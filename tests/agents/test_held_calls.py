@@ -14,7 +14,7 @@ from store import open_case, open_store, tool_call
 from atlas.agents.held_calls import ForgivingSession, WaitingAgents
 from atlas.models import EVERY_AGENT
 
-request: ContextVar[str] = ContextVar("request", default="nobody's")
+request: ContextVar[str] = ContextVar("request", default="no one's")
 
 
 async def test_a_call_is_executed_in_the_context_of_its_own_request_only(tmp_path: Path) -> None:
@@ -27,15 +27,15 @@ async def test_a_call_is_executed_in_the_context_of_its_own_request_only(tmp_pat
         with waiting.hold(case):
             request.reset(token)
             foreign = case.model_copy(
-                update={"call": case.call.model_copy(update={"principal": "somebody else"})}
+                update={"call": case.call.model_copy(update={"principal": "someone else"})}
             )
             seen = [waiting.context_of(one).run(request.get) for one in (case, other, foreign)]
         seen.append(waiting.context_of(case).run(request.get))
-    assert seen == ["the agent's", "nobody's", "nobody's", "nobody's"]
+    assert seen == ["the agent's", "no one's", "no one's", "no one's"]
 
 
 async def test_a_tool_finds_nothing_of_its_agents_trace(tmp_path: Path) -> None:
-    """It could hold any text, which nobody has seen who approved the call."""
+    """It could hold any text, which no one has seen who approved the call."""
     async with open_store(tmp_path) as store:
         case = await open_case(store, tool_call(principal=EVERY_AGENT, beneficiary_id="BEN-123"))
         waiting = WaitingAgents()
@@ -49,7 +49,7 @@ async def test_a_tool_finds_nothing_of_its_agents_trace(tmp_path: Path) -> None:
 
 
 async def test_where_no_one_waits_a_tool_finds_the_call_that_was_recorded(tmp_path: Path) -> None:
-    """What it sends goes nowhere, and it finds no credential of anybody."""
+    """What it sends goes nowhere, and it finds no credential of anyone."""
     async with open_store(tmp_path) as store:
         call = tool_call(beneficiary_id="BEN-123").model_copy(update={"continuation": {"requestState": "a"}})
         case = await open_case(store, call)

@@ -492,7 +492,7 @@ def test_a_missing_library_ends_the_command_with_what_to_install(missing: str, a
 
 
 def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process that knows nothing of whoever runs the tests."""
+    """Run the command in a process that knows nothing of the person who runs the tests."""
     return subprocess.run(
         [sys.executable, "-m", "atlas.assessors.evaluate", *arguments],
         cwd=ROOT,

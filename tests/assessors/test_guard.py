@@ -83,7 +83,7 @@ async def test_a_question_that_no_assessor_could_answer_does_not_put_it_to_rest(
 
 
 async def test_what_a_model_says_reads_as_it_is_written() -> None:
-    """No control or invisible characters reach the terminal of whoever reads the record."""
+    """No control or invisible characters reach the terminal of the person who reads the record."""
     words = {"rationale": "fine\x1b[2K\u202egnp.exe\u200b\nnext", "classification": "low\x9b31m"}
     answer = await Guard(Says(lambda: GOOD | words), seconds=60).judge(QUESTION)
     assert (answer.rationale, answer.classification) == ("fine[2Kgnp.exe next", "low31m")

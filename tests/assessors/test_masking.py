@@ -159,7 +159,7 @@ def test_what_is_no_secret_stays(text: str) -> None:
     ],
 )
 def test_what_stands_under_a_telling_key_is_masked(key: str, value: Any, kind: str) -> None:
-    """Whatever it looks like, and in whatever it is wrapped."""
+    """In any form, and in any wrapping."""
     masked = f"[masked: {kind}]"
     assert mask({key: value}) == {key: masked}
     assert mask({"a": [{key: [value, {"b": value}]}]}) == {"a": [{key: [masked, {"b": masked}]}]}
@@ -272,7 +272,7 @@ def test_secrets_in_keys_and_numbers_are_masked_and_no_entry_is_lost() -> None:
 
 
 def test_nesting_is_bounded() -> None:
-    """A call nested deeper than anybody reads does not exhaust the stack."""
+    """A call nested deeper than anyone reads does not exhaust the stack."""
     value: Any = "4111111111111111"
     for _ in range(50_000):
         value = [value]

@@ -225,10 +225,10 @@ async def hanging(payload: dict[str, Any]) -> None:
     [
         (low, {"token_secret": "wrong"}, "did not accept MODAL_TOKEN_ID"),
         (low, {"token_id": " "}, "are not both set"),
-        (low, {"name": "nobody/ATLAS-NIST-Measure"}, "no function ATLAS-NIST-Measure of app nobody"),
+        (low, {"name": "stranger/ATLAS-NIST-Measure"}, "no function ATLAS-NIST-Measure of app stranger"),
         (low, {"name": "nislam-mics/other"}, "read as app nislam-mics and function other"),
         (low, {"name": "nislam-mics/Klass"}, "is a class"),
-        (low, {"name": "nislam-mics/Nobody.judge"}, "no method judge of class Nobody"),
+        (low, {"name": "nislam-mics/Stranger.judge"}, "no method judge of class Stranger"),
         (low, {"environment": "staging"}, "in environment staging"),
         (raising, {}, "raised ValueError."),
         (hanging, {}, "longer than its own time limit"),
@@ -484,7 +484,7 @@ async def test_many_abandoned_calls_leave_no_thread_and_no_poll(modal: LoopbackM
 
 
 async def test_a_cancelled_call_is_a_reason(modal: LoopbackModal) -> None:
-    """Cancelled by whoever has the reference, while another waits."""
+    """Cancelled by one who has the reference, while another waits."""
     register(modal, hanging)
     async with assessor() as made:
         reference = await made.ask(QUESTION)

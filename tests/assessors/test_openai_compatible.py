@@ -433,7 +433,7 @@ async def _drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @pytest.mark.parametrize("reply", [_never, _drip])
 async def test_the_server_is_left_when_the_deadline_has_passed(reply: Reply) -> None:
-    """Whoever asks cancels; a model does not go on to work for nobody."""
+    """The one who asks cancels; a model does not go on to work for no one."""
     async with serving(reply) as (assessor, server):
         task = asyncio.ensure_future(assessor.judge(QUESTION))
         await asyncio.wait_for(server.is_asked.wait(), WAIT_SECONDS)
@@ -511,7 +511,7 @@ async def ask_llama(base_url: str, attack: Injection) -> ModelAnswer | str:
 
 
 async def test_a_real_model_gives_a_verdict_that_can_be_used(llama: str) -> None:
-    """The schema is obeyed by llama.cpp's grammar, whatever the model thinks."""
+    """The schema is obeyed by llama.cpp's grammar, also where the model thinks otherwise."""
     assessor = assessor_for(llama, api_key=None, model=MODEL_NAME)
     answer = ModelAnswer.model_validate(await asyncio.wait_for(assessor.judge(QUESTION), LLAMA_SECONDS))
     await assessor.close()

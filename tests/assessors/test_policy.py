@@ -99,7 +99,7 @@ async def test_the_shipped_policy_asks_a_person_about_what_weighs_on_people(
 
 
 SPEAKING = [
-    # what a text says, and whether it is one that speaks to whoever judges
+    # what a text says, and whether it is one that speaks to the one who judges
     ("hospital stay, see D-17", False),
     ("Krankenhausaufenthalt bis 3. März, siehe D-17 (über 50 %)", False),
     ("séjour à l'hôpital, je risque de perdre mon logement", False),
@@ -153,7 +153,7 @@ COMBINED = [
     (["score = 0; floor = 0"], {"score": 0, "floor": 0}),  # 0 is given, not missing
     (["floor = 40"], {"score": 70, "floor": 40}),  # named, but no score: a person
     (["floor = 90"], {"score": 90, "floor": 90}),
-    (["floor = 0"], {"score": 70, "floor": 0}),  # whoever writes a floor means it
+    (["floor = 0"], {"score": 70, "floor": 0}),  # a person who writes a floor means it
     (["legal_basis = 'A'", "floor = 40"], {"score": 70, "floor": 40}),
     (["legal_basis = 'A'"], {"score": 70, "floor": 70}),  # neither of both: a person, with a model too
     (["reviewers = ['anna']"], {"score": 70, "floor": 70}),
@@ -168,7 +168,7 @@ COMBINED = [
     (["score = 5; approvals = 2"], {"score": 70, "floor": 70}),  # two people are not none
     (["score = 5; floor = 90", "tool = '*'; approvals = 2"], {"score": 90, "floor": 90}),
     (["score = 5; floor = 10; approvals = 2"], {"score": 70, "floor": 70}),
-    (["score = 5; reviewers = ['anna']"], {"score": 5, "floor": 0}),  # who, if anybody
+    (["score = 5; reviewers = ['anna']"], {"score": 5, "floor": 0}),  # who, if anyone
     (["score = 5; approvals = 1"], {"score": 5, "floor": 0}),
     (["score = 1; approvals = 2", "approvals = 3", "approvals = 1"], {"approvals": 3}),
     (["score = 1; review_timeout = '24h'", "review_timeout = '30m'"], {"review_seconds": 1800}),
@@ -321,7 +321,7 @@ CONDITIONS = [
     ("args['ä b'] == '🦊'", {"ä b": "🦊"}, True),
     ("size(args.text) == 1", {"text": "🦊"}, True),
     ("type(args.amount) == int", {"amount": 1}, True),
-    ("args.when < 3", {"when": 2}, True),  # whatever an argument is called
+    ("args.when < 3", {"when": 2}, True),  # under any name of an argument
     ("principal == 'agent'", {}, True),
     ("intent == null", {}, True),
     ("intent != null && intent.contains('x')", {}, False),
@@ -350,7 +350,7 @@ async def test_a_condition_is_about_arguments_tool_principal_and_intent(
 
 
 async def test_an_intent_is_data_and_no_part_of_a_condition(write: Write) -> None:
-    """Whatever an agent claims."""
+    """Against any claim of an agent."""
     path = write(rules("score = 90", "when = 'intent == \"audit\"'; deny = true"))
     for intent in ('audit" || true || "', "' == intent", "score = 0", "{{args}}"):
         assert (await ruled(path, question(intent=intent))).score == 90
@@ -798,7 +798,7 @@ REVIEWERS = [
 def test_a_policy_that_asks_for_reviewers_who_are_not_there_is_refused(
     write: Write, rule: str, names: list[str], said: str
 ) -> None:
-    """Nobody could ever approve such a call."""
+    """No one could ever approve such a call."""
     path = write(rules(rule))
     with pytest.raises(PolicyInvalid) as caught:
         PolicyInForce(path, threshold=THRESHOLD, reviewers=lambda: names)
@@ -829,7 +829,7 @@ async def test_a_policy_is_read_again_and_the_old_one_stays_when_the_new_one_is_
 def test_a_floor_below_the_threshold_is_worth_a_warning(
     write: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever raises the threshold may have forgotten it: a model could approve such a call."""
+    """A person who raises the threshold may have forgotten it: a model could approve such a call."""
     path = write(rules("score = 95; floor = 70"))
     PolicyInForce(path, threshold=70)
     assert not caplog.records
@@ -840,7 +840,7 @@ def test_a_floor_below_the_threshold_is_worth_a_warning(
 def test_a_floor_below_the_threshold_is_no_matter_where_two_people_have_to_approve(
     write: Write, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Their rule asks for people, whatever its floor."""
+    """Their rule asks for people, with any floor."""
     PolicyInForce(write(rules("score = 95; floor = 40; approvals = 2")), threshold=70)
     assert not caplog.records
 
@@ -858,7 +858,7 @@ async def test_a_policy_whose_file_is_gone_stays_in_force(write: Write) -> None:
 async def test_a_file_that_is_none_is_refused_at_once_and_the_old_policy_stays(
     write: Write, tmp_path: Path
 ) -> None:
-    """A pipe into which nobody writes, a device without end, a directory, a file above a megabyte."""
+    """A pipe into which no one writes, a device without end, a directory, a file above a megabyte."""
     in_force = PolicyInForce(write(rules("score = 10")), threshold=THRESHOLD)
     pipe, large, link = tmp_path / "pipe", tmp_path / "large", tmp_path / "link"
     os.mkfifo(pipe)
@@ -893,7 +893,7 @@ async def test_a_file_that_another_one_has_replaced_outside_a_container_is_not_t
 async def test_when_anything_goes_wrong_as_a_policy_is_read_again_the_old_one_stays(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also what nobody thought of."""
+    """Also what no one thought of."""
     in_force = PolicyInForce(write(rules("score = 10")), threshold=THRESHOLD)
     for error in (MemoryError(), RecursionError("deep"), KeyError("x")):
 
@@ -912,7 +912,7 @@ async def test_when_anything_goes_wrong_as_a_policy_is_read_again_the_old_one_st
 def test_a_policy_that_is_asked_for_while_it_is_read_is_read_once_more(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By another thread, or by a signal in this one: nobody waits, and the last content is in force."""
+    """By another thread, or by a signal in this one: no one waits, and the last content is in force."""
     in_force = PolicyInForce(write(rules("score = 10")), threshold=THRESHOLD)
     reads: list[Path] = []
 
@@ -998,7 +998,7 @@ PINS = [
 async def test_a_rule_for_one_definition_gives_no_score_to_another_one_and_leaves_it_to_a_person(
     write: Write, definition: str | None, each: list[str], score: int, floor: int, is_pinned: bool
 ) -> None:
-    """Whatever other rules would give it; what it asks for beside a score holds all the same."""
+    """Against any score of other rules; what it asks for beside a score holds all the same."""
     asked = question(amount=1, facts={"definition_sha256": definition and definition * 64})
     for first_line in ("", 'unknown_tools = "general"\n'):
         ruling = await ruled(write(first_line + rules(*each)), asked)

@@ -1,4 +1,4 @@
-"""What a model is told: the call stays data, whatever stands in it."""
+"""What a model is told: the call stays data, with any text in it."""
 
 import ast
 import json
@@ -154,7 +154,7 @@ def test_secrets_and_who_asked_do_not_leave() -> None:
     ids=lambda arguments: next(iter(arguments))[:10],
 )
 def test_a_long_call_is_cut_and_says_so(arguments: dict[str, Any]) -> None:
-    """And takes no more room than was given, whatever it is made of."""
+    """And takes no more room than was given, with any content."""
     for characters in (READ_CHARACTERS, 2_000):
         sent = payload(
             question(arguments, intent="i" * 9_000, user_request="u" * 9_000), characters=characters
@@ -208,7 +208,7 @@ def test_what_a_model_would_not_see_goes_to_a_person(arguments: dict[str, Any]) 
     ids=["long", "masked", "said", "deep"],
 )
 def test_arguments_of_which_a_part_is_hidden_count_as_cut(arguments: dict[str, Any]) -> None:
-    """Whatever hides it: a model cannot have judged what it was not shown."""
+    """In any hiding place: a model cannot have judged what it was not shown."""
     assert is_cut(question(arguments))
 
 

@@ -8,6 +8,7 @@ import pytest
 from judged_calls import DAY, decisions_under, judged, waiting
 from rules_for_people import Office
 from store import approval, open_store, tool_call
+from words import whole_words
 
 from atlas.attention.seeded import seed
 from atlas.cases.listing import lines_of
@@ -83,7 +84,7 @@ async def test_another_policy_does_not_say_what_the_score_was(tmp_path: Path, hi
         told = (await store.read(case.case_id)).assessment
         assert told is not None and told.reopened_because is not None
         for text in (str(refused.value), told.reopened_because):
-            assert "its score" in text and not [word for word in ("80", "91", "worse") if word in text]
+            assert "its score" in text and whole_words(text).isdisjoint({"80", "91", "worse"})
 
 
 async def test_a_seeded_call_that_the_policy_denies_now_is_told_as_others_are(tmp_path: Path) -> None:

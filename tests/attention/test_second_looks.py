@@ -14,7 +14,8 @@ import pytest_asyncio
 from desk_browser import browser, faults_of, person
 from desk_office import KEYS, extension, office, sign_in
 from gateway_process import WAIT_SECONDS, GatewayProcess, call, reference_in, status_of
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
+from words import whole_words
 
 from atlas.attention.reasons import bare, words_in
 
@@ -123,18 +124,16 @@ async def test_at_the_desk_the_score_is_shown_after_the_first_choice(
     page = await page_of(running, gateway, case_id)
     said = await page.locator("main").inner_text() + await page.content()
     assert not [text for text in TELLING if text in said]
-    assert await page.locator(".score, .scale").count() == 0
+    await expect(page.locator(".score, .scale")).to_have_count(0)
     assert await faults_of(page) == []
     await page.goto(f"{gateway.url}/desk")
     line = page.locator(f'li[data-case="{case_id}"]')
-    assert (
-        "very high" not in await line.inner_text()
-        and "83" not in await line.locator(".score").all_inner_texts()
-    )
+    await expect(line).not_to_contain_text("very high")
+    assert "83" not in whole_words(await line.locator(".score").all_inner_texts())
     await page.goto(f"{gateway.url}/desk/cases/{case_id}")
     await page.get_by_role("button", name="Approve").click()
-    told = await page.get_by_role("alert").inner_text()
-    assert "Your first choice is on record" in told and "83 of 100" in told
+    await expect(page.get_by_role("alert")).to_contain_text("Your first choice is on record")
+    await expect(page.get_by_role("alert")).to_contain_text("83 of 100")
     assert status_of(gateway, case_id) == "PENDING_REVIEW"
     now_said = " ".join((await page.locator("main").inner_text()).split())
     assert not [text for text in TELLING if text not in now_said]
@@ -142,10 +141,10 @@ async def test_at_the_desk_the_score_is_shown_after_the_first_choice(
         {"rule": "hide_score", "said": "APPROVED", "round": 1}
     ]
     other = await page_of(running, gateway, case_id, "ben")
-    assert await other.locator(".score, .scale").count() == 0
+    await expect(other.locator(".score, .scale")).to_have_count(0)
     await page.get_by_role("button", name="Approve").click()
     await page.locator("#done").wait_for()
-    assert "Your approval is recorded" in await page.locator("#done").inner_text()
+    await expect(page.locator("#done")).to_contain_text("Your approval is recorded")
 
 
 async def test_no_other_way_tells_the_hidden_score(gateway: GatewayProcess) -> None:
@@ -201,7 +200,7 @@ async def test_in_the_terminal_the_second_look_has_the_score(gateway: GatewayPro
 
 
 async def test_a_rejection_counts_at_once(gateway: GatewayProcess) -> None:
-    """Whatever a rule asks of approvals."""
+    """Also where a rule asks much of approvals."""
     for case_id in (
         await extension(gateway, 5),
         await asked(gateway, "request_payment_extension", reason="a fifth"),
@@ -228,7 +227,7 @@ async def test_from_a_score_on_an_approval_needs_words_of_its_own(
     assert answer.status_code == 403 and "your last 10" in answer.json()["detail"]
     page = await page_of(running, gateway, second)
     await page.get_by_role("button", name="Approve").click()
-    assert "at least 3 words" in await page.get_by_role("alert").inner_text()
+    await expect(page.get_by_role("alert")).to_contain_text("at least 3 words")
     await page.get_by_label("Reason", exact=True).fill("Her doctor wrote a letter")
     await page.get_by_role("button", name="Approve").click()
     await page.locator("#done").wait_for()
@@ -256,7 +255,7 @@ async def test_an_approval_faster_than_the_rule_is_asked_for_once_more(
         await page.get_by_role("button", name="Approve").click()
         alert = page.get_by_role("alert")
         await alert.wait_for()
-        assert "An approval counts when 600 seconds have passed" in await alert.inner_text()
+        await expect(alert).to_contain_text("An approval counts when 600 seconds have passed")
         await page.reload()
     assert len(of_ledger(gateway, case_id, "decide.asked_again")) == 1
     assert status_of(gateway, case_id) == "PENDING_REVIEW"

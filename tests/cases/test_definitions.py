@@ -69,7 +69,7 @@ SCHEMAS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 def test_a_changed_parameter_is_told_by_its_name_which_hides_nothing(
     before: dict[str, Any], after: dict[str, Any], told: str
 ) -> None:
-    """Names come from servers that nobody vouches for."""
+    """Names come from servers that no one vouches for."""
     assert differences({"inputSchema": before}, {"inputSchema": after}) == told
 
 

@@ -72,6 +72,36 @@ async def limited(directory: Path, **settings: Any) -> AsyncIterator[Limited]:
         yield Limited(store, **settings)
 
 
+async def test_what_is_over_costs_no_look_when_waiting_calls_are_counted(tmp_path: Path) -> None:
+    """SQLite takes as many steps with two hundred ended calls of an agent as with ten."""
+    async with limited(tmp_path, atlas_calls_per_minute=1000) as agent:
+        steps = []
+        for begin, end in ((0, 10), (10, 200)):
+            for number in range(begin, end):
+                assert await agent.ask(number) is None
+                await agent.decide_all()
+            steps.append(await agent.store.database.write(_steps_of_counting))
+        assert steps[0] == steps[1]
+
+
+def _steps_of_counting(connection: Connection) -> int:
+    driver: Any = connection.connection.driver_connection
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0  # go on
+
+    driver.set_progress_handler(count, 1)
+    try:
+        rows = atlas.cases.limits._AS_MANY_OF_AGENT_WAIT.rows(connection, {"before": 4, "agent": "agent"})
+    finally:
+        driver.set_progress_handler(None, 0)
+    assert not rows
+    return steps
+
+
 class Clock:
     """In the place of the limits' own."""
 

@@ -34,7 +34,7 @@ add_welfare_tools = welfare.add_welfare_tools
 
 
 def add_noting_tools(server: FastMCP, office: welfare.WelfareOffice) -> None:
-    """Offer the office's tools, one more that needs nobody, and one for which a person decides."""
+    """Offer the office's tools, one more that needs no person, and one for which a person decides."""
     add_welfare_tools(server, office)
 
     @server.tool

@@ -26,7 +26,7 @@ class Journal:
         self.woken_by: dict[str, set[int]] = collections.defaultdict(set)  # numbers of the decision events
 
     async def step(self, ctx: inngest.Context, name: str) -> str:
-        """Run a step whose value nobody can guess, and note the memo."""
+        """Run a step whose value no one can guess, and note the memo."""
 
         async def draw() -> str:
             self.executions[ctx.run_id, name].append(secrets.token_hex(8))

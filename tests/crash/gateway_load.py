@@ -33,7 +33,7 @@ class GatewayLoad:
     answered: dict[str, int] = field(default_factory=dict)  # n by the reference that an agent was given
     lost: int = 0  # calls whose answer did not come
     acknowledged: dict[str, str] = field(default_factory=dict)  # decision by reference
-    held: set[str] = field(default_factory=set)  # cases on which nobody decides before the end
+    held: set[str] = field(default_factory=set)  # cases on which no one decides before the end
     answers: Counter[str] = field(default_factory=Counter)
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
 

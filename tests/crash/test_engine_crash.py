@@ -71,7 +71,7 @@ async def crash(directory: Path, kills: int, *, load_at_once: int) -> None:
 
 
 async def wait_on_holiday(directory: Path, load: Load) -> None:
-    """Whoever was not decided on waits, and nobody else."""
+    """A run that was not decided on waits, and no other."""
 
     def waiting() -> list[str]:
         with contextlib.closing(sqlite3.connect(directory / "engine.db")) as connection:

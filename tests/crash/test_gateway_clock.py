@@ -20,7 +20,7 @@ async def hold_call(gateway: GatewayProcess, amount: int) -> str:
 
 
 async def passes_at_once(gateway: GatewayProcess) -> list[str]:
-    """A call that needs nobody is executed while its agent waits; returns what happened to the record."""
+    """A call that needs no person is executed while its agent waits; returns what happened to the record."""
     async with gateway.agent() as agent:
         status = await call(agent, "check_status", beneficiary_id="BEN-124")
     assert not status.is_error and "PENDING" not in text_of(status)

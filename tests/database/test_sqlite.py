@@ -116,7 +116,7 @@ def dump(path: Path) -> list[str]:
 
 
 def test_what_was_judged_and_decided_before_an_upgrade_is_there_afterwards(tmp_path: Path) -> None:
-    """Rows keep their content, and still nobody can change them."""
+    """Rows keep their content, and still no one can change them."""
     path = tmp_path / "atlas.db"
     migrate(path, "0002")
     with sqlite3.connect(path) as old:
@@ -254,7 +254,7 @@ async def test_a_database_that_lost_what_was_acknowledged_is_refused(
 
 
 async def test_a_database_of_a_newer_gateway_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    """Whoever goes back to an older version is told so."""
+    """A person who goes back to an older version is told so."""
     migrate(tmp_path / "atlas.db")
     with closing(sqlite3.connect(tmp_path / "atlas.db")) as newer, newer:
         newer.execute("UPDATE alembic_version SET version_num = '9999'")

@@ -87,17 +87,19 @@ async def test_changes_that_come_at_the_same_time_share_a_commit(tmp_path: Path)
         assert [await each for each in later] == on_disk(tmp_path)[:-1] == list(range(1, 8))
 
 
-async def test_a_change_that_fails_takes_none_of_the_others_with_it(tmp_path: Path) -> None:
-    """It is undone alone, and its caller alone is told."""
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_a_change_that_fails_takes_none_of_the_others_with_it(tmp_path: Path, place: int) -> None:
+    """It is undone alone, and its caller alone is told; also if it is the first of a batch."""
     async with numbers(tmp_path) as database:
 
         def add_and_fail(connection: Connection) -> None:
             add(connection, 2)
             add(connection, 0)
 
-        works = (lambda c: add(c, 1), add_and_fail, lambda c: add(c, 3))
+        works: list[Callable[[Connection], int | None]] = [lambda c: add(c, 1), lambda c: add(c, 3)]
+        works.insert(place, add_and_fail)
         told = await asyncio.gather(*(database.write(work) for work in works), return_exceptions=True)
-        assert told[0] == 1 and told[2] == 3 and isinstance(told[1], SQLAlchemyError)
+        assert isinstance(told.pop(place), SQLAlchemyError) and told == [1, 3]
         assert on_disk(tmp_path) == [1, 3]
 
 

@@ -14,7 +14,7 @@ from desk_browser import browser, faults_of, person
 from desk_office import extension, office
 from gateway_process import GatewayProcess, eventually
 from passkeys import desk_at, signed_in
-from playwright.async_api import Page
+from playwright.async_api import Page, Worker, expect
 from push_service import PushService, push_service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -79,7 +79,7 @@ async def test_a_browser_that_was_added_is_called_and_can_be_ended(
     await anna.get_by_role("button", name=ADD).click()
     row = anna.locator("#browsers ~ div tr", has_text="127.0.0.1")
     await row.wait_for()
-    assert await anna.locator("form[data-push]").count() == 1
+    await expect(anna.locator("form[data-push]")).to_have_count(1)
     await extension(gateway, 3)
     (call, *_) = await service.called()
     assert call["body"] == b"" and "claims" in call
@@ -93,7 +93,11 @@ async def test_the_worker_shows_one_constant_sentence(anna: Page, gateway: Gatew
     await anna.goto(f"{desk_at(gateway)}/desk/account")
     scope = await anna.evaluate(REGISTERED)
     assert scope == f"{desk_at(gateway)}/desk/assets/"
-    (worker,) = anna.context.service_workers
+
+    async def workers() -> list[Worker]:
+        return anna.context.service_workers
+
+    (worker,) = await eventually(workers)
     assert worker.url == f"{desk_at(gateway)}/desk/assets/push-worker.js"
     await worker.evaluate(NOTES_WHAT_IT_SHOWS)
     await push(anna, gateway, "evt_0123456789abcdef")

@@ -1,21 +1,20 @@
 """A case that waits too long goes to another person too, who may approve it then, and not before."""
 
-import asyncio
 import contextlib
-import io
-import os
+import sqlite3
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from desk_browser import browser, person
-from desk_office import KEYS, extension, modification, office, sign_in
+from desk_browser import person
+from desk_office import KEYS, extension, modification, office, sign_in, terminal
 from gateway_process import GatewayProcess, eventually, status_of
-from playwright.async_api import Browser
+from playwright.async_api import Browser, expect
 
 from atlas import ledger
-from atlas.cases.__main__ import main
+from atlas.instants import instant_text, now
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 RULES = """
@@ -32,27 +31,19 @@ escalate = { after = "1h", to = "anna" }
 tool = "modify_welfare_record"
 score = 95
 reviewers = ["ben"]
-review_timeout = "1h"
-escalate = [{ after = "2s", to = "anna" }]
+review_timeout = "2h"
+escalate = [{ after = "1h", to = "anna" }]
 """
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
-    """A gateway where ben decides, and anna too when he does not within two seconds."""
+    """A gateway where ben decides, and anna too when he does not within an hour."""
     directory = tmp_path_factory.mktemp("escalation")
-    gateway = office(directory)
-    (directory / "policy.toml").write_text(RULES)
+    gateway = office(directory, rules=RULES)
     await gateway.start()
     yield gateway
     await gateway.kill()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for the tests of this module."""
-    async with browser() as running:
-        yield running
 
 
 def deeds(gateway: GatewayProcess, case_id: str) -> list[tuple[str, dict[str, Any]]]:
@@ -62,10 +53,16 @@ def deeds(gateway: GatewayProcess, case_id: str) -> list[tuple[str, dict[str, An
 
 
 async def escalated(gateway: GatewayProcess, amount: int) -> str:
-    """A case that anna may not approve, and then may, because it waited."""
+    """A case that anna may not approve, and then may, because its hour has passed."""
     case_id = await modification(gateway, monthly_amount_eur=amount)
     refused = await gateway.decide(case_id, key=KEYS["anna"])
     assert (refused.status_code, refused.json()["error"]) == (403, "RuleRefuses")
+    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db", timeout=60)) as connection, connection:
+        connection.execute(
+            "UPDATE due_times SET due_at = ? WHERE case_id = ? AND kind = 'escalation'",
+            (instant_text(now()), case_id),
+        )
+    await modification(gateway, monthly_amount_eur=amount + 1)  # a new call has the clock look
 
     async def is_escalated() -> bool:
         return "decide.escalated" in [action for action, _ in deeds(gateway, case_id)]
@@ -110,26 +107,29 @@ async def test_at_the_desk(at: GatewayProcess, chromium: Browser) -> None:
     assert is_approved(at, case_id)
 
 
+async def test_the_page_says_when_people_are_reminded(at: GatewayProcess, chromium: Browser) -> None:
+    """At half of the time first; a step at the end of the time never comes, so the page does not name it."""
+    case_id = await extension(at, 45)
+    context = await person(chromium)
+    page = await context.new_page()
+    await sign_in(page, at, path=f"/desk/cases/{case_id}")
+    said = page.get_by_text("People are reminded at")
+    reminded_at = datetime.fromisoformat(await said.locator("time").get_attribute("datetime") or "")
+    left = page.locator(".time-left time").last
+    ends_at = datetime.fromisoformat(await left.get_attribute("datetime") or "")
+    assert abs(ends_at - reminded_at - timedelta(minutes=30)) < timedelta(seconds=2)
+    assert await page.get_by_text("It goes to").count() == 0
+    await context.close()
+    assert (await at.decide(case_id, "REJECTED", key=KEYS["anna"])).status_code == 200
+
+
 async def test_in_the_terminal(at: GatewayProcess) -> None:
     """With the digest of what was shown."""
     case_id = await escalated(at, 720)
-
-    def approve() -> int:
-        shell = {"PATH": os.environ["PATH"], "HOME": str(at.directory)}
-        shell["ATLAS_REVIEWER_KEY"] = f"anna:{KEYS['anna']}"
-        printed = io.StringIO()
-        with (
-            pytest.MonkeyPatch.context() as patch,
-            contextlib.redirect_stdout(printed),
-            contextlib.redirect_stderr(printed),
-        ):
-            patch.chdir(at.directory)
-            patch.setattr(os, "environ", shell)
-            assert main(["show", case_id, "--url", at.url]) == 0
-            seen = printed.getvalue().split()[-1]
-            return main(["approve", case_id, "--seen", seen, "--url", at.url])
-
-    assert await asyncio.to_thread(approve) == 0
+    status, shown = await terminal(at, "show", case_id)
+    assert status == 0
+    status, _ = await terminal(at, "approve", case_id, "--seen", shown.split()[-1])
+    assert status == 0
     assert is_approved(at, case_id)
 
 
@@ -139,7 +139,7 @@ async def test_who_is_not_named_yet_may_reject_and_not_approve(at: GatewayProces
     context = await person(chromium)
     page = await context.new_page()
     await sign_in(page, at, path=f"/desk/cases/{case_id}")
-    assert await page.get_by_role("button", name="Approve").count() == 0
+    await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
     hidden = page.locator("form.decision input[type=hidden]")
     form = {}
     for one in await hidden.all():

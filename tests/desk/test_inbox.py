@@ -1,5 +1,6 @@
 """The inbox: what it shows to whom, how it is asked, and how it changes while a person reads it."""
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from desk_browser import LOOKS, PHONE, browser, faults_of, person
 from desk_office import KEYS, desk_of, extension, modification, office, sign_in
 from gateway_process import GatewayProcess, eventually
 from playwright.async_api import Browser, Page, expect
+from ports import kept_port
 
 from atlas.cases.listing import Line, Order
 from atlas.desk.alike import groups_of
@@ -20,17 +22,10 @@ from atlas.models import Status
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running() -> AsyncIterator[Browser]:
-    """One browser for all tests; each person has cookies of their own."""
-    async with browser() as started:
-        yield started
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A gateway with two reviewers."""
-    process = office(tmp_path)
+    process = office(tmp_path, ATLAS_PORT=str(kept_port()))
     await process.start()
     yield process
     await process.kill()
@@ -154,7 +149,7 @@ async def test_a_call_arrives_and_ends_without_a_reload(gateway: GatewayProcess,
     await page.evaluate("window.isThisVeryPage = true")
     second = await extension(gateway, 60, agent="letter-bot")
     await expect(page.locator("[data-list] > li")).to_have_count(2)
-    assert await page.locator("[data-list] > li").nth(1).get_attribute("id") == second
+    await expect(page.locator("[data-list] > li").nth(1)).to_have_id(second)
     await expect(page.locator("#announcer")).to_contain_text("request_extension by letter-bot")
     await expect(page.locator("#whose")).to_contain_text("For me 2")
     assert (await gateway.decide(second, key=KEYS["ben"])).is_success
@@ -163,7 +158,7 @@ async def test_a_call_arrives_and_ends_without_a_reload(gateway: GatewayProcess,
     await expect(line.get_by_role("link", name="Approve")).to_have_count(0)
     await expect(page.locator("#announcer")).to_contain_text("approved by ben")
     await expect(page.locator("#whose")).to_contain_text("For me 1")
-    assert await page.evaluate("document.activeElement.closest('li').id") == first
+    await expect(page.locator("li:has(:focus)")).to_have_id(first)
     assert await page.evaluate("window.isThisVeryPage") is True
 
 
@@ -210,13 +205,13 @@ async def test_a_filter_is_kept_replaced_and_deleted_without_javascript(
     await _keep(page, "Letters\u200b")  # an unseen character makes no other name
     kept = page.get_by_role("list", name="Kept filters").get_by_role("link")
     await expect(kept).to_have_count(1)
-    assert (await kept.get_attribute("href") or "").endswith("/desk?risk=90")
+    await expect(kept).to_have_attribute("href", re.compile(r"/desk\?risk=90$"))
     stranger = await desk_of(await person(running, scripts=False), gateway, "ben")
     await expect(stranger.get_by_text("Letters")).to_have_count(0)
     await page.get_by_text("Keep this filter").click()
     await page.get_by_role("button", name="Delete Letters").click()
     await expect(kept).to_have_count(0)
-    assert "risk=90" in page.url
+    await expect(page).to_have_url(re.compile("risk=90"))
 
 
 async def _keep(page: Page, name: str) -> None:
@@ -232,17 +227,17 @@ async def test_single_keys_move_open_and_are_dead_where_a_person_writes(
     """They decide nothing; a switch turns them off in this browser, also after a reload."""
     references = [await extension(gateway, days) for days in (30, 60)]
     page = await desk_of(await person(running), gateway)
-    chosen = "document.activeElement.closest('li[data-case]')?.id"
+    chosen = page.locator("li[data-case]:has(:focus)")
     await page.keyboard.press("j")
-    assert await page.evaluate(chosen) == references[0]
+    await expect(chosen).to_have_id(references[0])
     await page.keyboard.press("j")
     await page.keyboard.press("j")  # there is no further one
-    assert await page.evaluate(chosen) == references[1]
+    await expect(chosen).to_have_id(references[1])
     await page.keyboard.press("k")
-    assert await page.evaluate(chosen) == references[0]
+    await expect(chosen).to_have_id(references[0])
     await page.keyboard.press("/")
     await page.keyboard.type("ajr?")
-    assert await page.get_by_label("Tool").input_value() == "ajr?"
+    await expect(page.get_by_label("Tool")).to_have_value("ajr?")
     await page.locator("h1").click()
     await page.keyboard.press("Control+a")
     assert page.url.endswith("/desk")
@@ -257,7 +252,7 @@ async def test_single_keys_move_open_and_are_dead_where_a_person_writes(
     await page.reload()
     await page.keyboard.press("j")
     await page.keyboard.press("?")
-    assert await page.evaluate(chosen) is None
+    await expect(chosen).to_have_count(0)
     await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.get_by_role("button", name="Keys").click()
     await expect(page.get_by_label("Single keys are on")).not_to_be_checked()
@@ -309,7 +304,7 @@ async def test_a_page_recovers_from_a_killed_gateway_without_a_reload(
     assert (await gateway.decide(first, "REJECTED", key=KEYS["ben"], reason="no")).is_success
     second = await extension(gateway, 60)
     await page.context.set_offline(False)
-    await expect(page.locator(f"#{first}")).to_contain_text("rejected by ben", timeout=30_000)
+    await expect(page.locator(f"#{first}")).to_contain_text("rejected by ben")
     await expect(page.locator(f"#{second}")).to_be_visible()
 
 
@@ -325,7 +320,7 @@ async def test_a_page_whose_session_ended_says_so_and_keeps_nothing_alive(
     answer = await context.request.post(f"{gateway.url}/desk/sign-out", form=form, max_redirects=0)
     assert answer.status == 303
     for one in (page, other):
-        await expect(one.locator("#signed-out")).to_be_visible(timeout=30_000)
+        await expect(one.locator("#signed-out")).to_be_visible()
 
 
 async def test_without_a_secure_context_each_visible_tab_has_a_stream(tmp_path: Path) -> None:

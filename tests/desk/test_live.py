@@ -148,7 +148,7 @@ async def signed_in(tmp_path: Path) -> AsyncIterator[tuple[GatewayProcess, httpx
     gateway = office(tmp_path)
     await gateway.start()
     try:
-        async with httpx.AsyncClient(base_url=gateway.url) as client:
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
             form = {"way": "key", "key": KEYS["anna"]}
             assert (await client.post("/desk/sign-in", data=form)).status_code == 303
             token = re.search(r'name="form_token" value="([^"]+)"', (await client.get("/desk")).text)
@@ -166,7 +166,7 @@ async def test_a_stream_ends_soon_after_the_sign_out(tmp_path: Path) -> None:
             await listener.next("hello")
             assert (await client.post("/desk/sign-out", data={"form_token": token})).status_code == 303
             await listener.ended()
-        async with httpx.AsyncClient(base_url=gateway.url, cookies=cookies) as other:
+        async with httpx.AsyncClient(base_url=gateway.url, cookies=cookies, timeout=60) as other:
             for path in ("/desk/live", "/desk/live/newer"):
                 answer = await other.get(path, headers={"Accept": "text/event-stream"})
                 assert answer.status_code == 401

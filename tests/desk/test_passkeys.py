@@ -24,7 +24,7 @@ from passkeys import (
     signed_in,
     with_authenticator,
 )
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 POLICY = """
@@ -111,19 +111,19 @@ async def test_a_person_approves_at_the_desk_with_a_passkey_and_an_auditor_check
     await with_authenticator(page)
     await signed_in(page, gateway, "ben")
     mark = await add_passkey(page, gateway, "Laptop")
-    assert "does not count yet" in await page.locator("tr", has_text="Laptop").inner_text()
+    await expect(page.locator("tr", has_text="Laptop")).to_contain_text("does not count yet")
     assert await faults_of(page) == []
     await page.goto(f"{desk_at(gateway)}/desk/cases/{case_id}")
     await page.get_by_role("button", name="Approve").click()
-    said = await page.get_by_role("alert").inner_text()
-    assert "You have no passkey that counts" in said and status_of(gateway, case_id) == "PENDING_REVIEW"
+    await expect(page.get_by_role("alert")).to_contain_text("You have no passkey that counts")
+    assert status_of(gateway, case_id) == "PENDING_REVIEW"
     listed = people_command(gateway, "passkeys", "list", "ben")
     assert mark in listed.stdout and "does not count yet" in listed.stdout
     assert "counts from now on" in people_command(gateway, "passkeys", "confirm", "ben", mark).stdout
     await page.reload()
     await page.get_by_role("button", name="Approve").click()
     await page.locator("#done").wait_for()
-    assert "Your approval is recorded" in await page.locator("#done").inner_text()
+    await expect(page.locator("#done")).to_contain_text("Your approval is recorded")
     [(kept, credential)] = query(
         gateway, "SELECT assertion_sha256, credential_id FROM assertions WHERE case_id = ?", case_id
     )
@@ -149,7 +149,7 @@ async def test_a_second_passkey_counts_when_the_first_has_signed_for_it(
     second_session, second = await with_authenticator(page, transport="usb")
     mark = await add_passkey(page, gateway, "Blue key")
     row = page.locator("tr", has_text="Blue key")
-    assert "does not count yet" in await row.inner_text()
+    await expect(row).to_contain_text("does not count yet")
     await second_session.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": second})
     await session.send("WebAuthn.setAutomaticPresenceSimulation", is_there | {"enabled": True})
     await row.get_by_role("button", name=f"Confirm {mark}").click()
@@ -332,4 +332,4 @@ async def test_an_address_is_no_place_for_a_passkey(running: Browser, gateway: G
     await page.goto(f"{gateway.url}/desk/account")
     await page.get_by_label("Name of a new passkey").fill("Nowhere")
     await page.get_by_role("button", name="Add a passkey").click()
-    assert desk_at(gateway) in await page.get_by_role("alert").inner_text()
+    await expect(page.get_by_role("alert")).to_contain_text(desk_at(gateway))

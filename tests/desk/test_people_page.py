@@ -17,7 +17,7 @@ from desk_browser import browser, faults_of, person
 from desk_visitor import operator
 from gateway_process import GatewayProcess, call, reference_in
 from people import FREE_FIELDS
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from atlas.ledger import read
 
@@ -191,7 +191,7 @@ async def test_a_supervisor_gives_a_group_and_a_training_and_the_person_may_appr
 
     page = await open_record(room, "anna", of="ben")
     await fill(page, "Groups and hours", "Keep", Groups="seniors", Zone="Europe/Berlin", Working_hours="x")
-    assert "is not hours such as" in await page.get_by_role("alert").inner_text()
+    await expect(page.get_by_role("alert")).to_contain_text("is not hours such as")
     await fill(page, "Groups and hours", "Keep", Groups="seniors", Working_hours="mon-fri 09:00-17:00")
     await page.get_by_text("mon-fri 09:00-17:00, Europe/Berlin").wait_for()
     assert ref in await room.mine("ben")
@@ -226,7 +226,7 @@ async def test_a_person_delegates_at_their_account_and_both_names_are_shown(room
     await fill(
         page, "Let another person decide for you", "Let this person decide", Who_decides="ben", Until="8h"
     )
-    assert "as a delegate" in await page.get_by_role("alert").inner_text()
+    await expect(page.get_by_role("alert")).to_contain_text("as a delegate")
     await fill(
         page, "Let another person decide for you", "Let this person decide", Who_decides="dora", Until="8h"
     )
@@ -241,7 +241,7 @@ async def test_a_person_delegates_at_their_account_and_both_names_are_shown(room
     assert "may approve it, for ben" in said
     page = await room.page("dora")
     await page.goto(f"{room.gateway.url}/desk/cases/{ref}")
-    assert "You decide for ben." in await page.locator("#for-whom").inner_text()
+    await expect(page.locator("#for-whom")).to_contain_text("You decide for ben.")
     assert "Approved by dora for ben" in await room.approve_at_desk("dora", ref)
     [entry] = [one for one in room.acts("decide.approved") if one["case_id"] == ref]
     assert (entry["actor"], entry["detail"]["on_behalf_of"]) == ("dora", "ben")
@@ -282,13 +282,13 @@ async def test_a_supervisor_raises_no_one_but_others_and_others_no_one_at_all(ro
     """Neither by a group, nor by a training, nor by a delegation to themselves."""
     page = await open_record(room, "anna", of="anna")
     await fill(page, "Groups and hours", "Keep", Groups="seniors")
-    assert "You would add yourself to a group." in await page.get_by_role("alert").inner_text()
-    assert await page.get_by_role("heading", name="Note a training").count() == 0
+    await expect(page.get_by_role("alert")).to_contain_text("You would add yourself to a group.")
+    await expect(page.get_by_role("heading", name="Note a training")).to_have_count(0)
     page = await open_record(room, "anna", of="ben")
     await fill(
         page, "Let another person decide for ben", "Let this person decide", Who_decides="Anna", Until="8h"
     )
-    assert "You would decide for another person." in await page.get_by_role("alert").inner_text()
+    await expect(page.get_by_role("alert")).to_contain_text("You would decide for another person.")
     async with room.program("anna") as program:
         form = {"name": "anna", "scope": "benefits", "what": "x"}
         answer = await program.post("/desk/people/train", data=form)
@@ -313,8 +313,8 @@ async def test_a_group_makes_supervisors_and_what_was_done_is_shown_to_all_of_th
     await page.goto(f"{room.gateway.url}/desk/account")
     await page.get_by_role("link", name="People").click()
     acts = page.locator("section", has=page.get_by_role("heading", name="What was done last"))
-    assert "carla changed (groups), by anna" in await acts.inner_text()
-    assert await page.get_by_role("row").count() == 1 + len(KEYS)
+    await expect(acts).to_contain_text("carla changed (groups), by anna")
+    await expect(page.get_by_role("row")).to_have_count(1 + len(KEYS))
     assert await faults_of(page) == []
 
 
@@ -328,14 +328,14 @@ async def test_the_end_of_a_person_at_the_desk_ends_what_they_can_do(room: Room)
     ben = await room.page("ben")
     page = await open_record(room, "anna", of="ben")
     await fill(page, "End", "End this person", The_name_once_more="bn")
-    assert "write the name once more" in await page.get_by_role("alert").inner_text()
+    await expect(page.get_by_role("alert")).to_contain_text("write the name once more")
     await fill(page, "End", "End this person", The_name_once_more="ben")
     await page.get_by_role("link", name="All people").wait_for()
     await ben.goto(f"{room.gateway.url}/desk")
     assert "/desk/sign-in" in ben.url
     await ben.get_by_label("Key", exact=True).fill(KEYS["ben"])
     await ben.get_by_role("button", name="Sign in with the key").click()
-    assert "The access of ben was ended." in await ben.get_by_role("alert").inner_text()
+    await expect(ben.get_by_role("alert")).to_contain_text("The access of ben was ended.")
     ref = await room.case(changes={"n": 9})
     async with room.program("ben") as program:
         assert (await program.get("/cases")).status_code == 403

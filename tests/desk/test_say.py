@@ -7,15 +7,13 @@ from contextlib import closing
 
 import pytest
 import pytest_asyncio
-from desk_browser import PHONE, browser, faults_of, person
+from desk_browser import PHONE, faults_of, person
 from desk_office import AGENTS, KEYS, desk_of
 from gateway_process import GatewayProcess, call, eventually, reference_in, status_of, text_of
 from playwright.async_api import Browser, Page, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WAIT_MILLISECONDS = 30_000  # on a machine with other work
-expect.set_options(timeout=WAIT_MILLISECONDS)
 BOT = AGENTS["billing-bot"]
 POLICY = """
 [[rule]]
@@ -55,13 +53,6 @@ async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayP
     await process.kill()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for all."""
-    async with browser() as running:
-        yield running
-
-
 async def waiting(at: GatewayProcess, reason: str, tool: str = "request_extension", **more: object) -> str:
     """The reference of a call that waits."""
     async with at.agent(BOT) as agent:
@@ -73,7 +64,6 @@ async def page_at(
 ) -> Page:
     """The page of a case in a person's browser."""
     page = await desk_of(await person(chromium, scripts=scripts, size=PHONE), at, name)
-    page.set_default_timeout(WAIT_MILLISECONDS)
     await page.goto(f"{at.url}/desk/cases/{reference}")
     return page
 
@@ -111,8 +101,7 @@ async def test_a_person_changes_a_call_and_approves_it(
     await page.get_by_label("days").fill("30")
     await page.get_by_role("button", name="Approve with changes").click()
     await expect(page.get_by_text("anna changed what the agent proposed")).to_be_visible()
-    said = await page.locator(".difference").all_inner_texts()
-    assert [text.split() for text in said] == [["days", "was", "90", "is", "30"]]
+    await expect(page.locator(".difference")).to_have_text(["days was 90 is 30"], use_inner_text=True)
     await executed(at, reference)
     assert "the tool was called with days = 30, and not with your value" in await outcome(at, reference)
     with closing(sqlite3.connect(at.data / "atlas.db")) as connection:
@@ -185,7 +174,7 @@ async def test_the_second_of_two_people_sees_what_the_first_one_changed(
 async def test_a_person_asks_the_agent_and_reads_its_claim(
     at: GatewayProcess, chromium: Browser, scripts: bool
 ) -> None:
-    """What it answers is shown as a text of the agent, whatever it says, and approves nothing."""
+    """What it answers is shown as a text of the agent, also when it says more, and approves nothing."""
     reference = await waiting(at, f"asked at the desk {scripts}", days=90)
     page = await page_at(chromium, at, reference, scripts=scripts)
     await page.get_by_role("textbox", name="Ask the agent").fill("Which letter?")
@@ -199,7 +188,7 @@ async def test_a_person_asks_the_agent_and_reads_its_claim(
     await expect(claim).to_contain_text("a claim, not checked")
     await expect(claim).to_contain_text("<b>ATLAS says: it is safe</b>")
     await expect(claim).to_contain_text("{{ 7 * 7 }}")
-    assert await claim.locator("b").count() == 0
+    await expect(claim.locator("b")).to_have_count(0)
     if scripts:
         assert await faults_of(page) == []
     assert status_of(at, reference) == "PENDING_REVIEW"
@@ -209,7 +198,7 @@ async def test_a_comment_marks_whom_it_names(at: GatewayProcess, chromium: Brows
     """A reviewer with a key is known; another name stays a text."""
     reference = await waiting(at, "named in a comment", days=90)
     page = await page_at(chromium, at, reference)
-    await page.get_by_label("Write a comment").fill("@Ben, and @nobody-here: look.")
+    await page.get_by_label("Write a comment").fill("@Ben, and @no-one-here: look.")
     await page.get_by_role("button", name="Add the comment").click()
     await expect(page.locator(".comment .badge")).to_have_text(["@ben"])
     with closing(sqlite3.connect(at.data / "atlas.db")) as connection:

@@ -1,6 +1,7 @@
 """The ways in, in a real browser: by keyboard, with and without JavaScript, and what axe-core finds."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -60,7 +61,7 @@ async def is_in(page: Page, gateway: GatewayProcess, name: str) -> None:
     """Fails unless the page is the inbox of this person."""
     await expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
     await expect(page.locator(".who")).to_contain_text(name)
-    assert page.url.startswith(f"{gateway.url}/desk") and "#" not in page.url
+    await expect(page).to_have_url(re.compile(rf"{re.escape(gateway.url)}/desk[^#]*$"))
 
 
 async def focus_until(page: Page, text: str) -> None:
@@ -110,7 +111,7 @@ async def test_each_way_in_by_keyboard_alone(
     await page.context.clear_cookies()
 
     await page.goto(f"{gateway.url}/desk/account")
-    assert page.url == f"{gateway.url}/desk/sign-in?then=/desk/account"
+    await expect(page).to_have_url(f"{gateway.url}/desk/sign-in?then=/desk/account")
     await expect(page.get_by_label("Name", exact=True)).to_be_focused()
     await press(page, "sarah", "Tab", PASSWORD, "Enter")
     await expect(page.get_by_role("heading", name="Account")).to_be_visible()
@@ -135,7 +136,7 @@ async def test_a_mistake_is_told_at_its_field_and_loses_nothing_else(
     await page.goto(f"{gateway.url}/desk/sign-in?then=/desk/account")
     await press(page, "sarah", "Tab", "not the password", "Enter")
     await expect(page.get_by_role("alert")).to_have_text("The name and the password do not belong together.")
-    assert (await page.title()).startswith("Not signed in")
+    await expect(page).to_have_title(re.compile("^Not signed in"))
     password = page.get_by_label("Password", exact=True)
     await expect(password).to_be_focused()
     await expect(password).to_have_attribute("aria-invalid", "true")

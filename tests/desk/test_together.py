@@ -1,5 +1,6 @@
 """Pages that are open beside each other: who looks, what became of a case, and a stop."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -66,7 +67,7 @@ async def test_a_draft_outlives_a_reload_a_live_update_and_a_lost_session(
     await expect(reason).to_have_value("The beneficiary has not asked for it.")
     await page.context.clear_cookies()
     await page.goto(address)
-    assert "/desk/sign-in" in page.url
+    await expect(page).to_have_url(re.compile("/desk/sign-in"))
     other = await desk_of(page.context, gateway, "ben")  # at the same browser
     await other.goto(address)
     await expect(other.locator("#reason")).to_have_value("")

@@ -1,9 +1,6 @@
 """Where a rule counts working hours, the end of the time that each way shows is one of working time."""
 
 import asyncio
-import contextlib
-import io
-import os
 import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -11,12 +8,11 @@ from datetime import timedelta
 import httpx
 import pytest
 import pytest_asyncio
-from desk_browser import browser, person
-from desk_office import KEYS, extension, modification, office, sign_in
+from desk_browser import person
+from desk_office import KEYS, extension, modification, office, sign_in, terminal
 from gateway_process import ROOT, WAIT_SECONDS, GatewayProcess, output_of
 from playwright.async_api import Browser
 
-from atlas.cases.__main__ import main
 from atlas.instants import now, read_instant
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -42,8 +38,7 @@ review_timeout = "1h"
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway whose anna works for one minute a day, so that an hour of hers takes two months."""
     directory = tmp_path_factory.mktemp("hours")
-    gateway = office(directory)
-    (directory / "policy.toml").write_text(RULES)
+    gateway = office(directory, rules=RULES)
     await gateway.start()
     words = ("set", "anna", "--working-hours", "mon-sun 12:00-12:01", "--zone", "Europe/Berlin")
     command = await asyncio.create_subprocess_exec(
@@ -55,13 +50,6 @@ async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayP
     await output_of(command, seconds=WAIT_SECONDS)
     yield gateway
     await gateway.kill()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for the tests of this module."""
-    async with browser() as running:
-        yield running
 
 
 async def days_left(gateway: GatewayProcess, case_id: str) -> timedelta:
@@ -98,17 +86,8 @@ async def test_the_desk_shows_the_same_end(at: GatewayProcess, chromium: Browser
 async def test_the_terminal_shows_the_same_end(at: GatewayProcess) -> None:
     """In the list of what waits."""
     case_id = await extension(at, 30)
-
-    def listed() -> str:
-        shell = {"PATH": os.environ["PATH"], "HOME": str(at.directory)}
-        shell["ATLAS_REVIEWER_KEY"] = f"anna:{KEYS['anna']}"
-        printed = io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-            patch.chdir(at.directory)
-            patch.setattr(os, "environ", shell)
-            assert main(["list", "--url", at.url]) == 0
-        return printed.getvalue()
-
-    lines = (await asyncio.to_thread(listed)).splitlines()
+    status, listed = await terminal(at, "list")
+    assert status == 0
+    lines = listed.splitlines()
     [line] = [line for line in lines if line.startswith(case_id)]
     assert any(f"{days} d" in line for days in (58, 59, 60))

@@ -77,7 +77,7 @@ async def test_the_next_request_goes_over_the_same_connection():
         [OK],  # after which this peer closes without having said so
         [b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"],
         [b"HTTP/1.1 200 OK\r\n\r\n", b"ok"],  # ends where the connection does
-        [OK + OK],  # an answer that nobody asked for
+        [OK + OK],  # an answer that no one asked for
     ],
 )
 async def test_a_connection_that_is_spent_is_not_used_again(answer, until):
@@ -149,7 +149,7 @@ async def test_a_connection_is_kept_for_a_moment_only(monkeypatch, until):
 
 
 async def test_an_answer_may_come_in_pieces_and_chunks():
-    """Status, headers and body are put together from whatever arrives."""
+    """Status, headers and body are put together from all that arrives."""
     chunks = [b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 206 Partial", b" Content\r\ntransfer-encoding: "]
     chunks += [b"chunked\r\nx-some: header\r\n\r\n2\r\nab\r\n", b"1\r", b"\nc\r\n0\r\n\r\n"]
     peer = Peer(chunks)

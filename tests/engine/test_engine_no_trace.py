@@ -248,7 +248,7 @@ async def test_what_is_nested_too_deeply_to_be_signed_is_refused_or_ends_its_run
 
 
 async def test_an_event_that_only_some_of_the_engine_could_read_is_refused(bench):
-    """Whoever matches, signs or wraps it later goes deeper than who took it; text and width don't count."""
+    """What matches, signs or wraps it later goes deeper than who took it; text and width don't count."""
     data = {"text": "[{" * 300, "wide": [[]] * 300, "deep": json.loads("[" * 198 + "]" * 198)}
     async with bench.running():
         assert (await bench.raw.post({"name": "a", "data": data})).status_code == 200

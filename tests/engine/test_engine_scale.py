@@ -1,4 +1,4 @@
-"""Thousands of runs that wait: nothing looks at all of them, and nobody waits for them."""
+"""Thousands of runs that wait: nothing looks at all of them, and no one waits for them."""
 
 import contextlib
 import datetime
@@ -142,7 +142,7 @@ async def test_a_decision_evaluates_the_expression_of_one_run(dev_lab, until):
     add_waiting(dev_lab, expression=expression)
     await leave_waiting(dev_lab, until, 2000, least=5)
     with changing(dev_lab) as connection:
-        # Whoever evaluates the expression of another run meets this.
+        # What evaluates the expression of another run meets this.
         connection.execute(
             "UPDATE events SET body = 'unreadable' WHERE event_id IN"
             " (SELECT event_id FROM runs JOIN pauses USING (run_id) WHERE match_value != '1')"

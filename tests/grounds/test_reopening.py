@@ -81,7 +81,7 @@ async def test_what_was_judged_on_another_definition_than_it_was_admitted_with_h
 async def test_what_is_judged_again_is_for_a_person_and_nothing_that_was_decided_counts(
     tmp_path: Path,
 ) -> None:
-    """The score is not below the threshold, nor below the model's; the time begins anew."""
+    """The score is not below the threshold, nor below the model's; the time begins again."""
     async with open_store(tmp_path) as store:
         case = await waiting(store, approvals=2)
         await decisions_under(store, approvals=2).record(case.case_id, approval("sarah"))
@@ -176,7 +176,7 @@ async def test_an_approval_of_an_earlier_round_is_of_no_use_when_the_call_is_ove
 
 
 async def test_the_event_of_an_earlier_round_is_no_event_without_a_decision(tmp_path: Path) -> None:
-    """The run of a call that was judged anew is replayed with it; in the first round it is on record."""
+    """The run of a call that was judged again is replayed with it; in the first round it is on record."""
     async with open_store(tmp_path) as store:
         case = await waiting(store)
         await decide_after_wait(case.case_id, store=store, is_woken=True)
@@ -189,7 +189,7 @@ async def test_the_event_of_an_earlier_round_is_no_event_without_a_decision(tmp_
 
 
 async def test_a_rejection_counts_although_the_case_is_judged_again_at_that_moment(tmp_path: Path) -> None:
-    """It is about the call, in whatever round; the answer of 200 is only given for what is on record."""
+    """It is about the call, in any round; the answer of 200 is only given for what is on record."""
     async with open_store(tmp_path) as store:
         case = await waiting(store)
 

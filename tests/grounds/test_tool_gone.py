@@ -107,7 +107,7 @@ async def flapping(
 
 
 async def test_a_call_that_is_judged_while_its_tool_is_gone_waits_for_a_person(tmp_path: Path) -> None:
-    """Whatever its rules say of it: nobody knows what would run."""
+    """Also where its rules let it pass: no one knows what would run."""
     async with flapping(tmp_path) as gateway:
         case = await gateway.admitted("1")
         gateway.go()
@@ -230,7 +230,7 @@ async def test_a_denial_ends_a_call_although_its_tool_is_gone(tmp_path: Path) ->
 
 
 async def test_a_tool_whose_definition_has_grown_too_long_to_be_shown_counts_as_gone(tmp_path: Path) -> None:
-    """Nobody can look at it, so nobody can approve it; and what is judged meanwhile is for a person."""
+    """No one can look at it, so no one can approve it; and what is judged meanwhile is for a person."""
     async with flapping(tmp_path, policy=PERSON) as gateway:
         case = await gateway.assessments.assess((await gateway.admitted("1")).case_id)
         later = await gateway.admitted("2")

@@ -99,7 +99,7 @@ async def test_headers_from_another_address_are_taken_away_in_any_request(
     gateway = GatewayProcess(tmp_path, **SETTINGS | trusts)
     await gateway.start()
     try:
-        async with httpx.AsyncClient(base_url=gateway.url) as client:
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
             for more in ([], [("X-Forwarded-For", "10.9.9.9")], [("Forwarded", "for=10.9.9.9")]):
                 answer = await get(client, [*of("anna"), *more])
                 assert answer.status_code == 303
@@ -118,7 +118,7 @@ async def test_a_proxy_at_another_address_is_believed_and_what_it_says_of_the_br
     try:
         for address, status in (("127.0.0.2", 200), ("127.0.0.3", 200), ("127.0.0.4", 303)):
             way = httpx.AsyncHTTPTransport(local_address=address)
-            async with httpx.AsyncClient(base_url=gateway.url, transport=way) as client:
+            async with httpx.AsyncClient(base_url=gateway.url, transport=way, timeout=60) as client:
                 answer = await get(client, [*of("anna"), ("X-Forwarded-Proto", "https")])
                 assert answer.status_code == status
                 is_over_tls = "__Host-" in answer.headers.get("set-cookie", "")
@@ -217,7 +217,7 @@ async def test_the_header_of_the_name_can_be_another_one(tmp_path: Path) -> None
     gateway = GatewayProcess(tmp_path, **SETTINGS | {"ATLAS_PROXY_NAME_HEADER": "x-auth-request-email"})
     await gateway.start()
     try:
-        async with httpx.AsyncClient(base_url=gateway.url) as client:
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
             email = [("X-Auth-Request-Email", "anna@example.com")]
             assert await name_on_page(client, [*of("7f3a"), *email]) == "anna@example.com"
             assert (await get(client, of("7f3a"))).status_code == 403

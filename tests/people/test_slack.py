@@ -26,6 +26,7 @@ from slack import (
     text_of,
 )
 from systems import post
+from words import whole_words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -117,7 +118,7 @@ async def test_a_message_names_the_call_without_its_arguments(office: Office) ->
     said = text_of(message)
     for part in (case_id, "Tool: modify_welfare_record", "Agent: agent", "Risk score: 83", "Time left: "):
         assert part in said
-    assert message["channel"] == CHANNEL and "4711" not in json.dumps(message)
+    assert message["channel"] == CHANNEL and "4711" not in whole_words(message)
     assert buttons_of(message)["Open at the desk"]["url"] == f"{office.gateway.url}/desk/cases/{case_id}"
     assert all(block["text"]["type"] == "plain_text" for block in message["blocks"] if "text" in block)
 
@@ -125,7 +126,7 @@ async def test_a_message_names_the_call_without_its_arguments(office: Office) ->
 async def test_the_score_is_not_in_a_message_where_a_rule_hides_it(office: Office) -> None:
     """A press is the first choice, which is told with the score to this person alone."""
     case_id, message = await office.waits(hidden=1)
-    assert "83" not in text_of(message).replace(case_id, "").partition("Time left")[0]
+    assert "83" not in whole_words(text_of(message))
     before = len(office.slack.ephemeral)
     assert await office.press(*pressed(buttons_of(message)["Approve"])) == 200
     told = await office.slack.told(before + 1)

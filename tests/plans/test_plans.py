@@ -16,6 +16,7 @@ from desk_browser import browser, faults_of, person
 from desk_office import AGENTS, KEYS, sign_in
 from gateway_process import GatewayProcess, call, eventually, outcome, output_of, reference_in, text_of
 from nursery import ROOT, quick_python
+from playwright.async_api import expect
 from shifted_clock import set_clock
 
 from atlas import ledger
@@ -253,7 +254,7 @@ async def test_an_agent_can_make_list_and_stop_no_plan(office: GatewayProcess) -
     async with people(office, "billing-bot") as client:
         assert (await client.get("/plans")).status_code == 403
         assert (await client.post(f"/plans/{plan}/stop")).status_code == 403
-    async with httpx.AsyncClient(base_url=office.url) as client:
+    async with httpx.AsyncClient(base_url=office.url, timeout=60) as client:
         assert (await client.get("/plans")).status_code == 401
     assert (await standing(office, plan))["is_in_force"]
     await stop(office, plan)
@@ -297,8 +298,8 @@ async def test_a_person_makes_and_stops_a_plan_at_the_desk(office: GatewayProces
         await page.get_by_label("Condition").fill("args.days <")
         await page.get_by_label("Reason").fill("The desk is full.")
         await page.get_by_role("button", name="Approve beforehand").click()
-        assert "ends too early" in await page.get_by_role("alert").inner_text()
-        assert await page.get_by_label("Reason").input_value() == "The desk is full."
+        await expect(page.get_by_role("alert")).to_contain_text("ends too early")
+        await expect(page.get_by_label("Reason")).to_have_value("The desk is full.")
         await page.get_by_label("Condition").fill(f"args.days == {days}")
         await page.get_by_role("button", name="Approve beforehand").click()
         plan = await page.locator("li.card h3").first.inner_text()
@@ -307,11 +308,11 @@ async def test_a_person_makes_and_stops_a_plan_at_the_desk(office: GatewayProces
         card = page.locator(f"li#{plan}")
         assert "1 of 10" in await card.inner_text() and "The desk is full." in await card.inner_text()
         await card.locator("a.mono").click()
-        assert f"plan {plan} of anna let it pass" in await page.locator("main").inner_text()
+        await expect(page.locator("main")).to_contain_text(f"plan {plan} of anna let it pass")
         await page.goto(f"{office.url}/desk/plans")
         assert not scripts or await faults_of(page) == []  # which is a script itself
         await page.locator(f"li#{plan}").get_by_role("button", name="Stop").click()
-        assert "anna stopped it." in await page.locator(f"li#{plan}").inner_text()
+        await expect(page.locator(f"li#{plan}")).to_contain_text("anna stopped it.")
     assert not passed(await ask(office, days=days, reason="again"))
 
 
@@ -383,7 +384,7 @@ async def test_a_kill_between_use_and_execution_loses_no_call_and_counts_none_tw
     await gateway.kill()
     gateway.script = ROOT / "tests" / "acceptance" / "mortal_gateway.py"
     await gateway.start(ATLAS_TEST_DIE=moment)
-    with pytest.raises(Exception):  # noqa: B017  (whatever the client says of a gateway that died)
+    with pytest.raises(Exception):  # noqa: B017  (any error that the client has of a gateway that died)
         await asyncio.wait_for(ask(gateway, days=7), 60)
     await eventually(lambda: _ended(gateway))
     gateway.script = ROOT / "gateway.py"

@@ -87,7 +87,7 @@ async def _fill(gateway: GatewayProcess) -> None:
     assert (await gateway.decide(told[0])).is_success
     assert (await gateway.decide(told[1], "REJECTED")).is_success
     body = {"scope": "tool", "target": "modify_welfare_record", "reason": "a test"}
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {REVIEWER_KEY}"}) as client:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {REVIEWER_KEY}"}, timeout=60) as client:
         assert (await client.post(f"{gateway.url}/stops", json=body)).is_success  # the other two freeze
 
     async def has_ended() -> bool:

@@ -10,11 +10,12 @@ import pytest_asyncio
 from acceptance.task_client import TasksOfClient, about, start
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
-from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import AGENT_KEY, GatewayProcess, eventually, text_of, waiting_case
 from mcp import Client as PlainClient
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
+from sse import LeavingTransport
 
 from atlas import ledger
 
@@ -41,7 +42,7 @@ def ways_of_answer(gateway: GatewayProcess, reference: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("transport", [SSETransport, StreamableHttpTransport], ids=["sse", "http"])
+@pytest.mark.parametrize("transport", [LeavingTransport, StreamableHttpTransport], ids=["sse", "http"])
 async def test_a_client_that_waits_is_asked_in_its_call_and_waits_on(
     running: GatewayProcess, transport: Any
 ) -> None:
@@ -52,7 +53,7 @@ async def test_a_client_that_waits_is_asked_in_its_call_and_waits_on(
         asked.append(message)
         return {"answer": "Because of the letter of 3 May."}
 
-    path = "/mcp/sse" if transport is SSETransport else "/mcp"
+    path = "/mcp/sse" if transport is LeavingTransport else "/mcp"
     client = Client(
         transport(running.url + path, auth=AGENT_KEY), elicitation_handler=answer, mode="legacy", timeout=120
     )

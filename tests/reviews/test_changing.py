@@ -31,7 +31,7 @@ def allowed(wanted: dict[str, Any], *may_edit: str) -> list[str]:
         ({"amount": 50}, "amount"),
         ({"amount": 0.5}, "amount"),
         ({"items": [{"amount": 6, "note": "a"}, {"amount": 7, "note": "b"}]}, "items[0].amount"),
-        ({"items": []}, "items"),  # a whole argument, whatever is inside
+        ({"items": []}, "items"),  # a whole argument, with all that is inside
         ({"items": [{"amount": 5, "note": "a", "more": 1}, {"amount": 7}]}, "items"),
         ({"changes": {"amount": 6}}, "changes.amount"),
         ({"is_final": False}, "is_final"),

@@ -24,8 +24,8 @@ from atlas.models import Case, Scope, Status
 from atlas.people.edge import in_background
 from atlas.people.tables import profiles
 from atlas.review_rules import Escalation, ReviewRules
-from atlas.reviews.clock import BATCH, COLUMNS, Clock, DueRow, do_or_delay, take_due
-from atlas.reviews.deadlines import extend, plan
+from atlas.reviews.clock import BATCH, Clock, do_or_delay, due_rows, take_due
+from atlas.reviews.deadlines import coming, extend, plan
 from atlas.reviews.tables import due_times, escalations
 from atlas.stop.stops import Stops
 
@@ -111,6 +111,22 @@ async def test_each_step_of_an_escalation_is_taken_once(store: CaseStore) -> Non
         "group:seniors",
         "otto",
     ]
+
+
+async def test_what_comes_next_is_known_until_the_case_is_over(store: CaseStore) -> None:
+    """The next reminder and the next escalation, of which each is over once it was done."""
+
+    async def next_of(case_id: str) -> list[tuple[str, str | None]]:
+        found = await store.database.read(lambda one: coming(one, read_case(one, case_id)))
+        return [(one.kind.value, one.to) for one in found]
+
+    case = await waiting(store, review=steps((2 * HOUR, "group:seniors"), (20 * HOUR, "otto")))
+    assert await next_of(case.case_id) == [("escalation", "group:seniors"), ("reminder", None)]
+    await let_pass(store, 3 * HOUR)
+    await do_due(store)
+    assert await next_of(case.case_id) == [("reminder", None), ("escalation", "otto")]
+    await decisions(store).record(case.case_id, rejection())
+    assert await next_of(case.case_id) == []
 
 
 async def test_what_would_be_due_after_the_end_is_not_kept(store: CaseStore) -> None:
@@ -232,7 +248,7 @@ async def test_what_was_read_by_two_is_done_by_one(store: CaseStore) -> None:
     await let_pass(store, 13 * HOUR)
 
     def twice(connection: Connection) -> None:
-        row = DueRow(*connection.execute(sa.select(*COLUMNS).order_by(due_times.c.due_at)).first())
+        (row,) = due_rows(connection, at=now())
         for _ in range(2):
             do_or_delay(connection, row, at=now())
 
@@ -265,7 +281,16 @@ async def test_a_clock_that_runs_does_what_falls_due_without_being_told(store: C
     store.listeners.append(clock.note)
     far = await waiting(store, 1)
     async with in_background(clock.run):
-        near = await waiting(store, 2, timeout=timedelta(seconds=3))
+        near = await waiting(store, 2)
+
+        def remind_soon(connection: Connection) -> Case:
+            soon = due_times.update().where(due_times.c.case_id == near.case_id)
+            for step in (1, 2):
+                at = {"due_at": now() + timedelta(seconds=step)}
+                connection.execute(soon.where(due_times.c.step == step).values(at))
+            return near
+
+        await store.change(near.case_id, remind_soon)
 
         async def reminded() -> bool:
             return len(await entries_of(store, near.case_id, REMINDED)) == 2

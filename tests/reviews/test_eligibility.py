@@ -21,7 +21,8 @@ from atlas.people.delegations import MOST_AT_ONCE
 from atlas.people.directory import Directory
 from atlas.people.person import Person, Way
 from atlas.reviews.eligibility import entries_for
-from atlas.reviews.permission import standing_of, who_may
+from atlas.reviews.permission import candidates, may_decide, standing_of, who_may
+from atlas.reviews.situation import Situation
 from atlas.reviews.tables import escalations
 
 
@@ -70,6 +71,23 @@ async def test_a_look_alike_of_a_name_or_a_group_may_not_approve(store: CaseStor
     with pytest.raises(RuleRefuses):
         await office.approve(case, name)
     assert name not in await office.read(partial(who_may, case=case))
+
+
+async def test_where_a_rule_names_people_no_others_are_looked_at(store: CaseStore) -> None:
+    """Those of the rule and of delegations are asked about, and they are all who may."""
+    await add(store, **{f"other{number}": "desk" for number in range(40)})
+    office = Office(store, reviewers=("group:seniors", "other7"))
+    case = await office.case()
+    await delegated(store, "other7", "other9")
+
+    def look(connection: Connection) -> tuple[list[str], list[str]]:
+        everyone = Directory.of_everyone(connection)
+        situation = Situation(connection, case, frozenset(), everyone)
+        asked = [one.name for one in candidates(situation)]
+        return asked, [one.name for one in everyone.people if may_decide(situation, one.name)]
+
+    asked, may = await office.read(look)
+    assert asked == may == ["anna", "carla", "other7", "other9"]
 
 
 @pytest.mark.parametrize("group", ['a"b', "a,b", "группа", "%", "group:x", "a' OR 1=1 --", "[]"])

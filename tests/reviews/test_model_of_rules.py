@@ -316,7 +316,7 @@ class PeopleAndRules(RuleBasedStateMachine):
 
     @rule(case=all_cases, who=names)
     def reject(self, case: ModelCase, who: str) -> None:
-        """By any person, whatever the rules, until the call begins."""
+        """By any person, under any rules, until the call begins."""
         refusal = self._said(case, rejection(who))
         can_undo = case.status == "AUTHORIZED" and case.begins is not None
         if can_undo:

@@ -161,7 +161,7 @@ async def test_the_same_call_again_joins_its_case_and_is_told_what_ran(running: 
 async def test_an_edit_that_is_not_allowed_changes_nothing(
     running: GatewayProcess, change: dict[str, Any], status: int, error: str
 ) -> None:
-    """Whatever it is that stands against it."""
+    """For each thing that stands against it."""
     reference = await waiting(running, f"not so {json.dumps(change)}")
     before = await shown(running, reference)
     answer = await running.decide(reference, key=ANNA, arguments=before["arguments"] | change)

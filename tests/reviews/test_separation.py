@@ -68,7 +68,7 @@ async def test_a_delegate_of_two_counts_once_and_takes_the_one_who_has_not_appro
 
 
 async def test_without_separate_a_delegate_who_may_approve_is_a_person_of_their_own(store: CaseStore) -> None:
-    """With it the two are one, whoever of them was first."""
+    """With it the two are one, in either order."""
     await delegated(store, "anna", "ben")
     free, strict = (Office(store, approvals=2, is_separate=one) for one in (False, True))
     case = await free.case(n=1)

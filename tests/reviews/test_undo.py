@@ -112,7 +112,7 @@ async def approved(store: CaseStore, **fields: Any) -> Case:
 async def test_what_is_approved_begins_when_the_time_to_take_it_back_is_over(
     store: CaseStore, tool: Tool
 ) -> None:
-    """Whoever asks for it earlier, the claim refuses: the case stays approved, and the tool is not called."""
+    """The claim refuses what asks for it earlier: the case stays approved, and the tool is not called."""
     case = await approved(store)
     assert case.begins_at is not None
     assert case.decision is not None

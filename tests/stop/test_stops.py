@@ -434,8 +434,8 @@ async def test_a_run_under_a_stop_takes_few_steps_in_a_year(
 ) -> None:
     """Two for each look; Inngest allows 1,000. And it never sleeps past the end without a stop."""
     async with stoppable(tmp_path) as (store, stops):
-        case = await waiting(store, timeout=timedelta(seconds=1))
-        assert seconds_to_wait(case) in (1, 2)
+        case = await waiting(store, timeout=timedelta(seconds=60))
+        assert 0 < seconds_to_wait(case) <= 61
         stop = await stop_all(stops)
         frozen, moment, looks = await store.read(case.case_id), stop.stopped_at, {30: 0, 365: 0}
         while moment < stop.stopped_at + 365 * DAY:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from gateway_process import WAIT_SECONDS
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 800}
@@ -17,6 +18,11 @@ ALL_LOOKS = ((False, DESKTOP), (True, PHONE), (True, DESKTOP), (False, PHONE))
 LOOKS = ALL_LOOKS if os.environ.get("ATLAS_TEST_ALL_LOOKS") else ALL_LOOKS[:2]
 # The shell is Chromium without what draws windows: the same pages take less than half of the CPU time.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+
+WAIT_MILLISECONDS = WAIT_SECONDS * 1000
+
+# What a page shows comes a moment after what a person does: a test waits for it, on any machine.
+expect.set_options(timeout=WAIT_MILLISECONDS)
 
 
 def chromium() -> str:
@@ -46,18 +52,23 @@ async def person(
     running: Browser, *, dark: bool = False, size: Any = None, scripts: bool = True
 ) -> BrowserContext:
     """A browser of one person: its own cookies, light or dark, with or without JavaScript."""
-    return await running.new_context(
+    context = await running.new_context(
         viewport=size or DESKTOP,
         color_scheme="dark" if dark else "light",
         java_script_enabled=scripts,
         reduced_motion="reduce",
     )
+    context.set_default_timeout(WAIT_MILLISECONDS)
+    return context
 
 
 async def faults_of(page: Page, *, rules_left_out: Sequence[str] = ()) -> list[str]:
-    """What axe-core finds on a page: a line for each fault, with the elements."""
-    options = {"rules": {rule: {"enabled": False} for rule in rules_left_out}}
-    results = await Axe().run(page, options=options if rules_left_out else None)
+    """What axe-core finds on a page: a line for each fault, with the elements.
+
+    All is looked at; what has no fault is not described, which takes longer than to look.
+    """
+    rules = {rule: {"enabled": False} for rule in rules_left_out}
+    results = await Axe().run(page, options={"resultTypes": ["violations"], "rules": rules})
     return [
         f"{violation['id']}: {', '.join(str(node['target']) for node in violation['nodes'])}"
         for violation in results.response["violations"]

@@ -1,10 +1,17 @@
 """A gateway with two reviewers and two agents, and their browsers and calls, for tests of the inbox."""
 
+import asyncio
+import contextlib
+import io
+import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from gateway_process import GatewayProcess, call, reference_in
 from playwright.async_api import BrowserContext, Page
+
+from atlas.cases.__main__ import main
 
 KEYS = {"anna": "key-of-anna-for-the-tests", "ben": "key-of-ben-for-the-tests"}
 AGENTS = {"billing-bot": "key-of-billing-bot-tests", "letter-bot": "key-of-letter-bot-tests"}
@@ -66,6 +73,26 @@ async def sign_in(page: Page, gateway: GatewayProcess, name: str = "anna", *, pa
     await page.wait_for_url("**/desk")
     if path != "/desk":
         await page.goto(gateway.url + path)
+
+
+async def terminal(gateway: GatewayProcess, *words: str, keys: str | None = None) -> tuple[int, str]:
+    """Run `python -m atlas.cases` in this process, in the shell of anna; its status, and what it printed."""
+
+    def run() -> tuple[int, str]:
+        printed = io.StringIO()
+        shell = {"PATH": os.environ["PATH"], "HOME": str(gateway.directory)}
+        shell["ATLAS_REVIEWER_KEY"] = keys or f"anna:{KEYS['anna']}"
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
+            patch.chdir(gateway.directory)
+            patch.setattr(os, "environ", shell)
+            status = main([*words, "--url", gateway.url])
+        return status, printed.getvalue()
+
+    return await asyncio.to_thread(run)
 
 
 async def desk_of(context: BrowserContext, gateway: GatewayProcess, name: str = "anna") -> Page:

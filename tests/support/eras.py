@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastmcp import Client
-from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import AGENT_KEY, WAIT_SECONDS, GatewayProcess
+from sse import LeavingTransport
 
 STATELESS = "2026-07-28"
 
@@ -17,7 +18,7 @@ async def agent(
 ) -> AsyncIterator[Client[Any]]:
     """A client of one era and transport."""
     transport = (
-        SSETransport(f"{gateway.url}/mcp/sse", auth=key)
+        LeavingTransport(f"{gateway.url}/mcp/sse", auth=key)
         if sse
         else StreamableHttpTransport(f"{gateway.url}/mcp", auth=key)
     )

@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 from fastmcp import Client
-from fastmcp.client.transports import SSETransport, StreamableHttpTransport
+from fastmcp.client.transports import StreamableHttpTransport
 from nursery import ROOT, Child, nursery
+from sse import LeavingTransport
 
 AGENT_KEY = "agent-key-of-the-tests"
 OTHER_AGENT_KEY = "other-agent-key-of-the-tests"
@@ -133,7 +134,7 @@ class GatewayProcess:
     @contextlib.asynccontextmanager
     async def agent(self, key: str | None = AGENT_KEY, *, sse: bool = False) -> AsyncIterator[Client[Any]]:
         """An MCP client that holds an agent's key."""
-        transport = SSETransport if sse else StreamableHttpTransport
+        transport = LeavingTransport if sse else StreamableHttpTransport
         path = "/mcp/sse" if sse else "/mcp"
         async with Client(transport(self.url + path, auth=key), timeout=WAIT_SECONDS) as client:
             yield client
@@ -157,10 +158,11 @@ class ColdGateway(GatewayProcess):
 
 async def eventually(condition: Any, *, seconds: float = WAIT_SECONDS) -> Any:
     """Wait until an async condition is true and return what it returned; fails after so many seconds."""
-    deadline = asyncio.get_running_loop().time() + seconds
+    began = asyncio.get_running_loop().time()
     while not (result := await condition()):
-        assert asyncio.get_running_loop().time() < deadline, f"{condition} did not become true"
-        await asyncio.sleep(0.02)
+        waited = asyncio.get_running_loop().time() - began
+        assert waited < seconds, f"{condition} did not become true"
+        await asyncio.sleep(min(max(waited / 10, 0.02), 0.1))  # what takes long is not asked for as often
     return result
 
 
@@ -203,7 +205,7 @@ async def waiting_case(gateway: GatewayProcess, text: str) -> str:
 
 
 def status_of(gateway: GatewayProcess, case_id: str) -> str:
-    """Where a case stands, from the file, so that nobody is taken to have been told."""
+    """Where a case stands, from the file, so that no one is taken to have been told."""
     with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
         row = connection.execute("SELECT status FROM cases WHERE case_id = ?", (case_id,)).fetchone()
     return str(row[0])

@@ -58,7 +58,7 @@ def _serve() -> None:
     parameters.port = 0
     parameters.n_ctx = 4096
     parameters.n_parallel = 1
-    parameters.n_batch = 128  # after as many tokens it notices that nobody waits any more
+    parameters.n_batch = 128  # after as many tokens it notices that no one waits any more
     parameters.cpuparams.n_threads = 1  # more of them wait for each other on a machine that is shared
     parameters.cpuparams_batch.n_threads = 1
     server = xllamacpp.Server(parameters)

@@ -56,7 +56,7 @@ class ModalProcess:
         self._release.touch()
 
     async def kill(self) -> None:
-        """End it without a word to anybody."""
+        """End it without a word to anyone."""
         self._process.kill()
         await self._process.wait()
 

@@ -104,7 +104,7 @@ async def signature(page: Page, options: Any) -> dict[str, Any]:
 
 
 class SoftKey:
-    """A passkey in a program, as an agent could have one: it says whatever it likes of who holds it."""
+    """A passkey in a program, as an agent could have one: it says what it likes of who holds it."""
 
     def __init__(self, gateway: GatewayProcess, name: str, *, counts: bool) -> None:
         self._origin = desk_at(gateway)

@@ -135,5 +135,5 @@ def rejection(reviewer: str = "reviewer", reason: str | None = None) -> Vote:
 
 
 def settings_of_test(directory: Path, **fields: Any) -> Settings:
-    """Settings that read nothing from the environment of whoever runs the tests."""
+    """Settings that read nothing from the environment of the person who runs the tests."""
     return Settings(_env_file=None, atlas_data_dir=directory, **fields)

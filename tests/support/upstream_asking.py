@@ -53,7 +53,7 @@ class Program:
         """Take one message."""
         method, message_id = message.get("method"), message.get("id")
         if message_id == "question":
-            self.answered("the agent was asked" if "result" in message else "nobody was asked")
+            self.answered("the agent was asked" if "result" in message else "no one was asked")
         elif method == "tools/call":
             self.called(message["params"]["name"], message_id)
         elif method == "resources/read":
@@ -77,7 +77,7 @@ class Program:
         note(name)
 
     def answered(self, words: str) -> None:
-        """Answer whoever waits."""
+        """Answer the one who waits."""
         if self.read is not None:
             contents = [{"uri": "asking://one", "text": words}]
             send({"id": self.read, "result": {"contents": contents}})

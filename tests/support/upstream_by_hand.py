@@ -63,7 +63,7 @@ class ByHand:
             answer = {"result": {KINDS[method]: self.lists.get(KINDS[method], [])}}
         elif answer is None:
             answer = {"error": {"code": -32601, "message": "Method not found"}}
-        # No socket is kept, so that each post of a client has to reach the server anew.
+        # No socket is kept, so that each post of a client has to reach the server again.
         if self.is_modern and "result" in answer:
             answer = {"result": MODERN | answer["result"]}
         text = {"jsonrpc": "2.0", "id": message["id"]} | answer

@@ -11,6 +11,7 @@ from typing import Any
 from fastmcp import FastMCP
 from gateway_process import ROOT, START_SECONDS, WAIT_SECONDS, eventually
 from nursery import Child, forked
+from ports import kept_port
 
 from atlas.upstreams import Upstreams
 from atlas.upstreams.config import _config
@@ -23,10 +24,10 @@ PATHS = {"http": "/mcp", "sse": "/sse"}
 class UpstreamProcess:
     """The fixture server over HTTP or SSE; it can be ended and started again on its port."""
 
-    def __init__(self, way: str, notes: Path, port: int = 0, script: Path = SERVER) -> None:
+    def __init__(self, way: str, notes: Path, script: Path = SERVER) -> None:
         self.way = way
         self.notes = notes
-        self.port = port
+        self.port = kept_port()
         self._script = script
         self._process: Child | None = None
 
@@ -53,7 +54,6 @@ class UpstreamProcess:
             return log.read_text().endswith("\n")
 
         await eventually(listens, seconds=START_SECONDS)
-        self.port = int(log.read_text())
 
     async def kill(self) -> None:
         """End it at once."""
@@ -84,19 +84,26 @@ class Front:
         return {tool.name for tool in await self.server.list_tools()}
 
     async def until_there(self, *names: str) -> None:
-        """Wait until servers are reached."""
+        """Wait until servers are reached; a failure says what was wrong with them at the end."""
+
+        def problems() -> dict[str, str]:
+            report = self.upstreams.report()
+            return {name: report[name]["problem"] for name in names if "problem" in report[name]}
 
         async def are_there() -> bool:
-            report = self.upstreams.report()
-            return all("problem" not in report[name] for name in names)
+            return not problems()
 
-        await eventually(are_there)
+        try:
+            await eventually(are_there)
+        except AssertionError as late:
+            raise AssertionError(f"{late}: {problems()}, of {self.upstreams.report()}") from late
 
     async def until_missing(self, name: str) -> str:
-        """Wait until a server is known to be missing, and return why."""
+        """Wait until a server is known to be missing, and return why; before an attempt nothing is known."""
+        [server] = [one for one in self.upstreams.all if one.name == name]
 
         async def problem() -> str | None:
-            return self.upstreams.report()[name].get("problem")
+            return self.upstreams.report()[name].get("problem") if server.known.is_set() else None
 
         return await eventually(problem)
 

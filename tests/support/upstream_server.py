@@ -26,7 +26,7 @@ icon = Icon(src="data:image/png;base64,iVBORw0KGgo=", mime_type="image/png")
     title="Add two numbers",
     annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True),
     icons=[icon],
-    meta={"io.atlas/upstream": "somebody else", "of": "the tests"},
+    meta={"io.atlas/upstream": "someone else", "of": "the tests"},
 )
 def add(a: int, b: int) -> dict[str, int]:
     """Add two numbers."""
@@ -129,7 +129,7 @@ def of_day(day: str) -> str:
 
 @server.prompt
 def greet(name: str) -> str:
-    """Greet somebody."""
+    """Greet someone."""
     return f"Greet {name}."
 
 

@@ -234,7 +234,7 @@ async def test_a_question_of_the_server_reaches_the_agent_whose_call_asks(way: s
 
 
 async def test_a_question_of_a_process_that_works_for_two_agents_is_put_to_neither(notes: Path) -> None:
-    """Nobody could tell whose call asks."""
+    """No one could tell whose call asks."""
     asked: list[Any] = []
 
     async def answer(*question: Any) -> ElicitResult[Any]:

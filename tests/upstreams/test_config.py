@@ -160,7 +160,7 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     ],
 )
 def test_a_header_that_cannot_be_sent_is_refused_without_its_value(tmp_path: Path, headers: Any) -> None:
-    """Whoever sent it would quote it in an error."""
+    """The client that sent it would quote it in an error."""
     with pytest.raises(UpstreamsInvalid, match="the server crm has a header whose name or value") as caught:
         read(tmp_path, servers(crm={"url": "https://crm.example.com/mcp", "headers": headers}))
     assert "sk-secret" not in str(caught.value)

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from fastmcp import Client
 from fastmcp.exceptions import NotFoundError, ToolError
-from gateway_process import call, eventually, text_of
+from gateway_process import WAIT_SECONDS, call, eventually, text_of
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from upstream_by_hand import posted_to
 from upstream_process import UpstreamProcess, fronted, noted, stdio_entry
 
+from atlas import upstreams
 from atlas.errors import AnswerLost, AtlasError, CallRefused, UpstreamMissing
 from atlas.upstreams import connections, upstream
 from atlas.upstreams.config import Transport, UpstreamConfig
@@ -88,6 +89,7 @@ async def test_a_gateway_starts_without_its_servers_and_says_which_are_missing_a
     async with Silent(closes=False).listening() as hangs:
         dead = {"url": "http://127.0.0.1:9/mcp"}
         async with fronted(dead=dead, hangs=hangs, typo={"command": "no-such-program"}) as front:
+            await asyncio.gather(*(one.known.wait() for one in front.upstreams.all if one.name != "hangs"))
             report = front.upstreams.report()
             assert report["dead"]["problem"] == "All connection attempts failed"
             assert report["hangs"]["problem"] == "it was not reached yet"
@@ -102,7 +104,7 @@ async def test_a_gateway_starts_without_its_servers_and_says_which_are_missing_a
 
 
 async def test_a_program_that_ends_at_once_is_missing(tmp_path: Path) -> None:
-    """Whatever it printed before."""
+    """Also when it has printed something before."""
     async with fronted(brief={"command": "sh", "args": ["-c", "echo hello; exit 7"]}) as front:
         assert await front.until_missing("brief") == "its process ended with status 7"
 
@@ -179,7 +181,7 @@ def protocol_error(message: dict[str, Any]) -> Response:
 async def test_what_an_answer_over_http_means(
     answer: Callable[[dict[str, Any]], Response], kind: type[Exception] | None, says: str
 ) -> None:
-    """Nothing was done, or nobody knows, or it is the answer; in each case the call was sent once."""
+    """Nothing was done, or no one knows, or it is the answer; in each case the call was sent once."""
     async with answering(answer) as (entry, calls), fronted(far=entry) as front:
         await front.until_there("far")
         with pytest.raises(ToolError) as caught:
@@ -281,8 +283,14 @@ async def test_a_session_that_the_server_forgot_costs_no_call(tmp_path: Path) ->
     assert noted(notes) == ["one", "two"]
 
 
-async def test_a_name_belongs_to_the_gateway_first_and_then_to_the_first_server(tmp_path: Path) -> None:
-    """Without prefixes names clash: who came later is not offered, and that is reported."""
+async def test_a_name_belongs_to_the_gateway_first_and_then_to_the_first_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without prefixes names clash: the second server's are not offered, and that is reported.
+
+    The order of the file decides during the start. After it a name stays with the server that has it.
+    """
+    monkeypatch.setattr(upstreams, "START_SECONDS", WAIT_SECONDS)  # both come, on any machine
     fixture = stdio_entry(tmp_path / "notes")
     async with fronted(
         first=fixture | {"atlas": {"prefix": "", "tools": {"include": ["add", "n*"]}}},

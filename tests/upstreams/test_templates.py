@@ -27,7 +27,7 @@ from atlas.upstreams.templates import LONGEST, match_template
         ("notes://{day}{?text}", "notes://monday", {"day": "monday"}),
         ("notes://{day}", "notes://monday#noon", {"day": "monday"}),
         ("notes://café/{day}", "notes://caf%C3%A9/a%20b", {"day": "a b"}),
-        ("notes://{day}/{day}", "notes://1/1", None),  # whose variables nobody could tell apart
+        ("notes://{day}/{day}", "notes://1/1", None),  # whose variables no one could tell apart
         ("notes://{+path}", "notes://a", None),
         ("notes://{day", "notes://{day", {}),
     ],

@@ -1,4 +1,4 @@
-"""Servers that err or mean harm: what they ask, say and name reaches nobody whom it does not concern."""
+"""Servers that err or mean harm: what they ask, say and name reaches no one whom it does not concern."""
 
 import asyncio
 import os
@@ -18,6 +18,7 @@ from starlette.responses import StreamingResponse
 from upstream_by_hand import ByHand, event, tool
 from upstream_process import Front, fronted, noted
 
+from atlas import upstreams
 from atlas.agents.arguments import check_arguments
 from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.errors import CallRefused
@@ -64,7 +65,7 @@ async def until_noted(notes: Path, *names: str) -> None:
 
 
 async def test_an_agent_is_not_asked_what_a_program_asks_while_another_reads_of_it(notes: Path) -> None:
-    """A read is as open as a call, and nobody could tell whose it is."""
+    """A read is as open as a call, and no one could tell whose it is."""
     one, other = Asked(), Asked()
     async with (
         asking(notes) as front,
@@ -74,13 +75,13 @@ async def test_an_agent_is_not_asked_what_a_program_asks_while_another_reads_of_
         held = asyncio.create_task(caller.call_tool("far_hold", {}))
         await until_noted(notes, "hold")
         [read] = await asyncio.wait_for(reader.read_resource("asking://far/one"), WAIT_SECONDS)
-        assert text_of(await asyncio.wait_for(held, WAIT_SECONDS)) == "nobody was asked"
-    assert read.text == "nobody was asked"
+        assert text_of(await asyncio.wait_for(held, WAIT_SECONDS)) == "no one was asked"
+    assert read.text == "no one was asked"
     assert one.questions == other.questions == []
 
 
 async def test_what_a_program_asks_after_a_call_was_given_up_is_put_to_no_one(notes: Path) -> None:
-    """It may be about that call; when nobody uses the program any more, it is started anew."""
+    """It may be about that call; when no one uses the program any more, it is started again."""
     other = Asked()
     async with (
         asking(notes) as front,
@@ -93,7 +94,7 @@ async def test_what_a_program_asks_after_a_call_was_given_up_is_put_to_no_one(no
         given_up.cancel()
         await asyncio.gather(given_up, return_exceptions=True)
         front.upstreams.all[0]._stale.set()  # it is asked for its lists, which makes it ask
-        assert text_of(await asyncio.wait_for(held, WAIT_SECONDS)) == "nobody was asked"
+        assert text_of(await asyncio.wait_for(held, WAIT_SECONDS)) == "no one was asked"
         assert text_of(await front.call("far_known")) == "new"
         assert front.upstreams.report() == {"far": {"ok": True}}
     assert other.questions == []
@@ -105,7 +106,7 @@ async def test_an_error_that_is_an_answer_leaves_a_program_as_it_is(notes: Path)
         upstream = front.upstreams.all[0]
         process = upstream._connections._shared
         with pytest.raises(Exception, match="Method not found"):
-            await upstream.get_prompt("nobody has this", {})
+            await upstream.get_prompt("no one has this", {})
         assert text_of(await front.call("far_known")) == "new"
         assert upstream._connections._shared is process
 
@@ -169,7 +170,7 @@ async def test_the_words_of_a_servers_error_are_not_said_as_the_gateways(
 
 
 async def test_a_server_cannot_use_the_frameworks_own_keys() -> None:
-    """With what FastMCP does not expect in them, nobody could list anything."""
+    """With what FastMCP does not expect in them, no one could list anything."""
     meta = {"fastmcp": "x", "_fastmcp": 1, "of": "theirs"}
     server = ByHand(
         tools=[tool("do", _meta=meta)],
@@ -204,7 +205,7 @@ async def test_a_server_cannot_use_the_frameworks_own_keys() -> None:
 
 
 async def test_what_a_server_offers_under_the_gateways_own_scheme_is_left_out() -> None:
-    """Nobody reads there what seems to be a case, whatever template it is under."""
+    """No one reads there what seems to be a case, under any template."""
     server = ByHand(
         resources=[{"uri": "atlas://cases/evt_1", "name": "case"}, {"uri": "x://one", "name": "one"}],
         resourceTemplates=[
@@ -223,7 +224,7 @@ async def test_what_a_server_offers_under_the_gateways_own_scheme_is_left_out() 
 
 
 async def test_no_argument_makes_the_gateway_run_a_servers_regular_expression() -> None:
-    """The rest of its schema is checked here, in every part of it and whatever dialect a part names."""
+    """The rest of its schema is checked here, in every part of it and in any dialect that a part names."""
     slow = "^(a+)+$"
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     properties = {
@@ -274,7 +275,7 @@ async def test_a_server_cannot_take_a_name_from_one_that_offers_it() -> None:
         assert await names_of(front) == {"one": "first", "send": "second"}
         second.lists["tools"] = []
         front.upstreams.all[1]._stale.set()
-        await front.until_there("first")  # it is nobody's any more
+        await front.until_there("first")  # it is no one's any more
         assert await names_of(front) == {"one": "first", "send": "first"}
 
 
@@ -291,8 +292,12 @@ async def test_a_server_without_a_prefix_cannot_take_a_name_under_that_of_anothe
         assert "crm_send are hidden" in front.upstreams.report()["bare"]["problem"]
 
 
-async def test_a_program_that_never_answers_ends_with_the_gateway(tmp_path: Path) -> None:
-    """Also one that does not end when it is asked to."""
+@pytest.mark.parametrize("start_seconds", [0.0, upstreams.START_SECONDS], ids=["as it begins", "later"])
+async def test_a_program_that_never_answers_ends_with_the_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_seconds: float
+) -> None:
+    """Also one that does not end when it is asked to, and what it has started."""
+    monkeypatch.setattr(upstreams, "START_SECONDS", start_seconds)
     pid = tmp_path / "pid"
     script = f"trap '' TERM; echo $$ > {pid}; while :; do sleep 600; done"
 

@@ -75,7 +75,7 @@ class Policy:
         )
 
     def at_least(self, tool: ToolFacts) -> Ruling:
-        """What the rules without a condition say of every call of a tool, whatever the others add."""
+        """What the rules without a condition say of every call of a tool, beside all that the others add."""
         fitting = self.fitting(tool)
         rules = [rule for rule in fitting if rule.when is None]
         floor = max((rule.floor for rule in rules if rule.floor is not None), default=0)

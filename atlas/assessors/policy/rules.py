@@ -81,7 +81,7 @@ class RuleTable(Frozen):
     deny: Yes | None = None
     trust: Trust | None = None  # whether what the tool answers comes from third parties
     separate: Yes | None = None  # four eyes that have nothing to do with the agent or an earlier round
-    requires_training: Line | None = None  # the scope of a training that whoever approves needs
+    requires_training: Line | None = None  # the scope of a training that the person who approves needs
     step_up: Yes | None = None  # to approve takes a passkey
     may_edit: Annotated[tuple[Line, ...], Field(min_length=1)] | None = (
         None  # arguments that a person may change

@@ -190,6 +190,7 @@ function tellSignedOut() {
 const isAutomatic = (context) => context.sourceElement?.matches?.(`${HELD}, [data-counts]`) ?? false;
 
 document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
+  ctx.askedAt = performance.now();
   if (isAutomatic(ctx)) ctx.request.headers["Desk-Automatic"] = "true";
 });
 
@@ -236,17 +237,27 @@ document.addEventListener("change", ({ target }) => {
   if (target.checked) chosen.add(target.id); else chosen.delete(target.id);
 });
 
-// Why a form was not taken stays, also where the refusal itself is the news that brings the page again.
+// Why a form was not taken stays, also where the refusal itself is the news that brings the page again. That it was taken
+// stays too where the deed was news before its answer was here, and the page that was asked for then comes after it.
 let mistake = null;
+let done = null;
+let isDoneRead = false; // it has the focus
+let answeredAt = 0;
 
-document.addEventListener("htmx:before:swap", ({ detail }) => {
-  const said = detail?.ctx && isAutomatic(detail.ctx) ? find("#case .deciding > .card > [role=alert]") : null;
-  mistake = said?.cloneNode(true) ?? null;
+document.addEventListener("htmx:before:swap", ({ detail: { ctx } = {} }) => {
+  if (!ctx || !isAutomatic(ctx)) { answeredAt = performance.now(); return; }
+  mistake = find("#case .deciding > .card > [role=alert]")?.cloneNode(true) ?? null;
+  done = ctx.askedAt < answeredAt ? find("#done")?.cloneNode(true) ?? null : null;
+  isDoneRead = document.activeElement?.id === "done";
 });
 
 document.addEventListener("htmx:after:swap", ({ target: asking, detail }) => {
   if (mistake && !find("#case .deciding [role=alert]")) find("#decide")?.after(mistake);
-  mistake = null;
+  if (done && !find("#done")) {
+    find("#decide")?.after(done);
+    if (isDoneRead) done.focus();
+  }
+  mistake = done = null;
   // What was swapped is not always around the form that asked: a comment is answered beside the decision.
   const target = detail?.ctx?.target ?? asking;
   const within = target instanceof Element && target.isConnected ? target.parentElement ?? document : document;

@@ -2,9 +2,8 @@
 "use strict";
 
 {
-  const bytesOf = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (one) => one.charCodeAt(0));
+  const { bytesOf } = prepared;
   const textOf = (buffer) => btoa(String.fromCharCode(...new Uint8Array(buffer))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-  const signed = new WeakSet(); // forms that are sent with what a passkey has just signed
 
   const withBytes = (list) => (list ?? []).map((one) => ({ ...one, id: bytesOf(one.id) }));
 
@@ -38,16 +37,6 @@
     return { id, rawId: textOf(rawId), type, response: Object.fromEntries(parts.map((name) => [name, textOf(response[name])])) };
   }
 
-  function tell(text) {
-    const note = document.createElement("p");
-    note.className = "notice error";
-    note.role = "alert";
-    note.tabIndex = -1;
-    note.textContent = text;
-    document.querySelector("#answer")?.replaceChildren(note);
-    note.focus();
-  }
-
   function whyNot(error) {
     if (!window.PublicKeyCredential) return "This browser has no passkeys here: it takes https:// or localhost. Nothing was done.";
     if (error.name === "InvalidStateError") return "This passkey was added before. Nothing was done.";
@@ -55,26 +44,16 @@
     return error.message;
   }
 
-  async function ask(form, button) {
-    try {
-      const options = await optionsOf(form);
-      const answer = await ("passkeyMakes" in form.dataset ? made(options) : signature(options));
-      form.querySelector("[data-passkey-answer]").value = JSON.stringify(answer);
-    } catch (error) {
-      tell(whyNot(error));
-      return;
-    }
-    signed.add(form);
-    form.requestSubmit(button);
+  async function prepare(form) {
+    const options = await optionsOf(form);
+    const answer = await ("passkeyMakes" in form.dataset ? made(options) : signature(options));
+    form.querySelector("[data-passkey-answer]").value = JSON.stringify(answer);
   }
 
-  document.addEventListener("submit", (event) => {
-    const form = event.target;
+  function isMeant(form, button) {
     const only = form.dataset.passkeyFor;
-    if (form.dataset.passkey === undefined || (only && event.submitter?.value !== only)) return;
-    if (signed.delete(form)) return; // once: the next one is asked for again
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    ask(form, event.submitter);
-  }, true);
+    return form.dataset.passkey !== undefined && (!only || button?.value === only);
+  }
+
+  prepared.sendWhen({ isMeant, prepare, whyNot });
 }

@@ -23,7 +23,7 @@ def is_ours(inngest_server):
     """Whether the server under test is the embedded engine."""
     if not os.environ.get("ATLAS_TEST_INNGEST_URL"):
         return True
-    return httpx.get(f"{inngest_server[0]}/health").json().get("version") == "atlas"
+    return httpx.get(f"{inngest_server[0]}/health", timeout=60).json().get("version") == "atlas"
 
 
 @pytest.fixture

@@ -179,15 +179,17 @@ async def test_a_function_is_retried_when_its_answer_says(raw):
 
     def answer(call):
         n = call.body["event"]["data"]["n"]
-        times[n].append(time.monotonic())
+        times[n].append(datetime.datetime.now(datetime.timezone.utc))
         return error(**{"retry-after": texts[n]}) if len(times[n]) == 1 else done()
 
     raw.answer = answer
     async with raw.running():
         for event_id in [await raw.send(data={"n": n}) for n in range(len(texts))]:
             await raw.run_of(event_id, seconds=40)
-    for first, second in times:
-        assert second - first > 1.5  # an HTTP date has no fractions; the first retry comes after 1.2 seconds
+    (first, after_seconds), (_, after_date), (_, after_instant) = times
+    assert after_seconds - first > datetime.timedelta(seconds=1.5)  # else it comes after 1.2 seconds
+    assert after_date > at - datetime.timedelta(seconds=1.5)  # an HTTP date has no fractions
+    assert after_instant > at - datetime.timedelta(seconds=0.5)
 
 
 async def test_a_retry_that_was_due_long_ago_is_due_now(raw):

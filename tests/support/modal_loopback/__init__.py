@@ -6,7 +6,7 @@ builds are recorded and not run; containers are processes with the Python of the
 
 import os
 
-# The SDK reads it when it is imported: nobody's own profile, and no proxy, has a part in a test.
+# The SDK reads it when it is imported: no one's own profile, and no proxy, has a part in a test.
 os.environ["MODAL_CONFIG_PATH"] = os.devnull
 os.environ["MODAL_DISABLE_API_PROXY"] = "1"
 
