@@ -1,4 +1,4 @@
-"""What the tests share: a gateway in a process of its own."""
+"""What the tests share: a gateway in a process of its own, and a browser."""
 
 import contextlib
 import gc
@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from desk_browser import browser
 from gateway_process import GatewayProcess
 from one_certificate import one_certificate
+from playwright.async_api import Browser
 
 RUN_BY_HAND = ("soak", "frameworks")
 MEMORY = "/dev/shm"  # noqa: S108  (a file system in memory, on Linux)
@@ -60,3 +63,18 @@ async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     await process.start()
     yield process
     await process.kill()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Browser]:
+    """One browser for the tests of a module, which run in one event loop."""
+    async with browser() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def running(chromium: Browser) -> AsyncIterator[Browser]:
+    """The browser of the module, from which the people of a test are gone when it ends."""
+    yield chromium
+    for context in chromium.contexts:
+        await context.close()

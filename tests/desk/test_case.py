@@ -14,6 +14,7 @@ from desk_browser import LOOKS, faults_of, person
 from desk_case import Desk, desk, form_of
 from gateway_process import eventually, status_of
 from playwright.async_api import Browser, Dialog, Page, Request, Route, expect
+from ports import kept_port
 from upstream_by_hand import tool
 
 from atlas.models import HIDDEN
@@ -425,7 +426,7 @@ async def test_a_form_of_a_session_that_ended_and_one_without_an_answer_are_told
     tmp_path: Path, chromium: Browser
 ) -> None:
     """What was written stays; after a kill the same form counts once."""
-    async with desk(tmp_path) as at:
+    async with desk(tmp_path, ATLAS_PORT=str(kept_port())) as at:
         reference = await at.ask(invoice_id="S-1")
         context = await person(chromium)
         page = await at.sign_in(context)

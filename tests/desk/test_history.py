@@ -16,10 +16,10 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 import pytest_asyncio
-from desk_browser import LOOKS, PHONE, browser, faults_of, person
+from desk_browser import LOOKS, PHONE, faults_of, person
 from figured_cases import Told, write
 from gateway_process import GatewayProcess, eventually
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 from sqlalchemy.engine import Connection
 from store import open_store
 
@@ -126,14 +126,13 @@ async def as_rows(gateway: GatewayProcess, query: str = "") -> list[dict[str, An
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
-async def test_each_ending_is_told_in_words(gateway: GatewayProcess) -> None:
+async def test_each_ending_is_told_in_words(gateway: GatewayProcess, running: Browser) -> None:
     """The file and the page say the same."""
     rows = await as_rows(gateway, "?tool=pay")
     assert sorted(row["ending"] for row in rows) == sorted(words for _, words in ENDED)
-    async with browser() as running:
-        page = await (await person(running, scripts=False)).new_page()
-        await page.goto(f"{gateway.url}/desk/history?tool=pay")
-        shown = await page.locator(".lines .ending").all_inner_texts()
+    page = await (await person(running, scripts=False)).new_page()
+    await page.goto(f"{gateway.url}/desk/history?tool=pay")
+    shown = await page.locator(".lines .ending").all_inner_texts()
     for _, words in ENDED:
         parts = [part for part in (words.partition(": ")[0], words.partition(": ")[2]) if part]
         assert any(all(part in " ".join(text.split()) for part in parts) for text in shown), words
@@ -372,57 +371,56 @@ async def test_a_broken_connection_ends_the_reading_and_the_ledger_says_so(full:
     assert entry["is_whole"] is False and entry["lines"] < MANY
 
 
-async def test_by_keyboard_alone_and_without_javascript(gateway: GatewayProcess) -> None:
+async def test_by_keyboard_alone_and_without_javascript(gateway: GatewayProcess, running: Browser) -> None:
     """A person searches, goes on to older cases, and saves the list."""
-    async with browser() as running:
-        page = await (await person(running, scripts=False)).new_page()
-        await page.goto(f"{gateway.url}/desk/history")
-        await page.get_by_label("Tool").focus()
-        await page.keyboard.type("old")
+    page = await (await person(running, scripts=False)).new_page()
+    await page.goto(f"{gateway.url}/desk/history")
+    await page.get_by_label("Tool").focus()
+    await page.keyboard.type("old")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**tool=old**")
+    await expect(page.locator(".lines > li")).to_have_count(50)
+    await page.get_by_role("link", name="Older").focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**after=**")
+    await expect(page).to_have_url(re.compile("tool=old"))
+    await expect(page.locator(".lines > li")).to_have_count(50)
+    await page.get_by_role("button", name="CSV").focus()
+    async with page.expect_download() as started:
         await page.keyboard.press("Enter")
-        await page.wait_for_url("**tool=old**")
-        await expect(page.locator(".lines > li")).to_have_count(50)
-        await page.get_by_role("link", name="Older").focus()
-        await page.keyboard.press("Enter")
-        await page.wait_for_url("**after=**")
-        await expect(page).to_have_url(re.compile("tool=old"))
-        await expect(page.locator(".lines > li")).to_have_count(50)
-        await page.get_by_role("button", name="CSV").focus()
-        async with page.expect_download() as started:
-            await page.keyboard.press("Enter")
-        saved = await (await started.value).path()
-        assert await asyncio.to_thread(lines_of, saved) == 121
+    saved = await (await started.value).path()
+    assert await asyncio.to_thread(lines_of, saved) == 121
 
 
 def lines_of(file: Path) -> int:
     return len(file.read_text("utf-8-sig").splitlines())
 
 
-async def test_on_paper_the_list_says_what_it_is(gateway: GatewayProcess) -> None:
+async def test_on_paper_the_list_says_what_it_is(gateway: GatewayProcess, running: Browser) -> None:
     """The filter, the moment and the person are on it; forms, buttons and the menu are not."""
-    async with browser() as running:
-        page = await (await person(running)).new_page()
-        await page.goto(f"{gateway.url}/desk/history?status=REJECTED&q=date")
-        await page.emulate_media(media="print")
-        said = await page.locator(".asked").inner_text()
-        assert "status rejected" in said and "with the text date" in said and "printed for Sarah" in said
-        await expect(page.locator("form:visible, nav:visible, button:visible")).to_have_count(0)
-        assert await page.locator(".lines > li:visible").count() >= 1
-        assert await page.pdf()
+    page = await (await person(running)).new_page()
+    await page.goto(f"{gateway.url}/desk/history?status=REJECTED&q=date")
+    await page.emulate_media(media="print")
+    said = await page.locator(".asked").inner_text()
+    assert "status rejected" in said and "with the text date" in said and "printed for Sarah" in said
+    await expect(page.locator("form:visible, nav:visible, button:visible")).to_have_count(0)
+    assert await page.locator(".lines > li:visible").count() >= 1
+    assert await page.pdf()
 
 
-async def test_axe_finds_nothing_and_hostile_texts_are_inert(gateway: GatewayProcess) -> None:
+async def test_axe_finds_nothing_and_hostile_texts_are_inert(
+    gateway: GatewayProcess, running: Browser
+) -> None:
     """Light and dark, on a desktop and a phone; the list, a mistake, and an empty list."""
-    async with browser() as running:
-        for dark, size in LOOKS:
-            page = await (await person(running, dark=dark, size=size)).new_page()
-            query = "?score=x" if size is PHONE and dark else ""
-            await page.goto(f"{gateway.url}/desk/history{query}")
-            assert await faults_of(page) == []
-            await expect(page).to_have_title("History · ATLAS")
-            assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-            await expect(page.locator("main script")).to_have_count(0)
-            assert "\u202e" not in await page.locator("main").inner_html()
-        await page.goto(f"{gateway.url}/desk/history?tool=none")
-        await expect(page.locator(".empty")).to_contain_text("No case fits")
+    for dark, size in LOOKS:
+        page = await (await person(running, dark=dark, size=size)).new_page()
+        query = "?score=x" if size is PHONE and dark else ""
+        await page.goto(f"{gateway.url}/desk/history{query}")
         assert await faults_of(page) == []
+        await expect(page).to_have_title("History · ATLAS")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        await expect(page.locator("main script")).to_have_count(0)
+        assert "\u202e" not in await page.locator("main").inner_html()
+    await page.goto(f"{gateway.url}/desk/history?tool=none")
+    await expect(page.locator(".empty")).to_contain_text("No case fits")
+    assert await faults_of(page) == []

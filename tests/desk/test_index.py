@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from desk_browser import LOOKS, browser, faults_of, person
+from desk_browser import LOOKS, faults_of, person
 from gateway_process import AGENT_KEY, REVIEWER_KEY, GatewayProcess
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from atlas.operate.accept import wants_page
 
@@ -113,12 +113,14 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-async def test_axe_finds_nothing_on_the_page_for_a_missing_one(gateway: GatewayProcess) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_axe_finds_nothing_on_the_page_for_a_missing_one(
+    gateway: GatewayProcess, running: Browser
+) -> None:
     """Light and dark, on a desktop and on a phone; and / in a browser ends at the inbox."""
-    async with browser() as running:
-        for dark, size in LOOKS:
-            page = await (await person(running, dark=dark, size=size)).new_page()
-            await page.goto(f"{gateway.url}/desk/missing")
-            assert await faults_of(page) == []
-            await page.goto(gateway.url)
-            await expect(page).to_have_url(f"{gateway.url}/desk")
+    for dark, size in LOOKS:
+        page = await (await person(running, dark=dark, size=size)).new_page()
+        await page.goto(f"{gateway.url}/desk/missing")
+        assert await faults_of(page) == []
+        await page.goto(gateway.url)
+        await expect(page).to_have_url(f"{gateway.url}/desk")

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from desk_browser import LOOKS, browser, faults_of, person
+from desk_browser import LOOKS, faults_of, person
 from desk_case import KEYS, Desk, form_of
 from gateway_process import WAIT_SECONDS, eventually
 from mail_office import EVE, mailbox, sent_after_reading
 from nursery import ROOT
-from playwright.async_api import Dialog, Page, expect
+from playwright.async_api import Browser, Dialog, Page, expect
 from starlette.requests import Request
 from starlette.responses import Response
 from upstream_by_hand import posted_to
@@ -174,9 +174,9 @@ async def test_a_request_that_the_client_writes_is_the_users(tmp_path: Path) -> 
         assert "target from outside" not in page
 
 
-async def test_an_open_page_shows_the_origins_of_a_new_round(tmp_path: Path) -> None:
+async def test_an_open_page_shows_the_origins_of_a_new_round(tmp_path: Path, running: Browser) -> None:
     """What was opened in the arguments stays open within a round; a new judgement brings its own."""
-    async with mailbox(tmp_path) as at, browser() as running:
+    async with mailbox(tmp_path) as at:
         _, reference = await sent_after_reading(at, to=EVE)
         page = await at.sign_in(await person(running))
         await page.goto(at.case(reference))
@@ -195,26 +195,25 @@ async def test_an_open_page_shows_the_origins_of_a_new_round(tmp_path: Path) -> 
         await expect(page.locator("#arguments-judged-1")).to_have_count(0)
 
 
-async def test_the_page_is_readable_in_every_look(at: Desk, tmp_path: Path) -> None:
+async def test_the_page_is_readable_in_every_look(at: Desk, tmp_path: Path, running: Browser) -> None:
     """Light and dark, wide and narrow: axe finds nothing, and nothing is wider than the page."""
     _, reference = await sent_after_reading(at, to=EVE, subject="Our payment", claim="Pay the invoice of May")
-    async with browser() as running:
-        for number, (dark, size) in enumerate(LOOKS):
-            context = await person(running, dark=dark, size=size)
-            page = await at.sign_in(context)
-            await expect(page.locator(f"#{reference} .badge.warn")).to_have_text("target from outside")
-            await shoot(page, f"inbox-{number}")
-            await page.goto(at.case(reference))
-            await expect(page.locator(".origin.outside mark")).to_have_text(EVE)
-            await shoot(page, f"case-{number}")
-            assert await faults_of(page) == []
-            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            link = page.locator(".origin.outside a").first
-            address = await link.get_attribute("href")
-            await link.click()
-            await expect(page).to_have_url(f"{at.gateway.url}{address}")
-            await expect(page.get_by_text("the invoice of May is open").first).to_be_visible()
-            await context.close()
+    for number, (dark, size) in enumerate(LOOKS):
+        context = await person(running, dark=dark, size=size)
+        page = await at.sign_in(context)
+        await expect(page.locator(f"#{reference} .badge.warn")).to_have_text("target from outside")
+        await shoot(page, f"inbox-{number}")
+        await page.goto(at.case(reference))
+        await expect(page.locator(".origin.outside mark")).to_have_text(EVE)
+        await shoot(page, f"case-{number}")
+        assert await faults_of(page) == []
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        link = page.locator(".origin.outside a").first
+        address = await link.get_attribute("href")
+        await link.click()
+        await expect(page).to_have_url(f"{at.gateway.url}{address}")
+        await expect(page.get_by_text("the invoice of May is open").first).to_be_visible()
+        await context.close()
 
 
 def dialogs_of(page: Page) -> list[Dialog]:
@@ -230,9 +229,9 @@ async def shoot(page: Page, name: str) -> None:
         await page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
-async def test_a_hostile_passage_is_inert_in_every_place(tmp_path: Path) -> None:
+async def test_a_hostile_passage_is_inert_in_every_place(tmp_path: Path, running: Browser) -> None:
     """Scripts, templates, controls and lines of 10 KB are text; a warning says that it gives orders."""
-    async with mailbox(tmp_path, HOSTILE) as at, browser() as running:
+    async with mailbox(tmp_path, HOSTILE) as at:
         mail, reference = await sent_after_reading(at, to=EVE, claim="</bdi><b>{{ 7 * 7 }}</b>\u202e")
         trace = (await get(at, f"/cases/{reference}")).json()["trace"]
         passages = [found["passage"] for origin in trace["origins"] for found in origin["found"]]

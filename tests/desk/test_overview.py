@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from desk_browser import LOOKS, browser, faults_of, person
+from desk_browser import LOOKS, faults_of, person
 from figured_cases import Told, write
 from gateway_process import GatewayProcess
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 from sqlalchemy.engine import Connection
 from store import open_store
 
@@ -258,52 +258,54 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_axe_finds_nothing_and_hostile_names_are_inert(gateway: GatewayProcess) -> None:
+async def test_axe_finds_nothing_and_hostile_names_are_inert(
+    gateway: GatewayProcess, running: Browser
+) -> None:
     """Light and dark, on a desktop and a phone, for each period; nothing is wider than the screen."""
-    async with browser() as running:
-        for dark, size in LOOKS:
-            page = await (await person(running, dark=dark, size=size)).new_page()
-            said: list[str] = []
-            page.on("console", lambda message, said=said: said.append(message.text))
-            await page.goto(f"{gateway.url}/desk/overview?days={7 if dark else 90}")
-            assert await faults_of(page) == []
-            assert await page.title() == "Overview · ATLAS" and said == []
-            assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-            await expect(page.locator("svg script, svg img, main img")).to_have_count(0)
-            assert "\u202e" not in await page.content()
+    for dark, size in LOOKS:
+        page = await (await person(running, dark=dark, size=size)).new_page()
+        said: list[str] = []
+        page.on("console", lambda message, said=said: said.append(message.text))
+        await page.goto(f"{gateway.url}/desk/overview?days={7 if dark else 90}")
+        assert await faults_of(page) == []
+        assert await page.title() == "Overview · ATLAS" and said == []
+        assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        await expect(page.locator("svg script, svg img, main img")).to_have_count(0)
+        assert "\u202e" not in await page.content()
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_each_picture_has_a_name_a_description_and_a_table(gateway: GatewayProcess) -> None:
+async def test_each_picture_has_a_name_a_description_and_a_table(
+    gateway: GatewayProcess, running: Browser
+) -> None:
     """What a reader hears who does not see it; without JavaScript too, and by keyboard alone."""
-    async with browser() as running:
-        page = await (await person(running, scripts=False)).new_page()
-        await page.goto(f"{gateway.url}/desk/overview")
-        pictures = page.locator("svg[role=img]")
-        await expect(pictures).to_have_count(6)
-        for index in range(6):
-            for part in ("title", "desc"):
-                assert await pictures.nth(index).locator(f"> {part}").text_content()
-        await expect(page.locator("details.behind table")).to_have_count(6)
-        await page.get_by_role("link", name="7 days").focus()
-        await page.keyboard.press("Enter")
-        await page.wait_for_url("**/desk/overview?days=7")
-        summary = page.locator("details.behind > summary").first
-        await summary.focus()
-        await page.keyboard.press("Enter")
-        await expect(page.locator("details.behind table").first).to_be_visible()
+    page = await (await person(running, scripts=False)).new_page()
+    await page.goto(f"{gateway.url}/desk/overview")
+    pictures = page.locator("svg[role=img]")
+    await expect(pictures).to_have_count(6)
+    for index in range(6):
+        for part in ("title", "desc"):
+            assert await pictures.nth(index).locator(f"> {part}").text_content()
+    await expect(page.locator("details.behind table")).to_have_count(6)
+    await page.get_by_role("link", name="7 days").focus()
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/desk/overview?days=7")
+    summary = page.locator("details.behind > summary").first
+    await summary.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("details.behind table").first).to_be_visible()
 
 
-async def test_without_calls_the_page_says_so(tmp_path: Path) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_without_calls_the_page_says_so(tmp_path: Path, running: Browser) -> None:
     """Instead of empty pictures; a period that is none is the usual one."""
     process = GatewayProcess(tmp_path, ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
     await process.start()
     try:
-        async with browser() as running:
-            page = await (await person(running)).new_page()
-            for days in ("7", "<b>", "-1"):
-                await page.goto(f"{process.url}/desk/overview?days={days}")
-                await expect(page.locator(".empty")).to_contain_text("No call came in the last")
-                await expect(page.locator("main svg")).to_have_count(0)
+        page = await (await person(running)).new_page()
+        for days in ("7", "<b>", "-1"):
+            await page.goto(f"{process.url}/desk/overview?days={days}")
+            await expect(page.locator(".empty")).to_contain_text("No call came in the last")
+            await expect(page.locator("main svg")).to_have_count(0)
     finally:
         await process.kill()

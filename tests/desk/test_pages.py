@@ -3,9 +3,11 @@
 from hashlib import sha256
 
 import httpx
-from desk_browser import browser, faults_of, person
+import pytest
+from desk_browser import faults_of, person
 from gateway_process import GatewayProcess
 from nursery import ROOT
+from playwright.async_api import Browser
 
 ASSETS = ROOT / "atlas" / "desk" / "assets"
 
@@ -21,16 +23,18 @@ async def test_a_page_may_load_nothing_from_elsewhere_and_is_kept_nowhere(gatewa
     assert [answer.headers["cache-control"] for answer in answers] == ["no-store", "no-cache", "no-store"]
 
 
-async def test_the_browser_obeys_the_policy_and_axe_finds_nothing(gateway: GatewayProcess) -> None:
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_browser_obeys_the_policy_and_axe_finds_nothing(
+    gateway: GatewayProcess, running: Browser
+) -> None:
     """A fault of the policy shows in the console: a script or a style that was not let in."""
-    async with browser() as running:
-        page = await (await person(running)).new_page()
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        await page.goto(f"{gateway.url}/desk")
-        assert await page.evaluate("typeof htmx") == "object"
-        assert await faults_of(page) == []
+    page = await (await person(running)).new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    await page.goto(f"{gateway.url}/desk")
+    assert await page.evaluate("typeof htmx") == "object"
+    assert await faults_of(page) == []
     assert said == []
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from desk_browser import LOOKS, browser, faults_of, person
+from desk_browser import LOOKS, faults_of, person
 from gateway_process import GatewayProcess, call, outcome, reference_in, text_of
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 from store import open_case, open_store, tool_call
 
 from atlas.cases.store import CaseStore, transition
@@ -19,6 +19,8 @@ from atlas.stop.stops import Stops
 
 HOSTILE = "<script>document.title='caught'</script>\u202e"
 READ = {"beneficiary_id": "BEN-123"}
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def waiting_call(gateway: GatewayProcess, reason: str = "hospital stay") -> str:
@@ -41,45 +43,47 @@ async def press(page: Page, role: Any, name: str) -> None:
 
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_by_keyboard_alone_a_person_stops_everything_and_lifts_it(
-    gateway: GatewayProcess, *, scripts: bool
+    gateway: GatewayProcess,
+    running: Browser,
+    *,
+    scripts: bool,
 ) -> None:
     """Nothing is stopped before the second page; agents read why; what waits goes on after the lift."""
     case_id = await waiting_call(gateway)
-    async with browser() as running:
-        page = await (await person(running, scripts=scripts)).new_page()
-        await page.goto(f"{gateway.url}/desk/stop")
-        await expect(page.locator("main")).to_contain_text("Nothing is stopped")
-        await page.get_by_label("Everything").focus()
-        await page.keyboard.press("Space")
-        await page.get_by_label("Reason").focus()
-        await page.keyboard.type("The records are being moved.")
-        await press(page, "button", "Go on")
-        await page.wait_for_selector("h1:has-text('Stop everything?')")
-        said = await page.locator(".effects").inner_text()
-        assert "1 call waits and freezes" in said and "0 calls are approved" in said and "1 agent" in said
-        assert row_of(gateway, case_id)[2] is None
-        await press(page, "button", "Stop it now")
-        await page.wait_for_selector(".stopped")
-        assert row_of(gateway, case_id)[2] is not None
-        async with gateway.agent(None) as agent:
-            refused = await call(agent, "check_status", **READ)
-        assert refused.is_error and "The records are being moved." in text_of(refused)
-        for place in ("/desk", "/desk/history", "/desk/overview", "/desk/stop", "/desk/account"):
-            await page.goto(gateway.url + place)
-            banner = await page.locator(".notice.error").inner_text()
-            assert "Stopped: everything" in banner and "The records are being moved." in banner
-        await page.goto(f"{gateway.url}/desk")
-        await press(page, "link", "See and lift")
-        await page.wait_for_url("**/desk/stop")
-        await press(page, "link", "Lift… the stop of Everything")
-        await page.wait_for_selector("h1:has-text('Lift the stop of everything?')")
-        await expect(page.locator(".effects")).to_contain_text("1 call waits again")
-        await page.get_by_label("Reason for the lift").focus()
-        await page.keyboard.type("They are there.")
-        await press(page, "button", "Lift the stop")
-        await page.wait_for_selector(".earlier")
-        await expect(page.locator(".earlier")).to_contain_text("They are there.")
-        await expect(page.locator(".notice.error")).to_have_count(0)
+    page = await (await person(running, scripts=scripts)).new_page()
+    await page.goto(f"{gateway.url}/desk/stop")
+    await expect(page.locator("main")).to_contain_text("Nothing is stopped")
+    await page.get_by_label("Everything").focus()
+    await page.keyboard.press("Space")
+    await page.get_by_label("Reason").focus()
+    await page.keyboard.type("The records are being moved.")
+    await press(page, "button", "Go on")
+    await page.wait_for_selector("h1:has-text('Stop everything?')")
+    said = await page.locator(".effects").inner_text()
+    assert "1 call waits and freezes" in said and "0 calls are approved" in said and "1 agent" in said
+    assert row_of(gateway, case_id)[2] is None
+    await press(page, "button", "Stop it now")
+    await page.wait_for_selector(".stopped")
+    assert row_of(gateway, case_id)[2] is not None
+    async with gateway.agent(None) as agent:
+        refused = await call(agent, "check_status", **READ)
+    assert refused.is_error and "The records are being moved." in text_of(refused)
+    for place in ("/desk", "/desk/history", "/desk/overview", "/desk/stop", "/desk/account"):
+        await page.goto(gateway.url + place)
+        banner = await page.locator(".notice.error").inner_text()
+        assert "Stopped: everything" in banner and "The records are being moved." in banner
+    await page.goto(f"{gateway.url}/desk")
+    await press(page, "link", "See and lift")
+    await page.wait_for_url("**/desk/stop")
+    await press(page, "link", "Lift… the stop of Everything")
+    await page.wait_for_selector("h1:has-text('Lift the stop of everything?')")
+    await expect(page.locator(".effects")).to_contain_text("1 call waits again")
+    await page.get_by_label("Reason for the lift").focus()
+    await page.keyboard.type("They are there.")
+    await press(page, "button", "Lift the stop")
+    await page.wait_for_selector(".earlier")
+    await expect(page.locator(".earlier")).to_contain_text("They are there.")
+    await expect(page.locator(".notice.error")).to_have_count(0)
     status, expires_at, frozen_at = row_of(gateway, case_id)
     assert (status, frozen_at) == ("PENDING_REVIEW", None) and expires_at is not None
     assert (await gateway.decide(case_id, key=None)).status_code == 200
@@ -87,22 +91,21 @@ async def test_by_keyboard_alone_a_person_stops_everything_and_lifts_it(
         assert "now due on" in text_of(await outcome(agent, case_id))
 
 
-async def test_one_tool_is_stopped_and_the_others_go_on(gateway: GatewayProcess) -> None:
+async def test_one_tool_is_stopped_and_the_others_go_on(gateway: GatewayProcess, running: Browser) -> None:
     """Its name is among those to choose from."""
-    async with browser() as running:
-        page = await (await person(running)).new_page()
-        await page.goto(f"{gateway.url}/desk/stop")
-        await expect(page.get_by_label("Name of the tool")).to_be_hidden()
-        await page.get_by_label("One tool").check()
-        names = await page.locator("#names-tool option").evaluate_all("all => all.map(one => one.value)")
-        assert {"check_status", "request_payment_extension"} <= set(names)
-        await page.get_by_label("Name of the tool").fill("check_status")
-        await page.get_by_label("Reason").fill("It reads too much.")
-        await page.get_by_role("button", name="Go on").click()
-        await expect(page.locator(".effects")).to_contain_text("Every new call of this tool")
-        await expect(page.get_by_role("alert")).to_have_count(0)
-        await page.get_by_role("button", name="Stop it now").click()
-        await page.wait_for_selector(".stopped")
+    page = await (await person(running)).new_page()
+    await page.goto(f"{gateway.url}/desk/stop")
+    await expect(page.get_by_label("Name of the tool")).to_be_hidden()
+    await page.get_by_label("One tool").check()
+    names = await page.locator("#names-tool option").evaluate_all("all => all.map(one => one.value)")
+    assert {"check_status", "request_payment_extension"} <= set(names)
+    await page.get_by_label("Name of the tool").fill("check_status")
+    await page.get_by_label("Reason").fill("It reads too much.")
+    await page.get_by_role("button", name="Go on").click()
+    await expect(page.locator(".effects")).to_contain_text("Every new call of this tool")
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await page.get_by_role("button", name="Stop it now").click()
+    await page.wait_for_selector(".stopped")
     async with gateway.agent(None) as agent:
         assert "It reads too much." in text_of(await call(agent, "check_status", **READ))
     assert await waiting_call(gateway)
@@ -144,7 +147,9 @@ async def test_a_form_that_is_not_whole_stops_nothing_and_keeps_what_was_written
     assert in_force(gateway) == []
 
 
-async def test_an_unknown_name_is_said_before_it_is_stopped(gateway: GatewayProcess) -> None:
+async def test_an_unknown_name_is_said_before_it_is_stopped(
+    gateway: GatewayProcess, running: Browser
+) -> None:
     """A name is stopped all the same where a person insists; hostile texts stay texts."""
     fields = {"scope": "agent", "agent": HOSTILE, "reason": HOSTILE}
     asked = await post(gateway, "/desk/stop", **fields)
@@ -153,13 +158,12 @@ async def test_an_unknown_name_is_said_before_it_is_stopped(gateway: GatewayProc
     done = await post(gateway, "/desk/stop", **fields, confirmed="yes")
     assert done.status_code == 303
     assert [row[1:3] for row in in_force(gateway)] == [("agent", HOSTILE)]
-    async with browser() as running:
-        page = await (await person(running)).new_page()
-        for place in ("/desk/stop", "/desk", f"/desk/stop/lift?stop={in_force(gateway)[0][0]}"):
-            await page.goto(gateway.url + place)
-            assert "caught" not in await page.title()
-            await expect(page.locator(".notice.error")).to_contain_text("U+202E")
-            assert "\u202e" not in await page.locator("main").inner_html()
+    page = await (await person(running)).new_page()
+    for place in ("/desk/stop", "/desk", f"/desk/stop/lift?stop={in_force(gateway)[0][0]}"):
+        await page.goto(gateway.url + place)
+        assert "caught" not in await page.title()
+        await expect(page.locator(".notice.error")).to_contain_text("U+202E")
+        assert "\u202e" not in await page.locator("main").inner_html()
 
 
 async def test_who_was_quicker_is_told(gateway: GatewayProcess) -> None:
@@ -229,34 +233,33 @@ async def counted(store: CaseStore, stop: Stop) -> tuple[Reach, Reach]:
     )
 
 
-async def test_axe_finds_nothing_on_the_pages_of_a_stop(gateway: GatewayProcess) -> None:
+async def test_axe_finds_nothing_on_the_pages_of_a_stop(gateway: GatewayProcess, running: Browser) -> None:
     """Light and dark, on a desktop and a phone: with and without a stop, a mistake, and both questions."""
     await waiting_call(gateway)
-    async with browser() as running:
-        for dark, size in LOOKS:
-            page = await (await person(running, dark=dark, size=size, scripts=True)).new_page()
+    for dark, size in LOOKS:
+        page = await (await person(running, dark=dark, size=size, scripts=True)).new_page()
 
-            async def is_well(page: Page = page, width: int = size["width"]) -> None:
-                assert await faults_of(page) == []
-                assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        async def is_well(page: Page = page, width: int = size["width"]) -> None:
+            assert await faults_of(page) == []
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
 
-            await page.goto(f"{gateway.url}/desk/stop")
-            await is_well()
-            await page.get_by_label("One agent").check()
-            await page.get_by_label("Reason").fill("A test. " * 20)
-            await page.get_by_role("button", name="Go on").click()
-            await page.wait_for_selector(".mistake")
-            await is_well()
-            await page.get_by_label("Name of the agent").fill("n" * 150)
-            await page.get_by_role("button", name="Go on").click()
-            await page.wait_for_selector(".effects")
-            await is_well()
-            await page.get_by_role("button", name="Stop it all the same").click()
-            await page.wait_for_selector(".stopped")
-            await is_well()
-            await page.get_by_role("link", name="Lift… the stop").click()
-            await page.wait_for_selector(".effects")
-            await is_well()
-            await page.get_by_label("Reason for the lift").fill("Done.")
-            await page.get_by_role("button", name="Lift the stop").click()
-            await page.wait_for_selector(".earlier")
+        await page.goto(f"{gateway.url}/desk/stop")
+        await is_well()
+        await page.get_by_label("One agent").check()
+        await page.get_by_label("Reason").fill("A test. " * 20)
+        await page.get_by_role("button", name="Go on").click()
+        await page.wait_for_selector(".mistake")
+        await is_well()
+        await page.get_by_label("Name of the agent").fill("n" * 150)
+        await page.get_by_role("button", name="Go on").click()
+        await page.wait_for_selector(".effects")
+        await is_well()
+        await page.get_by_role("button", name="Stop it all the same").click()
+        await page.wait_for_selector(".stopped")
+        await is_well()
+        await page.get_by_role("link", name="Lift… the stop").click()
+        await page.wait_for_selector(".effects")
+        await is_well()
+        await page.get_by_label("Reason for the lift").fill("Done.")
+        await page.get_by_role("button", name="Lift the stop").click()
+        await page.wait_for_selector(".earlier")

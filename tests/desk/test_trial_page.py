@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from desk_browser import LOOKS, browser, faults_of, person
+from desk_browser import LOOKS, faults_of, person
 from gateway_process import GatewayProcess, call, eventually
+from playwright.async_api import Browser
 
 from atlas.desk.trials import LEFT, Trial, Trials
 
@@ -207,25 +208,26 @@ async def test_no_process_is_left_at_the_end(desk: GatewayProcess) -> None:
 
 
 @pytest.mark.parametrize(("dark", "size"), LOOKS)
-async def test_the_page_has_no_faults_and_fits(desk: GatewayProcess, *, dark: bool, size: Any) -> None:
+async def test_the_page_has_no_faults_and_fits(
+    desk: GatewayProcess, running: Browser, *, dark: bool, size: Any
+) -> None:
     """The form, what is tried, and the report; also on a narrow screen."""
-    async with browser() as running:
-        page = await (await person(running, dark=dark, size=size)).new_page()
-        await page.goto(f"{desk.url}/desk/overview")
-        await page.get_by_role("link", name="Try another policy").click()
-        await page.wait_for_url("**/desk/policy")
-        for text, end in ((f"[[rule]]\ntool = \"*\"\nscore = 5\nwhen = '{SLOW}'\n", None), (LOOSE, "Report")):
-            assert await faults_of(page) == []
-            await page.get_by_label("Text of the policy file").fill(text)
-            await page.get_by_label("the last day", exact=True).check()
-            await page.get_by_role("button", name="Try it").click()
-            if end is None:
-                await page.get_by_role("heading", name="A policy is being tried").wait_for()
-                assert await faults_of(page) == []
-                await page.get_by_role("button", name="Cancel").click()
-                await page.get_by_text("It was cancelled.").wait_for()
-            else:
-                await page.get_by_role("heading", name=end, exact=True).wait_for(timeout=240_000)
+    page = await (await person(running, dark=dark, size=size)).new_page()
+    await page.goto(f"{desk.url}/desk/overview")
+    await page.get_by_role("link", name="Try another policy").click()
+    await page.wait_for_url("**/desk/policy")
+    for text, end in ((f"[[rule]]\ntool = \"*\"\nscore = 5\nwhen = '{SLOW}'\n", None), (LOOSE, "Report")):
         assert await faults_of(page) == []
-        width = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert width[0] <= width[1]
+        await page.get_by_label("Text of the policy file").fill(text)
+        await page.get_by_label("the last day", exact=True).check()
+        await page.get_by_role("button", name="Try it").click()
+        if end is None:
+            await page.get_by_role("heading", name="A policy is being tried").wait_for()
+            assert await faults_of(page) == []
+            await page.get_by_role("button", name="Cancel").click()
+            await page.get_by_text("It was cancelled.").wait_for()
+        else:
+            await page.get_by_role("heading", name=end, exact=True).wait_for(timeout=240_000)
+    assert await faults_of(page) == []
+    width = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1]

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from desk_browser import browser, faults_of, person
+from desk_browser import faults_of, person
 from desk_office import AGENTS, KEYS, extension, modification, sign_in
 from gateway_process import GatewayProcess, eventually, status_of
 from nursery import ROOT
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 from store import assessment_of, open_case, open_store
 
 from atlas.models import Assessment
@@ -205,79 +205,82 @@ async def unfold(page: Page) -> None:
 
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_at_the_desk_a_person_chooses_several_and_decides_them_together(
-    office: GatewayProcess, *, scripts: bool
+    office: GatewayProcess,
+    running: Browser,
+    *,
+    scripts: bool,
 ) -> None:
     """With and without a script; each has its result, and what has to be looked at alone stays."""
     base = 70 if scripts else 80
     refs = [await extension(office, base + number) for number in range(2)]
     alone = await extension(office, 200 + base)
-    async with browser() as running:
-        page = await (await person(running, scripts=scripts)).new_page()
-        await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
+    page = await (await person(running, scripts=scripts)).new_page()
+    await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
 
-        async def choose(*chosen: str) -> None:
-            await page.goto(f"{office.url}/desk?whose=all&agent=billing-bot")
-            await unfold(page)
-            for ref in chosen:
-                await check(page.locator(f"li#{ref}").get_by_role("checkbox"))
+    async def choose(*chosen: str) -> None:
+        await page.goto(f"{office.url}/desk?whose=all&agent=billing-bot")
+        await unfold(page)
+        for ref in chosen:
+            await check(page.locator(f"li#{ref}").get_by_role("checkbox"))
 
-        await choose(*refs)
-        await page.get_by_role("button", name="Approve… the chosen calls").click()
-        await expect(page.locator("h1")).to_contain_text("Approve 2 calls?")
-        assert not scripts or await faults_of(page) == []
-        await page.get_by_role("button", name="Approve all 2").click()
-        await expect(page.locator("h1")).to_contain_text("2 of 2 approved")
-        await choose(alone)
-        await page.get_by_role("button", name="Approve… the chosen calls").click()
-        await expect(page.locator("main")).to_contain_text("asks for 2 approvals")
-        await expect(page.locator("form.card button")).to_have_count(0)
-        await choose(alone)
-        await page.get_by_role("button", name="Reject… the chosen calls").click()
-        await page.get_by_label("Reason").fill("A duplicate.")
-        await page.get_by_role("button", name="Reject it").click()
-        await expect(page.locator("h1")).to_contain_text("1 of 1 rejected")
-        await extension(office, base + 2)  # which no one chooses
-        await page.goto(f"{office.url}/desk?whose=all")
-        await page.get_by_role("button", name="Reject… the chosen calls").click()
-        await expect(page.get_by_role("alert")).to_contain_text("Choose calls in the inbox first")
+    await choose(*refs)
+    await page.get_by_role("button", name="Approve… the chosen calls").click()
+    await expect(page.locator("h1")).to_contain_text("Approve 2 calls?")
+    assert not scripts or await faults_of(page) == []
+    await page.get_by_role("button", name="Approve all 2").click()
+    await expect(page.locator("h1")).to_contain_text("2 of 2 approved")
+    await choose(alone)
+    await page.get_by_role("button", name="Approve… the chosen calls").click()
+    await expect(page.locator("main")).to_contain_text("asks for 2 approvals")
+    await expect(page.locator("form.card button")).to_have_count(0)
+    await choose(alone)
+    await page.get_by_role("button", name="Reject… the chosen calls").click()
+    await page.get_by_label("Reason").fill("A duplicate.")
+    await page.get_by_role("button", name="Reject it").click()
+    await expect(page.locator("h1")).to_contain_text("1 of 1 rejected")
+    await extension(office, base + 2)  # which no one chooses
+    await page.goto(f"{office.url}/desk?whose=all")
+    await page.get_by_role("button", name="Reject… the chosen calls").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Choose calls in the inbox first")
     assert status_of(office, alone) == "REJECTED"
     assert {status_of(office, ref) for ref in refs} <= {"AUTHORIZED", "EXECUTING", "EXECUTED"}
 
 
-async def test_a_chosen_call_stays_chosen_when_its_line_is_updated(office: GatewayProcess) -> None:
+async def test_a_chosen_call_stays_chosen_when_its_line_is_updated(
+    office: GatewayProcess, running: Browser
+) -> None:
     """Another person looks at it, and its line says so."""
     ref = await extension(office, 95)
-    async with browser() as running:
-        page = await (await person(running)).new_page()
-        await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
-        await unfold(page)
-        line = page.locator(f"li#{ref}")
-        await check(line.get_by_role("checkbox"))
-        other = await (await person(running)).new_page()
-        await sign_in(other, office, "ben", path=f"/desk/cases/{ref}")
-        await line.get_by_text("looks at it").wait_for()
-        await expect(line.get_by_role("checkbox")).to_be_checked()
-        alike = await extension(office, 96)
-        await page.locator(f"li#{alike}").wait_for(state="attached")
-        await expect(line.get_by_role("checkbox")).to_be_checked()
+    page = await (await person(running)).new_page()
+    await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
+    await unfold(page)
+    line = page.locator(f"li#{ref}")
+    await check(line.get_by_role("checkbox"))
+    other = await (await person(running)).new_page()
+    await sign_in(other, office, "ben", path=f"/desk/cases/{ref}")
+    await line.get_by_text("looks at it").wait_for()
+    await expect(line.get_by_role("checkbox")).to_be_checked()
+    alike = await extension(office, 96)
+    await page.locator(f"li#{alike}").wait_for(state="attached")
+    await expect(line.get_by_role("checkbox")).to_be_checked()
 
 
 async def test_a_chosen_call_that_another_person_changes_is_not_chosen_any_more(
     office: GatewayProcess,
+    running: Browser,
 ) -> None:
     """Else a person would approve what they have not seen."""
     ref = await extension(office, 301)
-    async with browser() as running:
-        page = await (await person(running)).new_page()
-        await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
-        box = page.locator(f"li#{ref}").get_by_role("checkbox")
-        await unfold(page)
-        await check(box)
-        changed = {"beneficiary_id": "BEN-123", "days": 302, "reason": "illness"}
-        answer = await office.decide(ref, key=KEYS["ben"], arguments=changed)
-        assert answer.json()["approvals"] == {"given": 1, "needed": 2}, answer.text
-        await expect(box).to_have_value(re.compile(f"^{ref}:2:"))
-        await expect(box).not_to_be_checked()
+    page = await (await person(running)).new_page()
+    await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
+    box = page.locator(f"li#{ref}").get_by_role("checkbox")
+    await unfold(page)
+    await check(box)
+    changed = {"beneficiary_id": "BEN-123", "days": 302, "reason": "illness"}
+    answer = await office.decide(ref, key=KEYS["ben"], arguments=changed)
+    assert answer.json()["approvals"] == {"given": 1, "needed": 2}, answer.text
+    await expect(box).to_have_value(re.compile(f"^{ref}:2:"))
+    await expect(box).not_to_be_checked()
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from desk_browser import browser, faults_of, person
+from desk_browser import faults_of, person
 from desk_office import AGENTS, KEYS, extension, office, sign_in
 from gateway_process import GatewayProcess, status_of
 from nursery import ROOT
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 from store import assessment_of, open_case, open_store
 
 from atlas.cases.reviews import request_review
@@ -133,46 +133,48 @@ async def test_a_terminal_takes_gives_and_puts_aside(gateway: GatewayProcess) ->
 
 @pytest.mark.parametrize("scripts", [True, False])
 async def test_at_the_desk_a_person_takes_a_case_is_given_one_and_puts_one_aside(
-    gateway: GatewayProcess, *, scripts: bool
+    gateway: GatewayProcess,
+    running: Browser,
+    *,
+    scripts: bool,
 ) -> None:
     """With and without a script; the other sees it, and can decide."""
     ref = await extension(gateway, 50 if scripts else 51)
-    async with browser() as running:
-        anna = await (await person(running, scripts=scripts)).new_page()
-        ben = await (await person(running, scripts=scripts)).new_page()
-        await sign_in(anna, gateway, "anna", path=f"/desk/cases/{ref}")
-        await sign_in(ben, gateway, "ben", path=f"/desk/cases/{ref}")
-        await expect(anna.get_by_role("button", name="Assign")).to_have_count(0)
-        await anna.get_by_role("button", name="Take it").click()
-        await expect(anna.locator("#taken")).to_contain_text("You have taken it.")
-        await ben.reload()
-        await expect(ben.locator("#taken")).to_contain_text("anna has taken it until")
-        await expect(ben.get_by_role("button", name="Reject")).to_have_count(1)
-        await ben.get_by_label("Give it to").fill("anna")
-        await ben.get_by_role("button", name="Assign").click()
-        await expect(ben.locator("#given")).to_contain_text("Given to anna by ben.")
-        await anna.goto(f"{gateway.url}/desk?whose=assigned")
-        await expect(anna.locator(f"li#{ref}")).to_contain_text("Given to anna")
-        await expect(anna.locator(f"li#{ref}")).to_contain_text("You have taken it")
-        await anna.goto(f"{gateway.url}/desk/cases/{ref}")
-        assert not scripts or await faults_of(anna) == []
-        await anna.get_by_label("Not now, but in").select_option("1 hour")
-        await anna.get_by_role("button", name="Put it aside").click()
-        await anna.wait_for_url("**/desk")
-        await expect(anna.locator("#aside")).to_contain_text(ref)
-        await expect(anna.locator(f"li#{ref}")).to_have_count(0)
-        if scripts:  # the open page gets it back when its time has come
-            with closing(sqlite3.connect(gateway.data / "atlas.db", timeout=30)) as connection, connection:
-                soon = (instant_text(now() + timedelta(seconds=3)), ref)
-                connection.execute("UPDATE snoozes SET until = ? WHERE case_id = ?", soon)
-            await anna.reload()
-            await anna.locator(f"li#{ref}").wait_for(state="attached")
-            until = instant_text(now() + timedelta(hours=1))
-            assert (await post(gateway, f"{ref}/snooze", until=until)).status_code == 200
-        await anna.goto(f"{gateway.url}/desk/cases/{ref}")
-        await anna.get_by_role("button", name="Bring it back").click()
-        await anna.get_by_role("button", name="Give it back").click()
-        await anna.get_by_role("button", name="Take it").wait_for()
+    anna = await (await person(running, scripts=scripts)).new_page()
+    ben = await (await person(running, scripts=scripts)).new_page()
+    await sign_in(anna, gateway, "anna", path=f"/desk/cases/{ref}")
+    await sign_in(ben, gateway, "ben", path=f"/desk/cases/{ref}")
+    await expect(anna.get_by_role("button", name="Assign")).to_have_count(0)
+    await anna.get_by_role("button", name="Take it").click()
+    await expect(anna.locator("#taken")).to_contain_text("You have taken it.")
+    await ben.reload()
+    await expect(ben.locator("#taken")).to_contain_text("anna has taken it until")
+    await expect(ben.get_by_role("button", name="Reject")).to_have_count(1)
+    await ben.get_by_label("Give it to").fill("anna")
+    await ben.get_by_role("button", name="Assign").click()
+    await expect(ben.locator("#given")).to_contain_text("Given to anna by ben.")
+    await anna.goto(f"{gateway.url}/desk?whose=assigned")
+    await expect(anna.locator(f"li#{ref}")).to_contain_text("Given to anna")
+    await expect(anna.locator(f"li#{ref}")).to_contain_text("You have taken it")
+    await anna.goto(f"{gateway.url}/desk/cases/{ref}")
+    assert not scripts or await faults_of(anna) == []
+    await anna.get_by_label("Not now, but in").select_option("1 hour")
+    await anna.get_by_role("button", name="Put it aside").click()
+    await anna.wait_for_url("**/desk")
+    await expect(anna.locator("#aside")).to_contain_text(ref)
+    await expect(anna.locator(f"li#{ref}")).to_have_count(0)
+    if scripts:  # the open page gets it back when its time has come
+        with closing(sqlite3.connect(gateway.data / "atlas.db", timeout=30)) as connection, connection:
+            soon = (instant_text(now() + timedelta(seconds=3)), ref)
+            connection.execute("UPDATE snoozes SET until = ? WHERE case_id = ?", soon)
+        await anna.reload()
+        await anna.locator(f"li#{ref}").wait_for(state="attached")
+        until = instant_text(now() + timedelta(hours=1))
+        assert (await post(gateway, f"{ref}/snooze", until=until)).status_code == 200
+    await anna.goto(f"{gateway.url}/desk/cases/{ref}")
+    await anna.get_by_role("button", name="Bring it back").click()
+    await anna.get_by_role("button", name="Give it back").click()
+    await anna.get_by_role("button", name="Take it").wait_for()
     assert status_of(gateway, ref) == "PENDING_REVIEW"
 
 

@@ -41,7 +41,10 @@ def write(connection: Connection, told: Told, number: int) -> Case:
     ledger.append(connection, case_id, ledger.Action.ADMITTED, actor=told.agent, detail={})
     case = record_assessment(connection, case, assessment_of(case.call, told.score))
     case = _on_its_way(connection, case, told)
-    connection.execute(cases.update().where(cases.c.case_id == case_id).values(opened_at=told.opened_at))
+    moments = {"opened_at": told.opened_at}
+    if case.status.is_final and case.reported_at is None:
+        moments["reported_at"] = told.opened_at + told.after  # else a gateway that starts goes on with it
+    connection.execute(cases.update().where(cases.c.case_id == case_id).values(moments))
     return read_case(connection, case_id)
 
 

@@ -158,10 +158,11 @@ class ColdGateway(GatewayProcess):
 
 async def eventually(condition: Any, *, seconds: float = WAIT_SECONDS) -> Any:
     """Wait until an async condition is true and return what it returned; fails after so many seconds."""
-    deadline = asyncio.get_running_loop().time() + seconds
+    began = asyncio.get_running_loop().time()
     while not (result := await condition()):
-        assert asyncio.get_running_loop().time() < deadline, f"{condition} did not become true"
-        await asyncio.sleep(0.02)
+        waited = asyncio.get_running_loop().time() - began
+        assert waited < seconds, f"{condition} did not become true"
+        await asyncio.sleep(min(max(waited / 10, 0.02), 0.1))  # what takes long is not asked for as often
     return result
 
 
