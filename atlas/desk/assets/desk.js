@@ -114,6 +114,7 @@ const POLL_MILLISECONDS = 15_000;
 const AWAY_MILLISECONDS = 60_000; // a leader that is not heard for so long is not waited for
 const HELD = "[data-case][hx-get], [data-stops][hx-get]";
 const wanted = new Map(); // the version of a case that a page should show
+const behind = new Set(); // the ids of what could not be fetched: it is asked for with the next news
 let position = positionOfPage();
 let isSignedOut = false;
 
@@ -125,8 +126,9 @@ function positionOfPage() {
 
 const isLive = () => find(`${HELD}, [data-arrivals]`) !== null;
 
+// It alone, and not what it stands in: who looks at a case is a line of its page.
 function askAgain(element) {
-  if (window.htmx) htmx.trigger(element, "changed");
+  if (window.htmx) htmx.trigger(element, "changed", {}, false);
 }
 
 // News is what the stream says of the entries after `after` up to `at`:
@@ -138,13 +140,16 @@ function takeNews(news) {
   }
   for (const element of all(HELD)) {
     const { case: reference, version } = element.dataset;
+    const isBehind = behind.delete(element.id);
     // A stop freezes calls, and its end sets their time right; the ledger has one entry for all of them.
-    if (news.all || news.stops || cases[reference] > Number(version)) askAgain(element);
+    if (isBehind || news.all || news.stops || cases[reference] > Number(version)) askAgain(element);
     else if ("looks" in element.dataset && looks.includes(reference)) setTimeout(askAgain, Math.random() * 2000, element);
   }
+  const isCountBehind = behind.has(find("[data-counts]")?.id);
+  behind.clear(); // of what is gone from the page
   position = news.all ? news.at : Math.max(position, news.at);
   arrive(waits, news);
-  if (news.all || Object.keys(cases).length) countAgain();
+  if (news.all || isCountBehind || Object.keys(cases).length) countAgain();
 }
 
 // All open desks hear of a change in the same instant; they need not all count in the same instant.
@@ -156,7 +161,7 @@ function countAgain() {
 
 // Where the ledger stands: a page that is behind asks for what it missed.
 async function catchUp(at) {
-  if (!isLive() || at === position) return;
+  if (!isLive() || (at === position && behind.size === 0)) return;
   let answer;
   try {
     answer = await fetch(`${root}/desk/live/newer?after=${position}`, {
@@ -223,10 +228,9 @@ function tellNoAnswer(element) {
   note.focus();
 }
 
-// What could not be fetched is asked for at the next reconnect.
+// What could not be fetched is asked for with the next news, or when the stream is heard next.
 function fallBehind(element) {
-  if (element.dataset.case === undefined) return;
-  position = Math.min(position, Number(element.dataset.version ?? position - 1));
+  behind.add(element.id);
 }
 
 // Which calls are chosen: a live update brings its line without a mark. A call that changed has another id.
@@ -244,12 +248,20 @@ let done = null;
 let isDoneRead = false; // it has the focus
 let answeredAt = 0;
 
-document.addEventListener("htmx:before:swap", ({ detail: { ctx } = {} }) => {
+document.addEventListener("htmx:before:swap", (event) => {
+  const { ctx } = event.detail ?? {};
   if (!ctx || !isAutomatic(ctx)) { answeredAt = performance.now(); return; }
+  if (isOvertaken(ctx)) { event.preventDefault(); return; }
   mistake = find("#case .deciding > .card > [role=alert]")?.cloneNode(true) ?? null;
   done = ctx.askedAt < answeredAt ? find("#done")?.cloneNode(true) ?? null : null;
   isDoneRead = document.activeElement?.id === "done";
 });
+
+// It was asked for before a form was answered, and is older than what the answer shows: its buttons are gone for good.
+function isOvertaken({ askedAt, text, sourceElement }) {
+  const version = Number(/ data-version="(\d+)"/.exec(text)?.[1]);
+  return askedAt < answeredAt && version < Number(sourceElement.dataset.version);
+}
 
 document.addEventListener("htmx:after:swap", ({ target: asking, detail }) => {
   if (mistake && !find("#case .deciding [role=alert]")) find("#decide")?.after(mistake);
@@ -302,7 +314,7 @@ function hear(message) {
   if (kind === "out") { tellSignedOut(); return; }
   // A page that missed a message does not take the next one for all that happened.
   if (kind === "news" && news.after <= position) takeNews(news);
-  else if (news.at > position || kind === "hello") catchUp(news.at);
+  else if (news.at > position || kind === "hello" || behind.size > 0) catchUp(news.at);
 }
 
 function openStream() {
@@ -353,8 +365,12 @@ addEventListener("pageshow", (event) => { if (event.persisted) follow(); });
 
 setInterval(() => {
   if (!isLive() || (document.visibilityState !== "visible" && !isLeader)) return;
-  if (stream === null && (isLeader || !canShare)) { openStream(); catchUp(null); }
-  else if (canShare && !isLeader && Date.now() - lastHeard > AWAY_MILLISECONDS) catchUp(null);
+  const isSilent = Date.now() - lastHeard > AWAY_MILLISECONDS;
+  if (isLeader || !canShare) {
+    // A connection may be lost without a word: while the machine slept, or behind a proxy that keeps the stream back.
+    if (isSilent) { closeStream(); lastHeard = Date.now(); }
+    if (stream === null) { openStream(); catchUp(null); }
+  } else if (isSilent) catchUp(null);
 }, POLL_MILLISECONDS);
 
 // --- live: new calls come into the list, and move nothing that is read --------------------------------------
@@ -540,4 +556,4 @@ putDraftsBack();
 prepareKeys();
 all(HELD).forEach(({ id, dataset }) => saidOf.set(id, dataset.said));
 focusWhatIsNamed();
-follow();
+setTimeout(follow); // htmx knows the page one task after its script: before, what is asked for again is not heard
