@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from command_of_test import ran_beside
 from desk_browser import LOOKS, faults_of, person
 from desk_case import KEYS, Desk, form_of
 from gateway_process import WAIT_SECONDS, eventually
 from mail_office import EVE, mailbox, sent_after_reading
-from nursery import ROOT
 from playwright.async_api import Browser, Dialog, Page, expect
 from starlette.requests import Request
 from starlette.responses import Response
@@ -76,17 +75,11 @@ async def notice_of(notices: asyncio.Queue[dict[str, Any]], reference: str) -> d
 
 async def printed(at: Desk, *words: str) -> str:
     """What `python -m atlas.cases` prints at a reviewer's terminal."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atlas.cases", *words, "--url", at.gateway.url),
-        cwd=at.gateway.directory,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
-        | {"ATLAS_REVIEWER_KEY": KEYS["anna"]},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
-    assert process.returncode == 0, output.decode()
-    return output.decode()
+    told = (*words, "--url", at.gateway.url)
+    key = {"ATLAS_REVIEWER_KEY": KEYS["anna"]}
+    done = await ran_beside("atlas.cases", *told, environment=key, directory=at.gateway.directory)
+    assert done.returncode == 0, done
+    return done.stdout
 
 
 async def test_a_recipient_out_of_a_mail_is_told_in_every_place(
