@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from command_of_test import Ran, ran
-from desk_browser import browser, faults_of, person
+from desk_browser import faults_of, person
 from desk_office import KEYS, extension, office, sign_in
 from gateway_process import WAIT_SECONDS, GatewayProcess, call, reference_in, status_of
 from playwright.async_api import Browser, Page, expect
@@ -51,13 +51,6 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
     await process.start()
     yield process
     await process.kill()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running() -> AsyncIterator[Browser]:
-    """One browser for the module."""
-    async with browser() as started:
-        yield started
 
 
 async def asked(gateway: GatewayProcess, tool: str, **arguments: Any) -> str:
