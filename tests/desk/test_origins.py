@@ -188,25 +188,28 @@ async def test_an_open_page_shows_the_origins_of_a_new_round(tmp_path: Path, run
         await expect(page.locator("#arguments-judged-1")).to_have_count(0)
 
 
-async def test_the_page_is_readable_in_every_look(at: Desk, tmp_path: Path, running: Browser) -> None:
+async def test_the_page_is_readable_in_every_look(tmp_path: Path, running: Browser) -> None:
     """Light and dark, wide and narrow: axe finds nothing, and nothing is wider than the page."""
-    _, reference = await sent_after_reading(at, to=EVE, subject="Our payment", claim="Pay the invoice of May")
-    for number, (dark, size) in enumerate(LOOKS):
-        context = await person(running, dark=dark, size=size)
-        page = await at.sign_in(context)
-        await expect(page.locator(f"#{reference} .badge.warn")).to_have_text("target from outside")
-        await shoot(page, f"inbox-{number}")
-        await page.goto(at.case(reference))
-        await expect(page.locator(".origin.outside mark")).to_have_text(EVE)
-        await shoot(page, f"case-{number}")
-        assert await faults_of(page) == []
-        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        link = page.locator(".origin.outside a").first
-        address = await link.get_attribute("href")
-        await link.click()
-        await expect(page).to_have_url(f"{at.gateway.url}{address}")
-        await expect(page.get_by_text("the invoice of May is open").first).to_be_visible()
-        await context.close()
+    async with mailbox(tmp_path) as at:
+        _, reference = await sent_after_reading(
+            at, to=EVE, subject="Our payment", claim="Pay the invoice of May"
+        )
+        for number, (dark, size) in enumerate(LOOKS):
+            context = await person(running, dark=dark, size=size)
+            page = await at.sign_in(context)
+            await expect(page.locator(f"#{reference} .badge.warn")).to_have_text("target from outside")
+            await shoot(page, f"inbox-{number}")
+            await page.goto(at.case(reference))
+            await expect(page.locator(".origin.outside mark")).to_have_text(EVE)
+            await shoot(page, f"case-{number}")
+            assert await faults_of(page) == []
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            link = page.locator(".origin.outside a").first
+            address = await link.get_attribute("href")
+            await link.click()
+            await expect(page).to_have_url(f"{at.gateway.url}{address}")
+            await expect(page.get_by_text("the invoice of May is open").first).to_be_visible()
+            await context.close()
 
 
 def dialogs_of(page: Page) -> list[Dialog]:
