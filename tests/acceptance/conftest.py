@@ -2,7 +2,6 @@
 
 import compileall
 import shutil
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ports import kept_port
 from setup_terminal import ROOT, Terminal, run
 
 
@@ -50,12 +50,20 @@ def fresh_checkout(tmp_path: Path, no_docker: Path, compiled: Path) -> Iterator[
         run(folder, "stop", first_on_path=no_docker)
 
 
-@pytest.fixture
-def checkout(fresh_checkout: Path) -> Path:
-    """A checkout with its packages installed, so that every command takes seconds."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", fresh_checkout / ".venv"], check=True)
-    packages = next((fresh_checkout / ".venv").glob("lib/python*/site-packages"))
+@pytest.fixture(scope="session")
+def lent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the packages of the one in which the tests run."""
+    folder = tmp_path_factory.mktemp("lent") / ".venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    packages = next(folder.glob("lib/python*/site-packages"))
     (packages / "lent.pth").write_text(sysconfig.get_path("purelib"))
+    return folder
+
+
+@pytest.fixture
+def checkout(fresh_checkout: Path, lent: Path) -> Path:
+    """A checkout with its packages installed, so that every command takes seconds."""
+    shutil.copytree(lent, fresh_checkout / ".venv", symlinks=True)
     stamp = fresh_checkout / ".venv" / "installed-requirements.txt"
     shutil.copy2(fresh_checkout / "requirements.txt", stamp)
     return fresh_checkout
@@ -84,6 +92,4 @@ def terminal(open_questions: Callable[[], Terminal]) -> Terminal:
 @pytest.fixture
 def free_port() -> int:
     """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return kept_port()

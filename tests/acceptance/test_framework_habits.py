@@ -24,6 +24,7 @@ from gateway_process import (
     reference_in,
     text_of,
 )
+from ports import kept_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -222,7 +223,7 @@ class Session:
 
 async def test_a_session_of_before_a_restart_is_served_and_only_to_its_agent(tmp_path: Path) -> None:
     """The AI SDK, ADK, AutoGen and others keep it, and do not begin again when it is refused."""
-    gateway = GatewayProcess(tmp_path)
+    gateway = GatewayProcess(tmp_path, ATLAS_PORT=str(kept_port()))
     leave_graces_alone(gateway)
     await gateway.start()
     session = Session(gateway.url)

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from acceptance.framework_process import INSTALL_SECONDS, FrameworkProcess, command_of
 from gateway_process import GatewayProcess
+from ports import kept_port
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -68,7 +69,7 @@ AT_ONCE = 4  # more processes than that keep each other from answering in time
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """One gateway for all frameworks, with the default graces."""
-    process = GatewayProcess(tmp_path_factory.mktemp("frameworks"))
+    process = GatewayProcess(tmp_path_factory.mktemp("frameworks"), ATLAS_PORT=str(kept_port()))
     process.leave_to_env_file("ATLAS_GRACE_SECONDS")
     process.leave_to_env_file("ATLAS_REVIEW_GRACE_SECONDS")
     await process.start()

@@ -1,26 +1,21 @@
 """A gateway that uses an Inngest server elsewhere: here the engine, in a process of its own."""
 
 import contextlib
-import socket
 import sqlite3
 from pathlib import Path
 
 from engine_elsewhere import EVENT_KEY, OLD_KEY, engine
 from gateway_process import GatewayProcess, call, outcome, reference_in, text_of
+from ports import kept_port
 
 NEW_KEY = "0b" * 32
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def test_while_a_signing_key_is_rotated_calls_are_governed_by_an_engine_elsewhere(
     tmp_path: Path,
 ) -> None:
     """All settings of Inngest count in .env too: the keys, the key before the rotation, and both URLs."""
-    port = free_port()
+    port = kept_port()
     async with engine(tmp_path / "engine") as engine_url:
         settings = {
             "INNGEST_BASE_URL": engine_url,

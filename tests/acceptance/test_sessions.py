@@ -25,6 +25,7 @@ from gateway_process import (
 )
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
+from ports import kept_port
 from raw_session import RawSession, messages, only_message
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,7 +40,10 @@ CHANGE = {"beneficiary_id": "BEN-125", "changes": {"monthly_amount_eur": 700}}
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway with tools that talk, which is killed and started again by each test."""
     process = GatewayProcess(
-        tmp_path_factory.mktemp("sessions"), script=SCRIPT, ATLAS_REVIEW_GRACE_SECONDS="20"
+        tmp_path_factory.mktemp("sessions"),
+        script=SCRIPT,
+        ATLAS_PORT=str(kept_port()),
+        ATLAS_REVIEW_GRACE_SECONDS="20",
     )
     await process.start()
     yield process
@@ -263,7 +267,7 @@ async def test_a_session_is_forgotten_a_week_after_its_last_request(running: Gat
 
 async def test_without_keys_sessions_outlive_a_restart_too(tmp_path: Path) -> None:
     """And none of them is an agent's when keys are set afterwards."""
-    gateway = GatewayProcess(tmp_path)
+    gateway = GatewayProcess(tmp_path, ATLAS_PORT=str(kept_port()))
     for name in ("ATLAS_AGENT_KEY", "ATLAS_REVIEWER_KEY"):
         gateway.leave_to_env_file(name)
     await gateway.start()

@@ -12,6 +12,7 @@ import pytest_asyncio
 from eras import STATELESS, agent
 from fastmcp import Client
 from gateway_process import OTHER_AGENT_KEY, GatewayProcess
+from ports import kept_port
 from raw_session import RawSession
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -109,7 +110,7 @@ async def test_an_mcp_session_is_the_same_one_after_the_gateway_was_killed_and_i
     tmp_path: Path,
 ) -> None:
     """The client goes on under its id, and the gateway has a new one inside."""
-    gateway = GatewayProcess(tmp_path)
+    gateway = GatewayProcess(tmp_path, ATLAS_PORT=str(kept_port()))
     await gateway.start()
     try:
         client = RawSession(gateway.url)

@@ -67,32 +67,36 @@ def test_what_was_typed_is_set_and_no_secret_was_shown(checkout: Path, terminal:
     assert settings["ATLAS_AGENT_KEY"] not in terminal.screen
 
 
-@pytest.mark.parametrize(
-    ("question", "wrong", "sentence"),
-    [
-        ("Modal function", "assess", "written app/function"),  # no app
-        ("Modal function", "office/as sess", "written app/function"),  # a blank
-        ("AI backend", "4", "answer 1, 2 or 3"),
-        ("AI backend", "openai", "answer 1, 2 or 3"),
-        ("Inngest event key", "two words", "no blanks, no quotes"),
-        ("Inngest event key", '"quoted"', "no blanks, no quotes"),
-        ("Inngest signing key", "signkey-prod-xyz", "hexadecimal"),
-        ("Inngest signing key", "abc", "even number"),  # half a byte
-        ("Modal token secret", "a$b", "no blanks, no quotes"),  # .env readers would expand it
-        ("MCP servers file", "no/such/file.json", "There is no such file"),
-        ("MCP servers file", "a$b.json", "can stand in this path"),
-    ],
-)
-def test_a_wrong_answer_gets_a_sentence_and_the_question_again(
-    checkout: Path, terminal: Terminal, question: str, wrong: str, sentence: str
-) -> None:
+# What is wrong in the answer to each question, and the sentence about it; the last one ends the questions.
+WRONG = {
+    "Modal function": {
+        "assess": "written app/function",  # no app
+        "office/as sess": "written app/function",  # a blank
+    },
+    "AI backend": {"4": "answer 1, 2 or 3", "openai": "answer 1, 2 or 3"},
+    "Inngest event key": {"two words": "no blanks, no quotes", '"quoted"': "no blanks, no quotes"},
+    "Inngest signing key": {
+        "signkey-prod-xyz": "hexadecimal",
+        "abc": "even number",  # half a byte
+    },
+    "Modal token secret": {"a$b": "no blanks, no quotes"},  # .env readers would expand it
+    "MCP servers file": {
+        "a$b.json": "can stand in this path",
+        "no/such/file.json": "There is no such file",
+    },
+}
+
+
+def test_a_wrong_answer_gets_a_sentence_and_the_question_again(checkout: Path, terminal: Terminal) -> None:
     """The wrong answer is not kept, and the right one is asked for until it comes."""
-    for earlier in QUESTIONS[: QUESTIONS.index(question)]:
-        terminal.answer(earlier, "")
-    terminal.answer(question, wrong)
-    terminal.wait_for(re.escape(sentence) + r"[^\n]*\n" + re.escape(question) + r"[^\n]*: ")
-    press_enter(terminal, since=question)
-    assert wrong not in settings_in(checkout).values()
+    for question in QUESTIONS:
+        for wrong, sentence in WRONG.get(question, {}).items():
+            terminal.answer(question, wrong)
+            terminal.wait_for(re.escape(sentence) + r"[^\n]*\n" + re.escape(question) + r"[^\n]*: ")
+        terminal.answer(question, "")
+    assert terminal.finish() == 0
+    kept = set(settings_in(checkout).values())
+    assert not [wrong for answers in WRONG.values() for wrong in answers if wrong in kept]
 
 
 def test_ollama_is_asked_for_its_url(checkout: Path, terminal: Terminal) -> None:

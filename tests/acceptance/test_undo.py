@@ -1,6 +1,5 @@
 """The begin of an approved call is put off durably: over a kill, and with an Inngest elsewhere."""
 
-import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 from engine_elsewhere import EVENT_KEY, OLD_KEY, engine
 from gateway_process import GatewayProcess, call, eventually, outcome, reference_in, status_of, text_of
+from ports import kept_port
 
 from atlas import ledger
 from atlas.instants import read_instant
@@ -88,8 +88,7 @@ async def test_a_gateway_that_is_killed_within_the_time_begins_the_call_once_and
 async def test_an_inngest_elsewhere_waits_for_the_begin_too(tmp_path: Path) -> None:
     """Over the wire, signed: the run sleeps until the call may begin; what is taken back does not."""
     async with engine(tmp_path / "engine") as engine_url:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
+        port = kept_port()
         gateway = gateway_with(
             tmp_path / "b",
             "2s",

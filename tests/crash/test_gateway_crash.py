@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import random
-import socket
 import sys
 import time
 from collections import Counter, defaultdict
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from gateway_process import ROOT, GatewayProcess, eventually, outcome, text_of
+from ports import kept_port
 
 from atlas import ledger
 from crash.gateway_load import GatewayLoad, noting_gateway, rows, waiting_cases
@@ -49,9 +49,7 @@ def build_gateway(directory: Path) -> GatewayProcess:
     """A gateway that is not started yet, on a port that it keeps."""
     policy = directory / "policy.toml"
     policy.write_text(POLICY)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    return noting_gateway(directory, ATLAS_PORT=str(port), ATLAS_POLICY=str(policy))
+    return noting_gateway(directory, ATLAS_PORT=str(kept_port()), ATLAS_POLICY=str(policy))
 
 
 async def crash(

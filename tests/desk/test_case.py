@@ -14,6 +14,7 @@ from desk_browser import LOOKS, faults_of, person
 from desk_case import Desk, desk, form_of
 from gateway_process import eventually, status_of
 from playwright.async_api import Browser, Dialog, Page, Request, Route, expect
+from ports import kept_port
 from upstream_by_hand import tool
 
 from atlas.models import HIDDEN
@@ -347,8 +348,7 @@ async def test_that_a_deed_was_taken_stays_said_where_the_news_of_it_is_slower_t
     assert await page.evaluate("window.swapped")
     await expect(page.locator("#done")).to_have_text("Your comment is written.")
     await expect(page.locator("#done")).to_be_focused()
-    # What is still on its way when the browser closes would be a mistake of the next test.
-    await page.unroute_all(behavior="ignoreErrors")
+    await page.unroute_all(behavior="ignoreErrors")  # else what is in flight now fails the next test
     await context.close()
 
 
@@ -426,7 +426,7 @@ async def test_a_form_of_a_session_that_ended_and_one_without_an_answer_are_told
     tmp_path: Path, chromium: Browser
 ) -> None:
     """What was written stays; after a kill the same form counts once."""
-    async with desk(tmp_path) as at:
+    async with desk(tmp_path, ATLAS_PORT=str(kept_port())) as at:
         reference = await at.ask(invoice_id="S-1")
         context = await person(chromium)
         page = await at.sign_in(context)

@@ -11,6 +11,7 @@ from desk_browser import LOOKS, PHONE, browser, faults_of, person
 from desk_office import KEYS, desk_of, extension, modification, office, sign_in
 from gateway_process import GatewayProcess, eventually
 from playwright.async_api import Browser, Page, expect
+from ports import kept_port
 
 from atlas.cases.listing import Line, Order
 from atlas.desk.alike import groups_of
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(loop_scope="module")
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A gateway with two reviewers."""
-    process = office(tmp_path)
+    process = office(tmp_path, ATLAS_PORT=str(kept_port()))
     await process.start()
     yield process
     await process.kill()

@@ -3,13 +3,13 @@
 import asyncio
 import itertools
 import re
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from desk_visitor import Visitor, code_in, operator
 from gateway_process import AGENT_KEY, REVIEWER_KEY, GatewayProcess
+from ports import kept_port
 
 from atlas.ledger import read, verify
 
@@ -27,10 +27,7 @@ ELSEWHERE = (
 @pytest.fixture
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A gateway with two named keys, at a port that it keeps."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = GatewayProcess(tmp_path, ATLAS_REVIEWER_KEY=NAMED, ATLAS_PORT=str(port))
+    process = GatewayProcess(tmp_path, ATLAS_REVIEWER_KEY=NAMED, ATLAS_PORT=str(kept_port()))
     await process.start()
     yield process
     await process.kill()

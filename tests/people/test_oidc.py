@@ -15,6 +15,7 @@ import pytest_asyncio
 from gateway_process import AGENT_KEY, GatewayProcess
 from joserfc import jwk
 from lying_provider import Browser, LyingProvider, SignIn, lying_provider
+from ports import kept_port
 from words import whole_words
 
 from atlas.errors import ProviderUnusable
@@ -385,7 +386,7 @@ async def test_a_session_ends_when_the_settings_let_the_group_in_no_more(tmp_pat
     """At the start with the new settings, not twelve hours later; announced `iss` is asked for too."""
     async with lying_provider() as provider:
         provider.announced = {"authorization_response_iss_parameter_supported": True}
-        gateway = GatewayProcess(tmp_path, **provider.settings)
+        gateway = GatewayProcess(tmp_path, ATLAS_PORT=str(kept_port()), **provider.settings)
         await gateway.start()
         try:
             async with Browser(gateway) as browser:

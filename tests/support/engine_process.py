@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from gateway_process import ROOT, START_SECONDS, WAIT_SECONDS
+from ports import kept_port
 
 EVENT_KEY = "event-key-of-the-tests"
 SIGNING_KEY = "5e1f" * 16
@@ -18,7 +19,7 @@ class EngineProcess:
         self.url = ""
         self._directory = directory
         self._keys = ["--event-key", EVENT_KEY, "--signing-key", SIGNING_KEY] if has_keys else []
-        self._port = "0"
+        self._port = str(kept_port())
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -32,8 +33,8 @@ class EngineProcess:
         )
         assert self._process.stdout is not None
         while line := (await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)).decode():
-            if found := re.search(r"listening on (http://\S+:(\d+))", line):
-                self.url, self._port = found[1], found[2]
+            if found := re.search(r"listening on (http://\S+)", line):
+                self.url = found[1]
                 return
         raise AssertionError("the engine ended")
 

@@ -11,6 +11,7 @@ from typing import Any
 from fastmcp import FastMCP
 from gateway_process import ROOT, START_SECONDS, WAIT_SECONDS, eventually
 from nursery import Child, forked
+from ports import kept_port
 
 from atlas.upstreams import Upstreams
 from atlas.upstreams.config import _config
@@ -23,10 +24,10 @@ PATHS = {"http": "/mcp", "sse": "/sse"}
 class UpstreamProcess:
     """The fixture server over HTTP or SSE; it can be ended and started again on its port."""
 
-    def __init__(self, way: str, notes: Path, port: int = 0, script: Path = SERVER) -> None:
+    def __init__(self, way: str, notes: Path, script: Path = SERVER) -> None:
         self.way = way
         self.notes = notes
-        self.port = port
+        self.port = kept_port()
         self._script = script
         self._process: Child | None = None
 
@@ -53,7 +54,6 @@ class UpstreamProcess:
             return log.read_text().endswith("\n")
 
         await eventually(listens, seconds=START_SECONDS)
-        self.port = int(log.read_text())
 
     async def kill(self) -> None:
         """End it at once."""

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import json
 import os
-import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from fastmcp.exceptions import ToolError
 from fastmcp.server.auth.providers import in_memory
 from gateway_process import text_of
 from mcp.shared.auth import OAuthClientInformationFull
+from ports import kept_port
 from pydantic import AnyUrl
 from signing_server import signed_in, signing_server
 from starlette.requests import Request
@@ -227,9 +227,7 @@ async def test_a_server_that_asks_for_no_sign_in_is_named(tmp_path: Path) -> Non
 async def test_a_client_that_was_registered_by_hand_is_used(secret: str | None, tmp_path: Path) -> None:
     """Right: none is registered beside it, and its redirect address is the one that was said."""
     data = tmp_path / "data"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = kept_port()
     client = OAuthClientInformationFull(
         client_id="by-hand",
         client_secret=secret,
