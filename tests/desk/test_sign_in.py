@@ -1,6 +1,7 @@
 """The ways in, in a real browser: by keyboard, with and without JavaScript, and what axe-core finds."""
 
 import json
+import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -205,7 +206,7 @@ async def test_opening_a_link_spends_nothing_and_its_code_is_in_no_log(
 
 
 async def test_axe_finds_nothing_light_and_dark_small_and_large(
-    gateway: GatewayProcess, running: Browser, tmp_path: Path
+    gateway: GatewayProcess, running: Browser
 ) -> None:
     """On each page of the sign-in, with and without a mistake."""
     await operator(gateway, "add", "sarah")
@@ -215,7 +216,8 @@ async def test_axe_finds_nothing_light_and_dark_small_and_large(
         look = f"{'dark' if dark else 'light'}-{size['width']}"
 
         async def check(name: str, page: Page = page, look: str = look) -> None:
-            await page.screenshot(path=tmp_path / f"{name}-{look}.png", full_page=True)
+            if folder := os.environ.get("ATLAS_TEST_PICTURES"):
+                await page.screenshot(path=f"{folder}/sign-in-{name}-{look}.png", full_page=True)
             found.extend(f"{name} {look} {fault}" for fault in await faults_of(page))
             width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert width <= 0, f"{name} is wider than the window"
