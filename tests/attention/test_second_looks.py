@@ -2,8 +2,6 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
@@ -11,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from desk_browser import browser, faults_of, person
+from command_of_test import Ran, ran
+from desk_browser import faults_of, person
 from desk_office import KEYS, extension, office, sign_in
 from gateway_process import WAIT_SECONDS, GatewayProcess, call, reference_in, status_of
 from playwright.async_api import Browser, Page, expect
@@ -54,13 +53,6 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
     await process.kill()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running() -> AsyncIterator[Browser]:
-    """One browser for the module."""
-    async with browser() as started:
-        yield started
-
-
 async def asked(gateway: GatewayProcess, tool: str, **arguments: Any) -> str:
     """The reference of a call that waits."""
     async with gateway.agent("key-of-billing-bot-tests") as agent:
@@ -82,18 +74,10 @@ async def read(gateway: GatewayProcess, path: str, name: str = "anna") -> httpx.
     return answer
 
 
-def in_terminal(gateway: GatewayProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
+def in_terminal(gateway: GatewayProcess, *arguments: str) -> Ran:
     """A command of a reviewer."""
-    return subprocess.run(
-        [sys.executable, "-m", "atlas.cases", *arguments, "--url", gateway.url, "--as", "anna"],
-        cwd=gateway.directory,
-        env=gateway.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-    )
+    words = (*arguments, "--url", gateway.url, "--as", "anna")
+    return ran("atlas.cases", *words, environment=gateway.environment, directory=gateway.directory)
 
 
 def seen_in_terminal(gateway: GatewayProcess, case_id: str) -> str:

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from command_of_test import ran_beside
 from desk_browser import LOOKS, faults_of, person
 from desk_case import KEYS, Desk, form_of
 from gateway_process import WAIT_SECONDS, eventually
 from mail_office import EVE, mailbox, sent_after_reading
-from nursery import ROOT
 from playwright.async_api import Browser, Dialog, Page, expect
 from starlette.requests import Request
 from starlette.responses import Response
@@ -76,17 +75,11 @@ async def notice_of(notices: asyncio.Queue[dict[str, Any]], reference: str) -> d
 
 async def printed(at: Desk, *words: str) -> str:
     """What `python -m atlas.cases` prints at a reviewer's terminal."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atlas.cases", *words, "--url", at.gateway.url),
-        cwd=at.gateway.directory,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
-        | {"ATLAS_REVIEWER_KEY": KEYS["anna"]},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
-    assert process.returncode == 0, output.decode()
-    return output.decode()
+    told = (*words, "--url", at.gateway.url)
+    key = {"ATLAS_REVIEWER_KEY": KEYS["anna"]}
+    done = await ran_beside("atlas.cases", *told, environment=key, directory=at.gateway.directory)
+    assert done.returncode == 0, done
+    return done.stdout
 
 
 async def test_a_recipient_out_of_a_mail_is_told_in_every_place(
@@ -195,25 +188,28 @@ async def test_an_open_page_shows_the_origins_of_a_new_round(tmp_path: Path, run
         await expect(page.locator("#arguments-judged-1")).to_have_count(0)
 
 
-async def test_the_page_is_readable_in_every_look(at: Desk, tmp_path: Path, running: Browser) -> None:
+async def test_the_page_is_readable_in_every_look(tmp_path: Path, running: Browser) -> None:
     """Light and dark, wide and narrow: axe finds nothing, and nothing is wider than the page."""
-    _, reference = await sent_after_reading(at, to=EVE, subject="Our payment", claim="Pay the invoice of May")
-    for number, (dark, size) in enumerate(LOOKS):
-        context = await person(running, dark=dark, size=size)
-        page = await at.sign_in(context)
-        await expect(page.locator(f"#{reference} .badge.warn")).to_have_text("target from outside")
-        await shoot(page, f"inbox-{number}")
-        await page.goto(at.case(reference))
-        await expect(page.locator(".origin.outside mark")).to_have_text(EVE)
-        await shoot(page, f"case-{number}")
-        assert await faults_of(page) == []
-        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        link = page.locator(".origin.outside a").first
-        address = await link.get_attribute("href")
-        await link.click()
-        await expect(page).to_have_url(f"{at.gateway.url}{address}")
-        await expect(page.get_by_text("the invoice of May is open").first).to_be_visible()
-        await context.close()
+    async with mailbox(tmp_path) as at:
+        _, reference = await sent_after_reading(
+            at, to=EVE, subject="Our payment", claim="Pay the invoice of May"
+        )
+        for number, (dark, size) in enumerate(LOOKS):
+            context = await person(running, dark=dark, size=size)
+            page = await at.sign_in(context)
+            await expect(page.locator(f"#{reference} .badge.warn")).to_have_text("target from outside")
+            await shoot(page, f"inbox-{number}")
+            await page.goto(at.case(reference))
+            await expect(page.locator(".origin.outside mark")).to_have_text(EVE)
+            await shoot(page, f"case-{number}")
+            assert await faults_of(page) == []
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            link = page.locator(".origin.outside a").first
+            address = await link.get_attribute("href")
+            await link.click()
+            await expect(page).to_have_url(f"{at.gateway.url}{address}")
+            await expect(page.get_by_text("the invoice of May is open").first).to_be_visible()
+            await context.close()
 
 
 def dialogs_of(page: Page) -> list[Dialog]:

@@ -2,14 +2,13 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from command_of_test import Ran, ran
 from desk_browser import browser, faults_of, person
 from desk_office import KEYS, extension, office
 from gateway_process import GatewayProcess, status_of
@@ -88,18 +87,10 @@ async def posted(gateway: GatewayProcess, case_id: str, assertion: Any, *, name:
     return await gateway.decide(case_id, key=KEYS[name], **more)
 
 
-def approve_in_terminal(gateway: GatewayProcess, case_id: str) -> subprocess.CompletedProcess[str]:
+def approve_in_terminal(gateway: GatewayProcess, case_id: str) -> Ran:
     """What `python -m atlas.cases approve` says to a person."""
-    return subprocess.run(
-        [sys.executable, "-m", "atlas.cases", "approve", case_id, "--url", gateway.url, "--as", "anna"],
-        cwd=gateway.directory,
-        env=gateway.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        stdin=subprocess.DEVNULL,
-    )
+    words = ("approve", case_id, "--url", gateway.url, "--as", "anna")
+    return ran("atlas.cases", *words, environment=gateway.environment, directory=gateway.directory)
 
 
 async def test_a_person_approves_at_the_desk_with_a_passkey_and_an_auditor_checks_it(

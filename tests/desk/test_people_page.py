@@ -1,9 +1,6 @@
 """Groups, trainings, delegations and separation: in a real browser, by the webhook and in a terminal."""
 
-import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from command_of_test import ran_beside
 from desk_browser import browser, faults_of, person
 from desk_visitor import operator
 from gateway_process import GatewayProcess, call, reference_in
@@ -94,14 +92,7 @@ class Room:
             "ATLAS_REVIEWER_KEY": ",".join(f"{one}:{key}" for one, key in KEYS.items()),
         }
         at = ("--url", self.gateway.url, "--as", name) if module == "atlas.cases" else ()
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", module, *words, *at],
-            env=os.environ | settings,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = await ran_beside(module, *words, *at, environment=os.environ | settings)
         return done.returncode, done.stdout + done.stderr
 
     async def approve_at_desk(self, name: str, ref: str) -> str:

@@ -1,37 +1,33 @@
 """The ways in, in a real browser: by keyboard, with and without JavaScript, and what axe-core finds."""
 
 import json
+import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from desk_browser import LOOKS, browser, faults_of, person
+import pytest_asyncio
+from desk_browser import LOOKS, faults_of, person
 from desk_visitor import code_in, operator
 from gateway_process import AGENT_KEY, REVIEWER_KEY, GatewayProcess
 from playwright.async_api import Browser, Page, expect
 
 from atlas.ledger import read
 
-pytestmark = pytest.mark.timeout(300)  # a browser under load takes its time
+# A browser under load takes its time.
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 PASSWORD = "a long word and another"
 NAMED = f"anna:{REVIEWER_KEY}"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A gateway with a named key."""
     process = GatewayProcess(tmp_path, ATLAS_REVIEWER_KEY=NAMED)
     await process.start()
     yield process
     await process.kill()
-
-
-@pytest.fixture
-async def chromium() -> AsyncIterator[Browser]:
-    """A browser."""
-    async with browser() as running:
-        yield running
 
 
 async def new_page(running: Browser, said: list[str], **options: object) -> Page:
@@ -75,11 +71,11 @@ async def focus_until(page: Page, text: str) -> None:
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
 async def test_each_way_in_by_keyboard_alone(
-    gateway: GatewayProcess, chromium: Browser, scripts: bool
+    gateway: GatewayProcess, running: Browser, scripts: bool
 ) -> None:
     """A link of setup, a first password, the password, a key; and out again."""
     said: list[str] = []
-    page = await new_page(chromium, said, scripts=scripts)
+    page = await new_page(running, said, scripts=scripts)
     owner = code_in(await operator(gateway, "enter"))
     await page.goto(f"{gateway.url}/desk/enter#{owner}")
     if not scripts:
@@ -128,11 +124,11 @@ async def test_each_way_in_by_keyboard_alone(
 
 
 async def test_a_mistake_is_told_at_its_field_and_loses_nothing_else(
-    gateway: GatewayProcess, chromium: Browser
+    gateway: GatewayProcess, running: Browser
 ) -> None:
     """The name stays, the place to go to stays, and a reader of screens hears the mistake."""
     await operator(gateway, "add", "sarah")
-    page = await new_page(chromium, [])
+    page = await new_page(running, [])
     await page.goto(f"{gateway.url}/desk/sign-in?then=/desk/account")
     await press(page, "sarah", "Tab", "not the password", "Enter")
     await expect(page.get_by_role("alert")).to_have_text("The name and the password do not belong together.")
@@ -154,10 +150,10 @@ async def test_a_mistake_is_told_at_its_field_and_loses_nothing_else(
 
 
 async def test_a_page_elsewhere_can_neither_post_nor_read_nor_frame(
-    gateway: GatewayProcess, chromium: Browser, tmp_path: Path
+    gateway: GatewayProcess, running: Browser, tmp_path: Path
 ) -> None:
     """From another port of this machine, whose pages the browser takes for the same site."""
-    page = await new_page(chromium, [])
+    page = await new_page(running, [])
     await page.goto(f"{gateway.url}/desk/sign-in")
     await page.get_by_label("Key", exact=True).fill(REVIEWER_KEY)
     await press(page, "Enter")
@@ -188,16 +184,16 @@ async def test_a_page_elsewhere_can_neither_post_nor_read_nor_frame(
 
 
 async def test_opening_a_link_spends_nothing_and_its_code_is_in_no_log(
-    gateway: GatewayProcess, chromium: Browser
+    gateway: GatewayProcess, running: Browser
 ) -> None:
     """A mail scanner opens a link, scripts and all; two clicks of its owner sign in once."""
     code = code_in(await operator(gateway, "enter"))
-    scanner = await new_page(chromium, [])
+    scanner = await new_page(running, [])
     for _ in range(3):
         await scanner.goto(f"{gateway.url}/desk/enter#{code}")
         await scanner.reload()
         await expect(scanner.get_by_role("button", name="Open the desk")).to_be_focused()
-    page = await new_page(chromium, [])
+    page = await new_page(running, [])
     await page.goto(f"{gateway.url}/desk/enter#{code}")
     await page.get_by_role("button").dblclick()
     await is_in(page, gateway, "anna")
@@ -210,17 +206,18 @@ async def test_opening_a_link_spends_nothing_and_its_code_is_in_no_log(
 
 
 async def test_axe_finds_nothing_light_and_dark_small_and_large(
-    gateway: GatewayProcess, chromium: Browser, tmp_path: Path
+    gateway: GatewayProcess, running: Browser
 ) -> None:
     """On each page of the sign-in, with and without a mistake."""
     await operator(gateway, "add", "sarah")
     found: list[str] = []
     for dark, size in LOOKS:
-        page = await new_page(chromium, found, dark=dark, size=size)
+        page = await new_page(running, found, dark=dark, size=size)
         look = f"{'dark' if dark else 'light'}-{size['width']}"
 
         async def check(name: str, page: Page = page, look: str = look) -> None:
-            await page.screenshot(path=tmp_path / f"{name}-{look}.png", full_page=True)
+            if folder := os.environ.get("ATLAS_TEST_PICTURES"):
+                await page.screenshot(path=f"{folder}/sign-in-{name}-{look}.png", full_page=True)
             found.extend(f"{name} {look} {fault}" for fault in await faults_of(page))
             width = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert width <= 0, f"{name} is wider than the window"

@@ -1,8 +1,6 @@
 """Systems decide for their people by signature: who that is, what is refused, and what is on record."""
 
-import asyncio
 import re
-import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from gateway_process import AGENT_KEY, GatewayProcess, eventually, output_of
+from command_of_test import ran_beside
+from gateway_process import AGENT_KEY, GatewayProcess, eventually
 from people import ANNA, client, named_gateway, waiting
 from systems import OF_CHAT, OF_CHAT_NEXT, OF_TICKETS, SYSTEMS, post, said, secret_of, signed
 
@@ -331,14 +330,6 @@ async def test_the_rules_hold_for_people_of_systems(tmp_path: Path) -> None:
 
 async def command(gateway: GatewayProcess, module: str, *words: str) -> str:
     """What a command prints, over the gateway's own data directory and settings."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        *words,
-        env=gateway.environment,
-        cwd=gateway.directory,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    return await output_of(process, seconds=120)
+    done = await ran_beside(module, *words, environment=gateway.environment, directory=gateway.directory)
+    assert done.returncode == 0, done
+    return done.stdout + done.stderr

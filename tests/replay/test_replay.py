@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from command_of_test import Ran, ran
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, reference_in
 
 from atlas.assessors.policy import Policy
@@ -198,12 +199,17 @@ def test_the_rows_are_read_along_the_index(gateway: GatewayProcess) -> None:
     assert "TEMP B-TREE" not in said
 
 
-def run(gateway: GatewayProcess, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, with the settings of the gateway."""
+def run(gateway: GatewayProcess, *arguments: str) -> Ran:
+    """The command with the settings of the gateway."""
+    return ran("atlas.assessors.policy", "replay", *arguments, environment=gateway.environment)
+
+
+def run_cold(gateway: GatewayProcess, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same by an interpreter that begins."""
     return subprocess.run(
         [sys.executable, "-m", "atlas.assessors.policy", "replay", *arguments],
         cwd=ROOT,
-        env=gateway.environment | environment,
+        env=gateway.environment,
         capture_output=True,
         text=True,
         timeout=300,
@@ -215,7 +221,7 @@ def test_the_command_prints_sentences_or_json(gateway: GatewayProcess, tmp_path:
     """Beside the gateway that runs."""
     file = tmp_path / "tried.toml"
     file.write_text(POLICY.replace("score = 90", "score = 10"))
-    done = run(gateway, str(file), "--since", "30d")
+    done = run_cold(gateway, str(file), "--since", "30d")
     assert (done.returncode, done.stderr) == (0, "")
     assert "18 calls compared" in done.stdout
     assert "4 calls put before a person then, and approved without a person by this policy." in done.stdout

@@ -1,8 +1,6 @@
 """Many at once: reject always; approve only alike calls of which no rule asks more."""
 
-import asyncio
 import re
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from command_of_test import ran_beside
 from desk_browser import faults_of, person
 from desk_office import AGENTS, KEYS, extension, modification, sign_in
 from gateway_process import GatewayProcess, eventually, status_of
-from nursery import ROOT
 from playwright.async_api import Browser, Locator, Page, expect
 from store import assessment_of, open_case, open_store
 
@@ -160,17 +158,11 @@ async def test_an_agent_and_a_stranger_decide_on_nothing(office: GatewayProcess)
     assert status_of(office, ref) == "PENDING_REVIEW"
 
 
-async def terminal(gateway: GatewayProcess, *said: str) -> tuple[int | None, str]:
+async def terminal(gateway: GatewayProcess, *said: str) -> tuple[int, str]:
     """What the command prints, and its status."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atlas.cases", *said, "--url", gateway.url),
-        cwd=ROOT,
-        env=gateway.environment | {"ATLAS_REVIEWER_KEY": f"anna:{KEYS['anna']}"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode, output.decode()
+    shell = gateway.environment | {"ATLAS_REVIEWER_KEY": f"anna:{KEYS['anna']}"}
+    done = await ran_beside("atlas.cases", *said, "--url", gateway.url, environment=shell)
+    return done.returncode, done.stdout + done.stderr
 
 
 async def test_a_terminal_rejects_several_with_one_reason(office: GatewayProcess) -> None:

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import sqlite3
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from command_of_test import ran_beside
 from gateway_process import (
     OTHER_AGENT_KEY,
     GatewayProcess,
@@ -361,15 +360,7 @@ async def test_the_terminal_asks_and_edits(running: GatewayProcess) -> None:
 
 async def terminal(gateway: GatewayProcess, verb: str, *said: str) -> tuple[int, str]:
     """The exit status of a command, and what it printed."""
-    command = [sys.executable, "-m", "atlas.cases", verb, "--url", gateway.url, "--as", "anna", *said]
-    environment = gateway.environment | {"PATH": os.environ["PATH"]}
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env=environment,
-        cwd=gateway.directory,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        stdin=asyncio.subprocess.DEVNULL,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 120)
-    return process.returncode or 0, output.decode()
+    words = (verb, "--url", gateway.url, "--as", "anna", *said)
+    shell, here = gateway.environment, gateway.directory
+    done = await ran_beside("atlas.cases", *words, environment=shell, directory=here)
+    return done.returncode, done.stdout + done.stderr

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -12,10 +11,10 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from command_of_test import ran_beside
 from desk_browser import faults_of, person
 from desk_office import AGENTS, KEYS, extension, office, sign_in
 from gateway_process import GatewayProcess, status_of
-from nursery import ROOT
 from playwright.async_api import Browser, expect
 from store import assessment_of, open_case, open_store
 
@@ -109,15 +108,9 @@ async def test_what_a_person_puts_aside_leaves_their_list_and_no_other(gateway: 
 
 async def terminal(gateway: GatewayProcess, name: str, *said: str) -> str:
     """What the command prints."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atlas.cases", *said, "--url", gateway.url),
-        cwd=ROOT,
-        env=gateway.environment | {"ATLAS_REVIEWER_KEY": f"{name}:{KEYS[name]}"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
-    return output.decode()
+    shell = gateway.environment | {"ATLAS_REVIEWER_KEY": f"{name}:{KEYS[name]}"}
+    done = await ran_beside("atlas.cases", *said, "--url", gateway.url, environment=shell)
+    return done.stdout + done.stderr
 
 
 async def test_a_terminal_takes_gives_and_puts_aside(gateway: GatewayProcess) -> None:

@@ -1,13 +1,11 @@
 """A person at the desk without a browser, and the commands of an operator beside the gateway."""
 
-import asyncio
-import os
 import re
-import sys
 from typing import Any
 
 import httpx
-from gateway_process import ROOT, WAIT_SECONDS, GatewayProcess
+from command_of_test import ran_beside
+from gateway_process import WAIT_SECONDS, GatewayProcess
 
 TOKEN = re.compile(r'name="form_token" value="([^"]+)"')
 LINK = re.compile(r"http://\S+/desk/(?:enter|password)#(\S+)")
@@ -48,17 +46,11 @@ class Visitor(httpx.AsyncClient):
 
 async def operator(gateway: GatewayProcess, *words: str, status: int = 0, **environment: str) -> str:
     """What `python -m atlas.people` prints, run beside the gateway with its settings."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "atlas.people", "--at", gateway.url, *words),
-        cwd=gateway.directory,
-        env=gateway.environment | {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)} | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await process.communicate()
-    assert process.returncode == status, said.decode()
-    return said.decode()
+    told = ("--at", gateway.url, *words)
+    settings = gateway.environment | environment
+    done = await ran_beside("atlas.people", *told, environment=settings, directory=gateway.directory)
+    assert done.returncode == status, done
+    return done.stdout + done.stderr
 
 
 def code_in(said: str) -> str:

@@ -3,17 +3,15 @@
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from hashlib import sha256
 from typing import Any
 
+from command_of_test import Ran, ran
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from desk_office import KEYS
 from gateway_process import GatewayProcess
-from nursery import ROOT
 from playwright.async_api import CDPSession, Page
 from webauthn.helpers import bytes_to_base64url, encode_cbor
 
@@ -74,17 +72,9 @@ async def add_passkey(page: Page, gateway: GatewayProcess, called: str) -> str:
 
 def people_command(
     gateway: GatewayProcess, *arguments: str, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+) -> Ran:
     """Run `python -m atlas.people` beside the gateway."""
-    return subprocess.run(
-        [sys.executable, "-m", "atlas.people", *arguments],
-        cwd=ROOT,
-        env=os.environ | (environment or gateway.environment),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return ran("atlas.people", *arguments, environment=os.environ | (environment or gateway.environment))
 
 
 async def asked_for(page: Page, gateway: GatewayProcess, case_id: str) -> Any:

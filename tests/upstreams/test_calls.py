@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.exceptions import ToolError
@@ -19,6 +20,7 @@ from upstream_process import Front, UpstreamProcess, fronted, noted, stdio_entry
 from atlas.errors import AnswerLost, UpstreamMissing
 from atlas.grounds.present import tool_facts
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 WAYS = pytest.mark.parametrize("way", ["stdio", "sse", "http"])
 ON_THE_WEB = pytest.mark.parametrize("way", ["sse", "http"])
 FIXTURES_TOOLS = {
@@ -65,34 +67,39 @@ async def cause_of(front: Front, tool: str, **arguments: Any) -> BaseException |
     return caught.value.__cause__
 
 
-@WAYS
-async def test_tools_resources_and_prompts_appear_as_the_server_describes_them(way: str, notes: Path) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["stdio", "sse", "http"])
+async def front(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Front]:
+    """The fixture server over one of the ways, for the tests that leave it as it is."""
+    async with behind(request.param, tmp_path_factory.mktemp("behind") / "notes") as made:
+        yield made
+
+
+async def test_tools_resources_and_prompts_appear_as_the_server_describes_them(front: Front) -> None:
     """Under a prefix, with title, annotations and icons; whose they are is for us to say."""
-    async with behind(way, notes) as front:
-        assert await front.tool_names() == {f"far_{name}" for name in FIXTURES_TOOLS} | {"get_outcome"}
-        async with Client(front.server) as agent:
-            [add] = [tool for tool in await agent.list_tools() if tool.name == "far_add"]
-            assert (add.title, add.description) == ("Add two numbers", "Add two numbers.")
-            assert add.annotations is not None and add.annotations.read_only_hint
-            assert add.icons and add.icons[0].mime_type == "image/png"
-            assert add.input_schema["required"] == ["a", "b"]
-            assert add.meta and (add.meta["io.atlas/upstream"], add.meta["of"]) == ("far", "the tests")
-            assert (await agent.call_tool("far_add", {"a": 1, "b": 2})).structured_content == {"sum": 3}
-            assert (await tool_facts(front.server, "far_add")).upstream == "far"
-            assert [str(one.uri) for one in await agent.list_resources()] == ["notes://far/today"]
-            [today] = await agent.read_resource("notes://far/today")
-            [monday] = await agent.read_resource("notes://far/day/monday")
-            assert (today.text, monday.text) == ("a note of today", "a note of monday")
-            greeting = await agent.get_prompt("far_greet", {"name": "Sarah"})
-            assert greeting.messages[0].content.text == "Greet Sarah."
+    assert await front.tool_names() == {f"far_{name}" for name in FIXTURES_TOOLS} | {"get_outcome"}
+    async with Client(front.server) as agent:
+        [add] = [tool for tool in await agent.list_tools() if tool.name == "far_add"]
+        assert (add.title, add.description) == ("Add two numbers", "Add two numbers.")
+        assert add.annotations is not None and add.annotations.read_only_hint
+        assert add.icons and add.icons[0].mime_type == "image/png"
+        assert add.input_schema["required"] == ["a", "b"]
+        assert add.meta and (add.meta["io.atlas/upstream"], add.meta["of"]) == ("far", "the tests")
+        assert (await agent.call_tool("far_add", {"a": 1, "b": 2})).structured_content == {"sum": 3}
+        assert (await tool_facts(front.server, "far_add")).upstream == "far"
+        assert [str(one.uri) for one in await agent.list_resources()] == ["notes://far/today"]
+        [today] = await agent.read_resource("notes://far/today")
+        [monday] = await agent.read_resource("notes://far/day/monday")
+        assert (today.text, monday.text) == ("a note of today", "a note of monday")
+        greeting = await agent.get_prompt("far_greet", {"name": "Sarah"})
+        assert greeting.messages[0].content.text == "Greet Sarah."
 
 
-@WAYS
-async def test_an_error_of_the_tool_is_its_answer(way: str, notes: Path) -> None:
+async def test_an_error_of_the_tool_is_its_answer(front: Front) -> None:
     """It is passed on as the server gave it."""
-    async with behind(way, notes) as front:
-        answer = await front.call("far_fail", text="such thing")
-        assert answer.is_error and "there is no such thing" in text_of(answer)
+    answer = await front.call("far_fail", text="such thing")
+    assert answer.is_error and "there is no such thing" in text_of(answer)
 
 
 @WAYS
@@ -190,8 +197,7 @@ async def test_a_tool_that_comes_while_it_runs_is_offered_and_agents_are_told(wa
         await eventually(is_told)
 
 
-@WAYS
-async def test_progress_and_log_messages_reach_the_agent_that_waits(way: str, notes: Path) -> None:
+async def test_progress_and_log_messages_reach_the_agent_that_waits(front: Front) -> None:
     """Each in its order."""
     progress: list[tuple[float, str | None]] = []
     logged: list[Any] = []
@@ -202,10 +208,9 @@ async def test_progress_and_log_messages_reach_the_agent_that_waits(way: str, no
     async def note_log(message: Any) -> None:
         logged.append(message.data["msg"])
 
-    async with (
-        behind(way, notes) as front,
-        Client(front.server, mode="legacy", progress_handler=note_progress, log_handler=note_log) as agent,
-    ):
+    async with Client(
+        front.server, mode="legacy", progress_handler=note_progress, log_handler=note_log
+    ) as agent:
         await agent.call_tool("far_report", {})
 
         async def has_all() -> bool:
@@ -216,21 +221,19 @@ async def test_progress_and_log_messages_reach_the_agent_that_waits(way: str, no
     assert logged == ["at step 1", "at step 2", "at step 3"]
 
 
-@WAYS
-async def test_a_question_of_the_server_reaches_the_agent_whose_call_asks(way: str, notes: Path) -> None:
+async def test_a_question_of_the_server_reaches_the_agent_whose_call_asks(front: Front) -> None:
     """And without an agent that waits it is refused, which the tool's answer says."""
 
     async def answer(*question: Any) -> ElicitResult[Any]:
         return ElicitResult(action="accept", content={"value": "green"})
 
-    async with behind(way, notes) as front:
-        async with Client(front.server, mode="legacy", elicitation_handler=answer) as agent:
-            assert text_of(await agent.call_tool("far_ask", {})) == "accept: green"
-        with pytest.raises(ToolError) as refused:
-            alone = await front.call("far_ask")
-            assert alone.is_error, alone
-            raise ToolError(text_of(alone))
-        assert not isinstance(refused.value.__cause__, AnswerLost), refused.value
+    async with Client(front.server, mode="legacy", elicitation_handler=answer) as agent:
+        assert text_of(await agent.call_tool("far_ask", {})) == "accept: green"
+    with pytest.raises(ToolError) as refused:
+        alone = await front.call("far_ask")
+        assert alone.is_error, alone
+        raise ToolError(text_of(alone))
+    assert not isinstance(refused.value.__cause__, AnswerLost), refused.value
 
 
 async def test_a_question_of_a_process_that_works_for_two_agents_is_put_to_neither(notes: Path) -> None:
