@@ -17,6 +17,8 @@ _EXOTIC_KEY = re.compile(r"[\ue000-\U0010ffff]")
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
+DEEPEST = 500  # levels; without this bound it would be as many as the version of Python can write
+_BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')  # and texts, in which a bracket is none
 DEEPEST_PLACE = 30  # levels, in a sentence on what has no form
 LARGEST_INTEGER = 2**53 - 1  # that RFC 8785 can write
 
@@ -28,12 +30,16 @@ class NotCanonical(ValueError):
 def canonical_json(value: Any) -> bytes:
     """The RFC 8785 form of a JSON value, as UTF-8.
 
-    Raises NotCanonical for what has none: integers beyond ±(2^53 - 1), NaN, infinities, lone surrogates.
+    Raises NotCanonical for what has none: integers beyond ±(2^53 - 1), NaN, infinities, lone surrogates; and
+    for more than DEEPEST levels.
     """
     try:
-        return plain_json(value) or rfc8785.dumps(value)
+        form = plain_json(value) or rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise NotCanonical(str(error)) from error
+    if form.count(b"[") + form.count(b"{") > DEEPEST and _levels(form) > DEEPEST:
+        raise NotCanonical(f"It has more than {DEEPEST} levels.")
+    return form
 
 
 def plain_json(value: Any) -> bytes | None:
@@ -43,6 +49,15 @@ def plain_json(value: Any) -> bytes | None:
         return None if _is_exotic(text) else text.encode()
     except (TypeError, ValueError, RecursionError):
         return None  # the library for the form knows the reason
+
+
+def _levels(form: bytes) -> int:
+    """How many lists and objects stand inside one another."""
+    level = deepest = 0
+    for mark in _BRACKETS.findall(form):
+        level += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(mark, 0)
+        deepest = max(deepest, level)
+    return deepest
 
 
 def _is_exotic(text: str) -> bool:

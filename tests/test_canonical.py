@@ -48,6 +48,22 @@ def test_a_value_without_a_canonical_form_is_refused(value: Any) -> None:
         canonical_json(value)
 
 
+def nested(levels: int, inmost: Any = "[[[") -> Any:
+    """Lists and objects inside one another, in turn."""
+    value = inmost
+    for level in range(levels):
+        value = [value, "]"] if level % 2 else {'"[': value}
+    return value
+
+
+def test_as_many_levels_have_a_form_on_any_version_of_python() -> None:
+    """A bracket in a text is no level; many values side by side are none either."""
+    assert canonical_json(nested(500)) == rfc8785.dumps(nested(500))
+    assert canonical_json([[]] * 2000) == rfc8785.dumps([[]] * 2000)
+    with pytest.raises(NotCanonical, match="500 levels"):
+        canonical_json(nested(501))
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [

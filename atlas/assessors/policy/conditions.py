@@ -45,6 +45,7 @@ MACROS = dict.fromkeys(("all", "exists", "exists_one", "filter", "map"), (1, 2))
     "min": (0, 0),
     "reduce": (2, 4),
 }
+DEEPEST = 1000  # levels of the grammar, of which a pair of brackets has eight, on any version of Python
 NO_CEL = re.compile(r"\b(?:and|or|not|None|True|False)\b|(?<![=!<>])=(?!=)")
 
 
@@ -84,11 +85,23 @@ class Condition:
 def _checked(text: str) -> "Tree[Token]":
     """The condition as it is evaluated; raises ConditionInvalid, CELParseError and RecursionError."""
     tree: Tree[Token] = _environment().compile(text)
+    if _levels(tree) > DEEPEST:
+        raise ConditionInvalid("is nested too deeply")
     if (mistake := next(_mistakes(tree, frozenset(VARIABLES)), None)) is not None:
         raise ConditionInvalid(mistake)
     if _is_never_bool(tree):
         raise ConditionInvalid("is never true or false")
     return _without_detours(tree)
+
+
+def _levels(tree: Tree[Token]) -> int:
+    """How deep it is, without a call for each level."""
+    deepest, left = 0, [(tree, 1)]
+    while left:
+        node, level = left.pop()
+        deepest = max(deepest, level)
+        left += [(child, level + 1) for child in node.children if isinstance(child, Tree)]
+    return deepest
 
 
 @cache
