@@ -24,7 +24,7 @@ ALLOWED = (
     "ORDER BY ledger.seq DESC LIMIT 1",  # the newest row
     "max(seq), 0) FROM ledger",  # the row at the end, by its number
     "max(ledger.seq), 0) AS coalesce_1 FROM ledger",  # the same
-    "notices.spread_at IS NULL ORDER BY notices.made_at LIMIT 20",  # an index of those alone
+    "notices.spread_at IS NULL ORDER BY notices.made_at LIMIT 50",  # an index of those alone
     "SELECT 1 FROM cases LIMIT 1",  # any row
     "LIMIT 1 OFFSET",  # no more rows than ATLAS_WAITING_CASES_IN_ALL
     "UPDATE cases SET collected_at = opened_at",  # a migration: once in the life of a file
