@@ -14,7 +14,7 @@ from atlas.attention.tables import seeded_cases
 from atlas.cases.endings import GATEWAY, end_case, without_result
 from atlas.cases.judgements import record_assessment
 from atlas.cases.reviews import request_review
-from atlas.cases.store import insert_case, read_case
+from atlas.cases.store import is_unfinished, open_case, read_case
 from atlas.cases.tables import cases
 from atlas.instants import instant_text, now
 from atlas.ledger import Action
@@ -38,9 +38,9 @@ def seed(
         return None
     if plans_about(connection, tool_name=call.tool_name, principal=call.principal):
         return None
-    case, is_new = insert_case(connection, call)
-    if not is_new:
+    if is_unfinished(connection, call):
         return None
+    case = open_case(connection, call)
     made_at = case.opened_at
     hidden = {"claimed_by": SEEDED, "collected_at": made_at, "reported_at": made_at}
     kept = hidden | {"definition_sha256": ruled.definition_sha256}

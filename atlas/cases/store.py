@@ -212,6 +212,11 @@ def unfinished_case(connection: Connection, call: ToolCall) -> Case | None:
     return None
 
 
+def is_unfinished(connection: Connection, call: ToolCall) -> bool:
+    """Whether there is a case of the same call, seeded or not, that has not ended."""
+    return _SAME.first(connection, call.model_dump(include=set(_SAME_CALL))) is not None
+
+
 def _give_way(connection: Connection, case: Case) -> None:
     """End a seeded case, because an agent makes this very call now: it is never taken for the agent's."""
     detail = {"reason": "It was seeded, and an agent makes this very call now."}

@@ -255,6 +255,19 @@ async def test_it_expires_like_others_and_is_no_call_of_an_agent_in_the_figures(
         assert (await store.read(case.case_id)).finished_at is not None
 
 
+async def test_one_that_waits_stays_when_the_same_call_is_to_be_seeded_again(tmp_path: Path) -> None:
+    """A person may look at it, and no agent has made it."""
+    async with open_store(tmp_path) as store:
+        case = await seeded_in(store)
+        again = await store.database.write(
+            lambda connection: seed(
+                connection, case.call, judged_by_policy(case.call), why="bad", timeout=timedelta(hours=1)
+            )
+        )
+        assert again is None
+        assert (await store.read(case.case_id)).status is Status.PENDING_REVIEW
+
+
 async def test_the_same_call_that_waits_is_not_seeded_beside_it(tmp_path: Path) -> None:
     """Nor one that the policy denies or lets pass: a call that waits all the same would be known by that."""
     async with open_store(tmp_path) as store:
