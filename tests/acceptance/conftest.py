@@ -66,8 +66,8 @@ def checkout(fresh_checkout: Path, lent: Path) -> Path:
     """A checkout with its packages installed, so that every command takes seconds."""
     shutil.copytree(lent, fresh_checkout / ".venv", symlinks=True)
     python = fresh_checkout / ".venv" / "bin" / "python"
-    python.unlink()
-    nursery().python(python, real=python.with_name("python3"))
+    real = python.rename(python.with_name("python-of-the-tests"))  # `python3` may lead to `python`
+    nursery().python(python, real=real)
     stamp = fresh_checkout / ".venv" / "installed-requirements.txt"
     shutil.copy2(fresh_checkout / "requirements.txt", stamp)
     return fresh_checkout
