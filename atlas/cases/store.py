@@ -170,14 +170,6 @@ class CaseStore:
                 del self._watches[case.case_id]
 
 
-def insert_case(
-    connection: Connection, call: ToolCall, definition: Definition | None = None
-) -> tuple[Case, bool]:
-    """Open a case for a call, or find the unfinished case of the same call; says whether it was opened."""
-    unfinished = unfinished_case(connection, call)
-    return (open_case(connection, call, definition), True) if unfinished is None else (unfinished, False)
-
-
 def open_case(connection: Connection, call: ToolCall, definition: Definition | None = None) -> Case:
     """Open a case for a call of which the same transaction knows that no case is unfinished."""
     case = Case(

@@ -26,12 +26,12 @@ from gateway_process import (
     text_of,
 )
 from nursery import ROOT
-from store import assessment_of, open_store, tool_call
+from store import assessment_of, insert_case, open_store, tool_call
 
 from atlas import ledger
 from atlas.attention.seeded import expire_overdue, seed
 from atlas.cases.figures import FiguresKept
-from atlas.cases.store import insert_case, transition
+from atlas.cases.store import transition
 from atlas.errors import TransitionRefused
 from atlas.models import Assessment, Case, Status, ToolCall
 

@@ -19,14 +19,14 @@ from gateway_process import (
     text_of,
 )
 from sqlalchemy.engine import Connection
-from store import open_store, settings_of_test, tool_call
+from store import insert_case, open_store, settings_of_test, tool_call
 
 import atlas.cases.limits
 from atlas import ledger
 from atlas.admit import Admission
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.limits import Limits, TooMuch
-from atlas.cases.store import CaseStore, insert_case, unfinished_case
+from atlas.cases.store import CaseStore, unfinished_case
 from atlas.cases.tables import cases
 from atlas.instants import now
 from atlas.settings import Settings

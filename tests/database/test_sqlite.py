@@ -17,11 +17,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
-from store import open_case, open_store, tool_call
+from store import insert_case, open_case, open_store, tool_call
 
 import atlas.cases.limits
 import atlas.welfare  # noqa: F401  (as above)
-from atlas.cases.store import _NEWEST, _SAME, add_outcome, insert_case, read_approvals, read_case
+from atlas.cases.store import _NEWEST, _SAME, add_outcome, read_approvals, read_case
 from atlas.cases.tables import cases
 from atlas.database.data_directory import make_directory, require_writable
 from atlas.database.migrating import (

@@ -11,13 +11,13 @@ from fastmcp.tools import Tool
 from mcp.types import ToolAnnotations
 from models_that_say import GOOD, Says, SaysLater
 from sqlalchemy.engine import Connection
-from store import approval, open_case, open_store, settings_of_test, tool_call
+from store import approval, insert_case, open_case, open_store, settings_of_test, tool_call
 
 from atlas import ledger
 from atlas.admit import present_to_judge
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.definitions import LONGEST_DEFINITION
-from atlas.cases.store import CaseStore, insert_case
+from atlas.cases.store import CaseStore
 from atlas.errors import CallChanged, CaseFinished, NotPermitted
 from atlas.execute import Execution
 from atlas.models import NO_TOOL, UPSTREAM_META, Case, Status

@@ -13,6 +13,7 @@ from store import (
     approval,
     assessment_of,
     decisions,
+    insert_case,
     open_case,
     open_store,
     recorded_approval,
@@ -28,7 +29,7 @@ from atlas.agents.answers import facts_of, pending_text, progress_text
 from atlas.canonical import digest
 from atlas.cases.definitions import Definition
 from atlas.cases.judgements import record_assessment
-from atlas.cases.store import CaseStore, add_decision, insert_case, read_case, transition
+from atlas.cases.store import CaseStore, add_decision, read_case, transition
 from atlas.cases.tables import cases
 from atlas.decide import decide_after_wait, decide_by_score
 from atlas.errors import ReasonUnfit, StopNotFound, Stopped, TargetUnknown

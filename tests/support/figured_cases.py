@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
-from store import assessment_of, tool_call
+from store import assessment_of, insert_case, tool_call
 
 from atlas import ledger
 from atlas.cases.endings import end_case
 from atlas.cases.judgements import record_assessment
-from atlas.cases.store import add_decision, add_outcome, insert_case, read_case, transition
+from atlas.cases.store import add_decision, add_outcome, read_case, transition
 from atlas.cases.tables import cases
 from atlas.models import Case, Decision, Outcome, Status, Verdict
 

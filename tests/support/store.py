@@ -10,9 +10,10 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.canonical import digest
+from atlas.cases import store as cases
 from atlas.cases.definitions import Definition
 from atlas.cases.endings import end_case
-from atlas.cases.store import CaseStore, add_assessment, insert_case, read_case, transition
+from atlas.cases.store import CaseStore, add_assessment, read_case, transition, unfinished_case
 from atlas.database.sqlite import Database
 from atlas.decide import Decisions
 from atlas.instants import now
@@ -38,6 +39,15 @@ def tool_call(tool_name: str = "check_status", principal: str = "agent", **argum
     return ToolCall(
         principal=principal, tool_name=tool_name, arguments=arguments, arguments_sha256=digest(arguments)
     )
+
+
+def insert_case(
+    connection: Connection, call: ToolCall, definition: Definition | None = None
+) -> tuple[Case, bool]:
+    """Open a case for a call, or find the unfinished case of the same call; says whether it was opened."""
+    unfinished = unfinished_case(connection, call)
+    opened = cases.open_case(connection, call, definition) if unfinished is None else unfinished
+    return opened, unfinished is None
 
 
 async def open_case(

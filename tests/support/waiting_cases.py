@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import Connection
+from store import insert_case
 from waiting_runs import copy_run
 
 from atlas.admit import note_admission
 from atlas.canonical import digest_of_call
 from atlas.cases.definitions import Definition
 from atlas.cases.judgements import record_assessment
-from atlas.cases.store import insert_case, read_case
+from atlas.cases.store import read_case
 from atlas.database.sqlite import Database
 from atlas.decide import decide_by_score
 from atlas.engine.schema import connect_store

@@ -131,12 +131,18 @@ def auroc_interval(risky: Flags, scores: Floats, groups: Sequence[str]) -> tuple
 
 def recall_at(risky: Flags, scores: Floats, false_positives: float) -> float | None:
     """The greatest share of risky calls that a threshold finds with at most that share of false positives."""
+    found_at = rates(risky, scores, is_whole=True)
+    return None if found_at is None else float(found_at[1][found_at[0] <= false_positives].max())
+
+
+def rates(risky: Flags, scores: Floats, *, is_whole: bool = False) -> tuple[Floats, Floats] | None:
+    """False and true positives at the thresholds of a curve, or at all; None where there is one class."""
     if auroc(risky, scores) is None:
         return None
     from sklearn.metrics import roc_curve  # takes a second
 
-    wrong, found, _ = roc_curve(risky, scores, drop_intermediate=False)
-    return float(found[wrong <= false_positives].max())
+    wrong, found, _ = roc_curve(risky, scores, drop_intermediate=not is_whole)
+    return wrong, found
 
 
 def reliability(risky: Flags, scores: Floats) -> tuple[Bin, ...]:
@@ -194,9 +200,4 @@ def curve(judged: Sequence[Judged]) -> tuple[Floats, Floats] | None:
     """False and true positives at every threshold; None where there is one class only."""
     risky = np.array([one.call.is_risky for one in judged], dtype=np.bool_)
     scores = np.array([one.score for one in judged], dtype=np.float64)
-    if auroc(risky, scores) is None:
-        return None
-    from sklearn.metrics import roc_curve
-
-    wrong, found, _ = roc_curve(risky, scores)
-    return wrong, found
+    return rates(risky, scores)
