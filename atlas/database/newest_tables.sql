@@ -560,6 +560,23 @@ CREATE TRIGGER plan_uses_no_update BEFORE UPDATE ON plan_uses BEGIN SELECT RAISE
 
 CREATE TRIGGER plan_uses_no_delete BEFORE DELETE ON plan_uses BEGIN SELECT RAISE(ABORT, 'the table plan_uses is append-only'); END;
 
-INSERT INTO alembic_version VALUES ('0013');
+CREATE TABLE ledger_checks (
+	check_id INTEGER NOT NULL, 
+	began_at VARCHAR(27) NOT NULL, 
+	ended_at VARCHAR(27) NOT NULL, 
+	entries INTEGER NOT NULL, 
+	entry_hash VARCHAR(64) NOT NULL, 
+	problem TEXT, 
+	CONSTRAINT pk_ledger_checks PRIMARY KEY (check_id)
+);
+
+CREATE TABLE case_spans (
+	case_id VARCHAR(20) NOT NULL, 
+	traceparent VARCHAR(55) NOT NULL, 
+	CONSTRAINT pk_case_spans PRIMARY KEY (case_id), 
+	CONSTRAINT fk_case_spans_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)
+);
+
+INSERT INTO alembic_version VALUES ('0014');
 
 COMMIT;

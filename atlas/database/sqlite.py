@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.database.data_directory import REMEDY, examine, lock_directory, make_directory, newest_entry
+from atlas.database.facts import Listener, Noting
 from atlas.database.migrating import bring_up_to_date, leave_transactions
 from atlas.database.sqlite_files import (
     is_damage,
@@ -46,6 +47,7 @@ class Database:
         self._readers = threading.local()
         self._kept: list[Connection] = []  # one of each thread that reads for calls
         self.problem: str | None = None  # why the last change could not be kept, in SQLite's words
+        self.listeners: list[Listener] = []  # hear of each change that is on disk
 
     async def open(self) -> None:
         """Take the directory for this process, bring the tables up to date, connect.
@@ -72,6 +74,7 @@ class Database:
             number=newest_entry,
             acknowledge=self._acknowledge,
             failure=_failure,
+            landed=_tell,
         )
 
     def _connect(self) -> Connection:
@@ -108,7 +111,7 @@ class Database:
         Once handed over it is carried to its end, also when the caller is cancelled.
         """
         with self._noting_problems():
-            result = await self._changes.write(work)
+            result = await self._changes.write(self._noting(work))
         if not is_damage(self.problem):
             self.problem = None
         return result
@@ -116,7 +119,11 @@ class Database:
     async def write_ahead(self, work: Callable[[Connection], Result]) -> Change[Result]:
         """The same, but return when others see the changes, which the disk will have a moment later."""
         with self._noting_problems():
-            return await self._changes.write_ahead(work)
+            return await self._changes.write_ahead(self._noting(work))
+
+    def _noting(self, work: Callable[[Connection], Result]) -> Callable[[Connection], Result]:
+        """The change as it is, or so that those hear of it who listen."""
+        return Noting(work, self.listeners) if self.listeners else work
 
     def _acknowledge(self, entry: int) -> None:
         if entry > self._acknowledged and self._lock_file is not None:
@@ -184,6 +191,11 @@ class Database:
             connection.close()
             raise
         return result
+
+
+def _tell(work: Callable[[Connection], Any]) -> None:
+    if isinstance(work, Noting):
+        work.tell()
 
 
 def _failure(error: BaseException) -> BaseException:

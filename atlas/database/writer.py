@@ -58,7 +58,8 @@ class Writer(Generic[Handle]):
     The connection is in autocommit mode, may be used in any thread, and has no other user until `close` has
     returned. In the thread, `number` says what a commit has come to, and `acknowledge` is told so when it is
     on disk; `failure` makes the error that the callers get of the one that kept a batch from the disk. In the
-    loop, `settled` is told the errors of each batch, none where all of it is on disk.
+    loop, `settled` is told the errors of each batch, none where all of it is on disk, and `landed` each
+    change that is on disk.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Writer(Generic[Handle]):
         acknowledge: Callable[[int], None],
         failure: Callable[[BaseException], BaseException],
         settled: Callable[[Errors], None] = lambda errors: None,
+        landed: Callable[[Callable[[Handle], Any]], None] | None = None,
         largest_batch: int = LARGEST_BATCH,
     ) -> None:
         self._handle = handle
@@ -79,6 +81,7 @@ class Writer(Generic[Handle]):
         self._acknowledge = acknowledge
         self._failure = failure
         self._settled = settled
+        self._landed = landed
         self._largest_batch = largest_batch
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -203,6 +206,8 @@ class Writer(Generic[Handle]):
 
     def _resolve(self, jobs: list[_Job]) -> None:
         for job in jobs:
+            if self._landed is not None and job.error is None:
+                self._landed(job.work)
             for future in (job.made, job.synced):
                 if future is not None and not future.done():
                     _settle(future, job)
