@@ -60,6 +60,19 @@ def note(connection: Connection, facts: Sequence[Any]) -> None:
         noted.extend(facts)
 
 
+def noting(
+    work: Callable[[Connection], Result], listeners: Sequence[Listener]
+) -> Callable[[Connection], Result]:
+    """A change as it is, or so that those hear of it who listen."""
+    return Noting(work, listeners) if listeners else work
+
+
+def tell(work: Callable[[Connection], Any]) -> None:
+    """Tell those who listen of a change that is on disk."""
+    if isinstance(work, Noting):
+        work.tell()
+
+
 def _carefully(tell: Callable[..., None], *what: Any) -> None:
     try:
         tell(*what)

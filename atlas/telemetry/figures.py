@@ -12,6 +12,8 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import WAITING, assessments, cases
+from atlas.database.dialects import json_value, seconds_between
+from atlas.database.statements import Instant
 from atlas.instants import instant_of, now
 from atlas.models import Scope, Status
 from atlas.outbox.addresses import Addresses
@@ -21,15 +23,15 @@ from atlas.people.profiles import Profile, is_named
 from atlas.review_rules import group_of
 from atlas.stop.covering import stops_in_force
 from atlas.telemetry.channels import Channels
-from atlas.telemetry.texts_in_sql import JsonKey, Seconds
 
 EVERYONE, BY_NAME, OTHERS = "everyone", "by_name", "others"  # in the place of a group's name
 MOST_GROUPS = 50  # with a name of their own
 
 _SINCE = sa.func.coalesce(assessments.c.assessed_at, cases.c.opened_at)
-_SHARE = (sa.bindparam("now") - Seconds(_SINCE)) / (Seconds(cases.c.expires_at) - Seconds(_SINCE))
+_NOW = sa.bindparam("now", type_=Instant)
+_SHARE = seconds_between(_SINCE, _NOW) / seconds_between(_SINCE, cases.c.expires_at)
 _RUNS = sa.and_(cases.c.frozen_at.is_(None), cases.c.expires_at > _SINCE)
-_REVIEWERS = JsonKey(assessments.c.ruling, sa.literal_column("'reviewers'")).label("reviewers")
+_REVIEWERS = json_value(assessments.c.ruling, "reviewers").label("reviewers")
 # By an index of what waits, and a look at the judgement of each.
 WAITING_BY_REVIEWERS = (
     sa.select(
@@ -121,7 +123,7 @@ def _by_status(connection: Connection) -> dict[str, int]:
 
 
 def _waiting(connection: Connection, addresses: Addresses, at: datetime) -> dict[str, Waiting]:
-    rows = connection.execute(WAITING_BY_REVIEWERS, {"now": at.timestamp()}).all()
+    rows = connection.execute(WAITING_BY_REVIEWERS, {"now": at}).all()
     people = [one for one in people_with_channels(connection) if one.is_there]
     reached = [one for one in people if any(addresses.of_person(one))]
     house = len([*addresses.webhook, *addresses.of_house])

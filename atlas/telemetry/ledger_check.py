@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.database.database import Database
 from atlas.database.resting import timed
-from atlas.database.sqlite import Database
 from atlas.errors import LedgerBroken
 from atlas.instants import now
 from atlas.telemetry.tables import ledger_checks

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import __version__
 from atlas.assessors.guard import Guard
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.outbox.courier import Courier as Notices
 from atlas.telemetry.figures import Figures
 from atlas.telemetry.ledger_check import Checks, read_checks

@@ -1,6 +1,7 @@
 """What the store says at a scrape: right numbers, and no statement that goes through what has ended."""
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 from store import assessment_of, insert_case, open_store, settings_of_test, tool_call
 
 from atlas.cases.store import CaseStore, add_assessment, transition
 from atlas.cases.tables import cases
+from atlas.database.address import Address
+from atlas.database.postgresql import PostgresDatabase
 from atlas.instants import now
 from atlas.models import Status
 from atlas.outbox.addresses import Addresses
@@ -30,15 +34,33 @@ from atlas.telemetry.figures import (
     groups_of,
     read_figures,
 )
+from tests.support.postgres import PostgresServer, postgres_server
 
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[CaseStore]:
-    """A store on a real file."""
-    async with open_store(tmp_path) as opened:
-        yield opened
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for the tests of this module."""
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def store(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[CaseStore]:
+    """A store on a real file, and one on a real server: both say the same."""
+    if request.param == "sqlite":
+        async with open_store(tmp_path) as opened:
+            yield opened
+        return
+    running: PostgresServer = request.getfixturevalue("server")
+    address = Address(running.new_database(f"figures_{secrets.token_hex(8)}"))
+    database = PostgresDatabase(address, tmp_path)
+    await database.open()
+    try:
+        yield CaseStore(database)
+    finally:
+        await database.close()
 
 
 async def read(store: CaseStore, directory: Path, **fields: Any) -> Figures:
@@ -107,18 +129,17 @@ def test_groups_beyond_the_first_many_share_a_label() -> None:
     ],
 )
 async def test_a_statement_goes_by_an_index_without_what_has_ended(
-    store: CaseStore, statement: sa.Select[Any], goes_by: str
+    tmp_path: Path, statement: sa.Select[Any], goes_by: str
 ) -> None:
     """So a scrape is as quick with a million ended cases as with a thousand."""
-    at = now()
+    compiled = statement.compile(dialect=sqlite.dialect(paramstyle="named"))
+    values = compiled.params | dict.fromkeys(("now", "at"), now().isoformat())
+    async with open_store(tmp_path) as store:
 
-    def plan(connection: Connection) -> list[str]:
-        compiled = statement.compile(dialect=connection.dialect)
-        values = {"now": at.timestamp(), "at": at.isoformat()}
-        given = [values.get(name, compiled.params[name]) for name in compiled.positiontup or ()]
-        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", tuple(given))
-        return [str(row[3]) for row in rows]
+        def plan(connection: Connection) -> list[str]:
+            driver: Any = connection.connection.driver_connection
+            return [str(row[3]) for row in driver.execute(f"EXPLAIN QUERY PLAN {compiled}", values)]
 
-    steps = [step for step in await store.database.look(plan) if step.startswith(("SCAN", "SEARCH"))]
+        steps = [step for step in await store.database.look(plan) if step.startswith(("SCAN", "SEARCH"))]
     assert goes_by in steps[0], steps
     assert all("USING" in step for step in steps), steps
