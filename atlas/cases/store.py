@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -17,6 +17,7 @@ from atlas.cases.rounds import of_this_round, round_of
 from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
 from atlas.cases.watch import Watch
 from atlas.database.database import Database
+from atlas.database.facts import note
 from atlas.database.statements import Prepared
 from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.instants import now
@@ -110,6 +111,12 @@ _UNCOLLECT = Prepared(
     .values(collected_at=sa.null())
 )
 _ONE = Prepared(_EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id")))
+
+
+class Collected(NamedTuple):
+    """An ending was handed to its agent, for those who watch."""
+
+    case_id: str
 
 
 class CaseStore:
@@ -231,7 +238,8 @@ def newest_case(connection: Connection, call: ToolCall) -> Case | None:
 def mark_collected(connection: Connection, case: Case, *, at: datetime | None = None) -> Case:
     """Note that the ending of a case was handed to its agent; the first time counts."""
     collected_at = at or now()
-    _COLLECT.execute(connection, {"this": case.case_id, "collected_at": collected_at})
+    if _COLLECT.execute(connection, {"this": case.case_id, "collected_at": collected_at}):
+        note(connection, [Collected(case.case_id)])
     return case.model_copy(update={"collected_at": case.collected_at or collected_at})
 
 

@@ -1,4 +1,4 @@
-"""What an operator meets, as the gateway builds it: health, errors, and who is served at all."""
+"""What an operator meets, as the gateway builds it: health, errors, who is served at all, what is watched."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -16,6 +16,7 @@ from atlas.operate.error_shape import add_error_shape
 from atlas.operate.health import add_health, add_index, banner
 from atlas.operate.this_machine import ThisMachineOnly
 from atlas.settings import Settings
+from atlas.telemetry.edge import Telemetry as Telemetry
 from atlas.upstreams import Upstreams
 from atlas.workflow.edge import WorkflowEdge
 

@@ -46,13 +46,30 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     allow_many_files()
     listener = bind(settings.atlas_host, settings.atlas_port)
     app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
-    sys.stdout.write(banner(app.state.url) + "\n")
+    listeners = [listener, *_metrics_listener(app, settings)]
+    sys.stdout.write(banner(app.state.url) + "\n" + _told_of_metrics(app, settings))
     sys.stdout.flush()
     server = Server(config, at_the_stop=app.state.at_the_stop)
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
+
+
+def _metrics_listener(app: FastAPI, settings: Settings) -> list[socket.socket]:
+    """The socket of the port for metrics, if they have one of their own."""
+    if settings.atlas_metrics_port is None:
+        return []
+    listener = bind(settings.atlas_metrics_host, settings.atlas_metrics_port)
+    app.state.metrics_port = listener.getsockname()[1]
+    return [listener]
+
+
+def _told_of_metrics(app: FastAPI, settings: Settings) -> str:
+    """The line of start-up that says where metrics are, if they have a port of their own."""
+    if settings.atlas_metrics_port is None:
+        return ""
+    return f"  metrics    {url_of(settings.atlas_metrics_host, app.state.metrics_port)}/metrics\n"
 
 
 def proxies_of(settings: Settings) -> str | None:
