@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from atlas.agents.edge import AgentsEdge
 from atlas.assessors.choose import build_judges
 from atlas.cases.store import CaseStore
-from atlas.database.sqlite import Database
+from atlas.database.choose import build_database
 from atlas.desk.edge import add_desk
 from atlas.operate.edge import add_operations, bare_app
 from atlas.operate.serving import keep_values_out_of_logs, or_a_sentence, serve
@@ -27,7 +27,7 @@ from workflows import handle_governance, inngest_client
 
 def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> FastAPI:
     """Build the app; its lifespan opens and closes everything that it needs."""
-    database = Database(settings.atlas_data_dir)
+    database = build_database(settings)
     store, office = CaseStore(database), WelfareOffice(database)
     judges = build_judges(settings)
     upstreams = Upstreams.of(settings)

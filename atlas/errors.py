@@ -210,6 +210,10 @@ class DatabaseUnusable(AtlasError):
     """The database {path} cannot be used: {reason}"""
 
 
+class ProcessGivenUp(AtlasError):
+    """This gateway was silent for too long, and others have taken over its work. Start it again."""
+
+
 class LedgerBroken(AtlasError):
     """Ledger entry {seq} does not verify: {reason}"""
 

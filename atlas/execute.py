@@ -5,7 +5,6 @@ If its tool or the policy has changed since it was judged, it goes back to a per
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Protocol
@@ -27,6 +26,7 @@ from atlas.cases.endings import GATEWAY, detail_of_refusal, end_case, end_uncall
 from atlas.cases.outcomes import answer_of, digest_of_result, outcome_of, wire_result
 from atlas.cases.store import CaseStore, claim_again, hold, mark_reported, read_case, transition
 from atlas.cases.tables import cases
+from atlas.database.statements import is_passing
 from atlas.errors import AnswerLost, ExecutionRefused, NotCalled
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
 from atlas.grounds.last_look import AsApproved, LastLook, last_look
@@ -141,7 +141,7 @@ class Execution:
             try:
                 return await record()
             except DBAPIError as error:
-                if not isinstance(error.orig, sqlite3.OperationalError):
+                if not is_passing(error.orig):
                     raise
                 logger.error("The outcome of %s cannot be kept yet: %s", case_id, error.orig)
                 await asyncio.sleep(AGAIN_SECONDS)

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.canonical import NotCanonical, canonical_json
-from atlas.database.statements import Prepared, metadata
+from atlas.database.dialects import without_index
+from atlas.database.statements import Prepared, metadata, only_where
 from atlas.errors import LedgerBroken
 from atlas.instants import instant_text, now, read_instant
 from atlas.settings import Settings
@@ -44,7 +45,7 @@ entries = sa.Table(
 )
 
 # Of the few that say what an agent read beside its calls, the newest are looked up.
-sa.Index("ix_ledger_readings", entries.c.actor, entries.c.seq, sqlite_where=sa.text("action = 'admit.read'"))
+sa.Index("ix_ledger_readings", entries.c.actor, entries.c.seq, **only_where(sa.text("action = 'admit.read'")))
 
 _INSERT = Prepared(entries.insert())
 _NEWEST = Prepared(sa.select(entries.c.seq, entries.c.entry_hash).order_by(entries.c.seq.desc()).limit(1))
@@ -54,7 +55,7 @@ _FIRST_OF_KIND = Prepared(
     .where(
         entries.c.case_id == sa.bindparam("case_id"),
         # With the plus the partial index is none that could be used: else SQLite plans it at each run.
-        sa.literal_column("+ledger.action") == sa.bindparam("action"),
+        without_index(entries.c.action) == sa.bindparam("action"),
     )
     .order_by(entries.c.seq)
     .limit(sa.literal_column("1"))

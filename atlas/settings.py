@@ -61,6 +61,11 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models):
     atlas_data_dir: Path = Field(
         default=Path("data"), description="The directory of cases, ledger and embedded engine."
     )
+    atlas_database_url: SecretStr | None = Field(
+        default=None,
+        description="A PostgreSQL database for cases, ledger and people, which several gateways share: "
+        "`postgresql://user:password@host/name`. Without one: a SQLite file in `ATLAS_DATA_DIR`.",
+    )
     atlas_allowed_hosts: str = Field(
         default="",
         description="Host names, with commas between, under which clients reach it behind a proxy.",

@@ -17,6 +17,7 @@ from sqlalchemy.sql.operators import custom_op
 from atlas.cases.filters import Filter, Order, Place
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import UNFINISHED, WAITING, approvals, assessments, cases, decisions
+from atlas.database.dialects import json_elements, json_length, json_value
 from atlas.errors import RequestInvalid
 from atlas.instants import instant_text
 from atlas.models import TRANSITIONS, Status
@@ -174,7 +175,7 @@ _TABLE = cases.outerjoin(assessments, of_this_round(assessments)).outerjoin(
     decisions, of_this_round(decisions)
 )
 # Neither an order nor a filter tells the score that a rule hides: it counts as 100 until it is decided.
-_HIDES = sa.func.json_extract(assessments.c.ruling, "$.review.hides_score").is_not(None)
+_HIDES = json_value(assessments.c.ruling, "review", "hides_score").is_not(None)
 _SCORE_SHOWN = sa.case(
     (sa.and_(cases.c.status == Status.PENDING_REVIEW.value, _HIDES), 100),
     else_=assessments.c.risk_score,
@@ -235,13 +236,13 @@ def _rest(asked: Filter) -> Iterator[Condition]:
     if asked.assigned_to is not None:
         yield is_assigned(asked.assigned_to)
     if asked.is_waiting_for is not None:
-        every = sa.func.coalesce(sa.func.json_array_length(assessments.c.ruling, "$.reviewers"), 0) == 0
+        every = sa.func.coalesce(json_length(assessments.c.ruling, "reviewers"), 0) == 0
         yield sa.or_(every, _is_named(asked.is_waiting_for), _went_to(asked.is_waiting_for))
 
 
 def _is_named(entries: Sequence[str]) -> Condition:
     """Whether the policy names one of some people and groups for the decision."""
-    named = sa.func.json_each(assessments.c.ruling, "$.reviewers").table_valued("value")
+    named = json_elements(assessments.c.ruling, "reviewers").table_valued("value")
     return sa.exists().where(named.c.value.in_(entries))
 
 

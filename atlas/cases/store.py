@@ -16,7 +16,7 @@ from atlas.cases.definitions import Definition, keep_definition
 from atlas.cases.rounds import of_this_round, round_of
 from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
 from atlas.cases.watch import Watch
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.database.statements import Prepared
 from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.instants import now

@@ -24,6 +24,8 @@ from atlas.database.sqlite_files import (
     read_acknowledged,
     write_acknowledged,
 )
+from atlas.database.sqlite_transactions import SqliteTransactions
+from atlas.database.statements import is_passing
 from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable
 
@@ -32,12 +34,14 @@ READERS = 2
 Result = TypeVar("Result")
 
 
-class Database:
+class SqliteDatabase:
     """One file, one writer at a time; every write is on disk before it counts.
 
     Work is a plain function of a connection and runs as a whole in a thread: handing each statement to a
     thread, as an async driver does, cost ten times the CPU of the statements (benchmarks/governed_call.py).
     """
+
+    kind = "sqlite"
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -46,6 +50,11 @@ class Database:
         self._readers = threading.local()
         self._kept: list[Connection] = []  # one of each thread that reads for calls
         self.problem: str | None = None  # why the last change could not be kept, in SQLite's words
+
+    @property
+    def place(self) -> str:
+        """The path of the file."""
+        return str(self.path)
 
     async def open(self) -> None:
         """Take the directory for this process, bring the tables up to date, connect.
@@ -65,14 +74,10 @@ class Database:
         self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
         self._look_threads = ThreadPoolExecutor(1, "database-looker")
         driver: Any = self._connection.connection.driver_connection
-        self._changes = Writer(
-            self._connection,
-            driver,
-            name="database-writer",
-            number=newest_entry,
-            acknowledge=self._acknowledge,
-            failure=_failure,
+        transactions = SqliteTransactions(
+            self._connection, driver, number=newest_entry, acknowledge=self._acknowledge
         )
+        self._changes = Writer(transactions, name="database-writer", failure=_failure)
 
     def _connect(self) -> Connection:
         """Make the file ready, and return the connection of its writer; raises DatabaseUnusable."""
@@ -139,7 +144,7 @@ class Database:
         try:
             yield
         except sa.exc.DBAPIError as error:
-            if isinstance(error.orig, sqlite3.OperationalError) or is_damage(str(error.orig)):
+            if is_passing(error.orig) or is_damage(str(error.orig)):
                 self.problem = str(error.orig)
             raise
 

@@ -1,14 +1,14 @@
 """What tables and statements are made of: metadata, the type of an instant, statements run often."""
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.ext.compiler import compiles
 
 from atlas.instants import instant_text, read_instant
 
@@ -37,27 +37,58 @@ class Instant(sa.TypeDecorator[datetime]):
         return None if value is None else read_instant(value)
 
 
+def only_where(condition: sa.ColumnElement[bool] | sa.TextClause) -> dict[str, Any]:
+    """An index of the rows alone for which a condition holds."""
+    return {"sqlite_where": condition, "postgresql_where": condition}
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether an error of a driver is one of the store, such as a full disk or a lost connection.
+
+    One of the statement, such as a broken constraint, comes again at each attempt.
+    """
+    return any(kind.__name__ == "OperationalError" for kind in type(error).__mro__)
+
+
+MOMENT = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+
+
+@compiles(sa.Integer, "postgresql")
+def _wide(element: sa.Integer, compiler: Any, **options: Any) -> str:
+    return "BIGINT"  # numbers of SQLite have 64 bits
+
+
 @contextmanager
 def one_moment(connection: Connection) -> Iterator[None]:
-    """What a reader of the file reads inside belongs together, also while others write."""
-    connection.exec_driver_sql("BEGIN")
+    """What a reader reads inside belongs together, also while others write."""
+    connection.exec_driver_sql(MOMENT[connection.dialect.name])
     try:
         yield
     finally:
         connection.exec_driver_sql("ROLLBACK")
 
 
-class Prepared:
-    """A statement for the few that every call runs: on SQLite it goes to the driver as text, compiled once.
+class Compiled(NamedTuple):
+    """A statement as a driver takes it, with the values that are always the same."""
 
-    There more time is spent on a statement's way through SQLAlchemy than in SQLite. Values are taken as they
-    are, instants among them; a row from SQLite has its instants as text.
+    text: str
+    values: Mapping[str, Any]
+
+
+class Prepared:
+    """A statement for the few that every call runs: it goes to the driver as text, compiled once a store.
+
+    More time is spent on a statement's way through SQLAlchemy than in SQLite. Values are taken as they are,
+    instants among them; a row has its instants as text.
     """
 
-    def __init__(self, statement: sa.Executable) -> None:
+    def __init__(self, statement: sa.Executable, *, postgresql: sa.Executable | None = None) -> None:
         self.statement = statement
-        compiled = cast(sa.ClauseElement, statement).compile(dialect=sqlite.dialect(paramstyle="named"))
-        self._text, self._values = str(compiled), compiled.params
+        self._statements = {
+            "sqlite": statement,
+            "postgresql": statement if postgresql is None else postgresql,
+        }
+        self._compiled: dict[str, Compiled] = {}
 
     def first(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """Run it in the transaction of a connection and return the first row as a tuple, or None."""
@@ -73,31 +104,49 @@ class Prepared:
 
     def execute_all(self, connection: Connection, many: Sequence[Mapping[str, Any]]) -> int:
         """Run it once with each of many values, at one go, and return how many rows it changed."""
-        if connection.dialect.name != "sqlite":
-            return sum(self.execute(connection, values) for values in many)
-        driver: Any = connection.connection.dbapi_connection  # of sqlite3, without a way through the pool
+        text, cursor = self.of(connection), _cursor_of(connection)
         try:
-            return int(driver.executemany(self._text, [self._texts(values) for values in many]).rowcount)
-        except sqlite3.Error as error:
-            raise self._failure(error) from error
+            cursor.executemany(text.text, [_texts(text.values, values) for values in many])
+            return int(cursor.rowcount)
+        except Exception as error:
+            raise _failure(text.text, error, connection) from error
 
     def _run(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Sequence[Any], int]:
-        if connection.dialect.name != "sqlite":
-            result = connection.execute(self.statement, dict(values))
-            return result.all() if result.returns_rows else (), result.rowcount
-        driver: Any = connection.connection.dbapi_connection  # of sqlite3, without a way through the pool
+        text, cursor = self.of(connection), _cursor_of(connection)
         try:
-            cursor = driver.execute(self._text, self._texts(values))
-            return cursor.fetchall(), cursor.rowcount
-        except sqlite3.Error as error:
-            raise self._failure(error) from error
+            cursor.execute(text.text, _texts(text.values, values))
+            return cursor.fetchall() if cursor.description else (), cursor.rowcount
+        except Exception as error:
+            raise _failure(text.text, error, connection) from error
 
-    def _texts(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        texts = {**self._values, **values}
-        for name, value in values.items():
-            if isinstance(value, datetime):
-                texts[name] = instant_text(value)
-        return texts
+    def of(self, connection: Connection) -> Compiled:
+        """The statement for the store of a connection."""
+        name = connection.dialect.name
+        if name not in self._compiled:
+            self._compiled[name] = self._compile(name)
+        return self._compiled[name]
 
-    def _failure(self, error: sqlite3.Error) -> sa.exc.DBAPIError:
-        return sa.exc.DBAPIError(self._text, None, error)  # without the values
+    def _compile(self, name: str) -> Compiled:
+        dialect = registry.load(name if name == "sqlite" else "postgresql.psycopg")
+        style = "named" if name == "sqlite" else "pyformat"
+        compiled = cast(sa.ClauseElement, self._statements[name]).compile(dialect=dialect(paramstyle=style))
+        return Compiled(str(compiled), compiled.params)
+
+
+def _cursor_of(connection: Connection) -> Any:
+    """A cursor of the driver, without a way through the pool."""
+    return connection.connection.dbapi_connection.cursor()  # type: ignore[union-attr]
+
+
+def _texts(fixed: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    texts = {**fixed, **values}
+    for name, value in values.items():
+        if isinstance(value, datetime):
+            texts[name] = instant_text(value)
+    return texts
+
+
+def _failure(text: str, error: Exception, connection: Connection) -> BaseException:
+    """An error of the driver as SQLAlchemy raises it, without the values; any other as it is."""
+    is_of_driver = isinstance(error, connection.dialect.loaded_dbapi.Error)
+    return sa.exc.DBAPIError(text, None, error) if is_of_driver else error

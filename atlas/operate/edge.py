@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from atlas import __version__
 from atlas.agents.transports import PREFIX
 from atlas.assessors.choose import Judges
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.door.bodies import BoundedBodies
 from atlas.operate.addresses import AddressGuard, OwnPaths
 from atlas.operate.doorways import Doorways

@@ -13,7 +13,7 @@ from atlas import __version__
 from atlas.agents.transports import PREFIX
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.desk.pages import DESK
 from atlas.operate.accept import wants_page
 from atlas.outbox.troubles import troubles
@@ -81,7 +81,7 @@ def add_health(
             "engine": _part(workflow.name, workflow.problem),
             "assessor": _assessor_part(policy, model),
             "policy": _policy_part(policy),
-            "database": _part("sqlite", await database.check()),
+            "database": _part(database.kind, await database.check()),
         }
         is_ready = all(part["ok"] for part in parts.values())
         # Not among the parts: a server that is missing takes its own tools away, and nothing else.

@@ -9,8 +9,8 @@ from functools import partial
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from atlas.database.database import Database
 from atlas.database.resting import rest_after, timed
-from atlas.database.sqlite import Database
 from atlas.errors import NotDelivered
 from atlas.instants import now
 from atlas.outbox import deliveries, spreading

@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.cases.endings import GATEWAY
 from atlas.cases.tables import cases
+from atlas.database.database import Database
 from atlas.database.resting import rest_after, timed
-from atlas.database.sqlite import Database
 from atlas.database.statements import Prepared
 from atlas.instants import instant_of, instant_text, now
 from atlas.models import Case, Status

@@ -19,7 +19,7 @@ from atlas.agents.sessions import store as stored
 from atlas.agents.sessions.handshake import Handshake
 from atlas.agents.sessions.store import SessionStore
 from atlas.agents.transports import add_transports
-from atlas.database.sqlite import Database
+from atlas.database.sqlite import SqliteDatabase as Database
 
 SAID = Handshake(protocol_version="2025-06-18", client_info={"name": "x"}, capabilities={"roots": {}})
 

@@ -12,7 +12,7 @@ from raw_session import RawSession, only_message
 from atlas.agents.sessions.present import PresentSessions
 from atlas.agents.sessions.store import SessionStore
 from atlas.agents.transports import add_transports
-from atlas.database.sqlite import Database
+from atlas.database.sqlite import SqliteDatabase as Database
 
 MOST = 5
 

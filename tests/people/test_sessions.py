@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from atlas.database.sqlite import Database
+from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.instants import now
 from atlas.ledger import read, verify
 from atlas.people import accounts, sessions

@@ -12,7 +12,7 @@ from argon2 import PasswordHasher, extract_parameters
 
 from atlas.agents.digests import digest_of_key
 from atlas.agents.keys import AgentKeys
-from atlas.database.sqlite import Database
+from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.errors import LinkVoid, NotPermitted, PersonRefused, SignInRefused, TooManyAttempts
 from atlas.instants import now
 from atlas.ledger import read

@@ -16,7 +16,7 @@ from atlas import ledger
 from atlas.database.data_directory import make_directory
 from atlas.database.migrating import migrate
 from atlas.database.shared_file import open_shared
-from atlas.database.sqlite import Database
+from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.errors import DatabaseUnusable
 from atlas.models import Scope
 from atlas.stop.command import main

@@ -14,7 +14,7 @@ from atlas.cases import store as cases
 from atlas.cases.definitions import Definition
 from atlas.cases.endings import end_case
 from atlas.cases.store import CaseStore, add_assessment, read_case, transition, unfinished_case
-from atlas.database.sqlite import Database
+from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.decide import Decisions
 from atlas.instants import now
 from atlas.models import Assessment, Case, Decision, Outcome, Ruling, Status, ToolCall, Verdict

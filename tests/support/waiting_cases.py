@@ -18,7 +18,7 @@ from atlas.canonical import digest_of_call
 from atlas.cases.definitions import Definition
 from atlas.cases.judgements import record_assessment
 from atlas.cases.store import read_case
-from atlas.database.sqlite import Database
+from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.decide import decide_by_score
 from atlas.engine.schema import connect_store
 from atlas.models import Case

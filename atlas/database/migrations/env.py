@@ -5,6 +5,7 @@ from alembic import context
 import atlas.agents.sessions.store
 import atlas.attention.tables
 import atlas.cases.store
+import atlas.database.tables
 import atlas.ledger
 import atlas.outbox.tables
 import atlas.people.tables

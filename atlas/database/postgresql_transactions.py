@@ -1,0 +1,138 @@
+"""Transactions of PostgreSQL, for the one writer of a gateway, beside those of other gateways."""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas.errors import ProcessGivenUp
+
+# One lock for every change of the store, as SQLite has one: what a change reads first does not change before
+# it writes, and the ledger is one chain. It is held for a batch of changes, while nothing else is asked.
+WRITE_LOCK = 0x41544C4153  # "ATLAS"
+LOCK_SECONDS = 15  # for which a batch waits for those of other gateways
+IDLE_SECONDS = 5  # after which the server ends the transaction of a process that was frozen or cut off
+STATEMENT_SECONDS = 60
+FINDING_OUT_SECONDS = 30.0  # for which it is asked again whether a commit without an answer was made
+AGAIN_SECONDS = 0.2
+
+logger = logging.getLogger(__name__)
+
+
+class PostgresTransactions:
+    """Of a connection in autocommit mode, which is made again when it was lost.
+
+    A commit whose answer was lost is looked up by its number once the server answers again.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], *, alive: str | None = None) -> None:
+        self._connect = connect
+        self._alive = alive  # a condition on the store without which this process may not write any more
+        self._connection: Connection | None = connect()
+        self._number = ""  # of the transaction, as PostgreSQL counts them
+
+    @property
+    def handle(self) -> Connection:
+        """The connection in the transaction that has begun."""
+        assert self._connection is not None  # noqa: S101  (begin has made it)
+        return self._connection
+
+    @property
+    def _driver(self) -> "psycopg.Connection[Any]":
+        driver: Any = self.handle.connection.driver_connection
+        return driver  # type: ignore[no-any-return]
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it has begun, and the connection is there."""
+        status = self._driver.info.transaction_status
+        return status in (psycopg.pq.TransactionStatus.INTRANS, psycopg.pq.TransactionStatus.INERROR)
+
+    def begin(self) -> None:
+        """Begin, and wait for the batches of other gateways; raises ProcessGivenUp."""
+        try:
+            self._begin()
+        except psycopg.OperationalError as error:
+            if isinstance(error, psycopg.errors.LockNotAvailable):
+                raise
+            self._renew()  # nothing was done in it, so that it is done once more
+            self._begin()
+
+    def _begin(self) -> None:
+        if self._connection is None:
+            self._renew()
+        cursor = self._driver.execute(
+            "BEGIN;"
+            " SET LOCAL synchronous_commit = on;"
+            f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s';"
+            f" SET LOCAL lock_timeout = '{LOCK_SECONDS}s';"
+            f" SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s';"
+            f" SELECT pg_advisory_xact_lock({WRITE_LOCK});"
+            f" SELECT pg_current_xact_id()::text, {self._alive or 'true'}"
+        )
+        while cursor.nextset():  # to the last of the answers
+            pass
+        row = cursor.fetchone()
+        self._number, is_alive = row if row is not None else ("", False)
+        if not is_alive:
+            raise ProcessGivenUp
+
+    def commit(self, *, is_changed: bool) -> None:
+        """Commit; what the server did not answer to is looked up."""
+        try:
+            said = self._driver.execute("COMMIT").statusmessage
+        except psycopg.OperationalError:
+            if not self._was_committed():
+                raise
+            return
+        if said != "COMMIT":  # so it is said of a transaction that has failed
+            raise psycopg.OperationalError("The transaction was rolled back.")
+
+    def undo(self) -> None:
+        """Roll back; a connection that was lost is made again by the next `begin`."""
+        if self._connection is None:
+            return
+        try:
+            self._driver.execute("ROLLBACK")
+        except psycopg.Error:
+            self._drop()
+
+    def run(self, statement: str) -> None:
+        """Run a statement about savepoints."""
+        self._driver.execute(statement)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._drop()
+
+    def _was_committed(self) -> bool:
+        """Whether a transaction without an answer was committed; False also where that cannot be found out.
+
+        What cannot be found out fails like what was not committed: a person decides on what it was about.
+        """
+        number, end = self._number, time.monotonic() + FINDING_OUT_SECONDS
+        while time.monotonic() < end:
+            with suppress(psycopg.Error, sa.exc.DBAPIError):
+                self._renew()
+                row = self._driver.execute("SELECT pg_xact_status(%s::xid8)", [number]).fetchone()
+                if row is not None and row[0] != "in progress":
+                    return bool(row[0] == "committed")
+            time.sleep(AGAIN_SECONDS)
+        logger.error("Whether the last change was kept is unknown: the database did not answer.")
+        return False
+
+    def _renew(self) -> None:
+        self._drop()
+        self._connection = self._connect()
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with suppress(psycopg.Error, sa.exc.SQLAlchemyError):
+                connection.invalidate()
+                connection.close()
