@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from documentation import ROOT, page, quoted
+from documentation import ROOT, checked, page, quoted
 
 from atlas import __version__
 from atlas.settings import Settings
@@ -38,7 +38,10 @@ MOST = LEAST | {
     "affinity": {"nodeAffinity": {}},
     "serviceAccount": {"annotations": {"role": "atlas"}},
 }
-ALL_VALUES = pytest.mark.parametrize("values", [LEAST, MOST], ids=["the least", "the most"])
+PAGE = yaml.safe_load(checked("chart-values"))
+ALL_VALUES = pytest.mark.parametrize(
+    "values", [LEAST, MOST, PAGE], ids=["the least", "the most", "those of the page"]
+)
 
 
 def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
