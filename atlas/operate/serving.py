@@ -73,8 +73,8 @@ def _told_of_metrics(app: FastAPI, settings: Settings) -> str:
 
 
 def proxies_of(settings: Settings) -> str | None:
-    """From where X-Forwarded-For and -Proto count; without a trusted proxy uvicorn's own default."""
-    named = [str(network) for network in settings.atlas_trusted_proxies]
+    """From where X-Forwarded-For and -Proto count; where none is named uvicorn's own default."""
+    named = [str(one) for one in (*settings.atlas_forwarded_from, *settings.atlas_trusted_proxies)]
     return ",".join(["127.0.0.1", *named]) if named else None
 
 
