@@ -1,7 +1,6 @@
 """Execution: the gate, and what becomes of tools that fail, hang, or die half way."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
@@ -12,6 +11,7 @@ import pytest
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
 from gateway_process import eventually
+from kept import entries_in, store_by_hand
 from mcp.types import ToolAnnotations
 from sqlalchemy.engine import Connection
 from store import (
@@ -26,7 +26,6 @@ from store import (
     tool_call,
 )
 
-from atlas import ledger
 from atlas.agents.answers import ending_text, pending_text
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.store import CaseStore, add_assessment, add_decision, transition
@@ -118,7 +117,7 @@ class Workshop:
 
     def actions(self) -> list[str]:
         """What the ledger has."""
-        return [entry["action"] for entry in ledger.read(self.directory / "atlas.db")]
+        return [entry["action"] for entry in entries_in(self.directory)]
 
 
 @asynccontextmanager
@@ -454,7 +453,7 @@ async def test_that_no_one_knows_what_a_tool_did_is_held_too_until_it_can_be_kep
         while not shop.calls:
             await asyncio.wait({request}, timeout=0.01)
         await pragma(shop, "busy_timeout = 0")
-        with closing(sqlite3.connect(shop.store.database.path, isolation_level=None)) as other:
+        with closing(store_by_hand(shop.store.database.directory)) as other:
             other.execute("BEGIN IMMEDIATE")
             while shop.store.database.problem is None:
                 await asyncio.wait({request}, timeout=0.01)

@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import json
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from gateway_process import (
     status_of,
     text_of,
 )
+from kept import store_by_hand
 from upstream_process import UpstreamProcess
 
 SERVER = Path(__file__).with_name("mail_server.py")
@@ -87,7 +87,7 @@ class Office(GatewayProcess):
 
     def score(self, tool: str) -> int:
         """The score of the newest call of a tool."""
-        with contextlib.closing(sqlite3.connect(self.data / "atlas.db")) as database:
+        with contextlib.closing(store_by_hand(self.data)) as database:
             asked = (
                 "SELECT risk_score FROM assessments JOIN cases USING (case_id) WHERE tool_name = ?"
                 " ORDER BY opened_at DESC LIMIT 1"
@@ -312,7 +312,7 @@ async def test_no_way_to_hide_an_origin_lowers_a_score(office: Office, way: str)
 
 def traced(office: Office, amount: int) -> str:
     """The trace of the payment of an amount, as it is kept."""
-    with contextlib.closing(sqlite3.connect(office.data / "atlas.db")) as database:
+    with contextlib.closing(store_by_hand(office.data)) as database:
         said = (
             "SELECT trace FROM assessments JOIN cases USING (case_id)"
             " WHERE json_extract(arguments, '$.amount') = ?"
@@ -345,7 +345,7 @@ async def test_neither_ledger_nor_log_has_words_of_what_was_read(office: Office)
         held = reference_in(await asked(agent, ASKED_TO_READ, "send_money", recipient=THEIRS, amount=900))
     assert "quokka" in traced(office, 900)
     await office.decide(held, "REJECTED", reason="The user did not ask for it.")
-    with contextlib.closing(sqlite3.connect(office.data / "atlas.db")) as database:
+    with contextlib.closing(store_by_hand(office.data)) as database:
         ledger = str(database.execute("SELECT * FROM ledger").fetchall())
         others = [
             name

@@ -1,7 +1,6 @@
 """What the gateway does when others fail: the engine forgets, the workflow fails, the disk is full."""
 
 import asyncio
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -18,13 +17,14 @@ from gateway_process import (
     reference_in,
     text_of,
 )
+from kept import store_by_hand
 
 CHANGE = {"beneficiary_id": "BEN-124", "changes": {"status": "suspended"}}
 
 
 def fill_disk(gateway: GatewayProcess, *tables: str) -> None:
     """Let every insertion into the tables fail, in the gateway's process too."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+    with closing(store_by_hand(gateway.data)) as connection, connection:
         for table in tables:
             fail = f"BEGIN SELECT RAISE(ABORT, '{table} is full'); END"
             connection.execute(f"CREATE TRIGGER {table}_full BEFORE INSERT ON {table} {fail}")
@@ -32,7 +32,7 @@ def fill_disk(gateway: GatewayProcess, *tables: str) -> None:
 
 def empty_disk(gateway: GatewayProcess, *tables: str) -> None:
     """Let insertions succeed again."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+    with closing(store_by_hand(gateway.data)) as connection, connection:
         for table in tables:
             connection.execute(f"DROP TRIGGER {table}_full")
 
@@ -126,7 +126,7 @@ async def test_a_database_that_cannot_be_written_refuses_calls_and_decisions(gat
         assert refused.is_error and "cannot record it" in text_of(refused)
         answer = await gateway.decide(case_id)
         assert (answer.status_code, answer.json()["error"]) == (503, "StoreUnavailable")
-        with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+        with closing(store_by_hand(gateway.data)) as connection, connection:
             for table in ("cases", "ledger"):
                 connection.execute(f"DROP TRIGGER {table}_full")
         assert (await gateway.decide(case_id)).status_code == 200
@@ -135,7 +135,7 @@ async def test_a_database_that_cannot_be_written_refuses_calls_and_decisions(gat
 
 def fail_commit(gateway: GatewayProcess) -> None:
     """Let no transaction be committed in which a call is approved by itself."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+    with closing(store_by_hand(gateway.data)) as connection, connection:
         connection.execute("CREATE TABLE one (one INTEGER PRIMARY KEY)")
         connection.execute("CREATE TABLE other (one REFERENCES one (one) DEFERRABLE INITIALLY DEFERRED)")
         connection.execute(
@@ -160,7 +160,7 @@ async def test_an_approval_that_was_seen_and_did_not_get_to_the_disk_is_made_aga
 
             await eventually(is_lost)
             assert office.notes() == 0
-            with closing(sqlite3.connect(office.data / "atlas.db")) as connection, connection:
+            with closing(store_by_hand(office.data)) as connection, connection:
                 connection.execute("DROP TRIGGER fails")
             answered = await calling
             case_id = REFERENCE.search(text_of(answered))

@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass, field
 
 from gateway_process import GatewayProcess
+from kept import entries_in
 from stopping import ask
 
-from atlas import ledger
 from atlas.database.migrating import is_newest
 from atlas.database.shared_file import open_shared
 from atlas.models import Scope, Stop
@@ -85,7 +85,7 @@ class Stopper:
         tools = dict(rows(self.gateway, "SELECT case_id, tool_name FROM cases"))
         holds: dict[str, tuple[str, str]] = {}
         begun, ended, begins = set(), set(), 0
-        for entry in ledger.read(self.gateway.data / "atlas.db"):
+        for entry in entries_in(self.gateway.data):
             detail = entry["detail"]
             if entry["action"] == "stop.begun":
                 holds[detail["stop_id"]] = (detail["scope"], detail["target"])

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 from gateway_process import ROOT, GatewayProcess, eventually, outcome, text_of
+from kept import entries_in
 from ports import kept_port
 
-from atlas import ledger
 from crash.gateway_load import GatewayLoad, noting_gateway, rows, waiting_cases
 from crash.stopper import Stopper
 
@@ -185,7 +185,7 @@ def report(gateway: GatewayProcess, load: GatewayLoad, deaths: Counter[str], see
 def check_records(gateway: GatewayProcess, load: GatewayLoad) -> None:
     """Every case is explained by its ledger, and every run of a tool by a case."""
     acts: dict[str, list[str]] = defaultdict(list)
-    for entry in ledger.read(gateway.data / "atlas.db"):
+    for entry in entries_in(gateway.data):
         acts[entry["case_id"]].append(entry["action"])
     ran = Counter((gateway.directory / "ran.txt").read_text().splitlines())
     cases = rows(gateway, "SELECT case_id, tool_name, json_extract(arguments, '$.n'), status FROM cases")

@@ -12,6 +12,7 @@ from command_of_test import Ran, ran
 from desk_browser import browser, faults_of, person
 from desk_office import KEYS, extension, office
 from gateway_process import GatewayProcess, status_of
+from kept import store_by_hand
 from nursery import ROOT
 from passkeys import (
     SoftKey,
@@ -68,7 +69,7 @@ async def with_passkey(running: Browser, gateway: GatewayProcess, name: str) -> 
 
 
 def query(gateway: GatewayProcess, text: str, *values: Any) -> list[Any]:
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         found = connection.execute(text, values).fetchall()
         connection.commit()
     return found
@@ -239,8 +240,8 @@ async def test_an_auditor_finds_a_signature_that_was_changed_afterwards(
     copy = gateway.directory / "copy"
     copy.mkdir()
     with (
-        closing(sqlite3.connect(gateway.data / "atlas.db")) as connection,
-        closing(sqlite3.connect(copy / "atlas.db")) as other,
+        closing(store_by_hand(gateway.data)) as connection,
+        closing(store_by_hand(copy)) as other,
     ):
         connection.backup(other)
         other.execute("DROP TRIGGER assertions_no_update")

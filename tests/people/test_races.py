@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
 from html import unescape
@@ -14,6 +13,7 @@ import pytest
 import pytest_asyncio
 from desk_visitor import Visitor
 from gateway_process import GatewayProcess, eventually, status_of
+from kept import store_by_hand
 from people import ANNA, BRUNO, named_gateway, waiting
 
 from atlas.cases.remote import Gateway, Refused
@@ -122,14 +122,14 @@ def assert_true(gateway: GatewayProcess, case_id: str, order: list[tuple[str, st
 
 def entries(gateway: GatewayProcess, case_id: str) -> list[tuple[str, str]]:
     """What the ledger has of a case."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection:
         rows = "SELECT action, actor FROM ledger WHERE case_id = ? ORDER BY rowid"
         return list(connection.execute(rows, (case_id,)))
 
 
 def notices(gateway: GatewayProcess, case_id: str) -> list[tuple[str, str]]:
     """The notices of the end of a case, each with who caused it and need not be told."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection:
         rows = (
             "SELECT kind, json_extract(content, '$.by') FROM notices WHERE case_id = ? AND kind = 'decided'"
         )

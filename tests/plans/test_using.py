@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from fastmcp import FastMCP
+from kept import entries_in
 from sqlalchemy.engine import Connection
 from store import assessment_of, open_case, open_store, rejection, ruling, settings_of_test, tool_call
 from store import decisions as decisions_of
 
-from atlas import ledger
 from atlas.agents.held_calls import WaitingAgents
 from atlas.assessors import ToolFacts
 from atlas.cases.figures import FiguresKept
@@ -185,7 +185,7 @@ async def test_a_rejection_stops_what_a_plan_let_pass(tmp_path: Path) -> None:
         rejected = await decisions_of(here.store).record(case.case_id, rejection(reason="No."))
         assert rejected.status is Status.REJECTED
         assert (await here.execution.execute(case.case_id)).status is Status.REJECTED and here.calls == []
-    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    actions = [entry["action"] for entry in entries_in(tmp_path)]
     assert "decide.plan_used" in actions and "execute.started" not in actions
 
 
