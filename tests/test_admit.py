@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
-from kept import entries_in
+from kept import entries_in, refuse_inserts
 from store import open_store, settings_of_test
 from upstream_by_hand import ByHand, tool
 
@@ -242,11 +242,8 @@ async def test_a_call_that_cannot_be_recorded_is_refused(tmp_path: Path) -> None
     async with admitted(tmp_path) as gated:
 
         def forbid(connection: sa.Connection) -> None:
-            connection.execute(
-                sa.text(
-                    "CREATE TRIGGER full BEFORE INSERT ON cases BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-                )
-            )
+            for statement in refuse_inserts("cases"):
+                connection.exec_driver_sql(statement)
 
         await gated.store.database.write(forbid)
         result = await answer(gated.server, "check_status", {"beneficiary_id": "BEN-123"})

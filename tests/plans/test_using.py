@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from fastmcp import FastMCP
-from kept import entries_in
+from kept import entries_in, without_trigger
 from sqlalchemy.engine import Connection
 from store import assessment_of, open_case, open_store, rejection, ruling, settings_of_test, tool_call
 from store import decisions as decisions_of
@@ -171,7 +171,7 @@ async def test_a_call_without_a_use_on_record_is_not_executed(tmp_path: Path) ->
                 await here.store.database.write(lambda connection, act=act: connection.execute(act))
 
         def forge(connection: Connection) -> None:
-            connection.execute(sa.text("DROP TRIGGER plan_uses_no_delete"))
+            connection.exec_driver_sql(without_trigger("plan_uses_no_delete", "plan_uses"))
             connection.execute(plan_uses.delete())
 
         await here.store.database.write(forge)

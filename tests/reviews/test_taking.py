@@ -1,6 +1,7 @@
 """A case is taken, given and put aside, and none of it keeps anyone from deciding."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -86,8 +87,9 @@ async def test_a_supervisor_gives_a_case_to_a_person_who_finds_it_in_a_list(gate
     with closing(store_by_hand(gateway.data)) as connection:
         entries = "SELECT actor FROM ledger WHERE case_id = ? AND action = 'decide.assigned'"
         assert connection.execute(entries, (ref,)).fetchall() == [("ben",)]
-        told = "SELECT json_extract(content, '$.to[0]') FROM notices WHERE case_id = ? AND kind = 'assigned'"
-        assert connection.execute(told, (ref,)).fetchall() == [("anna",)]
+        told = "SELECT content FROM notices WHERE case_id = ? AND kind = 'assigned'"
+        [(content,)] = connection.execute(told, (ref,))
+        assert json.loads(content)["to"] == ["anna"]
     assert (await gateway.decide(ref, "REJECTED", key=KEYS["ben"])).status_code == 200
 
 

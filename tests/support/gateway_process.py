@@ -56,7 +56,7 @@ class GatewayProcess:
             "ATLAS_WAITING_CASES_IN_ALL": "1000000",
         } | environment
         if "ATLAS_DATABASE_URL" not in environment:
-            self._environment |= store_settings(self.data)
+            self._environment |= store_settings(Path(self._environment["ATLAS_DATA_DIR"]))
         self._process: asyncio.subprocess.Process | Child | None = None
 
     async def start(self, **environment: str) -> None:

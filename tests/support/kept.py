@@ -7,17 +7,20 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from kept import store_by_hand
 
 from atlas import ledger
 from atlas.database.address import Address
+from atlas.database.migrating import is_newest
 from atlas.database.migrating_postgresql import migrate
 from atlas.database.postgresql import PostgresDatabase
+from atlas.database.postgresql_transactions import WRITE_LOCK
 from atlas.database.sqlite import SqliteDatabase
 from tests.support.postgres import RUN, shared_server
 
@@ -114,6 +117,82 @@ def entries_in(directory: Path) -> list[dict[str, Any]]:
     found = rows_in(directory, f"SELECT {', '.join(ledger.FIELDS)} FROM ledger ORDER BY seq")
     read = (dict(zip(ledger.FIELDS, row, strict=True)) for row in found)
     return [entry | {"detail": json.loads(entry["detail"])} for entry in read]
+
+
+def tables_in(directory: Path) -> list[str]:
+    """The names of all tables in the store of a data directory."""
+    if is_postgresql():
+        found = rows_in(directory, "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
+    else:
+        found = rows_in(directory, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    return [name for (name,) in found]
+
+
+def is_begun(directory: Path) -> bool:
+    """Whether a gateway has made the tables in the store of a data directory."""
+    return is_postgresql() or is_newest(directory / "atlas.db")
+
+
+@contextmanager
+def held_by_another(directory: Path) -> Iterator[None]:
+    """Another process writes to the store of a data directory, and takes its time."""
+    connection = store_by_hand(directory)
+    begin = ("BEGIN EXCLUSIVE",)
+    if is_postgresql():
+        begin = ("SELECT pg_advisory_xact_lock(?)", (WRITE_LOCK,))
+    try:
+        connection.execute(*begin)
+        yield
+    finally:
+        connection.close()
+
+
+def refuse_inserts(table: str, said: str = "disk full") -> list[str]:
+    """The statements by which every insertion into a table fails, as on a full disk."""
+    if not is_postgresql():
+        return [
+            f"CREATE TRIGGER {table}_full BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, '{said}'); END"
+        ]
+    body = f"BEGIN RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = '{said}'; END"
+    return _trigger(f"{table}_full", f"BEFORE INSERT ON {table}", body)
+
+
+def run_at_inserts(name: str, table: str, condition: str, statement: str) -> list[str]:
+    """The statements by which one more runs after an insertion for which a condition holds."""
+    if not is_postgresql():
+        return [f"CREATE TRIGGER {name} AFTER INSERT ON {table} WHEN {condition} BEGIN {statement}; END"]
+    body = f"BEGIN IF {condition} THEN {statement}; END IF; RETURN NEW; END"
+    return _trigger(name, f"AFTER INSERT ON {table}", body)
+
+
+def without_trigger(name: str, table: str) -> str:
+    """The statement that takes a trigger away."""
+    return f"DROP TRIGGER {name} ON {table}" if is_postgresql() else f"DROP TRIGGER {name}"
+
+
+def _trigger(name: str, when: str, body: str) -> list[str]:
+    return [
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ {body} $$",
+        f"CREATE TRIGGER {name} {when} FOR EACH ROW EXECUTE FUNCTION {name}()",
+    ]
+
+
+def copy_store(source: Path, target: Path) -> None:
+    """Copy all that is kept in a data directory, beside its gateway, to another one."""
+    with closing(store_by_hand(source)) as read, closing(store_by_hand(target)) as written:
+        if not is_postgresql():
+            read.backup(written)
+            return
+        with written:
+            written.execute("SET session_replication_role = replica")  # neither triggers nor references
+            for table in tables_in(source):
+                written.execute(f"DELETE FROM {table}")
+                with (
+                    read.cursor().copy(f"COPY {table} TO STDOUT") as rows,
+                    written.cursor().copy(f"COPY {table} FROM STDIN") as copied,
+                ):
+                    for piece in rows:
+                        copied.write(piece)
 
 
 _places: set[Path] = set()  # whose databases this process has made
