@@ -4,21 +4,35 @@ import contextlib
 import gc
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from desk_browser import browser
 from gateway_process import GatewayProcess
+from kept import STORE, forget_below
 from one_certificate import one_certificate
 from playwright.async_api import Browser
+
+from tests.support.postgres import shared_run
 
 RUN_BY_HAND = ("soak", "frameworks")
 MEMORY = "/dev/shm"  # noqa: S108  (a file system in memory, on Linux)
 LEAST_MEMORY = 8 * 2**30  # bytes; a run of all tests writes one
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The store that the tests run on."""
+    parser.addoption(
+        "--store",
+        choices=("sqlite", "postgresql"),
+        default=os.environ.get(STORE, "sqlite"),
+        help="Where the gateways of the tests keep their cases.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Files of tests lie in memory, where there is room and programs may be started from there.
 
     A process that is killed leaves the same files there as on a disk, and no test waits for the disk.
@@ -27,6 +41,22 @@ def pytest_configure() -> None:
         there = os.statvfs(MEMORY)
         if there.f_bavail * there.f_frsize >= LEAST_MEMORY and not there.f_flag & os.ST_NOEXEC:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
+    os.environ[STORE] = config.option.store
+    if not hasattr(config, "workerinput"):
+        run = ExitStack()
+        run.enter_context(shared_run())
+        config.add_cleanup(run.close)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """What a test keeps goes with it."""
+    directory = getattr(item, "funcargs", {}).get("tmp_path")
+    try:
+        return (yield)
+    finally:
+        if directory is not None:
+            forget_below(directory)
 
 
 @pytest.hookimpl(wrapper=True)
