@@ -73,7 +73,15 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
 
     app = bare_app(lifespan)
     mcp_lifespan = agents.add_to(app)  # the routes that are asked for most stand in front
-    add_operations(app, settings, database=database, workflow=workflow, judges=judges, upstreams=upstreams)
+    add_operations(
+        app,
+        settings,
+        store=store,
+        is_executing=lambda: path.execution.is_busy,
+        workflow=workflow,
+        judges=judges,
+        upstreams=upstreams,
+    )
     people.add_to(
         app,
         decisions=path.decisions,
