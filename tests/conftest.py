@@ -14,6 +14,7 @@ from gateway_process import GatewayProcess
 from kept import STORE, forget_below
 from one_certificate import one_certificate
 from playwright.async_api import Browser
+from reach import reaches_store
 
 from tests.support.postgres import shared_run
 
@@ -71,12 +72,18 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave long runs out, unless `-m` asks for them."""
-    for marker in RUN_BY_HAND:
-        if marker not in str(config.option.markexpr):
-            long = [item for item in items if item.get_closest_marker(marker)]
-            items[:] = [item for item in items if item not in long]
-            config.hook.pytest_deselected(items=long)
+    """Leave long runs out, unless `-m` asks for them; on PostgreSQL also what has nothing to do with it."""
+    left_out = [marker for marker in RUN_BY_HAND if marker not in str(config.option.markexpr)]
+    on_sqlite = config.option.store == "sqlite"
+    chosen, others = [], []
+    for item in items:
+        is_long = any(map(item.get_closest_marker, left_out))
+        (others if is_long or not (on_sqlite or reaches_store(item)) else chosen).append(item)
+        of_a_file = item.get_closest_marker("sqlite")
+        if of_a_file and not on_sqlite:
+            item.add_marker(pytest.mark.skip(reason=f"Of a SQLite file: {of_a_file.args[0]}"))
+    items[:] = chosen
+    config.hook.pytest_deselected(items=others)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from kept import store_by_hand
 
 from atlas import ledger
 from atlas.database.address import Address
@@ -83,7 +82,7 @@ class Hand(psycopg.Connection[Any]):
         self.rollback() if kind else self.commit()
 
 
-def by_hand(directory: Path) -> Any:
+def store_by_hand(directory: Path) -> Any:
     """A connection to the store of a data directory, to look and to change by hand, in SQL that both know."""
     url = database_url(directory)
     if url is None:
@@ -93,7 +92,7 @@ def by_hand(directory: Path) -> Any:
 
 def rows_in(directory: Path, query: str, values: Any = ()) -> list[tuple[Any, ...]]:
     """What a query finds in the store of a data directory."""
-    connection = by_hand(directory)
+    connection = store_by_hand(directory)
     try:
         return list(map(tuple, connection.execute(query, values)))
     finally:
@@ -102,7 +101,7 @@ def rows_in(directory: Path, query: str, values: Any = ()) -> list[tuple[Any, ..
 
 def change_in(directory: Path, statement: str, values: Any = ()) -> int:
     """Change the store of a data directory, and return how many rows were changed."""
-    connection = by_hand(directory)
+    connection = store_by_hand(directory)
     try:
         with connection:
             return int(connection.execute(statement, values).rowcount)
