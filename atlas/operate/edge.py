@@ -46,7 +46,7 @@ def add_operations(
         stop_timeout=settings.atlas_stop_timeout,
     )
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"  # until the port is bound
-    app.state.lease = database.lease
+    app.state.lease = store.database.lease
     app.state.banner = banner(settings, workflow=workflow, policy=policy, model=model, upstreams=upstreams)
     add_health(app, store=store, workflow=workflow, policy=policy, model=model, upstreams=upstreams)
     add_index(app, settings)

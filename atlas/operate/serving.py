@@ -20,8 +20,8 @@ from atlas.door.protocol import guarded_protocol
 from atlas.errors import AtlasError
 from atlas.operate.doorways import limits_of
 from atlas.operate.draining import Drain
-from atlas.operate.listening import stop_listening
 from atlas.operate.given_up import GIVEN_UP_STATUS, EndsWhenGivenUp, is_given_up
+from atlas.operate.listening import stop_listening
 from atlas.operate.own_url import url_of
 from atlas.operate.start import collect_as_usual
 from atlas.settings import Settings
