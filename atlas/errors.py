@@ -190,6 +190,10 @@ class CallRefused(AtlasError):
     """{reason}"""
 
 
+class GatewayStopping(AtlasError):
+    """The gateway is stopping, so it begins no tool. The workflow tries again."""
+
+
 class AnswerLost(AtlasError):
     """{reason}"""
 
@@ -208,6 +212,10 @@ class DataDirectoryUnusable(AtlasError):
 
 class DatabaseUnusable(AtlasError):
     """The database {path} cannot be used: {reason}"""
+
+
+class ProcessGivenUp(AtlasError):
+    """This gateway was silent for too long, and others have taken over its work. Start it again."""
 
 
 class LedgerBroken(AtlasError):

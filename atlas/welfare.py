@@ -17,7 +17,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAda
 from sqlalchemy.engine import Connection
 from typing_extensions import TypedDict
 
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
+from atlas.database.sqlite import SqliteDatabase
 from atlas.database.statements import Prepared, metadata
 from atlas.instants import instant_text, now
 from atlas.settings import Settings
@@ -192,7 +193,7 @@ def add_welfare_tools(server: FastMCP, office: WelfareOffice) -> None:
 async def built_in_tools() -> dict[str, Tool]:
     """The office's tools by name, to look at: no file is opened for them."""
     server = FastMCP("built in")
-    add_welfare_tools(server, WelfareOffice(Database(Path())))
+    add_welfare_tools(server, WelfareOffice(SqliteDatabase(Path())))
     return {tool.name: tool for tool in await server.list_tools()}
 
 

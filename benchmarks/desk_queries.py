@@ -37,7 +37,7 @@ from atlas.cases.judgements import record_assessment  # noqa: E402
 from atlas.cases.listing import count, page_of  # noqa: E402
 from atlas.cases.reviews import request_review  # noqa: E402
 from atlas.cases.store import add_decision, insert_case, transition  # noqa: E402
-from atlas.database.sqlite import Database  # noqa: E402
+from atlas.database.sqlite import SqliteDatabase as Database  # noqa: E402
 from atlas.desk.charts import charts_of  # noqa: E402
 from atlas.desk.dossier import read_dossier  # noqa: E402
 from atlas.instants import now  # noqa: E402

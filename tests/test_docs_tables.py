@@ -13,6 +13,9 @@ from atlas.assessors.policy import Policy
 from atlas.ledger import Action
 from atlas.models import TRANSITIONS, Ruling, Status
 from atlas.operate.error_shape import HTTP_STATUS
+from atlas.outbox.addresses import Addresses
+from atlas.outbox.channels.apprise_urls import service_of
+from atlas.people.profiles import Profile
 from atlas.settings import Settings
 from atlas.upstreams.config import Transport, read_upstreams
 from docs import generate
@@ -136,6 +139,16 @@ def test_the_example_of_client_credentials_is_read(tmp_path: Path) -> None:
     assert billing.auth is not None and billing.auth.client_secret is not None
     assert (billing.auth.type, billing.auth.scopes) == ("client_credentials", "invoices.read")
     assert billing.auth.client_secret.get_secret_value() == "secret"
+
+
+def test_the_example_of_text_messages_reaches_a_telephone() -> None:
+    """The setting is taken, and Apprise finds the number of the profile in the URL; it comes at once."""
+    name, _, value = checked("sms").strip().partition("=")
+    addresses = Addresses(Settings(_env_file=None, **{name.lower(): value.strip('"')}))
+    [way] = addresses.of_person(Profile(name="anna", channels=("sms:+491701234567",)))
+    service = service_of(way.url)
+    assert service is not None and service.targets == ["491701234567"]
+    assert not way.is_mail
 
 
 async def ruling(path: Path, tool: str, **arguments: Any) -> Ruling:

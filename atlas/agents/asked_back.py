@@ -6,7 +6,7 @@ from contextvars import Context, ContextVar
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 
 # Set while an approved call is executed: writes down that the agent is asked.
 note_question: ContextVar[Callable[[str], Awaitable[None]] | None] = ContextVar("note_question", default=None)

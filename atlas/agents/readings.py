@@ -23,7 +23,7 @@ from atlas.agents.asked_back import record_reading
 from atlas.agents.keys import current_principal
 from atlas.agents.resources import PREFIX
 from atlas.agents.session_of_call import session_of
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 
 AGAIN_SECONDS = 60.0  # for which one note stands
 MOST_NOTED = 10_000  # sessions of which this process knows when it noted something

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.attention.readers import whose
 from atlas.attention.statistics import Statistics, statistics_of
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.instants import now
 from atlas.models import Frozen
 from atlas.people.known_first import known_first

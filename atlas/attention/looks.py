@@ -11,7 +11,8 @@ from atlas import ledger
 from atlas.attention.tables import openings, second_looks
 from atlas.cases.rounds import of_this_round, round_of
 from atlas.cases.tables import cases
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
+from atlas.database.dialects import insert_of
 from atlas.instants import now
 from atlas.models import Case, Status
 from atlas.people.votes import Vote
@@ -42,7 +43,8 @@ def note_opening(connection: Connection, case_id: str, *, person: str) -> None:
         sa.literal(now(), openings.c.opened_at.type),
     ).where(cases.c.case_id == case_id, cases.c.status == Status.PENDING_REVIEW.value)
     names = ["case_id", "round_number", "person", "opened_at"]
-    connection.execute(openings.insert().prefix_with("OR IGNORE").from_select(names, round_number))
+    keep = insert_of(connection, openings).from_select(names, round_number).on_conflict_do_nothing()
+    connection.execute(keep)
 
 
 async def opened(database: Database, case_id: str, person: str) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.attention.tables import openings, second_looks, seeded_cases
 from atlas.cases.tables import approvals, decisions
+from atlas.database.dialects import seconds_between
 from atlas.models import Frozen, Verdict
 
 LEAST = 10  # of which a share or a median is told
@@ -93,7 +94,7 @@ def decided_in(*, since: datetime, until: datetime) -> sa.Select[Any]:
         second_looks.c.round_number == given.c.round_number,
         second_looks.c.person == given.c.reviewer,
     )
-    seconds = (sa.func.julianday(given.c.at) - sa.func.julianday(openings.c.opened_at)) * 86_400
+    seconds = seconds_between(openings.c.opened_at, given.c.at)
     return (
         sa.select(
             given.c.reviewer,

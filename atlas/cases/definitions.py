@@ -44,7 +44,10 @@ tool_definitions = sa.Table(
 )
 
 _KEEP = Prepared(
-    sa.text("INSERT OR IGNORE INTO definitions (definition_sha256, definition) VALUES (:sha256, :text)")
+    sa.text(
+        "INSERT INTO definitions (definition_sha256, definition) VALUES (:sha256, :text)"
+        " ON CONFLICT DO NOTHING"
+    )
 )
 _READ = Prepared(
     sa.select(definitions.c.definition).where(definitions.c.definition_sha256 == sa.bindparam("sha256"))

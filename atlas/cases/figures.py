@@ -19,7 +19,8 @@ from atlas.cases.rounds import of_this_round
 from atlas.cases.spans import Span, midnight, spans_of
 from atlas.cases.tables import UNFINISHED, assessments, cases, decisions
 from atlas.cases.tallies import Tally, answer_of, band_of, ending_of
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
+from atlas.database.dialects import seconds_between
 from atlas.database.statements import Prepared
 from atlas.instants import now, read_instant
 from atlas.models import SEEDED, Status, Verdict
@@ -115,7 +116,7 @@ _ROWS = Prepared(
         assessments.c.risk_score,
         decisions.c.decision,
         decisions.c.reviewer,
-        (sa.func.julianday(decisions.c.decided_at) - sa.func.julianday(cases.c.opened_at)) * 86400,
+        seconds_between(cases.c.opened_at, decisions.c.decided_at),
         plan_uses.c.plan_id,
     )
     .select_from(

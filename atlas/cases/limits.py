@@ -53,7 +53,8 @@ _AS_MANY_OF_AGENT_WAIT = Prepared(
     sa.text(
         "SELECT 1 FROM cases INDEXED BY ix_cases_undecided"  # noqa: S608  (a constant is put in)
         f" WHERE {UNDECIDED.text} AND cases.principal = :agent LIMIT 1 OFFSET :before"
-    )
+    ),
+    postgresql=_WAITING.where(cases.c.principal == sa.bindparam("agent")),
 )
 
 

@@ -19,7 +19,8 @@ from atlas.cases.filters import LONGEST_SEARCH, Filter, Order, Place, cursor_of,
 from atlas.cases.finding import SECONDS, find
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, decisions, outcomes
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
+from atlas.database.dialects import json_list, json_value
 from atlas.grounds.seen import digest_of_parts
 from atlas.instants import read_instant
 from atlas.models import SEEDED, Status, Verdict
@@ -100,15 +101,15 @@ _LINES = sa.select(
     decisions.c.decided_at,
     outcomes.c.finished_at,
     sa.func.coalesce(_VERSION, 0).label("version"),
-    sa.func.json_extract(assessments.c.ruling, "$.reviewers").label("reviewers"),
-    sa.select(sa.func.json_group_array(escalations.c.to_whom))
+    json_value(assessments.c.ruling, "reviewers").label("reviewers"),
+    sa.select(json_list(escalations.c.to_whom))
     .where(of_this_round(escalations))
     .scalar_subquery()
     .label("escalated"),
-    sa.func.json_extract(assessments.c.ruling, "$.rules").label("rules"),
-    sa.func.json_extract(assessments.c.ruling, "$.policy_sha256").label("policy_sha256"),
+    json_value(assessments.c.ruling, "rules").label("rules"),
+    json_value(assessments.c.ruling, "policy_sha256").label("policy_sha256"),
     plans.c.made_by.label("plan_by"),
-    sa.func.json_extract(assessments.c.ruling, "$.review.hides_score").label("hides_score"),
+    json_value(assessments.c.ruling, "review", "hides_score").label("hides_score"),
     assessments.c.trace,
 ).select_from(
     cases.outerjoin(assessments, of_this_round(assessments))

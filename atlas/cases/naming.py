@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.cases.tables import cases
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 
 MOST_NAMES = 500  # in a list to choose from
 

@@ -9,7 +9,8 @@ from sqlalchemy.engine import Connection
 from atlas.cases.listing import Line
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import cases, decisions, outcomes
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
+from atlas.database.dialects import json_is_true
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,8 @@ class Remark:
     is_tool_error: bool = False
 
 
-# What is no JSON for SQLite, such as a number that is none, counts as an answer without an error.
-_IS_ERROR = sa.case(
-    (sa.func.json_valid(outcomes.c.result) == 1, sa.func.json_extract(outcomes.c.result, "$.isError")),
-    else_=None,
-)
+# What is no JSON for the store, such as a number that is none, counts as an answer without an error.
+_IS_ERROR = json_is_true(outcomes.c.result, "isError")
 _REMARKS = sa.select(cases.c.case_id, decisions.c.reason, outcomes.c.detail, _IS_ERROR).select_from(
     cases.outerjoin(decisions, of_this_round(decisions)).outerjoin(
         outcomes, outcomes.c.case_id == cases.c.case_id

@@ -5,7 +5,7 @@ A case that is judged again begins another round; only the newest round counts.
 
 import sqlalchemy as sa
 
-from atlas.database.statements import Instant, metadata
+from atlas.database.statements import Instant, metadata, only_where
 
 # As text: SQLite uses a partial index only for the very condition it was made with.
 UNFINISHED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW', 'AUTHORIZED', 'EXECUTING')")
@@ -37,6 +37,7 @@ cases = sa.Table(
     sa.Column("begins_at", Instant),
     sa.Column("edited_round", sa.Integer),
     sa.Column("asked_at", Instant),  # when a person first asked the agent
+    sa.Column("held_by", sa.String(32)),  # the process at which its agent waits
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(
@@ -45,13 +46,13 @@ sa.Index(
     cases.c.tool_name,
     cases.c.arguments_sha256,
     unique=True,
-    sqlite_where=sa.text(UNFINISHED.text.replace("cases.", "")),
+    **only_where(sa.text(UNFINISHED.text.replace("cases.", ""))),
 )
 # Those that no one has decided yet are counted at each call.
 sa.Index(
     "ix_cases_undecided",
     cases.c.principal,
-    sqlite_where=sa.text(UNDECIDED.text.replace("cases.", "")),
+    **only_where(sa.text(UNDECIDED.text.replace("cases.", ""))),
 )
 # The newest case of a call is looked up whenever the same call comes again.
 sa.Index(
@@ -66,7 +67,7 @@ sa.Index(
     "ix_cases_uncollected",
     cases.c.principal,
     cases.c.opened_at,
-    sqlite_where=cases.c.collected_at.is_(None),
+    **only_where(cases.c.collected_at.is_(None)),
 )
 # The newest cases are listed first.
 sa.Index("ix_cases_opened_at", cases.c.opened_at, cases.c.case_id)
@@ -88,10 +89,10 @@ sa.Index(
     cases.c.round_number,
     cases.c.arguments_sha256,
     cases.c.status,
-    sqlite_where=sa.text(WAITING.text.replace("cases.", "")),
+    **only_where(sa.text(WAITING.text.replace("cases.", ""))),
 )
 sa.Index(
-    "ix_cases_unreported", cases.c.status, cases.c.expires_at, sqlite_where=cases.c.reported_at.is_(None)
+    "ix_cases_unreported", cases.c.status, cases.c.expires_at, **only_where(cases.c.reported_at.is_(None))
 )
 
 inquiries = sa.Table(

@@ -1,4 +1,4 @@
-"""Where it is kept: the file, its one writer and its migrations.
+"""Where it is kept: a SQLite file or PostgreSQL, the one writer and the migrations.
 
 The rooms that keep something describe their own tables.
 """

@@ -47,25 +47,37 @@ def newest_version() -> str:
 
 def migrate(path: Path, revision: str = "head") -> None:
     """Bring the tables of a file to a version by the migrations; raises DatabaseUnusable."""
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util import CommandError
-
     path.touch(mode=0o600)
     engine = sa.create_engine(f"sqlite:///{path}")
     # As a whole or not at all: the driver's own transactions would leave half an update behind a kill.
     sa.event.listen(engine, "connect", leave_transactions)
     sa.event.listen(engine, "begin", _begin_immediate)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     try:
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
-    except CommandError as error:  # there is no such revision
+            run_migrations(connection, revision)
+    except RevisionUnknown as error:
         raise DatabaseUnusable(path=path, reason=NEWER) from error
     finally:
         engine.dispose()
+
+
+class RevisionUnknown(Exception):
+    """There is no migration of this number here."""
+
+
+def run_migrations(connection: sa.Connection, revision: str = "head") -> None:
+    """Run the migrations that lack, in the transaction of a connection; raises RevisionUnknown."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, revision)
+    except CommandError as error:
+        raise RevisionUnknown from error
 
 
 def leave_transactions(connection: Any, entry: ConnectionPoolEntry) -> None:

@@ -15,7 +15,7 @@ CREATE TABLE cases (
 	opened_at VARCHAR(27) NOT NULL, 
 	expires_at VARCHAR(27), 
 	claimed_by VARCHAR(32), 
-	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), begins_at VARCHAR(27), edited_round INTEGER, asked_at VARCHAR(27), 
+	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), begins_at VARCHAR(27), edited_round INTEGER, asked_at VARCHAR(27), held_by VARCHAR(32), 
 	CONSTRAINT pk_cases PRIMARY KEY (case_id)
 );
 
@@ -483,7 +483,7 @@ CREATE TABLE deliveries (
 	sent_at VARCHAR(27), 
 	given_up_at VARCHAR(27), 
 	last_error TEXT, 
-	receipt TEXT, 
+	receipt TEXT, claimed_by VARCHAR(32), 
 	CONSTRAINT pk_deliveries PRIMARY KEY (delivery_id), 
 	CONSTRAINT fk_deliveries_notice_id_notices FOREIGN KEY(notice_id) REFERENCES notices (notice_id)
 );
@@ -560,6 +560,54 @@ CREATE TRIGGER plan_uses_no_update BEFORE UPDATE ON plan_uses BEGIN SELECT RAISE
 
 CREATE TRIGGER plan_uses_no_delete BEFORE DELETE ON plan_uses BEGIN SELECT RAISE(ABORT, 'the table plan_uses is append-only'); END;
 
-INSERT INTO alembic_version VALUES ('0013');
+CREATE TABLE processes (
+	process_id VARCHAR(32) NOT NULL, 
+	name VARCHAR(200) NOT NULL, 
+	version VARCHAR(20) NOT NULL, 
+	policy_sha256 VARCHAR(64), 
+	started_at VARCHAR(27) NOT NULL, 
+	seen_at VARCHAR(27) NOT NULL, 
+	ended_at VARCHAR(27), 
+	CONSTRAINT pk_processes PRIMARY KEY (process_id)
+);
+
+CREATE TABLE policies (
+	policy_version INTEGER NOT NULL, 
+	policy_sha256 VARCHAR(64) NOT NULL, 
+	policy TEXT NOT NULL, 
+	put_by VARCHAR(200) NOT NULL, 
+	put_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_policies PRIMARY KEY (policy_version)
+);
+
+CREATE TABLE secrets (
+	name VARCHAR(60) NOT NULL, 
+	secret TEXT NOT NULL, 
+	made_at VARCHAR(27) NOT NULL, 
+	CONSTRAINT pk_secrets PRIMARY KEY (name)
+);
+
+CREATE TABLE ledger_checks (
+	check_id INTEGER NOT NULL, 
+	began_at VARCHAR(27) NOT NULL, 
+	ended_at VARCHAR(27) NOT NULL, 
+	entries INTEGER NOT NULL, 
+	entry_hash VARCHAR(64) NOT NULL, 
+	problem TEXT, 
+	CONSTRAINT pk_ledger_checks PRIMARY KEY (check_id)
+);
+
+CREATE TABLE case_spans (
+	case_id VARCHAR(20) NOT NULL, 
+	traceparent VARCHAR(55) NOT NULL, 
+	CONSTRAINT pk_case_spans PRIMARY KEY (case_id), 
+	CONSTRAINT fk_case_spans_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)
+);
+
+CREATE TRIGGER policies_no_update BEFORE UPDATE ON policies BEGIN SELECT RAISE(ABORT, 'the table policies is append-only'); END;
+
+CREATE TRIGGER policies_no_delete BEFORE DELETE ON policies BEGIN SELECT RAISE(ABORT, 'the table policies is append-only'); END;
+
+INSERT INTO alembic_version VALUES ('0014');
 
 COMMIT;

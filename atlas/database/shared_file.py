@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 from atlas.database.beside import engine_of, in_one_transaction
 from atlas.database.data_directory import LACKING, newest_entry
 from atlas.database.migrating import is_newest
-from atlas.database.sqlite import Database, refusing
+from atlas.database.sqlite import SqliteDatabase, refusing
 from atlas.database.sqlite_files import read_acknowledged, write_acknowledged
 from atlas.errors import DatabaseUnusable
 
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class SharedFile:
-    """Reads and writes as `Database` does, without holding the directory: SQLite locks the file itself."""
+    """Reads and writes as `SqliteDatabase` does, without holding the directory: SQLite locks the file."""
 
     def __init__(self, path: Path, engine: Engine) -> None:
         self._path = path
@@ -71,7 +71,7 @@ async def open_shared(directory: Path) -> AsyncIterator[SharedFile]:
     """
     path = directory / "atlas.db"
     if not is_newest(path):
-        database = Database(directory)
+        database = SqliteDatabase(directory)
         await database.open()
         await database.close()
     with engine_of(path) as engine:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from atlas.database import processes
 from atlas.database.data_directory import REMEDY, examine, lock_directory, make_directory, newest_entry
+from atlas.database.facts import Listener, noting, tell
+from atlas.database.lease import LoneLease
 from atlas.database.migrating import bring_up_to_date, leave_transactions
 from atlas.database.sqlite_files import (
     is_damage,
@@ -24,6 +28,8 @@ from atlas.database.sqlite_files import (
     read_acknowledged,
     write_acknowledged,
 )
+from atlas.database.sqlite_transactions import SqliteTransactions
+from atlas.database.statements import is_passing
 from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable
 
@@ -32,20 +38,29 @@ READERS = 2
 Result = TypeVar("Result")
 
 
-class Database:
+class SqliteDatabase:
     """One file, one writer at a time; every write is on disk before it counts.
 
     Work is a plain function of a connection and runs as a whole in a thread: handing each statement to a
     thread, as an async driver does, cost ten times the CPU of the statements (benchmarks/governed_call.py).
     """
 
+    kind = "sqlite"
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.path = directory / "atlas.db"
+        self.lease = LoneLease(secrets.token_hex(8))
         self._lock_file: int | None = None
         self._readers = threading.local()
         self._kept: list[Connection] = []  # one of each thread that reads for calls
         self.problem: str | None = None  # why the last change could not be kept, in SQLite's words
+        self.listeners: list[Listener] = []  # hear of each change that is on disk
+
+    @property
+    def place(self) -> str:
+        """The path of the file."""
+        return str(self.path)
 
     async def open(self) -> None:
         """Take the directory for this process, bring the tables up to date, connect.
@@ -65,14 +80,11 @@ class Database:
         self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
         self._look_threads = ThreadPoolExecutor(1, "database-looker")
         driver: Any = self._connection.connection.driver_connection
-        self._changes = Writer(
-            self._connection,
-            driver,
-            name="database-writer",
-            number=newest_entry,
-            acknowledge=self._acknowledge,
-            failure=_failure,
+        transactions = SqliteTransactions(
+            self._connection, driver, number=newest_entry, acknowledge=self._acknowledge
         )
+        self._changes = Writer(transactions, name="database-writer", failure=_failure, landed=tell)
+        await self.write(partial(processes.alone, process_id=self.lease.process_id))
 
     def _connect(self) -> Connection:
         """Make the file ready, and return the connection of its writer; raises DatabaseUnusable."""
@@ -108,7 +120,7 @@ class Database:
         Once handed over it is carried to its end, also when the caller is cancelled.
         """
         with self._noting_problems():
-            result = await self._changes.write(work)
+            result = await self._changes.write(noting(work, self.listeners))
         if not is_damage(self.problem):
             self.problem = None
         return result
@@ -116,7 +128,7 @@ class Database:
     async def write_ahead(self, work: Callable[[Connection], Result]) -> Change[Result]:
         """The same, but return when others see the changes, which the disk will have a moment later."""
         with self._noting_problems():
-            return await self._changes.write_ahead(work)
+            return await self._changes.write_ahead(noting(work, self.listeners))
 
     def _acknowledge(self, entry: int) -> None:
         if entry > self._acknowledged and self._lock_file is not None:
@@ -139,7 +151,7 @@ class Database:
         try:
             yield
         except sa.exc.DBAPIError as error:
-            if isinstance(error.orig, sqlite3.OperationalError) or is_damage(str(error.orig)):
+            if is_passing(error.orig) or is_damage(str(error.orig)):
                 self.problem = str(error.orig)
             raise
 

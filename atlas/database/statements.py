@@ -1,14 +1,14 @@
 """What tables and statements are made of: metadata, the type of an instant, statements run often."""
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import registry
 from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.ext.compiler import compiles
 
 from atlas.instants import instant_text, read_instant
 
@@ -37,27 +37,61 @@ class Instant(sa.TypeDecorator[datetime]):
         return None if value is None else read_instant(value)
 
 
+def only_where(condition: sa.ColumnElement[bool] | sa.TextClause) -> dict[str, Any]:
+    """An index of the rows alone for which a condition holds; a migration makes that of PostgreSQL.
+
+    SQLAlchemy loads all that it knows of PostgreSQL where a table speaks of it, which costs a part of each start.
+    """
+    return {"sqlite_where": condition}
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether an error of a driver is one of the store, such as a full disk or a lost connection.
+
+    One of the statement, such as a broken constraint, comes again at each attempt.
+    """
+    return any(kind.__name__ == "OperationalError" for kind in type(error).__mro__)
+
+
+MOMENT = {"sqlite": "BEGIN", "postgresql": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
+
+
+@compiles(sa.Integer, "postgresql")
+def _wide(element: sa.Integer, compiler: Any, **options: Any) -> str:
+    return "BIGINT"  # numbers of SQLite have 64 bits
+
+
 @contextmanager
 def one_moment(connection: Connection) -> Iterator[None]:
-    """What a reader of the file reads inside belongs together, also while others write."""
-    connection.exec_driver_sql("BEGIN")
+    """What a reader reads inside belongs together, also while others write."""
+    connection.exec_driver_sql(MOMENT[connection.dialect.name])
     try:
         yield
     finally:
         connection.exec_driver_sql("ROLLBACK")
 
 
-class Prepared:
-    """A statement for the few that every call runs: on SQLite it goes to the driver as text, compiled once.
+class Compiled(NamedTuple):
+    """A statement as a driver takes it, with the values that are always the same and the names of all."""
 
-    There more time is spent on a statement's way through SQLAlchemy than in SQLite. Values are taken as they
-    are, instants among them; a row from SQLite has its instants as text.
+    text: str
+    values: Mapping[str, Any]
+    names: Sequence[str]  # in the order of PostgreSQL's places
+
+
+class Prepared:
+    """A statement for the few that every call runs: it goes to the driver as text, compiled once a store.
+
+    More time is spent on a statement's way through SQLAlchemy than in SQLite. Values are taken as they are,
+    instants among them; a row has its instants as text.
     """
 
-    def __init__(self, statement: sa.Executable) -> None:
-        self.statement = statement
-        compiled = cast(sa.ClauseElement, statement).compile(dialect=sqlite.dialect(paramstyle="named"))
-        self._text, self._values = str(compiled), compiled.params
+    def __init__(self, statement: sa.Executable, *, postgresql: sa.Executable | None = None) -> None:
+        self._statements = {
+            "sqlite": statement,
+            "postgresql": statement if postgresql is None else postgresql,
+        }
+        self._compiled: dict[str, Compiled] = {}
 
     def first(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """Run it in the transaction of a connection and return the first row as a tuple, or None."""
@@ -73,31 +107,59 @@ class Prepared:
 
     def execute_all(self, connection: Connection, many: Sequence[Mapping[str, Any]]) -> int:
         """Run it once with each of many values, at one go, and return how many rows it changed."""
-        if connection.dialect.name != "sqlite":
+        if len(many) == 1 or connection.dialect.name != "sqlite":
             return sum(self.execute(connection, values) for values in many)
+        compiled = self.of(connection)
         driver: Any = connection.connection.dbapi_connection  # of sqlite3, without a way through the pool
         try:
-            return int(driver.executemany(self._text, [self._texts(values) for values in many]).rowcount)
-        except sqlite3.Error as error:
-            raise self._failure(error) from error
+            return int(
+                driver.executemany(
+                    compiled.text, [_texts(compiled.values, values) for values in many]
+                ).rowcount
+            )
+        except Exception as error:
+            raise _failure(compiled.text, error, connection) from error
+
+    def of(self, connection: Connection) -> Compiled:
+        """The statement for the store of a connection."""
+        name = connection.dialect.name
+        if name not in self._compiled:
+            self._compiled[name] = _compiled(self._statements[name], name)
+        return self._compiled[name]
 
     def _run(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Sequence[Any], int]:
-        if connection.dialect.name != "sqlite":
-            result = connection.execute(self.statement, dict(values))
-            return result.all() if result.returns_rows else (), result.rowcount
-        driver: Any = connection.connection.dbapi_connection  # of sqlite3, without a way through the pool
+        compiled = self.of(connection)
+        texts = _texts(compiled.values, values)
         try:
-            cursor = driver.execute(self._text, self._texts(values))
-            return cursor.fetchall(), cursor.rowcount
-        except sqlite3.Error as error:
-            raise self._failure(error) from error
+            if connection.dialect.name == "sqlite":
+                cursor: Any = connection.connection.dbapi_connection.execute(compiled.text, texts)  # type: ignore[union-attr]
+                return cursor.fetchall(), cursor.rowcount
+            from atlas.database import libpq  # only where psycopg is used
 
-    def _texts(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        texts = {**self._values, **values}
-        for name, value in values.items():
-            if isinstance(value, datetime):
-                texts[name] = instant_text(value)
-        return texts
+            return libpq.run(connection, compiled.text, [texts[name] for name in compiled.names])
+        except Exception as error:
+            raise _failure(compiled.text, error, connection) from error
 
-    def _failure(self, error: sqlite3.Error) -> sa.exc.DBAPIError:
-        return sa.exc.DBAPIError(self._text, None, error)  # without the values
+
+def _compiled(statement: sa.Executable, store: str) -> Compiled:
+    load, style = {
+        "sqlite": ("sqlite", "named"),
+        "postgresql": ("postgresql.psycopg", "numeric_dollar"),
+    }[store]
+    dialect = registry.load(load)(paramstyle=style)
+    compiled: Any = cast(sa.ClauseElement, statement).compile(dialect=dialect)
+    return Compiled(str(compiled), compiled.params, compiled.positiontup or ())
+
+
+def _texts(fixed: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    texts = {**fixed, **values}
+    for name, value in values.items():
+        if isinstance(value, datetime):
+            texts[name] = instant_text(value)
+    return texts
+
+
+def _failure(text: str, error: Exception, connection: Connection) -> BaseException:
+    """An error of the driver as SQLAlchemy raises it, without the values; any other as it is."""
+    is_of_driver = isinstance(error, connection.dialect.loaded_dbapi.Error)
+    return sa.exc.DBAPIError(text, None, error) if is_of_driver else error

@@ -1,6 +1,6 @@
-"""The one writer of a SQLite file: changes that wait together are committed together, each as a whole or not.
+"""The one writer of a process: changes that wait together are committed together, each as a whole or not.
 
-Syncing a file takes longer than all the rest of a call, so calls at the same time share one. A change that is
+Syncing a disk takes longer than all the rest of a call, so calls at the same time share one. A change that is
 soon followed by another one need not wait for the disk: what comes later sees it, and nothing that is written
 later is on disk without it. The case store and the engine write with it, each through its own connection.
 """
@@ -8,23 +8,49 @@ later is on disk without it. The case store and the engine write with it, each t
 import asyncio
 import logging
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 LARGEST_BATCH = 64
 LINGER_SECONDS = 0.02  # for which a change that no one waits for may stay out of the file
 
 Result = TypeVar("Result")
-Handle = TypeVar("Handle")  # what a change is made with: SQLite's own connection, or one that stands for it
+Handle = TypeVar("Handle", covariant=True)  # what a change is made with: a connection
 Errors = list[BaseException]
 
 logger = logging.getLogger(__name__)
+
+
+class Transactions(Protocol[Handle]):
+    """The transactions of one connection, which has no other user; the writer's thread calls them."""
+
+    @property
+    def handle(self) -> Handle:
+        """What changes are made with in the transaction that has begun."""
+
+    def begin(self) -> None:
+        """Begin: from here on no other process changes the store, until it ends."""
+
+    def commit(self, *, is_changed: bool) -> None:
+        """End it; all of it is on disk when this returns. What raises leaves nothing of it there."""
+
+    def undo(self) -> None:
+        """End it, and leave nothing of it, also after a `commit` that has failed."""
+
+    def begin_change(self) -> None:
+        """Begin one more change in it, which can be undone alone; the first begins with it."""
+
+    def undo_change(self) -> None:
+        """Leave nothing of the change that began last."""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it has begun, and the store has not undone it."""
 
 
 class Change(Generic[Result]):
@@ -55,31 +81,28 @@ class _Job:
 class Writer(Generic[Handle]):
     """Runs changes in a thread of its own, in the order in which they come.
 
-    The connection is in autocommit mode, may be used in any thread, and has no other user until `close` has
-    returned. In the thread, `number` says what a commit has come to, and `acknowledge` is told so when it is
-    on disk; `failure` makes the error that the callers get of the one that kept a batch from the disk. In the
-    loop, `settled` is told the errors of each batch, none where all of it is on disk.
+    `failure` makes the error that the callers get of the one that kept a batch from the disk. In the loop,
+    `settled` is told the errors of each batch, none where all of it is on disk, and `landed` each change that
+    is on disk.
     """
 
     def __init__(
         self,
-        handle: Handle,
-        driver: sqlite3.Connection,
+        transactions: Transactions[Handle],
         *,
         name: str,
-        number: Callable[[sqlite3.Connection], int],
-        acknowledge: Callable[[int], None],
         failure: Callable[[BaseException], BaseException],
         settled: Callable[[Errors], None] = lambda errors: None,
+        landed: Callable[[Callable[[Handle], Any]], None] | None = None,
         largest_batch: int = LARGEST_BATCH,
+        linger_seconds: float = LINGER_SECONDS,
     ) -> None:
-        self._handle = handle
-        self._driver = driver  # SQLite's connection, which the handle stands for
-        self._number = number
-        self._acknowledge = acknowledge
+        self._transactions = transactions
         self._failure = failure
         self._settled = settled
+        self._landed = landed
         self._largest_batch = largest_batch
+        self._linger_seconds = linger_seconds
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._is_open = True
@@ -139,30 +162,21 @@ class Writer(Generic[Handle]):
         """Run a batch in one transaction; tells whether more may come."""
         jobs, is_open = [first], True
         try:
-            self._driver.execute("BEGIN IMMEDIATE")  # what is read first must not change before it is written
+            self._transactions.begin()  # what is read first must not change before it is written
             is_open = self._run_batch(jobs)
-            is_changed = any(job.error is None for job in jobs)
-            number = self._number(self._driver) if is_changed else None
-            self._driver.execute("COMMIT")
-            if number is not None:
-                self._acknowledge(number)
+            self._transactions.commit(is_changed=any(job.error is None for job in jobs))
         except BaseException as error:  # handed to every caller of the batch: none of it is on disk
-            self._undo()
+            self._transactions.undo()
             failure = self._failure(error)
             for job in jobs:
                 job.error = failure
         self._tell(self._resolve, jobs)
         return is_open
 
-    def _undo(self) -> None:
-        """Undo what a failed COMMIT leaves open."""
-        with suppress(sqlite3.Error):  # the next BEGIN will say so
-            self._driver.rollback()
-
     def _run_batch(self, jobs: list[_Job]) -> bool:
         """Run the first job and those that come meanwhile; tells whether more may come."""
         job: _Job | None = jobs[0]
-        deadline = monotonic() + LINGER_SECONDS
+        deadline = monotonic() + self._linger_seconds
         is_waited_for = False
         while job is not None:
             self._run(job, is_first=len(jobs) == 1)
@@ -181,21 +195,16 @@ class Writer(Generic[Handle]):
         return False
 
     def _run(self, job: _Job, *, is_first: bool) -> None:
-        """Run a change; of one that fails nothing stays. The first has the whole transaction for that."""
+        """Run a change; of one that fails nothing stays."""
         if not is_first:
-            self._driver.execute("SAVEPOINT change")
+            self._transactions.begin_change()
         try:
-            job.result = job.work(self._handle)
+            job.result = job.work(self._transactions.handle)
         except Exception as error:  # handed to the caller who asked for it; the rest of the batch stands
-            if not self._driver.in_transaction:  # a full disk has undone all of them
+            if not self._transactions.is_begun:  # a full disk has undone all of them
                 raise
             job.error = error
-            self._driver.execute("ROLLBACK" if is_first else "ROLLBACK TO change")
-            if is_first:
-                self._driver.execute("BEGIN IMMEDIATE")
-                return
-        if not is_first:
-            self._driver.execute("RELEASE change")
+            self._transactions.undo_change()
 
     def _tell(self, what: Callable[[Any], None], about: Any) -> None:
         with suppress(RuntimeError):  # the loop has ended, and no one waits any more
@@ -203,6 +212,8 @@ class Writer(Generic[Handle]):
 
     def _resolve(self, jobs: list[_Job]) -> None:
         for job in jobs:
+            if self._landed is not None and job.error is None:
+                self._landed(job.work)
             for future in (job.made, job.synced):
                 if future is not None and not future.done():
                     _settle(future, job)

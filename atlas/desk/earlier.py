@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.cases.tables import cases, decisions
+from atlas.database.dialects import json_value
 from atlas.models import SEEDED, Case, Status, Verdict
 
 MOST = 8  # earlier cases of a kind that are shown
@@ -73,9 +74,7 @@ def decided_alike(connection: Connection, case: Case, subject: dict[str, str | i
         .order_by(cases.c.opened_at.desc())
         .limit(LOOKED_AT)
     )
-    is_same = (
-        sa.func.json_extract(cases.c.arguments, f'$."{name}"') == value for name, value in subject.items()
-    )
+    is_same = (_is_argument(name, value) for name, value in subject.items())
     query = (
         sa.select(*_COLUMNS)
         .select_from(cases.join(decisions, _DECIDED))
@@ -84,6 +83,11 @@ def decided_alike(connection: Connection, case: Case, subject: dict[str, str | i
         .limit(MOST)
     )
     return tuple(_earlier(connection, query))
+
+
+def _is_argument(name: str, value: str | int) -> sa.ColumnElement[bool]:
+    kind = sa.Integer if isinstance(value, int) else sa.Text
+    return json_value(cases.c.arguments, name, type_=kind) == value
 
 
 def subject_of(arguments: dict[str, Any]) -> dict[str, str | int]:

@@ -16,7 +16,7 @@ from typing import Any
 from atlas.cases.filters import Filter
 from atlas.cases.listing import Line, all_lines
 from atlas.cases.remarks import Remark, with_remarks
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.desk.seen import seen_plain
 from atlas.desk.told import told_of
 from atlas.instants import instant_text

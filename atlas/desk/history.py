@@ -13,7 +13,7 @@ from atlas.cases.filters import Filter
 from atlas.cases.listing import page_of
 from atlas.cases.naming import names_of_cases
 from atlas.cases.remarks import with_remarks
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.desk.exports import FORMATS, pieces
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of

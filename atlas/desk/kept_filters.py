@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
 from atlas.cases.tables import kept_filters
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
+from atlas.database.dialects import insert_of
 from atlas.errors import RequestInvalid
 from atlas.instants import now
 from atlas.models import plain_text
@@ -60,7 +60,7 @@ def _keep(connection: Connection, *, person_name: str, name: str, query: str) ->
     row = {"person": person_name, "name": name, "query": query, "kept_at": now()}
     replaced = {"query": query, "kept_at": row["kept_at"]}
     connection.execute(
-        insert(kept_filters)
+        insert_of(connection, kept_filters)
         .values(row)
         .on_conflict_do_update(index_elements=["person", "name"], set_=replaced)
     )

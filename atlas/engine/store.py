@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from atlas.database.sqlite_files import is_damage, read_acknowledged, write_acknowledged
+from atlas.database.sqlite_transactions import SqliteTransactions
 from atlas.database.writer import Errors, Writer
 from atlas.engine.errors import StoreFailed
 from atlas.engine.schema import connect_reader, connect_store, count_commit, lock_store
@@ -42,12 +43,15 @@ class Store:
         except BaseException:
             os.close(self._lock)
             raise
-        self._changes = Writer(
+        transactions = SqliteTransactions(
             self._connection,
             self._connection,
-            name="atlas-engine-store",
             number=count_commit,
             acknowledge=functools.partial(write_acknowledged, self._lock),
+        )
+        self._changes = Writer(
+            transactions,
+            name="atlas-engine-store",
             failure=_failed,
             settled=self._settle,
             largest_batch=_LARGEST_BATCH,

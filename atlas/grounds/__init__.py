@@ -1,1 +1,1 @@
-"""Whether a judgement still holds: who approved what, and whether tool and policy are the same."""
+"""Whether a judgement or an approval holds: who approved what, and whether tool and policy are the same."""

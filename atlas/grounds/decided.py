@@ -1,4 +1,7 @@
-"""What people decided of a case before: the same again is no second decision, and none is taken back."""
+"""What people decided of a case before: the same again is no second decision, and another one is refused.
+
+To take an approval back, or to reject the call before it begins, is an act of its own: atlas/reviews/undo.py.
+"""
 
 from sqlalchemy.engine import Connection
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.assessors import ToolFacts
 from atlas.cases.definitions import differences, first_definition, note_first_definition, read_definition
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.instants import now
 from atlas.models import Ruling
 

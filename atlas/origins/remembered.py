@@ -18,6 +18,7 @@ from atlas.cases.definitions import definitions
 from atlas.cases.edits import ARGUMENTS_IN_FORCE, EDIT_IN_FORCE
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, outcomes
+from atlas.database.dialects import json_value
 from atlas.database.statements import Prepared
 from atlas.instants import instant_of, read_instant
 from atlas.ledger import Action, entries
@@ -121,7 +122,7 @@ def _entry(action: Action) -> sa.ScalarSelect[Any]:
     return found.scalar_subquery()
 
 
-_UPSTREAM = sa.func.json_extract(definitions.c.definition, sa.literal_column("'$.upstream'"))
+_UPSTREAM = json_value(definitions.c.definition, "upstream")
 _CALL = sa.select(
     cases.c.case_id,
     cases.c.principal,

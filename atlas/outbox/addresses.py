@@ -32,7 +32,7 @@ OF_MAIL = (
 class Way:
     """One way to one receiver."""
 
-    channel: str  # `webhook`, the name of a channel in the settings, or the scheme of a URL of Apprise
+    channel: str  # one of OWN_CHANNELS, the name of one in the settings, or the scheme of a URL of Apprise
     address: str  # by which its URL is found again
     url: str
     person: str | None = None

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.cases.store import read_case
 from atlas.cases.tables import cases
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.errors import NotDelivered
 from atlas.instants import now
 from atlas.models import Case, Status, plain_text

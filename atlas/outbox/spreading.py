@@ -44,7 +44,12 @@ _CASE = Prepared(
     )
 )
 _NAMES = tuple(notices.c.keys())
-_INSERT = Prepared(deliveries.insert().prefix_with("OR IGNORE"))
+_KEPT = tuple(column.name for column in deliveries.c)
+_INSERT = Prepared(
+    sa.text(
+        f"INSERT INTO deliveries ({', '.join(_KEPT)}) VALUES (:{', :'.join(_KEPT)}) ON CONFLICT DO NOTHING"  # noqa: S608  (names of our columns)
+    )
+)
 _SPREAD = Prepared(
     notices.update()
     .where(notices.c.notice_id == sa.bindparam("this"))

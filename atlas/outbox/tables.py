@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from atlas.database.statements import Instant, metadata
+from atlas.database.statements import Instant, metadata, only_where
 
 notices = sa.Table(
     "notices",
@@ -15,7 +15,7 @@ notices = sa.Table(
     sa.Column("made_at", Instant, nullable=False),
     sa.Column("spread_at", Instant),  # when the deliveries were made of it
 )
-sa.Index("ix_notices_made_at", notices.c.made_at, sqlite_where=notices.c.spread_at.is_(None))
+sa.Index("ix_notices_made_at", notices.c.made_at, **only_where(notices.c.spread_at.is_(None)))
 sa.Index("ix_notices_case_id", notices.c.case_id)
 
 deliveries = sa.Table(
@@ -35,14 +35,15 @@ deliveries = sa.Table(
     sa.Column("given_up_at", Instant),
     sa.Column("last_error", sa.Text),
     sa.Column("receipt", sa.Text),  # by which a message in a chat is rewritten
+    sa.Column("claimed_by", sa.String(32)),  # the process that sends it
 )
 OPEN = sa.and_(deliveries.c.sent_at.is_(None), deliveries.c.given_up_at.is_(None))
-sa.Index("ix_deliveries_next_at", deliveries.c.next_at, sqlite_where=OPEN)
-sa.Index("ix_deliveries_receipt", deliveries.c.next_at, sqlite_where=deliveries.c.receipt.is_not(None))
+sa.Index("ix_deliveries_next_at", deliveries.c.next_at, **only_where(OPEN))
+sa.Index("ix_deliveries_receipt", deliveries.c.next_at, **only_where(deliveries.c.receipt.is_not(None)))
 sa.Index(
     "ix_deliveries_given_up_at",
     deliveries.c.given_up_at,
-    sqlite_where=deliveries.c.given_up_at.is_not(None),
+    **only_where(deliveries.c.given_up_at.is_not(None)),
 )
 
 push_subscriptions = sa.Table(

@@ -1,1 +1,1 @@
-"""The edge for people: who a reviewer is, how they are told of a call, and how a decision comes in."""
+"""The edge for people: who a reviewer is, how they come in, and how a decision comes in."""

@@ -13,7 +13,7 @@ from atlas.assessors.policy import PolicyInForce
 from atlas.attention.edge import add_statistics
 from atlas.attention.seeding import Seeding
 from atlas.cases.store import CaseStore
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.models import Case
 from atlas.outbox.channels.slack_api import SlackApi
 from atlas.outbox.courier import Courier

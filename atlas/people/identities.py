@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.errors import NotPermitted
 from atlas.instants import now
 from atlas.ledger import NO_CASE, Action

@@ -6,10 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.database.dialects import insert_of
 from atlas.errors import PersonRefused
 from atlas.instants import now
 from atlas.ledger import NO_CASE, Action
@@ -110,7 +110,7 @@ def note_keys(connection: Connection, names: Collection[str]) -> None:
 def _upsert(connection: Connection, name: str, values: Mapping[str, Any]) -> None:
     row = {"person": name, "groups": "[]", "languages": "[]", "changed_at": now()} | dict(values)
     changed = dict(values) | {"changed_at": row["changed_at"]}
-    statement = insert(profiles).values(row)
+    statement = insert_of(connection, profiles).values(row)
     connection.execute(statement.on_conflict_do_update(index_elements=["person"], set_=changed))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.models import Case, Status, Stop
 from atlas.stop.words import told, told_of_lift
 

@@ -14,7 +14,7 @@ from atlas.cases.comments import note_view
 from atlas.cases.listing import LONGEST_SEARCH, Filter, Line, Order, page_of
 from atlas.cases.showing import Shown, shown
 from atlas.cases.store import read_case
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.models import Frozen, Status
 from atlas.people.known_first import known_first
 from atlas.people.person import Person

@@ -4,7 +4,7 @@ from fastapi import Request
 
 from atlas.agents.digests import digest_of_key
 from atlas.agents.keys import AgentKeys
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.errors import NotAuthenticated, NotPermitted
 from atlas.people.person import Way
 from atlas.people.profiles import ENDED, has_ended

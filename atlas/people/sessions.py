@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.instants import now
 from atlas.ledger import NO_CASE, Action
 from atlas.models import Frozen

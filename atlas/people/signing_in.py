@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from sqlalchemy.engine import Connection
 
 from atlas.agents.digests import digest_of_key
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.errors import LinkVoid, PersonRefused, SignInRefused, TooManyAttempts
 from atlas.people import accounts, attempts, links
 from atlas.people.attempts import Attempt

@@ -72,7 +72,7 @@ profiles = sa.Table(
     sa.Column("channels", sa.Text),  # a JSON list of how they are told; None: by every way there is
     sa.Column("digest", sa.String(20)),  # how often notices that can wait are put together; None: at once
     # Whether a key of ATLAS_REVIEWER_KEY has this name, as the gateway read it at its last start.
-    sa.Column("has_key", sa.Boolean, nullable=False, server_default=sa.text("0")),
+    sa.Column("has_key", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("changed_at", Instant, nullable=False),
     sa.Column("ended_at", Instant),
 )

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from pydantic import AwareDatetime, Field
 from sqlalchemy.engine import Connection
 
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.errors import PersonRefused
 from atlas.frozen import Frozen
 from atlas.people.person import Person

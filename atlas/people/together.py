@@ -7,7 +7,7 @@ from functools import partial
 from sqlalchemy.engine import Connection
 
 from atlas.cases.store import read_case
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.errors import AlreadyDecided, AtlasError, CaseNotFound, NotPermitted
 from atlas.frozen import Frozen
 from atlas.models import Case, Verdict

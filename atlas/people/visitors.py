@@ -6,7 +6,7 @@ from fastapi import Request
 
 from atlas.agents.digests import digest_of_key
 from atlas.agents.keys import AgentKeys
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.errors import FormRefused, NotAuthenticated, NotPermitted
 from atlas.people.cookies import session_id_of
 from atlas.people.identities import Identities

@@ -16,7 +16,7 @@ from atlas import ledger
 from atlas.assessors import ToolFacts
 from atlas.assessors.policy import Policy, PolicyInForce
 from atlas.canonical import digest
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.errors import NotPermitted, PlanNotFound, PlanRefused
 from atlas.frozen import Frozen
 from atlas.instants import instant_text, now

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.cases.store import read_case
 from atlas.cases.tables import cases
+from atlas.database.dialects import insert_of
 from atlas.errors import CaseFinished, ClaimedByAnother, NotNow
 from atlas.frozen import Frozen
 from atlas.instants import moment, now
@@ -168,6 +168,6 @@ def _waiting(connection: Connection, case_id: str) -> Case:
 
 
 def _replace(connection: Connection, table: sa.Table, row: dict[str, Any], *, key: tuple[str, ...]) -> None:
-    statement = insert(table).values(row)
+    statement = insert_of(connection, table).values(row)
     others = {name: value for name, value in row.items() if name not in key}
     connection.execute(statement.on_conflict_do_update(index_elements=key, set_=others))

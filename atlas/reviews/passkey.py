@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.canonical import canonical_json
+from atlas.database.dialects import insert_of
 from atlas.errors import PasskeyRefused, RuleRefuses
 from atlas.grounds.seen import seen_digests
 from atlas.instants import now
@@ -60,7 +61,7 @@ def keep_assertion(connection: Connection, case: Case, vote: Vote) -> None:
         "assertion": vote.assertion,
         "made_at": now(),
     }
-    connection.execute(sa.insert(assertions).prefix_with("OR IGNORE").values(values))
+    connection.execute(insert_of(connection, assertions).values(values).on_conflict_do_nothing())
 
 
 def digest_of_assertion(assertion: str) -> str:

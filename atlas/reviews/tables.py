@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from atlas.database.statements import Instant, metadata
+from atlas.database.statements import Instant, metadata, only_where
 
 
 def round_of_case() -> tuple[sa.Column[str], sa.Column[int]]:
@@ -94,7 +94,7 @@ due_times = sa.Table(
     sa.Column("due_at", Instant, nullable=False),
     sa.Column("done_at", Instant),
 )
-sa.Index("ix_due_times_due_at", due_times.c.due_at, sqlite_where=due_times.c.done_at.is_(None))
+sa.Index("ix_due_times_due_at", due_times.c.due_at, **only_where(due_times.c.done_at.is_(None)))
 sa.Index("ix_due_times_case_id", due_times.c.case_id, due_times.c.round_number)
 
 # To whom a case went that waited too long; append-only.

@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.cases.definitions import definitions, read_definition
 from atlas.cases.tables import cases
+from atlas.database.dialects import json_elements, json_value
 from atlas.database.statements import Prepared
 from atlas.models import Case, Scope, Stop
 from atlas.stop.tables import stops
@@ -59,7 +60,7 @@ def covered_by(found: Iterable[Stop]) -> sa.ColumnElement[bool]:
 
 def _among(names: list[str]) -> sa.Select[tuple[str]]:
     # As one value: SQLite refuses a chain of a thousand conditions, and many thousands of values.
-    return sa.select(sa.func.json_each(json.dumps(names)).table_valued("value").c.value)
+    return sa.select(json_elements(sa.literal(json.dumps(names))).table_valued("value").c.value)
 
 
 def _covered(scope: Scope, targets: sa.Select[tuple[str]]) -> sa.ColumnElement[bool]:
@@ -69,6 +70,6 @@ def _covered(scope: Scope, targets: sa.Select[tuple[str]]) -> sa.ColumnElement[b
         return cases.c.principal.in_(targets)
     if scope is Scope.TOOL:
         return cases.c.tool_name.in_(targets)
-    server = sa.func.json_extract(definitions.c.definition, "$.upstream")
+    server = json_value(definitions.c.definition, "upstream")
     its_tools = sa.select(definitions.c.definition_sha256).where(server.in_(targets))
     return cases.c.definition_sha256.in_(its_tools)

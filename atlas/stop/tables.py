@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from atlas.database.statements import Instant, metadata
+from atlas.database.statements import Instant, metadata, only_where
 
 stops = sa.Table(
     "stops",
@@ -23,5 +23,5 @@ sa.Index(
     stops.c.scope,
     stops.c.target,
     unique=True,
-    sqlite_where=sa.text("lifted_at IS NULL"),
+    **only_where(sa.text("lifted_at IS NULL")),
 )

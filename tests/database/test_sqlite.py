@@ -32,7 +32,7 @@ from atlas.database.migrating import (
     newest_version,
     tables_of_migrations,
 )
-from atlas.database.sqlite import Database
+from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.database.statements import Prepared, metadata
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse, DataDirectoryUnusable
 from atlas.instants import now
@@ -290,8 +290,9 @@ async def test_finding_the_cases_of_a_call_uses_an_index(tmp_path: Path) -> None
     async with open_store(tmp_path) as store:
 
         def plan(connection: sa.Connection, query: Prepared) -> str:
-            values = query._values | {"principal": "a", "tool_name": "b", "arguments_sha256": "c"}
-            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query._text}", values)
+            text, values, _ = query.of(connection)
+            values = {**values, "principal": "a", "tool_name": "b", "arguments_sha256": "c"}
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)
             return " ".join(str(row[-1]) for row in rows)
 
         unfinished = await store.database.read(partial(plan, query=_SAME))

@@ -13,8 +13,9 @@ from gateway_process import eventually
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from atlas.database.sqlite import Database
+from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.database.sqlite_files import keep_commits
+from atlas.database.sqlite_transactions import SqliteTransactions
 from atlas.database.writer import Errors, Writer
 
 
@@ -186,12 +187,15 @@ async def writer_on(
         keep_commits(connection)
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")
-        writer = Writer(
+        transactions = SqliteTransactions(
             connection,
             connection,
-            name="test-writer",
             number=lambda driver: int(driver.execute("SELECT count(*) FROM numbers").fetchone()[0]),
             acknowledge=acknowledged.append,
+        )
+        writer = Writer(
+            transactions,
+            name="test-writer",
             failure=lambda error: LookupError(str(error)),
             settled=settled.append,
         )

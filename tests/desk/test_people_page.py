@@ -14,10 +14,9 @@ from command_of_test import ran_beside
 from desk_browser import faults_of, person, show_key
 from desk_visitor import operator
 from gateway_process import GatewayProcess, call, reference_in
+from kept import entries_in
 from people import FREE_FIELDS
 from playwright.async_api import Browser, Page, expect
-
-from atlas.ledger import read
 
 KEYS = {name: f"key-of-{name}-for-the-tests" for name in ("anna", "ben", "carla", "dora")}
 AGENT = "key-of-the-agent-of-the-tests"
@@ -104,7 +103,7 @@ class Room:
 
     def acts(self, action: str) -> list[dict[str, Any]]:
         """The entries of the ledger of one act."""
-        return [one for one in read(self.gateway.data / "atlas.db") if one["action"] == action]
+        return [one for one in entries_in(self.gateway.data) if one["action"] == action]
 
 
 @asynccontextmanager

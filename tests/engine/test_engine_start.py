@@ -43,6 +43,7 @@ def test_the_engine_takes_of_the_gateway_only_what_it_names():
         "atlas.canonical",
         "atlas.database",
         "atlas.database.sqlite_files",
+        "atlas.database.sqlite_transactions",
         "atlas.database.writer",
         "atlas.door",
         "atlas.door.bodies",

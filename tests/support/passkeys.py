@@ -2,7 +2,6 @@
 
 import json
 import os
-import sqlite3
 from contextlib import closing
 from hashlib import sha256
 from typing import Any
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from desk_browser import show_key
 from desk_office import KEYS
 from gateway_process import GatewayProcess
+from kept import store_by_hand
 from playwright.async_api import CDPSession, Page
 from webauthn.helpers import bytes_to_base64url, encode_cbor
 
@@ -102,7 +102,7 @@ class SoftKey:
         place = {-1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
         public_key = bytes_to_base64url(encode_cbor({1: 2, 3: -7} | place))
         at = instant_text(now())
-        with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+        with closing(store_by_hand(gateway.data)) as connection:
             connection.execute(
                 "INSERT INTO passkeys VALUES (?, ?, ?, 0, 'soft', 'localhost', ?, ?, ?, ?, NULL, NULL)",
                 (

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.agents.sessions.handshake import Handshake
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.database.statements import Instant, metadata
 from atlas.instants import now
 

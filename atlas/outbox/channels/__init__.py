@@ -1,10 +1,13 @@
-"""Channels: the ways by which a notice leaves, a family of interchangeable parts with one module each."""
+"""Channels: the ways by which a notice leaves, a family of interchangeable parts with one module each.
+
+A new one is a module here, and a line in three other files: docs/how-to/notices.md, "Add another way".
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-WEBHOOK = "webhook"  # the name of the channel of ATLAS_NOTIFY_URL; all others are Apprise's
+WEBHOOK = "webhook"  # the name of the channel of ATLAS_NOTIFY_URL, the one for a program
 
 
 @dataclass(frozen=True)

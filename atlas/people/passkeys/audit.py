@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.database.dialects import json_value
 from atlas.errors import AtlasError, PasskeyRefused
 from atlas.ledger import Action
 from atlas.models import Frozen
@@ -50,7 +51,7 @@ def check_all(connection: Connection, *, case_id: str | None = None) -> str:
 
 def _signed(connection: Connection, case_id: str | None) -> Iterator[Signed]:
     entries = ledger.entries
-    digest = sa.func.json_extract(entries.c.detail, "$.assertion_sha256")
+    digest = json_value(entries.c.detail, "assertion_sha256")
     query = sa.select(entries.c.seq, entries.c.case_id, entries.c.actor, digest.label("assertion_sha256"))
     query = query.where(entries.c.action.in_(_APPROVALS), digest.is_not(None)).order_by(entries.c.seq)
     if case_id is not None:

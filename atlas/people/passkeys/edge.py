@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, FastAPI, Path, Request
 from pydantic import Field
 
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.models import Frozen
 from atlas.people.known_first import known_first
 from atlas.people.passkeys.asking import ask_to_approve

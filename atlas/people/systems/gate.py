@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from atlas.agents.keys import AgentKeys
-from atlas.database.sqlite import Database
+from atlas.database.database import Database
 from atlas.errors import NotPermitted, SignatureRefused
 from atlas.people.person import Person, Way
 from atlas.people.profiles import ENDED, has_ended

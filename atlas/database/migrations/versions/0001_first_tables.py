@@ -3,6 +3,9 @@
 import sqlalchemy as sa
 from alembic import op
 
+from atlas.database.migrations.append_only import refuse_changes
+from atlas.database.migrations.partial import only_where
+
 revision = "0001"
 down_revision = None
 
@@ -33,13 +36,13 @@ def upgrade() -> None:
         "cases",
         ["principal", "tool_name", "arguments_sha256"],
         unique=True,
-        sqlite_where=sa.text(OPEN),
+        **only_where(sa.text(OPEN)),
     )
     op.create_index(
         "ix_cases_unreported",
         "cases",
         ["status", "expires_at"],
-        sqlite_where=sa.text("reported_at IS NULL"),
+        **only_where(sa.text("reported_at IS NULL")),
     )
     op.create_table(
         "assessments",
@@ -86,14 +89,4 @@ def upgrade() -> None:
         sa.Column("beneficiary_id", sa.String(20), primary_key=True),
         sa.Column("record", sa.Text, nullable=False),
     )
-    _refuse_changes("ledger", "decisions", "assessments", "outcomes")
-
-
-def _refuse_changes(*tables: str) -> None:
-    # No protection against the owner of the file, who can drop the triggers: that is what the chain is for.
-    for table in tables:
-        for act in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, 'the table {table} is append-only'); END"
-            )
+    refuse_changes("ledger", "decisions", "assessments", "outcomes")

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from atlas.database.migrations.append_only import refuse_changes
+
 revision = "0002"
 down_revision = "0001"
 
@@ -30,9 +32,4 @@ def upgrade() -> None:
         sa.Column("arguments_sha256", sa.String(64), nullable=False),
         sa.Column("decided_at", sa.String(27), nullable=False),
     )
-    for table in ("inquiries", "approvals"):
-        for act in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, 'the table {table} is append-only'); END"
-            )
+    refuse_changes("inquiries", "approvals")

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from atlas.database.migrations.partial import only_where
+
 revision = "0003"
 down_revision = "0002"
 
@@ -22,5 +24,5 @@ def upgrade() -> None:
         "ix_cases_uncollected",
         "cases",
         ["principal", "opened_at"],
-        sqlite_where=sa.text("collected_at IS NULL"),
+        **only_where(sa.text("collected_at IS NULL")),
     )

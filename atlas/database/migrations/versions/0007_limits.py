@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from atlas.database.migrations.partial import only_where
+
 revision = "0007"
 down_revision = "0006"
 
@@ -18,4 +20,4 @@ def upgrade() -> None:
         sa.Column("refused", sa.Integer, nullable=False),
     )
     undecided = sa.text("status IN ('QUEUED', 'PENDING_REVIEW')")
-    op.create_index("ix_cases_undecided", "cases", ["principal"], sqlite_where=undecided)
+    op.create_index("ix_cases_undecided", "cases", ["principal"], **only_where(undecided))

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from atlas.database.migrations.partial import only_where
+
 revision = "0008"
 down_revision = "0007"
 
@@ -97,5 +99,5 @@ def _make_stops() -> None:
         sa.Column("lift_reason", sa.Text),
     )
     in_force = sa.text("lifted_at IS NULL")
-    op.create_index("ix_stops_in_force", "stops", ["scope", "target"], unique=True, sqlite_where=in_force)
+    op.create_index("ix_stops_in_force", "stops", ["scope", "target"], unique=True, **only_where(in_force))
     op.add_column("cases", sa.Column("frozen_at", sa.String(27)))

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from atlas.database.migrations.partial import only_where
+
 revision = "0009"
 down_revision = "0008"
 
@@ -15,7 +17,7 @@ WAITING = (
 def upgrade() -> None:
     """Make the indices of lists, and keep more of what was said under the key of a decision."""
     waits = sa.text("status = 'PENDING_REVIEW'")
-    op.create_index("ix_cases_waiting", "cases", WAITING, sqlite_where=waits)
+    op.create_index("ix_cases_waiting", "cases", WAITING, **only_where(waits))
     for column in ("principal", "tool_name"):
         op.create_index(f"ix_cases_{column}_opened_at", "cases", [column, "opened_at", "case_id"])
     op.create_index("ix_decisions_reviewer", "decisions", ["reviewer", "case_id", "round_number"])

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from atlas.database.migrations.partial import only_where
+
 revision = "0012"
 down_revision = "0011"
 
@@ -12,5 +14,5 @@ def upgrade() -> None:
     op.create_index("ix_cases_principal_reported_at", "cases", ["principal", "reported_at"])
     op.create_index("ix_cases_session", "cases", ["principal", "session", "opened_at"])
     op.create_index(
-        "ix_ledger_readings", "ledger", ["actor", "seq"], sqlite_where=sa.text("action = 'admit.read'")
+        "ix_ledger_readings", "ledger", ["actor", "seq"], **only_where(sa.text("action = 'admit.read'"))
     )

@@ -5,6 +5,9 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from atlas.database.migrations.append_only import refuse_changes
+from atlas.database.migrations.partial import only_where
+
 revision = "0013"
 down_revision = "0012"
 
@@ -26,12 +29,7 @@ def upgrade() -> None:
     _plans()
     _outbox()
     _attention()
-    for table in APPEND_ONLY:
-        for act in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, 'the table {table} is append-only'); END"
-            )
+    refuse_changes(*APPEND_ONLY)
 
 
 def _text(name: str, length: int | None = None, primary_key: bool = False) -> "sa.Column[str]":
@@ -61,7 +59,7 @@ def _people() -> None:
         sa.Column("quiet_hours", sa.Text),
         sa.Column("channels", sa.Text),
         sa.Column("digest", sa.String(20)),
-        sa.Column("has_key", sa.Boolean, nullable=False, server_default=sa.text("0")),
+        sa.Column("has_key", sa.Boolean, nullable=False, server_default=sa.false()),
         _at("changed_at"),
         _at("ended_at", nullable=True),
     )
@@ -190,7 +188,7 @@ def _deadlines() -> None:
         _at("due_at"),
         _at("done_at", nullable=True),
     )
-    op.create_index("ix_due_times_due_at", "due_times", ["due_at"], sqlite_where=sa.text("done_at IS NULL"))
+    op.create_index("ix_due_times_due_at", "due_times", ["due_at"], **only_where(sa.text("done_at IS NULL")))
     op.create_index("ix_due_times_case_id", "due_times", ["case_id", "round_number"])
     op.create_table(
         "escalations",
@@ -242,7 +240,7 @@ def _outbox() -> None:
         _at("made_at"),
         _at("spread_at", nullable=True),
     )
-    op.create_index("ix_notices_made_at", "notices", ["made_at"], sqlite_where=sa.text("spread_at IS NULL"))
+    op.create_index("ix_notices_made_at", "notices", ["made_at"], **only_where(sa.text("spread_at IS NULL")))
     op.create_index("ix_notices_case_id", "notices", ["case_id"])
     op.create_table(
         "deliveries",
@@ -260,12 +258,12 @@ def _outbox() -> None:
         sa.Column("receipt", sa.Text),
     )
     open_ones = sa.text("sent_at IS NULL AND given_up_at IS NULL")
-    op.create_index("ix_deliveries_next_at", "deliveries", ["next_at"], sqlite_where=open_ones)
+    op.create_index("ix_deliveries_next_at", "deliveries", ["next_at"], **only_where(open_ones))
     ended = sa.text("given_up_at IS NOT NULL")
     op.create_index(
-        "ix_deliveries_receipt", "deliveries", ["next_at"], sqlite_where=sa.text("receipt IS NOT NULL")
+        "ix_deliveries_receipt", "deliveries", ["next_at"], **only_where(sa.text("receipt IS NOT NULL"))
     )
-    op.create_index("ix_deliveries_given_up_at", "deliveries", ["given_up_at"], sqlite_where=ended)
+    op.create_index("ix_deliveries_given_up_at", "deliveries", ["given_up_at"], **only_where(ended))
     op.create_index("ix_deliveries_case_id", "deliveries", ["case_id"])
     op.create_index("ix_deliveries_notice_id", "deliveries", ["notice_id"])
     op.create_table(

@@ -1,0 +1,63 @@
+"""The address of a PostgreSQL database, as ATLAS_DATABASE_URL says it, and connections to it."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.pool import NullPool
+
+from atlas.database.postgresql_cursor import KeepingCursor
+
+# A server that went away, or a network that swallows everything, is noticed after so long.
+PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": "atlas-gateway",
+}
+DRIVER = "postgresql+psycopg"
+
+
+class Address:
+    """A URL as libpq knows it: `postgresql://user:password@host:5432/database?sslmode=verify-full`."""
+
+    def __init__(self, text: str) -> None:
+        """Raises ValueError, a sentence without the password."""
+        try:
+            url = make_url(text)
+        except sa.exc.ArgumentError:
+            raise ValueError(
+                "ATLAS_DATABASE_URL is no URL, such as postgresql://atlas@db.example.org/atlas"
+            ) from None
+        if url.drivername not in ("postgresql", "postgres", DRIVER):
+            raise ValueError(
+                "ATLAS_DATABASE_URL begins with postgresql://; without it the gateway keeps a SQLite file"
+            )
+        query = dict(url.query)
+        self.prepares = query.pop("prepare", "on") != "off"  # `off` behind PgBouncer before 1.21
+        self.url = url.set(drivername=DRIVER, query=query)
+
+    def __str__(self) -> str:
+        """The address for people: where it is, and nothing secret."""
+        shown = URL.create("postgresql", host=self.url.host, port=self.url.port, database=self.url.database)
+        return shown.render_as_string(hide_password=True)
+
+    def engine(self) -> Engine:
+        """Connections in autocommit mode that keep what they commit."""
+        return sa.create_engine(
+            self.url,
+            hide_parameters=True,
+            isolation_level="AUTOCOMMIT",
+            poolclass=NullPool,
+            use_native_hstore=False,
+            connect_args=PATIENCE
+            | {"cursor_factory": KeepingCursor}
+            | ({} if self.prepares else {"prepare_threshold": None}),
+        )
+
+
+def driver_of(connection: Connection) -> Any:
+    """psycopg's connection."""
+    return connection.connection.driver_connection

@@ -1,0 +1,17 @@
+"""Which store cases are kept in: a SQLite file, or PostgreSQL where ATLAS_DATABASE_URL names one."""
+
+from atlas.database.database import Database
+from atlas.database.sqlite import SqliteDatabase
+from atlas.settings import Settings
+
+
+def build_database(settings: Settings) -> Database:
+    """The store that the settings name, closed."""
+    if settings.atlas_database_url is None:
+        return SqliteDatabase(settings.atlas_data_dir)
+    # Imported where it is used: psycopg takes 4 MB and a twentieth of a start.
+    from atlas.database.address import Address
+    from atlas.database.postgresql import PostgresDatabase
+
+    address = Address(settings.atlas_database_url.get_secret_value())
+    return PostgresDatabase(address, settings.atlas_data_dir)

@@ -1,0 +1,38 @@
+"""Which version the tables of a PostgreSQL database have, and how they come to the newest one.
+
+The migrations are those of SQLite. Gateways that start together make them one after the other.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from atlas.database.migrating import NEWER, RevisionUnknown, newest_version, run_migrations
+from atlas.errors import DatabaseUnusable
+
+MIGRATION_LOCK = 0x41544C4D  # "ATLM"
+
+
+def bring_up_to_date(engine: Engine, place: str) -> None:
+    """Bring the tables of a database, new or old, to the newest version; raises DatabaseUnusable."""
+    with engine.connect() as connection:
+        if version_of(connection) == newest_version():
+            return
+    migrate(engine, place)
+
+
+def migrate(engine: Engine, place: str, revision: str = "head") -> None:
+    """Bring the tables to a version, as a whole or not at all; raises DatabaseUnusable."""
+    with engine.execution_options(isolation_level="READ COMMITTED").begin() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+        try:
+            run_migrations(connection, revision)
+        except RevisionUnknown as error:
+            raise DatabaseUnusable(path=place, reason=NEWER) from error
+
+
+def version_of(connection: Connection) -> str | None:
+    """The number of the version that the tables have; None: there are none of ours."""
+    if connection.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar() is None:
+        return None
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)

@@ -1,0 +1,106 @@
+"""Several gateways: which processes there are, which policy is in force, and what is watched.
+
+In PostgreSQL all texts are of any length and sort by their bytes, and all numbers have 64 bits, as in SQLite.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from atlas.database.migrations.append_only import refuse_changes
+
+revision = "0014"
+down_revision = "0013"
+
+INSTANT = sa.String(27)
+
+# NULL: it is no JSON, it says nothing at the path, or it is a text with a NUL, which PostgreSQL cannot hold.
+FUNCTIONS = (
+    """
+    CREATE OR REPLACE FUNCTION atlas_json_text(document text, VARIADIC keys text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE AS $$
+    BEGIN
+        RETURN document::json #>> keys;
+    EXCEPTION WHEN OTHERS THEN
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE OR REPLACE FUNCTION atlas_json_int(document text, VARIADIC keys text[]) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE AS $$
+    BEGIN
+        IF json_typeof(document::json #> keys) <> 'number' THEN
+            RETURN NULL;
+        END IF;
+        RETURN (document::json #>> keys)::bigint;
+    EXCEPTION WHEN OTHERS THEN
+        RETURN NULL;
+    END $$
+    """,
+)
+WIDER = """
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT table_name, string_agg(format(
+            'ALTER COLUMN %I TYPE %s', column_name,
+            CASE data_type WHEN 'integer' THEN 'bigint' ELSE 'text COLLATE "C"' END
+        ), ', ') AS changes
+        FROM information_schema.columns
+        WHERE table_schema = current_schema() AND table_name <> 'alembic_version'
+            AND data_type IN ('character varying', 'text', 'integer')
+        GROUP BY table_name
+    LOOP
+        EXECUTE format('ALTER TABLE %I %s', one.table_name, one.changes);
+    END LOOP;
+END $$
+"""
+
+
+def upgrade() -> None:
+    """Make the tables, and prepare PostgreSQL."""
+    op.create_table(
+        "processes",
+        sa.Column("process_id", sa.String(32), primary_key=True),
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("version", sa.String(20), nullable=False),
+        sa.Column("policy_sha256", sa.String(64)),
+        sa.Column("started_at", INSTANT, nullable=False),
+        sa.Column("seen_at", INSTANT, nullable=False),
+        sa.Column("ended_at", INSTANT),
+    )
+    op.create_table(
+        "policies",
+        sa.Column("policy_version", sa.Integer, primary_key=True),
+        sa.Column("policy_sha256", sa.String(64), nullable=False),
+        sa.Column("policy", sa.Text, nullable=False),
+        sa.Column("put_by", sa.String(200), nullable=False),
+        sa.Column("put_at", INSTANT, nullable=False),
+    )
+    op.add_column("cases", sa.Column("held_by", sa.String(32)))
+    op.add_column("deliveries", sa.Column("claimed_by", sa.String(32)))
+    op.create_table(
+        "secrets",
+        sa.Column("name", sa.String(60), primary_key=True),
+        sa.Column("secret", sa.Text, nullable=False),
+        sa.Column("made_at", INSTANT, nullable=False),
+    )
+    op.create_table(
+        "ledger_checks",
+        sa.Column("check_id", sa.Integer, primary_key=True),
+        sa.Column("began_at", INSTANT, nullable=False),
+        sa.Column("ended_at", INSTANT, nullable=False),
+        sa.Column("entries", sa.Integer, nullable=False),
+        sa.Column("entry_hash", sa.String(64), nullable=False),
+        sa.Column("problem", sa.Text),
+    )
+    op.create_table(
+        "case_spans",
+        sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+        sa.Column("traceparent", sa.String(55), nullable=False),
+    )
+    refuse_changes("policies")
+    if op.get_bind().dialect.name == "postgresql":
+        for function in (*FUNCTIONS, WIDER):
+            op.execute(function)

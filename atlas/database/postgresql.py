@@ -1,0 +1,218 @@
+"""PostgreSQL as the store of cases, ledger and people, which several gateways share."""
+
+import asyncio
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from atlas.database import processes
+from atlas.database.address import Address
+from atlas.database.data_directory import former_process, lock_directory, make_directory, note_process
+from atlas.database.facts import Listener, noting, tell
+from atlas.database.lease import SharedLease
+from atlas.database.migrating_postgresql import bring_up_to_date
+from atlas.database.postgresql_transactions import PostgresTransactions
+from atlas.database.statements import is_passing
+from atlas.database.writer import Change, Writer
+from atlas.errors import DatabaseUnusable, ProcessGivenUp
+
+READERS = 2
+OLDEST = 130000  # PostgreSQL 13 counts transactions in a way that can be asked for later
+# Without these a commit that was acknowledged may not be on disk.
+DURABLE = {"synchronous_commit": ("on", "remote_apply"), "fsync": ("on",), "server_encoding": ("UTF8",)}
+NOT_DURABLE = (
+    "its setting {name} is `{value}`: {wanted} is needed. Change it in postgresql.conf, then start again."
+)
+TOO_OLD = "it is PostgreSQL {version}; the gateway needs 13 or later."
+
+Result = TypeVar("Result")
+
+
+class PostgresDatabase:
+    """One database, one writer for each gateway; every write is on the server's disk before it counts."""
+
+    kind = "postgresql"
+
+    def __init__(self, address: Address, directory: Path) -> None:
+        self._address = address
+        self.directory = directory  # of this gateway alone: its engine, its keys
+        self.lease = SharedLease(secrets.token_hex(8), self._connect_one)
+        self._lock_file: int | None = None
+        self._readers = threading.local()
+        self._kept: list[Connection] = []  # one of each thread that reads
+        self.problem: str | None = None  # why the last change could not be kept, in PostgreSQL's words
+        self.listeners: list[Listener] = []  # hear of each change that is on disk
+
+    @property
+    def place(self) -> str:
+        """The address without its password."""
+        return str(self._address)
+
+    async def open(self) -> None:
+        """Take the directory for this process, bring the tables up to date, connect.
+
+        Raises DataDirectoryInUse, DataDirectoryUnusable and DatabaseUnusable.
+        """
+        make_directory(self.directory)
+        self._lock_file = lock_directory(self.directory)
+        self._engine = self._address.engine()
+        try:
+            self._transactions = await asyncio.to_thread(self._connect)
+        except BaseException:
+            os.close(self._lock_file)
+            self._lock_file = None
+            raise
+        self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
+        self._look_threads = ThreadPoolExecutor(1, "database-looker")
+        # No change stays uncommitted for others to come: other gateways wait for the lock.
+        self._changes = Writer(
+            self._transactions, name="database-writer", failure=_failure, landed=tell, linger_seconds=0
+        )
+
+    def _connect(self) -> PostgresTransactions:
+        with refusing(self.place):
+            with self._engine.connect() as connection:
+                check_server(connection, self.place)
+            bring_up_to_date(self._engine, self.place)
+            # Whoever holds the directory knows that the one before it is dead, and need not wait for it.
+            self.lease.begin(former=former_process(self.directory))
+            note_process(self.directory, self.lease.process_id)
+            alive = processes.still_alive(self.lease.process_id)
+            return PostgresTransactions(self._engine.connect, alive=alive)
+
+    def _connect_one(self) -> Connection:
+        return self._engine.connect()
+
+    async def close(self) -> None:
+        """Finish what was begun, and disconnect."""
+        if self._lock_file is None:
+            return
+        await self._changes.close()
+        await asyncio.to_thread(self._read_threads.shutdown)
+        await asyncio.to_thread(self._look_threads.shutdown)
+        while self._kept:
+            self._kept.pop().close()
+        self._transactions.close()
+        await asyncio.to_thread(self.lease.end)
+        self._engine.dispose()
+        os.close(self._lock_file)
+        self._lock_file = None
+
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work, which makes all of its changes at once, or none; they are on disk when it returns."""
+        with self._noting_problems():
+            result = await self._changes.write(noting(work, self.listeners))
+        self.problem = None
+        return result
+
+    async def write_ahead(self, work: Callable[[Connection], Result]) -> Change[Result]:
+        """The same, but return when the changes are made, which the disk will have a moment later."""
+        with self._noting_problems():
+            return await self._changes.write_ahead(noting(work, self.listeners))
+
+    async def check(self) -> str | None:
+        """Why the database cannot be read or written at the moment, or None."""
+        with suppress(sa.exc.SQLAlchemyError), self._noting_problems():
+            await self.read(
+                lambda connection: connection.exec_driver_sql("SELECT 1 FROM cases LIMIT 1").first()
+            )
+            if self.problem is not None:
+                await self.write(lambda connection: None)
+        return self.problem
+
+    @contextmanager
+    def _noting_problems(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            if is_passing(error.orig) or isinstance(error.orig, ProcessGivenUp):
+                self.problem = str(error.orig).strip()
+            raise
+
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work on a connection that sees what this process wrote before."""
+        return await self._read(partial(self._on_kept, work), self._read_threads)
+
+    def read_here(self, work: Callable[[Connection], Result]) -> Result | None:
+        """None: asking a server takes too long for the thread of the loop."""
+        return None
+
+    async def look(self, work: Callable[[Connection], Result]) -> Result:
+        """The same for what may take long: a person's search, behind which no call of an agent stands."""
+        return await self._read(partial(self._on_kept, work), self._look_threads)
+
+    async def _read(self, reading: Callable[[], Result], threads: ThreadPoolExecutor) -> Result:
+        if self._changes.is_behind:
+            with suppress(sa.exc.SQLAlchemyError):  # what did not get to the disk is not there to be read
+                await self._changes.write(lambda connection: None)
+        with self._noting_problems():
+            return await asyncio.get_running_loop().run_in_executor(threads, reading)
+
+    def _on_kept(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work on the connection of this thread; what a lost one could not read is read once more."""
+        is_kept = getattr(self._readers, "connection", None) is not None
+        try:
+            return self._on_one(work)
+        except sa.exc.DBAPIError as error:
+            if not (is_kept and is_passing(error.orig)):
+                raise
+            return self._on_one(work)
+
+    def _on_one(self, work: Callable[[Connection], Result]) -> Result:
+        connection: Connection | None = getattr(self._readers, "connection", None)
+        if connection is None:
+            connection = self._readers.connection = self._engine.connect()
+            self._kept.append(connection)
+        try:
+            result = work(connection)
+            connection.rollback()
+        except BaseException:
+            self._readers.connection = None
+            self._kept.remove(connection)
+            with suppress(sa.exc.SQLAlchemyError):
+                connection.invalidate()
+                connection.close()
+            raise
+        return result
+
+
+def check_server(connection: Connection, place: str) -> None:
+    """Raise DatabaseUnusable where the server is too old, or does not keep what it acknowledges."""
+    driver: Any = connection.connection.driver_connection
+    version = driver.info.server_version
+    if version < OLDEST:
+        raise DatabaseUnusable(path=place, reason=TOO_OLD.format(version=version // 10000))
+    for name, wanted in DURABLE.items():
+        value = str(connection.exec_driver_sql(f"SHOW {name}").scalar())
+        if value not in wanted:
+            said = NOT_DURABLE.format(name=name, value=value, wanted=f"`{wanted[0]}`")
+            raise DatabaseUnusable(path=place, reason=said)
+
+
+@contextmanager
+def refusing(place: str) -> Iterator[None]:
+    """Say in a sentence, with DatabaseUnusable, why a database cannot be used."""
+    try:
+        yield
+    except (sa.exc.DBAPIError, psycopg.Error) as error:
+        said = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).strip().partition("\n")[0]
+        raise DatabaseUnusable(path=place, reason=f"{said.rstrip('.')}.") from error
+
+
+def _failure(error: BaseException) -> BaseException:
+    """An error of the driver as SQLAlchemy raises it, and any other as it is."""
+    if not isinstance(error, psycopg.Error | ProcessGivenUp):
+        return error
+    failure = sa.exc.DBAPIError(None, None, error)
+    failure.__cause__ = error
+    return failure

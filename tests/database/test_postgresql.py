@@ -1,0 +1,95 @@
+"""PostgreSQL as the store: what was acknowledged is there, also after the server crashed in the middle."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from atlas import ledger
+from atlas.database.address import Address
+from atlas.database.postgresql import PostgresDatabase
+from atlas.errors import DatabaseUnusable
+from tests.support.postgres import PostgresServer, postgres_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """One server for the module."""
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture
+def url(server: PostgresServer, request: pytest.FixtureRequest) -> str:
+    """An empty database."""
+    return server.new_database(request.node.name[:60])
+
+
+@asynccontextmanager
+async def opened(url: str, directory: Path) -> AsyncIterator[PostgresDatabase]:
+    """A store on it."""
+    database = PostgresDatabase(Address(url), directory)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def comment(connection: sa.Connection, number: int) -> None:
+    """An entry of the ledger."""
+    ledger.append(connection, "evt_1", ledger.Action.COMMENTED, actor="anna", detail={"number": number})
+
+
+async def test_two_gateways_write_one_chain(url: str, tmp_path: Path) -> None:
+    """Each sees what the other wrote, and no number is given twice."""
+    async with opened(url, tmp_path / "a") as first, opened(url, tmp_path / "b") as second:
+        both = [(first, second)[number % 2].write(partial(comment, number=number)) for number in range(200)]
+        await asyncio.gather(*both)
+        entries = await second.read(lambda connection: list(ledger.entries_of(connection, "evt_1")))
+    assert ledger.verify([{"case_id": "evt_1"} | entry for entry in entries]) == 200
+    assert {entry["detail"]["number"] for entry in entries} == set(range(200))
+
+
+async def test_a_change_that_fails_leaves_nothing_and_the_others_of_its_batch_stand(
+    url: str, tmp_path: Path
+) -> None:
+    """The first of a batch, one in the middle, and the last."""
+
+    def fail(connection: sa.Connection) -> None:
+        comment(connection, 1000)
+        raise LookupError("no")
+
+    async with opened(url, tmp_path) as database:
+        works = [fail, *[partial(comment, number=number) for number in range(5)], fail]
+        results = await asyncio.gather(*map(database.write, works), return_exceptions=True)
+        entries = await database.read(lambda connection: list(ledger.entries_of(connection, "evt_1")))
+    assert [type(result) for result in results] == [LookupError, *[type(None)] * 5, LookupError]
+    assert [entry["detail"]["number"] for entry in entries] == [0, 1, 2, 3, 4]
+
+
+async def test_a_server_that_crashes_and_comes_back_keeps_what_was_acknowledged(tmp_path: Path) -> None:
+    """The store goes on by itself, and no change is kept twice."""
+    with postgres_server() as server:
+        async with opened(server.new_database("crash"), tmp_path / "data") as database:
+            acknowledged = []
+            for number in range(30):
+                if number % 10 == 5:
+                    await asyncio.to_thread(server.stop)
+                    await asyncio.to_thread(server.start)
+                await database.write(partial(comment, number=number))
+                acknowledged.append(number)
+            entries = await database.read(lambda connection: list(ledger.entries_of(connection, "evt_1")))
+    assert [entry["detail"]["number"] for entry in entries] == acknowledged
+
+
+async def test_a_server_that_may_forget_a_commit_is_refused(server: PostgresServer, tmp_path: Path) -> None:
+    """The sentence names the setting."""
+    url = server.new_database("forgetful") + "?options=-c%20synchronous_commit%3Doff"
+    with pytest.raises(DatabaseUnusable, match="its setting synchronous_commit is `off`: `on` is needed"):
+        async with opened(url, tmp_path):
+            pass
