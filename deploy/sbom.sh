@@ -25,5 +25,6 @@ version=$(sed -n 's/^ARG BASE=python:\([0-9.]*\)-.*/\1/p' Dockerfile)
 "$python" -m uv venv --quiet --python "$python" "$folder/venv"
 "$python" -m uv pip install --quiet --python-version "$version" --python-platform linux --only-binary :all: \
     --target "$folder"/venv/lib/python*/site-packages --require-hashes --requirement requirements.lock
-"$python" -m cyclonedx_py environment --pyproject "$folder/pyproject.toml" --output-reproducible \
+"$python" -m uv tool run --quiet --python "$python" --from cyclonedx-bom==7.5.0 \
+    cyclonedx-py environment --pyproject "$folder/pyproject.toml" --output-reproducible \
     --output-file "$output" "$folder/venv/bin/python"
