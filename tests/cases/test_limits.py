@@ -62,8 +62,8 @@ class Limited:
 
     async def bursts(self) -> list[dict[str, Any]]:
         """The entries of the ledger about calls that were refused."""
-        path = self.store.database.path
-        return [entry for entry in ledger.read(path) if entry["action"] == "admit.limited"]
+        entries = entries_in(self.store.database.directory)
+        return [entry for entry in entries if entry["action"] == "admit.limited"]
 
 
 @asynccontextmanager
