@@ -5,8 +5,8 @@
 
 The cases are written by the store's own functions, in a directory that is kept if it is named. Most arguments
 have 300 bytes, one in a hundred 20 KB, and a few a megabyte. With `--database-url` they are in a PostgreSQL
-database, empty at first, and with `--copied` the server makes so many of each of them. Printed are p50, p95 and the longest of each
-question, its CPU time, the lines of its first page, and how many pages a reader asks for until a search that
+database, empty at first, and with `--copied` the server makes so many of each of them. Printed are p50, p95
+and the longest of each question, its CPU time, the lines of its first page, and how many pages a reader asks for until a search that
 finds nothing has seen everything. On a machine that does other work the CPU time says more.
 """
 
@@ -168,7 +168,7 @@ def questions() -> Iterator[tuple[str, Filter, Order]]:
     final = {"statuses": tuple(status for status in Status if status.is_final)}
     for order in Order:
         yield f"inbox, {order.value}", Filter(**waits), order
-    yield "inbox, for anna, riskiest", Filter(**waits, is_waiting_for="anna"), Order.RISKIEST
+    yield "inbox, for anna, riskiest", Filter(**waits, is_waiting_for=("anna",)), Order.RISKIEST
     yield "inbox, for a group, riskiest", Filter(**waits, group="anna"), Order.RISKIEST
     yield "inbox, agent and score", Filter(**waits, agent="agent-3", score_at_least=90), Order.NEAREST_END
     yield "inbox, rare tool", Filter(**waits, tool="registry_rare"), Order.RISKIEST

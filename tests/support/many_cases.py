@@ -1,7 +1,6 @@
 """Very many cases in PostgreSQL: copies of those that are there, made by the server in one statement a table.
 
-The copies of calls that ended are older than their originals; those that wait come after them, and have as long
-as they have. The ledger's copies have no chain: what is measured looks at its newest entry only.
+The ledger's copies have no chain: what is measured looks at its newest entry only.
 """
 
 from typing import Any
@@ -20,7 +19,7 @@ INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 
 def copy_cases(connection: "psycopg.Connection[Any]", where: str, times: int, *, apart: str) -> None:
-    """Copy the cases for which a condition on `cases` holds so many times, each some interval from the one before."""
+    """Copy the cases for which a condition holds so many times, each an interval apart from the one before."""
     ids = [one for (one,) in connection.execute(f"SELECT case_id FROM cases WHERE {where}").fetchall()]
     connection.execute("SET session_replication_role = replica")
     for table in TABLES:
@@ -32,8 +31,8 @@ def copy_cases(connection: "psycopg.Connection[Any]", where: str, times: int, *,
         names = [name for name, _ in columns]
         chosen = ", ".join(_copied(name, apart) for name in names)
         connection.execute(
-            f"INSERT INTO {table} ({', '.join(names)}) SELECT {chosen} FROM {table} t, generate_series(1, %s) n"
-            " WHERE t.case_id = ANY(%s)",
+            f"INSERT INTO {table} ({', '.join(names)})"
+            f" SELECT {chosen} FROM {table} t, generate_series(1, %s) n WHERE t.case_id = ANY(%s)",
             [times, ids],
         )
     connection.execute("SET session_replication_role = origin")
