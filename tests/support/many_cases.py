@@ -19,7 +19,7 @@ INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
 
 def copy_cases(connection: "psycopg.Connection[Any]", where: str, times: int, *, apart: str) -> None:
-    """Copy the cases for which a condition holds so many times, each an interval apart from the one before."""
+    """Copy the cases for which a condition holds so many times, each an interval apart from the last."""
     ids = [one for (one,) in connection.execute(f"SELECT case_id FROM cases WHERE {where}").fetchall()]
     connection.execute("SET session_replication_role = replica")
     for table in TABLES:
