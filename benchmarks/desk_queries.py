@@ -7,7 +7,7 @@ The cases are written by the store's own functions, in a directory that is kept 
 have 300 bytes, one in a hundred 20 KB, and a few a megabyte. With `--database-url` they are in a PostgreSQL
 database, empty at first, and with `--copied` the server makes so many of each of them. Printed are p50, p95
 and the longest of each question, its CPU time, the lines of its first page, and how many pages a reader
-asks for until a search that finds nothing has seen everything. On a machine that does other work the CPU time says more.
+asks for until a search that finds nothing has seen everything. On a busy machine the CPU time says more.
 """
 
 import argparse
