@@ -1,7 +1,8 @@
 """What a change did, as those hear of it who watch the gateway: once it is on disk, and behind the answer."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
@@ -60,6 +61,18 @@ def note(connection: Connection, facts: Sequence[Any]) -> None:
     noted = connection.info.get(_FACTS)
     if noted is not None:
         noted.extend(facts)
+
+
+@contextmanager
+def only_if_kept(connection: Connection) -> Iterator[None]:
+    """Of what is noted inside nothing stays if it raises, because it is undone then."""
+    noted = connection.info.get(_FACTS, [])
+    before = len(noted)
+    try:
+        yield
+    except BaseException:
+        del noted[before:]
+        raise
 
 
 def noting(
