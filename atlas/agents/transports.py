@@ -27,7 +27,7 @@ READABLE = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate")  # by 
 class NamesSession:
     """Says the id of a session over SSE in a header too: a balancer reads headers, and not the stream.
 
-    The header is the one of streamable HTTP. Clients over SSE take the id from the stream and pass the header by.
+    The header is the one of streamable HTTP. Clients over SSE take the id from the stream.
     """
 
     def __init__(self, app: ASGIApp) -> None:

