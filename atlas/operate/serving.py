@@ -52,8 +52,7 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     listener = bind(settings.atlas_host, settings.atlas_port)
     app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
     listeners = [listener, *_metrics_listener(app, settings)]
-    _tell_of_start(settings, banner(app.state.url) + "
-" + _told_of_metrics(app, settings))
+    _tell_of_start(settings, banner(app.state.url) + "\n" + _told_of_metrics(app, settings))
     server = Server(config, drain=app.state.drain, at_the_stop=app.state.at_the_stop)
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
