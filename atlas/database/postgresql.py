@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection
 from atlas.database.address import Address
 from atlas.database.data_directory import lock_directory, make_directory
 from atlas.database.migrating_postgresql import bring_up_to_date
+from atlas.database.postgresql_problems import READ_ONLY, refusing
 from atlas.database.postgresql_transactions import PostgresTransactions
 from atlas.database.statements import is_passing
 from atlas.database.writer import Change, Writer
@@ -29,6 +30,7 @@ DURABLE = {"synchronous_commit": ("on", "remote_apply"), "fsync": ("on",), "serv
 NOT_DURABLE = (
     "its setting {name} is `{value}`: {wanted} is needed. Change it in postgresql.conf, then start again."
 )
+TAKES_CHANGES = "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'"
 TOO_OLD = "it is PostgreSQL {version}; the gateway needs 13 or later."
 
 Result = TypeVar("Result")
@@ -175,7 +177,7 @@ class PostgresDatabase:
 
 
 def check_server(connection: Connection, place: str) -> None:
-    """Raise DatabaseUnusable where the server is too old, or does not keep what it acknowledges."""
+    """Raise DatabaseUnusable where the server is too old, takes no changes, or may forget what it took."""
     driver: Any = connection.connection.driver_connection
     version = driver.info.server_version
     if version < OLDEST:
@@ -185,16 +187,8 @@ def check_server(connection: Connection, place: str) -> None:
         if value not in wanted:
             said = NOT_DURABLE.format(name=name, value=value, wanted=f"`{wanted[0]}`")
             raise DatabaseUnusable(path=place, reason=said)
-
-
-@contextmanager
-def refusing(place: str) -> Iterator[None]:
-    """Say in a sentence, with DatabaseUnusable, why a database cannot be used."""
-    try:
-        yield
-    except (sa.exc.DBAPIError, psycopg.Error) as error:
-        said = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).strip().partition("\n")[0]
-        raise DatabaseUnusable(path=place, reason=f"{said.rstrip('.')}.") from error
+    if connection.exec_driver_sql(TAKES_CHANGES).scalar() is not True:
+        raise DatabaseUnusable(path=place, reason=READ_ONLY)
 
 
 def _failure(error: BaseException) -> BaseException:

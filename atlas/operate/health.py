@@ -13,6 +13,7 @@ from atlas import __version__
 from atlas.agents.transports import PREFIX
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
+from atlas.database.choose import beside_gateway
 from atlas.database.database import Database
 from atlas.desk.pages import DESK
 from atlas.operate.accept import wants_page
@@ -157,7 +158,7 @@ def banner(
             f"  engine     {workflow.name}",
             f"  policy     {policy.name}, a person decides from {settings.atlas_risk_threshold}",
             f"  assessor   {model.assessor.name if model else 'the policy alone'}",
-            f"  database   {settings.atlas_data_dir / 'atlas.db'}",
+            f"  database   {beside_gateway(settings).place}",
             *([f"  upstreams  {', '.join(map(_named, upstreams.all))}"] if upstreams.all else []),
             *([f"  welfare    {office}"] if office else []),
             *(

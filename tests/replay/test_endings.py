@@ -9,6 +9,7 @@ from pathlib import Path
 from past_cases import write_past
 
 from atlas.assessors.policy import Policy
+from atlas.database.location import Location
 from atlas.replay.report import Report
 from atlas.replay.run import replay
 from atlas.replay.span import Span
@@ -44,7 +45,9 @@ def _tried(directory: Path, *changes: str, again: bool = False, unjudged: str | 
         if again:
             assert connection.execute(AGAIN, (first,)).rowcount == 1
     content = b'[[rule]]\ntool = "*"\nscore = 5\n'
-    return replay(directory, Policy(Path("tried.toml"), threshold=70, content=content), ALL)
+    return replay(
+        Location(directory=directory), Policy(Path("tried.toml"), threshold=70, content=content), ALL
+    )
 
 
 def test_a_call_that_expired_before_it_was_judged_was_put_before_a_person(tmp_path: Path) -> None:
