@@ -46,7 +46,7 @@ class PostgresDatabase:
         self.directory = directory  # of this gateway alone: its engine, its keys
         self._lock_file: int | None = None
         self._readers = threading.local()
-        self._kept: list[Connection] = []  # one of each thread that reads for calls
+        self._kept: list[Connection] = []  # one of each thread that reads
         self.problem: str | None = None  # why the last change could not be kept, in PostgreSQL's words
 
     @property
@@ -135,7 +135,7 @@ class PostgresDatabase:
 
     async def look(self, work: Callable[[Connection], Result]) -> Result:
         """The same for what may take long: a person's search, behind which no call of an agent stands."""
-        return await self._read(partial(self._on_new, work), self._look_threads)
+        return await self._read(partial(self._on_kept, work), self._look_threads)
 
     async def _read(self, reading: Callable[[], Result], threads: ThreadPoolExecutor) -> Result:
         if self._changes.is_behind:
@@ -143,10 +143,6 @@ class PostgresDatabase:
                 await self._changes.write(lambda connection: None)
         with self._noting_problems():
             return await asyncio.get_running_loop().run_in_executor(threads, reading)
-
-    def _on_new(self, work: Callable[[Connection], Result]) -> Result:
-        with self._engine.connect() as connection:
-            return work(connection)
 
     def _on_kept(self, work: Callable[[Connection], Result]) -> Result:
         """Run work on the connection of this thread; what a lost one could not read is read once more."""
