@@ -12,10 +12,9 @@ from atlas.database.postgresql_transactions import PostgresTransactions
 from atlas.errors import DatabaseUnusable
 
 NEEDED = """
-SELECT tablename::text FROM pg_tables
-WHERE schemaname = current_schema() AND tablename <> 'alembic_version'
-    AND NOT (has_table_privilege(quote_ident(tablename), 'SELECT')
-        AND has_table_privilege(quote_ident(tablename), 'INSERT'))
+SELECT relname::text FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname <> 'alembic_version'
+    AND NOT (has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'INSERT'))
 ORDER BY 1
 """
 CONNECTIONS = """

@@ -19,6 +19,7 @@ LET_IN = "Let the user in with a line in pg_hba.conf, or mend ATLAS_DATABASE_URL
 LATER = "Start again when it answers."
 CONNECTIONS = f"Raise max_connections of the server, or use PgBouncer: {PAGE}."
 TLS = "Mend sslmode and sslrootcert in ATLAS_DATABASE_URL."
+POOLED = "Behind PgBouncer before 1.21 add ?prepare=off to ATLAS_DATABASE_URL."
 # The server knows these by a number, but tells none while a client connects.
 BY_WORDS: dict[str, str] = {
     "password authentication failed": WHO,
@@ -37,12 +38,13 @@ BY_WORDS: dict[str, str] = {
     "SSL": TLS,
     "session is read-only": "None of the servers that ATLAS_DATABASE_URL names takes changes.",
     "URI query parameter": "Take it out of ATLAS_DATABASE_URL.",
-    "prepared statement": "Behind PgBouncer before 1.21 add ?prepare=off to ATLAS_DATABASE_URL.",
     "unsupported startup parameter": "PgBouncer takes no `options`: take them out of ATLAS_DATABASE_URL.",
 }
 BY_KIND: tuple[tuple[type[psycopg.Error], str], ...] = (
     (psycopg.errors.ReadOnlySqlTransaction, READ_ONLY),
     (psycopg.errors.InsufficientPrivilege, f"Give the user the rights that {PAGE} names."),
+    (psycopg.errors.InvalidSqlStatementName, POOLED),
+    (psycopg.errors.DuplicatePreparedStatement, POOLED),
     (psycopg.errors.LockNotAvailable, "Another process changes it for too long. Try again."),
     (psycopg.errors.DiskFull, "Make room on the disk of the server."),
 )
@@ -65,11 +67,10 @@ def sentence(error: BaseException) -> str:
 
 
 def remedy(error: BaseException, said: str) -> str:
-    """What to do; an error of a statement that the driver alone understands has none."""
+    """What to do; for an error of a statement there may be nothing."""
     for kind, then in BY_KIND:
         if isinstance(error, kind):
             return then
-    for words, then in BY_WORDS.items():
-        if words in said:
-            return then
-    return CHECK_URL if isinstance(error, psycopg.OperationalError) else ""
+    if getattr(error, "sqlstate", None) is not None:  # of a statement, on a connection that works
+        return ""
+    return next((then for words, then in BY_WORDS.items() if words in said), CHECK_URL)
