@@ -5,6 +5,7 @@ The newest entry of the ledger is read in each change, so the chain goes on whic
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.engine import Connection
@@ -13,17 +14,21 @@ Result = TypeVar("Result")
 ANOTHER_VERSION = "the gateway that runs is of another version than this command. Restart it."
 
 
-class Target(Protocol):
-    """A store that is filled, in one transaction."""
-
-    def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Put rows into a table as they come; raises CopyRefused for what the store cannot hold."""
+class Moment(Protocol):
+    """A store in one transaction."""
 
     def run(self, work: Callable[[Connection], Result]) -> Result:
         """Run work on the connection of the transaction."""
 
     def rows(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """The rows of a statement as they come, in the transaction."""
+
+
+class Target(Moment, Protocol):
+    """A store that is filled, in one transaction."""
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+        """Put rows into a table as they come; raises CopyRefused for what the store cannot hold."""
 
 
 class Beside(Protocol):
@@ -57,6 +62,12 @@ class Beside(Protocol):
 
     def findings(self) -> Iterator[str]:
         """What an operator may want to know of it, in sentences; what keeps a gateway from it is raised."""
+
+    def moment(self) -> AbstractContextManager[Moment]:
+        """All that is read inside is of one moment; the tables must be of this version."""
+
+    def back_up(self, path: Path) -> None:
+        """Write all that the store holds at one moment into a new SQLite file."""
 
     def as_source(self) -> AbstractContextManager[None]:
         """While this is entered nothing changes it; raises where a gateway works on it."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
 
-from atlas.database.address import Address, driver_of
+from atlas.database import copying, copying_sqlite
+from atlas.database.address import Address
 from atlas.database.copying_postgresql import PostgresTarget, copied, filled
 from atlas.database.migrating import newest_version
 from atlas.database.migrating_postgresql import bring_up_to_date, version_of
@@ -20,7 +22,6 @@ from atlas.errors import DatabaseUnusable
 Result = TypeVar("Result")
 TABLES = "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()"
 COMMAND = "atlas-command"  # how its connections are named, beside those of gateways
-AT_ONCE = 2000  # rows that a cursor of the server hands over
 EMPTY = "it has no tables yet. Start a gateway on it once, or make them: python -m atlas.database migrate"
 OTHER = (
     "its tables are of version {found}, and this command is for version {newest}. Use the command of the"
@@ -93,21 +94,27 @@ class PostgresBeside:
 
     def rows(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """The rows of a statement at one moment."""
-        with (
-            self.engine() as engine,
-            engine.connect() as connection,
-            one_moment(connection),
-            driver_of(connection).cursor("rows") as cursor,
-        ):
-            cursor.itersize = AT_ONCE
-            cursor.execute(statement)
-            yield from cursor
+        with self.engine() as engine, engine.connect() as connection, one_moment(connection):
+            yield from PostgresTarget(connection).rows(statement)
 
     def findings(self) -> Iterator[str]:
         """What is right with the database; what is wrong is raised."""
         with self.engine() as engine:
             yield from findings(engine, self.place)
             self.look(lambda connection: None)  # which says whether the tables are of this version
+
+    @contextmanager
+    def moment(self) -> Iterator[PostgresTarget]:
+        """All that is read inside is of one moment, also while gateways work."""
+        with self.engine() as engine, engine.connect() as connection, one_moment(connection):
+            self._require_newest(version_of(connection))
+            yield PostgresTarget(connection)
+
+    def back_up(self, path: Path) -> None:
+        """Write all that the database holds at one moment into a new SQLite file."""
+        with self.moment() as read, copying_sqlite.filled(path) as target:
+            for _ in copying.fill(read, target):
+                pass
 
     @contextmanager
     def as_source(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ from atlas.database.migrating import is_newest
 from atlas.database.read_only import ReadOnlyFile
 from atlas.database.sqlite import make_ready, prepare_writer, refusing
 from atlas.database.sqlite_files import read_acknowledged, write_acknowledged
+from atlas.database.statements import one_moment
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse
 
 Result = TypeVar("Result")
@@ -91,6 +92,24 @@ class SqliteBeside:
         yield f"{self.place}: SQLite {said} finds no damage. The tables are of this version."
         yield f"The newest entry of the ledger is number {newest}: `python -m atlas.ledger verify`."
 
+    @contextmanager
+    def moment(self) -> Iterator[copying_sqlite.SqliteTarget]:
+        """All that is read inside is of one moment, also while a gateway works."""
+        self.look(lambda connection: None)  # which says whether the tables are of this version
+        engine = sa.create_engine("sqlite://", creator=self._read_only, poolclass=sa.StaticPool)
+        try:
+            with refusing(self.path), engine.connect() as connection, one_moment(connection):
+                target = copying_sqlite.SqliteTarget(connection)
+                target.driver.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+                yield target
+        finally:
+            engine.dispose()
+
+    def back_up(self, path: Path) -> None:
+        """Write all that the file holds at one moment into a new one."""
+        with refusing(self.path), closing(self._read_only()) as connection:
+            connection.execute("VACUUM INTO ?", (str(path),))
+
     def as_source(self) -> AbstractContextManager[None]:
         """While this is entered nothing changes the file; raises DataDirectoryInUse."""
         return copying_sqlite.copied(self.path)
@@ -106,7 +125,8 @@ class SqliteBeside:
         return f"{self.path} is {target} now, so that no gateway goes on with it. To go back, rename it."
 
     def _read_only(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
+        address = f"{self.path.absolute().as_uri()}?mode=ro"
+        return sqlite3.connect(address, uri=True, isolation_level=None)
 
     @cached_property
     def _file(self) -> ReadOnlyFile:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.database.beside import Beside, Target
+from atlas.database.beside import Moment, Target
 from atlas.database.choose import beside
 from atlas.database.location import Location
 from atlas.errors import CopyRefused, LedgerBroken
@@ -32,15 +32,20 @@ def copy(here: Location, there: Location) -> Iterator[str]:
     if source.place == target.place:
         raise CopyRefused(reason=f"{source.place} is the store that the settings name.")
     with source.as_source():
-        tables = source.look(columns_of)
-        with target.as_target() as filled:
-            _require_same(tables, filled.run(columns_of), target.place)
-            for table in tables:
-                yield f"  {table}: {_copied(source, filled, table, tables[table])} rows"
-            yield f"  the ledger verifies there, with {_verified(source, filled)} entries"
+        with source.moment() as read, target.as_target() as filled:
+            yield from fill(read, filled)
         yield f"{source.place} is copied to {target.place}."
         yield source.retire()
     yield NEXT.format(setting=target.setting)
+
+
+def fill(read: Moment, filled: Target) -> Iterator[str]:
+    """Copy all tables, and verify what arrived; raises CopyRefused and LedgerBroken."""
+    tables = read.run(columns_of)
+    _require_same(tables, filled.run(columns_of))
+    for table in tables:
+        yield f"  {table}: {_copied(read, filled, table, tables[table])} rows"
+    yield f"  the ledger verifies there, with {_verified(read, filled)} entries"
 
 
 def columns_of(connection: Connection) -> Columns:
@@ -50,20 +55,20 @@ def columns_of(connection: Connection) -> Columns:
     return {str(name): [str(one["name"]) for one in found.get_columns(str(name))] for name in ordered}
 
 
-def _require_same(tables: Columns, there: Columns, place: str) -> None:
+def _require_same(tables: Columns, there: Columns) -> None:
     for table in tables:
         if set(there.get(table, ())) != set(tables[table]):
-            raise CopyRefused(reason=f"The table {table} of {place} is another one.")
+            raise CopyRefused(reason=f"The table {table} of the target is another one.")
 
 
-def _copied(source: Beside, filled: Target, table: str, columns: list[str]) -> int:
+def _copied(read: Moment, filled: Target, table: str, columns: list[str]) -> int:
     """Copy one table, and return the number of its rows, which both stores have."""
     count = partial(_count, table=table)
     if filled.run(count):
         raise CopyRefused(reason=f"The target is not empty: {table} has rows. Make a new database for it.")
     named = ", ".join(f'"{name}"' for name in columns)
-    filled.fill(table, columns, source.rows(f"SELECT {named} FROM {table}"))  # noqa: S608  (our own names)
-    was, has = source.look(count), filled.run(count)
+    filled.fill(table, columns, read.rows(f"SELECT {named} FROM {table}"))  # noqa: S608  (our own names)
+    was, has = read.run(count), filled.run(count)
     if was != has:
         raise CopyRefused(reason=f"{table} has {was} rows, and {has} of them arrived.")
     return has
@@ -73,10 +78,10 @@ def _count(connection: Connection, *, table: str) -> int:
     return int(connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one())  # noqa: S608
 
 
-def _verified(source: Beside, filled: Target) -> int:
+def _verified(read: Moment, filled: Target) -> int:
     """Verify the ledger of the target, and that it is the source's; returns the number of entries."""
     newest: Callable[[Connection], Any] = ledger.head
     count = ledger.verify(ledger.decoded(filled.rows(ENTRIES)))
-    if source.look(newest) != filled.run(newest):
+    if read.run(newest) != filled.run(newest):
         raise LedgerBroken(seq=count, reason="it is not the newest one of the source")
     return count

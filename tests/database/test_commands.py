@@ -9,7 +9,7 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
-from gateway_process import WAIT_SECONDS, GatewayProcess, call, reference_in, text_of
+from gateway_process import WAIT_SECONDS, GatewayProcess, call, text_of
 
 from atlas.assessors.policy.command import main as policy
 from atlas.database.__main__ import main as database
@@ -82,7 +82,8 @@ async def test_people_stops_and_the_ledger_are_reached_while_the_gateway_runs(
     assert status == 0 and "stopped all calls" in said
     stop_id = said.partition(":")[0]
     async with gateway.agent() as agent:
-        assert reference_in(await call(agent, "check_status", beneficiary_id="BEN-123"))
+        refused = await call(agent, "check_status", beneficiary_id="BEN-123")
+        assert "a person stopped all calls" in text_of(refused) and "Reason: fire." in text_of(refused)
         assert (await typed(stop, "lift", stop_id, "--reason", "out"))[0] == 0
         assert "disability benefit" in text_of(await call(agent, "check_status", beneficiary_id="BEN-125"))
     status, said = await typed(ledger, "verify")
