@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from atlas.database.address import Address
 from atlas.database.data_directory import lock_directory, make_directory
 from atlas.database.migrating_postgresql import bring_up_to_date
-from atlas.database.postgresql_problems import READ_ONLY, refusing
+from atlas.database.postgresql_problems import POOLED, READ_ONLY, refusing
 from atlas.database.postgresql_transactions import PostgresTransactions
 from atlas.database.statements import is_passing
 from atlas.database.writer import Change, Writer
@@ -185,6 +185,26 @@ def check_server(connection: Connection, place: str) -> None:
             raise DatabaseUnusable(path=place, reason=said)
     if connection.exec_driver_sql(TAKES_CHANGES).scalar() is not True:
         raise DatabaseUnusable(path=place, reason=READ_ONLY)
+    if driver.prepare_threshold is not None and _loses_statements(driver):
+        raise DatabaseUnusable(path=place, reason=f"a pooler stands before it. {POOLED}")
+
+
+def _loses_statements(driver: "psycopg.Connection[Any]") -> bool:
+    """Whether a pooler hands prepared statements through as they are, to whichever connection it takes then.
+
+    One that keeps an account of them has names of its own for them.
+    """
+    with driver.transaction():
+        (process,) = driver.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+        if process == driver.info.backend_pid:  # a pooler tells a number of its own
+            return False
+        name = f"atlas_{driver.info.backend_pid}_{process}"
+        driver.pgconn.prepare(name.encode(), b"SELECT 1")
+        found = driver.execute("SELECT 1 FROM pg_prepared_statements WHERE name = %s", [name], prepare=False)
+        is_lost = found.fetchone() is not None
+        if is_lost:
+            driver.execute(f"DEALLOCATE {name}")
+        return is_lost
 
 
 def _failure(error: BaseException) -> BaseException:

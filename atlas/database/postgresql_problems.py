@@ -22,6 +22,8 @@ TLS = "Mend sslmode and sslrootcert in ATLAS_DATABASE_URL."
 POOLED = "Behind PgBouncer before 1.21 add ?prepare=off to ATLAS_DATABASE_URL."
 # The server knows these by a number, but tells none while a client connects.
 BY_WORDS: dict[str, str] = {
+    "certificate": TLS,  # also a file that does not exist
+    "SSL": TLS,
     "password authentication failed": WHO,
     "no password supplied": WHO,
     "no pg_hba.conf entry": LET_IN,
@@ -34,10 +36,8 @@ BY_WORDS: dict[str, str] = {
     "too many": CONNECTIONS,
     "remaining connection slots": CONNECTIONS,
     "no more connections allowed": CONNECTIONS,  # by PgBouncer
-    "certificate": TLS,
-    "SSL": TLS,
     "session is read-only": "None of the servers that ATLAS_DATABASE_URL names takes changes.",
-    "URI query parameter": "Take it out of ATLAS_DATABASE_URL.",
+    "connection option": "Take it out of ATLAS_DATABASE_URL.",
     "unsupported startup parameter": "PgBouncer takes no `options`: take them out of ATLAS_DATABASE_URL.",
 }
 BY_KIND: tuple[tuple[type[psycopg.Error], str], ...] = (

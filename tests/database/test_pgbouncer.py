@@ -11,6 +11,7 @@ from gateway_process import GatewayProcess, call, outcome, reference_in, text_of
 from atlas import ledger
 from atlas.database.choose import beside
 from atlas.database.location import Location
+from atlas.errors import DatabaseUnusable
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import USER, PostgresServer, postgres_server
 
@@ -41,6 +42,18 @@ async def test_calls_wait_are_approved_and_executed_behind_it(server: PostgresSe
     assert sum(entry["action"] == "execute.finished" for entry in entries) == CALLS
     with psycopg.connect(direct) as connection:
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+
+
+def test_one_that_loses_prepared_statements_is_noticed_at_the_start(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    """Some calls would fail otherwise, and others not."""
+    server.new_database("loses")
+    with pgbouncer(server) as port:
+        url = f"postgresql://{USER}@127.0.0.1:{port}/loses"
+        with pytest.raises(DatabaseUnusable, match=r"Behind PgBouncer before 1.21 add \?prepare=off"):
+            beside(Location(directory=tmp_path, url=url)).make_ready()
+        beside(Location(directory=tmp_path, url=f"{url}?prepare=off")).make_ready()
 
 
 async def governed(gateway: GatewayProcess, number: int) -> None:

@@ -212,8 +212,12 @@ async def test_a_server_that_goes_away_is_a_problem_without_a_password(tmp_path:
         f"postgresql://bob:x/{SECRET}@db:12:34/atlas",
     ],
 )
-def test_a_setting_that_is_no_url_is_refused_without_a_word_of_it(url: str) -> None:
+def test_a_setting_that_is_no_url_is_refused_without_a_word_of_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A person who reads over a shoulder learns no password."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATLAS_DATABASE_URL", url)
     with pytest.raises(SystemExit) as caught:
-        Settings.read(_env_file=None, atlas_database_url=url)
+        Settings.read()
     assert "Write a PostgreSQL URL, such as" in str(caught.value) and SECRET not in str(caught.value)
