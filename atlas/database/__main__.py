@@ -11,6 +11,7 @@ from pathlib import Path
 from atlas.database import copying
 from atlas.database.choose import beside
 from atlas.database.location import Location
+from atlas.database.migrating import newest_version
 from atlas.errors import AtlasError
 from atlas.settings import Settings
 from atlas.settings_as_written import postgresql_url
@@ -55,7 +56,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
         yield from store.findings()
     elif options.command == "migrate":
         store.bring_up_to_date()
-        yield f"The tables of {store.place} are of the version of this command."
+        yield f"The tables of {store.place} have version {newest_version()}."
     else:
         yield from copying.copy(here, options.to)
 

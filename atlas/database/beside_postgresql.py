@@ -11,7 +11,7 @@ from atlas.database import copying, copying_sqlite
 from atlas.database.address import Address
 from atlas.database.copying_postgresql import PostgresTarget, copied, filled
 from atlas.database.migrating import newest_version
-from atlas.database.migrating_postgresql import bring_up_to_date, version_of
+from atlas.database.migrating_postgresql import bring_up_to_date, version_of, works_with
 from atlas.database.postgresql import check_server
 from atlas.database.postgresql_findings import findings
 from atlas.database.postgresql_problems import refusing
@@ -51,11 +51,11 @@ class PostgresBeside:
         with self.engine() as engine:
             with engine.connect() as connection:
                 check_server(connection, self.place)
-                found = version_of(connection)
-            if found is None:
+                is_new = version_of(connection) is None
+                if not is_new:
+                    self._require_fit(connection)
+            if is_new:
                 bring_up_to_date(engine, self.place)
-            else:
-                self._require_newest(found)
 
     def bring_up_to_date(self) -> None:
         """Bring the tables, new or old, to the newest version; another process that does so is waited for."""
@@ -84,7 +84,7 @@ class PostgresBeside:
         """Run work, which changes nothing and sees one moment."""
         with self.engine() as engine, engine.connect() as connection, one_moment(connection):
             if not self._is_known:
-                self._require_newest(version_of(connection))
+                self._require_fit(connection)
                 self._is_known = True
             return work(connection)
 
@@ -107,7 +107,7 @@ class PostgresBeside:
     def moment(self) -> Iterator[PostgresTarget]:
         """All that is read inside is of one moment, also while gateways work."""
         with self.engine() as engine, engine.connect() as connection, one_moment(connection):
-            self._require_newest(version_of(connection))
+            self._require_fit(connection)
             yield PostgresTarget(connection)
 
     def back_up(self, path: Path) -> None:
@@ -135,11 +135,13 @@ class PostgresBeside:
         """Nothing can be renamed here while something is connected."""
         return f"{self.place} is as it was: start no gateway on it any more."
 
-    def _require_newest(self, found: str | None) -> None:
-        newest = newest_version()
-        if found != newest:
-            reason = EMPTY if found is None else OTHER.format(found=found, newest=newest)
-            raise DatabaseUnusable(path=self.place, reason=reason)
+    def _require_fit(self, connection: Connection) -> None:
+        """Raise DatabaseUnusable where a gateway of this version could not work with the tables."""
+        found = version_of(connection)
+        if found is None:
+            raise DatabaseUnusable(path=self.place, reason=EMPTY)
+        if not works_with(connection):
+            raise DatabaseUnusable(path=self.place, reason=OTHER.format(found=found, newest=newest_version()))
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from atlas.database.facts import only_if_kept
+
 # For the end of a statement that a transaction begins with: the newest number and hash, or NULL.
 READ = (
     "(SELECT seq FROM ledger ORDER BY seq DESC LIMIT 1),"
@@ -31,7 +33,7 @@ def known_end(connection: Connection) -> End | None:
     return end
 
 
-def note(connection: Connection, end: End) -> None:
+def note_end(connection: Connection, end: End) -> None:
     """An entry was written behind it; where it has to be asked for, that stays so."""
     if _KEY in connection.info:
         connection.info[_KEY] = end
@@ -47,7 +49,8 @@ def as_a_whole(connection: Connection) -> Iterator[None]:
     """What is done inside, in a change, is done as a whole, or not at all."""
     connection.exec_driver_sql("SAVEPOINT whole")
     try:
-        yield
+        with only_if_kept(connection):
+            yield
     except BaseException:
         forget(connection)
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT whole")

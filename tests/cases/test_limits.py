@@ -18,6 +18,7 @@ from gateway_process import (
     reference_in,
     text_of,
 )
+from kept import entries_in
 from sqlalchemy.engine import Connection
 from store import insert_case, open_store, settings_of_test, tool_call
 
@@ -61,8 +62,8 @@ class Limited:
 
     async def bursts(self) -> list[dict[str, Any]]:
         """The entries of the ledger about calls that were refused."""
-        path = self.store.database.path
-        return [entry for entry in ledger.read(path) if entry["action"] == "admit.limited"]
+        entries = entries_in(self.store.database.directory)
+        return [entry for entry in entries if entry["action"] == "admit.limited"]
 
 
 @asynccontextmanager
@@ -72,6 +73,7 @@ async def limited(directory: Path, **settings: Any) -> AsyncIterator[Limited]:
         yield Limited(store, **settings)
 
 
+@pytest.mark.sqlite("it counts the steps of SQLite's virtual machine")
 async def test_what_is_over_costs_no_look_when_waiting_calls_are_counted(tmp_path: Path) -> None:
     """SQLite takes as many steps with two hundred ended calls of an agent as with ten."""
     async with limited(tmp_path, atlas_calls_per_minute=1000) as agent:
@@ -218,7 +220,7 @@ async def test_a_burst_is_one_entry_of_the_ledger(tmp_path: Path, monkeypatch: p
         await here.ask(51)
         await here.ask(52)
         _, second = await here.bursts()
-        assert ledger.verify(ledger.read(here.store.database.path)) == 2
+        assert ledger.verify(entries_in(here.store.database.directory)) == 2
     assert (first["actor"], first["case_id"]) == ("agent", "")
     assert first["detail"]["limit"] == "ATLAS_CALLS_PER_MINUTE" and first["detail"]["most"] == 1
     assert second["detail"]["refused_in_burst_before"] == 50
@@ -285,5 +287,5 @@ async def test_a_runaway_agent_stops_and_another_goes_on(tmp_path: Path) -> None
     finally:
         await gateway.kill()
     assert gateway.newest_log().count("A call waits for a person") == 3
-    entries = [entry["action"] for entry in ledger.read(gateway.data / "atlas.db")]
+    entries = [entry["action"] for entry in entries_in(gateway.data)]
     assert entries.count("admit.queued") == 4 and entries.count("admit.limited") == 1

@@ -6,11 +6,9 @@ import random
 from dataclasses import dataclass, field
 
 from gateway_process import GatewayProcess
+from kept import entries_in, is_begun, location_in
 from stopping import ask
 
-from atlas import ledger
-from atlas.database.location import Location
-from atlas.database.migrating import is_newest
 from atlas.database.sharing import shared
 from atlas.models import Scope, Stop
 from atlas.stop.stops import Stops
@@ -42,7 +40,7 @@ class Stopper:
             await asyncio.sleep(self.random.uniform(0.05, 0.4))  # at random: not for anything to happen
 
     async def _act(self) -> None:
-        if not is_newest(self.gateway.data / "atlas.db"):
+        if not is_begun(self.gateway.data):
             return  # the first start is not over
         stops = await self.in_force()
         if stops and self.random.random() < 0.6:
@@ -52,7 +50,7 @@ class Stopper:
 
     async def in_force(self) -> tuple[Stop, ...]:
         """What is stopped, from the file."""
-        file = shared(Location(directory=self.gateway.data))
+        file = shared(location_in(self.gateway.data))
         return await Stops(file).in_force()
 
     async def _stop(self, scope: Scope, target: str) -> None:
@@ -61,7 +59,7 @@ class Stopper:
             assert answer.status_code in (200, 201)
             self.stopped.add(answer.json()["stop_id"])
             return
-        file = shared(Location(directory=self.gateway.data))
+        file = shared(location_in(self.gateway.data))
         stop = await Stops(file).stop(scope, target, reason="fire", person_name="anna")
         self.stopped.add(stop.stop_id)
 
@@ -71,7 +69,7 @@ class Stopper:
             answer = await ask(self.gateway, f"/{stop.stop_id}/lift", reason="it is out")
             assert answer.status_code == 200
         else:
-            file = shared(Location(directory=self.gateway.data))
+            file = shared(location_in(self.gateway.data))
             await Stops(file).lift(stop.stop_id, reason="it is out", person_name="bob")
         self.lifted.add(stop.stop_id)
 
@@ -86,7 +84,7 @@ class Stopper:
         tools = dict(rows(self.gateway, "SELECT case_id, tool_name FROM cases"))
         holds: dict[str, tuple[str, str]] = {}
         begun, ended, begins = set(), set(), 0
-        for entry in ledger.read(self.gateway.data / "atlas.db"):
+        for entry in entries_in(self.gateway.data):
             detail = entry["detail"]
             if entry["action"] == "stop.begun":
                 holds[detail["stop_id"]] = (detail["scope"], detail["target"])

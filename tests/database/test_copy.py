@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from kept import is_postgresql
 from store import open_case, open_store, tool_call
 
 from atlas import ledger
@@ -21,6 +22,7 @@ from atlas.welfare import WelfareOffice
 from tests.support.postgres import PostgresServer, postgres_server
 
 CASES = 60
+pytestmark = pytest.mark.skipif(is_postgresql(), reason="it begins with a SQLite file, on both stores")
 
 
 @pytest.fixture(scope="module")

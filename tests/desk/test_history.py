@@ -19,6 +19,7 @@ import pytest_asyncio
 from desk_browser import LOOKS, PHONE, faults_of, person
 from figured_cases import Told, write
 from gateway_process import GatewayProcess, eventually
+from kept import store_by_hand
 from playwright.async_api import Browser, expect
 from sqlalchemy.engine import Connection
 from store import open_store
@@ -34,7 +35,7 @@ from atlas.instants import now
 from atlas.models import Scope, Status
 from atlas.stop.stops import Stops
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FORMULAS = (
     *(
@@ -82,7 +83,7 @@ OPEN = [
 MANY = 6_000
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway in open mode with a case of each ending, hostile ones, and 120 older ones."""
     process = GatewayProcess(tmp_path_factory.mktemp("history"), ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
@@ -274,7 +275,7 @@ async def test_a_cell_is_made_harmless(value: object, cell: str) -> None:
 
 def entries(gateway: GatewayProcess, action: str) -> list[dict[str, Any]]:
     """What the ledger says of exports."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         query = "SELECT actor, detail FROM ledger WHERE action = ? ORDER BY seq"
         return [
             {"actor": actor} | json.loads(detail) for actor, detail in connection.execute(query, (action,))
@@ -301,7 +302,7 @@ async def test_an_export_stands_in_the_ledger(gateway: GatewayProcess) -> None:
     assert len(entries(gateway, "people.export_begun")) == before
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def full(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway with thousands of cases, each with a long reason."""
     process = GatewayProcess(tmp_path_factory.mktemp("full"), ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")

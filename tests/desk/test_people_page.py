@@ -11,13 +11,12 @@ import httpx
 import pytest
 import pytest_asyncio
 from command_of_test import ran_beside
-from desk_browser import browser, faults_of, person
+from desk_browser import faults_of, person, show_key
 from desk_visitor import operator
 from gateway_process import GatewayProcess, call, reference_in
+from kept import entries_in
 from people import FREE_FIELDS
 from playwright.async_api import Browser, Page, expect
-
-from atlas.ledger import read
 
 KEYS = {name: f"key-of-{name}-for-the-tests" for name in ("anna", "ben", "carla", "dora")}
 AGENT = "key-of-the-agent-of-the-tests"
@@ -50,10 +49,7 @@ class Room:
         """The page of a person, signed in."""
         if name not in self.pages:
             page = await (await person(self.running)).new_page()
-            await page.goto(f"{self.gateway.url}/desk/sign-in")
-            await page.get_by_label("Key", exact=True).fill(KEYS[name])
-            await page.get_by_role("button", name="Sign in with the key").click()
-            await page.wait_for_url("**/desk")
+            await show_key(page, self.gateway.url, KEYS[name])
             self.pages[name] = page
         return self.pages[name]
 
@@ -107,11 +103,11 @@ class Room:
 
     def acts(self, action: str) -> list[dict[str, Any]]:
         """The entries of the ledger of one act."""
-        return [one for one in read(self.gateway.data / "atlas.db") if one["action"] == action]
+        return [one for one in entries_in(self.gateway.data) if one["action"] == action]
 
 
 @asynccontextmanager
-async def opened(directory: Path) -> AsyncIterator[Room]:
+async def opened(directory: Path, chromium: Browser) -> AsyncIterator[Room]:
     """The room, with a policy about groups, and anna as a supervisor."""
     policy = directory / "policy.toml"
     policy.write_text(POLICY)
@@ -125,20 +121,19 @@ async def opened(directory: Path) -> AsyncIterator[Room]:
     )
     await gateway.start()
     try:
-        async with browser() as running:
-            yield Room(gateway, running, {})
+        yield Room(gateway, chromium, {})
     finally:
         await gateway.kill()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def room(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> AsyncIterator[Room]:
     """One gateway and one browser for all tests here, which go on from each other."""
-    async with opened(tmp_path_factory.mktemp("people")) as made:
+    async with opened(tmp_path_factory.mktemp("people"), chromium) as made:
         yield made
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def fill(page: Page, heading: str, button: str, **fields: str) -> None:

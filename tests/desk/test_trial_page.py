@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import timedelta
@@ -14,9 +13,9 @@ import pytest
 import pytest_asyncio
 from desk_browser import LOOKS, faults_of, person
 from gateway_process import GatewayProcess, call, eventually
+from kept import location_in, store_by_hand
 from playwright.async_api import Browser
 
-from atlas.database.location import Location
 from atlas.desk.trials import LEFT, Trial, Trials
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +26,7 @@ SLOW = f"{TEN}.all(a, {TEN}.all(b, {TEN}.all(c, {TEN}.all(d, {TEN}.all(e, a + b 
 READ = {"beneficiary_id": "BEN-123"}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway in open mode that has judged some calls by the shipped policy."""
     process = GatewayProcess(tmp_path_factory.mktemp("trial"), ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
@@ -71,7 +70,7 @@ class Visitor:
         return str(await eventually(is_over, seconds=240))
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def visitor(desk: GatewayProcess) -> AsyncIterator[Visitor]:
     """A person at the page; what they have tried has ended."""
     async with httpx.AsyncClient(base_url=desk.url, timeout=60) as client:
@@ -80,12 +79,12 @@ async def visitor(desk: GatewayProcess) -> AsyncIterator[Visitor]:
         await visitor.send("/desk/policy/cancel")
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def statuses(gateway: GatewayProcess) -> list[tuple[Any, ...]]:
     """Where each case stands, and how many entries the ledger has."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         cases = connection.execute(
             "SELECT case_id, status, round_number FROM cases ORDER BY case_id"
         ).fetchall()
@@ -177,7 +176,7 @@ async def test_only_a_form_of_this_session_is_taken(visitor: Visitor) -> None:
 
 async def test_a_trial_whose_page_was_left_ends(desk: GatewayProcess) -> None:
     """No page asks about it, so its process is ended; one that is looked at goes on."""
-    trials = Trials(Location(directory=desk.data), threshold=70, unseen=timedelta(seconds=1))
+    trials = Trials(location_in(desk.data), threshold=70, unseen=timedelta(seconds=1))
     slow = f"[[rule]]\ntool = \"*\"\nscore = 5\nwhen = '{SLOW}'\n"
     trial = trials.begin(slow, days=30, person_name="anna", reviewers=None)
     assert isinstance(trial, Trial)
@@ -192,7 +191,7 @@ async def test_a_trial_whose_page_was_left_ends(desk: GatewayProcess) -> None:
 
 async def test_no_process_is_left_at_the_end(desk: GatewayProcess) -> None:
     """A stop of the gateway ends what is tried."""
-    trials = Trials(Location(directory=desk.data), threshold=70)
+    trials = Trials(location_in(desk.data), threshold=70)
     trial = trials.begin(
         f"[[rule]]\ntool = \"*\"\nscore = 5\nwhen = '{SLOW}'\n", days=30, person_name="a", reviewers=None
     )

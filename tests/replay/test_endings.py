@@ -1,15 +1,14 @@
 """A policy tried on calls that expired, failed, or were judged again: each counts as it was judged first."""
 
 import asyncio
-import sqlite3
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from kept import location_in, store_by_hand
 from past_cases import write_past
 
 from atlas.assessors.policy import Policy
-from atlas.database.location import Location
 from atlas.replay.report import Report
 from atlas.replay.run import replay
 from atlas.replay.span import Span
@@ -37,7 +36,7 @@ def _tried(directory: Path, *changes: str, again: bool = False, unjudged: str | 
     """The report on a policy that approves all, with a call that was changed or one that was never judged."""
     asyncio.run(write_past(directory, CALLS))
     first = f"evt_{0:016x}"
-    with closing(sqlite3.connect(directory / "atlas.db", isolation_level=None)) as connection:
+    with closing(store_by_hand(directory)) as connection:
         for change in changes:
             assert connection.execute(f"{change} WHERE case_id = ?", (first,)).rowcount == 1
         if unjudged is not None:
@@ -45,9 +44,7 @@ def _tried(directory: Path, *changes: str, again: bool = False, unjudged: str | 
         if again:
             assert connection.execute(AGAIN, (first,)).rowcount == 1
     content = b'[[rule]]\ntool = "*"\nscore = 5\n'
-    return replay(
-        Location(directory=directory), Policy(Path("tried.toml"), threshold=70, content=content), ALL
-    )
+    return replay(location_in(directory), Policy(Path("tried.toml"), threshold=70, content=content), ALL)
 
 
 def test_a_call_that_expired_before_it_was_judged_was_put_before_a_person(tmp_path: Path) -> None:

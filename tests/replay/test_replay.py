@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -18,10 +17,10 @@ import pytest_asyncio
 import sqlalchemy as sa
 from command_of_test import Ran, ran
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, reference_in
+from kept import location_in, store_by_hand
 
 from atlas.assessors.policy import Policy
 from atlas.database.choose import beside
-from atlas.database.location import Location
 from atlas.replay.past import ROWS
 from atlas.replay.report import Report
 from atlas.replay.run import replay
@@ -94,7 +93,7 @@ async def _fill(gateway: GatewayProcess) -> None:
         assert (await client.post(f"{gateway.url}/stops", json=body)).is_success  # the other two freeze
 
     async def has_ended() -> bool:
-        with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+        with closing(store_by_hand(gateway.data)) as connection:
             moving = "SELECT count(*) FROM cases WHERE status IN ('QUEUED', 'AUTHORIZED', 'EXECUTING')"
             return bool(connection.execute(moving).fetchone()[0] == 0)
 
@@ -122,7 +121,7 @@ def policy_of(text: str, threshold: int = 70) -> Policy:
 
 def tried(gateway: GatewayProcess, text: str, span: Span = ALL) -> Report:
     """The report on a policy of this text."""
-    return replay(Location(directory=gateway.data), policy_of(text), span)
+    return replay(location_in(gateway.data), policy_of(text), span)
 
 
 def test_the_policy_that_judged_the_calls_changes_none(gateway: GatewayProcess) -> None:
@@ -171,7 +170,7 @@ def test_what_was_denied_and_would_be_asked_has_no_later_history(gateway: Gatewa
 
 def test_calls_come_on_while_it_reads(gateway: GatewayProcess) -> None:
     """No read is open between two steps, so that the gateway can write on and shorten its log."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         newest = connection.execute("SELECT max(opened_at) FROM cases").fetchone()[0]
     until = datetime.fromisoformat(newest.replace("Z", "+00:00")) + timedelta(microseconds=1)
     span = ALL.model_copy(update={"until": until})
@@ -180,11 +179,11 @@ def test_calls_come_on_while_it_reads(gateway: GatewayProcess) -> None:
     def tell(done: int, of: int) -> None:
         if written:
             return
-        with closing(sqlite3.connect(gateway.data / "atlas.db", isolation_level=None)) as connection:
+        with closing(store_by_hand(gateway.data)) as connection:
             row = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         written.append(row[0])  # 0: no reader was in its way
 
-    report = replay(Location(directory=gateway.data), policy_of(POLICY), span, tell=tell)
+    report = replay(location_in(gateway.data), policy_of(POLICY), span, tell=tell)
     assert (written, report.calls, report.changed) == ([0], 18, 0)
 
 
@@ -196,7 +195,7 @@ def test_the_rows_are_read_along_the_index(gateway: GatewayProcess) -> None:
         rows = connection.execute(sa.text(f"EXPLAIN QUERY PLAN {ROWS}"), values)
         return "\n".join(row[3] for row in rows)
 
-    said = beside(Location(directory=gateway.data)).look(plan)
+    said = beside(location_in(gateway.data)).look(plan)
     assert "SEARCH c USING INDEX ix_cases_opened_at" in said
     assert "SCAN" not in said
     assert "TEMP B-TREE" not in said
@@ -290,7 +289,7 @@ async def test_nothing_is_written_where_no_gateway_runs(tmp_path: Path) -> None:
 
 def test_an_older_schema_is_told_and_not_migrated(gateway: GatewayProcess, tmp_path: Path) -> None:
     """It takes a start of the gateway, which looks at the file first."""
-    source, copy = (sqlite3.connect(directory / "atlas.db") for directory in (gateway.data, tmp_path))
+    source, copy = (store_by_hand(directory) for directory in (gateway.data, tmp_path))
     with closing(source), closing(copy):
         source.backup(copy)
         copy.execute("UPDATE alembic_version SET version_num = '0009'")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -14,10 +13,10 @@ import pytest
 import pytest_asyncio
 from fastmcp import Client
 from gateway_process import AGENT_KEY, OTHER_AGENT_KEY, ROOT, GatewayProcess, eventually, reference_in
+from kept import location_in, store_by_hand
 
 from atlas.assessors.policy import Policy
 from atlas.database.choose import beside
-from atlas.database.location import Location
 from atlas.models import Ruling
 from atlas.replay.before import Before
 from atlas.replay.past import Past, steps, windows_of
@@ -112,7 +111,7 @@ async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offi
         await work(office, key, session, number)
 
     async def has_ended() -> bool:
-        with closing(sqlite3.connect(office.data / "atlas.db")) as connection:
+        with closing(store_by_hand(office.data)) as connection:
             moving = "SELECT count(*) FROM cases WHERE status IN ('QUEUED', 'AUTHORIZED', 'EXECUTING')"
             return bool(connection.execute(moving).fetchone()[0] == 0)
 
@@ -128,7 +127,7 @@ def policy_of(text: str) -> Policy:
 
 def calls_of(office: Office, policy: Policy) -> list[Past]:
     """The calls on record, with what was before them."""
-    store = beside(Location(directory=office.data))
+    store = beside(location_in(office.data))
     (window,) = windows_of(store, ALL, 1000)
     return [past for step in steps(store, window, Before(policy, ALL).earlier) for past in step]
 
@@ -136,7 +135,7 @@ def calls_of(office: Office, policy: Policy) -> list[Past]:
 def test_each_call_is_ruled_on_as_it_was(office: Office) -> None:
     """Score, floor, rules and reasons are the same, also of the general rules and of what is counted."""
     policy = policy_of(POLICY)
-    judge = Judge(policy, beside(Location(directory=office.data)))
+    judge = Judge(policy, beside(location_in(office.data)))
     calls = calls_of(office, policy)
     rulings = [policy.rule_at_once(judge.questions.of(past)) for past in calls]
     assert rulings == [Ruling.model_validate(past.judged.ruling) for past in calls if past.judged]
@@ -150,14 +149,14 @@ def test_each_call_is_ruled_on_as_it_was(office: Office) -> None:
 def test_the_policy_that_judged_sessions_changes_none(office: Office) -> None:
     """Nor does one that differs in its comments alone."""
     for text in (POLICY, f"# The same.\n{POLICY}"):
-        report = replay(Location(directory=office.data), policy_of(text), ALL)
+        report = replay(location_in(office.data), policy_of(text), ALL)
         assert (report.calls, report.changed, report.notes.failed_now) == (29, 0, 0)
         assert report.people_then == report.people_now
 
 
 def test_what_a_session_did_before_changes_what_a_policy_says(office: Office) -> None:
     """A higher sum lets the third payment of each session through, and nothing else."""
-    report = replay(Location(directory=office.data), policy_of(POLICY.replace("900.0", "9000.0")), ALL)
+    report = replay(location_in(office.data), policy_of(POLICY.replace("900.0", "9000.0")), ALL)
     (change,) = report.changes
     assert (change.before, change.after) == ("asked", "approved")
     assert {share.name: share.calls for share in change.rules_before} == {"much": 3, "money": 3}
@@ -166,7 +165,7 @@ def test_what_a_session_did_before_changes_what_a_policy_says(office: Office) ->
 
 def test_two_sessions_with_the_same_words_are_not_taken_for_one(office: Office) -> None:
     """The first payment of each is approved, and the second one of each is not any more."""
-    report = replay(Location(directory=office.data), policy_of(POLICY.replace("900.0", "9.0")), ALL)
+    report = replay(location_in(office.data), policy_of(POLICY.replace("900.0", "9.0")), ALL)
     (change,) = report.changes
     assert (change.before, change.after) == ("approved", "asked")
     assert {share.name: share.calls for share in change.tools} == {"office_send_money": 3}
@@ -178,6 +177,6 @@ async def test_a_policy_that_marks_a_tool_otherwise_is_told_that_traces_are_as_r
     """Whether a tool speaks for third parties was written into the traces of later calls."""
     text = POLICY.replace('tool = "office_list_rooms"\ntrust = "inside"', "")
     text = text.replace('name = "house"', 'name = "marked"\ntool = "office_list_rooms"\ntrust = "outside"')
-    report = await asyncio.to_thread(replay, Location(directory=office.data), policy_of(text), ALL)
+    report = await asyncio.to_thread(replay, location_in(office.data), policy_of(text), ALL)
     assert report.notes.other_trust == 6
     assert report.changed == 0

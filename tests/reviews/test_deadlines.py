@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from due import do_due, entries_of, let_pass, notices_of
+from kept import location_in
 from sqlalchemy.engine import Connection
 from store import approval, assessment_of, decisions, open_case, open_store, rejection, tool_call
 
 from atlas.cases.judgements import record_assessment
 from atlas.cases.store import CaseStore, read_case
 from atlas.database.choose import beside
-from atlas.database.location import Location
 from atlas.decide import decide_by_score
 from atlas.grounds.reopening import send_back
 from atlas.instants import now
@@ -233,7 +233,7 @@ async def test_two_processes_do_each_thing_once(tmp_path: Path) -> None:
         found = [await waiting(store, number) for number in range(2 * BATCH)]
         await let_pass(store, 13 * HOUR)
 
-        store_beside = beside(Location(directory=tmp_path))
+        store_beside = beside(location_in(tmp_path))
 
         def in_another() -> int:
             return sum(store_beside.change(take_due) for _ in range(3))

@@ -1,4 +1,4 @@
-"""Several gateways: which processes there are, which policy is in force, and what PostgreSQL has to be told.
+"""Several gateways: which processes there are, which policy is in force, and what is watched.
 
 In PostgreSQL all texts are of any length and sort by their bytes, and all numbers have 64 bits, as in SQLite.
 """
@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from atlas.database.migrations.append_only import refuse_changes
+from atlas.database.migrations.compatible import note_oldest
 
 revision = "0014"
 down_revision = "0013"
@@ -86,7 +87,22 @@ def upgrade() -> None:
         sa.Column("secret", sa.Text, nullable=False),
         sa.Column("made_at", INSTANT, nullable=False),
     )
+    op.create_table(
+        "ledger_checks",
+        sa.Column("check_id", sa.Integer, primary_key=True),
+        sa.Column("began_at", INSTANT, nullable=False),
+        sa.Column("ended_at", INSTANT, nullable=False),
+        sa.Column("entries", sa.Integer, nullable=False),
+        sa.Column("entry_hash", sa.String(64), nullable=False),
+        sa.Column("problem", sa.Text),
+    )
+    op.create_table(
+        "case_spans",
+        sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+        sa.Column("traceparent", sa.String(55), nullable=False),
+    )
     refuse_changes("policies")
+    note_oldest()
     if op.get_bind().dialect.name == "postgresql":
         for function in (*FUNCTIONS, WIDER):
             op.execute(function)
