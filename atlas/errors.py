@@ -214,6 +214,10 @@ class DatabaseUnusable(AtlasError):
     """The database {path} cannot be used: {reason}"""
 
 
+class CopyRefused(AtlasError):
+    """{reason} Nothing was copied."""
+
+
 class ProcessGivenUp(AtlasError):
     """This gateway was silent for too long, and others have taken over its work. Start it again."""
 

@@ -15,8 +15,8 @@ PATIENCE = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "application_name": "atlas-gateway",
 }
+GATEWAY = "atlas-gateway"  # how its connections are named on the server
 DRIVER = "postgresql+psycopg"
 
 
@@ -27,7 +27,7 @@ class Address:
         """Raises ValueError, a sentence without the password."""
         try:
             url = make_url(text)
-        except sa.exc.ArgumentError:
+        except (sa.exc.ArgumentError, ValueError):  # the latter of a port, and it repeats what was written
             raise ValueError(
                 "ATLAS_DATABASE_URL is no URL, such as postgresql://atlas@db.example.org/atlas"
             ) from None
@@ -44,15 +44,16 @@ class Address:
         shown = URL.create("postgresql", host=self.url.host, port=self.url.port, database=self.url.database)
         return shown.render_as_string(hide_password=True)
 
-    def engine(self) -> Engine:
-        """Connections in autocommit mode that keep what they commit."""
+    def engine(self, name: str = GATEWAY) -> Engine:
+        """Connections in autocommit mode that keep what they commit; the server shows them under a name."""
+        options = PATIENCE | {"application_name": name}
         return sa.create_engine(
             self.url,
             hide_parameters=True,
             isolation_level="AUTOCOMMIT",
             poolclass=NullPool,
             use_native_hstore=False,
-            connect_args=PATIENCE
+            connect_args=options
             | {"cursor_factory": KeepingCursor}
             | ({} if self.prepares else {"prepare_threshold": None}),
         )

@@ -17,6 +17,7 @@ import pytest
 
 from atlas import ledger
 from atlas.database.address import Address
+from atlas.database.location import Location
 from atlas.database.migrating import is_newest
 from atlas.database.migrating_postgresql import migrate
 from atlas.database.postgresql import PostgresDatabase
@@ -49,6 +50,11 @@ def database_url(directory: Path) -> str | None:
             server.execute(f"CREATE DATABASE {name} TEMPLATE {_template()}")
     _places.add(directory.absolute())
     return _address(name)
+
+
+def location_in(directory: Path) -> Location:
+    """Where the store of a data directory is."""
+    return Location(directory=directory, url=database_url(directory))
 
 
 def store_settings(directory: Path) -> dict[str, str]:
