@@ -3,12 +3,13 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.database.facts import note
 from atlas.database.processes import is_at_work
 from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice
@@ -48,6 +49,13 @@ class Delivery:
     def unit(self) -> str:
         """What is sent as one message: a delivery, or all of a person's digest at an address."""
         return f"{self.person} {self.address}" if self.is_for_digest else self.delivery_id
+
+
+class Tried(NamedTuple):
+    """What became of one attempt to bring a notice, for those who watch."""
+
+    channel: str
+    ending: str  # delivered, failed (and tried again), or given_up
 
 
 def _is_free(process_id: str) -> sa.ColumnElement[bool]:
@@ -113,6 +121,7 @@ def note_sent(
     """Note that receivers have them."""
     values = {"sent_at": at, "given_up_at": None, "last_error": None, "receipt": receipt}
     _change(connection, sent, attempts=deliveries.c.attempts + 1, **values)
+    note(connection, [Tried(one.channel, "delivered") for one in sent])
 
 
 def note_over(connection: Connection, closed: Collection[Delivery], *, at: datetime) -> None:
@@ -126,6 +135,7 @@ def note_failed(connection: Connection, failed: Collection[Delivery], error: str
         next_at = at + pause_after(one.attempts + 1)
         values = {"last_error": error, "next_at": next_at, "claimed_by": None}
         _change(connection, [one], attempts=one.attempts + 1, **values)
+        note(connection, [Tried(one.channel, "failed")])
 
 
 def give_up(connection: Connection, lost: Collection[Delivery], error: str, *, at: datetime) -> None:
@@ -144,6 +154,7 @@ def give_up(connection: Connection, lost: Collection[Delivery], error: str, *, a
         ledger.append(
             connection, case_id, ledger.Action.NOTICE_GIVEN_UP, actor="gateway", detail=detail, at=at
         )
+        note(connection, [Tried(one.channel, "given_up")])
 
 
 def is_too_old(delivery: Delivery, *, at: datetime) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -98,11 +98,18 @@ class Courier:
         self._wake = asyncio.Event()
         self._next_round = 0.0
         self.problem: str | None = None  # why the last send failed, in one line
+        self._well_at = time.monotonic()  # when the server last had all that was due
+        self.listeners: list[Callable[[float], None]] = []  # of the seconds that it took to take events
 
     def announce(self, case: Case) -> None:
         """Tell the workflow about a case at once; from then on the rounds see to it."""
         self._urgent[case.case_id] = case
         self._wake.set()
+
+    @property
+    def lag(self) -> float:
+        """For how many seconds the server has not had all that was due."""
+        return time.monotonic() - self._well_at
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -131,6 +138,8 @@ class Courier:
         ]
         for start in range(0, len(due), BATCH):
             await self._deliver(due[start : start + BATCH], moment=moment)
+        if self.problem is None:
+            self._well_at = moment
 
     async def _unheard_cases(self) -> list[Case]:
         """Every unreported case whose next move is the workflow's."""
@@ -176,6 +185,8 @@ class Courier:
             self._urgent = {case.case_id: case for case in due if not self._sees_to(case)} | self._urgent
             return
         self._note(problem=None)
+        for listener in self.listeners:
+            listener(time.monotonic() - moment)
         for case in due:
             self._schedule(case, moment=moment)
 
