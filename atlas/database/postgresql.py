@@ -71,6 +71,7 @@ class PostgresDatabase:
         try:
             self._transactions = await asyncio.to_thread(self._connect)
         except BaseException:
+            await asyncio.to_thread(self.lease.end)
             os.close(self._lock_file)
             self._lock_file = None
             raise

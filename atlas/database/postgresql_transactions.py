@@ -99,7 +99,7 @@ class PostgresTransactions:
         try:
             known_end.forget(self._connection)
             send(self._driver, "ROLLBACK")
-        except psycopg.Error:
+        except (psycopg.Error, sa.exc.SQLAlchemyError):  # also where SQLAlchemy saw the connection break
             self._drop()
 
     def begin_change(self) -> None:
