@@ -148,6 +148,10 @@ def _of_calls(figures: Figures) -> Iterator[Metric]:
     means = "How many receivers notices for a group reach."
     yield _gauges("receivers", means, "group", {group: one.receivers or 0 for group, one in of})
     yield _gauges("stops", "Stops in force.", "scope", figures.stops)
+    means = "Gateways that share the store and have not ended."
+    yield _gauges("gateways", means, "state", figures.gateways)
+    means = "For how long the one of them was not seen that is silent for longest."
+    yield _gauge("oldest_heartbeat_seconds", means, figures.oldest_heartbeat)
 
 
 def _of_outbox(figures: Figures) -> Iterator[Metric]:
