@@ -63,7 +63,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
                 await office.seed()
             await stack.enter_async_context(people.run())
             await stack.enter_async_context(judges.open())
-            await path.execution.recover()  # before the servers are there: nothing is sent twice
+            # Before the servers are there: nothing is sent twice.
+            await stack.enter_async_context(path.execution.recovering())
             await stack.enter_async_context(upstreams.open(agents.server))
             stack.push_async_callback(path.execution.close)
             await stack.enter_async_context(mcp_lifespan())
@@ -74,7 +75,15 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
 
     app = bare_app(lifespan)
     mcp_lifespan = agents.add_to(app)  # the routes that are asked for most stand in front
-    add_operations(app, settings, database=database, workflow=workflow, judges=judges, upstreams=upstreams)
+    add_operations(
+        app,
+        settings,
+        store=store,
+        is_executing=lambda: path.execution.is_busy,
+        workflow=workflow,
+        judges=judges,
+        upstreams=upstreams,
+    )
     people.add_to(
         app,
         decisions=path.decisions,

@@ -27,6 +27,7 @@ from atlas.database.statements import Prepared, metadata, only_where
 from atlas.errors import LedgerBroken
 from atlas.instants import instant_text, now, read_instant
 from atlas.settings import Settings
+from atlas.texts import keepable
 
 VERSION = b"atlas-ledger-v1\n"
 NO_CASE = ""  # in the place of a reference, where an entry is about none
@@ -169,7 +170,7 @@ def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> 
             "at": instant_text(at),
             "case_id": act.case_id,
             "action": act.action.value,
-            "actor": act.actor,
+            "actor": keepable(act.actor),  # as it is read, whichever store keeps it
             "detail": act.detail,
             "previous_hash": newest_hash,
         }

@@ -38,6 +38,7 @@ CHECKED |= {"policy-escalate", "policy-undo"}  # tests/reviews/test_deadlines_pa
 CHECKED |= {"prometheus", "state-line"}  # tests/telemetry/test_alerts.py and test_json_log.py
 CHECKED |= {"sms"}  # tests/test_docs_tables.py
 CHECKED |= {"nginx-auth"}  # tests/people/test_proxy_headers.py
+CHECKED |= {"chart-values"}  # tests/deploy/test_chart.py
 FRAMEWORKS = ("ai_sdk", "crewai_agent", "google_adk", "langchain_agent", "openai_agents", "pydantic_ai_agent")
 CHECKED |= {f"framework {name}" for name in FRAMEWORKS}  # tests/acceptance/test_framework_snippets.py
 

@@ -85,6 +85,10 @@ class WaitingAgents:
         # What a server behind the gateway is told of the trace of a call; by default nothing.
         self.onward: Callable[[Case], TraceContext] = lambda case: TraceContext()
 
+    def is_held(self, case_id: str) -> bool:
+        """Whether a request waits here for the call."""
+        return case_id in self._requests
+
     def is_shared(self, case: Case) -> bool:
         """Whether more than one request waits for the call."""
         return len(self._requests.get(case.case_id, ())) > 1

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.cases.definitions import Definition, keep_definition
+from atlas.cases.draining import Draining
 from atlas.cases.rounds import of_this_round, round_of
 from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
 from atlas.cases.watch import Watch
@@ -124,9 +125,14 @@ class CaseStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.process_id = secrets.token_hex(8)  # marks what this process has begun, and no other
         self.listeners: list[Callable[[Case], None]] = []  # told of every case that was changed
+        self.draining = Draining()
         self._watches: dict[str, set[Watch]] = {}
+
+    @property
+    def process_id(self) -> str:
+        """Marks what this process has begun, and no other."""
+        return self.database.lease.process_id
 
     async def read_call(self, case_id: str) -> Case:
         """The case with its call, which never changes; its state may have moved on. Raises CaseNotFound."""
@@ -164,10 +170,21 @@ class CaseStore:
             listener(case)
         return case
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether an agent waits for a case here."""
+        return bool(self._watches)
+
+    def wake(self) -> None:
+        """Have all who wait look again."""
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.wake()
+
     @contextmanager
     def watch(self, case: Case) -> Iterator[Watch]:
         """Watch a case from here on."""
-        watch = Watch(case, read=self.read)
+        watch = Watch(case, read=self.read, draining=self.draining)
         self._watches.setdefault(case.case_id, set()).add(watch)
         try:
             yield watch

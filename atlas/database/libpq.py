@@ -10,6 +10,8 @@ import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 from sqlalchemy.engine import Connection
 
+from atlas.texts import keepable
+
 # How the kinds of values that the tables have are read; what is in none of these is text.
 _READERS: dict[int, Callable[[bytes], Any]] = {
     16: lambda value: value == b"t",
@@ -62,10 +64,7 @@ def _written(value: Any) -> bytes | None:
         return None
     if isinstance(value, bool):
         return b"t" if value else b"f"
-    text = str(value)
-    if "\x00" in text:
-        raise psycopg.DataError("PostgreSQL texts cannot hold a NUL")
-    return text.encode()
+    return keepable(str(value)).encode()
 
 
 def _rows(result: Any) -> list[tuple[Any, ...]]:

@@ -202,7 +202,7 @@ async def test_two_gateways_on_one_store_say_the_same_of_it_and_count_their_own(
     """Prometheus adds up what they did, and takes either for what waits."""
     with postgres_server() as server:
         for name in "ab":
-            (tmp_path / name).mkdir()  # noqa: ASYNC240
+            (tmp_path / name).mkdir()
         url = {"ATLAS_DATABASE_URL": server.new_database("two")}
         async with started(tmp_path / "a", **url) as first, started(tmp_path / "b", **url) as second:
             for number, gateway in enumerate((first, second)):
