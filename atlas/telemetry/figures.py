@@ -14,7 +14,6 @@ from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import WAITING, assessments, cases
 from atlas.database.dialects import json_value, seconds_between
 from atlas.database.statements import Instant
-from atlas.database.tables import processes
 from atlas.instants import instant_of, now
 from atlas.models import Scope, Status
 from atlas.outbox.addresses import Addresses
@@ -64,10 +63,6 @@ DUE_BY_CHANNEL = (
     .group_by(deliveries.c.channel)
 )
 
-# Of the processes that have not ended; there are a few.
-HEARTBEATS = sa.select(processes.c.seen_at).where(processes.c.ended_at.is_(None))
-SILENT_SECONDS = 60.0  # after which a process that shares the store is told as silent
-
 
 @dataclass
 class Backlog:
@@ -100,8 +95,6 @@ class Figures:
     unspread: Backlog
     due: Mapping[str, Backlog]  # deliveries, by channel
     stops: Mapping[str, int]  # by scope
-    gateways: Mapping[str, int]  # that share the store: alive, or silent
-    oldest_heartbeat: float  # seconds since the one of them that was silent for longest was seen
     read_at: datetime = field(default_factory=now)
 
 
@@ -113,8 +106,6 @@ def read_figures(connection: Connection, addresses: Addresses, channels: Channel
     for row in connection.execute(DUE_BY_CHANNEL, {"at": at}):
         due[channels.label(row.channel)].add(row.number, _age(row.since, at))
     stops = Counter(stop.scope for stop in stops_in_force(connection))
-    beats = [_age(row.seen_at, at) for row in connection.execute(HEARTBEATS)]
-    silent = sum(1 for seconds in beats if seconds > SILENT_SECONDS)
     return Figures(
         waiting=_waiting(connection, addresses, at),
         unfinished=_by_status(connection),
@@ -122,8 +113,6 @@ def read_figures(connection: Connection, addresses: Addresses, channels: Channel
         unspread=Backlog(unspread.number, _age(unspread.since, at)),
         due=due,
         stops={scope.value: stops[scope] for scope in Scope},
-        gateways={"alive": len(beats) - silent, "silent": silent},
-        oldest_heartbeat=max(beats, default=0.0),
         read_at=at,
     )
 

@@ -17,7 +17,6 @@ from atlas.cases.store import CaseStore, add_assessment, transition
 from atlas.cases.tables import cases
 from atlas.database.address import Address
 from atlas.database.postgresql import PostgresDatabase
-from atlas.database.tables import processes
 from atlas.instants import now
 from atlas.models import Status
 from atlas.outbox.addresses import Addresses
@@ -111,24 +110,6 @@ async def test_receivers_are_the_house_and_those_who_have_a_way(store: CaseStore
     assert (await read(store, tmp_path)).waiting[EVERYONE].receivers == 0
     told = await read(store, tmp_path, atlas_notify_url="https://example.com/hook")
     assert told.waiting[EVERYONE].receivers == 1
-
-
-async def test_gateways_that_share_the_store_are_told_with_their_silence(
-    store: CaseStore, tmp_path: Path
-) -> None:
-    """One that ended is not told; one that was not seen for a minute is silent."""
-
-    def write(connection: Connection) -> None:
-        for name, age, ended in (("a", 1, False), ("b", 90, False), ("c", 9000, True)):
-            seen = now() - timedelta(seconds=age)
-            row = {"process_id": name, "name": "host", "version": "1", "started_at": seen, "seen_at": seen}
-            connection.execute(processes.insert().values(row | {"ended_at": seen if ended else None}))
-
-    assert (await read(store, tmp_path)).gateways == {"alive": 0, "silent": 0}
-    await store.database.write(write)
-    found = await read(store, tmp_path)
-    assert found.gateways == {"alive": 1, "silent": 1}
-    assert 90 <= found.oldest_heartbeat < 9000
 
 
 def test_groups_beyond_the_first_many_share_a_label() -> None:

@@ -210,6 +210,12 @@ async def test_two_gateways_on_one_store_say_the_same_of_it_and_count_their_own(
                     reference_in(await call(agent, RISKY, **changes(number)))
             seen = [await scraped(one, "atlas_cases_waiting", 2, group="everyone") for one in (first, second)]
             assert [one.value("atlas_calls_total", stage="admit", outcome="queued") for one in seen] == [1, 1]
+            for one in (first, second):
+                await scraped(one, "atlas_gateways", 2, state="alive")
+            await second.kill()
+            dead = await scraped(first, "atlas_gateways", 1, state="alive")
+            assert dead.value("atlas_lease_lost") == 0
+            await second.start()
             whole = [await _verified(one) for one in (first, second)]
     assert {one.value("atlas_ledger_broken") for one in whole} == {0}
     assert {one.value("atlas_part_ok", part="database") for one in seen} == {1}
