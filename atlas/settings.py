@@ -262,7 +262,7 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watch
         self.check_owners(frozenset(self.agent_keys.values()), is_open=self.is_open)
         self.check_ways(is_open=self.is_open)
         self.check_systems(self.reviewers, is_open=self.is_open)
-        self.check_watched(frozenset(self._all_keys))
+        self.check_watched(frozenset(self._all_keys), port=self.atlas_port)
         return self
 
     @property
