@@ -28,6 +28,7 @@ from sse import LeavingTransport
 from atlas.settings import Settings
 
 SITE = "gateway.example.com"
+HAPROXY = "balancer/haproxy.cfg"
 RISKY = {"beneficiary_id": "BEN-123", "reason": "hospital stay"}
 FILE = description({"RUN_AS": "1000:0"})
 SERVICES: dict[str, Any] = FILE["services"]
@@ -115,11 +116,15 @@ def test_redis_keeps_what_it_acknowledged_and_forgets_nothing() -> None:
     assert "--appendonly yes" in script and "--maxmemory-policy noeviction" in script
 
 
-def test_a_gateway_has_time_to_end_what_it_runs() -> None:
-    """As long as a tool may take, and a moment more."""
-    longest = Settings.model_fields["atlas_execute_seconds"].default
+def test_a_gateway_has_time_to_end_what_it_runs(folder: Path) -> None:
+    """As long as a tool may take, after the balancer has found out, and a moment more."""
+    settings = Settings.read(_env_file=folder / "secrets" / "gateway.env")
+    assert settings.atlas_stop_timeout.total_seconds() >= settings.atlas_execute_seconds
+    stopping = settings.atlas_drain_time + settings.atlas_stop_timeout
     for name in ("gateway-1", "gateway-2"):
-        assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= longest + 30
+        assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > stopping.total_seconds() + 10
+    every, falls = re.findall(r"inter (\d+)s fall (\d+)", (compose_by_hand.DEPLOY / HAPROXY).read_text())[0]
+    assert settings.atlas_drain_time.total_seconds() > int(every) * (int(falls) + 1)
 
 
 # ── What is written for it ───────────────────────────────────────────────────────────────────────────────
