@@ -27,8 +27,11 @@ class Moment(Protocol):
 class Target(Moment, Protocol):
     """A store that is filled, in one transaction."""
 
-    def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Put rows into a table as they come; raises CopyRefused for what the store cannot hold."""
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
+        """Put rows into a table as they come; returns how many had a character that the store cannot hold.
+
+        U+FFFD stands in its place.
+        """
 
 
 class Beside(Protocol):

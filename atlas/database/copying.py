@@ -20,6 +20,8 @@ NEXT = (
     "start the gateway."
 )
 
+MENDED = ", in {count} of them U+FFFD stands for a character that cannot be kept there"
+
 Columns = dict[str, list[str]]
 
 
@@ -44,7 +46,7 @@ def fill(read: Moment, filled: Target) -> Iterator[str]:
     tables = read.run(columns_of)
     _require_same(tables, filled.run(columns_of))
     for table in tables:
-        yield f"  {table}: {_copied(read, filled, table, tables[table])} rows"
+        yield f"  {table}: {_copied(read, filled, table, tables[table])}"
     yield f"  the ledger verifies there, with {_verified(read, filled)} entries"
 
 
@@ -61,17 +63,21 @@ def _require_same(tables: Columns, there: Columns) -> None:
             raise CopyRefused(reason=f"The table {table} of the target is another one.")
 
 
-def _copied(read: Moment, filled: Target, table: str, columns: list[str]) -> int:
-    """Copy one table, and return the number of its rows, which both stores have."""
+def _copied(read: Moment, filled: Target, table: str, columns: list[str]) -> str:
+    """Copy one table, and say how many rows both stores have."""
     count = partial(_count, table=table)
     if filled.run(count):
         raise CopyRefused(reason=f"The target is not empty: {table} has rows. Make a new database for it.")
     named = ", ".join(f'"{name}"' for name in columns)
-    filled.fill(table, columns, read.rows(f"SELECT {named} FROM {table}"))  # noqa: S608  (our own names)
+    mended = filled.fill(table, columns, read.rows(f"SELECT {named} FROM {table}"))  # noqa: S608  (our own names)
     was, has = read.run(count), filled.run(count)
+    if mended and table == ledger.entries.name:
+        raise CopyRefused(
+            reason="An entry of the ledger has the character NUL, which the target cannot hold."
+        )
     if was != has:
         raise CopyRefused(reason=f"{table} has {was} rows, and {has} of them arrived.")
-    return has
+    return f"{has} rows{MENDED.format(count=mended) if mended else ''}"
 
 
 def _count(connection: Connection, *, table: str) -> int:

@@ -12,6 +12,7 @@ from atlas.database.address import GATEWAY, driver_of
 from atlas.database.migrating_postgresql import bring_up_to_date
 from atlas.database.postgresql_transactions import WRITE_LOCK
 from atlas.errors import CopyRefused
+from atlas.texts import keepable
 
 Result = TypeVar("Result")
 AT_ONCE = 2000  # rows that a cursor of the server hands over
@@ -20,7 +21,6 @@ SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = '{GATEWAY}'
 """  # noqa: S608  (our own)
 RUNNING = "{count} connections of gateways work on {place}. Stop the gateways first."
-NUL = "A row of {table} has a text with the character NUL, which PostgreSQL cannot hold."
 NO_END = "idle_in_transaction_session_timeout = 0"
 NUMBERED = """
 SELECT c.table_name::text, c.column_name::text FROM information_schema.columns AS c
@@ -35,18 +35,17 @@ class PostgresTarget:
         self._connection = connection
         self._driver: psycopg.Connection[Any] = driver_of(connection)
 
-    def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Put rows into a table as they come; raises CopyRefused."""
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
+        """Put rows into a table as they come; returns how many had a text that PostgreSQL cannot hold."""
         named = sql.SQL(", ").join(map(sql.Identifier, columns))
         statement = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), named)
-        try:
-            with self._driver.cursor() as cursor, cursor.copy(statement) as copy:
-                for row in rows:
-                    copy.write_row(row)
-        except (psycopg.DataError, UnicodeEncodeError) as error:
-            if "NUL" in str(error):
-                raise CopyRefused(reason=NUL.format(table=table)) from None
-            raise CopyRefused(reason=f"A row of {table} is not what PostgreSQL can hold.") from None
+        mended = 0
+        with self._driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                kept = tuple(keepable(value) if isinstance(value, str) else value for value in row)
+                mended += kept != row
+                copy.write_row(kept)
+        return mended
 
     def run(self, work: Callable[[Connection], Result]) -> Result:
         """Run work on the connection of the transaction."""

@@ -31,11 +31,12 @@ class SqliteTarget:
         driver: Any = self._connection.connection.driver_connection
         return driver  # type: ignore[no-any-return]
 
-    def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Put rows into a table as they come."""
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
+        """Put rows into a table as they come; SQLite holds each of them as it is."""
         named = ", ".join(f'"{name}"' for name in columns)
         values = ", ".join("?" for _ in columns)
         self.driver.executemany(f"INSERT INTO {table} ({named}) VALUES ({values})", rows)  # noqa: S608
+        return 0
 
     def run(self, work: Callable[[Connection], Result]) -> Result:
         """Run work on the connection of the transaction."""

@@ -215,7 +215,7 @@ def _loses_statements(driver: "psycopg.Connection[Any]") -> bool:
         (process,) = driver.execute("SELECT pg_backend_pid()").fetchone() or (None,)
         if process == driver.info.backend_pid:  # a pooler tells a number of its own
             return False
-        name = f"atlas_{driver.info.backend_pid}_{process}"
+        name = f"atlas_{secrets.token_hex(8)}"
         driver.pgconn.prepare(name.encode(), b"SELECT 1")
         found = driver.execute("SELECT 1 FROM pg_prepared_statements WHERE name = %s", [name], prepare=False)
         is_lost = found.fetchone() is not None

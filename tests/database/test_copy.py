@@ -148,15 +148,31 @@ def test_a_ledger_that_was_changed_is_not_copied(
     assert (data / "atlas.db").exists()
 
 
-def test_a_text_that_postgresql_cannot_hold_is_named_and_nothing_is_copied(
+def test_a_character_that_postgresql_cannot_hold_is_replaced_and_told(
     data: Path, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """SQLite keeps the character NUL, PostgreSQL does not."""
+    """As a gateway on PostgreSQL replaces it: SQLite keeps the character NUL."""
     with closing(sqlite3.connect(data / "atlas.db")) as connection, connection:
         connection.execute("UPDATE cases SET intent = 'a' || char(0) || 'b' WHERE rowid = 5")
+    assert main(["copy", "--to", url]) == 0
+    assert f"cases: {CASES} rows, in 1 of them U+FFFD stands for" in capsys.readouterr().out
+    store = beside(Location(directory=data, url=url))
+    assert list(store.rows("SELECT intent FROM cases WHERE intent IS NOT NULL")) == [
+        ("a\N{REPLACEMENT CHARACTER}b",)
+    ]
+
+
+def test_an_entry_of_the_ledger_that_postgresql_cannot_hold_is_not_changed(
+    data: Path, url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would not verify any more: nothing is copied."""
+    with closing(sqlite3.connect(data / "atlas.db")) as connection, connection:
+        connection.execute("DROP TRIGGER ledger_no_update")
+        connection.execute("UPDATE ledger SET actor = 'a' || char(0) WHERE seq = 5")
     assert main(["copy", "--to", url]) == 1
-    assert "A row of cases has a text with the character NUL" in capsys.readouterr().err
+    assert "An entry of the ledger has the character NUL" in capsys.readouterr().err
     assert not list(beside(Location(directory=data, url=url)).rows("SELECT 1 FROM cases"))
+    assert (data / "atlas.db").exists()
 
 
 def test_an_empty_ledger_is_copied_too(

@@ -15,7 +15,7 @@ from atlas.errors import DatabaseUnusable
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import USER, PostgresServer, postgres_server
 
-CALLS = 8
+CALLS = 4
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +26,23 @@ def server() -> Iterator[PostgresServer]:
 
 
 async def test_calls_wait_are_approved_and_executed_behind_it(server: PostgresServer, tmp_path: Path) -> None:
-    """It has more connections than the pool: each call is executed once, and the ledger is one chain."""
+    """Two gateways, one pool of three connections: each call is executed once, the ledger is one chain."""
     direct = server.new_database("behind")
     with pgbouncer(server) as port:
         url = f"postgresql://{USER}@127.0.0.1:{port}/behind?prepare=off"
-        gateway = GatewayProcess(tmp_path, ATLAS_DATABASE_URL=url)
-        await gateway.start()
+        gateways = [GatewayProcess(tmp_path / name, ATLAS_DATABASE_URL=url) for name in ("a", "b")]
+        for gateway in gateways:
+            gateway.directory.mkdir()
+        await asyncio.gather(*(gateway.start() for gateway in gateways))
         try:
-            await asyncio.gather(*(governed(gateway, number) for number in range(CALLS)))
+            calls = [governed(gateway, number) for number in range(CALLS) for gateway in gateways]
+            await asyncio.gather(*calls)
         finally:
-            await gateway.kill()
+            await asyncio.gather(*(gateway.kill() for gateway in gateways))
     store = beside(Location(directory=tmp_path, url=direct))
     entries = list(ledger.read_store(store))
     assert ledger.verify(entries) == len(entries)
-    assert sum(entry["action"] == "execute.finished" for entry in entries) == CALLS
+    assert sum(entry["action"] == "execute.finished" for entry in entries) == 2 * CALLS
     with psycopg.connect(direct) as connection:
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
 
@@ -59,7 +62,7 @@ def test_one_that_loses_prepared_statements_is_noticed_at_the_start(
 async def governed(gateway: GatewayProcess, number: int) -> None:
     """One call that a person approves."""
     async with gateway.agent() as agent:
-        reason = f"hospital stay {number}"
+        reason = f"hospital stay {number} of {gateway.directory.name}"
         said = await call(agent, "request_payment_extension", beneficiary_id="BEN-123", reason=reason)
         case_id = reference_in(said)
         assert (await gateway.decide(case_id)).status_code == 200
