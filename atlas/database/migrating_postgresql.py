@@ -1,7 +1,7 @@
 """Which version the tables of a PostgreSQL database have, and how they come to the newest one.
 
-The migrations are those of SQLite. Gateways that start together make them one after the other. A gateway goes on
-with newer tables that say that it can, so that old and new ones run side by side.
+The migrations are those of SQLite. Gateways that start together make them one after the other. A gateway goes
+on with newer tables that say that it can, so that old and new ones run side by side.
 """
 
 import logging
