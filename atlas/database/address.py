@@ -6,6 +6,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import NullPool
 
+from atlas.database.postgresql_cursor import KeepingCursor
+
 # A server that went away, or a network that swallows everything, is noticed after so long.
 PATIENCE = {
     "connect_timeout": 5,
@@ -50,7 +52,9 @@ class Address:
             isolation_level="AUTOCOMMIT",
             poolclass=NullPool,
             use_native_hstore=False,
-            connect_args=PATIENCE | ({} if self.prepares else {"prepare_threshold": None}),
+            connect_args=PATIENCE
+            | {"cursor_factory": KeepingCursor}
+            | ({} if self.prepares else {"prepare_threshold": None}),
         )
 
 

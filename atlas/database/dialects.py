@@ -83,11 +83,31 @@ class seconds_between(FunctionElement[float]):
     type = sa.Float()
 
 
+class store_now(FunctionElement[str]):
+    """The present moment by the clock of the store, as an instant is kept."""
+
+    inherit_cache = True
+    name = "store_now"
+    type = sa.String()
+
+
 class without_index(FunctionElement[Any]):
     """A column for which SQLite looks for no index: else it plans the statement at each run."""
 
     inherit_cache = True
     name = "without_index"
+
+    def __init__(self, column: sa.ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+class is_like(FunctionElement[bool]):
+    """Whether a text fits a pattern of LIKE, in which `!` escapes; capitals of ASCII make no difference."""
+
+    inherit_cache = True
+    name = "is_like"
+    type = sa.Boolean()
 
 
 def _quoted(key: str) -> str:
@@ -179,6 +199,16 @@ def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
     return f"CAST(EXTRACT(EPOCH FROM CAST({end} AS TIMESTAMPTZ) - CAST({begin} AS TIMESTAMPTZ)) AS FLOAT8)"
 
 
+@compiles(store_now, "sqlite")
+def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    return "strftime('%Y-%m-%dT%H:%M:%f000Z')"
+
+
+@compiles(store_now, "postgresql")
+def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    return """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
+
 @compiles(without_index, "sqlite")
 def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
     return f"+{compiler.process(element.clauses, **options)}"
@@ -187,3 +217,15 @@ def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(without_index, "postgresql")
 def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(element.clauses, **options)
+
+
+@compiles(is_like, "sqlite")
+def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({text} LIKE {pattern} ESCAPE '!')"
+
+
+@compiles(is_like, "postgresql")
+def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({text} ILIKE {pattern} ESCAPE '!')"

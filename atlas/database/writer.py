@@ -42,8 +42,11 @@ class Transactions(Protocol[Handle]):
     def undo(self) -> None:
         """End it, and leave nothing of it, also after a `commit` that has failed."""
 
-    def run(self, statement: str) -> None:
-        """Run a statement about savepoints."""
+    def begin_change(self) -> None:
+        """Begin one more change in it, which can be undone alone; the first begins with it."""
+
+    def undo_change(self) -> None:
+        """Leave nothing of the change that began last."""
 
     @property
     def is_begun(self) -> bool:
@@ -79,7 +82,8 @@ class Writer(Generic[Handle]):
     """Runs changes in a thread of its own, in the order in which they come.
 
     `failure` makes the error that the callers get of the one that kept a batch from the disk. In the loop,
-    `settled` is told the errors of each batch, none where all of it is on disk.
+    `settled` is told the errors of each batch, none where all of it is on disk, and `landed` each change that
+    is on disk.
     """
 
     def __init__(
@@ -89,12 +93,14 @@ class Writer(Generic[Handle]):
         name: str,
         failure: Callable[[BaseException], BaseException],
         settled: Callable[[Errors], None] = lambda errors: None,
+        landed: Callable[[Callable[[Handle], Any]], None] | None = None,
         largest_batch: int = LARGEST_BATCH,
         linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         self._transactions = transactions
         self._failure = failure
         self._settled = settled
+        self._landed = landed
         self._largest_batch = largest_batch
         self._linger_seconds = linger_seconds
         self._loop = asyncio.get_running_loop()
@@ -189,25 +195,16 @@ class Writer(Generic[Handle]):
         return False
 
     def _run(self, job: _Job, *, is_first: bool) -> None:
-        """Run a change; of one that fails nothing stays. The first has the whole transaction for that."""
+        """Run a change; of one that fails nothing stays."""
         if not is_first:
-            self._transactions.run("SAVEPOINT change")
+            self._transactions.begin_change()
         try:
             job.result = job.work(self._transactions.handle)
         except Exception as error:  # handed to the caller who asked for it; the rest of the batch stands
             if not self._transactions.is_begun:  # a full disk has undone all of them
                 raise
             job.error = error
-            self._undo_change(is_first=is_first)
-        if not is_first:
-            self._transactions.run("RELEASE SAVEPOINT change")
-
-    def _undo_change(self, *, is_first: bool) -> None:
-        if is_first:
-            self._transactions.undo()
-            self._transactions.begin()
-        else:
-            self._transactions.run("ROLLBACK TO SAVEPOINT change")
+            self._transactions.undo_change()
 
     def _tell(self, what: Callable[[Any], None], about: Any) -> None:
         with suppress(RuntimeError):  # the loop has ended, and no one waits any more
@@ -215,6 +212,8 @@ class Writer(Generic[Handle]):
 
     def _resolve(self, jobs: list[_Job]) -> None:
         for job in jobs:
+            if self._landed is not None and job.error is None:
+                self._landed(job.work)
             for future in (job.made, job.synced):
                 if future is not None and not future.done():
                     _settle(future, job)

@@ -1,4 +1,4 @@
-"""What an operator meets, as the gateway builds it: health, errors, and who is served at all."""
+"""What an operator meets, as the gateway builds it: health, errors, who is served at all, what is watched."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -17,6 +17,7 @@ from atlas.operate.error_shape import add_error_shape
 from atlas.operate.health import add_health, add_index, banner
 from atlas.operate.this_machine import ThisMachineOnly
 from atlas.settings import Settings
+from atlas.telemetry.edge import Telemetry as Telemetry
 from atlas.upstreams import Upstreams
 from atlas.workflow.edge import WorkflowEdge
 
@@ -45,6 +46,7 @@ def add_operations(
         stop_timeout=settings.atlas_stop_timeout,
     )
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"  # until the port is bound
+    app.state.lease = store.database.lease
     app.state.banner = banner(settings, workflow=workflow, policy=policy, model=model, upstreams=upstreams)
     add_health(app, store=store, workflow=workflow, policy=policy, model=model, upstreams=upstreams)
     add_index(app, settings)

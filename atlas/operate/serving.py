@@ -20,6 +20,7 @@ from atlas.door.protocol import guarded_protocol
 from atlas.errors import AtlasError
 from atlas.operate.doorways import limits_of
 from atlas.operate.draining import Drain
+from atlas.operate.given_up import GIVEN_UP_STATUS, EndsWhenGivenUp, is_given_up
 from atlas.operate.listening import stop_listening
 from atlas.operate.own_url import url_of
 from atlas.operate.start import collect_as_usual
@@ -51,18 +52,37 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     AppStatus.enable_automatic_graceful_drain = False  # at the signal answers are still to come
     listener = bind(settings.atlas_host, settings.atlas_port)
     app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
-    sys.stdout.write(banner(app.state.url) + "\n")
+    listeners = [listener, *_metrics_listener(app, settings)]
+    sys.stdout.write(banner(app.state.url) + "\n" + _told_of_metrics(app, settings))
     sys.stdout.flush()
     server = Server(config, drain=app.state.drain, at_the_stop=app.state.at_the_stop)
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
+    if is_given_up(app):
+        raise SystemExit(GIVEN_UP_STATUS)
+
+
+def _metrics_listener(app: FastAPI, settings: Settings) -> list[socket.socket]:
+    """The socket of the port for metrics, if they have one of their own."""
+    if settings.atlas_metrics_port is None:
+        return []
+    listener = bind(settings.atlas_metrics_host, settings.atlas_metrics_port)
+    app.state.metrics_port = listener.getsockname()[1]
+    return [listener]
+
+
+def _told_of_metrics(app: FastAPI, settings: Settings) -> str:
+    """The line of start-up that says where metrics are, if they have a port of their own."""
+    if settings.atlas_metrics_port is None:
+        return ""
+    return f"  metrics    {url_of(settings.atlas_metrics_host, app.state.metrics_port)}/metrics\n"
 
 
 def proxies_of(settings: Settings) -> str | None:
-    """From where X-Forwarded-For and -Proto count; without a trusted proxy uvicorn's own default."""
-    named = [str(network) for network in settings.atlas_trusted_proxies]
+    """From where X-Forwarded-For and -Proto count; where none is named uvicorn's own default."""
+    named = [str(one) for one in (*settings.atlas_forwarded_from, *settings.atlas_trusted_proxies)]
     return ",".join(["127.0.0.1", *named]) if named else None
 
 
@@ -74,7 +94,7 @@ def allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-class Server(uvicorn.Server):
+class Server(EndsWhenGivenUp):
     """A server that knows when its start is over, and brings to its end what it began before it stops."""
 
     def __init__(self, config: uvicorn.Config, *, drain: Drain, at_the_stop: Callable[[], None]) -> None:
