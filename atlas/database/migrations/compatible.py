@@ -1,6 +1,6 @@
 """With which gateways the tables work: the row of `alembic_version` says it, beside their version.
 
-A migration only adds what the version before it need not know: old and new gateways then work side by side.
+A migration only adds what the version before it need not know: old and new gateways work side by side.
 One that takes away says from which version on gateways do without it: `works_from` (docs/how-to/upgrade.md).
 """
 
