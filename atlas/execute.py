@@ -28,7 +28,7 @@ from atlas.cases.endings import end_case, end_uncalled
 from atlas.cases.outcomes import answer_of, digest_of_result, outcome_of, wire_result
 from atlas.cases.store import CaseStore, hold, read_case
 from atlas.database.statements import is_passing
-from atlas.errors import AnswerLost, ExecutionRefused, GatewayStopping, NotCalled, ProcessGivenUp
+from atlas.errors import AnswerLost, ExecutionRefused, NotCalled, ProcessGivenUp
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
 from atlas.grounds.last_look import AsApproved, LastLook, last_look
 from atlas.grounds.present import tool_facts
@@ -93,19 +93,20 @@ class Execution:
 
     async def execute(self, case_id: str) -> Case:
         """Execute a case if it may be, and return it; a repeated request joins the first."""
+        if case_id not in self._running:
+            await self._leave_to_next(case_id)
         task = self._running.get(case_id)
         if task is None:
-            self._check_stop(case_id)
             task = asyncio.create_task(self._execute(case_id))
             self._running[case_id] = task
             task.add_done_callback(lambda _: self._running.pop(case_id, None))
         return await asyncio.shield(task)
 
-    def _check_stop(self, case_id: str) -> None:
-        """Raise GatewayStopping where a tool would have no time: the run is tried again later."""
+    async def _leave_to_next(self, case_id: str) -> None:
+        """Where a tool would have no time at a stop: wait for the end, after which the run goes on."""
         stop = self._store.draining
         if stop.is_over or (stop.is_closed and not self._waiting.is_held(case_id)):
-            raise GatewayStopping
+            await asyncio.Event().wait()
 
     async def give_up(self, case_id: str) -> Case:
         """End what was begun and is not running any more, because its run has failed."""

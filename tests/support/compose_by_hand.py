@@ -35,6 +35,7 @@ INSIDE = {
     "balancer": 8080,
 }
 OUTSIDE = 8443
+PEER = "127.0.0.1:10000"  # where one balancer tells another of sessions
 NEEDED = ("redis-server", "redis-cli", "haproxy", "psql", "pg_isready", "curl", "wget")
 SEARCHED = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
 
@@ -82,7 +83,7 @@ class ByHand:
         )
         self.services: dict[str, Any] = self.file["services"]
         self.ports = {name: kept_port() for name in INSIDE}
-        self.outside = kept_port()
+        self.outside, self.peer = kept_port(), kept_port()
 
     def here(self, text: str) -> str:
         """A text of the file with the addresses of this machine."""
@@ -90,6 +91,7 @@ class ByHand:
             text = re.sub(rf"(?<![\w-]){name}:{port}\b", f"127.0.0.1:{self.ports[name]}", text)
         for name, port in (("inngest", 8288), ("balancer", 8080)):
             text = re.sub(rf"127\.0\.0\.1:{port}\b", f"127.0.0.1:{self.ports[name]}", text)
+        text = text.replace(PEER, f"127.0.0.1:{self.peer}")
         text = text.replace(f"bind :{OUTSIDE}", f"bind 127.0.0.1:{self.outside}")
         return text.replace(f"bind :{INSIDE['balancer']}", f"bind 127.0.0.1:{self.ports['balancer']}")
 
