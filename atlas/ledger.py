@@ -21,7 +21,8 @@ from sqlalchemy.engine import Connection
 
 from atlas.canonical import NotCanonical, canonical_json
 from atlas.database.dialects import without_index
-from atlas.database.known_end import known_end, note
+from atlas.database.facts import note
+from atlas.database.known_end import known_end, note_end
 from atlas.database.statements import Prepared, metadata, only_where
 from atlas.errors import LedgerBroken
 from atlas.instants import instant_text, now, read_instant
@@ -135,6 +136,16 @@ class Act(NamedTuple):
     detail: dict[str, Any]
 
 
+class Place(NamedTuple):
+    """An entry of the chain, by its number and its hash."""
+
+    seq: int
+    entry_hash: str
+
+
+START = Place(0, FIRST_PREVIOUS_HASH)
+
+
 def append(
     connection: Connection,
     case_id: str,
@@ -152,8 +163,8 @@ def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> 
     """Write an entry of each of some acts of one moment, in the transaction of what they describe."""
     end = known_end(connection) or _NEWEST.first(connection, {})
     newest_seq, newest_hash = end or (0, FIRST_PREVIOUS_HASH)
-    rows = []
-    for seq, act in enumerate(acts, start=newest_seq + 1):
+    rows, written = [], tuple(acts)
+    for seq, act in enumerate(written, start=newest_seq + 1):
         entry = {
             "seq": seq,
             "at": instant_text(at),
@@ -166,7 +177,8 @@ def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> 
         newest_hash = entry_hash(entry)
         rows.append(entry | {"detail": json.dumps(act.detail), "entry_hash": newest_hash})
     _INSERT.execute_all(connection, rows)
-    note(connection, (newest_seq + len(rows), newest_hash))
+    note_end(connection, (newest_seq + len(rows), newest_hash))
+    note(connection, written)
 
 
 def newest(connection: Connection) -> int:
@@ -189,6 +201,12 @@ def entries_of(connection: Connection, case_id: str) -> Iterator[dict[str, Any]]
         yield dict(row) | {"detail": _decoded(row["detail"])}
 
 
+def entries_after(connection: Connection, seq: int, *, most: int) -> list[dict[str, Any]]:
+    """The entries that follow a number, so many at most, as they are checked."""
+    query = sa.select(entries).where(entries.c.seq > seq).order_by(entries.c.seq).limit(most)
+    return [dict(row) | {"detail": _decoded(row["detail"])} for row in connection.execute(query).mappings()]
+
+
 def newest_of_no_case(
     connection: Connection, actions: Collection[Action], *, most: int
 ) -> list[dict[str, Any]]:
@@ -209,7 +227,12 @@ def verify(rows: Iterable[dict[str, Any]]) -> int:
 
     Raises LedgerBroken at the first entry that is missing, out of order, or not what was hashed.
     """
-    seq, previous_hash = 0, FIRST_PREVIOUS_HASH
+    return follow(rows, START).seq
+
+
+def follow(rows: Iterable[dict[str, Any]], place: Place) -> Place:
+    """Check the chain on from a place in it, and return the place of the last entry; raises LedgerBroken."""
+    seq, previous_hash = place
     for row in rows:
         seq += 1
         entry = {field: row[field] for field in FIELDS[:-1]}
@@ -220,7 +243,7 @@ def verify(rows: Iterable[dict[str, Any]]) -> int:
         if not _is_hash(row["entry_hash"], entry):
             raise LedgerBroken(seq=seq, reason="its content is not what was hashed")
         previous_hash = row["entry_hash"]
-    return seq
+    return Place(seq, previous_hash)
 
 
 def _is_hash(given: Any, entry: dict[str, Any]) -> bool:

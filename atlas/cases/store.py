@@ -6,17 +6,19 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.cases.definitions import Definition, keep_definition
+from atlas.cases.draining import Draining
 from atlas.cases.rounds import of_this_round, round_of
 from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
 from atlas.cases.watch import Watch
 from atlas.database.database import Database
+from atlas.database.facts import note
 from atlas.database.statements import Prepared
 from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.instants import now
@@ -112,14 +114,25 @@ _UNCOLLECT = Prepared(
 _ONE = Prepared(_EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id")))
 
 
+class Collected(NamedTuple):
+    """An ending was handed to its agent, for those who watch."""
+
+    case_id: str
+
+
 class CaseStore:
     """Reads cases, changes them one transaction at a time, and tells the watchers of a case."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.process_id = secrets.token_hex(8)  # marks what this process has begun, and no other
         self.listeners: list[Callable[[Case], None]] = []  # told of every case that was changed
+        self.draining = Draining()
         self._watches: dict[str, set[Watch]] = {}
+
+    @property
+    def process_id(self) -> str:
+        """Marks what this process has begun, and no other."""
+        return self.database.lease.process_id
 
     async def read_call(self, case_id: str) -> Case:
         """The case with its call, which never changes; its state may have moved on. Raises CaseNotFound."""
@@ -157,10 +170,21 @@ class CaseStore:
             listener(case)
         return case
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether an agent waits for a case here."""
+        return bool(self._watches)
+
+    def wake(self) -> None:
+        """Have all who wait look again."""
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.wake()
+
     @contextmanager
     def watch(self, case: Case) -> Iterator[Watch]:
         """Watch a case from here on."""
-        watch = Watch(case, read=self.read)
+        watch = Watch(case, read=self.read, draining=self.draining)
         self._watches.setdefault(case.case_id, set()).add(watch)
         try:
             yield watch
@@ -231,7 +255,8 @@ def newest_case(connection: Connection, call: ToolCall) -> Case | None:
 def mark_collected(connection: Connection, case: Case, *, at: datetime | None = None) -> Case:
     """Note that the ending of a case was handed to its agent; the first time counts."""
     collected_at = at or now()
-    _COLLECT.execute(connection, {"this": case.case_id, "collected_at": collected_at})
+    if _COLLECT.execute(connection, {"this": case.case_id, "collected_at": collected_at}):
+        note(connection, [Collected(case.case_id)])
     return case.model_copy(update={"collected_at": case.collected_at or collected_at})
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from atlas.cases.draining import Draining
 from atlas.models import Case, Status
 
 POLL_SECONDS = 1.0  # a change made by another process is seen after this long
@@ -11,8 +12,9 @@ POLL_SECONDS = 1.0  # a change made by another process is seen after this long
 class Watch:
     """Sees the changes of one case as they are made, and once a second those made by another process."""
 
-    def __init__(self, case: Case, *, read: Callable[[str], Awaitable[Case]]) -> None:
+    def __init__(self, case: Case, *, read: Callable[[str], Awaitable[Case]], draining: Draining) -> None:
         self._read = read
+        self._draining = draining
         self.case = case
         self._is_told = False
         self._woken = asyncio.Event()
@@ -23,6 +25,10 @@ class Watch:
         self._is_told = True
         self._woken.set()
 
+    def wake(self) -> None:
+        """Look again: the case may be another, or there is no more time for it."""
+        self._woken.set()
+
     async def until(
         self,
         condition: Callable[[Case], bool],
@@ -30,19 +36,22 @@ class Watch:
         seconds: float,
         tell: Callable[[Case], Awaitable[None]] | None = None,
     ) -> Case:
-        """The case as soon as the condition holds, or as it is after so many seconds.
+        """The case as soon as the condition holds, or as it is after so many seconds or at a stop.
 
         While it does not hold, `tell` is called at each change, and about once a second.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while not condition(self.case) and (left := deadline - loop.time()) > 0:
+        while not self._is_over(condition) and (left := deadline - loop.time()) > 0:
             if tell is not None:
                 await tell(self.case)
-                if condition(self.case):  # which has changed meanwhile
+                if self._is_over(condition):  # the case has changed meanwhile
                     break
             await self._next(loop, seconds=min(left, POLL_SECONDS))
         return self.case
+
+    def _is_over(self, condition: Callable[[Case], bool]) -> bool:
+        return condition(self.case) or self._draining.ends_wait(self.case)
 
     async def _next(self, loop: asyncio.AbstractEventLoop, *, seconds: float) -> None:
         self._is_told = False

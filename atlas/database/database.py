@@ -1,10 +1,13 @@
 """What every store of cases, ledger and people does, whichever one it is."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import Connection
 
+from atlas.database.facts import Listener
+from atlas.database.lease import Lease
 from atlas.database.writer import Change
 
 Result = TypeVar("Result")
@@ -22,12 +25,24 @@ class Database(Protocol):
         """`sqlite` or `postgresql`."""
 
     @property
+    def lease(self) -> Lease:
+        """What tells this process and the others that share the store of each other."""
+
+    @property
     def place(self) -> str:
         """Where it is, for people; without a password."""
 
     @property
     def problem(self) -> str | None:
         """Why the last change could not be kept, in the words of the store; None: it could."""
+
+    @property
+    def directory(self) -> Path:
+        """The data directory of this gateway."""
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Who hears of each change that is on disk."""
 
     async def open(self) -> None:
         """Bring the tables up to date and connect; raises a sentence for operators."""

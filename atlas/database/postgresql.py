@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +15,16 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from atlas.database import processes
 from atlas.database.address import Address
-from atlas.database.data_directory import lock_directory, make_directory
+from atlas.database.data_directory import former_process, lock_directory, make_directory, note_process
+from atlas.database.facts import Listener, noting, tell
+from atlas.database.lease import SharedLease
 from atlas.database.migrating_postgresql import bring_up_to_date
 from atlas.database.postgresql_transactions import PostgresTransactions
 from atlas.database.statements import is_passing
 from atlas.database.writer import Change, Writer
-from atlas.errors import DatabaseUnusable
+from atlas.errors import DatabaseUnusable, ProcessGivenUp
 
 READERS = 2
 OLDEST = 130000  # PostgreSQL 13 counts transactions in a way that can be asked for later
@@ -42,10 +46,12 @@ class PostgresDatabase:
     def __init__(self, address: Address, directory: Path) -> None:
         self._address = address
         self.directory = directory  # of this gateway alone: its engine, its keys
+        self.lease = SharedLease(secrets.token_hex(8), self._connect_one)
         self._lock_file: int | None = None
         self._readers = threading.local()
         self._kept: list[Connection] = []  # one of each thread that reads
         self.problem: str | None = None  # why the last change could not be kept, in PostgreSQL's words
+        self.listeners: list[Listener] = []  # hear of each change that is on disk
 
     @property
     def place(self) -> str:
@@ -69,14 +75,23 @@ class PostgresDatabase:
         self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
         self._look_threads = ThreadPoolExecutor(1, "database-looker")
         # No change stays uncommitted for others to come: other gateways wait for the lock.
-        self._changes = Writer(self._transactions, name="database-writer", failure=_failure, linger_seconds=0)
+        self._changes = Writer(
+            self._transactions, name="database-writer", failure=_failure, landed=tell, linger_seconds=0
+        )
 
     def _connect(self) -> PostgresTransactions:
         with refusing(self.place):
             with self._engine.connect() as connection:
                 check_server(connection, self.place)
             bring_up_to_date(self._engine, self.place)
-            return PostgresTransactions(self._engine.connect)
+            # Whoever holds the directory knows that the one before it is dead, and need not wait for it.
+            self.lease.begin(former=former_process(self.directory))
+            note_process(self.directory, self.lease.process_id)
+            alive = processes.still_alive(self.lease.process_id)
+            return PostgresTransactions(self._engine.connect, alive=alive)
+
+    def _connect_one(self) -> Connection:
+        return self._engine.connect()
 
     async def close(self) -> None:
         """Finish what was begun, and disconnect."""
@@ -88,6 +103,7 @@ class PostgresDatabase:
         while self._kept:
             self._kept.pop().close()
         self._transactions.close()
+        await asyncio.to_thread(self.lease.end)
         self._engine.dispose()
         os.close(self._lock_file)
         self._lock_file = None
@@ -95,14 +111,14 @@ class PostgresDatabase:
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Run work, which makes all of its changes at once, or none; they are on disk when it returns."""
         with self._noting_problems():
-            result = await self._changes.write(work)
+            result = await self._changes.write(noting(work, self.listeners))
         self.problem = None
         return result
 
     async def write_ahead(self, work: Callable[[Connection], Result]) -> Change[Result]:
         """The same, but return when the changes are made, which the disk will have a moment later."""
         with self._noting_problems():
-            return await self._changes.write_ahead(work)
+            return await self._changes.write_ahead(noting(work, self.listeners))
 
     async def check(self) -> str | None:
         """Why the database cannot be read or written at the moment, or None."""
@@ -119,7 +135,7 @@ class PostgresDatabase:
         try:
             yield
         except sa.exc.DBAPIError as error:
-            if is_passing(error.orig):
+            if is_passing(error.orig) or isinstance(error.orig, ProcessGivenUp):
                 self.problem = str(error.orig).strip()
             raise
 
@@ -195,7 +211,7 @@ def refusing(place: str) -> Iterator[None]:
 
 def _failure(error: BaseException) -> BaseException:
     """An error of the driver as SQLAlchemy raises it, and any other as it is."""
-    if not isinstance(error, psycopg.Error):
+    if not isinstance(error, psycopg.Error | ProcessGivenUp):
         return error
     failure = sa.exc.DBAPIError(None, None, error)
     failure.__cause__ = error

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from desk_browser import browser, person
+from desk_browser import browser, person, show_key
 from desk_office import terminal
 from gateway_process import GatewayProcess, status_of
 from kept import entries_in
@@ -142,10 +142,7 @@ async def desk(gateway: GatewayProcess) -> AsyncIterator[Page]:
     """Anna's browser, signed in."""
     async with browser() as running:
         page = await (await person(running)).new_page()
-        await page.goto(f"{gateway.url}/desk/sign-in")
-        await page.get_by_label("Key", exact=True).fill(ANNA)
-        await page.get_by_role("button", name="Sign in with the key").click()
-        await page.wait_for_url("**/desk")
+        await show_key(page, gateway.url, ANNA)
         yield page
 
 

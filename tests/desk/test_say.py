@@ -63,9 +63,8 @@ async def page_at(
     chromium: Browser, at: GatewayProcess, reference: str, name: str = "anna", *, scripts: bool = True
 ) -> Page:
     """The page of a case in a person's browser."""
-    page = await desk_of(await person(chromium, scripts=scripts, size=PHONE), at, name)
-    await page.goto(f"{at.url}/desk/cases/{reference}")
-    return page
+    context = await person(chromium, scripts=scripts, size=PHONE)
+    return await desk_of(context, at, name, path=f"/desk/cases/{reference}")
 
 
 async def outcome(at: GatewayProcess, reference: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from command_of_test import Ran, ran
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from desk_browser import show_key
 from desk_office import KEYS
 from gateway_process import GatewayProcess
 from kept import store_by_hand
@@ -54,10 +55,7 @@ async def with_authenticator(page: Page, *, transport: str = "internal") -> tupl
 
 async def signed_in(page: Page, gateway: GatewayProcess, name: str = "anna") -> None:
     """Sign a browser in at the desk under its name."""
-    await page.goto(f"{desk_at(gateway)}/desk/sign-in")
-    await page.get_by_label("Key", exact=True).fill(KEYS[name])
-    await page.get_by_role("button", name="Sign in with the key").click()
-    await page.wait_for_url("**/desk")
+    await show_key(page, desk_at(gateway), KEYS[name])
 
 
 async def add_passkey(page: Page, gateway: GatewayProcess, called: str) -> str:
