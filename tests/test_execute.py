@@ -445,6 +445,7 @@ async def test_an_answer_that_could_not_be_recorded_is_recorded_by_the_next_atte
         assert shop.calls == ["a"]
 
 
+@pytest.mark.sqlite("it lets its file grow no further")
 async def test_an_outcome_is_held_until_a_full_disk_has_room_for_it(tmp_path: Path) -> None:
     """However long that takes: the tool has run, and its answer is known."""
     async with workshop(tmp_path) as shop:
