@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.canonical import NotCanonical, canonical_json
 from atlas.database.dialects import without_index
+from atlas.database.hints import OF_NO_CASE, hint
 from atlas.database.statements import Prepared, metadata, only_where
 from atlas.errors import LedgerBroken
 from atlas.instants import instant_text, now, read_instant
@@ -151,6 +152,7 @@ def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> 
     newest_seq, newest_hash = _NEWEST.first(connection, {}) or (0, FIRST_PREVIOUS_HASH)
     rows = []
     for seq, act in enumerate(acts, start=newest_seq + 1):
+        hint(connection, act.case_id or OF_NO_CASE)
         entry = {
             "seq": seq,
             "at": instant_text(at),

@@ -2,8 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -13,10 +12,12 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.cases.definitions import Definition, keep_definition
+from atlas.cases.elsewhere import Elsewhere
 from atlas.cases.rounds import of_this_round, round_of
 from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
-from atlas.cases.watch import Watch
+from atlas.cases.watch import Watches
 from atlas.database.database import Database
+from atlas.database.hints import hint
 from atlas.database.statements import Prepared
 from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.instants import now
@@ -119,11 +120,14 @@ class CaseStore:
         self.database = database
         self.process_id = secrets.token_hex(8)  # marks what this process has begun, and no other
         self.listeners: list[Callable[[Case], None]] = []  # told of every case that was changed
-        self._watches: dict[str, set[Watch]] = {}
+        self._watches = Watches(read=self.read, hints=database.hints)
+        self.watch = self._watches.watch
+        self.elsewhere = Elsewhere(database.hints, self._read_all)
+        self.elsewhere.shows.append(self._watches)
 
     async def read_call(self, case_id: str) -> Case:
         """The case with its call, which never changes; its state may have moved on. Raises CaseNotFound."""
-        watch = next(iter(self._watches.get(case_id, ())), None)
+        watch = self._watches.of(case_id)
         return await self.read(case_id) if watch is None else watch.case
 
     async def read(self, case_id: str) -> Case:
@@ -147,27 +151,26 @@ class CaseStore:
         A case that only passes through a status, because the caller changes it again at once, is on disk with
         that change, and no one is told of this one.
         """
+        work = partial(_hinted, work)
         change = await self.database.write_ahead(work) if passing else None
         if change is not None and change.result.status in passing:
             return change.result
         case = await (self.database.write(work) if change is None else change.on_disk())
-        for watch in self._watches.get(case_id, ()):
-            watch.tell(case)
+        self.elsewhere.note_own(case_id)
+        self._watches.tell(case)
         for listener in self.listeners:
             listener(case)
         return case
 
-    @contextmanager
-    def watch(self, case: Case) -> Iterator[Watch]:
-        """Watch a case from here on."""
-        watch = Watch(case, read=self.read)
-        self._watches.setdefault(case.case_id, set()).add(watch)
-        try:
-            yield watch
-        finally:
-            self._watches[case.case_id].discard(watch)
-            if not self._watches[case.case_id]:
-                del self._watches[case.case_id]
+    async def _read_all(self, case_ids: Collection[str]) -> list[Case]:
+        return await self.select(cases.c.case_id.in_(case_ids), limit=len(case_ids))
+
+
+def _hinted(work: Callable[[Connection], Case], connection: Connection) -> Case:
+    """Do work about a case, and have other gateways told of it."""
+    case = work(connection)
+    hint(connection, case.case_id)
+    return case
 
 
 def open_case(connection: Connection, call: ToolCall, definition: Definition | None = None) -> Case:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import NullPool
 
 # A server that went away, or a network that swallows everything, is noticed after so long.
-PATIENCE = {
+PATIENCE: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -41,6 +42,12 @@ class Address:
         """The address for people: where it is, and nothing secret."""
         shown = URL.create("postgresql", host=self.url.host, port=self.url.port, database=self.url.database)
         return shown.render_as_string(hide_password=True)
+
+    async def connect(self, *, name: str) -> "psycopg.AsyncConnection[Any]":
+        """A connection in autocommit mode that is no SQLAlchemy's, for what only psycopg can do."""
+        url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        named = PATIENCE | {"application_name": name}
+        return await psycopg.AsyncConnection.connect(url, autocommit=True, **named)
 
     def engine(self) -> Engine:
         """Connections in autocommit mode that keep what they commit."""

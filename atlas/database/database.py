@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import Connection
 
+from atlas.database.hints import Hints
 from atlas.database.writer import Change
 
 Result = TypeVar("Result")
@@ -16,6 +17,10 @@ class Database(Protocol):
     Work is a plain function of a connection and runs in a thread. What it reads first does not change before
     it writes.
     """
+
+    @property
+    def hints(self) -> Hints:
+        """What other gateways are heard to have changed."""
 
     @property
     def kind(self) -> str:

@@ -12,10 +12,13 @@ from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
+from psycopg import sql
 from sqlalchemy.engine import Connection
 
 from atlas.database.address import Address
 from atlas.database.data_directory import lock_directory, make_directory
+from atlas.database.hints import Hints
+from atlas.database.listening import Listening, new_origin
 from atlas.database.migrating_postgresql import bring_up_to_date
 from atlas.database.postgresql_transactions import PostgresTransactions
 from atlas.database.statements import is_passing
@@ -39,8 +42,11 @@ class PostgresDatabase:
 
     kind = "postgresql"
 
-    def __init__(self, address: Address, directory: Path) -> None:
+    def __init__(self, address: Address, directory: Path, *, listen: Address | None = None) -> None:
         self._address = address
+        self._origin = new_origin()
+        self.hints = Hints(is_sound=False)
+        self._listening = Listening(listen or address, self.hints, origin=self._origin, say=self._say)
         self.directory = directory  # of this gateway alone: its engine, its keys
         self._lock_file: int | None = None
         self._readers = threading.local()
@@ -70,18 +76,20 @@ class PostgresDatabase:
         self._look_threads = ThreadPoolExecutor(1, "database-looker")
         # No change stays uncommitted for others to come: other gateways wait for the lock.
         self._changes = Writer(self._transactions, name="database-writer", failure=_failure, linger_seconds=0)
+        self._listening.open()
 
     def _connect(self) -> PostgresTransactions:
         with refusing(self.place):
             with self._engine.connect() as connection:
                 check_server(connection, self.place)
             bring_up_to_date(self._engine, self.place)
-            return PostgresTransactions(self._engine.connect)
+            return PostgresTransactions(self._engine.connect, origin=self._origin)
 
     async def close(self) -> None:
         """Finish what was begun, and disconnect."""
         if self._lock_file is None:
             return
+        await self._listening.close()
         await self._changes.close()
         await asyncio.to_thread(self._read_threads.shutdown)
         await asyncio.to_thread(self._look_threads.shutdown)
@@ -134,6 +142,10 @@ class PostgresDatabase:
     async def look(self, work: Callable[[Connection], Result]) -> Result:
         """The same for what may take long: a person's search, behind which no call of an agent stands."""
         return await self._read(partial(self._on_new, work), self._look_threads)
+
+    async def _say(self, statement: sql.Composed) -> None:
+        text = statement.as_string()
+        await self.read(lambda connection: connection.exec_driver_sql(text))
 
     async def _read(self, reading: Callable[[], Result], threads: ThreadPoolExecutor) -> Result:
         if self._changes.is_behind:

@@ -8,8 +8,11 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
+from psycopg import sql
 from sqlalchemy.engine import Connection
 
+from atlas.database.hints import NOTED
+from atlas.database.listening import notify
 from atlas.errors import ProcessGivenUp
 
 # One lock for every change of the store, as SQLite has one: what a change reads first does not change before
@@ -30,8 +33,12 @@ class PostgresTransactions:
     A commit whose answer was lost is looked up by its number once the server answers again.
     """
 
-    def __init__(self, connect: Callable[[], Connection], *, alive: str | None = None) -> None:
+    def __init__(
+        self, connect: Callable[[], Connection], *, alive: str | None = None, origin: str = ""
+    ) -> None:
         self._connect = connect
+        self._origin = origin  # of what other gateways are told of it
+        self._changed: set[str] = set()  # the cases that they are told of with the commit
         self._alive = alive  # a condition on the store without which this process may not write any more
         self._connection: Connection | None = connect()
         self._number = ""  # of the transaction, as PostgreSQL counts them
@@ -77,6 +84,7 @@ class PostgresTransactions:
         )
         while cursor.nextset():  # to the last of the answers
             pass
+        self._changed = self.handle.info[NOTED] = set()
         row = cursor.fetchone()
         self._number, is_alive = row if row is not None else ("", False)
         if not is_alive:
@@ -85,13 +93,22 @@ class PostgresTransactions:
     def commit(self, *, is_changed: bool) -> None:
         """Commit; what the server did not answer to is looked up."""
         try:
-            said = self._driver.execute("COMMIT").statusmessage
+            said = self._end(is_changed=is_changed)
         except psycopg.OperationalError:
             if not self._was_committed():
                 raise
             return
         if said != "COMMIT":  # so it is said of a transaction that has failed
             raise psycopg.OperationalError("The transaction was rolled back.")
+
+    def _end(self, *, is_changed: bool) -> str | None:
+        """What the server says to COMMIT; other gateways are told of what was changed, on the same way."""
+        is_told = is_changed and self._changed
+        ending = notify(self._origin, self._changed) + sql.SQL("; COMMIT") if is_told else "COMMIT"
+        cursor = self._driver.execute(ending, prepare=False)
+        while cursor.nextset():  # to the last of the answers
+            pass
+        return cursor.statusmessage
 
     def undo(self) -> None:
         """Roll back; a connection that was lost is made again by the next `begin`."""

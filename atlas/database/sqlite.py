@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.database.data_directory import REMEDY, examine, lock_directory, make_directory, newest_entry
+from atlas.database.hints import Hints
 from atlas.database.migrating import bring_up_to_date, leave_transactions
 from atlas.database.sqlite_files import (
     is_damage,
@@ -45,6 +46,7 @@ class SqliteDatabase:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.hints = Hints(is_sound=True)  # no other gateway has the file, and no command changes a case
         self.path = directory / "atlas.db"
         self._lock_file: int | None = None
         self._readers = threading.local()
