@@ -60,7 +60,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
                 await office.seed()
             await stack.enter_async_context(people.run())
             await stack.enter_async_context(judges.open())
-            await path.execution.recover()  # before the servers are there: nothing is sent twice
+            # Before the servers are there: nothing is sent twice.
+            await stack.enter_async_context(path.execution.recovering())
             await stack.enter_async_context(upstreams.open(agents.server))
             stack.push_async_callback(path.execution.close)
             await stack.enter_async_context(mcp_lifespan())

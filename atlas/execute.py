@@ -5,29 +5,30 @@ If its tool or the policy has changed since it was judged, it goes back to a per
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-import sqlalchemy as sa
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
 from fastmcp.tools import InputRequiredToolResult
 from mcp.types import CallToolResult, InputRequiredResult
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from atlas import ledger
 from atlas.agents.asked_back import note_question, record_reading
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.keys import caller
 from atlas.agents.stopping import stopped
-from atlas.cases.endings import GATEWAY, detail_of_refusal, end_case, end_uncalled, end_unknown
+from atlas.cases.begun import abandon, give_up_silent, is_elsewhere, left_by_the_dead
+from atlas.cases.claims import refuse, take
+from atlas.cases.endings import end_case, end_uncalled
 from atlas.cases.outcomes import answer_of, digest_of_result, outcome_of, wire_result
-from atlas.cases.store import CaseStore, claim_again, hold, mark_reported, read_case, transition
-from atlas.cases.tables import cases
+from atlas.cases.store import CaseStore, hold, read_case
 from atlas.database.statements import is_passing
-from atlas.errors import AnswerLost, ExecutionRefused, NotCalled
+from atlas.errors import AnswerLost, ExecutionRefused, NotCalled, ProcessGivenUp
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
 from atlas.grounds.last_look import AsApproved, LastLook, last_look
 from atlas.grounds.present import tool_facts
@@ -41,6 +42,10 @@ from atlas.upstreams import unknown_tool
 
 SHUTDOWN_SECONDS = 1.5
 AGAIN_SECONDS = 1.0
+LOOK_SECONDS = 2.0  # between two looks for what dead processes have left
+
+NOT_ASKED = "The gateway could not begin it within {seconds:g} seconds."
+TOO_LATE = "The tool of %s answered after this gateway was given up. The case is not changed by the answer."
 
 logger = logging.getLogger(__name__)
 
@@ -101,15 +106,38 @@ class Execution:
             return await self._store.read(case_id)
         return await self._abandon(case_id, "It was begun, and its answer could not be kept.")
 
+    @asynccontextmanager
+    async def recovering(self) -> AsyncIterator[None]:
+        """Give up what dead processes had begun: at the start, and as long as what is inside runs."""
+        await self.recover()
+        looking = asyncio.create_task(self._look_after_others())
+        try:
+            yield
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _look_after_others(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.recover()
+            except SQLAlchemyError as error:
+                logger.warning("What other gateways left cannot be taken over now: %s", type(error).__name__)
+
     async def recover(self) -> None:
-        """Give up, at start, what a dead process had begun and no one may repeat."""
-        # What has ended is reported; by saying so the question is answered by an index.
-        begun = sa.and_(cases.c.reported_at.is_(None), cases.c.status == Status.EXECUTING.value)
-        for case in await self._store.select(begun, cases.c.claimed_by != self._store.process_id):
-            if (await tool_facts(self._server, case.call.tool_name)).is_idempotent:
-                self._repeatable.add(case.case_id)
-            else:
+        """Give up what dead processes had begun and no one may repeat; each is given up once."""
+        await give_up_silent(self._store)
+        for case in await left_by_the_dead(self._store):
+            if not await self._is_repeatable(case):
                 await self._abandon(case.case_id, "The gateway stopped while the tool was running.")
+
+    async def _is_repeatable(self, case: Case) -> bool:
+        """Whether a call that another process had begun may be made again: its tool says so, and is ours."""
+        facts = await tool_facts(self._server, case.call.tool_name)
+        if facts.is_idempotent and facts.upstream is None:
+            self._repeatable.add(case.case_id)
+        return case.case_id in self._repeatable
 
     async def close(self) -> None:
         """Let running tools end for a moment; what does not is of unknown outcome at the next start."""
@@ -118,7 +146,7 @@ class Execution:
 
     async def _execute(self, case_id: str) -> Case:
         if case_id not in self._unrecorded:
-            case = await self._claim(case_id)
+            case = await self._claim_when_free(case_id)
             if case.status is not Status.EXECUTING or case.stop is not None:
                 return case
             try:
@@ -131,7 +159,12 @@ class Execution:
                 detail = f"The tool did not answer within {self._seconds:g} seconds."
                 return await self._keep(case_id, partial(self._abandon, case_id, detail))
             self._unrecorded[case_id] = outcome
-        case = await self._keep(case_id, partial(self._record, case_id, self._unrecorded[case_id]))
+        try:
+            case = await self._keep(case_id, partial(self._record, case_id, self._unrecorded[case_id]))
+        except DBAPIError as error:
+            if isinstance(error.orig, ProcessGivenUp):
+                logger.error(TOO_LATE, case_id)
+            raise
         del self._unrecorded[case_id]
         return case
 
@@ -146,16 +179,31 @@ class Execution:
                 logger.error("The outcome of %s cannot be kept yet: %s", case_id, error.orig)
                 await asyncio.sleep(AGAIN_SECONDS)
 
+    async def _claim_when_free(self, case_id: str) -> Case:
+        """Take a case; while another process executes it this waits for its end, or for that process's."""
+        while True:
+            case = await self._claim(case_id)
+            is_of_other = case.claimed_by != self._store.process_id and case.stop is None
+            if case.status is not Status.EXECUTING or not is_of_other:
+                return case
+            with self._store.watch(case) as watch:
+                has_ended = partial(_is_past, Status.EXECUTING)
+                await watch.until(has_ended, seconds=LOOK_SECONDS)
+
     async def _claim(self, case_id: str) -> Case:
         """Take a case, in one transaction with all checks; what comes back EXECUTING is ours.
 
         Under a stop it comes back as it stands, with the stop; and so it does before the time of its begin.
         """
         before = await self._store.read_call(case_id)
+        if before.status is Status.EXECUTING:
+            await self._is_repeatable(before)
         present, ruled = await self._judge.definition_sha256(before), None
 
         def claim(connection: Connection) -> Case:
             case = read_case(connection, case_id)
+            if is_elsewhere(connection, case, self._store.process_id):
+                return case
             try:
                 is_repeated = self._check(connection, case)
                 if (stop := stop_of(connection, case)) is not None:
@@ -166,12 +214,12 @@ class Execution:
                     return self._send_back(connection, case, ruled)
                 is_over = not is_repeated and why_plan_over(connection, case) is not None
                 if not is_over and is_as_judged(case, present, self._judge.policy_sha256):
-                    return _take(connection, case, self._store.process_id, is_repeated=is_repeated)
+                    return take(connection, case, self._store.process_id, is_repeated=is_repeated)
                 if is_repeated:  # what comes back EXECUTING would be run
                     raise ExecutionRefused(case_id=case_id, reason="its tool or the policy has changed")
                 return case
             except ExecutionRefused as refusal:
-                return _refuse(connection, case, str(refusal.fields["reason"]))
+                return refuse(connection, case, str(refusal.fields["reason"]))
 
         case = await self._store.change(case_id, claim)
         # Until the policy that is asked here is still in force there.
@@ -200,13 +248,14 @@ class Execution:
         reasons = (why_plan_over(connection, case), what_changed(connection, case, ruled))
         reason = " ".join(reason for reason in reasons if reason) or None
         if reason is None:  # it is again what it was
-            return _take(connection, case, self._store.process_id)
+            return take(connection, case, self._store.process_id)
         return send_back(connection, case, ruled, self._review_timeout, reason=reason)
 
     async def _call_tool(self, case: Case) -> Outcome | None:
         """The tool's answer, an error of its own included; None if it did not answer in time."""
         # After the claim all digests of the case are the same one; an old case has none.
-        look = LastLook(case.call.tool_name, next(iter(judged_definitions(case) - {NO_TOOL}), None))
+        definition_sha256 = next(iter(judged_definitions(case) - {NO_TOOL}), None)
+        look = LastLook(case.call.tool_name, definition_sha256, self._store.database.lease.confirm)
         try:
             # In the context of the agent that waits, so that what the tool sends reaches it.
             context = self._waiting.context_of(case)
@@ -219,6 +268,8 @@ class Execution:
                 called = context.run(asyncio.create_task, self._tool_result(case.call_in_force))
                 result = await asyncio.wait_for(called, self._seconds)
         except asyncio.TimeoutError:
+            if not look.is_passed:
+                raise NotCalled(reason=NOT_ASKED.format(seconds=self._seconds)) from None
             return None
         except Exception as error:
             result = answer_of(error, was_called=look.is_passed)
@@ -265,11 +316,7 @@ class Execution:
         return await self._store.change(case_id, end)
 
     async def _abandon(self, case_id: str, detail: str) -> Case:
-        def abandon(connection: Connection) -> Case:
-            case = read_case(connection, case_id)
-            return end_unknown(connection, case, detail) if case.status is Status.EXECUTING else case
-
-        case = await self._store.change(case_id, abandon)
+        case = await abandon(self._store, case_id, detail)
         self._tell_if_unknown(case)
         return case
 
@@ -278,30 +325,5 @@ class Execution:
             self._tell(case)
 
 
-def _take(connection: Connection, case: Case, process_id: str, *, is_repeated: bool = False) -> Case:
-    detail: dict[str, Any] = {
-        "arguments_sha256": case.call_in_force.arguments_sha256,
-        "definition_sha256": case.definition_sha256,
-    }
-    if is_repeated:
-        detail["repeated"] = True
-    ledger.append(connection, case.case_id, ledger.Action.EXECUTING, actor=GATEWAY, detail=detail)
-    if is_repeated:
-        return claim_again(connection, case, process_id)
-    return transition(connection, case, Status.EXECUTING, claimed_by=process_id)
-
-
-def _refuse(connection: Connection, case: Case, reason: str) -> Case:
-    if case.status is Status.EXECUTING:
-        return end_unknown(connection, case, "It was begun, and its answer was not kept.")
-    if case.status.may_have_run or case.status is Status.FAILED:
-        return case  # a repeated request: the ending is on record
-    if case.round_number > 1 and case.status is not Status.AUTHORIZED:
-        # The run of a case that was sent back is replayed through here, to where it waits again.
-        return mark_reported(connection, case) if case.status is Status.REJECTED else case
-    logger.error("An execution was refused: %s", case.case_id)
-    if case.status is Status.AUTHORIZED:
-        return end_uncalled(connection, case, f"{reason}.")
-    action, detail = ledger.Action.EXECUTION_REFUSED, detail_of_refusal(case, reason)
-    ledger.append(connection, case.case_id, action, actor=GATEWAY, detail=detail)
-    return case
+def _is_past(status: Status, case: Case) -> bool:
+    return case.status is not status

@@ -118,12 +118,16 @@ class CaseStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.process_id = secrets.token_hex(8)  # marks what this process has begun, and no other
         self.listeners: list[Callable[[Case], None]] = []  # told of every case that was changed
         self._watches = Watches(read=self.read, hints=database.hints)
         self.watch = self._watches.watch
         self.elsewhere = Elsewhere(database.hints, self._read_all)
         self.elsewhere.shows.append(self._watches)
+
+    @property
+    def process_id(self) -> str:
+        """Marks what this process has begun, and no other."""
+        return self.database.lease.process_id
 
     async def read_call(self, case_id: str) -> Case:
         """The case with its call, which never changes; its state may have moved on. Raises CaseNotFound."""

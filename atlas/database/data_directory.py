@@ -2,12 +2,13 @@
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from atlas.database.sqlite_files import find_damage, hold_lock
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse, DataDirectoryUnusable
 
+PROCESS = "gateway.process"  # where several processes share a store, the one that held the directory last
 REMEDY = "Nothing was changed; put a backup of it in its place."
 LACKING = (
     "it lacks entries of the ledger that were acknowledged: its -wal file is missing or cut off, or this is"
@@ -43,6 +44,18 @@ def lock_directory(directory: Path) -> int:
         return hold_lock(directory / "gateway.lock")
     except BlockingIOError:
         raise DataDirectoryInUse(path=directory) from None
+
+
+def former_process(directory: Path) -> str | None:
+    """The process that held a directory last, as the store knows it; the caller holds it now."""
+    with suppress(OSError):
+        return (directory / PROCESS).read_text().strip() or None
+    return None
+
+
+def note_process(directory: Path, process_id: str) -> None:
+    """Note which process holds a directory."""
+    (directory / PROCESS).write_text(process_id)
 
 
 def examine(path: Path, acknowledged: int) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy.engine import Connection
 
 from atlas.database.hints import Hints
+from atlas.database.lease import Lease
 from atlas.database.writer import Change
 
 Result = TypeVar("Result")
@@ -25,6 +26,10 @@ class Database(Protocol):
     @property
     def kind(self) -> str:
         """`sqlite` or `postgresql`."""
+
+    @property
+    def lease(self) -> Lease:
+        """What tells this process and the others that share the store of each other."""
 
     @property
     def place(self) -> str:

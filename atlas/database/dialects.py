@@ -83,6 +83,14 @@ class seconds_between(FunctionElement[float]):
     type = sa.Float()
 
 
+class store_now(FunctionElement[str]):
+    """The present moment by the clock of the store, as an instant is kept."""
+
+    inherit_cache = True
+    name = "store_now"
+    type = sa.String()
+
+
 class without_index(FunctionElement[Any]):
     """A column for which SQLite looks for no index: else it plans the statement at each run."""
 
@@ -177,6 +185,16 @@ def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
 def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
     begin, end = (compiler.process(clause, **options) for clause in element.clauses)
     return f"CAST(EXTRACT(EPOCH FROM CAST({end} AS TIMESTAMPTZ) - CAST({begin} AS TIMESTAMPTZ)) AS FLOAT8)"
+
+
+@compiles(store_now, "sqlite")
+def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    return "strftime('%Y-%m-%dT%H:%M:%f000Z')"
+
+
+@compiles(store_now, "postgresql")
+def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    return """to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
 @compiles(without_index, "sqlite")

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-import secrets
+import os
 from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any
@@ -26,11 +26,6 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0  # between attempts to con
 logger = logging.getLogger(__name__)
 
 
-def new_origin() -> str:
-    """What marks the messages of one gateway, so that it does not hear itself."""
-    return secrets.token_hex(4)
-
-
 def notify(origin: str, case_ids: Collection[str]) -> sql.Composed:
     """The statement that tells all gateways, when its transaction is committed, which cases changed."""
     said = " ".join([origin, *sorted(case_ids)])
@@ -51,7 +46,7 @@ class Listening:
     ) -> None:
         self._address = address
         self._hints = hints
-        self._origin = origin
+        self._origin = origin  # the process, which does not hear itself
         self._say = say  # on another connection to the same database
         self._work: asyncio.Task[None] | None = None
         self._echo: asyncio.Future[None] | None = None  # of what this gateway said itself
@@ -125,7 +120,8 @@ class Listening:
         """
         loop = asyncio.get_running_loop()
         end = until or loop.create_future()
-        descriptor = connection.fileno()
+        # Its own: libpq closes a connection that is lost, and its number goes to the next one that is opened.
+        descriptor = os.dup(connection.fileno())
         loop.add_reader(descriptor, partial(self._take, connection.pgconn, end))
         try:
             await asyncio.wait_for(end, seconds)
@@ -133,6 +129,7 @@ class Listening:
             return False
         finally:
             loop.remove_reader(descriptor)
+            os.close(descriptor)
         return True
 
     def _take(self, wire: "psycopg.pq.abc.PGconn", end: "asyncio.Future[None]") -> None:

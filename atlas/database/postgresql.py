@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +16,17 @@ import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.engine import Connection
 
+from atlas.database import processes
 from atlas.database.address import Address
-from atlas.database.data_directory import lock_directory, make_directory
+from atlas.database.data_directory import former_process, lock_directory, make_directory, note_process
 from atlas.database.hints import Hints
-from atlas.database.listening import Listening, new_origin
+from atlas.database.lease import SharedLease
+from atlas.database.listening import Listening
 from atlas.database.migrating_postgresql import bring_up_to_date
 from atlas.database.postgresql_transactions import PostgresTransactions
 from atlas.database.statements import is_passing
 from atlas.database.writer import Change, Writer
-from atlas.errors import DatabaseUnusable
+from atlas.errors import DatabaseUnusable, ProcessGivenUp
 
 READERS = 2
 OLDEST = 130000  # PostgreSQL 13 counts transactions in a way that can be asked for later
@@ -44,10 +47,12 @@ class PostgresDatabase:
 
     def __init__(self, address: Address, directory: Path, *, listen: Address | None = None) -> None:
         self._address = address
-        self._origin = new_origin()
-        self.hints = Hints(is_sound=False)
-        self._listening = Listening(listen or address, self.hints, origin=self._origin, say=self._say)
         self.directory = directory  # of this gateway alone: its engine, its keys
+        self.lease = SharedLease(secrets.token_hex(8), self._connect_one)
+        self.hints = Hints(is_sound=False)
+        self._listening = Listening(
+            listen or address, self.hints, origin=self.lease.process_id, say=self._say
+        )
         self._lock_file: int | None = None
         self._readers = threading.local()
         self._kept: list[Connection] = []  # one of each thread that reads for calls
@@ -83,7 +88,14 @@ class PostgresDatabase:
             with self._engine.connect() as connection:
                 check_server(connection, self.place)
             bring_up_to_date(self._engine, self.place)
-            return PostgresTransactions(self._engine.connect, origin=self._origin)
+            # Whoever holds the directory knows that the one before it is dead, and need not wait for it.
+            self.lease.begin(former=former_process(self.directory))
+            note_process(self.directory, self.lease.process_id)
+            alive = processes.still_alive(self.lease.process_id)
+            return PostgresTransactions(self._engine.connect, alive=alive, origin=self.lease.process_id)
+
+    def _connect_one(self) -> Connection:
+        return self._engine.connect()
 
     async def close(self) -> None:
         """Finish what was begun, and disconnect."""
@@ -96,6 +108,7 @@ class PostgresDatabase:
         while self._kept:
             self._kept.pop().close()
         self._transactions.close()
+        await asyncio.to_thread(self.lease.end)
         self._engine.dispose()
         os.close(self._lock_file)
         self._lock_file = None
@@ -127,7 +140,7 @@ class PostgresDatabase:
         try:
             yield
         except sa.exc.DBAPIError as error:
-            if is_passing(error.orig):
+            if is_passing(error.orig) or isinstance(error.orig, ProcessGivenUp):
                 self.problem = str(error.orig).strip()
             raise
 
@@ -211,7 +224,7 @@ def refusing(place: str) -> Iterator[None]:
 
 def _failure(error: BaseException) -> BaseException:
     """An error of the driver as SQLAlchemy raises it, and any other as it is."""
-    if not isinstance(error, psycopg.Error):
+    if not isinstance(error, psycopg.Error | ProcessGivenUp):
         return error
     failure = sa.exc.DBAPIError(None, None, error)
     failure.__cause__ = error

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from atlas.database import processes
 from atlas.database.data_directory import REMEDY, examine, lock_directory, make_directory, newest_entry
 from atlas.database.hints import Hints
+from atlas.database.lease import LoneLease
 from atlas.database.migrating import bring_up_to_date, leave_transactions
 from atlas.database.sqlite_files import (
     is_damage,
@@ -48,6 +51,7 @@ class SqliteDatabase:
         self.directory = directory
         self.hints = Hints(is_sound=True)  # no other gateway has the file, and no command changes a case
         self.path = directory / "atlas.db"
+        self.lease = LoneLease(secrets.token_hex(8))
         self._lock_file: int | None = None
         self._readers = threading.local()
         self._kept: list[Connection] = []  # one of each thread that reads for calls
@@ -80,6 +84,7 @@ class SqliteDatabase:
             self._connection, driver, number=newest_entry, acknowledge=self._acknowledge
         )
         self._changes = Writer(transactions, name="database-writer", failure=_failure)
+        await self.write(partial(processes.alone, process_id=self.lease.process_id))
 
     def _connect(self) -> Connection:
         """Make the file ready, and return the connection of its writer; raises DatabaseUnusable."""

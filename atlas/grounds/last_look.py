@@ -3,6 +3,7 @@
 It is taken on the very object that FastMCP runs; no one sees what a server does behind its definition.
 """
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ class LastLook:
 
     tool_name: str
     definition_sha256: str | None  # None: approved before definitions were recorded
+    confirm: Callable[[], Awaitable[None]]  # raises where another process may have taken over the case
     is_passed: bool = False  # until then the tool has certainly not been called
 
 
@@ -40,5 +42,6 @@ class AsApproved(Transform):
             raise NotFoundError(f"Unknown tool: {name!r}")
         if look.definition_sha256 not in (None, definition_of(tool).sha256):
             raise ToolError(f"The tool {name} changed in the moment before its call.")
+        await look.confirm()
         look.is_passed = True
         return tool

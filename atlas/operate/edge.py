@@ -37,6 +37,7 @@ def add_operations(
     """Serve the routes of operators, and guard every route by whom it is addressed to."""
     policy, model = judges
     app.state.url = f"http://127.0.0.1:{settings.atlas_port}"  # until the port is bound
+    app.state.lease = database.lease
     app.state.banner = banner(settings, workflow=workflow, policy=policy, model=model, upstreams=upstreams)
     add_health(app, database=database, workflow=workflow, policy=policy, model=model, upstreams=upstreams)
     add_index(app, settings)

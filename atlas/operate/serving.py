@@ -17,6 +17,7 @@ from atlas.door.connections import Door
 from atlas.door.protocol import guarded_protocol
 from atlas.errors import AtlasError
 from atlas.operate.doorways import limits_of
+from atlas.operate.given_up import GIVEN_UP_STATUS, EndsWhenGivenUp, is_given_up
 from atlas.operate.own_url import url_of
 from atlas.operate.start import collect_as_usual
 from atlas.settings import Settings
@@ -53,6 +54,8 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
         server.run(sockets=[listener])
+    if is_given_up(app):
+        raise SystemExit(GIVEN_UP_STATUS)
 
 
 def proxies_of(settings: Settings) -> str | None:
@@ -69,7 +72,7 @@ def allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-class Server(uvicorn.Server):
+class Server(EndsWhenGivenUp):
     """A server that knows when its start is over, and ends what stays open before it stops."""
 
     def __init__(self, config: uvicorn.Config, *, at_the_stop: Callable[[], None] = lambda: None) -> None:

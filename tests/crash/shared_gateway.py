@@ -1,0 +1,90 @@
+"""A gateway that shares a database with others, with tools that note in a file of all that they ran.
+
+ATLAS_TEST_LEASE makes the leases shorter: so many seconds of silence, after which a process is given up.
+"""
+
+import asyncio
+import os
+from pathlib import Path
+
+from fastmcp import FastMCP
+from mcp.types import ToolAnnotations
+
+import atlas.database.lease
+from atlas import welfare
+
+RAN, RELEASE = "ran.txt", "release"  # in the folder that all share
+
+
+def shared() -> Path:
+    """The folder of all gateways of the test."""
+    return Path(os.environ["ATLAS_TEST_SHARED"])
+
+
+def note(tool: str, n: int) -> None:
+    """Remember that a tool ran, in one write, which a killed process has done or not done."""
+    descriptor = os.open(shared() / RAN, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, f"{tool} {n}\n".encode())
+    finally:
+        os.close(descriptor)
+
+
+async def released() -> None:
+    """Wait for the test."""
+    while not (shared() / RELEASE).exists():  # noqa: ASYNC110  (another process makes it)
+        await asyncio.sleep(0.02)
+
+
+def add_tools(server: FastMCP, office: welfare.WelfareOffice) -> None:
+    """Offer tools of which the policy lets all pass but `change`."""
+
+    @server.tool
+    async def look(n: int) -> str:
+        """Read something."""
+        note("look", n)
+        await asyncio.sleep(0.01)
+        return f"looked at {n}"
+
+    @server.tool
+    async def change(n: int) -> str:
+        """Change something, for which a person decides."""
+        note("change", n)
+        await asyncio.sleep(0.01)
+        return f"changed {n}"
+
+    @server.tool
+    async def hold(n: int) -> str:
+        """Change something, which takes as long as the test wants."""
+        note("hold", n)
+        await released()
+        return f"held {n}"
+
+    @server.tool(annotations=ToolAnnotations(idempotentHint=True))
+    async def put(n: int) -> str:
+        """Make something as it has to be, which takes as long as the test wants and may be done twice."""
+        note("put", n)
+        await released()
+        return f"put {n}"
+
+
+def shorten(seconds: float) -> None:
+    """Have leases of another length."""
+    atlas.database.lease.LEASE_SECONDS = seconds
+    atlas.database.lease.BEAT_SECONDS = seconds / 3
+    atlas.database.lease.SURE_SECONDS = seconds * 2 / 3
+
+
+def main() -> None:
+    """Serve."""
+    welfare.add_welfare_tools = add_tools
+    if "ATLAS_TEST_LEASE" in os.environ:
+        shorten(float(os.environ["ATLAS_TEST_LEASE"]))
+    from atlas.operate.serving import serve
+    from gateway import app, settings
+
+    serve(app, settings, app.state.banner)
+
+
+if __name__ == "__main__":
+    main()
