@@ -22,6 +22,7 @@ from sqlalchemy.engine import Connection
 from atlas.canonical import NotCanonical, canonical_json
 from atlas.database.dialects import without_index
 from atlas.database.hints import OF_NO_CASE, hint
+from atlas.database.known_end import known_end, note
 from atlas.database.statements import Prepared, metadata, only_where
 from atlas.errors import LedgerBroken
 from atlas.instants import instant_text, now, read_instant
@@ -149,7 +150,8 @@ def append(
 
 def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> None:
     """Write an entry of each of some acts of one moment, in the transaction of what they describe."""
-    newest_seq, newest_hash = _NEWEST.first(connection, {}) or (0, FIRST_PREVIOUS_HASH)
+    end = known_end(connection) or _NEWEST.first(connection, {})
+    newest_seq, newest_hash = end or (0, FIRST_PREVIOUS_HASH)
     rows = []
     for seq, act in enumerate(acts, start=newest_seq + 1):
         hint(connection, act.case_id or OF_NO_CASE)
@@ -165,6 +167,7 @@ def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> 
         newest_hash = entry_hash(entry)
         rows.append(entry | {"detail": json.dumps(act.detail), "entry_hash": newest_hash})
     _INSERT.execute_all(connection, rows)
+    note(connection, (newest_seq + len(rows), newest_hash))
 
 
 def newest(connection: Connection) -> int:

@@ -2,6 +2,7 @@
 
     python benchmarks/governed_call.py [--calls 300] [--rounds 30] [--throughput-calls 480] [--without MODULE]
                                        [--earlier 100] [--fresh] [--beside DIRECTORY]
+                                       [--postgresql]
 
 The same tool, which reads a record from SQLite, is called on a bare FastMCP server and through the gateway,
 where the call is assessed, recorded, executed and reported; beside them stands a tool that does nothing on
@@ -13,7 +14,8 @@ governed call takes as a bare one, which is the median of that in every round, a
 `--beside` it is the gateway of another checkout, such as one of an earlier commit. With `--earlier` the tool
 of the gateways answers with 10 KB, and each agent has read so many such answers in its session before. The
 session grows with the calls that are measured. With `--fresh` each turn has a new agent, whose session is
-empty at first.
+empty at first. With `--postgresql` the last gateway keeps its cases in a server that is started for it, whose
+CPU time is not counted, and one before it in SQLite.
 """
 
 import argparse
@@ -38,6 +40,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from gateway_process import AGENT_KEY, GatewayProcess  # noqa: E402
 from processes import cpu_seconds, served  # noqa: E402
+
+from tests.support.postgres import postgres_server  # noqa: E402
 
 CONCURRENCY = 16
 THROUGHPUT_ROUNDS = 6
@@ -94,7 +98,12 @@ runpy.run_path({path!r}, run_name="__main__")
 
 @contextlib.asynccontextmanager
 async def governed_server(
-    without: Sequence[str] = (), *, checkout: Path = ROOT, earlier: int = 0, agents: int = 0
+    without: Sequence[str] = (),
+    *,
+    checkout: Path = ROOT,
+    earlier: int = 0,
+    agents: int = 0,
+    database: str = "",
 ) -> AsyncIterator[tuple[str, int]]:
     """URL and process id of a gateway of a checkout with the embedded engine, and without some modules."""
     with tempfile.TemporaryDirectory() as directory:
@@ -102,6 +111,7 @@ async def governed_server(
         script.write_text(WITHOUT.format(modules=list(without), path=str(checkout / "gateway.py")))
         keys = [f"agent:{AGENT_KEY}", *(f"agent{number}:{key_of(number)}" for number in range(agents))]
         environment = {"PYTHONPATH": str(checkout), "ATLAS_AGENT_KEY": ",".join(keys)}
+        environment["ATLAS_DATABASE_URL"] = database
         gateway = GatewayProcess(Path(directory), script, **environment)
         await gateway.start()
         if earlier:
@@ -204,6 +214,7 @@ async def main() -> None:
     parser.add_argument("--without", nargs="+", default=[], metavar="MODULE")
     parser.add_argument("--earlier", type=int, default=0, metavar="COUNT")
     parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--postgresql", action="store_true")
     parser.add_argument("--beside", type=Path, default=None, metavar="DIRECTORY")
     options = parser.parse_args()
     fresh = options.rounds if options.fresh else 0
@@ -222,7 +233,12 @@ async def main() -> None:
             server = governed_server(checkout=checkout, earlier=options.earlier, agents=fresh)
             subjects.append(await governed(stack, name, server, is_fresh=options.fresh))
         server = governed_server(earlier=options.earlier, agents=fresh)
-        subjects.append(await governed(stack, "governed", server, is_fresh=options.fresh))
+        name = "governed, SQLite" if options.postgresql else "governed"
+        subjects.append(await governed(stack, name, server, is_fresh=options.fresh))
+        if options.postgresql:
+            url = stack.enter_context(postgres_server()).new_database("governed")
+            server = governed_server(agents=fresh, database=url)
+            subjects.append(await governed(stack, "governed", server, is_fresh=options.fresh))
         await measure(subjects, options)
     report(subjects)
 

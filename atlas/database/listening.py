@@ -26,11 +26,11 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0  # between attempts to con
 logger = logging.getLogger(__name__)
 
 
-def notify(origin: str, case_ids: Collection[str]) -> sql.Composed:
+def notify(origin: str, case_ids: Collection[str]) -> str:
     """The statement that tells all gateways, when its transaction is committed, which cases changed."""
     said = " ".join([origin, *sorted(case_ids)])
     payload = said if len(said) <= LONGEST else f"{origin} {ANY}"
-    return sql.SQL("NOTIFY {}, {}").format(sql.Identifier(CASES), sql.Literal(payload))
+    return f"NOTIFY {CASES}, {sql.Literal(payload).as_string()}"
 
 
 class Listening:
@@ -42,7 +42,7 @@ class Listening:
         hints: Hints,
         *,
         origin: str,
-        say: Callable[[sql.Composed], Awaitable[None]],
+        say: Callable[[str], Awaitable[None]],
     ) -> None:
         self._address = address
         self._hints = hints
@@ -83,7 +83,7 @@ class Listening:
         """Hear what is told until the connection is lost, which raises."""
         async with await self._address.connect(name=NAME) as connection:
             connection.add_notify_handler(lambda told: self._hear(told.payload))
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CASES)))
+            await connection.execute(f"LISTEN {CASES}")
             while True:
                 await self._hear_itself(connection)
                 if not self._hints.is_sound:

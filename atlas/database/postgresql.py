@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
-from psycopg import sql
 from sqlalchemy.engine import Connection
 
 from atlas.database import processes
@@ -55,7 +54,7 @@ class PostgresDatabase:
         )
         self._lock_file: int | None = None
         self._readers = threading.local()
-        self._kept: list[Connection] = []  # one of each thread that reads for calls
+        self._kept: list[Connection] = []  # one of each thread that reads
         self.problem: str | None = None  # why the last change could not be kept, in PostgreSQL's words
 
     @property
@@ -154,11 +153,10 @@ class PostgresDatabase:
 
     async def look(self, work: Callable[[Connection], Result]) -> Result:
         """The same for what may take long: a person's search, behind which no call of an agent stands."""
-        return await self._read(partial(self._on_new, work), self._look_threads)
+        return await self._read(partial(self._on_kept, work), self._look_threads)
 
-    async def _say(self, statement: sql.Composed) -> None:
-        text = statement.as_string()
-        await self.read(lambda connection: connection.exec_driver_sql(text))
+    async def _say(self, statement: str) -> None:
+        await self.read(lambda connection: connection.exec_driver_sql(statement))
 
     async def _read(self, reading: Callable[[], Result], threads: ThreadPoolExecutor) -> Result:
         if self._changes.is_behind:
@@ -166,10 +164,6 @@ class PostgresDatabase:
                 await self._changes.write(lambda connection: None)
         with self._noting_problems():
             return await asyncio.get_running_loop().run_in_executor(threads, reading)
-
-    def _on_new(self, work: Callable[[Connection], Result]) -> Result:
-        with self._engine.connect() as connection:
-            return work(connection)
 
     def _on_kept(self, work: Callable[[Connection], Result]) -> Result:
         """Run work on the connection of this thread; what a lost one could not read is read once more."""

@@ -8,10 +8,11 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from psycopg import sql
 from sqlalchemy.engine import Connection
 
+from atlas.database import known_end
 from atlas.database.hints import NOTED
+from atlas.database.libpq import row_of, send
 from atlas.database.listening import notify
 from atlas.errors import ProcessGivenUp
 
@@ -40,19 +41,16 @@ class PostgresTransactions:
         self._origin = origin  # of what other gateways are told of it
         self._changed: set[str] = set()  # the cases that they are told of with the commit
         self._alive = alive  # a condition on the store without which this process may not write any more
-        self._connection: Connection | None = connect()
+        self._connection: Connection | None = None
+        self._renew()
         self._number = ""  # of the transaction, as PostgreSQL counts them
+        self._has_savepoint = False  # none for the first change of a transaction
 
     @property
     def handle(self) -> Connection:
         """The connection in the transaction that has begun."""
         assert self._connection is not None  # noqa: S101  (begin has made it)
         return self._connection
-
-    @property
-    def _driver(self) -> "psycopg.Connection[Any]":
-        driver: Any = self.handle.connection.driver_connection
-        return driver  # type: ignore[no-any-return]
 
     @property
     def is_begun(self) -> bool:
@@ -73,55 +71,64 @@ class PostgresTransactions:
     def _begin(self) -> None:
         if self._connection is None:
             self._renew()
-        cursor = self._driver.execute(
+        self._has_savepoint = False
+        begun = send(
+            self._driver,
             "BEGIN;"
             " SET LOCAL synchronous_commit = on;"
             f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s';"
             f" SET LOCAL lock_timeout = '{LOCK_SECONDS}s';"
             f" SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s';"
             f" SELECT pg_advisory_xact_lock({WRITE_LOCK});"
-            f" SELECT pg_current_xact_id()::text, {self._alive or 'true'}"
+            f" SELECT pg_current_xact_id()::text, {self._alive or 'true'}, {known_end.READ}",
         )
-        while cursor.nextset():  # to the last of the answers
-            pass
         self._changed = self.handle.info[NOTED] = set()
-        row = cursor.fetchone()
-        self._number, is_alive = row if row is not None else ("", False)
+        self._number, is_alive, *end = row_of(begun)
         if not is_alive:
             raise ProcessGivenUp
+        known_end.begin(self.handle, end)
 
     def commit(self, *, is_changed: bool) -> None:
         """Commit; what the server did not answer to is looked up."""
         try:
-            said = self._end(is_changed=is_changed)
+            said = send(self._driver, self._ending(is_changed=is_changed)).command_status
         except psycopg.OperationalError:
             if not self._was_committed():
                 raise
             return
-        if said != "COMMIT":  # so it is said of a transaction that has failed
+        if said != b"COMMIT":  # so it is said of a transaction that has failed
             raise psycopg.OperationalError("The transaction was rolled back.")
 
-    def _end(self, *, is_changed: bool) -> str | None:
-        """What the server says to COMMIT; other gateways are told of what was changed, on the same way."""
+    def _ending(self, *, is_changed: bool) -> str:
+        """COMMIT; on the same way other gateways are told of what was changed."""
         is_told = is_changed and self._changed
-        ending = notify(self._origin, self._changed) + sql.SQL("; COMMIT") if is_told else "COMMIT"
-        cursor = self._driver.execute(ending, prepare=False)
-        while cursor.nextset():  # to the last of the answers
-            pass
-        return cursor.statusmessage
+        return f"{notify(self._origin, self._changed)}; COMMIT" if is_told else "COMMIT"
 
     def undo(self) -> None:
         """Roll back; a connection that was lost is made again by the next `begin`."""
         if self._connection is None:
             return
         try:
-            self._driver.execute("ROLLBACK")
+            known_end.forget(self._connection)
+            send(self._driver, "ROLLBACK")
         except psycopg.Error:
             self._drop()
 
-    def run(self, statement: str) -> None:
-        """Run a statement about savepoints."""
-        self._driver.execute(statement)
+    def begin_change(self) -> None:
+        """Begin one more change; the one before stands."""
+        before = "RELEASE SAVEPOINT change; " if self._has_savepoint else ""
+        begun = send(self._driver, f"{before}SAVEPOINT change; SELECT {known_end.READ}")
+        known_end.begin(self.handle, row_of(begun))
+        self._has_savepoint = True
+
+    def undo_change(self) -> None:
+        """Roll back to where the newest change began; the first has the whole transaction for that."""
+        if self._has_savepoint:
+            known_end.forget(self.handle)
+            send(self._driver, "ROLLBACK TO SAVEPOINT change")
+        else:
+            self.undo()
+            self.begin()
 
     def close(self) -> None:
         """Disconnect."""
@@ -146,6 +153,8 @@ class PostgresTransactions:
     def _renew(self) -> None:
         self._drop()
         self._connection = self._connect()
+        # Kept beside it: where SQLAlchemy saw the connection break it does not give it any more.
+        self._driver: psycopg.Connection[Any] = self._connection.connection.driver_connection  # type: ignore[assignment]
 
     def _drop(self) -> None:
         if self._connection is not None:

@@ -26,9 +26,11 @@ class SqliteTransactions(Generic[Handle]):
         self._driver = driver
         self._number = number
         self._acknowledge = acknowledge
+        self._has_savepoint = False  # none for the first change of a transaction
 
     def begin(self) -> None:
         """Begin, and wait for other processes."""
+        self._has_savepoint = False
         self._driver.execute("BEGIN IMMEDIATE")
 
     def commit(self, *, is_changed: bool) -> None:
@@ -43,9 +45,20 @@ class SqliteTransactions(Generic[Handle]):
         with suppress(sqlite3.Error):  # the next BEGIN will say so
             self._driver.rollback()
 
-    def run(self, statement: str) -> None:
-        """Run a statement about savepoints."""
-        self._driver.execute(statement)
+    def begin_change(self) -> None:
+        """Begin one more change; the one before stands."""
+        if self._has_savepoint:
+            self._driver.execute("RELEASE SAVEPOINT change")
+        self._driver.execute("SAVEPOINT change")
+        self._has_savepoint = True
+
+    def undo_change(self) -> None:
+        """Roll back to where the newest change began; the first has the whole transaction for that."""
+        if self._has_savepoint:
+            self._driver.execute("ROLLBACK TO SAVEPOINT change")
+        else:
+            self._driver.execute("ROLLBACK")
+            self.begin()
 
     @property
     def is_begun(self) -> bool:

@@ -69,10 +69,11 @@ def one_moment(connection: Connection) -> Iterator[None]:
 
 
 class Compiled(NamedTuple):
-    """A statement as a driver takes it, with the values that are always the same."""
+    """A statement as a driver takes it, with the values that are always the same and the names of all."""
 
     text: str
     values: Mapping[str, Any]
+    names: Sequence[str]  # in the order of PostgreSQL's places
 
 
 class Prepared:
@@ -83,7 +84,6 @@ class Prepared:
     """
 
     def __init__(self, statement: sa.Executable, *, postgresql: sa.Executable | None = None) -> None:
-        self.statement = statement
         self._statements = {
             "sqlite": statement,
             "postgresql": statement if postgresql is None else postgresql,
@@ -104,38 +104,48 @@ class Prepared:
 
     def execute_all(self, connection: Connection, many: Sequence[Mapping[str, Any]]) -> int:
         """Run it once with each of many values, at one go, and return how many rows it changed."""
-        text, cursor = self.of(connection), _cursor_of(connection)
+        if len(many) == 1 or connection.dialect.name != "sqlite":
+            return sum(self.execute(connection, values) for values in many)
+        compiled = self.of(connection)
+        driver: Any = connection.connection.dbapi_connection  # of sqlite3, without a way through the pool
         try:
-            cursor.executemany(text.text, [_texts(text.values, values) for values in many])
-            return int(cursor.rowcount)
+            return int(
+                driver.executemany(
+                    compiled.text, [_texts(compiled.values, values) for values in many]
+                ).rowcount
+            )
         except Exception as error:
-            raise _failure(text.text, error, connection) from error
-
-    def _run(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Sequence[Any], int]:
-        text, cursor = self.of(connection), _cursor_of(connection)
-        try:
-            cursor.execute(text.text, _texts(text.values, values))
-            return cursor.fetchall() if cursor.description else (), cursor.rowcount
-        except Exception as error:
-            raise _failure(text.text, error, connection) from error
+            raise _failure(compiled.text, error, connection) from error
 
     def of(self, connection: Connection) -> Compiled:
         """The statement for the store of a connection."""
         name = connection.dialect.name
         if name not in self._compiled:
-            self._compiled[name] = self._compile(name)
+            self._compiled[name] = _compiled(self._statements[name], name)
         return self._compiled[name]
 
-    def _compile(self, name: str) -> Compiled:
-        dialect = registry.load(name if name == "sqlite" else "postgresql.psycopg")
-        style = "named" if name == "sqlite" else "pyformat"
-        compiled = cast(sa.ClauseElement, self._statements[name]).compile(dialect=dialect(paramstyle=style))
-        return Compiled(str(compiled), compiled.params)
+    def _run(self, connection: Connection, values: Mapping[str, Any]) -> tuple[Sequence[Any], int]:
+        compiled = self.of(connection)
+        texts = _texts(compiled.values, values)
+        try:
+            if connection.dialect.name == "sqlite":
+                cursor: Any = connection.connection.dbapi_connection.execute(compiled.text, texts)  # type: ignore[union-attr]
+                return cursor.fetchall(), cursor.rowcount
+            from atlas.database import libpq  # only where psycopg is used
+
+            return libpq.run(connection, compiled.text, [texts[name] for name in compiled.names])
+        except Exception as error:
+            raise _failure(compiled.text, error, connection) from error
 
 
-def _cursor_of(connection: Connection) -> Any:
-    """A cursor of the driver, without a way through the pool."""
-    return connection.connection.dbapi_connection.cursor()  # type: ignore[union-attr]
+def _compiled(statement: sa.Executable, store: str) -> Compiled:
+    load, style = {
+        "sqlite": ("sqlite", "named"),
+        "postgresql": ("postgresql.psycopg", "numeric_dollar"),
+    }[store]
+    dialect = registry.load(load)(paramstyle=style)
+    compiled: Any = cast(sa.ClauseElement, statement).compile(dialect=dialect)
+    return Compiled(str(compiled), compiled.params, compiled.positiontup or ())
 
 
 def _texts(fixed: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,8 +42,11 @@ class Transactions(Protocol[Handle]):
     def undo(self) -> None:
         """End it, and leave nothing of it, also after a `commit` that has failed."""
 
-    def run(self, statement: str) -> None:
-        """Run a statement about savepoints."""
+    def begin_change(self) -> None:
+        """Begin one more change in it, which can be undone alone; the first begins with it."""
+
+    def undo_change(self) -> None:
+        """Leave nothing of the change that began last."""
 
     @property
     def is_begun(self) -> bool:
@@ -189,25 +192,16 @@ class Writer(Generic[Handle]):
         return False
 
     def _run(self, job: _Job, *, is_first: bool) -> None:
-        """Run a change; of one that fails nothing stays. The first has the whole transaction for that."""
+        """Run a change; of one that fails nothing stays."""
         if not is_first:
-            self._transactions.run("SAVEPOINT change")
+            self._transactions.begin_change()
         try:
             job.result = job.work(self._transactions.handle)
         except Exception as error:  # handed to the caller who asked for it; the rest of the batch stands
             if not self._transactions.is_begun:  # a full disk has undone all of them
                 raise
             job.error = error
-            self._undo_change(is_first=is_first)
-        if not is_first:
-            self._transactions.run("RELEASE SAVEPOINT change")
-
-    def _undo_change(self, *, is_first: bool) -> None:
-        if is_first:
-            self._transactions.undo()
-            self._transactions.begin()
-        else:
-            self._transactions.run("ROLLBACK TO SAVEPOINT change")
+            self._transactions.undo_change()
 
     def _tell(self, what: Callable[[Any], None], about: Any) -> None:
         with suppress(RuntimeError):  # the loop has ended, and no one waits any more

@@ -6,8 +6,8 @@ Another process may do the same: a row counts for the one that marks it done. A 
 import asyncio
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from atlas import ledger
 from atlas.cases.endings import GATEWAY
 from atlas.cases.tables import cases
 from atlas.database.database import Database
+from atlas.database.known_end import as_a_whole
 from atlas.database.resting import rest_after, timed
 from atlas.database.statements import Prepared
 from atlas.instants import instant_of, instant_text, now
@@ -140,7 +141,7 @@ def take_due(connection: Connection) -> int:
     at = now()
     rows = due_rows(connection, at=at)
     try:
-        with _as_a_whole(connection):
+        with as_a_whole(connection):
             _do(connection, rows, at=at)
     except Exception:  # of one of them: each for itself, so that the others are done
         for row in rows:
@@ -156,24 +157,11 @@ def due_rows(connection: Connection, *, at: datetime) -> list[DueRow]:
 def do_or_delay(connection: Connection, row: DueRow, *, at: datetime) -> None:
     """Do one thing as a whole; what cannot be done is tried later, and holds up no other."""
     try:
-        with _as_a_whole(connection):
+        with as_a_whole(connection):
             _do(connection, [row], at=at)
     except Exception:
         logger.exception("What is due of %s could not be done; it is tried again", row.case_id)
         _LATER.execute(connection, {"this": row.due_id, "at": at + timedelta(seconds=AGAIN_SECONDS)})
-
-
-@contextmanager
-def _as_a_whole(connection: Connection) -> Iterator[None]:
-    """What is done inside is done as a whole, or not at all."""
-    connection.exec_driver_sql("SAVEPOINT due")
-    try:
-        yield
-    except BaseException:
-        connection.exec_driver_sql("ROLLBACK TO due")
-        raise
-    finally:
-        connection.exec_driver_sql("RELEASE due")
 
 
 def _do(connection: Connection, rows: Sequence[DueRow], *, at: datetime) -> None:

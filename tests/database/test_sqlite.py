@@ -290,7 +290,7 @@ async def test_finding_the_cases_of_a_call_uses_an_index(tmp_path: Path) -> None
     async with open_store(tmp_path) as store:
 
         def plan(connection: sa.Connection, query: Prepared) -> str:
-            text, values = query.of(connection)
+            text, values, _ = query.of(connection)
             values = {**values, "principal": "a", "tool_name": "b", "arguments_sha256": "c"}
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)
             return " ".join(str(row[-1]) for row in rows)
