@@ -14,8 +14,9 @@ ENV ATLAS_HOST=0.0.0.0 \
 RUN install --directory --owner=10001 --group=0 --mode=0770 /data
 
 WORKDIR /app
-COPY requirements.txt ./
-RUN python -m pip install --no-cache-dir --root-user-action=ignore --requirement requirements.txt
+# Each file of a package is the one whose hash is in the list (deploy/lock.sh), or the image is not built.
+COPY requirements.lock sbom.cdx.json* ./
+RUN python -m pip install --no-cache-dir --root-user-action=ignore --require-hashes --requirement requirements.lock
 
 # A checkout made under umask 077 is readable to its owner only, and the gateway is another user.
 COPY gateway.py workflows.py test_handshake.py compose.yaml .env.example ./
@@ -27,6 +28,17 @@ VOLUME /data
 EXPOSE 8000
 
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s CMD ["python", "-m", "atlas.configure.alive"]
+
+# What is installed says what it is; deploy/image.sh fills in the last two, and adds the bill of materials.
+ARG BASE
+ARG REVISION=
+ARG CREATED=
+LABEL org.opencontainers.image.title="ATLAS Governance Gateway" \
+    org.opencontainers.image.description="An MCP gateway that holds AI agents' tool calls until a policy or a person has decided." \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.base.name="${BASE}" \
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.created="${CREATED}"
 
 # A SIGHUP, which asks for the policy to be read again, would end a gateway that has only begun to start.
 CMD ["sh", "-c", "trap '' HUP; exec python gateway.py"]

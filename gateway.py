@@ -14,7 +14,7 @@ from atlas.assessors.choose import build_judges
 from atlas.cases.store import CaseStore
 from atlas.database.choose import build_database
 from atlas.desk.edge import add_desk
-from atlas.operate.edge import add_operations, bare_app
+from atlas.operate.edge import Telemetry, add_operations, bare_app
 from atlas.operate.serving import keep_values_out_of_logs, or_a_sentence, serve
 from atlas.path import build_path
 from atlas.people.edge import PeopleEdge
@@ -35,6 +35,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     people = PeopleEdge(settings, agents.keys, database, servers=upstreams.names, offered=agents.tool_names)
     store.listeners.append(people.note)
     workflow = WorkflowEdge(settings, client, store)
+    telemetry = Telemetry(settings, store)
     if has_office := is_offered(settings, upstreams.all):
         add_welfare_tools(agents.server, office)
     path = build_path(
@@ -67,11 +68,20 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             await stack.enter_async_context(mcp_lifespan())
             await stack.enter_async_context(workflow.run(inngest_endpoint, url=app.state.url))
             stack.callback(subscriptions.close)
+            await stack.enter_async_context(telemetry.run())
             yield
 
     app = bare_app(lifespan)
     mcp_lifespan = agents.add_to(app)  # the routes that are asked for most stand in front
-    add_operations(app, settings, database=database, workflow=workflow, judges=judges, upstreams=upstreams)
+    add_operations(
+        app,
+        settings,
+        store=store,
+        is_executing=lambda: path.execution.is_busy,
+        workflow=workflow,
+        judges=judges,
+        upstreams=upstreams,
+    )
     people.add_to(
         app,
         decisions=path.decisions,
@@ -92,6 +102,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
         policy=judges.policy,
     )
     inngest_endpoint = workflow.add_to(app, handle_governance, path.stages)
+    telemetry.add_to(app, people=people, workflow=workflow, judges=judges, upstreams=upstreams)
     return app
 
 

@@ -190,6 +190,10 @@ class CallRefused(AtlasError):
     """{reason}"""
 
 
+class GatewayStopping(AtlasError):
+    """The gateway is stopping, so it begins no tool. The workflow tries again."""
+
+
 class AnswerLost(AtlasError):
     """{reason}"""
 

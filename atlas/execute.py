@@ -28,7 +28,7 @@ from atlas.cases.endings import end_case, end_uncalled
 from atlas.cases.outcomes import answer_of, digest_of_result, outcome_of, wire_result
 from atlas.cases.store import CaseStore, hold, read_case
 from atlas.database.statements import is_passing
-from atlas.errors import AnswerLost, ExecutionRefused, NotCalled, ProcessGivenUp
+from atlas.errors import AnswerLost, ExecutionRefused, GatewayStopping, NotCalled, ProcessGivenUp
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
 from atlas.grounds.last_look import AsApproved, LastLook, last_look
 from atlas.grounds.present import tool_facts
@@ -40,7 +40,6 @@ from atlas.settings import Settings
 from atlas.stop.covering import stop_of
 from atlas.upstreams import unknown_tool
 
-SHUTDOWN_SECONDS = 1.5
 AGAIN_SECONDS = 1.0
 LOOK_SECONDS = 2.0  # between two looks for what dead processes have left
 
@@ -88,6 +87,7 @@ class Execution:
         self._review_timeout = settings.atlas_review_timeout
         self._seconds = settings.atlas_execute_seconds
         self._running: dict[str, asyncio.Task[Case]] = {}
+        self._stop_seconds = settings.atlas_stop_timeout.total_seconds()
         self._unrecorded: dict[str, Outcome] = {}
         self._repeatable: set[str] = set()  # begun by a process that died, by tools that say it does no harm
 
@@ -95,10 +95,17 @@ class Execution:
         """Execute a case if it may be, and return it; a repeated request joins the first."""
         task = self._running.get(case_id)
         if task is None:
+            self._check_stop(case_id)
             task = asyncio.create_task(self._execute(case_id))
             self._running[case_id] = task
             task.add_done_callback(lambda _: self._running.pop(case_id, None))
         return await asyncio.shield(task)
+
+    def _check_stop(self, case_id: str) -> None:
+        """Raise GatewayStopping where a tool would have no time: the run is tried again later."""
+        stop = self._store.draining
+        if stop.is_over or (stop.is_closed and not self._waiting.is_held(case_id)):
+            raise GatewayStopping
 
     async def give_up(self, case_id: str) -> Case:
         """End what was begun and is not running any more, because its run has failed."""
@@ -139,10 +146,15 @@ class Execution:
             self._repeatable.add(case.case_id)
         return case.case_id in self._repeatable
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is being executed here."""
+        return bool(self._running)
+
     async def close(self) -> None:
-        """Let running tools end for a moment; what does not is of unknown outcome at the next start."""
-        if self._running:
-            await asyncio.wait(self._running.values(), timeout=SHUTDOWN_SECONDS)
+        """Let running tools end if they had no time for it; what does not is of unknown outcome."""
+        if self._running and not self._store.draining.is_over:
+            await asyncio.wait(self._running.values(), timeout=self._stop_seconds)
 
     async def _execute(self, case_id: str) -> Case:
         if case_id not in self._unrecorded:

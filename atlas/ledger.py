@@ -21,12 +21,14 @@ from sqlalchemy.engine import Connection
 
 from atlas.canonical import NotCanonical, canonical_json
 from atlas.database.dialects import without_index
+from atlas.database.facts import note
 from atlas.database.hints import OF_NO_CASE, hint
-from atlas.database.known_end import known_end, note
+from atlas.database.known_end import known_end, note_end
 from atlas.database.statements import Prepared, metadata, only_where
 from atlas.errors import LedgerBroken
 from atlas.instants import instant_text, now, read_instant
 from atlas.settings import Settings
+from atlas.texts import keepable
 
 VERSION = b"atlas-ledger-v1\n"
 NO_CASE = ""  # in the place of a reference, where an entry is about none
@@ -135,6 +137,16 @@ class Act(NamedTuple):
     detail: dict[str, Any]
 
 
+class Place(NamedTuple):
+    """An entry of the chain, by its number and its hash."""
+
+    seq: int
+    entry_hash: str
+
+
+START = Place(0, FIRST_PREVIOUS_HASH)
+
+
 def append(
     connection: Connection,
     case_id: str,
@@ -152,22 +164,23 @@ def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> 
     """Write an entry of each of some acts of one moment, in the transaction of what they describe."""
     end = known_end(connection) or _NEWEST.first(connection, {})
     newest_seq, newest_hash = end or (0, FIRST_PREVIOUS_HASH)
-    rows = []
-    for seq, act in enumerate(acts, start=newest_seq + 1):
+    rows, written = [], tuple(acts)
+    for seq, act in enumerate(written, start=newest_seq + 1):
         hint(connection, act.case_id or OF_NO_CASE)
         entry = {
             "seq": seq,
             "at": instant_text(at),
             "case_id": act.case_id,
             "action": act.action.value,
-            "actor": act.actor,
+            "actor": keepable(act.actor),  # as it is read, whichever store keeps it
             "detail": act.detail,
             "previous_hash": newest_hash,
         }
         newest_hash = entry_hash(entry)
         rows.append(entry | {"detail": json.dumps(act.detail), "entry_hash": newest_hash})
     _INSERT.execute_all(connection, rows)
-    note(connection, (newest_seq + len(rows), newest_hash))
+    note_end(connection, (newest_seq + len(rows), newest_hash))
+    note(connection, written)
 
 
 def newest(connection: Connection) -> int:
@@ -190,6 +203,12 @@ def entries_of(connection: Connection, case_id: str) -> Iterator[dict[str, Any]]
         yield dict(row) | {"detail": _decoded(row["detail"])}
 
 
+def entries_after(connection: Connection, seq: int, *, most: int) -> list[dict[str, Any]]:
+    """The entries that follow a number, so many at most, as they are checked."""
+    query = sa.select(entries).where(entries.c.seq > seq).order_by(entries.c.seq).limit(most)
+    return [dict(row) | {"detail": _decoded(row["detail"])} for row in connection.execute(query).mappings()]
+
+
 def newest_of_no_case(
     connection: Connection, actions: Collection[Action], *, most: int
 ) -> list[dict[str, Any]]:
@@ -210,7 +229,12 @@ def verify(rows: Iterable[dict[str, Any]]) -> int:
 
     Raises LedgerBroken at the first entry that is missing, out of order, or not what was hashed.
     """
-    seq, previous_hash = 0, FIRST_PREVIOUS_HASH
+    return follow(rows, START).seq
+
+
+def follow(rows: Iterable[dict[str, Any]], place: Place) -> Place:
+    """Check the chain on from a place in it, and return the place of the last entry; raises LedgerBroken."""
+    seq, previous_hash = place
     for row in rows:
         seq += 1
         entry = {field: row[field] for field in FIELDS[:-1]}
@@ -221,7 +245,7 @@ def verify(rows: Iterable[dict[str, Any]]) -> int:
         if not _is_hash(row["entry_hash"], entry):
             raise LedgerBroken(seq=seq, reason="its content is not what was hashed")
         previous_hash = row["entry_hash"]
-    return seq
+    return Place(seq, previous_hash)
 
 
 def _is_hash(given: Any, entry: dict[str, Any]) -> bool:

@@ -28,6 +28,7 @@ from atlas.settings_of_limits import Limits
 from atlas.settings_of_models import Models
 from atlas.settings_of_notices import WaysOut
 from atlas.settings_of_systems import Elsewhere
+from atlas.settings_of_telemetry import Watched
 from atlas.settings_of_ways import WaysIn
 from atlas.texts import TextUnreadable, encoding_of, read_text, text_of
 
@@ -48,7 +49,7 @@ def read_env_file(path: Path, *, interpolate: bool = True) -> dict[str, str | No
     return dict(dotenv_values(stream=io.StringIO(read_text(path)), interpolate=interpolate))
 
 
-class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models):
+class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watched):
     """What an operator can set, by environment variable or in the file `.env`."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
@@ -267,6 +268,7 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models):
         self.check_owners(frozenset(self.agent_keys.values()), is_open=self.is_open)
         self.check_ways(is_open=self.is_open)
         self.check_systems(self.reviewers, is_open=self.is_open)
+        self.check_watched(frozenset(self._all_keys))
         return self
 
     @property

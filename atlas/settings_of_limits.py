@@ -3,10 +3,13 @@
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import ByteSize, Field
+from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings
 
-from atlas.settings_as_written import Duration, NumberPerAgent, PerAgent
+from atlas.settings_as_written import Duration, NumberPerAgent, PerAgent, read_duration
+
+LONGEST_STOP = timedelta(minutes=10)
+StopTime = Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0), le=LONGEST_STOP)]
 
 
 class Limits(BaseSettings):
@@ -44,6 +47,16 @@ class Limits(BaseSettings):
     )
     atlas_strangers: int = Field(
         default=512, ge=8, le=20_000, description="How many connections may wait without a key in all."
+    )
+    atlas_drain_time: StopTime = Field(
+        default=timedelta(0),
+        description="How long it goes on serving after SIGTERM while `/readyz` says 503, so that a balancer "
+        "sends what is new to another gateway. With one gateway it is 0.",
+    )
+    atlas_stop_timeout: StopTime = Field(
+        default=timedelta(seconds=5),
+        description="How long tools that run may take to end when it stops. After that their outcome counts "
+        "as unknown.",
     )
     atlas_session_idle: Duration = Field(
         default=timedelta(minutes=30),

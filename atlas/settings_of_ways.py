@@ -43,7 +43,7 @@ def networks(value: Any) -> Any:
     except ValueError:
         raise ValueError("It is addresses or networks, with commas between, as 10.0.0.7,fd00::/64.") from None
     if any(network.prefixlen == 0 for network in found):
-        raise ValueError("A network of all addresses would let every program say who a person is.")
+        raise ValueError("A network of all addresses would let every program speak as the proxy.")
     return found
 
 
@@ -118,6 +118,12 @@ class WaysIn(BaseSettings):
         description="What is asked of the provider, with blanks between. `openid` is one of them.",
     )
 
+    atlas_forwarded_from: Networks = Field(
+        default=(),
+        description="Addresses or networks, with commas between, of proxies and balancers on other machines, "
+        "beside 127.0.0.1. From there `X-Forwarded-Proto` and `X-Forwarded-For` are read, and nothing that "
+        "says who a person is.",
+    )
     atlas_trusted_proxies: Networks = Field(
         default=(),
         description="Addresses or networks, with commas between, of a proxy that signs people in. From there "

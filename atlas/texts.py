@@ -1,6 +1,7 @@
 """Text that others wrote: their editors and shells write UTF-8 or UTF-16, byte order marks, any line ends."""
 
 import codecs
+import re
 from pathlib import Path
 
 MARK = "\ufeff"
@@ -12,6 +13,7 @@ ENCODINGS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_NOT_KEEPABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class TextUnreadable(ValueError):
@@ -42,3 +44,10 @@ def text_of(content: bytes) -> str:
 def encoding_of(content: bytes) -> str:
     """The encoding that a byte order mark names, as Python calls it; without a mark it is UTF-8."""
     return next((name for mark, name in ENCODINGS if content.startswith(mark)), "utf-8")
+
+
+def keepable(text: str) -> str:
+    """The text with U+FFFD in the place of what not every store can hold: NUL and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _NOT_KEEPABLE.sub("\N{REPLACEMENT CHARACTER}", text)

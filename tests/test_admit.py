@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
+from kept import entries_in, refuse_inserts
 from store import open_store, settings_of_test
 from upstream_by_hand import ByHand, tool
 
-from atlas import ledger
 from atlas.admit import INTENT, USER_REQUEST, Admission
 from atlas.agents.get_outcome import add_get_outcome
 from atlas.agents.held_calls import WaitingAgents
@@ -157,7 +157,7 @@ async def test_what_of_a_servers_schema_no_one_could_check_is_on_record(tmp_path
             assert not (await answer(gated.server, "far_plain", {})).is_error
             refused = await answer(gated.server, "far_do", {"id": 5, "n": "5"})
         [oddity] = upstreams.report()["far"]["oddities"]
-        first, second = [entry["detail"] for entry in ledger.read(tmp_path / "atlas.db")]
+        first, second = [entry["detail"] for entry in entries_in(tmp_path)]
     assert first["not_checked"] == ["properties.id.type"] and "not_checked" not in second
     assert oddity.startswith("its tool do has a schema") and oddity.endswith("checks properties.id.type")
     assert refused.is_error and "send 5 as JSON" in refused.content[0].text
@@ -187,7 +187,7 @@ async def test_the_definition_of_the_tool_and_what_the_agent_claims_are_recorded
         claiming, silent = gated.announced
         tool = await gated.plain.get_tool("check_status")
         assert tool is not None and claiming.definition_sha256 == definition_of(tool).sha256
-        first, second = [entry["detail"] for entry in ledger.read(tmp_path / "atlas.db")]
+        first, second = [entry["detail"] for entry in entries_in(tmp_path)]
     assert first["definition_sha256"] == claiming.definition_sha256 == silent.definition_sha256
     assert first["agent_claims"] == {"intent": "look up the due date"} and "agent_claims" not in second
 
@@ -242,11 +242,8 @@ async def test_a_call_that_cannot_be_recorded_is_refused(tmp_path: Path) -> None
     async with admitted(tmp_path) as gated:
 
         def forbid(connection: sa.Connection) -> None:
-            connection.execute(
-                sa.text(
-                    "CREATE TRIGGER full BEFORE INSERT ON cases BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-                )
-            )
+            for statement in refuse_inserts("cases"):
+                connection.exec_driver_sql(statement)
 
         await gated.store.database.write(forbid)
         result = await answer(gated.server, "check_status", {"beneficiary_id": "BEN-123"})

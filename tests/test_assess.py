@@ -13,11 +13,11 @@ from assessing import LENIENT, assessments_of, decisions_by
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
 from injections import INJECTIONS, Injection
+from kept import entries_in
 from mcp.types import ToolAnnotations
 from models_that_say import FAILURES, GOOD, Says, SaysLater, patience
 from store import answer, approval, open_case, open_store, tool_call
 
-from atlas import ledger
 from atlas.assessors import Question
 from atlas.assessors.prompt import payload
 from atlas.grounds.present import NOT_THERE, tool_facts
@@ -75,7 +75,7 @@ async def test_the_score_is_the_higher_of_the_floor_and_the_models_or_the_policy
     assert (assessment.ruling.score, assessment.ruling.floor) == (max(gives["score"], floor), floor)
     assert assessment.ruling.rules and len(assessment.ruling.policy_sha256) == 64
     assert case.status is (Status.PENDING_REVIEW if score >= 70 else Status.AUTHORIZED)
-    entry = next(e for e in ledger.read(tmp_path / "atlas.db") if e["action"] == "assess.scored")
+    entry = next(e for e in entries_in(tmp_path) if e["action"] == "assess.scored")
     assert entry["detail"]["ruling"]["policy_sha256"] == assessment.ruling.policy_sha256
     assert entry["detail"]["model_score"] == says
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept import entries_in
 from sqlalchemy.engine import Connection
 from store import approval, assessment_of, decisions, open_case, open_store, rejection, tool_call
 
-from atlas import ledger
 from atlas.cases.reviews import request_review
 from atlas.cases.store import CaseStore, add_assessment, read_case, transition
 from atlas.decide import decide_after_wait, decide_by_score
@@ -65,7 +65,7 @@ async def test_the_same_decision_again_changes_nothing_and_a_contrary_one_is_ref
         assert await decided(store, case_id, Verdict.APPROVED) == first
         with pytest.raises(ContraryDecision):
             await decided(store, case_id, Verdict.REJECTED)
-    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    actions = [entry["action"] for entry in entries_in(tmp_path)]
     assert actions.count("decide.approved") == 1 and "decide.rejected" not in actions
 
 
@@ -155,7 +155,7 @@ async def test_what_the_policy_denies_no_person_can_lift(tmp_path: Path) -> None
             with pytest.raises(CaseFinished, match="DENIED"):
                 await decisions(store, is_denied=True).record(unassessed.case_id, approval())
             assert (await store.read(unassessed.case_id)).status is Status.DENIED
-    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    actions = [entry["action"] for entry in entries_in(tmp_path)]
     assert actions.count("decide.denied") == 3 and "decide.approved" not in actions
 
 
@@ -171,7 +171,7 @@ async def test_as_many_reviewers_decide_as_the_policy_asks_for(tmp_path: Path, i
         decided = await votes.record(case.case_id, approval("desk 4"))
         assert decided.status is Status.AUTHORIZED
         assert decided.decision is not None and decided.decision.reviewer == "desk 4"
-    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    actions = [entry["action"] for entry in entries_in(tmp_path)]
     assert actions.count("decide.approval_counted") == 2 and actions.count("decide.approved") == 1
 
 

@@ -35,8 +35,10 @@ CHECKED |= {"nginx", "nginx-settings", "origins"}  # tests/acceptance/test_proxy
 CHECKED |= {"openid-settings", "proxy-settings"}  # tests/people/test_openid_claims.py
 CHECKED |= {"policy-session"}  # tests/assessors/test_policy_session.py
 CHECKED |= {"policy-escalate", "policy-undo"}  # tests/reviews/test_deadlines_page.py
+CHECKED |= {"prometheus"}  # tests/telemetry/test_alerts.py
 CHECKED |= {"sms"}  # tests/test_docs_tables.py
 CHECKED |= {"nginx-auth"}  # tests/people/test_proxy_headers.py
+CHECKED |= {"chart-values"}  # tests/deploy/test_chart.py
 FRAMEWORKS = ("ai_sdk", "crewai_agent", "google_adk", "langchain_agent", "openai_agents", "pydantic_ai_agent")
 CHECKED |= {f"framework {name}" for name in FRAMEWORKS}  # tests/acceptance/test_framework_snippets.py
 

@@ -1,10 +1,10 @@
 """Execution: the gate, and what becomes of tools that fail, hang, or die half way."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from fastmcp import FastMCP
 from fastmcp.exceptions import NotFoundError, ToolError
 from gateway_process import eventually
+from kept import entries_in, held_by_another, refuse_inserts, without_trigger
 from mcp.types import ToolAnnotations
 from sqlalchemy.engine import Connection
 from store import (
@@ -26,11 +27,11 @@ from store import (
     tool_call,
 )
 
-from atlas import ledger
 from atlas.agents.answers import ending_text, pending_text
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.store import CaseStore, add_assessment, add_decision, transition
 from atlas.cases.watch import is_settled
+from atlas.database import postgresql_transactions
 from atlas.decide import Decisions, decide_by_score
 from atlas.execute import Execution
 from atlas.models import Assessment, Case, Scope, Status
@@ -118,7 +119,7 @@ class Workshop:
 
     def actions(self) -> list[str]:
         """What the ledger has."""
-        return [entry["action"] for entry in ledger.read(self.directory / "atlas.db")]
+        return [entry["action"] for entry in entries_in(self.directory)]
 
 
 @asynccontextmanager
@@ -420,11 +421,12 @@ async def test_an_answer_that_could_not_be_recorded_is_recorded_by_the_next_atte
     """A disk that is full for a moment does not make a known outcome unknown."""
     async with workshop(tmp_path) as shop:
         case = await shop.approved("note")
-        full = "CREATE TRIGGER full BEFORE INSERT ON outcomes BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-        await shop.store.database.write(lambda connection: connection.exec_driver_sql(full))
+        for full in refuse_inserts("outcomes"):
+            await shop.store.database.write(partial(Connection.exec_driver_sql, statement=full))
         with pytest.raises(Exception, match="disk full"):
             await shop.execution.execute(case.case_id)
-        await shop.store.database.write(lambda connection: connection.exec_driver_sql("DROP TRIGGER full"))
+        again = without_trigger("outcomes_full", "outcomes")
+        await shop.store.database.write(lambda connection: connection.exec_driver_sql(again))
         assert (await shop.execution.execute(case.case_id)).status is Status.EXECUTED
         assert shop.calls == ["a"]
 
@@ -446,16 +448,19 @@ async def test_an_outcome_is_held_until_a_full_disk_has_room_for_it(tmp_path: Pa
         assert shop.actions().count("execute.started") == 1
 
 
-async def test_that_no_one_knows_what_a_tool_did_is_held_too_until_it_can_be_kept(tmp_path: Path) -> None:
+async def test_that_no_one_knows_what_a_tool_did_is_held_too_until_it_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A run that failed meanwhile would leave the call as if it were still being executed."""
-    async with workshop(tmp_path, seconds=3) as shop:  # in which the file is locked, on any machine
+    async with workshop(tmp_path, seconds=3) as shop:  # in which the store is locked, on any machine
         case = await shop.approved("wait_for_release", "a")
         request = asyncio.create_task(shop.execution.execute(case.case_id))
         while not shop.calls:
             await asyncio.wait({request}, timeout=0.01)
-        await pragma(shop, "busy_timeout = 0")
-        with closing(sqlite3.connect(shop.store.database.path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr(postgresql_transactions, "LOCK_SECONDS", 1)
+        if shop.store.database.kind == "sqlite":
+            await pragma(shop, "busy_timeout = 0")
+        with held_by_another(shop.store.database.directory):
             while shop.store.database.problem is None:
                 await asyncio.wait({request}, timeout=0.01)
             assert not (await asyncio.wait({request}, timeout=0.1))[0]

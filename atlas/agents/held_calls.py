@@ -83,6 +83,10 @@ class WaitingAgents:
         self._stops: dict[str, asyncio.Event] = {}
         self._told: set[str] = set()
 
+    def is_held(self, case_id: str) -> bool:
+        """Whether a request waits here for the call."""
+        return case_id in self._requests
+
     def is_shared(self, case: Case) -> bool:
         """Whether more than one request waits for the call."""
         return len(self._requests.get(case.case_id, ())) > 1

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from enum import Enum
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -23,6 +24,16 @@ MOST_QUESTIONS = 256  # at once: the workflow engine has twice as many places, s
 Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
+
+
+class Heard(str, Enum):
+    """What came of a question, for those who watch."""
+
+    ANSWERED = "answered"
+    FAILED = "failed"
+    UNFIT = "unfit"  # no assessor could have answered it
+    REFUSED = "refused"  # it was not asked: the assessor rests, or is busy
+    DROPPED = "dropped"  # the gateway stopped before there was an answer
 
 
 class Guard:
@@ -47,8 +58,10 @@ class Guard:
         self._failures = 0
         self._last_failure = ""
         self._rests_until = 0.0
+        self.rests = 0  # how often it was left alone
         self._open_questions = 0
         self._cancellations: set[asyncio.Task[None]] = set()
+        self.listeners: list[Callable[[float, Heard], None]] = []  # of each question, and the seconds it took
 
     @property
     def is_durable(self) -> bool:
@@ -121,6 +134,8 @@ class Guard:
         return self.assessor
 
     def _refuse_while_resting(self) -> None:
+        if self.is_resting or self._open_questions >= MOST_QUESTIONS:
+            self._tell(Heard.REFUSED)
         if self.is_resting:
             raise AssessorFailed(reason=f"The assessor was not asked. {self.problem}")
         if self._open_questions >= MOST_QUESTIONS:
@@ -128,20 +143,27 @@ class Guard:
 
     async def _watched(self, begin: Callable[[], Awaitable[Result]], seconds: float) -> Result:
         self._open_questions += 1
+        begun, heard = time.monotonic(), Heard.DROPPED
         try:
-            begun = time.monotonic()
             result = await asyncio.wait_for(begin(), seconds)
             if time.monotonic() - begun > seconds:  # an assessor that never waits cannot be interrupted
                 raise asyncio.TimeoutError
+            heard = Heard.ANSWERED
         except QuestionUnfit:
+            heard = Heard.UNFIT
             raise  # no assessor could do better: an agent's unfit questions must not put it to rest
         except Exception as error:
-            reason = _reason(error, seconds=self._seconds)
+            heard, reason = Heard.FAILED, _reason(error, seconds=self._seconds)
             self._failed(reason)
             raise AssessorFailed(reason=reason) from error
         finally:
             self._open_questions -= 1
+            self._tell(heard, time.monotonic() - begun)
         return result
+
+    def _tell(self, heard: Heard, seconds: float = 0.0) -> None:
+        for listener in self.listeners:
+            listener(seconds, heard)
 
     async def _read(self, awaited: Awaitable[Any]) -> ModelAnswer:
         answer = ModelAnswer.model_validate(await awaited)
@@ -153,6 +175,7 @@ class Guard:
         self._last_failure = reason
         if self._failures >= FAILURES_BEFORE_REST:
             self._rests_until = self._clock() + REST_SECONDS
+            self.rests += 1
             logger.error("The assessor %s is left alone for a minute: %s", self.assessor.name, self.problem)
 
     def _cancel_later(self, assessor: DurableAssessor, reference: str) -> None:

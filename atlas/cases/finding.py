@@ -12,12 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.sql.operators import custom_op
 
 from atlas.cases.filters import Filter, Order, Place
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import UNFINISHED, WAITING, approvals, assessments, cases, decisions
-from atlas.database.dialects import json_elements, json_length, json_value
+from atlas.database.dialects import is_like, json_elements, json_length, json_value, without_index
 from atlas.errors import RequestInvalid
 from atlas.instants import instant_text
 from atlas.models import TRANSITIONS, Status
@@ -97,7 +96,7 @@ class _Search:
         self._led = [*_leading(asked), *_opened(asked)]
         self._time: list[Any] = [sa.type_coerce(cases.c.opened_at, sa.String), cases.c.case_id]
         if _is_about_unfinished(asked):
-            self._time = [_looked_at(column) for column in self._time]
+            self._time = [without_index(column) for column in self._time]
         self._rest = [*_rest(asked)]
         self._said = _says(asked.q.strip()) if asked.q and asked.q.strip() else None
         key: dict[Order, Any] = {
@@ -187,11 +186,6 @@ def _places(connection: Connection, query: sa.Select[Any]) -> list[Place]:
     return [Place(*row) for row in connection.execute(query)]
 
 
-def _looked_at(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
-    """A column whose rows are looked at: SQLite seeks no index for what stands behind a plus."""
-    return sa.UnaryExpression(column, operator=custom_op("+"), type_=column.type)
-
-
 def _is_about_unfinished(asked: Filter) -> bool:
     is_led = asked.is_what_waits or asked.agent is not None or asked.tool is not None
     return bool(asked.statuses) and not is_led and all(status in TRANSITIONS for status in asked.statuses)
@@ -219,11 +213,11 @@ def _opened(asked: Filter) -> Iterator[Condition]:
 def _rest(asked: Filter) -> Iterator[Condition]:
     """The conditions for which a row is looked at."""
     if asked.statuses and not asked.is_what_waits:
-        yield _looked_at(cases.c.status).in_([status.value for status in asked.statuses])
+        yield without_index(cases.c.status).in_([status.value for status in asked.statuses])
     if asked.agent is not None and asked.is_what_waits:
-        yield _looked_at(cases.c.principal) == asked.agent
+        yield without_index(cases.c.principal) == asked.agent
     if asked.tool is not None and (asked.is_what_waits or asked.agent is not None):
-        yield _looked_at(cases.c.tool_name) == asked.tool
+        yield without_index(cases.c.tool_name) == asked.tool
     if asked.reviewer is not None:
         yield sa.exists().where(_DECIDED.c.reviewer == asked.reviewer, of_this_round(_DECIDED))
     if asked.score_at_least is not None:
@@ -273,7 +267,7 @@ def _folded(text: str) -> str:
 
 
 def _has(column: sa.ColumnElement[Any], texts: list[str]) -> Condition:
-    return sa.or_(*(column.like(f"%{_escaped(text)}%", escape="!") for text in texts))
+    return sa.or_(*(is_like(column, f"%{_escaped(text)}%") for text in texts))
 
 
 def _escaped(text: str) -> str:

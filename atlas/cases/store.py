@@ -5,18 +5,20 @@ import secrets
 from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.cases.definitions import Definition, keep_definition
+from atlas.cases.draining import Draining
 from atlas.cases.elsewhere import Elsewhere
 from atlas.cases.rounds import of_this_round, round_of
 from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
 from atlas.cases.watch import Watches
 from atlas.database.database import Database
+from atlas.database.facts import note
 from atlas.database.hints import hint
 from atlas.database.statements import Prepared
 from atlas.errors import CaseNotFound, TransitionRefused
@@ -113,13 +115,20 @@ _UNCOLLECT = Prepared(
 _ONE = Prepared(_EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id")))
 
 
+class Collected(NamedTuple):
+    """An ending was handed to its agent, for those who watch."""
+
+    case_id: str
+
+
 class CaseStore:
     """Reads cases, changes them one transaction at a time, and tells the watchers of a case."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.listeners: list[Callable[[Case], None]] = []  # told of every case that was changed
-        self._watches = Watches(read=self.read, hints=database.hints)
+        self.draining = Draining()
+        self._watches = Watches(read=self.read, hints=database.hints, draining=self.draining)
         self.watch = self._watches.watch
         self.elsewhere = Elsewhere(database.hints, self._read_all)
         self.elsewhere.shows.append(self._watches)
@@ -165,6 +174,15 @@ class CaseStore:
         for listener in self.listeners:
             listener(case)
         return case
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether an agent waits for a case here."""
+        return bool(self._watches)
+
+    def wake(self) -> None:
+        """Have all who wait look again."""
+        self._watches.wake()
 
     async def _read_all(self, case_ids: Collection[str]) -> list[Case]:
         return await self.select(cases.c.case_id.in_(case_ids), limit=len(case_ids))
@@ -238,7 +256,8 @@ def newest_case(connection: Connection, call: ToolCall) -> Case | None:
 def mark_collected(connection: Connection, case: Case, *, at: datetime | None = None) -> Case:
     """Note that the ending of a case was handed to its agent; the first time counts."""
     collected_at = at or now()
-    _COLLECT.execute(connection, {"this": case.case_id, "collected_at": collected_at})
+    if _COLLECT.execute(connection, {"this": case.case_id, "collected_at": collected_at}):
+        note(connection, [Collected(case.case_id)])
     return case.model_copy(update={"collected_at": case.collected_at or collected_at})
 
 

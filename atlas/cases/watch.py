@@ -1,10 +1,12 @@
 """Waits for the changes of one case."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
+from atlas.cases.draining import Draining
 from atlas.database.hints import Hints
 from atlas.models import Case, Status
 
@@ -16,9 +18,10 @@ Read = Callable[[str], Awaitable[Case]]
 class Watch:
     """Sees the changes of one case as they are made; looks by itself for what was not told."""
 
-    def __init__(self, case: Case, *, read: Read, hints: Hints) -> None:
+    def __init__(self, case: Case, *, read: Read, hints: Hints, draining: Draining) -> None:
         self._read = read
         self._hints = hints
+        self._draining = draining
         self.case = case
         self._is_told = False
         self._woken = asyncio.Event()
@@ -31,6 +34,11 @@ class Watch:
         self._looked_at = monotonic()
         self._woken.set()
 
+    def wake(self) -> None:
+        """Look again: the case may be another, or there is no more time for it."""
+        self._looked_at = -math.inf
+        self._woken.set()
+
     async def until(
         self,
         condition: Callable[[Case], bool],
@@ -38,21 +46,24 @@ class Watch:
         seconds: float,
         tell: Callable[[Case], Awaitable[None]] | None = None,
     ) -> Case:
-        """The case as soon as the condition holds, or as it is after so many seconds.
+        """The case as soon as the condition holds, or as it is after so many seconds or at a stop.
 
         While it does not hold, `tell` is called at each change, and about once a second.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while not condition(self.case) and (left := deadline - loop.time()) > 0:
+        while not self._is_over(condition) and (left := deadline - loop.time()) > 0:
             if tell is not None:
                 await tell(self.case)
-                if condition(self.case):  # which has changed meanwhile
+                if self._is_over(condition):  # the case has changed meanwhile
                     break
             await self._next(loop, seconds=min(left, WAKE_SECONDS))
             if deadline - loop.time() <= 0 and not condition(self.case):
                 await self._look()  # its agent is answered with what is there now
         return self.case
+
+    def _is_over(self, condition: Callable[[Case], bool]) -> bool:
+        return condition(self.case) or self._draining.ends_wait(self.case)
 
     async def _next(self, loop: asyncio.AbstractEventLoop, *, seconds: float) -> None:
         self._is_told = False
@@ -75,10 +86,20 @@ class Watch:
 class Watches:
     """All that are open."""
 
-    def __init__(self, *, read: Read, hints: Hints) -> None:
+    def __init__(self, *, read: Read, hints: Hints, draining: Draining) -> None:
         self._read = read
         self._hints = hints
+        self._draining = draining
         self._open: dict[str, set[Watch]] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def wake(self) -> None:
+        """Have all of them look again."""
+        for watches in self._open.values():
+            for watch in watches:
+                watch.wake()
 
     def follows(self, case_id: str) -> bool:
         """Whether a case is watched."""
@@ -100,7 +121,7 @@ class Watches:
     @contextmanager
     def watch(self, case: Case) -> Iterator[Watch]:
         """Watch a case from here on."""
-        watch = Watch(case, read=self._read, hints=self._hints)
+        watch = Watch(case, read=self._read, hints=self._hints, draining=self._draining)
         self._open.setdefault(case.case_id, set()).add(watch)
         try:
             yield watch

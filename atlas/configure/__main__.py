@@ -1,4 +1,4 @@
-"""`python -m atlas.configure questions|again|check|start|stop`: what `./setup.sh` hands over."""
+"""`python -m atlas.configure questions|again|check|start|stop|several`: what the scripts hand over."""
 
 import sys
 from pathlib import Path
@@ -75,6 +75,10 @@ def main(arguments: list[str]) -> None:
             from atlas.configure.process import stop
 
             raise SystemExit(0 if stop() else 1)
+        case ["several", folder, *host] if len(host) < 2:
+            from atlas.configure.several import write_all
+
+            write_all(Path(folder), host[0] if host else None)
         case _:
             raise SystemExit(f"usage: {__doc__}")
 

@@ -5,7 +5,10 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from atlas.database.libpq import PREPARES
+from atlas.database.postgresql_cursor import KeepingCursor
 
 # A server that went away, or a network that swallows everything, is noticed after so long.
 PATIENCE: dict[str, Any] = {
@@ -51,14 +54,20 @@ class Address:
 
     def engine(self) -> Engine:
         """Connections in autocommit mode that keep what they commit."""
-        return sa.create_engine(
+        engine = sa.create_engine(
             self.url,
             hide_parameters=True,
             isolation_level="AUTOCOMMIT",
             poolclass=NullPool,
             use_native_hstore=False,
-            connect_args=PATIENCE | ({} if self.prepares else {"prepare_threshold": None}),
+            # psycopg prepares nothing: after a ROLLBACK it has the server forget what anyone prepared.
+            connect_args=PATIENCE | {"cursor_factory": KeepingCursor, "prepare_threshold": None},
         )
+        sa.event.listen(engine, "connect", self._note_whether_it_prepares)
+        return engine
+
+    def _note_whether_it_prepares(self, connection: Any, entry: ConnectionPoolEntry) -> None:
+        entry.info[PREPARES] = self.prepares
 
 
 def driver_of(connection: Connection) -> Any:

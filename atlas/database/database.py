@@ -1,10 +1,12 @@
 """What every store of cases, ledger and people does, whichever one it is."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sqlalchemy.engine import Connection
 
+from atlas.database.facts import Listener
 from atlas.database.hints import Hints
 from atlas.database.lease import Lease
 from atlas.database.writer import Change
@@ -38,6 +40,14 @@ class Database(Protocol):
     @property
     def problem(self) -> str | None:
         """Why the last change could not be kept, in the words of the store; None: it could."""
+
+    @property
+    def directory(self) -> Path:
+        """The data directory of this gateway."""
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Who hears of each change that is on disk."""
 
     async def open(self) -> None:
         """Bring the tables up to date and connect; raises a sentence for operators."""

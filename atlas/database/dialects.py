@@ -97,6 +97,18 @@ class without_index(FunctionElement[Any]):
     inherit_cache = True
     name = "without_index"
 
+    def __init__(self, column: sa.ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+class is_like(FunctionElement[bool]):
+    """Whether a text fits a pattern of LIKE, in which `!` escapes; capitals of ASCII make no difference."""
+
+    inherit_cache = True
+    name = "is_like"
+    type = sa.Boolean()
+
 
 def _quoted(key: str) -> str:
     return "'" + key.replace("'", "''") + "'"
@@ -205,3 +217,15 @@ def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(without_index, "postgresql")
 def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(element.clauses, **options)
+
+
+@compiles(is_like, "sqlite")
+def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({text} LIKE {pattern} ESCAPE '!')"
+
+
+@compiles(is_like, "postgresql")
+def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({text} ILIKE {pattern} ESCAPE '!')"

@@ -31,7 +31,7 @@ def known_end(connection: Connection) -> End | None:
     return end
 
 
-def note(connection: Connection, end: End) -> None:
+def note_end(connection: Connection, end: End) -> None:
     """An entry was written behind it; where it has to be asked for, that stays so."""
     if _KEY in connection.info:
         connection.info[_KEY] = end

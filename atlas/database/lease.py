@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -102,7 +101,7 @@ class SharedLease:
         self._over.set()
         if self._thread is not None:
             self._thread.join()
-        with suppress(sa.exc.SQLAlchemyError, psycopg.Error), self._asking:
+        with suppress(*_broken()), self._asking:
             processes.leave(self._connected(), self.process_id)
         self._drop()
 
@@ -133,7 +132,7 @@ class SharedLease:
     def _try_to_beat(self) -> bool:
         try:
             self._beat()
-        except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
+        except _broken() as error:
             logger.warning("The database does not hear that this gateway lives: %s", type(error).__name__)
             return False
         return True
@@ -177,7 +176,7 @@ class SharedLease:
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(psycopg.Error, sa.exc.SQLAlchemyError):
+            with suppress(*_broken()):
                 connection.invalidate()
                 connection.close()
 
@@ -185,6 +184,13 @@ class SharedLease:
 def boot_time() -> float:
     """Seconds that go on while the process is frozen and while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """What is raised where the server cannot be asked."""
+    import psycopg  # only where it is used
+
+    return sa.exc.SQLAlchemyError, psycopg.Error
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import psycopg
 from psycopg.pq import DiagnosticField, ExecStatus
 from sqlalchemy.engine import Connection
 
+from atlas.texts import keepable
+
 # How the kinds of values that the tables have are read; what is in none of these is text.
 _READERS: dict[int, Callable[[bytes], Any]] = {
     16: lambda value: value == b"t",
@@ -19,6 +21,7 @@ _READERS: dict[int, Callable[[bytes], Any]] = {
     1700: float,  # what a sum of numbers is
 }
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+PREPARES = "prepares"  # in the `info` of a connection: whether statements are prepared
 _NAMES = "prepared statements"  # of a connection, by their text
 
 
@@ -29,7 +32,7 @@ def run(connection: Connection, text: str, values: Sequence[Any]) -> tuple[list[
     """
     driver: Any = connection.connection.dbapi_connection
     given = [_written(value) for value in values]
-    if driver.prepare_threshold is None:  # behind a pooler a statement may be prepared elsewhere
+    if not connection.info.get(PREPARES):  # behind a pooler a statement may be prepared elsewhere
         result = driver.pgconn.exec_params(text.encode(), given)
     else:
         result = driver.pgconn.exec_prepared(_prepared(connection, driver, text), given)
@@ -62,10 +65,7 @@ def _written(value: Any) -> bytes | None:
         return None
     if isinstance(value, bool):
         return b"t" if value else b"f"
-    text = str(value)
-    if "\x00" in text:
-        raise psycopg.DataError("PostgreSQL texts cannot hold a NUL")
-    return text.encode()
+    return keepable(str(value)).encode()
 
 
 def _rows(result: Any) -> list[tuple[Any, ...]]:

@@ -587,6 +587,23 @@ CREATE TABLE secrets (
 	CONSTRAINT pk_secrets PRIMARY KEY (name)
 );
 
+CREATE TABLE ledger_checks (
+	check_id INTEGER NOT NULL, 
+	began_at VARCHAR(27) NOT NULL, 
+	ended_at VARCHAR(27) NOT NULL, 
+	entries INTEGER NOT NULL, 
+	entry_hash VARCHAR(64) NOT NULL, 
+	problem TEXT, 
+	CONSTRAINT pk_ledger_checks PRIMARY KEY (check_id)
+);
+
+CREATE TABLE case_spans (
+	case_id VARCHAR(20) NOT NULL, 
+	traceparent VARCHAR(55) NOT NULL, 
+	CONSTRAINT pk_case_spans PRIMARY KEY (case_id), 
+	CONSTRAINT fk_case_spans_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)
+);
+
 CREATE TRIGGER policies_no_update BEFORE UPDATE ON policies BEGIN SELECT RAISE(ABORT, 'the table policies is append-only'); END;
 
 CREATE TRIGGER policies_no_delete BEFORE DELETE ON policies BEGIN SELECT RAISE(ABORT, 'the table policies is append-only'); END;

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from atlas.database import processes
 from atlas.database.address import Address
 from atlas.database.data_directory import former_process, lock_directory, make_directory, note_process
+from atlas.database.facts import Listener, noting, tell
 from atlas.database.hints import Hints
 from atlas.database.lease import SharedLease
 from atlas.database.listening import Listening
@@ -56,6 +57,7 @@ class PostgresDatabase:
         self._readers = threading.local()
         self._kept: list[Connection] = []  # one of each thread that reads
         self.problem: str | None = None  # why the last change could not be kept, in PostgreSQL's words
+        self.listeners: list[Listener] = []  # hear of each change that is on disk
 
     @property
     def place(self) -> str:
@@ -79,7 +81,9 @@ class PostgresDatabase:
         self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
         self._look_threads = ThreadPoolExecutor(1, "database-looker")
         # No change stays uncommitted for others to come: other gateways wait for the lock.
-        self._changes = Writer(self._transactions, name="database-writer", failure=_failure, linger_seconds=0)
+        self._changes = Writer(
+            self._transactions, name="database-writer", failure=_failure, landed=tell, linger_seconds=0
+        )
         self._listening.open()
 
     def _connect(self) -> PostgresTransactions:
@@ -115,14 +119,14 @@ class PostgresDatabase:
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Run work, which makes all of its changes at once, or none; they are on disk when it returns."""
         with self._noting_problems():
-            result = await self._changes.write(work)
+            result = await self._changes.write(noting(work, self.listeners))
         self.problem = None
         return result
 
     async def write_ahead(self, work: Callable[[Connection], Result]) -> Change[Result]:
         """The same, but return when the changes are made, which the disk will have a moment later."""
         with self._noting_problems():
-            return await self._changes.write_ahead(work)
+            return await self._changes.write_ahead(noting(work, self.listeners))
 
     async def check(self) -> str | None:
         """Why the database cannot be read or written at the moment, or None."""

@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.database import processes
 from atlas.database.data_directory import REMEDY, examine, lock_directory, make_directory, newest_entry
+from atlas.database.facts import Listener, noting, tell
 from atlas.database.hints import Hints
 from atlas.database.lease import LoneLease
 from atlas.database.migrating import bring_up_to_date, leave_transactions
@@ -56,6 +57,7 @@ class SqliteDatabase:
         self._readers = threading.local()
         self._kept: list[Connection] = []  # one of each thread that reads for calls
         self.problem: str | None = None  # why the last change could not be kept, in SQLite's words
+        self.listeners: list[Listener] = []  # hear of each change that is on disk
 
     @property
     def place(self) -> str:
@@ -83,7 +85,7 @@ class SqliteDatabase:
         transactions = SqliteTransactions(
             self._connection, driver, number=newest_entry, acknowledge=self._acknowledge
         )
-        self._changes = Writer(transactions, name="database-writer", failure=_failure)
+        self._changes = Writer(transactions, name="database-writer", failure=_failure, landed=tell)
         await self.write(partial(processes.alone, process_id=self.lease.process_id))
 
     def _connect(self) -> Connection:
@@ -120,7 +122,7 @@ class SqliteDatabase:
         Once handed over it is carried to its end, also when the caller is cancelled.
         """
         with self._noting_problems():
-            result = await self._changes.write(work)
+            result = await self._changes.write(noting(work, self.listeners))
         if not is_damage(self.problem):
             self.problem = None
         return result
@@ -128,7 +130,7 @@ class SqliteDatabase:
     async def write_ahead(self, work: Callable[[Connection], Result]) -> Change[Result]:
         """The same, but return when others see the changes, which the disk will have a moment later."""
         with self._noting_problems():
-            return await self._changes.write_ahead(work)
+            return await self._changes.write_ahead(noting(work, self.listeners))
 
     def _acknowledge(self, entry: int) -> None:
         if entry > self._acknowledged and self._lock_file is not None:

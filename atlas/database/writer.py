@@ -82,7 +82,8 @@ class Writer(Generic[Handle]):
     """Runs changes in a thread of its own, in the order in which they come.
 
     `failure` makes the error that the callers get of the one that kept a batch from the disk. In the loop,
-    `settled` is told the errors of each batch, none where all of it is on disk.
+    `settled` is told the errors of each batch, none where all of it is on disk, and `landed` each change that
+    is on disk.
     """
 
     def __init__(
@@ -92,12 +93,14 @@ class Writer(Generic[Handle]):
         name: str,
         failure: Callable[[BaseException], BaseException],
         settled: Callable[[Errors], None] = lambda errors: None,
+        landed: Callable[[Callable[[Handle], Any]], None] | None = None,
         largest_batch: int = LARGEST_BATCH,
         linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         self._transactions = transactions
         self._failure = failure
         self._settled = settled
+        self._landed = landed
         self._largest_batch = largest_batch
         self._linger_seconds = linger_seconds
         self._loop = asyncio.get_running_loop()
@@ -209,6 +212,8 @@ class Writer(Generic[Handle]):
 
     def _resolve(self, jobs: list[_Job]) -> None:
         for job in jobs:
+            if self._landed is not None and job.error is None:
+                self._landed(job.work)
             for future in (job.made, job.synced):
                 if future is not None and not future.done():
                     _settle(future, job)

@@ -90,6 +90,11 @@ class Guarded(asyncio.Protocol):
         super().resume_writing()
 
     @property
+    def is_new(self) -> bool:
+        """Whether no request has come yet."""
+        return self._cycle is None
+
+    @property
     def _cycle(self) -> Any:
         this: Any = self
         return this.cycle

@@ -13,6 +13,7 @@ from atlas import __version__
 from atlas.agents.transports import PREFIX
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy import PolicyInForce
+from atlas.cases.store import CaseStore
 from atlas.database.database import Database
 from atlas.desk.pages import DESK
 from atlas.operate.accept import wants_page
@@ -61,13 +62,15 @@ def add_index(app: FastAPI, settings: Settings) -> None:
 def add_health(
     app: FastAPI,
     *,
-    database: Database,
+    store: CaseStore,
     workflow: WorkflowEdge,
     policy: PolicyInForce,
     model: Guard | None,
     upstreams: Upstreams,
 ) -> None:
     """Serve /healthz and /readyz."""
+
+    database = store.database
 
     @app.api_route("/healthz", methods=ASKED_WITH)
     async def healthz() -> dict[str, str]:
@@ -76,17 +79,19 @@ def add_health(
 
     @app.api_route("/readyz", methods=ASKED_WITH)
     async def readyz() -> JSONResponse:
-        """Each part that was chosen, and whether it answers; 503 where one does not."""
+        """Each part that was chosen, and whether it answers; 503 where one does not, and before a stop."""
         parts = {
             "engine": _part(workflow.name, workflow.problem),
             "assessor": _assessor_part(policy, model),
             "policy": _policy_part(policy),
             "database": _part(database.kind, await database.check()),
         }
-        is_ready = all(part["ok"] for part in parts.values())
+        is_leaving = store.draining.is_leaving
+        is_ready = not is_leaving and all(part["ok"] for part in parts.values())
         # Not among the parts: a server that is missing takes its own tools away, and nothing else.
         servers = {"upstreams": upstreams.report()} if upstreams.all else {}
-        said = {"ready": is_ready} | parts | servers
+        leaving = {"stopping": True} if is_leaving else {}
+        said = {"ready": is_ready} | leaving | parts | servers
         said |= await _stops_part(database) | await _notices_part(database)
         return JSONResponse(said, status_code=200 if is_ready else 503)
 

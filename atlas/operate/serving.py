@@ -9,15 +9,19 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from sse_starlette.sse import AppStatus
 
 from atlas.door.connections import Door
 from atlas.door.protocol import guarded_protocol
 from atlas.errors import AtlasError
 from atlas.operate.doorways import limits_of
+from atlas.operate.draining import Drain
 from atlas.operate.given_up import GIVEN_UP_STATUS, EndsWhenGivenUp, is_given_up
+from atlas.operate.listening import stop_listening
 from atlas.operate.own_url import url_of
 from atlas.operate.start import collect_as_usual
 from atlas.settings import Settings
@@ -45,22 +49,40 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     allow_many_files()
+    AppStatus.enable_automatic_graceful_drain = False  # at the signal answers are still to come
     listener = bind(settings.atlas_host, settings.atlas_port)
     app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
-    sys.stdout.write(banner(app.state.url) + "\n")
+    listeners = [listener, *_metrics_listener(app, settings)]
+    sys.stdout.write(banner(app.state.url) + "\n" + _told_of_metrics(app, settings))
     sys.stdout.flush()
-    server = Server(config, at_the_stop=app.state.at_the_stop)
+    server = Server(config, drain=app.state.drain, at_the_stop=app.state.at_the_stop)
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is closed; Ctrl-C is no failure
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
     if is_given_up(app):
         raise SystemExit(GIVEN_UP_STATUS)
 
 
+def _metrics_listener(app: FastAPI, settings: Settings) -> list[socket.socket]:
+    """The socket of the port for metrics, if they have one of their own."""
+    if settings.atlas_metrics_port is None:
+        return []
+    listener = bind(settings.atlas_metrics_host, settings.atlas_metrics_port)
+    app.state.metrics_port = listener.getsockname()[1]
+    return [listener]
+
+
+def _told_of_metrics(app: FastAPI, settings: Settings) -> str:
+    """The line of start-up that says where metrics are, if they have a port of their own."""
+    if settings.atlas_metrics_port is None:
+        return ""
+    return f"  metrics    {url_of(settings.atlas_metrics_host, app.state.metrics_port)}/metrics\n"
+
+
 def proxies_of(settings: Settings) -> str | None:
-    """From where X-Forwarded-For and -Proto count; without a trusted proxy uvicorn's own default."""
-    named = [str(network) for network in settings.atlas_trusted_proxies]
+    """From where X-Forwarded-For and -Proto count; where none is named uvicorn's own default."""
+    named = [str(one) for one in (*settings.atlas_forwarded_from, *settings.atlas_trusted_proxies)]
     return ",".join(["127.0.0.1", *named]) if named else None
 
 
@@ -73,10 +95,11 @@ def allow_many_files() -> None:
 
 
 class Server(EndsWhenGivenUp):
-    """A server that knows when its start is over, and ends what stays open before it stops."""
+    """A server that knows when its start is over, and brings to its end what it began before it stops."""
 
-    def __init__(self, config: uvicorn.Config, *, at_the_stop: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, config: uvicorn.Config, *, drain: Drain, at_the_stop: Callable[[], None]) -> None:
         super().__init__(config)
+        self._drain = drain
         self._at_the_stop = at_the_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -85,9 +108,18 @@ class Server(EndsWhenGivenUp):
         collect_as_usual()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams of the desk, which else would be waited for, and stop."""
+        """Let others take over, end what was begun and the streams of the desk, and stop."""
+        await self._drain.leave()
+        await stop_listening(self, sockets or [])
         self._at_the_stop()
+        await self._drain.finish()
+        AppStatus.should_exit = True  # the streams of agents end
         await super().shutdown(sockets=sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop on a first signal; on a second one wait for no one any more."""
+        self._drain.is_hurried = self.should_exit
+        super().handle_exit(sig, frame)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -58,6 +59,7 @@ class Courier:
         # When it does so again, and until when it does not spread, by the clock of the loop.
         self._looks_at = self._spreads_at = self._rests_until = 0.0
         self._wake = asyncio.Event()
+        self._well_at: float | None = None  # when a round went well last
         for url_of_house in settings.notify_urls:
             check_url("ATLAS_NOTIFY_URLS", url_of_house)
         for pattern in settings.notify_channels.values():
@@ -80,6 +82,11 @@ class Courier:
             alarm = asyncio.get_running_loop().call_later(self._pause(), self._wake.set)
             await self._wake.wait()
             alarm.cancel()
+
+    @property
+    def lag(self) -> float:
+        """For how many seconds no round has gone well; 0 before the first."""
+        return 0.0 if self._well_at is None else time.monotonic() - self._well_at
 
     def _pause(self) -> float:
         """How many seconds until the next round, if nothing is sent and nothing new comes before."""
@@ -106,6 +113,7 @@ class Courier:
         while _time() >= max(self._spreads_at, self._rests_until) and await self._spread():
             await self._begin_what_is_due()
         await self._begin_what_is_due()
+        self._well_at = time.monotonic()
 
     async def _spread(self) -> bool:
         """Spread the oldest notices, and rest where many more wait; says whether there were any."""

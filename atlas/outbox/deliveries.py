@@ -3,12 +3,13 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.database.facts import note
 from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice
 from atlas.outbox.spreading import notice_of
@@ -49,6 +50,13 @@ class Delivery:
         return f"{self.person} {self.address}" if self.is_for_digest else self.delivery_id
 
 
+class Tried(NamedTuple):
+    """What became of one attempt to bring a notice, for those who watch."""
+
+    channel: str
+    ending: str  # delivered, failed (and tried again), or given_up
+
+
 def due(connection: Connection, *, at: datetime, without: Collection[str]) -> list[Delivery]:
     """The deliveries that are due, reminders last and the oldest first, but for some addresses."""
     query = _DUE.where(deliveries.c.next_at <= at, deliveries.c.address.not_in(list(without))).limit(PAGE)
@@ -85,6 +93,7 @@ def note_sent(
     """Note that receivers have them."""
     values = {"sent_at": at, "given_up_at": None, "last_error": None, "receipt": receipt}
     _change(connection, sent, attempts=deliveries.c.attempts + 1, **values)
+    note(connection, [Tried(one.channel, "delivered") for one in sent])
 
 
 def note_over(connection: Connection, closed: Collection[Delivery], *, at: datetime) -> None:
@@ -97,6 +106,7 @@ def note_failed(connection: Connection, failed: Collection[Delivery], error: str
     for one in failed:
         next_at = at + pause_after(one.attempts + 1)
         _change(connection, [one], attempts=one.attempts + 1, last_error=error, next_at=next_at)
+        note(connection, [Tried(one.channel, "failed")])
 
 
 def give_up(connection: Connection, lost: Collection[Delivery], error: str, *, at: datetime) -> None:
@@ -115,6 +125,7 @@ def give_up(connection: Connection, lost: Collection[Delivery], error: str, *, a
         ledger.append(
             connection, case_id, ledger.Action.NOTICE_GIVEN_UP, actor="gateway", detail=detail, at=at
         )
+        note(connection, [Tried(one.channel, "given_up")])
 
 
 def is_too_old(delivery: Delivery, *, at: datetime) -> bool:

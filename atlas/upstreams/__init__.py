@@ -132,6 +132,10 @@ class Upstreams:
                 return ToolError(upstream.missing)
         return unknown_tool(tool_name)
 
+    def owner_of(self, tool_name: str) -> str | None:
+        """The name of the server whose tool it is now; empty: the gateway's own, None: of none."""
+        return self._owners.get(tool_name, "" if tool_name in self._own else None)
+
     def report(self) -> dict[str, dict[str, Any]]:
         """Each server, with what is wrong with it."""
         return {upstream.name: self._state(upstream) for upstream in self.all}

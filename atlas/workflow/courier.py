@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -86,11 +87,18 @@ class Courier:
         self._wake = asyncio.Event()
         self._next_round = 0.0
         self.problem: str | None = None  # why the last send failed, in one line
+        self._well_at = time.monotonic()  # when the server last had all that was due
+        self.listeners: list[Callable[[float], None]] = []  # of the seconds that it took to take events
 
     def announce(self, case: Case) -> None:
         """Tell the workflow about a case at once; from then on the rounds see to it."""
         self._urgent[case.case_id] = case
         self._wake.set()
+
+    @property
+    def lag(self) -> float:
+        """For how many seconds the server has not had all that was due."""
+        return time.monotonic() - self._well_at
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -114,6 +122,8 @@ class Courier:
         due = [case for case in urgent.values() if self._delivery(case, moment=moment).due_at <= moment]
         for start in range(0, len(due), BATCH):
             await self._deliver(due[start : start + BATCH], moment=moment)
+        if self.problem is None:
+            self._well_at = moment
 
     async def _unheard_cases(self) -> list[Case]:
         """Every unreported case whose next move is the workflow's."""
@@ -147,6 +157,8 @@ class Courier:
             self._note(problem=f"{type(error).__name__}: {error}")
             return
         self._note(problem=None)
+        for listener in self.listeners:
+            listener(time.monotonic() - moment)
         for case in due:
             self._schedule(case, moment=moment)
 

@@ -1,8 +1,9 @@
 """The edge to Inngest, as the gateway builds it: the server, the courier, and the endpoint that is called."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from atlas.cases.store import CaseStore
+from atlas.models import Case
 from atlas.settings import Settings
 from atlas.settings_of_inngest import EngineKind
 from atlas.workflow.courier import Courier
@@ -29,9 +31,10 @@ class WorkflowEdge:
     def __init__(self, settings: Settings, client: inngest.Inngest, store: CaseStore) -> None:
         self._settings = settings
         self._client = client
-        self._courier = Courier(client, store)
+        self.courier = Courier(client, store)
         self._server = InngestServer(settings, client)
-        self.announce = self._courier.announce
+        self.announce = self.courier.announce
+        self.begun: list[Callable[[str], None]] = []  # told of each case whose run begins, or begins again
 
     @property
     def name(self) -> str:
@@ -41,7 +44,7 @@ class WorkflowEdge:
     @property
     def problem(self) -> str | None:
         """Why the workflow does not run at the moment, or None."""
-        return self._server.health() or self._courier.problem
+        return self._server.health() or self.courier.problem
 
     def add_to(self, app: FastAPI, function: inngest.Function[Any], stages: Stages) -> ASGIApp:
         """Serve the function at SERVE_PATH, and return the endpoint for calls from within this process."""
@@ -72,10 +75,18 @@ class WorkflowEdge:
 
     def _guarded(self, endpoint: ASGIApp, stages: Stages) -> ASGIApp:
         """The one order of guards, for calls from elsewhere and from this process alike."""
-        bound = BindStages(endpoint, stages)
+        bound = BindStages(endpoint, replace(stages, assess=self._telling(stages.assess)))
         if self._settings.engine_kind is EngineKind.INNGEST_DEV:  # a Dev Server signs nothing
             return bound
         return FreshnessGuard(bound)
+
+    def _telling(self, assess: Callable[[str], Awaitable[Case]]) -> Callable[[str], Awaitable[Case]]:
+        async def tell_and_assess(case_id: str) -> Case:
+            for listener in self.begun:
+                listener(case_id)
+            return await assess(case_id)
+
+        return tell_and_assess
 
     def _signed(self, endpoint: ASGIApp) -> ASGIApp:
         """The same for calls from elsewhere, which may be large and of strangers."""
@@ -88,7 +99,7 @@ class WorkflowEdge:
     async def run(self, endpoint: ASGIApp, *, url: str) -> AsyncIterator[None]:
         """Run or reach the server, and deliver what is announced."""
         async with self._server.run(endpoint, url=url):
-            deliveries = asyncio.create_task(self._courier.run())
+            deliveries = asyncio.create_task(self.courier.run())
             try:
                 yield
             finally:

@@ -25,7 +25,15 @@ def no_docker(tmp_path: Path) -> Path:
 
 
 COPIED = (
-    *("setup.sh", ".env.example", "requirements.txt", "Dockerfile", ".dockerignore", "compose.yaml"),
+    *(
+        "setup.sh",
+        ".env.example",
+        "requirements.txt",
+        "requirements.lock",
+        "Dockerfile",
+        ".dockerignore",
+        "compose.yaml",
+    ),
     *("gateway.py", "workflows.py", "test_handshake.py"),
 )
 

@@ -50,7 +50,7 @@ def command_of(name: str) -> tuple[str | Path, ...]:
 def _install_from_npm(folder: Path, packages: list[str]) -> None:
     folder.mkdir(exist_ok=True)
     command = [NODE, NPM, "install", "--no-audit", "--no-fund", "--prefix", folder, *packages]
-    _succeed(command, os.environ | NODE_ENVIRONMENT)
+    _succeed(command, whole_environment() | NODE_ENVIRONMENT)
 
 
 def _install_from_pypi(folder: Path, pins: Path) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -28,6 +27,7 @@ from gateway_process import (
     text_of,
 )
 from injections import INJECTIONS, MODIFY
+from kept import store_by_hand
 from llama_server import MODEL_NAME, llama_server
 from mail_office import EVE, mailbox
 from modal_process import TOKEN_ID, TOKEN_SECRET, ModalProcess
@@ -90,7 +90,7 @@ async def answered(agent: Client[Any], tool: str, **arguments: Any) -> Any:
 
 def on_record(gateway: GatewayProcess, columns: str) -> list[tuple[Any, ...]]:
     """What the case store has of all assessments."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
+    with closing(store_by_hand(gateway.data)) as database:
         query = f"SELECT {columns} FROM cases JOIN assessments USING (case_id) ORDER BY opened_at"
         return database.execute(query).fetchall()
 
@@ -130,7 +130,7 @@ async def test_a_restart_between_asking_modal_and_its_answer_costs_nothing(
                 asking = asyncio.create_task(call(agent, "check_status", **READ))
 
                 async def is_asked() -> bool:
-                    with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
+                    with closing(store_by_hand(gateway.data)) as database:
                         return database.execute("SELECT count(*) FROM inquiries").fetchone() == (1,)
 
                 await eventually(is_asked)
@@ -248,7 +248,7 @@ async def attack_all(gateway: GatewayProcess, *, seconds: float) -> None:
             await eventually(waits_for_a_person(agent, reference_in(held)), seconds=seconds)
     scores = on_record(gateway, "risk_score")
     assert len(scores) == len(INJECTIONS) and all(score >= 70 for (score,) in scores)
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
+    with closing(store_by_hand(gateway.data)) as database:
         [record] = database.execute("SELECT record FROM beneficiaries WHERE beneficiary_id = 'BEN-123'")
     assert '"history": []' in record[0]
 

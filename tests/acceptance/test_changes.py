@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import httpx
 import pytest
 from acceptance.test_restart import call_until_death, verify_ledger
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, outcome, reference_in, text_of
+from kept import store_by_hand
 
 CHANGING = Path(__file__).parent / "changing_gateway.py"
 OTHER_REVIEWER_KEY = "other-reviewer-key-of-the-tests"
@@ -69,7 +69,7 @@ class Office(GatewayProcess):
 
     def round_of(self, case_id: str) -> int:
         """The newest round of a case, as the documentation's listing shows it."""
-        with contextlib.closing(sqlite3.connect(self.data / "atlas.db")) as connection:
+        with contextlib.closing(store_by_hand(self.data)) as connection:
             row = connection.execute("SELECT round_number FROM cases WHERE case_id = ?", (case_id,))
             return int(row.fetchone()[0])
 

@@ -1,5 +1,6 @@
 """The image on a real Docker engine, under a name of its own; only where an engine has the base image."""
 
+import json
 import os
 import shutil
 import socket
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from setup_terminal import ROOT
+
+from atlas import __version__
 
 NAME = "atlas-gateway-of-the-tests"
 BASE = "python:3.13-slim"
@@ -79,6 +82,14 @@ def test_the_settings_are_those_of_the_file(container: Path) -> None:
     port = next(line for line in (container / ".env").read_text().splitlines() if "ATLAS_PORT" in line)
     assert "a person decides from 65" in log
     assert f"http://127.0.0.1:{port.split()[3]}/mcp/sse" in log
+
+
+def test_the_image_says_what_it_is(container: Path) -> None:
+    """In the labels of the Open Container Initiative, on which base it stands too."""
+    labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", NAME).stdout)
+    own = {name.removeprefix("org.opencontainers.image."): text for name, text in labels.items()}
+    assert (own["title"], own["version"]) == ("ATLAS Governance Gateway", __version__)
+    assert own["base.name"] == BASE
 
 
 def test_the_handshake_runs_in_it(container: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, outcome, reference_in, text_of
+from kept import store_by_hand
 
 CHANGE = {"beneficiary_id": "BEN-124", "changes": {"status": "suspended"}}
 OTHER_REVIEWER_KEY = "other-reviewer-key-of-the-tests"
@@ -169,7 +169,7 @@ async def test_what_the_agent_claims_is_recorded_and_the_policy_can_ask_for_it(t
             assert told.structured_content["beneficiary_id"] == "BEN-124"
             silent = await call(agent, "check_status", beneficiary_id="BEN-124")
             assert text_of(silent).startswith("PENDING REVIEW")
-        with closing(sqlite3.connect(gateway.data / "atlas.db")) as database:
+        with closing(store_by_hand(gateway.data)) as database:
             claimed = database.execute("SELECT intent, user_request FROM cases ORDER BY opened_at").fetchall()
         assert claimed == [("look up the due date", None), (None, None)]  # a request that is no text is none
     finally:

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import os
-import sqlite3
 from pathlib import Path
 
 import httpx
 import pytest
 from gateway_process import REVIEWER_KEY, ROOT, GatewayProcess, call, eventually, reference_in, text_of
+from kept import store_by_hand
 from nursery import quick_python
 from receivers import mail_server, receiver, subject_of, words_of
 from words import whole_words
@@ -97,7 +97,7 @@ async def test_a_call_that_the_score_approves_writes_no_notice(tmp_path: Path) -
             answer = await call(agent, "check_status", beneficiary_id="BEN-123")
         await gateway.kill()
     assert "BEN-123" in text_of(answer)
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection:
         assert connection.execute("SELECT count(*) FROM notices").fetchone() == (0,)
 
 

@@ -6,8 +6,7 @@ from contextlib import closing
 
 import pytest
 from gateway_process import GatewayProcess, call, outcome, reference_in, text_of
-
-from atlas import ledger
+from kept import entries_in
 
 EXTENSION = {"beneficiary_id": "BEN-123", "reason": "hospital stay"}
 
@@ -118,7 +117,7 @@ async def test_approving_one_of_fifty_runs_one_and_leaves_forty_nine(gateway: Ga
         status = await call(agent, "check_status", beneficiary_id="BEN-124")
     assert all(text.startswith("PENDING REVIEW") for text in others) and len(others) == 49
     # Nor was another run woken: the wait has a match expression of its own.
-    actions = {entry["action"] for entry in ledger.read(gateway.data / "atlas.db")}
+    actions = {entry["action"] for entry in entries_in(gateway.data)}
     assert "decide.event_without_decision" not in actions
     assert status.structured_content["monthly_amount_eur"] == 17
     assert len(status.structured_content["history"]) == 1

@@ -146,6 +146,25 @@ async def test_host_and_origin_are_judged_by_what_the_browser_sees(
     assert status != 200 or answer.json()["mcp_endpoint"] == "/atlas/mcp/sse"
 
 
+@pytest.mark.parametrize(
+    ("named", "status"), [("127.0.0.2", 200), ("10.0.0.7,127.0.0.0/30", 200), ("10.0.0.7", 403), ("", 403)]
+)
+async def test_a_balancer_on_another_machine_is_believed_where_it_is_named(
+    tmp_path: Path, named: str, status: int
+) -> None:
+    """It says that it was asked over TLS, so that a page of the same host is one of our own."""
+    gateway = GatewayProcess(tmp_path, ATLAS_FORWARDED_FROM=named, ATLAS_ALLOWED_HOSTS=NAME)
+    await gateway.start()
+    said = {"Host": NAME, "Origin": f"https://{NAME}", "X-Forwarded-Proto": "https"}
+    elsewhere = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+    try:
+        async with httpx.AsyncClient(transport=elsewhere, timeout=WAIT_SECONDS) as balancer:
+            answer = await balancer.get(f"{gateway.url}/", headers=said)
+    finally:
+        await gateway.kill()
+    assert answer.status_code == status, answer.text
+
+
 async def test_a_person_signs_in_at_the_desk_over_tls_and_behind_a_path(tmp_path: Path) -> None:
     """The cookie has the prefix and Secure, as the proxy says that it was asked over TLS."""
     own = {"Origin": f"https://{NAME}", "Sec-Fetch-Site": "same-origin"}

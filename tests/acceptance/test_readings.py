@@ -1,8 +1,6 @@
 """What an agent reads beside its calls, and what the trace of the next call says of it."""
 
-import contextlib
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import pytest
 from eras import STATELESS, agent
 from fastmcp import Client
 from gateway_process import OTHER_AGENT_KEY, GatewayProcess, call, eventually
+from kept import rows_in
 from upstream_process import UpstreamProcess
 
 
@@ -31,9 +30,8 @@ async def trace(gateway: GatewayProcess, client: Client[Any], **meta: Any) -> tu
     """Whether the trace of the next call says that text from outside was read, and that it is complete."""
     arguments = {"beneficiary_id": "BEN-123"}
     await client.call_tool_mcp("check_status", arguments, meta=meta or None)
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
-        query = "SELECT trace FROM assessments ORDER BY rowid DESC LIMIT 1"
-        made = json.loads(connection.execute(query).fetchone()[0])
+    query = "SELECT trace FROM assessments ORDER BY assessed_at DESC LIMIT 1"
+    made = json.loads(rows_in(gateway.data, query)[0][0])
     return made.get("read_outside", False), made.get("is_complete", True)
 
 
@@ -81,14 +79,12 @@ async def test_a_prompt_counts_and_what_is_not_there_or_is_the_agents_own_case_d
         with pytest.raises(Exception, match=r"nknown resource|not found"):
             await client.read_resource("far+notes://nowhere")
         await call(client, "check_status", beneficiary_id="BEN-124")
-        with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
-            (case_id,) = connection.execute("SELECT max(case_id) FROM cases").fetchone()
+        [(case_id,)] = rows_in(gateway.data, "SELECT max(case_id) FROM cases")
         await client.read_resource(f"atlas://cases/{case_id}")
         assert await trace(gateway, client) == (False, True)
         prompt = next(one.name for one in await client.list_prompts() if "greet" in one.name)
         assert "Greet Anna" in str(await client.get_prompt(prompt, {"name": "Anna"}))
         assert await trace(gateway, client) == (True, False)
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
-        query = "SELECT actor, detail FROM ledger WHERE action = 'admit.read'"
-        ((actor, detail),) = connection.execute(query).fetchall()
+    query = "SELECT actor, detail FROM ledger WHERE action = 'admit.read'"
+    [(actor, detail)] = rows_in(gateway.data, query)
     assert actor == "agent" and json.loads(detail)["kind"] == "prompt"

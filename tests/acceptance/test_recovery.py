@@ -1,7 +1,6 @@
 """What the gateway does when others fail: the engine forgets, the workflow fails, the disk is full."""
 
 import asyncio
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -18,23 +17,24 @@ from gateway_process import (
     reference_in,
     text_of,
 )
+from kept import refuse_inserts, run_at_inserts, store_by_hand, without_trigger
 
 CHANGE = {"beneficiary_id": "BEN-124", "changes": {"status": "suspended"}}
 
 
 def fill_disk(gateway: GatewayProcess, *tables: str) -> None:
     """Let every insertion into the tables fail, in the gateway's process too."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+    with closing(store_by_hand(gateway.data)) as connection, connection:
         for table in tables:
-            fail = f"BEGIN SELECT RAISE(ABORT, '{table} is full'); END"
-            connection.execute(f"CREATE TRIGGER {table}_full BEFORE INSERT ON {table} {fail}")
+            for statement in refuse_inserts(table, f"{table} is full"):
+                connection.execute(statement)
 
 
 def empty_disk(gateway: GatewayProcess, *tables: str) -> None:
     """Let insertions succeed again."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+    with closing(store_by_hand(gateway.data)) as connection, connection:
         for table in tables:
-            connection.execute(f"DROP TRIGGER {table}_full")
+            connection.execute(without_trigger(f"{table}_full", table))
 
 
 async def test_a_case_whose_run_the_engine_has_lost_is_taken_up_by_another_run(
@@ -126,22 +126,21 @@ async def test_a_database_that_cannot_be_written_refuses_calls_and_decisions(gat
         assert refused.is_error and "cannot record it" in text_of(refused)
         answer = await gateway.decide(case_id)
         assert (answer.status_code, answer.json()["error"]) == (503, "StoreUnavailable")
-        with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
-            for table in ("cases", "ledger"):
-                connection.execute(f"DROP TRIGGER {table}_full")
+        empty_disk(gateway, "cases", "ledger")
         assert (await gateway.decide(case_id)).status_code == 200
         assert "EXECUTED" in text_of(await outcome(agent, case_id))
 
 
 def fail_commit(gateway: GatewayProcess) -> None:
     """Let no transaction be committed in which a call is approved by itself."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+    with closing(store_by_hand(gateway.data)) as connection, connection:
         connection.execute("CREATE TABLE one (one INTEGER PRIMARY KEY)")
-        connection.execute("CREATE TABLE other (one REFERENCES one (one) DEFERRABLE INITIALLY DEFERRED)")
         connection.execute(
-            "CREATE TRIGGER fails AFTER INSERT ON ledger WHEN NEW.action = 'decide.auto_approved'"
-            " BEGIN INSERT INTO other VALUES (1); END"
+            "CREATE TABLE other (one INTEGER REFERENCES one (one) DEFERRABLE INITIALLY DEFERRED)"
         )
+        is_approval = "NEW.action = 'decide.auto_approved'"
+        for statement in run_at_inserts("fails", "ledger", is_approval, "INSERT INTO other VALUES (1)"):
+            connection.execute(statement)
 
 
 async def test_an_approval_that_was_seen_and_did_not_get_to_the_disk_is_made_again(tmp_path: Path) -> None:
@@ -160,8 +159,8 @@ async def test_an_approval_that_was_seen_and_did_not_get_to_the_disk_is_made_aga
 
             await eventually(is_lost)
             assert office.notes() == 0
-            with closing(sqlite3.connect(office.data / "atlas.db")) as connection, connection:
-                connection.execute("DROP TRIGGER fails")
+            with closing(store_by_hand(office.data)) as connection, connection:
+                connection.execute(without_trigger("fails", "ledger"))
             answered = await calling
             case_id = REFERENCE.search(text_of(answered))
             ending = await outcome(agent, case_id[0]) if case_id else answered

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from gateway_process import (
     reference_in,
     text_of,
 )
+from kept import entries_in, store_by_hand
 
 from atlas import ledger
 
@@ -38,7 +38,7 @@ async def mortal(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
 
 def only_case(gateway: GatewayProcess) -> str:
     """The reference of the one case there is that changes something."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection:
         rows = connection.execute("SELECT case_id FROM cases WHERE tool_name != 'check_status'").fetchall()
     assert len(rows) == 1
     return str(rows[0][0])
@@ -61,7 +61,7 @@ async def history(gateway: GatewayProcess) -> list[str]:
 
 def verify_ledger(gateway: GatewayProcess, case_id: str) -> list[str]:
     """The actions on record for a case, in order, after the whole chain has been verified."""
-    entries = list(ledger.read(gateway.data / "atlas.db"))
+    entries = list(entries_in(gateway.data))
     assert ledger.verify(entries) == len(entries)
     return [entry["action"] for entry in entries if entry["case_id"] == case_id]
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from desk_browser import browser, person
+from desk_browser import browser, person, show_key
 from desk_office import terminal
 from gateway_process import GatewayProcess, status_of
+from kept import entries_in
 from people import ANNA, BRUNO, named_gateway, waiting
 from playwright.async_api import Page
 
-from atlas import ledger
 from atlas.assessors.policy.keys import OF_REVIEW
 from atlas.cases.remote import Gateway
 
@@ -101,7 +101,7 @@ async def waits(gateway: GatewayProcess, trial: Trial, way: str) -> str:
 
 def refused(gateway: GatewayProcess, case_id: str, trial: Trial) -> list[tuple[str, str]]:
     """Who was refused, or asked once more, by which rule."""
-    entries = [one for one in ledger.read(gateway.data / "atlas.db") if one["case_id"] == case_id]
+    entries = [one for one in entries_in(gateway.data) if one["case_id"] == case_id]
     assert not [one for one in entries if one["action"] == "execute.started"]
     return [(one["actor"], one["detail"]["rule"]) for one in entries if one["action"] == trial.action]
 
@@ -142,10 +142,7 @@ async def desk(gateway: GatewayProcess) -> AsyncIterator[Page]:
     """Anna's browser, signed in."""
     async with browser() as running:
         page = await (await person(running)).new_page()
-        await page.goto(f"{gateway.url}/desk/sign-in")
-        await page.get_by_label("Key", exact=True).fill(ANNA)
-        await page.get_by_role("button", name="Sign in with the key").click()
-        await page.wait_for_url("**/desk")
+        await show_key(page, gateway.url, ANNA)
         yield page
 
 

@@ -21,8 +21,7 @@ from gateway_process import (
     text_of,
     waiting_case,
 )
-
-from atlas import ledger
+from kept import entries_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -153,7 +152,7 @@ def long_extension(reason: str) -> dict[str, Any]:
 
 
 def ledger_of(gateway: GatewayProcess) -> list[dict[str, Any]]:
-    return list(ledger.read(gateway.data / "atlas.db"))
+    return list(entries_in(gateway.data))
 
 
 async def test_another_agents_call_is_a_case_of_its_own(running: GatewayProcess) -> None:

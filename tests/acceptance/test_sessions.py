@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from gateway_process import (
     text_of,
     waiting_case,
 )
+from kept import store_by_hand
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from ports import kept_port
@@ -71,7 +71,7 @@ def assert_refused(response: Any) -> None:
 
 def kept_sessions(gateway: GatewayProcess) -> list[tuple[Any, ...]]:
     """The rows on disk."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection:
         return connection.execute("SELECT * FROM sessions").fetchall()
 
 
@@ -257,7 +257,7 @@ async def test_a_session_is_forgotten_a_week_after_its_last_request(running: Gat
     silent, used = RawSession(running.url), RawSession(running.url)
     await silent.open()
     await running.kill()
-    with contextlib.closing(sqlite3.connect(running.data / "atlas.db")) as connection, connection:
+    with contextlib.closing(store_by_hand(running.data)) as connection, connection:
         connection.execute("UPDATE sessions SET last_seen_at = '2026-01-01T00:00:00.000000Z'")
     await begin_again(running)
     assert_refused(await silent.post("tools/list"))

@@ -1,7 +1,5 @@
 """Which calls belong together, as real clients make them over every transport."""
 
-import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest_asyncio
 from eras import STATELESS, agent
 from fastmcp import Client
 from gateway_process import OTHER_AGENT_KEY, GatewayProcess
+from kept import rows_in
 from ports import kept_port
 from raw_session import RawSession
 
@@ -46,10 +45,8 @@ async def session(gateway: GatewayProcess, client: Client[Any], **meta: Any) -> 
 
 
 def newest_session(gateway: GatewayProcess) -> str | None:
-    """The session of the newest case in the file."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
-        query = "SELECT session FROM cases ORDER BY rowid DESC LIMIT 1"
-        (found,) = connection.execute(query).fetchone()
+    """The session of the newest case."""
+    [(found,)] = rows_in(gateway.data, "SELECT session FROM cases ORDER BY opened_at DESC LIMIT 1")
     return None if found is None else str(found)
 
 

@@ -712,7 +712,7 @@ def test_the_image_gets_what_runs_and_nothing_else() -> None:
     assert rules[0] == "*"
     let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     files = {"gateway.py", "workflows.py", "test_handshake.py", "compose.yaml", ".env.example"}
-    assert let_in == {"requirements.txt", "atlas"} | files
+    assert let_in == {"requirements.lock", "sbom.cdx.json*", "atlas"} | files
     copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert {name for names in copied for name in names.split()} == let_in
 

@@ -27,6 +27,7 @@ from gateway_process import (
     status_of,
     text_of,
 )
+from kept import entries_in, store_by_hand
 from mcp.shared.exceptions import MCPError
 from stopping import ask, command, lift, lift_elsewhere, stop, stop_elsewhere
 from upstream_process import UpstreamProcess, noted
@@ -57,14 +58,14 @@ async def restart(gateway: GatewayProcess) -> None:
 
 def actions(gateway: GatewayProcess, case_id: str) -> list[str]:
     """What the ledger has of a case, in order; all of it verifies."""
-    entries = list(ledger.read(gateway.data / "atlas.db"))
+    entries = list(entries_in(gateway.data))
     assert ledger.verify(entries) == len(entries)
     return [entry["action"] for entry in entries if entry["case_id"] == case_id]
 
 
 def one_case(gateway: GatewayProcess) -> str:
     """The reference of the only case."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection:
         [row] = connection.execute("SELECT case_id FROM cases").fetchall()
     return str(row[0])
 
@@ -102,7 +103,7 @@ async def test_a_new_call_under_a_stop_is_an_error_with_the_reason_until_the_lif
     await lift(gateway, stop_id)
     async with gateway.agent(sse=sse) as agent:
         assert not (await call(agent, "check_status", beneficiary_id="BEN-123")).is_error
-    entries = list(ledger.read(gateway.data / "atlas.db"))
+    entries = list(entries_in(gateway.data))
     assert [entry["action"] for entry in entries][:3] == ["stop.begun", "stop.lifted", "admit.queued"]
 
 
@@ -235,7 +236,7 @@ async def test_what_is_approved_does_not_begin_and_begins_once_after_the_lift(
 
 async def is_held(gateway: GatewayProcess, case_id: str) -> bool:
     """Whether a case is approved, and held by a stop."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection:
         query = "SELECT status, frozen_at FROM cases WHERE case_id = ?"
         status, frozen_at = connection.execute(query, (case_id,)).fetchone()
     return status == "AUTHORIZED" and frozen_at is not None
@@ -261,7 +262,7 @@ async def test_a_held_call_that_a_person_rejects_never_begins(mortal: GatewayPro
 
 async def is_reported(gateway: GatewayProcess, case_id: str) -> bool:
     """Whether the workflow has heard how a case ended."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection:
         query = "SELECT reported_at FROM cases WHERE case_id = ?"
         return connection.execute(query, (case_id,)).fetchone()[0] is not None
 
@@ -308,7 +309,7 @@ async def test_an_agent_that_waits_for_its_call_is_told_at_once_when_it_is_stopp
 
 async def has_case(gateway: GatewayProcess, status: str) -> bool:
     """Whether a case stands so."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection:
         return bool(connection.execute("SELECT 1 FROM cases WHERE status = ?", (status,)).fetchone())
 
 
@@ -436,7 +437,7 @@ async def test_the_command_stops_a_gateway_that_runs_and_the_ledger_holds(gatewa
             await lift_elsewhere(gateway, stop_id)
             assert not (await call(agent, "check_status", beneficiary_id="BEN-123")).is_error
             stop_id = await while_calls_run(agent, partial(stop_elsewhere, gateway, Scope.EVERYTHING))
-    entries = list(ledger.read(gateway.data / "atlas.db"))
+    entries = list(entries_in(gateway.data))
     assert ledger.verify(entries) == len(entries)
     stopped = [entry for entry in entries if entry["action"].startswith("stop.")]
     assert len(stopped) == 21 and {entry["actor"] for entry in stopped} == {"operator:olga"}

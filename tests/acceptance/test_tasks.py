@@ -20,9 +20,8 @@ from gateway_process import (
     reference_in,
     waiting_case,
 )
+from kept import entries_in
 from mcp.shared.exceptions import MCPError
-
-from atlas import ledger
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -130,11 +129,7 @@ async def test_a_call_is_taken_back_while_it_waits_and_never_once_it_is_approved
         await running.decide(approved.task_id)
         await about(agent, "tasks/cancel", approved.task_id)
     assert (await ended(running, approved.task_id))["status"] == "completed"
-    actions = [
-        entry["action"]
-        for entry in ledger.read(running.data / "atlas.db")
-        if entry["case_id"] == task.task_id
-    ]
+    actions = [entry["action"] for entry in entries_in(running.data) if entry["case_id"] == task.task_id]
     assert actions[-1] == "admit.withdrawn" and "execute.started" not in actions
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -22,8 +21,8 @@ from gateway_process import (
     reference_in,
     text_of,
 )
+from kept import entries_in, store_by_hand
 
-from atlas import ledger
 from atlas.engine.keys import sign
 
 CHANGE = {"beneficiary_id": "BEN-125", "changes": {"status": "ended"}}
@@ -71,9 +70,7 @@ async def benefit_status(gateway: GatewayProcess) -> str:
 
 def actions(gateway: GatewayProcess, case_id: str) -> list[str]:
     """What the ledger has of a case."""
-    return [
-        entry["action"] for entry in ledger.read(gateway.data / "atlas.db") if entry["case_id"] == case_id
-    ]
+    return [entry["action"] for entry in entries_in(gateway.data) if entry["case_id"] == case_id]
 
 
 def step_id(name: str) -> str:
@@ -265,7 +262,7 @@ async def test_an_execution_request_for_a_case_that_does_not_exist_runs_nothing(
         event = {"name": "atlas/tool.execution_requested", "data": data}
         assert (await client.post(f"{engine.url}/e/{EVENT_KEY}", json=event)).status_code == 200
     assert await benefit_status(stopped) == "suspended"
-    with closing(sqlite3.connect(stopped.data / "atlas.db")) as connection:
+    with closing(store_by_hand(stopped.data)) as connection:
         count = connection.execute("SELECT count(*) FROM cases WHERE tool_name != 'check_status'").fetchone()
     assert count == (0,)
 
@@ -278,7 +275,7 @@ async def test_arguments_altered_in_the_database_are_not_executed(gateway: Gatew
                 agent, "modify_welfare_record", beneficiary_id="BEN-125", changes={"monthly_amount_eur": 1}
             )
         )
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection, connection:
+    with closing(store_by_hand(gateway.data)) as connection, connection:
         altered = json.dumps({"beneficiary_id": "BEN-125", "changes": {"status": "ended"}})
         connection.execute("UPDATE cases SET arguments = ? WHERE case_id = ?", (altered, case_id))
     await gateway.decide(case_id)

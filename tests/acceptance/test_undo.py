@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from engine_elsewhere import EVENT_KEY, OLD_KEY, engine
 from gateway_process import GatewayProcess, call, eventually, outcome, reference_in, status_of, text_of
+from kept import entries_in
 from ports import kept_port
 
-from atlas import ledger
 from atlas.instants import read_instant
 
 RULES = """
@@ -42,7 +42,7 @@ async def approved(gateway: GatewayProcess) -> str:
 def times(gateway: GatewayProcess, case_id: str) -> dict[str, list[Any]]:
     """When what of a case was recorded."""
     found: dict[str, list[Any]] = {}
-    for entry in ledger.read(gateway.data / "atlas.db"):
+    for entry in entries_in(gateway.data):
         if entry["case_id"] == case_id:
             found.setdefault(entry["action"], []).append(read_instant(entry["at"]))
     return found

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sqlite3
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from gateway_process import (
     reference_in,
     text_of,
 )
+from kept import store_by_hand
 from sse import LeavingTransport
 from upstream_process import UpstreamProcess, noted, stdio_entry
 
@@ -352,7 +352,7 @@ async def test_no_key_reaches_a_server(
         for tool in ("far_received", "near_received"):
             answer = await approved(gateway, agent, tool)
             assert AGENT_KEY not in text_of(answer) and "ATLAS_" not in text_of(answer)
-    with sqlite3.connect(gateway.data / "atlas.db") as database:
+    with store_by_hand(gateway.data) as database:
         [names] = database.execute("SELECT group_concat(DISTINCT tool_name) FROM cases").fetchall()
     assert set(names[0].split(",")) == {"far_received", "near_received"}
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from gateway_process import (
     text_of,
     waiting_case,
 )
+from kept import store_by_hand
 from sse import LeavingTransport
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -277,7 +277,7 @@ async def test_an_answer_to_a_tool_that_was_changed_is_not_used(tmp_path: Path) 
                 "ask_again", {"word": "mine"}, input_responses=answers, request_state=None
             )
             case_id = reference_in(waiting)
-            with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+            with contextlib.closing(store_by_hand(gateway.data)) as connection:
                 connection.execute("UPDATE cases SET continuation = replace(continuation, '9', '8')")
                 connection.commit()
             await gateway.decide(case_id)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fastmcp import Client, FastMCP
+from kept import without_trigger
 from store import open_case, open_store, tool_call
 
 from atlas.agents.resources import MOST_LISTED, add_case_resources
@@ -24,7 +25,7 @@ async def test_the_newest_cases_are_listed_without_what_came_of_them(tmp_path: P
         newest = opened[-1]
         await store.change(newest.case_id, lambda connection: add_outcome(connection, newest, outcome))
         await store.database.write(
-            lambda connection: connection.exec_driver_sql("DROP TRIGGER IF EXISTS outcomes_no_update")
+            lambda connection: connection.exec_driver_sql(without_trigger("outcomes_no_update", "outcomes"))
         )
         await store.database.write(
             lambda connection: connection.exec_driver_sql("UPDATE outcomes SET result = 'no JSON'")

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastmcp import Context, FastMCP
 from gateway_process import eventually
+from kept import database_of, store_by_hand
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from raw_session import RawSession, only_message
 
@@ -19,7 +19,7 @@ from atlas.agents.sessions import store as stored
 from atlas.agents.sessions.handshake import Handshake
 from atlas.agents.sessions.store import SessionStore
 from atlas.agents.transports import add_transports
-from atlas.database.sqlite import SqliteDatabase as Database
+from atlas.database.database import Database
 
 SAID = Handshake(protocol_version="2025-06-18", client_info={"name": "x"}, capabilities={"roots": {}})
 
@@ -27,7 +27,7 @@ SAID = Handshake(protocol_version="2025-06-18", client_info={"name": "x"}, capab
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """An empty one."""
-    database = Database(tmp_path)
+    database = database_of(tmp_path)
     await database.open()
     yield database
     await database.close()
@@ -75,7 +75,7 @@ async def test_a_client_that_says_too_much_of_itself_is_not_kept(store: SessionS
     """A thousand sessions of one agent are some megabytes at most."""
     much = SAID.model_copy(update={"client_info": {"name": "x" * stored.MOST_TEXT}})
     assert not await store.keep("agent", "much", much)
-    with sqlite3.connect(tmp_path / "atlas.db") as connection:
+    with store_by_hand(tmp_path) as connection:
         assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
 
 
@@ -180,7 +180,7 @@ async def test_a_session_that_cannot_be_kept_is_served_by_its_process(
     """A file that cannot be written is told to calls; the handshake does nothing that could be lost."""
     async with serving(database) as transport:
         session = by_hand(transport)
-        with sqlite3.connect(tmp_path / "atlas.db") as connection:
+        with store_by_hand(tmp_path) as connection:
             connection.execute("ALTER TABLE sessions RENAME TO elsewhere")
         await session.open()
         assert await where(session) == session.session_id

@@ -1,7 +1,6 @@
 """Rules against waving through: a hidden score, a typed reason, time to look; by each way to decide."""
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
@@ -13,6 +12,7 @@ from command_of_test import Ran, ran
 from desk_browser import faults_of, person
 from desk_office import KEYS, extension, office, sign_in
 from gateway_process import WAIT_SECONDS, GatewayProcess, call, reference_in, status_of
+from kept import store_by_hand
 from playwright.async_api import Browser, Page, expect
 from words import whole_words
 
@@ -87,14 +87,14 @@ def seen_in_terminal(gateway: GatewayProcess, case_id: str) -> str:
 
 
 def of_ledger(gateway: GatewayProcess, case_id: str, action: str) -> list[dict[str, Any]]:
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         query = "SELECT detail FROM ledger WHERE case_id = ? AND action = ? ORDER BY seq"
         return [json.loads(detail) for (detail,) in connection.execute(query, (case_id, action))]
 
 
 def long_ago(gateway: GatewayProcess, case_id: str, table: str, column: str) -> None:
     """Move what is on record of a look to an hour ago, as if the person had taken that long."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         earlier = f"strftime('%Y-%m-%dT%H:%M:%f000Z', {column}, '-1 hour')"
         connection.execute(f"UPDATE {table} SET {column} = {earlier} WHERE case_id = ?", (case_id,))
         connection.commit()

@@ -1,7 +1,6 @@
 """Seeded cases: like any other until the decision, never executed, seen by no agent, revealed and counted."""
 
 import asyncio
-import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -25,6 +24,7 @@ from gateway_process import (
     status_of,
     text_of,
 )
+from kept import store_by_hand
 from nursery import ROOT
 from store import assessment_of, insert_case, open_store, tool_call
 
@@ -62,7 +62,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 
 
 def rows(gateway: GatewayProcess, text: str, *values: Any) -> list[Any]:
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         return connection.execute(text, values).fetchall()
 
 

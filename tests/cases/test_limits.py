@@ -18,6 +18,7 @@ from gateway_process import (
     reference_in,
     text_of,
 )
+from kept import entries_in
 from sqlalchemy.engine import Connection
 from store import insert_case, open_store, settings_of_test, tool_call
 
@@ -218,7 +219,7 @@ async def test_a_burst_is_one_entry_of_the_ledger(tmp_path: Path, monkeypatch: p
         await here.ask(51)
         await here.ask(52)
         _, second = await here.bursts()
-        assert ledger.verify(ledger.read(here.store.database.path)) == 2
+        assert ledger.verify(entries_in(here.store.database.directory)) == 2
     assert (first["actor"], first["case_id"]) == ("agent", "")
     assert first["detail"]["limit"] == "ATLAS_CALLS_PER_MINUTE" and first["detail"]["most"] == 1
     assert second["detail"]["refused_in_burst_before"] == 50
@@ -285,5 +286,5 @@ async def test_a_runaway_agent_stops_and_another_goes_on(tmp_path: Path) -> None
     finally:
         await gateway.kill()
     assert gateway.newest_log().count("A call waits for a person") == 3
-    entries = [entry["action"] for entry in ledger.read(gateway.data / "atlas.db")]
+    entries = [entry["action"] for entry in entries_in(gateway.data)]
     assert entries.count("admit.queued") == 4 and entries.count("admit.limited") == 1

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from gateway_process import REFERENCE, ROOT, GatewayProcess, text_of
+from kept import is_begun, rows_in
 
 ROUND_SECONDS = 0.05
 CALL_SECONDS = 15.0
@@ -99,16 +101,14 @@ class GatewayLoad:
 
 def rows(gateway: GatewayProcess, statement: str, *values: Any) -> list[Any]:
     """What a query of the case store finds."""
-    path = gateway.data / "atlas.db"
-    if not path.exists():
-        return []
-    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-        return connection.execute(statement, values).fetchall()
+    return rows_in(gateway.data, statement, values) if is_begun(gateway.data) else []
 
 
 def waiting_cases(gateway: GatewayProcess) -> list[str]:
     """The references of the cases that wait for a person."""
-    with contextlib.suppress(sqlite3.Error):  # between two gateways the file may be without its tables
+    with contextlib.suppress(
+        sqlite3.Error, psycopg.Error
+    ):  # between two gateways the file may be without its tables
         query = "SELECT case_id FROM cases WHERE status = 'PENDING_REVIEW' ORDER BY opened_at"
         return [case_id for (case_id,) in rows(gateway, query)]
     return []

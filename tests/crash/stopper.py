@@ -6,10 +6,9 @@ import random
 from dataclasses import dataclass, field
 
 from gateway_process import GatewayProcess
+from kept import entries_in, is_begun
 from stopping import ask
 
-from atlas import ledger
-from atlas.database.migrating import is_newest
 from atlas.database.shared_file import open_shared
 from atlas.models import Scope, Stop
 from atlas.stop.stops import Stops
@@ -41,7 +40,7 @@ class Stopper:
             await asyncio.sleep(self.random.uniform(0.05, 0.4))  # at random: not for anything to happen
 
     async def _act(self) -> None:
-        if not is_newest(self.gateway.data / "atlas.db"):
+        if not is_begun(self.gateway.data):
             return  # the first start is not over
         stops = await self.in_force()
         if stops and self.random.random() < 0.6:
@@ -85,7 +84,7 @@ class Stopper:
         tools = dict(rows(self.gateway, "SELECT case_id, tool_name FROM cases"))
         holds: dict[str, tuple[str, str]] = {}
         begun, ended, begins = set(), set(), 0
-        for entry in ledger.read(self.gateway.data / "atlas.db"):
+        for entry in entries_in(self.gateway.data):
             detail = entry["detail"]
             if entry["action"] == "stop.begun":
                 holds[detail["stop_id"]] = (detail["scope"], detail["target"])

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from gateway_process import GatewayProcess
+from kept import entries_in
 from shifted_clock import set_clock
 
-from atlas import ledger
 from atlas.instants import read_instant
 from crash.deadline_load import DeadlineLoad
 from crash.gateway_load import rows
@@ -70,7 +70,7 @@ async def crash_with_deadlines(directory: Path, *, kills: int) -> None:
 
 def check_deadlines(gateway: GatewayProcess, load: DeadlineLoad) -> str:
     """Each thing that was due was done once or is still due, and nothing begun too early; says how many."""
-    entries = list(ledger.read(gateway.data / "atlas.db"))
+    entries = list(entries_in(gateway.data))
     assert load.drained_by is not None
     done = check_due(gateway, entries, drained_by=load.drained_by)
     assert done["escalation"], "nothing was due"

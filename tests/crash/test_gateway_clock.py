@@ -5,6 +5,7 @@ from contextlib import closing
 from functools import partial
 
 from gateway_process import GatewayProcess, call, eventually, outcome, reference_in, status_of, text_of
+from kept import entries_in
 from shifted_clock import set_clock
 
 from atlas import ledger
@@ -55,7 +56,7 @@ async def test_a_clock_that_jumps_an_hour_back_or_forward_delays_no_call_and_no_
     assert status_of(gateway, waiting[2]) == "PENDING_REVIEW"
     await approve(gateway, waiting[2])
     assert len(await passes_at_once(gateway)) == 3
-    entries = list(ledger.read(gateway.data / "atlas.db"))
+    entries = list(entries_in(gateway.data))
     assert ledger.verify(entries) == len(entries)
 
 

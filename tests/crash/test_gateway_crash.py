@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import random
@@ -14,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from gateway_process import ROOT, GatewayProcess, eventually, outcome, text_of
+from kept import entries_in
 from ports import kept_port
 
-from atlas import ledger
 from crash.gateway_load import GatewayLoad, noting_gateway, rows, waiting_cases
 from crash.stopper import Stopper
 
@@ -185,12 +186,12 @@ def report(gateway: GatewayProcess, load: GatewayLoad, deaths: Counter[str], see
 def check_records(gateway: GatewayProcess, load: GatewayLoad) -> None:
     """Every case is explained by its ledger, and every run of a tool by a case."""
     acts: dict[str, list[str]] = defaultdict(list)
-    for entry in ledger.read(gateway.data / "atlas.db"):
+    for entry in entries_in(gateway.data):
         acts[entry["case_id"]].append(entry["action"])
     ran = Counter((gateway.directory / "ran.txt").read_text().splitlines())
-    cases = rows(gateway, "SELECT case_id, tool_name, json_extract(arguments, '$.n'), status FROM cases")
-    for case_id, tool, n, status in cases:
-        check_case(acts[case_id], status, ran.pop(f"{tool} {n}", 0))
+    cases = rows(gateway, "SELECT case_id, tool_name, arguments, status FROM cases")
+    for case_id, tool, arguments, status in cases:
+        check_case(acts[case_id], status, ran.pop(f"{tool} {json.loads(arguments).get('n')}", 0))
     assert not ran, "a tool ran without a case"
     assert set(load.answered) <= {case_id for case_id, *_ in cases}
     decided = dict(rows(gateway, "SELECT case_id, decision FROM decisions"))

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from gateway_process import GatewayProcess, call, eventually, outcome, reference_in, status_of, text_of
+from kept import store_by_hand
 
 CHANGE = {"beneficiary_id": "BEN-124", "changes": {"status": "suspended"}}
 OTHER_CHANGE = {"beneficiary_id": "BEN-123", "changes": {"status": "suspended"}}
@@ -81,7 +82,7 @@ async def test_while_another_process_has_the_databases_locked_nothing_is_done_an
     async with gateway.agent() as agent:
         case_id = reference_in(await call(agent, "modify_welfare_record", **CHANGE))
         with (
-            closing(sqlite3.connect(gateway.data / "atlas.db", isolation_level=None)) as cases,
+            closing(store_by_hand(gateway.data)) as cases,
             closing(sqlite3.connect(gateway.data / "engine.db", isolation_level=None)) as engine,
         ):
             cases.execute("BEGIN EXCLUSIVE")

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from desk_case import POLICY, Desk, desk, form_of
 from gateway_process import eventually, status_of
+from kept import entries_in
 
 from atlas import ledger
 from atlas.canonical import canonical_json
@@ -92,7 +93,7 @@ async def test_a_rejection_needs_a_reason_and_a_chosen_one_counts(at: Desk) -> N
         said = form_of(page, "REJECTED", preset="The wrong invoice.", reason="It is R-9.\u202e")
         done = await person.post(path, data=said)
     assert done.status_code == 303
-    entries = [entry for entry in ledger.read(at.gateway.data / "atlas.db") if entry["case_id"] == reference]
+    entries = [entry for entry in entries_in(at.gateway.data) if entry["case_id"] == reference]
     rejected = next(entry for entry in entries if entry["action"] == "decide.rejected")
     assert (rejected["actor"], rejected["detail"]["reason"]) == ("anna", "The wrong invoice. It is R-9.")
     page = await page_of(at, reference)
@@ -231,7 +232,7 @@ async def test_a_comment_is_kept_once_with_its_digest_in_the_ledger(at: Desk) ->
     assert page.count("Ask Carl.\n&lt;b&gt;") == 1
     entries = [
         entry
-        for entry in ledger.read(at.gateway.data / "atlas.db")
+        for entry in entries_in(at.gateway.data)
         if entry["case_id"] == reference and entry["action"] == "decide.commented"
     ]
     assert [entry["detail"]["text_sha256"] for entry in entries] == [sha256(b"Ask Carl.\n<b>").hexdigest()]
@@ -242,9 +243,9 @@ async def test_the_timeline_has_every_entry_with_its_hash(at: Desk) -> None:
     """As the ledger has them, which still verifies."""
     reference = await at.ask(invoice_id="R-31")
     page = await page_of(at, reference)
-    entries = [entry for entry in ledger.read(at.gateway.data / "atlas.db") if entry["case_id"] == reference]
+    entries = [entry for entry in entries_in(at.gateway.data) if entry["case_id"] == reference]
     assert entries and all(entry["entry_hash"] in page and entry["action"] in page for entry in entries)
-    ledger.verify(ledger.read(at.gateway.data / "atlas.db"))
+    ledger.verify(entries_in(at.gateway.data))
 
 
 async def test_others_are_told_who_looks(at: Desk) -> None:
@@ -293,9 +294,7 @@ async def test_views_are_recorded_where_the_policy_says_so(tmp_path: Path) -> No
             await page_of(at, reference, name)
         async with at.person("carl") as carl:
             await carl.get(f"/desk/cases/{reference}", headers={"HX-Request": "true"})
-        seen = [
-            entry for entry in ledger.read(at.gateway.data / "atlas.db") if entry["action"] == "decide.viewed"
-        ]
+        seen = [entry for entry in entries_in(at.gateway.data) if entry["action"] == "decide.viewed"]
     assert [(entry["actor"], entry["case_id"], entry["detail"]) for entry in seen] == [
         ("anna", reference, {"round": 1}),
         ("ben", reference, {"round": 1}),

@@ -1,7 +1,6 @@
 """A case that waits too long goes to another person too, who may approve it then, and not before."""
 
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,9 +10,9 @@ import pytest_asyncio
 from desk_browser import person
 from desk_office import KEYS, extension, modification, office, sign_in, terminal
 from gateway_process import GatewayProcess, eventually, status_of
+from kept import entries_in, store_by_hand
 from playwright.async_api import Browser, expect
 
-from atlas import ledger
 from atlas.instants import instant_text, now
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -48,7 +47,7 @@ async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayP
 
 def deeds(gateway: GatewayProcess, case_id: str) -> list[tuple[str, dict[str, Any]]]:
     """What the ledger has of a case, with the details."""
-    found = ledger.read(gateway.data / "atlas.db")
+    found = entries_in(gateway.data)
     return [(entry["action"], entry["detail"]) for entry in found if entry["case_id"] == case_id]
 
 
@@ -57,7 +56,7 @@ async def escalated(gateway: GatewayProcess, amount: int) -> str:
     case_id = await modification(gateway, monthly_amount_eur=amount)
     refused = await gateway.decide(case_id, key=KEYS["anna"])
     assert (refused.status_code, refused.json()["error"]) == (403, "RuleRefuses")
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db", timeout=60)) as connection, connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection, connection:
         connection.execute(
             "UPDATE due_times SET due_at = ? WHERE case_id = ? AND kind = 'escalation'",
             (instant_text(now()), case_id),
@@ -79,7 +78,7 @@ def is_approved(gateway: GatewayProcess, case_id: str) -> bool:
 
 
 def _actors(gateway: GatewayProcess, case_id: str, action: str) -> list[str]:
-    found = ledger.read(gateway.data / "atlas.db")
+    found = entries_in(gateway.data)
     return [e["actor"] for e in found if e["case_id"] == case_id and e["action"] == action]
 
 

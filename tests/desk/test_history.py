@@ -19,6 +19,7 @@ import pytest_asyncio
 from desk_browser import LOOKS, PHONE, faults_of, person
 from figured_cases import Told, write
 from gateway_process import GatewayProcess, eventually
+from kept import store_by_hand
 from playwright.async_api import Browser, expect
 from sqlalchemy.engine import Connection
 from store import open_store
@@ -274,7 +275,7 @@ async def test_a_cell_is_made_harmless(value: object, cell: str) -> None:
 
 def entries(gateway: GatewayProcess, action: str) -> list[dict[str, Any]]:
     """What the ledger says of exports."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         query = "SELECT actor, detail FROM ledger WHERE action = ? ORDER BY seq"
         return [
             {"actor": actor} | json.loads(detail) for actor, detail in connection.execute(query, (action,))

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
@@ -13,6 +12,7 @@ import anyio
 import httpx
 from desk_office import KEYS, office
 from gateway_process import GatewayProcess, call, eventually, reference_in
+from kept import store_by_hand
 
 from atlas.instants import instant_text, now
 
@@ -194,14 +194,14 @@ async def is_true(fact: bool) -> bool:
 
 def seen_at(gateway: GatewayProcess) -> str:
     """When the one session was seen last."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         return str(connection.execute("SELECT last_seen_at FROM desk_sessions").fetchone()[0])
 
 
 def idle_for(gateway: GatewayProcess, *, minutes: int) -> str:
     """Put the moment back at which it was seen last."""
     at = instant_text(now() - timedelta(minutes=minutes))
-    with closing(sqlite3.connect(gateway.data / "atlas.db", timeout=30)) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         connection.execute("UPDATE desk_sessions SET last_seen_at = ?", (at,))
         connection.commit()
     return at

@@ -197,6 +197,7 @@ async def test_the_page_is_readable_in_every_look(tmp_path: Path, running: Brows
         for number, (dark, size) in enumerate(LOOKS):
             context = await person(running, dark=dark, size=size)
             page = await at.sign_in(context)
+            await page.goto(f"{at.gateway.url}/desk")
             await expect(page.locator(f"#{reference} .badge.warn")).to_have_text("target from outside")
             await shoot(page, f"inbox-{number}")
             await page.goto(at.case(reference))

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
 
+import psycopg
 import pytest
 import pytest_asyncio
 from command_of_test import Ran, ran
 from desk_browser import browser, faults_of, person
 from desk_office import KEYS, extension, office
 from gateway_process import GatewayProcess, status_of
+from kept import change_in, copy_store, store_by_hand, store_settings, without_trigger
 from nursery import ROOT
 from passkeys import (
     SoftKey,
@@ -68,7 +70,7 @@ async def with_passkey(running: Browser, gateway: GatewayProcess, name: str) -> 
 
 
 def query(gateway: GatewayProcess, text: str, *values: Any) -> list[Any]:
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         found = connection.execute(text, values).fetchall()
         connection.commit()
     return found
@@ -234,19 +236,14 @@ async def test_an_auditor_finds_a_signature_that_was_changed_afterwards(
     case_id = await extension(gateway, 16)
     made = await signature(anna, await asked_for(anna, gateway, case_id))
     assert (await posted(gateway, case_id, made)).status_code == 200
-    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+    with pytest.raises((sqlite3.IntegrityError, psycopg.Error), match="append-only"):
         query(gateway, "UPDATE assertions SET assertion = '{}' WHERE case_id = ?", case_id)
     copy = gateway.directory / "copy"
     copy.mkdir()
-    with (
-        closing(sqlite3.connect(gateway.data / "atlas.db")) as connection,
-        closing(sqlite3.connect(copy / "atlas.db")) as other,
-    ):
-        connection.backup(other)
-        other.execute("DROP TRIGGER assertions_no_update")
-        other.execute("UPDATE assertions SET assertion = replace(assertion, 'public-key', 'x')")
-        other.commit()
-    environment = gateway.environment | {"ATLAS_DATA_DIR": str(copy)}
+    copy_store(gateway.data, copy)
+    change_in(copy, without_trigger("assertions_no_update", "assertions"))
+    change_in(copy, "UPDATE assertions SET assertion = replace(assertion, 'public-key', 'x')")
+    environment = gateway.environment | {"ATLAS_DATA_DIR": str(copy)} | store_settings(copy)
     told = people_command(gateway, "passkeys", "check", case_id, environment=environment)
     assert told.returncode == 1 and "is not kept as the ledger names it" in told.stderr
 

@@ -11,13 +11,12 @@ import httpx
 import pytest
 import pytest_asyncio
 from command_of_test import ran_beside
-from desk_browser import browser, faults_of, person
+from desk_browser import browser, faults_of, person, show_key
 from desk_visitor import operator
 from gateway_process import GatewayProcess, call, reference_in
+from kept import entries_in
 from people import FREE_FIELDS
 from playwright.async_api import Browser, Page, expect
-
-from atlas.ledger import read
 
 KEYS = {name: f"key-of-{name}-for-the-tests" for name in ("anna", "ben", "carla", "dora")}
 AGENT = "key-of-the-agent-of-the-tests"
@@ -50,10 +49,7 @@ class Room:
         """The page of a person, signed in."""
         if name not in self.pages:
             page = await (await person(self.running)).new_page()
-            await page.goto(f"{self.gateway.url}/desk/sign-in")
-            await page.get_by_label("Key", exact=True).fill(KEYS[name])
-            await page.get_by_role("button", name="Sign in with the key").click()
-            await page.wait_for_url("**/desk")
+            await show_key(page, self.gateway.url, KEYS[name])
             self.pages[name] = page
         return self.pages[name]
 
@@ -107,7 +103,7 @@ class Room:
 
     def acts(self, action: str) -> list[dict[str, Any]]:
         """The entries of the ledger of one act."""
-        return [one for one in read(self.gateway.data / "atlas.db") if one["action"] == action]
+        return [one for one in entries_in(self.gateway.data) if one["action"] == action]
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """What people say at the desk beside yes and no, in a browser: with scripts and without them."""
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 
@@ -10,6 +9,7 @@ import pytest_asyncio
 from desk_browser import PHONE, faults_of, person
 from desk_office import AGENTS, KEYS, desk_of
 from gateway_process import GatewayProcess, call, eventually, reference_in, status_of, text_of
+from kept import store_by_hand
 from playwright.async_api import Browser, Page, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -63,9 +63,8 @@ async def page_at(
     chromium: Browser, at: GatewayProcess, reference: str, name: str = "anna", *, scripts: bool = True
 ) -> Page:
     """The page of a case in a person's browser."""
-    page = await desk_of(await person(chromium, scripts=scripts, size=PHONE), at, name)
-    await page.goto(f"{at.url}/desk/cases/{reference}")
-    return page
+    context = await person(chromium, scripts=scripts, size=PHONE)
+    return await desk_of(context, at, name, path=f"/desk/cases/{reference}")
 
 
 async def outcome(at: GatewayProcess, reference: str) -> str:
@@ -104,7 +103,7 @@ async def test_a_person_changes_a_call_and_approves_it(
     await expect(page.locator(".difference")).to_have_text(["days was 90 is 30"], use_inner_text=True)
     await executed(at, reference)
     assert "the tool was called with days = 30, and not with your value" in await outcome(at, reference)
-    with closing(sqlite3.connect(at.data / "atlas.db")) as connection:
+    with closing(store_by_hand(at.data)) as connection:
         [(edited,)] = connection.execute("SELECT arguments FROM edits WHERE case_id = ?", (reference,))
     assert json.loads(edited) == {
         "beneficiary_id": "BEN-123",
@@ -134,7 +133,7 @@ async def test_what_is_typed_wrong_changes_nothing_and_stays_in_its_field(
         await expect(page.get_by_role("alert")).to_contain_text(said)
         await expect(page.get_by_label("days")).to_have_value(text)
         assert status_of(at, reference) == "PENDING_REVIEW"
-    with closing(sqlite3.connect(at.data / "atlas.db")) as connection:
+    with closing(store_by_hand(at.data)) as connection:
         assert connection.execute("SELECT * FROM edits WHERE case_id = ?", (reference,)).fetchall() == []
 
 
@@ -201,7 +200,7 @@ async def test_a_comment_marks_whom_it_names(at: GatewayProcess, chromium: Brows
     await page.get_by_label("Write a comment").fill("@Ben, and @no-one-here: look.")
     await page.get_by_role("button", name="Add the comment").click()
     await expect(page.locator(".comment .badge")).to_have_text(["@ben"])
-    with closing(sqlite3.connect(at.data / "atlas.db")) as connection:
+    with closing(store_by_hand(at.data)) as connection:
         query = "SELECT content FROM notices WHERE case_id = ? AND kind = 'mentioned'"
         [(content,)] = connection.execute(query, (reference,))
     assert json.loads(content) == {"to": ["ben"], "by": "anna"}

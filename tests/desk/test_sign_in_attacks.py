@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from desk_visitor import Visitor, code_in, operator
 from gateway_process import AGENT_KEY, REVIEWER_KEY, GatewayProcess
+from kept import entries_in
 from ports import kept_port
 
-from atlas.ledger import read, verify
+from atlas.ledger import verify
 
 NAMED = f"anna:{REVIEWER_KEY},ben:another-key-of-the-tests"
 PASSWORD = "a long word and another"
@@ -43,7 +44,7 @@ async def anna(gateway: GatewayProcess) -> AsyncIterator[Visitor]:
 
 def actions(gateway: GatewayProcess) -> list[str]:
     """What the ledger has, in a chain that verifies."""
-    entries = list(read(gateway.data / "atlas.db"))
+    entries = list(entries_in(gateway.data))
     verify(entries)
     return [entry["action"] for entry in entries]
 
@@ -259,7 +260,7 @@ async def test_an_account_begins_and_ends_while_the_gateway_runs(gateway: Gatewa
         *("people.sessions_ended", "people.signed_in", "people.ended", "people.sessions_ended"),
         "people.sign_in_refused",
     ]
-    kept = str(list(read(gateway.data / "atlas.db"))) + gateway.newest_log()
+    kept = str(list(entries_in(gateway.data))) + gateway.newest_log()
     assert code not in kept and PASSWORD not in kept
 
 

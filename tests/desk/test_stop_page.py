@@ -1,6 +1,5 @@
 """The page of stops: a person stops and lifts with a second look, and every page says what is stopped."""
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import httpx
 import pytest
 from desk_browser import LOOKS, faults_of, person
 from gateway_process import GatewayProcess, call, outcome, reference_in, text_of
+from kept import store_by_hand
 from playwright.async_api import Browser, Page, expect
 from store import open_case, open_store, tool_call
 
@@ -29,7 +29,7 @@ async def waiting_call(gateway: GatewayProcess, reason: str = "hospital stay") -
 
 
 def row_of(gateway: GatewayProcess, case_id: str) -> tuple[Any, ...]:
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         query = "SELECT status, expires_at, frozen_at FROM cases WHERE case_id = ?"
         row: tuple[Any, ...] = connection.execute(query, (case_id,)).fetchone()
     return row
@@ -119,7 +119,7 @@ async def post(gateway: GatewayProcess, path: str, **fields: str) -> httpx.Respo
 
 
 def in_force(gateway: GatewayProcess) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         query = "SELECT stop_id, scope, target, reason, stopped_by FROM stops WHERE lifted_at IS NULL"
         return connection.execute(query).fetchall()
 

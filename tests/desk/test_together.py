@@ -58,23 +58,20 @@ async def test_a_draft_outlives_a_reload_a_live_update_and_a_lost_session(
 ) -> None:
     """It is put back for the same person, and forgotten when the decision is taken."""
     reference = await extension(gateway, 30)
-    page = await desk_of(await person(running), gateway)
-    address = f"{gateway.url}/desk/cases/{reference}"
+    path = f"/desk/cases/{reference}"
+    page = await desk_of(await person(running), gateway, path=path)
     reason = page.locator("#reason")
-    await page.goto(address)
     await reason.fill("The beneficiary has not asked for it.")
     await page.reload()
     await expect(reason).to_have_value("The beneficiary has not asked for it.")
     await page.context.clear_cookies()
-    await page.goto(address)
+    await page.goto(gateway.url + path)
     await expect(page).to_have_url(re.compile("/desk/sign-in"))
-    other = await desk_of(page.context, gateway, "ben")  # at the same browser
-    await other.goto(address)
+    other = await desk_of(page.context, gateway, "ben", path=path)  # at the same browser
     await expect(other.locator("#reason")).to_have_value("")
     await other.close()
     await page.context.clear_cookies()
-    again = await desk_of(page.context, gateway, "anna")
-    await again.goto(address)
+    again = await desk_of(page.context, gateway, "anna", path=path)
     await expect(again.locator("#reason")).to_have_value("The beneficiary has not asked for it.")
     await again.get_by_role("button", name="Reject").click()
     await expect(again.locator("#done")).to_be_visible()
@@ -88,8 +85,7 @@ async def test_a_stop_and_its_lift_are_told_on_each_open_page(
     """What waits stands still and goes on again, without a reload."""
     reference = await extension(gateway, 30)
     inbox = await desk_of(await person(running), gateway, "anna")
-    ben = await desk_of(await person(running), gateway, "ben")
-    await ben.goto(f"{gateway.url}/desk/stop")
+    ben = await desk_of(await person(running), gateway, "ben", path="/desk/stop")
     await ben.get_by_label("Everything").check()
     await ben.get_by_label("Reason").first.fill("We look into it")
     await ben.locator("main form button").last.click()

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import timedelta
@@ -14,6 +13,7 @@ import pytest
 import pytest_asyncio
 from desk_browser import LOOKS, faults_of, person
 from gateway_process import GatewayProcess, call, eventually
+from kept import store_by_hand
 from playwright.async_api import Browser
 
 from atlas.desk.trials import LEFT, Trial, Trials
@@ -84,7 +84,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 def statuses(gateway: GatewayProcess) -> list[tuple[Any, ...]]:
     """Where each case stands, and how many entries the ledger has."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         cases = connection.execute(
             "SELECT case_id, status, round_number FROM cases ORDER BY case_id"
         ).fetchall()

@@ -10,6 +10,7 @@ import pytest_asyncio
 from desk_browser import faults_of, person
 from desk_office import AGENTS, KEYS, extension, modification, office, sign_in, terminal
 from gateway_process import GatewayProcess, eventually, outcome, status_of, text_of
+from kept import entries_in
 from playwright.async_api import Browser, Page, expect
 
 from atlas import ledger
@@ -43,7 +44,7 @@ async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayP
 
 def entries(gateway: GatewayProcess, case_id: str) -> list[tuple[str, str]]:
     """What the ledger has of a case: deed and person; all of it verifies."""
-    found = list(ledger.read(gateway.data / "atlas.db"))
+    found = list(entries_in(gateway.data))
     assert ledger.verify(found) == len(found)
     return [(entry["action"], entry["actor"]) for entry in found if entry["case_id"] == case_id]
 
@@ -180,7 +181,7 @@ async def test_a_call_begins_by_itself_when_the_time_is_over_and_is_then_not_tak
     await sign_in(page, at, path=f"/desk/cases/{case_id}")
     await expect(page.get_by_role("button", name="Take the approval back")).to_have_count(0)
     await context.close()
-    found = list(ledger.read(at.data / "atlas.db"))
+    found = list(entries_in(at.data))
     times = {entry["action"]: entry["at"] for entry in found if entry["case_id"] == case_id}
     assert times["execute.started"] > times["decide.approved"]
     assert seconds_between(times["decide.approved"], times["execute.started"]) >= 2

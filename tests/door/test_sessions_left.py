@@ -6,13 +6,13 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 from fastmcp import Context, FastMCP
+from kept import database_of
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from raw_session import RawSession, only_message
 
 from atlas.agents.sessions.present import PresentSessions
 from atlas.agents.sessions.store import SessionStore
 from atlas.agents.transports import add_transports
-from atlas.database.sqlite import SqliteDatabase as Database
 
 MOST = 5
 
@@ -32,7 +32,7 @@ def test_the_session_that_was_idle_for_longest_is_put_aside() -> None:
 
 async def test_many_sessions_of_one_agent_stay_few_in_memory_and_all_go_on(tmp_path: Path) -> None:
     """Every one of them is served when its client comes back, by the id that its client knows."""
-    database, app, server = Database(tmp_path), FastAPI(), FastMCP("test")
+    database, app, server = database_of(tmp_path), FastAPI(), FastMCP("test")
 
     @server.tool
     def where(context: Context) -> str:

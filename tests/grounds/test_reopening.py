@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from judged_calls import DAY, DEFINED, REDEFINED, decisions_under, judged, waiting
+from kept import entries_in
 from sqlalchemy.engine import Connection
 from store import (
     approval,
@@ -102,7 +103,7 @@ async def test_what_is_judged_again_is_for_a_person_and_nothing_that_was_decided
         assert (after.assessment.risk_score, after.assessment.model_score) == (88, 88)
         assert after.expires_at and case.expires_at and after.expires_at > case.expires_at
         assert await store.database.read(lambda connection: read_approvals(connection, after)) == ()
-        entries = list(ledger.read(tmp_path / "atlas.db"))
+        entries = list(entries_in(tmp_path))
         assert ledger.verify(entries) == len(entries)
         [reopened] = [entry["detail"] for entry in entries if entry["action"] == "decide.reopened"]
         assert reopened["withdrawn_approvals"] == ["sarah"] and reopened["reason"] == "It changed."
@@ -159,7 +160,7 @@ async def test_an_approval_counts_for_the_round_that_it_names_and_for_no_other(t
         assert await votes.record(case.case_id, second) == approved
         with pytest.raises(CallChanged):
             await votes.record(case.case_id, approval("sarah"))
-    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    actions = [entry["action"] for entry in entries_in(tmp_path)]
     assert actions.count("decide.approved") == actions.count("decide.reopened") == 1
 
 
@@ -184,7 +185,7 @@ async def test_the_event_of_an_earlier_round_is_no_event_without_a_decision(tmp_
             await decisions_under(store, definition=REDEFINED).record(case.case_id, approval())
         again = await decide_after_wait(case.case_id, store=store, is_woken=True)
         assert again.status is Status.PENDING_REVIEW and again.round_number == 2
-    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    actions = [entry["action"] for entry in entries_in(tmp_path)]
     assert actions.count("decide.event_without_decision") == 1
 
 
@@ -204,7 +205,7 @@ async def test_a_rejection_counts_although_the_case_is_judged_again_at_that_mome
         assert rejected.status is Status.REJECTED and rejected.round_number == 2
         assert rejected.decision is not None and rejected.decision.reason == "not so"
         assert await store.read(case.case_id) == rejected
-    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    actions = [entry["action"] for entry in entries_in(tmp_path)]
     assert actions.count("decide.reopened") == actions.count("decide.rejected") == 1
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from fastmcp import FastMCP
 from fastmcp.tools import Tool
+from kept import database_of
 from mcp.types import ToolAnnotations
 
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import PolicyInForce
-from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.grounds.present import as_it_is, facts_of, tool_facts
 from atlas.models import TRUST_META, UPSTREAM_META
 from atlas.origins.outside import is_outside, standing_of
@@ -101,7 +101,7 @@ def test_words_of_the_name_and_the_description_decide(name: str, description: st
 async def test_the_tools_of_the_built_in_office_speak_for_the_house() -> None:
     """They return records of the house, and say that their world is closed."""
     server = FastMCP("office")
-    add_welfare_tools(server, WelfareOffice(Database(Path())))
+    add_welfare_tools(server, WelfareOffice(database_of(Path())))
     facts = [await tool_facts(server, tool.name) for tool in await server.list_tools()]
     assert len(facts) == 4
     assert not [tool.name for tool in facts if is_outside(tool)]

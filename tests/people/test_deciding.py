@@ -12,10 +12,10 @@ import httpx
 import pytest
 import pytest_asyncio
 from gateway_process import GatewayProcess
+from kept import entries_in
 from people import ANNA, BRUNO, client, named_gateway, waiting
 from store import approval, assessment_of, decisions, open_case, open_store, rejection, ruling, tool_call
 
-from atlas import ledger
 from atlas.cases.reviews import request_review
 from atlas.cases.store import CaseStore, add_assessment, read_case
 from atlas.cases.tables import decision_keys
@@ -135,7 +135,7 @@ async def test_each_of_several_approvers_can_say_it_again(tmp_path: Path) -> Non
         assert (await takes.record(case_id, approval("anna"))).decision == decided.decision
         with pytest.raises(AlreadyDecided, match="by bruno"):
             await takes.record(case_id, approval("carla"))
-    actions = Counter(entry["action"] for entry in ledger.read(tmp_path / "atlas.db"))
+    actions = Counter(entry["action"] for entry in entries_in(tmp_path))
     assert actions["decide.approved"] == 1 and actions["decide.approval_counted"] == 2
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from kept import entries_in
 from sqlalchemy.engine import Connection
 from store import open_case, open_store
 
-from atlas import ledger
 from atlas.cases.comments import MOST_COMMENTS, add_comment
 from atlas.errors import RequestInvalid
 from atlas.instants import now
@@ -73,7 +73,7 @@ async def test_a_comment_tells_those_whom_it_names_once(tmp_path: Path) -> None:
         [row] = await store.database.read(lambda c: c.execute(sa.select(notices)).mappings().all())
         assert row["kind"] == "mentioned" and row["case_id"] == case.case_id
         assert json.loads(row["content"]) == {"to": ["anna", "group:seniors"], "by": "ben"}
-    [entry] = [one for one in ledger.read(tmp_path / "atlas.db") if one["action"] == "decide.commented"]
+    [entry] = [one for one in entries_in(tmp_path) if one["action"] == "decide.commented"]
     assert entry["detail"]["mentioned"] == ["anna", "group:seniors"] and "secret" not in str(entry)
 
 

@@ -1,10 +1,8 @@
 """People sign in at an OpenID provider, and what is not true of them lets no one in."""
 
 import base64
-import contextlib
 import hmac
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 import pytest_asyncio
 from gateway_process import AGENT_KEY, GatewayProcess
 from joserfc import jwk
+from kept import copy_store
 from lying_provider import Browser, LyingProvider, SignIn, lying_provider
 from ports import kept_port
 from words import whole_words
@@ -305,10 +304,7 @@ async def test_the_same_subject_of_another_issuer_is_another_person(
     async with lying_provider() as other:
         data = {"ATLAS_DATA_DIR": str(tmp_path / "data")}
         (tmp_path / "data").mkdir()
-        files = [gateway.data / "atlas.db", tmp_path / "data" / "atlas.db"]
-        source, copy = map(sqlite3.connect, files)
-        with contextlib.closing(source), contextlib.closing(copy):
-            source.backup(copy)
+        copy_store(gateway.data, tmp_path / "data")
         moved = GatewayProcess(tmp_path, **other.settings | data)
         await moved.start()
         try:

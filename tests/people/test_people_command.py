@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from gateway_process import AGENT_KEY
+from kept import entries_in
 from store import open_store
 
 from atlas import ledger
@@ -14,7 +15,7 @@ from atlas.assessors.choose import build_judges
 from atlas.database.data_directory import lock_directory
 from atlas.database.migrating import migrate
 from atlas.errors import PolicyInvalid
-from atlas.ledger import NO_CASE, Action, read, verify
+from atlas.ledger import NO_CASE, Action, verify
 from atlas.people.__main__ import main
 from atlas.settings import Settings
 
@@ -45,7 +46,7 @@ def test_the_first_command_makes_the_data_directory(capsys: pytest.CaptureFixtur
     status, said = run(capsys, "add", "sarah", "--groups", " desk, team ,")
     assert status == 0 and "http://127.0.0.1:8000/desk/password#" in said
     assert run(capsys, "list") == (0, f"{KEYS}sarah  desk,team  has no password yet\n")
-    assert verify(read(Path("data/atlas.db"))) == 1
+    assert verify(entries_in(Path("data"))) == 1
     assert oct(Path("data/atlas.db").stat().st_mode)[-3:] == "600"
 
 
@@ -81,7 +82,7 @@ def test_a_command_that_does_nothing_says_why(
     """With the exit status 1, and no entry of the ledger."""
     status, told = run(capsys, *words)
     assert status == 1 and said in told
-    assert list(read(Path("data/atlas.db"))) == []
+    assert list(entries_in(Path("data"))) == []
 
 
 def test_the_end_of_an_account_says_where_the_policy_names_it_still(
@@ -145,7 +146,7 @@ async def test_two_processes_write_one_chain(capsys: pytest.CaptureFixture[str],
                 assert await asyncio.to_thread(main, ["end", f"person {number}"]) == 0
 
         await asyncio.gather(gateway(), commands())
-    entries = list(read(tmp_path / "data" / "atlas.db"))
+    entries = list(entries_in(tmp_path / "data"))
     assert verify(entries) == 60
     kinds = [entry["action"] for entry in entries]
     assert kinds.count("admit.limited") == 40 and kinds.count("people.ended") == 10

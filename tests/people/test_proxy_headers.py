@@ -1,7 +1,6 @@
 """A trusted proxy says who a person is; from all others the same headers say nothing."""
 
 import contextlib
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -12,6 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from gateway_process import AGENT_KEY, WAIT_SECONDS, GatewayProcess
+from kept import store_by_hand
 from nginx_process import Nginx, program
 from signing_server import served
 from starlette.applications import Starlette
@@ -69,7 +69,7 @@ def token_of(gateway: GatewayProcess, client: httpx.AsyncClient) -> str:
     """What the forms of the session carry that the client's cookie is of."""
     [session_id] = [value for name, value in client.cookies.items() if "atlas-desk" in name]
     digest = sha256(session_id.encode() + b"\0").hexdigest()
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with contextlib.closing(store_by_hand(gateway.data)) as connection:
         query = "SELECT form_token FROM desk_sessions WHERE session_sha256 = ?"
         [token] = connection.execute(query, [digest]).fetchone()
     return str(token)

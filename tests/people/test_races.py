@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
 from html import unescape
@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from desk_visitor import Visitor
 from gateway_process import GatewayProcess, eventually, status_of
+from kept import rows_in
 from people import ANNA, BRUNO, named_gateway, waiting
 
 from atlas.cases.remote import Gateway, Refused
@@ -122,18 +123,14 @@ def assert_true(gateway: GatewayProcess, case_id: str, order: list[tuple[str, st
 
 def entries(gateway: GatewayProcess, case_id: str) -> list[tuple[str, str]]:
     """What the ledger has of a case."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
-        rows = "SELECT action, actor FROM ledger WHERE case_id = ? ORDER BY rowid"
-        return list(connection.execute(rows, (case_id,)))
+    query = "SELECT action, actor FROM ledger WHERE case_id = ? ORDER BY seq"
+    return rows_in(gateway.data, query, (case_id,))
 
 
 def notices(gateway: GatewayProcess, case_id: str) -> list[tuple[str, str]]:
     """The notices of the end of a case, each with who caused it and need not be told."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
-        rows = (
-            "SELECT kind, json_extract(content, '$.by') FROM notices WHERE case_id = ? AND kind = 'decided'"
-        )
-        return list(connection.execute(rows, (case_id,)))
+    query = "SELECT kind, content FROM notices WHERE case_id = ? AND kind = 'decided'"
+    return [(kind, json.loads(content)["by"]) for kind, content in rows_in(gateway.data, query, (case_id,))]
 
 
 async def all_ended(gateway: GatewayProcess, made: list[str]) -> bool:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from gateway_process import AGENT_KEY
+from kept import entries_in
 from store import open_store
 
 from atlas.instants import now, read_instant
-from atlas.ledger import read, verify
+from atlas.ledger import verify
 from atlas.people.__main__ import main
 from atlas.people.identities import Identities
 from atlas.people.person import Person, Way
@@ -66,7 +67,7 @@ async def test_what_is_set_is_kept_for_a_key_and_for_an_account(
     assert run(capsys, "set", "anna", "--groups", "", "--zone", "")[0] == 0
     after = await kept("anna", tmp_path)
     assert after.groups == () and after.zone is None and after.languages == ("de", "en")
-    entries = list(read(tmp_path / "data" / "atlas.db"))
+    entries = list(entries_in(tmp_path / "data"))
     changed = [one for one in entries if one["action"] == "people.profile_changed"]
     assert [one["detail"]["person"] for one in changed] == ["anna", "sarah", "anna"]
     assert changed[2]["detail"]["changed"]["groups"] == {"before": ["seniors", "leads"], "after": []}
@@ -79,7 +80,7 @@ async def test_the_ledger_says_that_channels_changed_and_not_what_they_are(
     """The address of a channel can hold a secret."""
     assert run(capsys, "set", "anna", "--channels", "mailto://anna:secret@mail.example.com")[0] == 0
     assert (await kept("anna", tmp_path)).channels == ("mailto://anna:secret@mail.example.com",)
-    assert "secret" not in json.dumps(list(read(tmp_path / "data" / "atlas.db")))
+    assert "secret" not in json.dumps(list(entries_in(tmp_path / "data")))
 
 
 REFUSED = [
@@ -108,7 +109,7 @@ def test_a_command_that_does_nothing_says_why(
     """With the exit status 1, and no entry of the ledger."""
     status, told = run(capsys, *words)
     assert status == 1 and said in told
-    assert list(read(Path("data/atlas.db"))) == []
+    assert list(entries_in(Path("data"))) == []
 
 
 def test_a_training_and_a_delegation_are_shown_until_they_are_taken_back(
@@ -128,7 +129,7 @@ def test_a_training_and_a_delegation_are_shown_until_they_are_taken_back(
     assert run(capsys, "untrain", "anna", "benefits")[0] == 0
     assert listed(capsys)["anna"]["delegations"] == []
     assert "Course 12 (does not count)" in run(capsys, "show", "anna")[1]
-    kinds = [one["action"] for one in read(Path("data/atlas.db")) if one["action"] != "people.added"]
+    kinds = [one["action"] for one in entries_in(Path("data")) if one["action"] != "people.added"]
     assert kinds[1:] == [
         *("people.trained", "people.delegated", "people.delegation_ended", "people.training_ended")
     ]

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from kept import database_of
 
-from atlas.database.sqlite import SqliteDatabase as Database
+from atlas.database.database import Database
 from atlas.instants import now
 from atlas.ledger import read, verify
 from atlas.people import accounts, sessions
@@ -41,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """A real file."""
-    opened = Database(tmp_path)
+    opened = database_of(tmp_path)
     await opened.open()
     yield opened
     await opened.close()

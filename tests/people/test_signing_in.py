@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
+from kept import database_of
 
 from atlas.agents.digests import digest_of_key
 from atlas.agents.keys import AgentKeys
-from atlas.database.sqlite import SqliteDatabase as Database
+from atlas.database.database import Database
 from atlas.errors import LinkVoid, NotPermitted, PersonRefused, SignInRefused, TooManyAttempts
 from atlas.instants import now
 from atlas.ledger import read
@@ -31,7 +32,7 @@ HERE = "192.0.2.1"
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """A real file with the account eve, who has a password."""
-    opened = Database(tmp_path)
+    opened = database_of(tmp_path)
     await opened.open()
     made = await Passwords().hash(PASSWORD)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import timedelta
@@ -15,6 +14,7 @@ import pytest_asyncio
 from desk_browser import browser, faults_of, person
 from desk_office import AGENTS, KEYS, sign_in
 from gateway_process import GatewayProcess, call, eventually, outcome, output_of, reference_in, text_of
+from kept import entries_in, store_by_hand
 from nursery import ROOT, quick_python
 from playwright.async_api import expect
 from shifted_clock import set_clock
@@ -123,7 +123,7 @@ async def standing(gateway: GatewayProcess, plan_id: str) -> dict[str, Any]:
 
 def reason_of_review(gateway: GatewayProcess, case_id: str) -> str:
     """Why the ledger says that a call was put before a person."""
-    entries = ledger.read(gateway.data / "atlas.db")
+    entries = entries_in(gateway.data)
     found = [
         one for one in entries if one["case_id"] == case_id and one["action"] == "decide.review_requested"
     ]
@@ -392,7 +392,7 @@ async def test_a_kill_between_use_and_execution_loses_no_call_and_counts_none_tw
     try:
         await eventually(lambda: _has(gateway, "EXECUTED"))
         assert (await standing(gateway, plan))["plan"]["used"] == 1
-        entries = list(ledger.read(gateway.data / "atlas.db"))
+        entries = list(entries_in(gateway.data))
         actions = [entry["action"] for entry in entries]
         assert actions.count("decide.plan_used") == actions.count("execute.started") == 1
         assert ledger.verify(entries) == len(entries)
@@ -406,5 +406,5 @@ async def _ended(gateway: GatewayProcess) -> bool:
 
 
 async def _has(gateway: GatewayProcess, status: str) -> bool:
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         return connection.execute("SELECT 1 FROM cases WHERE status = ?", (status,)).fetchone() is not None

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from fastmcp import FastMCP
+from kept import entries_in, without_trigger
 from sqlalchemy.engine import Connection
 from store import assessment_of, open_case, open_store, rejection, ruling, settings_of_test, tool_call
 from store import decisions as decisions_of
 
-from atlas import ledger
 from atlas.agents.held_calls import WaitingAgents
 from atlas.assessors import ToolFacts
 from atlas.cases.figures import FiguresKept
@@ -171,7 +171,7 @@ async def test_a_call_without_a_use_on_record_is_not_executed(tmp_path: Path) ->
                 await here.store.database.write(lambda connection, act=act: connection.execute(act))
 
         def forge(connection: Connection) -> None:
-            connection.execute(sa.text("DROP TRIGGER plan_uses_no_delete"))
+            connection.exec_driver_sql(without_trigger("plan_uses_no_delete", "plan_uses"))
             connection.execute(plan_uses.delete())
 
         await here.store.database.write(forge)
@@ -185,7 +185,7 @@ async def test_a_rejection_stops_what_a_plan_let_pass(tmp_path: Path) -> None:
         rejected = await decisions_of(here.store).record(case.case_id, rejection(reason="No."))
         assert rejected.status is Status.REJECTED
         assert (await here.execution.execute(case.case_id)).status is Status.REJECTED and here.calls == []
-    actions = [entry["action"] for entry in ledger.read(tmp_path / "atlas.db")]
+    actions = [entry["action"] for entry in entries_in(tmp_path)]
     assert "decide.plan_used" in actions and "execute.started" not in actions
 
 

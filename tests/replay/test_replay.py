@@ -17,6 +17,7 @@ import pytest
 import pytest_asyncio
 from command_of_test import Ran, ran
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, reference_in
+from kept import store_by_hand
 
 from atlas.assessors.policy import Policy
 from atlas.database.read_only import ReadOnlyFile
@@ -92,7 +93,7 @@ async def _fill(gateway: GatewayProcess) -> None:
         assert (await client.post(f"{gateway.url}/stops", json=body)).is_success  # the other two freeze
 
     async def has_ended() -> bool:
-        with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+        with closing(store_by_hand(gateway.data)) as connection:
             moving = "SELECT count(*) FROM cases WHERE status IN ('QUEUED', 'AUTHORIZED', 'EXECUTING')"
             return bool(connection.execute(moving).fetchone()[0] == 0)
 
@@ -169,7 +170,7 @@ def test_what_was_denied_and_would_be_asked_has_no_later_history(gateway: Gatewa
 
 def test_calls_come_on_while_it_reads(gateway: GatewayProcess) -> None:
     """No read is open between two steps, so that the gateway can write on and shorten its log."""
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         newest = connection.execute("SELECT max(opened_at) FROM cases").fetchone()[0]
     until = datetime.fromisoformat(newest.replace("Z", "+00:00")) + timedelta(microseconds=1)
     span = ALL.model_copy(update={"until": until})
@@ -178,7 +179,7 @@ def test_calls_come_on_while_it_reads(gateway: GatewayProcess) -> None:
     def tell(done: int, of: int) -> None:
         if written:
             return
-        with closing(sqlite3.connect(gateway.data / "atlas.db", isolation_level=None)) as connection:
+        with closing(store_by_hand(gateway.data)) as connection:
             row = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         written.append(row[0])  # 0: no reader was in its way
 
@@ -287,7 +288,7 @@ async def test_nothing_is_written_where_no_gateway_runs(tmp_path: Path) -> None:
 
 def test_an_older_schema_is_told_and_not_migrated(gateway: GatewayProcess, tmp_path: Path) -> None:
     """It takes a start of the gateway, which looks at the file first."""
-    source, copy = (sqlite3.connect(directory / "atlas.db") for directory in (gateway.data, tmp_path))
+    source, copy = (store_by_hand(directory) for directory in (gateway.data, tmp_path))
     with closing(source), closing(copy):
         source.backup(copy)
         copy.execute("UPDATE alembic_version SET version_num = '0009'")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -14,6 +13,7 @@ import pytest
 import pytest_asyncio
 from fastmcp import Client
 from gateway_process import AGENT_KEY, OTHER_AGENT_KEY, ROOT, GatewayProcess, eventually, reference_in
+from kept import store_by_hand
 
 from atlas.assessors.policy import Policy
 from atlas.database.read_only import ReadOnlyFile
@@ -111,7 +111,7 @@ async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offi
         await work(office, key, session, number)
 
     async def has_ended() -> bool:
-        with closing(sqlite3.connect(office.data / "atlas.db")) as connection:
+        with closing(store_by_hand(office.data)) as connection:
             moving = "SELECT count(*) FROM cases WHERE status IN ('QUEUED', 'AUTHORIZED', 'EXECUTING')"
             return bool(connection.execute(moving).fetchone()[0] == 0)
 

@@ -12,12 +12,11 @@ from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import AGENT_KEY, GatewayProcess, eventually, text_of, waiting_case
+from kept import entries_in
 from mcp import Client as PlainClient
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from sse import LeavingTransport
-
-from atlas import ledger
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TOOL = "request_payment_extension"
@@ -34,7 +33,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 
 def ways_of_answer(gateway: GatewayProcess, reference: str) -> list[str]:
     """By which ways the ledger says that an agent answered."""
-    rows = ledger.read(gateway.data / "atlas.db")
+    rows = entries_in(gateway.data)
     return [
         row["detail"]["way"]
         for row in rows

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from kept import entries_in
 from sqlalchemy.engine import Connection
 from store import approval, assessment_of, open_case, open_store, tool_call
 from words import whole_words
 
-from atlas import ledger
 from atlas.cases.reviews import request_review
 from atlas.cases.store import CaseStore, add_assessment, read_case
 from atlas.decide import Decisions
@@ -92,7 +92,7 @@ class House:
 
 def actions(directory: Path, *names: str) -> list[dict[str, Any]]:
     """The entries of some actions."""
-    return [one for one in ledger.read(directory / "atlas.db") if one["action"] in names]
+    return [one for one in entries_in(directory) if one["action"] in names]
 
 
 async def test_the_editors_approval_counts_in_the_round_that_the_edit_begins(tmp_path: Path) -> None:

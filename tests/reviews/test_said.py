@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -21,8 +20,8 @@ from gateway_process import (
     status_of,
     text_of,
 )
+from kept import entries_in, store_by_hand
 
-from atlas import ledger
 from atlas.instants import read_instant
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -80,7 +79,7 @@ async def shown(gateway: GatewayProcess, reference: str, key: str = ANNA) -> dic
 
 def entries(gateway: GatewayProcess, reference: str, action: str) -> list[dict[str, Any]]:
     """The ledger's entries of a case."""
-    rows = ledger.read(gateway.data / "atlas.db")
+    rows = entries_in(gateway.data)
     return [row for row in rows if row["case_id"] == reference and row["action"] == action]
 
 
@@ -262,7 +261,7 @@ async def test_a_question_reaches_the_agent_and_its_answer_reaches_the_person(
     hours = hours_between(before["expires_at"], after["expires_at"])
     assert hours == 4
     assert len(entries(running, reference, "decide.question_asked")) == 1
-    with closing(sqlite3.connect(running.data / "atlas.db")) as connection:
+    with closing(store_by_hand(running.data)) as connection:
         query = "SELECT content FROM notices WHERE case_id = ? AND kind = 'answered'"
         [(content,)] = connection.execute(query, (reference,))
     assert json.loads(content) == {"to": ["anna"], "by": "agent"}

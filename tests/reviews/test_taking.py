@@ -1,7 +1,7 @@
 """A case is taken, given and put aside, and none of it keeps anyone from deciding."""
 
 import asyncio
-import sqlite3
+import json
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from command_of_test import ran_beside
 from desk_browser import faults_of, person
 from desk_office import AGENTS, KEYS, extension, office, sign_in
 from gateway_process import GatewayProcess, status_of
+from kept import store_by_hand
 from playwright.async_api import Browser, expect
 from store import assessment_of, open_case, open_store
 
@@ -83,11 +84,12 @@ async def test_a_supervisor_gives_a_case_to_a_person_who_finds_it_in_a_list(gate
         assert (given.status_code, given.json()["assigned_by"]) == (200, "ben")
     mine = await listed(gateway, "anna", assigned=True)
     assert ref in mine and other not in mine and await listed(gateway, "ben", assigned=True) == set()
-    with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+    with closing(store_by_hand(gateway.data)) as connection:
         entries = "SELECT actor FROM ledger WHERE case_id = ? AND action = 'decide.assigned'"
         assert connection.execute(entries, (ref,)).fetchall() == [("ben",)]
-        told = "SELECT json_extract(content, '$.to[0]') FROM notices WHERE case_id = ? AND kind = 'assigned'"
-        assert connection.execute(told, (ref,)).fetchall() == [("anna",)]
+        told = "SELECT content FROM notices WHERE case_id = ? AND kind = 'assigned'"
+        [(content,)] = connection.execute(told, (ref,))
+        assert json.loads(content)["to"] == ["anna"]
     assert (await gateway.decide(ref, "REJECTED", key=KEYS["ben"])).status_code == 200
 
 
@@ -157,7 +159,7 @@ async def test_at_the_desk_a_person_takes_a_case_is_given_one_and_puts_one_aside
     await expect(anna.locator("#aside")).to_contain_text(ref)
     await expect(anna.locator(f"li#{ref}")).to_have_count(0)
     if scripts:  # the open page gets it back when its time has come
-        with closing(sqlite3.connect(gateway.data / "atlas.db", timeout=30)) as connection, connection:
+        with closing(store_by_hand(gateway.data)) as connection, connection:
             soon = (instant_text(now() + timedelta(seconds=3)), ref)
             connection.execute("UPDATE snoozes SET until = ? WHERE case_id = ?", soon)
         await anna.reload()

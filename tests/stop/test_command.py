@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from kept import database_of, entries_in, store_by_hand
 from outbox_of_test import outbox
 from receivers import receiver
 from store import open_store
@@ -16,7 +16,6 @@ from atlas import ledger
 from atlas.database.data_directory import make_directory
 from atlas.database.migrating import migrate
 from atlas.database.shared_file import open_shared
-from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.errors import DatabaseUnusable
 from atlas.models import Scope
 from atlas.stop.command import main
@@ -63,7 +62,7 @@ def test_it_stops_lists_and_lifts_before_a_gateway_was_ever_started(command: Com
     said = f"{stop_id}: operator:olga lifted the stop of all calls. Reason: it is out.\n"
     assert command("lift", stop_id, "--reason", "it is out")[:2] == (0, said)
     assert command("lift", stop_id, "--reason", "it is really out")[:2] == (0, said)
-    entries = list(ledger.read(data / "atlas.db"))
+    entries = list(entries_in(data))
     assert ledger.verify(entries) == 2 and {entry["actor"] for entry in entries} == {"operator:olga"}
 
 
@@ -133,7 +132,7 @@ async def test_data_of_an_older_gateway_is_brought_up_to_date_first(command: Com
 
 async def test_data_that_a_running_gateway_holds_is_written_all_the_same(tmp_path: Path) -> None:
     """Both see what the other wrote; the ledger of both is one chain."""
-    database = Database(tmp_path)
+    database = database_of(tmp_path)
     await database.open()
     try:
         here = Stops(database)
@@ -151,7 +150,7 @@ async def test_data_that_a_running_gateway_holds_is_written_all_the_same(tmp_pat
             assert await here.in_force() == await there.in_force() == ()
     finally:
         await database.close()
-    entries = list(ledger.read(tmp_path / "atlas.db"))
+    entries = list(entries_in(tmp_path))
     assert ledger.verify(entries) == 80
 
 
@@ -167,11 +166,11 @@ def test_a_file_that_lacks_what_was_acknowledged_is_refused(command: Command, da
 
 async def test_what_the_disk_does_not_take_is_said_in_a_sentence_and_is_not_a_stop(tmp_path: Path) -> None:
     """Another process holds the file for longer than a person waits."""
-    database = Database(tmp_path)
+    database = database_of(tmp_path)
     await database.open()
     await database.close()
     async with open_shared(tmp_path) as file:
-        with closing(sqlite3.connect(tmp_path / "atlas.db", isolation_level=None)) as other:
+        with closing(store_by_hand(tmp_path)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(DatabaseUnusable, match="database is locked"):
                 await Stops(file).stop(Scope.EVERYTHING, reason="fire", person_name="anna")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kept import entries_in
 from sqlalchemy.engine import Connection
 from store import (
     approval,
@@ -85,7 +86,7 @@ async def lift(stops: Stops, stop: Stop) -> Stop:
 
 def entries(store: CaseStore, *actions: str) -> list[dict[str, Any]]:
     """The entries of a kind; the whole ledger verifies."""
-    found = list(ledger.read(store.database.path))
+    found = list(entries_in(store.database.directory))
     assert ledger.verify(found) == len(found)
     return [entry for entry in found if entry["action"] in actions]
 

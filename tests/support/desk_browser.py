@@ -62,6 +62,13 @@ async def person(
     return context
 
 
+async def show_key(page: Page, url: str, key: str) -> None:
+    """Sign a browser in as the form does that tests/desk/test_sign_in.py fills in; no page is drawn."""
+    form = {"way": "key", "key": key}
+    answer = await page.request.post(f"{url}/desk/sign-in", form=form, max_redirects=0)
+    assert answer.status == 303, await answer.text()
+
+
 async def faults_of(page: Page, *, rules_left_out: Sequence[str] = ()) -> list[str]:
     """What axe-core finds on a page: a line for each fault, with the elements.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from desk_browser import show_key
 from gateway_process import GatewayProcess, reference_in
 from playwright.async_api import BrowserContext, Page
 from upstream_by_hand import ByHand, tool
@@ -74,12 +75,9 @@ class Desk:
         return httpx.AsyncClient(base_url=self.gateway.url, headers=headers, timeout=30)
 
     async def sign_in(self, browser: BrowserContext, name: str = "anna") -> Page:
-        """A page of a person who has signed in."""
+        """An empty page in the browser of a person who has signed in."""
         page = await browser.new_page()
-        await page.goto(f"{self.gateway.url}/desk/sign-in")
-        await page.get_by_label("Key", exact=True).fill(KEYS[name])
-        await page.get_by_label("Key", exact=True).press("Enter")
-        await page.wait_for_url(f"{self.gateway.url}/desk")
+        await show_key(page, self.gateway.url, KEYS[name])
         return page
 
     def case(self, reference: str) -> str:

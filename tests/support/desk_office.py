@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from desk_browser import show_key
 from gateway_process import GatewayProcess, call, reference_in
 from playwright.async_api import BrowserContext, Page
 
@@ -67,12 +68,8 @@ async def modification(gateway: GatewayProcess, **changes: Any) -> str:
 
 async def sign_in(page: Page, gateway: GatewayProcess, name: str = "anna", *, path: str = "/desk") -> None:
     """Sign a browser in with the key of a reviewer, and open a page."""
-    await page.goto(f"{gateway.url}/desk/sign-in")
-    await page.get_by_label("Key", exact=True).fill(KEYS[name])
-    await page.get_by_role("button", name="Sign in with the key").click()
-    await page.wait_for_url("**/desk")
-    if path != "/desk":
-        await page.goto(gateway.url + path)
+    await show_key(page, gateway.url, KEYS[name])
+    await page.goto(gateway.url + path)
 
 
 async def terminal(gateway: GatewayProcess, *words: str, keys: str | None = None) -> tuple[int, str]:
@@ -95,8 +92,10 @@ async def terminal(gateway: GatewayProcess, *words: str, keys: str | None = None
     return await asyncio.to_thread(run)
 
 
-async def desk_of(context: BrowserContext, gateway: GatewayProcess, name: str = "anna") -> Page:
-    """A page of a person's browser, signed in, at the inbox."""
+async def desk_of(
+    context: BrowserContext, gateway: GatewayProcess, name: str = "anna", *, path: str = "/desk"
+) -> Page:
+    """A page of a person's browser, signed in, at the inbox or elsewhere."""
     page = await context.new_page()
-    await sign_in(page, gateway, name)
+    await sign_in(page, gateway, name, path=path)
     return page

@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import signal
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
+from kept import rows_in, store_settings
 from nursery import ROOT, Child, nursery
 from sse import LeavingTransport
 
@@ -55,6 +55,8 @@ class GatewayProcess:
             "ATLAS_WAITING_CASES": "1000000",
             "ATLAS_WAITING_CASES_IN_ALL": "1000000",
         } | environment
+        if "ATLAS_DATABASE_URL" not in environment:
+            self._environment |= store_settings(Path(self._environment["ATLAS_DATA_DIR"]))
         self._process: asyncio.subprocess.Process | Child | None = None
 
     async def start(self, **environment: str) -> None:
@@ -196,19 +198,17 @@ async def waiting_case(gateway: GatewayProcess, text: str) -> str:
     """The reference of a case that waits for a person and has a text in its arguments, once there is one."""
 
     async def found() -> str | None:
-        with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
-            waiting = "SELECT case_id FROM cases WHERE status = 'PENDING_REVIEW' AND arguments LIKE ?"
-            row = connection.execute(waiting, (f"%{text}%",)).fetchone()
-        return str(row[0]) if row else None
+        waiting = "SELECT case_id FROM cases WHERE status = 'PENDING_REVIEW' AND arguments LIKE ?"
+        found = rows_in(gateway.data, waiting, (f"%{text}%",))
+        return str(found[0][0]) if found else None
 
     return str(await eventually(found))
 
 
 def status_of(gateway: GatewayProcess, case_id: str) -> str:
-    """Where a case stands, from the file, so that no one is taken to have been told."""
-    with contextlib.closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
-        row = connection.execute("SELECT status FROM cases WHERE case_id = ?", (case_id,)).fetchone()
-    return str(row[0])
+    """Where a case stands, from the store, so that no one is taken to have been told."""
+    [(status,)] = rows_in(gateway.data, "SELECT status FROM cases WHERE case_id = ?", (case_id,))
+    return str(status)
 
 
 async def call(client: Client[Any], tool: str, **arguments: Any) -> Any:

@@ -10,26 +10,27 @@ from pathlib import Path
 
 import certifi
 
-NAME = "SSL_CERT_FILE"
+NAMES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 END = "-----END CERTIFICATE-----\n"
-FILE = "authority-of-the-tests.pem"
+
+_of_the_machine = {name: os.environ[name] for name in NAMES if name in os.environ}
 
 
 @contextmanager
 def one_certificate(directory: Path) -> Iterator[None]:
-    """Have httpx and httpx2 read a file with one authority, unless the environment names another file."""
-    if NAME in os.environ:
-        yield
-        return
-    file = directory / FILE
+    """Have httpx and httpx2 read a file with one authority instead of what the environment names."""
+    file = directory / "authority-of-the-tests.pem"
     file.write_text(certifi.contents().partition(END)[0] + END)
-    os.environ[NAME] = str(file)
+    os.environ[NAMES[0]] = str(file)
+    os.environ.pop(NAMES[1], None)
     try:
         yield
     finally:
-        del os.environ[NAME]
+        del os.environ[NAMES[0]]
+        os.environ.update(_of_the_machine)
 
 
 def whole_environment() -> dict[str, str]:
-    """The environment without that file, for programs that download."""
-    return {name: value for name, value in os.environ.items() if name != NAME or Path(value).name != FILE}
+    """The environment with the authorities of the machine, for programs that download."""
+    without = {name: value for name, value in os.environ.items() if name not in NAMES}
+    return without | _of_the_machine

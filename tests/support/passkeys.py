@@ -2,7 +2,6 @@
 
 import json
 import os
-import sqlite3
 from contextlib import closing
 from hashlib import sha256
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 from command_of_test import Ran, ran
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from desk_browser import show_key
 from desk_office import KEYS
 from gateway_process import GatewayProcess
+from kept import store_by_hand
 from playwright.async_api import CDPSession, Page
 from webauthn.helpers import bytes_to_base64url, encode_cbor
 
@@ -54,10 +55,7 @@ async def with_authenticator(page: Page, *, transport: str = "internal") -> tupl
 
 async def signed_in(page: Page, gateway: GatewayProcess, name: str = "anna") -> None:
     """Sign a browser in at the desk under its name."""
-    await page.goto(f"{desk_at(gateway)}/desk/sign-in")
-    await page.get_by_label("Key", exact=True).fill(KEYS[name])
-    await page.get_by_role("button", name="Sign in with the key").click()
-    await page.wait_for_url("**/desk")
+    await show_key(page, desk_at(gateway), KEYS[name])
 
 
 async def add_passkey(page: Page, gateway: GatewayProcess, called: str) -> str:
@@ -104,7 +102,7 @@ class SoftKey:
         place = {-1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
         public_key = bytes_to_base64url(encode_cbor({1: 2, 3: -7} | place))
         at = instant_text(now())
-        with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+        with closing(store_by_hand(gateway.data)) as connection:
             connection.execute(
                 "INSERT INTO passkeys VALUES (?, ?, ?, 0, 'soft', 'localhost', ?, ?, ?, ?, NULL, NULL)",
                 (

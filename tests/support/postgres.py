@@ -1,14 +1,21 @@
-"""A real PostgreSQL server on loopback, from Debian's package, without a password, in a folder of its own."""
+"""A real PostgreSQL server on loopback, from Debian's package, without a password, in a folder of its own.
 
+Tests share one, which the first of them starts, and take a database each. A test that stops its server has
+one of its own.
+"""
+
+import fcntl
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 import psycopg
 import pytest
@@ -19,6 +26,11 @@ START_SECONDS = 120
 USER = "atlas"
 # The server refuses to run as root; Debian's package makes this user.
 AS_OTHER = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups") if os.geteuid() == 0 else ()
+MISSING = "There is no PostgreSQL server on this machine: install Debian's package `postgresql`."
+# Many gateways at once, each with a few connections. Databases live for seconds, so no one tidies them up.
+MANY = ("-c", "max_connections=500", "-c", "autovacuum=off", "-c", "shared_buffers=64MB")
+SERVER = "ATLAS_TEST_DATABASE_URL"  # a server that runs already, and on which databases may be made
+RUN = "ATLAS_TEST_RUN"  # the folder that the processes of one run of pytest share
 
 
 def programs() -> Path | None:
@@ -45,21 +57,21 @@ class PostgresServer:
     def make(self) -> None:
         """Make its files."""
         here = programs()
-        assert here is not None, "There is no PostgreSQL server: install Debian's package `postgresql`."
+        assert here is not None, MISSING
         if AS_OTHER:
             shutil.chown(self.directory, "postgres", "postgres")
         options = ["-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         command = [*AS_OTHER, str(here / "initdb"), "-D", str(self.directory / "data"), *options]
         subprocess.run(command, check=True, capture_output=True, timeout=START_SECONDS, cwd="/")
 
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
+    def start(self, *more: str) -> None:
+        """Start it, with more options, and wait until it answers."""
         here = programs()
         options = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "''"}
         settings = [
             part for name, value in options.items() for part in ("-c", f"{name}={value}".replace("''", ""))
         ]
-        command = [*AS_OTHER, str(here) + "/postgres", "-D", str(self.directory / "data"), *settings]
+        command = [*AS_OTHER, str(here) + "/postgres", "-D", str(self.directory / "data"), *settings, *more]
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
         end = time.monotonic() + START_SECONDS
@@ -93,17 +105,85 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """A server of its own, which ends with the block."""
-    if programs() is None:
-        pytest.skip("There is no PostgreSQL server on this machine: install Debian's package `postgresql`.")
+def postgres_server(*more: str) -> Iterator[PostgresServer]:
+    """A server of its own, with more options, which ends with the block."""
+    demand_server()
     # Not in a folder of pytest: they are closed to the user as whom the server runs.
     memory = Path("/dev/shm")  # noqa: S108
     with TemporaryDirectory(prefix="atlas-postgres-", dir=memory if memory.is_dir() else None) as folder:
         server = PostgresServer(Path(folder), kept_port())
         server.make()
         try:
-            server.start()
+            server.start(*more)
             yield server
         finally:
             server.stop()
+
+
+def demand_server() -> None:
+    """Skip the test where no server can be started; CI has one, so there it fails."""
+    if programs() is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(MISSING)
+
+
+@contextmanager
+def shared_run() -> Iterator[Path]:
+    """The folder of a run of pytest; what was started for its processes ends when this process does."""
+    folder = Path(mkdtemp(prefix="atlas-run-"))
+    os.environ[RUN] = str(folder)
+    with (folder / "alive").open("w") as alive:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            if not (folder / "address").exists():  # else who keeps the server clears up
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def shared_server() -> str:
+    """The address of the server that the tests of a run share; the first who asks starts it."""
+    if given := os.environ.get(SERVER):
+        return given
+    demand_server()
+    folder = Path(os.environ[RUN])
+    address = folder / "address"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not address.exists():
+            _keep_server(folder)
+    return address.read_text()
+
+
+def _keep_server(folder: Path) -> None:
+    """Start a process that keeps the server, and outlives this one until the run has ended."""
+    root = Path(__file__).parents[2]
+    with (folder / "log").open("ab") as log:
+        keeper = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.postgres", str(folder)],
+            cwd=root,
+            env=os.environ | {"PYTHONPATH": str(root)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for the tests
+        )
+    end = time.monotonic() + START_SECONDS
+    while not (folder / "address").exists():
+        assert time.monotonic() < end and keeper.poll() is None, (folder / "log").read_text()
+        time.sleep(0.05)
+
+
+def keep(folder: Path) -> None:
+    """Run a server, note its address, and stop it when the run has ended, in whatever way."""
+    with postgres_server(*MANY) as server:
+        written = folder / "address.new"
+        written.write_text(server.url())
+        written.rename(folder / "address")
+        with (folder / "alive").open("w") as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    keep(Path(sys.argv[1]))

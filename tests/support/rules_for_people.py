@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from kept import entries_in
 from sqlalchemy.engine import Connection
 from store import approval, assessment_of, decisions, open_case, tool_call
 
@@ -86,4 +87,4 @@ class Office:
 
     def entries(self, action: ledger.Action) -> list[dict[str, Any]]:
         """The entries of the ledger of one act."""
-        return [one for one in ledger.read(self._store.database.path) if one["action"] == action.value]
+        return [one for one in entries_in(self._store.database.directory) if one["action"] == action.value]

@@ -1,4 +1,4 @@
-"""A case store on a real file, and calls to put into it."""
+"""A case store on the store of the run, and calls to put into it."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from kept import database_of, database_url
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
@@ -14,7 +15,6 @@ from atlas.cases import store as cases
 from atlas.cases.definitions import Definition
 from atlas.cases.endings import end_case
 from atlas.cases.store import CaseStore, add_assessment, read_case, transition, unfinished_case
-from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.decide import Decisions
 from atlas.instants import now
 from atlas.models import Assessment, Case, Decision, Outcome, Ruling, Status, ToolCall, Verdict
@@ -26,7 +26,7 @@ from atlas.settings import Settings
 @asynccontextmanager
 async def open_store(directory: Path) -> AsyncIterator[CaseStore]:
     """A store in a directory, closed afterwards."""
-    database = Database(directory)
+    database = database_of(directory)
     await database.open()
     try:
         yield CaseStore(database)
@@ -146,4 +146,6 @@ def rejection(reviewer: str = "reviewer", reason: str | None = None) -> Vote:
 
 def settings_of_test(directory: Path, **fields: Any) -> Settings:
     """Settings that read nothing from the environment of the person who runs the tests."""
-    return Settings(_env_file=None, atlas_data_dir=directory, **fields)
+    return Settings(
+        _env_file=None, atlas_data_dir=directory, **({"atlas_database_url": database_url(directory)} | fields)
+    )

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from kept import database_of
 from sqlalchemy.engine import Connection
 from store import insert_case
 from waiting_runs import copy_run
@@ -18,7 +19,6 @@ from atlas.canonical import digest_of_call
 from atlas.cases.definitions import Definition
 from atlas.cases.judgements import record_assessment
 from atlas.cases.store import read_case
-from atlas.database.sqlite import SqliteDatabase as Database
 from atlas.decide import decide_by_score
 from atlas.engine.schema import connect_store
 from atlas.models import Case
@@ -30,7 +30,7 @@ async def copy_waiting_case(
     data: Path, case_id: str, count: int, *, arguments: Callable[[int], dict[str, Any]]
 ) -> list[str]:
     """Copy a case so many times, each with arguments of its own; returns the references."""
-    database = Database(data)
+    database = database_of(data)
     await database.open()
     try:
         made = await database.write(lambda connection: _copies(connection, case_id, count, arguments))

@@ -1,7 +1,6 @@
 """Redirects of servers: one within the origin is followed, one elsewhere gets no keys and no call."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -13,6 +12,7 @@ from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 from fastmcp.exceptions import ToolError
 from gateway_process import AGENT_KEY, call, eventually, text_of
+from kept import store_by_hand
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from upstream_by_hand import ByHand, event, posted_to, tool
@@ -215,7 +215,7 @@ async def test_a_refused_redirect_of_an_answer_says_nothing_of_the_call_at_work(
         transport = StreamableHttpTransport(f"{gateway.url}/mcp", auth=AGENT_KEY)
         async with Client(transport, mode="legacy", elicitation_handler=agree) as agent:
             said = text_of(await call(agent, "far_now"))
-        with closing(sqlite3.connect(gateway.data / "atlas.db")) as connection:
+        with closing(store_by_hand(gateway.data)) as connection:
             [(status,)] = connection.execute("SELECT status FROM cases").fetchall()
     assert (status, server.deeds) == ("OUTCOME_UNKNOWN", 1), said
     assert said.startswith("OUTCOME UNKNOWN") and "leads to another place" in said

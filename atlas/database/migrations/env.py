@@ -12,6 +12,7 @@ import atlas.people.tables
 import atlas.plans.tables
 import atlas.reviews.tables
 import atlas.stop.tables
+import atlas.telemetry.tables
 import atlas.welfare  # noqa: F401  (each describes its tables in the metadata)
 from atlas.database.statements import metadata
 

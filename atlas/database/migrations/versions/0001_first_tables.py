@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from atlas.database.migrations.append_only import refuse_changes
-from atlas.database.statements import only_where
+from atlas.database.migrations.partial import only_where
 
 revision = "0001"
 down_revision = None

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from atlas.database.statements import only_where
+from atlas.database.migrations.partial import only_where
 
 revision = "0003"
 down_revision = "0002"

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from atlas.database.migrations.append_only import refuse_changes
-from atlas.database.statements import only_where
+from atlas.database.migrations.partial import only_where
 
 revision = "0013"
 down_revision = "0012"

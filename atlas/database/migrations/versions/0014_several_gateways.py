@@ -1,4 +1,4 @@
-"""Several gateways: which processes there are, which policy is in force, and what PostgreSQL has to be told.
+"""Several gateways: which processes there are, which policy is in force, and what is watched.
 
 In PostgreSQL all texts are of any length and sort by their bytes, and all numbers have 64 bits, as in SQLite.
 """
@@ -85,6 +85,20 @@ def upgrade() -> None:
         sa.Column("name", sa.String(60), primary_key=True),
         sa.Column("secret", sa.Text, nullable=False),
         sa.Column("made_at", INSTANT, nullable=False),
+    )
+    op.create_table(
+        "ledger_checks",
+        sa.Column("check_id", sa.Integer, primary_key=True),
+        sa.Column("began_at", INSTANT, nullable=False),
+        sa.Column("ended_at", INSTANT, nullable=False),
+        sa.Column("entries", sa.Integer, nullable=False),
+        sa.Column("entry_hash", sa.String(64), nullable=False),
+        sa.Column("problem", sa.Text),
+    )
+    op.create_table(
+        "case_spans",
+        sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
+        sa.Column("traceparent", sa.String(55), nullable=False),
     )
     refuse_changes("policies")
     if op.get_bind().dialect.name == "postgresql":

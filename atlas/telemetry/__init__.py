@@ -1,0 +1,1 @@
+"""What operators' systems read of the gateway: metrics, spans, and a log line for each change of state."""

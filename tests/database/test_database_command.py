@@ -1,0 +1,57 @@
+"""`python -m atlas.database migrate`: the tables are there before a gateway is."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from atlas.database.migrating import newest_version
+from tests.support.postgres import PostgresServer, postgres_server
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """One server for the module."""
+    with postgres_server() as running:
+        yield running
+
+
+def migrate(tmp_path: Path, url: str) -> subprocess.CompletedProcess[str]:
+    """Type the command."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "ATLAS_DATABASE_URL": url}
+    command = [sys.executable, "-m", "atlas.database", "migrate"]
+    return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_an_empty_database_gets_the_tables_and_a_second_run_changes_nothing(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    """Several gateways then find them; the password is told to no one."""
+    url = server.new_database("migrated")
+    for _ in range(2):
+        done = migrate(tmp_path, url.replace("atlas@", "atlas:not-asked-for@"))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"have version {newest_version()}." in done.stdout and "not-asked-for" not in done.stdout
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [
+            (newest_version(),)
+        ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_migrated_is_told_in_a_sentence(server: PostgresServer, tmp_path: Path) -> None:
+    """A database that is not there, one of a newer gateway, and none."""
+    assert "does not exist" in migrate(tmp_path, server.url("missing")).stderr
+    url = server.new_database("newer")
+    migrate(tmp_path, url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    for done in (migrate(tmp_path, url), migrate(tmp_path, "")):
+        assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
+    assert "A gateway with a SQLite file brings it up to date" in done.stderr

@@ -1,0 +1,338 @@
+"""deploy/compose.yaml: what it closes, and a governed call through all that it starts."""
+
+import asyncio
+import contextlib
+import os
+import re
+import ssl
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import compose_by_hand
+import httpx
+import pytest
+import pytest_asyncio
+from compose_by_hand import ByHand, by_hand, description
+from dotenv import dotenv_values
+from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
+from gateway_process import ROOT, WAIT_SECONDS, call, eventually, outcome, reference_in, text_of
+from mcp.shared.exceptions import MCPError
+from sse import LeavingTransport
+
+from atlas.settings import Settings
+
+SITE = "gateway.example.com"
+RISKY = {"beneficiary_id": "BEN-123", "reason": "hospital stay"}
+FILE = description({"RUN_AS": "1000:0"})
+SERVICES: dict[str, Any] = FILE["services"]
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def several(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Write what the file needs, as deploy/up.sh does."""
+    command = [sys.executable, "-m", "atlas.configure", "several", str(folder), *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=WAIT_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with settings and secrets."""
+    made = tmp_path_factory.mktemp("several")
+    done = several(made, SITE)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def secrets_of(folder: Path) -> dict[str, str]:
+    """Each secret by its name."""
+    found: dict[str, str] = {}
+    for path in (folder / "secrets").glob("*.env"):
+        found |= {name: value or "" for name, value in dotenv_values(path).items()}
+    return found
+
+
+# ── What the file says ───────────────────────────────────────────────────────────────────────────────────
+
+
+@each_service
+def test_a_service_can_do_little_and_writes_where_it_has_to(name: str) -> None:
+    """A read-only root, no capability, no new right, a log that does not fill the disk, no user 0."""
+    service = SERVICES[name]
+    assert service["read_only"] is True and service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+    assert service["user"] not in ("", "root", "0", "0:0")
+    assert not {"privileged", "network_mode", "cap_add", "pid"} & service.keys()
+
+
+@each_service
+def test_a_service_has_a_version_and_a_health_check(name: str) -> None:
+    """So that an update is a change of the file, and what depends on it waits until it answers."""
+    service = SERVICES[name]
+    image, _, tag = service["image"].partition(":")
+    assert image == "atlas-gateway" or re.search(r"\d+\.\d+", tag), service["image"]
+    if name == "migrate":
+        assert service["restart"] == "no" and service["healthcheck"] == {"disable": True}
+    else:
+        assert service["restart"] == "unless-stopped" and service["healthcheck"]["test"]
+
+
+def test_only_the_balancer_is_reached_from_outside() -> None:
+    """By one port; the stores and the engine are in networks that lead nowhere."""
+    assert {name for name, service in SERVICES.items() if service.get("ports")} == {"balancer"}
+    assert SERVICES["balancer"]["ports"] == ["0.0.0.0:443:8443"]
+    closed = {name for name, network in FILE["networks"].items() if (network or {}).get("internal")}
+    assert closed == {"store", "queue", "engine"}
+    for name in ("postgres", "redis", "inngest", "migrate"):
+        assert set(SERVICES[name]["networks"]) <= closed
+    assert not set(SERVICES["balancer"]["networks"]) & {"store", "queue"}
+
+
+def test_what_has_to_outlast_a_container_is_in_a_volume() -> None:
+    """Cases, runs, and the data directory of each gateway."""
+    kept = {
+        volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])
+    }
+    assert kept == FILE["volumes"].keys() == {"postgres", "redis", "gateway-1", "gateway-2"}
+
+
+def test_inngest_is_signed_and_is_no_dev_server() -> None:
+    """`inngest start` with keys; without its pages, which ask no one who they are."""
+    command = SERVICES["inngest"]["command"]
+    assert command[:2] == ["inngest", "start"] and "--no-ui" in command
+    assert not any("key" in word or "INNGEST_DEV" in word for word in command)
+
+
+def test_redis_keeps_what_it_acknowledged_and_forgets_nothing() -> None:
+    """An append-only file, and no key that is dropped when memory is short."""
+    [script] = [word for word in SERVICES["redis"]["command"] if "redis-server" in word]
+    assert "--appendonly yes" in script and "--maxmemory-policy noeviction" in script
+
+
+def test_a_gateway_has_time_to_end_what_it_runs() -> None:
+    """As long as a tool may take, and a moment more."""
+    longest = Settings.model_fields["atlas_execute_seconds"].default
+    for name in ("gateway-1", "gateway-2"):
+        assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= longest + 30
+
+
+# ── What is written for it ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_secrets_are_drawn_and_only_the_owner_can_read_them(folder: Path) -> None:
+    """Each is another, none is in the file of Compose or in the output."""
+    for path in [folder / ".env", *(folder / "secrets").iterdir()]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    assert stat.S_IMODE((folder / "secrets").stat().st_mode) == 0o700
+    drawn = [value for value in secrets_of(folder).values() if re.fullmatch(r"[0-9a-f]{64}", value)]
+    assert len(drawn) == len(set(drawn)) == 8
+    assert not any(value in (folder / ".env").read_text() for value in drawn)
+
+
+def test_a_second_run_changes_no_secret_and_follows_a_new_host(folder: Path, tmp_path: Path) -> None:
+    """Nor a setting that the operator wrote."""
+    several(tmp_path, SITE)
+    before = secrets_of(tmp_path)
+    own = tmp_path / "secrets" / "gateway.env"
+    own.write_text(own.read_text().replace("ATLAS_RISK_THRESHOLD=70", "ATLAS_RISK_THRESHOLD=55"))
+    with (tmp_path / ".env").open("a") as file:
+        file.write("HTTPS_PORT=8443\nFRONT_SUBNET=10.9.8.0/28\n")
+    done = several(tmp_path, "other.example.com")
+    assert done.returncode == 0, done.stderr
+    after = secrets_of(tmp_path)
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {
+        "ATLAS_ALLOWED_HOSTS",
+        "ATLAS_PUBLIC_URL",
+        "ATLAS_FORWARDED_FROM",
+        "ATLAS_RISK_THRESHOLD",
+    }
+    assert after["ATLAS_PUBLIC_URL"] == "https://other.example.com:8443"
+    assert after["ATLAS_FORWARDED_FROM"] == "10.9.8.0/28"
+    assert several(tmp_path).returncode == 0 and secrets_of(tmp_path) == after
+
+
+@pytest.mark.parametrize("words", [(), ("https://gateway.example.com",), ("Gateway",), ("-",), ("a..b",)])
+def test_without_a_host_nothing_is_written(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """It says what it wants."""
+    done = several(tmp_path, *words)
+    assert done.returncode == 1 and "Name the host under which" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_setting_that_cannot_be_used_is_told_before_anything_starts(tmp_path: Path) -> None:
+    """In the gateway's own words."""
+    several(tmp_path, SITE)
+    own = tmp_path / "secrets" / "gateway.env"
+    own.write_text(own.read_text().replace("ATLAS_RISK_THRESHOLD=70", "ATLAS_RISK_THRESHOLD=900"))
+    done = several(tmp_path)
+    assert done.returncode == 1 and "less than or equal to 100" in done.stderr
+
+
+def test_the_networks_that_the_gateways_trust_is_that_of_the_file(folder: Path) -> None:
+    """What the balancer says of TLS counts."""
+    [subnet] = FILE["networks"]["front"]["ipam"]["config"]
+    assert secrets_of(folder)["ATLAS_FORWARDED_FROM"] == subnet["subnet"]
+
+
+# ── All of it, by hand ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    """A folder that the user of PostgreSQL may enter."""
+    with TemporaryDirectory(prefix="atlas-several-") as made:
+        os.chmod(made, 0o755)  # noqa: S103
+        yield Path(made)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def services(folder: Path, directory: Path) -> AsyncIterator[ByHand]:
+    """Every service of the file."""
+    if lacking := compose_by_hand.missing():
+        pytest.skip(f"this machine has no {', '.join(lacking)}: install Debian's packages")
+    async with by_hand(folder, directory) as running:
+        yield running
+
+
+def trust(folder: Path) -> ssl.SSLContext:
+    """What trusts the certificate and no other, at an address that is not in it."""
+    context = ssl.create_default_context(cafile=str(folder / "secrets" / "tls.pem"))
+    context.check_hostname = False
+    return context
+
+
+def key_of(folder: Path, name: str) -> str:
+    """A key of the gateways."""
+    return secrets_of(folder)[name]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    ("path", "transport"), [("/mcp", StreamableHttpTransport), ("/mcp/sse", LeavingTransport)]
+)
+async def test_a_call_is_governed_through_all_of_it(
+    services: ByHand, folder: Path, path: str, transport: Any
+) -> None:
+    """A person approves it at the balancer; the stand-in of Inngest runs its steps; PostgreSQL keeps it."""
+    here = f"https://127.0.0.1:{services.outside}"
+    way = transport(
+        here + path, headers={"Host": SITE}, auth=key_of(folder, "ATLAS_AGENT_KEY"), verify=trust(folder)
+    )
+    async with Client(way, timeout=WAIT_SECONDS) as agent:
+        case_id = reference_in(await call(agent, "request_payment_extension", **RISKY))
+        async with httpx.AsyncClient(verify=trust(folder), timeout=WAIT_SECONDS) as reviewer:
+            decided = await reviewer.post(
+                f"{here}/webhook/approval",
+                json={"decision": "APPROVED", "event_id": case_id},
+                headers={"Host": SITE, "Authorization": f"Bearer {key_of(folder, 'ATLAS_REVIEWER_KEY')}"},
+            )
+        assert decided.status_code == 200, decided.text
+        assert "now due on" in text_of(await outcome(agent, case_id))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/", {}, 200),
+        ("/", {"Host": "other.example.com"}, 421),
+        ("/", {"Origin": f"https://{SITE}"}, 200),  # the balancer says that it was asked over TLS
+        ("/", {"Origin": f"http://{SITE}"}, 403),
+        (
+            "/",
+            {"Origin": f"http://{SITE}", "X-Forwarded-Proto": "http"},
+            403,
+        ),  # what a stranger says of it is not
+        ("/desk/sign-in", {}, 200),
+        ("/mcp", {}, 401),
+        ("/api/inngest", {}, 404),
+        ("/metrics", {}, 404),
+    ],
+)
+async def test_the_balancer_lets_in_what_is_for_agents_and_people(
+    services: ByHand, folder: Path, path: str, headers: dict[str, str], status: int
+) -> None:
+    """The engine has a door of its own inside, and nothing else is behind that one."""
+    async with httpx.AsyncClient(verify=trust(folder), timeout=WAIT_SECONDS) as client:
+        outside = f"https://127.0.0.1:{services.outside}{path}"
+        answer = await client.get(outside, headers={"Host": SITE} | headers)
+        assert answer.status_code == status, answer.text
+        inside = await client.get(f"http://127.0.0.1:{services.ports['balancer']}{path}")
+        assert (inside.status_code == 404) == (path != "/api/inngest")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_stores_want_their_passwords_and_redis_keeps_what_it_took(
+    services: ByHand, folder: Path
+) -> None:
+    """Also over a crash: the append-only file is read again."""
+    port, own = str(services.ports["redis"]), secrets_of(folder)
+    database = [
+        "psql",
+        "--no-password",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(services.ports["postgres"]),
+        "-c",
+        "SELECT 1",
+    ]
+    for user, name, password, said in (
+        ("atlas", "atlas", own["GATEWAY_PASSWORD"], "1 row"),
+        ("atlas", "atlas", own["INNGEST_PASSWORD"], "password authentication failed"),
+        ("atlas", "inngest", own["GATEWAY_PASSWORD"], "permission denied"),
+        ("inngest", "atlas", own["INNGEST_PASSWORD"], "permission denied"),
+    ):
+        assert said in await asked(*database, "-U", user, name, PGPASSWORD=password)
+    cli = ["redis-cli", "-p", port]
+    assert "NOAUTH" in await asked(*cli, "get", "kept")
+    assert "OK" in await asked(*cli, "set", "kept", "so", REDISCLI_AUTH=own["REDISCLI_AUTH"])
+    services.processes["redis"].kill()
+    await services.processes["redis"].wait()
+    await services.start_redis("redis")
+    await services.healthy("redis")
+    assert "so" in await asked(*cli, "get", "kept", REDISCLI_AUTH=own["REDISCLI_AUTH"])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_with_one_gateway_dead_the_other_takes_calls(services: ByHand, folder: Path) -> None:
+    """The balancer finds out by the health check. The last test: the gateway does not come back."""
+    services.processes["gateway-1"].kill()
+    await services.processes["gateway-1"].wait()
+    here = f"https://127.0.0.1:{services.outside}"
+
+    async def is_governed() -> bool:
+        way = StreamableHttpTransport(
+            f"{here}/mcp",
+            headers={"Host": SITE},
+            auth=key_of(folder, "ATLAS_AGENT_KEY"),
+            verify=trust(folder),
+        )
+        with contextlib.suppress(httpx.HTTPError, RuntimeError, MCPError):
+            async with Client(way, timeout=WAIT_SECONDS) as agent:
+                return "PENDING REVIEW" in text_of(await call(agent, "request_payment_extension", **RISKY))
+        return False
+
+    assert await eventually(is_governed)
+    async with httpx.AsyncClient(verify=trust(folder), timeout=WAIT_SECONDS) as client:
+        for _ in range(10):
+            assert (await client.get(f"{here}/", headers={"Host": SITE})).status_code == 200
+
+
+async def asked(*words: str, **environment: str) -> str:
+    """What a command says, whether it succeeds or not."""
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        env={"PATH": compose_by_hand.SEARCHED} | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
+    return said.decode()

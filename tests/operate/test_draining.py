@@ -1,0 +1,149 @@
+"""A stop: what agents and balancers are told, what is brought to its end, and what is waited for."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+from eras import STATELESS, agent
+from gateway_process import (
+    WAIT_SECONDS,
+    GatewayProcess,
+    call,
+    eventually,
+    outcome,
+    reference_in,
+    text_of,
+    waiting_case,
+)
+
+SCRIPT = Path(__file__).parents[1] / "acceptance" / "gateway_with_tools.py"
+CHANGE = {"beneficiary_id": "BEN-125", "changes": {"monthly_amount_eur": 700}}
+LONG = {"ATLAS_GRACE_SECONDS": "50", "ATLAS_REVIEW_GRACE_SECONDS": "25"}
+WAYS = [("legacy", False), ("legacy", True), (STATELESS, False)]
+
+
+@asynccontextmanager
+async def running(directory: Path, **environment: str) -> AsyncIterator[GatewayProcess]:
+    """A gateway with tools that take as long as the test lets them."""
+    gateway = GatewayProcess(directory, script=SCRIPT, **environment)
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.kill()
+
+
+async def is_stopping(gateway: GatewayProcess) -> bool:
+    """Whether a stop has begun: no one can connect, or /readyz says so."""
+    try:
+        async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+            return bool((await client.get(f"{gateway.url}/readyz")).json().get("stopping"))
+    except httpx.TransportError:
+        return True
+
+
+async def has_begun(directory: Path) -> None:
+    """Wait until the tool runs."""
+
+    async def is_there() -> bool:
+        return (directory / "ran.txt").exists()
+
+    await eventually(is_there)
+
+
+def tell_to_stop(gateway: GatewayProcess) -> None:
+    """Send the signal, and do not wait for it."""
+    os.kill(gateway.process_id, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("era", "sse"), WAYS)
+async def test_a_call_that_is_held_for_a_person_is_answered_with_its_reference(
+    tmp_path: Path, era: str, sse: bool
+) -> None:
+    """At once, however long it would be held; after the start its case waits as before."""
+    async with running(tmp_path, **LONG) as gateway:
+        async with agent(gateway, era=era, sse=sse) as client:
+            await client.list_tools()  # else it does so before it hands out a result
+            held = asyncio.create_task(call(client, "talk", word="held"))
+            case_id = await waiting_case(gateway, "held")
+            tell_to_stop(gateway)
+            assert reference_in(await held) == case_id
+        assert await gateway.ended() in (0, -signal.SIGTERM)
+        await gateway.start()
+        await gateway.decide(case_id)
+        async with agent(gateway) as client:
+            assert "said held" in text_of(await outcome(client, case_id))
+
+
+async def test_a_tool_that_runs_is_let_to_its_end_and_its_agent_gets_the_result(tmp_path: Path) -> None:
+    """Also where no one can connect any more, and a balancer has sent all others elsewhere."""
+    async with running(tmp_path, ATLAS_STOP_TIMEOUT="60s", **LONG) as gateway, agent(gateway) as client:
+        await client.list_tools()
+        running_call = asyncio.create_task(call(client, "talk_on", word="to the end"))
+        await gateway.decide(await waiting_case(gateway, "to the end"))
+        await has_begun(tmp_path)
+        tell_to_stop(gateway)
+        await eventually(partial(is_stopping, gateway))
+        assert not running_call.done()
+        (tmp_path / "release").touch()
+        assert "talked on to the end" in text_of(await running_call)
+        await gateway.ended()
+
+
+async def test_a_tool_that_does_not_end_is_of_unknown_outcome_and_its_agent_has_the_reference(
+    tmp_path: Path,
+) -> None:
+    """It is never begun again."""
+    async with running(tmp_path, ATLAS_STOP_TIMEOUT="100ms", **LONG) as gateway:
+        async with agent(gateway) as client:
+            await client.list_tools()
+            running_call = asyncio.create_task(call(client, "talk_on", word="endless"))
+            case_id = await waiting_case(gateway, "endless")
+            await gateway.decide(case_id)
+            await has_begun(tmp_path)
+            tell_to_stop(gateway)
+            assert text_of(await running_call).startswith(f"EXECUTING (Ref: {case_id})")
+        await gateway.ended()
+        await gateway.start()
+        async with agent(gateway) as client:
+            assert "OUTCOME UNKNOWN" in text_of(await outcome(client, case_id))
+        assert (tmp_path / "ran.txt").read_text().splitlines() == ["begun"]
+
+
+async def test_while_a_balancer_finds_out_all_is_served_and_a_second_signal_ends_that(tmp_path: Path) -> None:
+    """/readyz says 503, /healthz 200; calls are taken, and each answer closes its connection."""
+    async with running(tmp_path, ATLAS_DRAIN_TIME="10m") as gateway:
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=WAIT_SECONDS) as client:
+            assert "connection" not in (await client.get("/readyz")).headers
+            tell_to_stop(gateway)
+            await eventually(partial(is_stopping, gateway))
+            answers = [await client.get("/readyz"), await client.get("/healthz")]
+            assert [answer.status_code for answer in answers] == [503, 200]
+            assert {answer.headers["connection"] for answer in answers} == {"close"}
+            assert answers[0].json()["ready"] is False
+        async with agent(gateway) as client:
+            assert not (await call(client, "check_status", beneficiary_id="BEN-123")).is_error
+            case_id = reference_in(await call(client, "talk", word="late"))
+        tell_to_stop(gateway)
+        await gateway.ended()
+        await gateway.start()
+        await gateway.decide(case_id)
+        async with agent(gateway) as client:
+            assert "said late" in text_of(await outcome(client, case_id))
+
+
+async def test_an_idle_gateway_waits_for_nothing(tmp_path: Path) -> None:
+    """However long tools might take, and with a connection that stays open without a request."""
+    async with running(tmp_path, ATLAS_STOP_TIMEOUT="10m") as gateway:
+        with socket.create_connection(("127.0.0.1", int(gateway.url.rpartition(":")[2]))):
+            tell_to_stop(gateway)
+            await asyncio.wait_for(gateway.ended(), WAIT_SECONDS)
+        log = gateway.newest_log()
+        assert "Traceback" not in log and " ERROR " not in log
