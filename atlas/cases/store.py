@@ -74,6 +74,7 @@ _NAMES = tuple(_EVERYTHING.selected_columns.keys())
 _CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request", "session")
 _OPENED = (
     *("case_id", "arguments", "continuation", "status", "opened_at", "definition_sha256", "waiting_before"),
+    "held_by",
     *_CALLED,
 )
 _OPEN = Prepared(cases.insert().values({name: sa.bindparam(name) for name in _OPENED}))
@@ -195,7 +196,13 @@ def _hinted(work: Callable[[Connection], Case], connection: Connection) -> Case:
     return case
 
 
-def open_case(connection: Connection, call: ToolCall, definition: Definition | None = None) -> Case:
+def open_case(
+    connection: Connection,
+    call: ToolCall,
+    definition: Definition | None = None,
+    *,
+    held_by: str | None = None,
+) -> Case:
     """Open a case for a call of which the same transaction knows that no case is unfinished."""
     case = Case(
         case_id=f"evt_{secrets.token_hex(8)}",
@@ -204,10 +211,11 @@ def open_case(connection: Connection, call: ToolCall, definition: Definition | N
         opened_at=now(),
         definition_sha256=definition.sha256 if definition else None,
         waiting_before=_waiting_now(connection, call),
+        held_by=held_by,
     )
     if definition is not None:
         keep_definition(connection, definition)
-    opened = case.model_dump(include={"case_id", "opened_at", "definition_sha256"})
+    opened = case.model_dump(include={"case_id", "opened_at", "definition_sha256", "held_by"})
     opened["status"] = case.status.value
     called = call.model_dump(include=set(_CALLED))
     said = {
@@ -323,6 +331,14 @@ def transition(connection: Connection, case: Case, to: Status, **columns: Any) -
     return moved
 
 
+def hold_at(connection: Connection, case: Case, process_id: str) -> Case:
+    """Note at which process the agent of an unfinished case waits now."""
+    if case.held_by == process_id:
+        return case
+    connection.execute(cases.update().where(cases.c.case_id == case.case_id).values(held_by=process_id))
+    return case.model_copy(update={"held_by": process_id})
+
+
 def mark_reported(connection: Connection, case: Case) -> Case:
     """Note that the workflow has heard how the case ended and needs no more reminders."""
     reported_at = now()
@@ -397,6 +413,7 @@ def _case(row: Any) -> Case:
         opened_at=row["opened_at"],
         expires_at=row["expires_at"],
         claimed_by=row["claimed_by"],
+        held_by=row["held_by"],
         reported_at=row["reported_at"],
         collected_at=row["collected_at"],
         definition_sha256=row["definition_sha256"],

@@ -12,10 +12,11 @@ from psycopg import sql
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.database.address import Address
-from atlas.database.hints import Hints
+from atlas.database.hints import EVERYONE, Hints, Message
 from atlas.errors import HintsNotHeard
 
-CASES = "atlas_cases"  # the channel: who says it, then references
+CASES = "atlas_cases"  # a channel: who says it, then references
+MESSAGES = "atlas_messages"  # another: who says it, for whom, what, and a reference
 NAME = "atlas-listening"  # as pg_stat_activity shows it
 ANY = "*"  # in the place of references: more than a message holds
 LONGEST = 7000  # of the 8000 bytes that PostgreSQL allows
@@ -30,7 +31,11 @@ def notify(origin: str, case_ids: Collection[str]) -> str:
     """The statement that tells all gateways, when its transaction is committed, which cases changed."""
     said = " ".join([origin, *sorted(case_ids)])
     payload = said if len(said) <= LONGEST else f"{origin} {ANY}"
-    return f"NOTIFY {CASES}, {sql.Literal(payload).as_string()}"
+    return _notify(CASES, payload)
+
+
+def _notify(channel: str, payload: str) -> str:
+    return f"NOTIFY {channel}, {sql.Literal(payload).as_string()}"
 
 
 class Listening:
@@ -48,6 +53,7 @@ class Listening:
         self._hints = hints
         self._origin = origin  # the process, which does not hear itself
         self._say = say  # on another connection to the same database
+        hints.say = self._say_message
         self._work: asyncio.Task[None] | None = None
         self._echo: asyncio.Future[None] | None = None  # of what this gateway said itself
         self._problem: str | None = None
@@ -82,8 +88,8 @@ class Listening:
     async def _listen(self) -> None:
         """Hear what is told until the connection is lost, which raises."""
         async with await self._address.connect(name=NAME) as connection:
-            connection.add_notify_handler(lambda told: self._hear(told.payload))
-            await connection.execute(f"LISTEN {CASES}")
+            connection.add_notify_handler(lambda told: self._hear(told.channel, told.payload))
+            await connection.execute(f"LISTEN {CASES}; LISTEN {MESSAGES}")
             while True:
                 await self._hear_itself(connection)
                 if not self._hints.is_sound:
@@ -136,13 +142,30 @@ class Listening:
         try:
             wire.consume_input()
             while told := wire.notifies():
-                self._hear(told.extra.decode())
+                self._hear(told.relname.decode(), told.extra.decode())
         except psycopg.Error as error:
             if not end.done():
                 end.set_exception(error)
 
-    def _hear(self, payload: str) -> None:
-        origin, *case_ids = payload.split()
+    async def _say_message(self, message: Message) -> None:
+        await self._say(_notify(MESSAGES, " ".join([self._origin, *message])))
+
+    def _hear(self, channel: str, payload: str) -> None:
+        origin, *said = payload.split()
+        if channel == MESSAGES:
+            self._hear_message(origin, said)
+        else:
+            self._hear_hint(origin, said)
+
+    def _hear_message(self, origin: str, said: list[str]) -> None:
+        if len(said) != 3 or origin == self._origin:
+            return
+        message = Message(*said)
+        if message.to in (self._origin, EVERYONE):
+            for hear in self._hints.hearers:
+                hear(origin, message)
+
+    def _hear_hint(self, origin: str, case_ids: list[str]) -> None:
         if origin == self._origin:
             if self._echo is not None and not self._echo.done():
                 self._echo.set_result(None)
