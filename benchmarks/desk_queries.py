@@ -1,11 +1,13 @@
 """What reviewers wait for: lists, searches and single cases of the desk, in milliseconds of server time.
 
     python benchmarks/desk_queries.py [--waiting 5000] [--ended 100000] [--rounds 40] [--data-dir DIR]
+                                      [--database-url URL [--copied 1000]]
 
 The cases are written by the store's own functions, in a directory that is kept if it is named. Most arguments
-have 300 bytes, one in a hundred 20 KB, and a few a megabyte. Printed are p50, p95 and the longest of each
-question, its CPU time, the lines of its first page, and how many pages a reader asks for until a search that
-finds nothing has seen everything. On a machine that does other work the CPU time says more.
+have 300 bytes, one in a hundred 20 KB, and a few a megabyte. With `--database-url` they are in a PostgreSQL
+database, empty at first, and with `--copied` the server makes so many of each of them. Printed are p50, p95
+and the longest of each question, its CPU time, the lines of its first page, and how many pages a reader
+asks for until a search that finds nothing has seen everything. On a busy machine the CPU time says more.
 """
 
 import argparse
@@ -22,10 +24,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from atlas import ledger  # noqa: E402
 from atlas.canonical import digest  # noqa: E402
@@ -36,12 +40,16 @@ from atlas.cases.filters import Filter, Order  # noqa: E402
 from atlas.cases.judgements import record_assessment  # noqa: E402
 from atlas.cases.listing import count, page_of  # noqa: E402
 from atlas.cases.reviews import request_review  # noqa: E402
-from atlas.cases.store import add_decision, insert_case, transition  # noqa: E402
-from atlas.database.sqlite import SqliteDatabase as Database  # noqa: E402
+from atlas.cases.store import add_decision, transition  # noqa: E402
+from atlas.cases.tables import cases  # noqa: E402
+from atlas.database.choose import build_database  # noqa: E402
+from atlas.database.database import Database  # noqa: E402
 from atlas.desk.charts import charts_of  # noqa: E402
 from atlas.desk.dossier import read_dossier  # noqa: E402
 from atlas.instants import now  # noqa: E402
 from atlas.models import Assessment, Case, Decision, Outcome, Ruling, Status, ToolCall, Verdict  # noqa: E402
+from tests.support.many_cases import copy_cases  # noqa: E402
+from tests.support.store import insert_case, settings_of_test  # noqa: E402
 
 BATCH = 500
 AGENTS = tuple(f"agent-{number}" for number in range(20))
@@ -160,7 +168,7 @@ def questions() -> Iterator[tuple[str, Filter, Order]]:
     final = {"statuses": tuple(status for status in Status if status.is_final)}
     for order in Order:
         yield f"inbox, {order.value}", Filter(**waits), order
-    yield "inbox, for anna, riskiest", Filter(**waits, is_waiting_for="anna"), Order.RISKIEST
+    yield "inbox, for anna, riskiest", Filter(**waits, is_waiting_for=("anna",)), Order.RISKIEST
     yield "inbox, for a group, riskiest", Filter(**waits, group="anna"), Order.RISKIEST
     yield "inbox, agent and score", Filter(**waits, agent="agent-3", score_at_least=90), Order.NEAREST_END
     yield "inbox, rare tool", Filter(**waits, tool="registry_rare"), Order.RISKIEST
@@ -236,21 +244,40 @@ async def measure_cases(database: Database, rounds: int) -> None:
         times, alike = Times(), 0
         for line in page.lines:
             with times.once():
-                dossier = await database.read(partial(read_dossier, case_id=line.case_id))
+                dossier = await database.read(partial(read_dossier, case_id=line.case_id, person="anna"))
             alike += len(dossier.alike)
         if page.lines:
             told(f"case, {statuses[0].value}", times, said=f"{alike} decided alike")
 
 
+def copy_all(url: str, times: int) -> None:
+    """Have the server copy what is there: what ended is of before, and what waits comes behind it."""
+    with psycopg.connect(url) as connection:
+        copy_cases(connection, "status <> 'PENDING_REVIEW'", times, apart="-17 minutes")
+        copy_cases(connection, "status = 'PENDING_REVIEW'", times, apart="20 seconds")
+        connection.execute("ANALYZE")
+
+
+def size_of(directory: Path, connection: Connection) -> float:
+    """The size of the store in MiB."""
+    if connection.dialect.name == "sqlite":
+        return (directory / "atlas.db").stat().st_size / 2**20
+    return float(
+        connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar_one() / 2**20
+    )
+
+
 async def main(options: argparse.Namespace, directory: Path) -> None:
     """Fill, and ask."""
-    is_new = not (directory / "atlas.db").exists()
-    database = Database(directory)
+    database = build_database(settings_of_test(directory, atlas_database_url=options.database_url))
     await database.open()
     try:
-        if is_new:
-            await fill(database, waiting_cases=options.waiting, ended_cases=options.ended)
-        size = (directory / "atlas.db").stat().st_size / 2**20
+        if not await database.read(lambda connection: connection.execute(sa.select(cases).limit(1)).first()):
+            copied = options.copied
+            await fill(database, waiting_cases=options.waiting // copied, ended_cases=options.ended // copied)
+            if options.database_url:
+                copy_all(options.database_url, copied - 1)
+        size = await database.read(partial(size_of, directory))
         print(f"{options.waiting} waiting and {options.ended} ended cases, {size:.0f} MiB; milliseconds")
         for name, asked, order in questions():
             await measure(database, name, asked, order, options.rounds)
@@ -274,6 +301,8 @@ def run() -> None:
     parser.add_argument("--ended", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--database-url")
+    parser.add_argument("--copied", type=int, default=1)
     options = parser.parse_args()
     if options.data_dir is not None:
         asyncio.run(main(options, options.data_dir))

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastmcp import Context, FastMCP
 from gateway_process import eventually
-from kept import database_of, store_by_hand
+from kept import database_of, everything_in, store_by_hand
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from raw_session import RawSession, only_message
 
@@ -52,8 +52,8 @@ async def test_a_session_is_found_by_its_id_for_its_agent_until_it_is_forgotten(
 async def test_the_file_does_not_hold_the_id(store: SessionStore, tmp_path: Path) -> None:
     """A copy of the database opens no session."""
     await store.keep("agent", "secret-id", SAID)
-    for name in ("atlas.db", "atlas.db-wal"):
-        assert b"secret-id" not in (tmp_path / name).read_bytes()
+    kept = everything_in(tmp_path)
+    assert b"secret-id" not in kept and SAID.protocol_version.encode() in kept
 
 
 async def test_one_agent_keeps_so_many_sessions_and_takes_none_from_another(

@@ -62,8 +62,8 @@ class Limited:
 
     async def bursts(self) -> list[dict[str, Any]]:
         """The entries of the ledger about calls that were refused."""
-        path = self.store.database.path
-        return [entry for entry in ledger.read(path) if entry["action"] == "admit.limited"]
+        entries = entries_in(self.store.database.directory)
+        return [entry for entry in entries if entry["action"] == "admit.limited"]
 
 
 @asynccontextmanager
@@ -73,6 +73,7 @@ async def limited(directory: Path, **settings: Any) -> AsyncIterator[Limited]:
         yield Limited(store, **settings)
 
 
+@pytest.mark.sqlite("it counts the steps of SQLite's virtual machine")
 async def test_what_is_over_costs_no_look_when_waiting_calls_are_counted(tmp_path: Path) -> None:
     """SQLite takes as many steps with two hundred ended calls of an agent as with ten."""
     async with limited(tmp_path, atlas_calls_per_minute=1000) as agent:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from gateway_process import AGENT_KEY
-from kept import entries_in
+from kept import entries_in, set_store
 from store import open_store
 
 from atlas.instants import now, read_instant
@@ -24,7 +24,7 @@ ANNA = "reviewer-key-of-the-tests"
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder without a .env, and one key that has a name."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ATLAS_DATA_DIR", str(tmp_path / "data"))
+    set_store(monkeypatch, tmp_path / "data")
     monkeypatch.setenv("ATLAS_AGENT_KEY", AGENT_KEY)
     monkeypatch.setenv("ATLAS_REVIEWER_KEY", f"anna:{ANNA}")
 

@@ -1,17 +1,15 @@
 """Sessions in the store: how long they last, what ends them, and to what they are bound."""
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from kept import database_of
+from kept import database_of, entries_in, everything_in, rows_in
 
 from atlas.database.database import Database
 from atlas.instants import now
-from atlas.ledger import read, verify
+from atlas.ledger import verify
 from atlas.people import accounts, sessions
 from atlas.people.person import Person, Way
 from atlas.people.sessions import Sessions
@@ -51,7 +49,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 async def test_the_store_keeps_the_digest_of_an_id_and_no_id(database: Database) -> None:
     """A copy of the file opens no session."""
     session_id = await Sessions(database).begin(ANNA)
-    kept = b"".join(path.read_bytes() for path in database.directory.glob("atlas.db*"))
+    kept = everything_in(database.directory)
     assert session_id.encode() not in kept
     assert sessions.digest_of(session_id).encode() in kept
 
@@ -146,8 +144,7 @@ async def test_what_is_over_is_deleted_at_the_next_sign_in(database: Database, c
     await kept.end(ended)
     clock.wrong_by = timedelta(minutes=31)
     await kept.begin(ANNA)
-    with closing(sqlite3.connect(database.path)) as connection:
-        assert connection.execute("SELECT count(*) FROM desk_sessions").fetchone() == (1,)
+    assert rows_in(database.directory, "SELECT count(*) FROM desk_sessions") == [(1,)]
 
 
 async def test_each_act_is_in_the_ledger_and_no_secret_is(database: Database) -> None:
@@ -158,7 +155,7 @@ async def test_each_act_is_in_the_ledger_and_no_secret_is(database: Database) ->
     await kept.end(ids[0])
     await kept.end(ids[0])
     await kept.end_all("anna")
-    entries = list(read(database.path))
+    entries = list(entries_in(database.directory))
     assert verify(entries) == 4
     assert [(entry["action"], entry["actor"]) for entry in entries] == [
         ("people.signed_in", "anna"),

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
-from kept import database_of
+from kept import database_of, entries_in, everything_in
 
 from atlas.agents.digests import digest_of_key
 from atlas.agents.keys import AgentKeys
 from atlas.database.database import Database
 from atlas.errors import LinkVoid, NotPermitted, PersonRefused, SignInRefused, TooManyAttempts
 from atlas.instants import now
-from atlas.ledger import read
 from atlas.people import accounts, attempts, links
 from atlas.people.passwords import Passwords
 from atlas.people.person import Way
@@ -145,7 +144,7 @@ async def test_guessing_a_password_is_stopped_and_says_how_long(database: Databa
     with pytest.raises(TooManyAttempts, match=r"wait 15 min, then sign in again"):
         await ways.by_password("eve", PASSWORD, address=HERE)
     assert (await ways.by_password("eve", PASSWORD, address="198.51.100.7")).name == "eve"
-    noted = [entry for entry in read(database.path) if entry["action"] == "people.sign_in_refused"]
+    noted = [entry for entry in entries_in(database.directory) if entry["action"] == "people.sign_in_refused"]
     assert sorted((entry["detail"] for entry in noted), key=len) == [
         {"way": "account", "address": HERE},
         {"way": "account", "address": HERE, "limit": 10},
@@ -190,7 +189,7 @@ async def test_what_was_typed_as_a_name_is_kept_nowhere(database: Database) -> N
     """People type their password there."""
     with pytest.raises(SignInRefused):
         await signing_in(database).by_password("my secret by mistake", "x", address=HERE)
-    kept = b"".join(path.read_bytes() for path in database.directory.glob("atlas.db*"))
+    kept = everything_in(database.directory)
     assert b"secret by mistake" not in kept and b"192.0.2.1" in kept
 
 
@@ -318,5 +317,5 @@ async def test_a_person_who_comes_back_has_no_password_of_before(database: Datab
     await database.write(lambda connection: accounts.add(connection, "eve", ["new"], keys=()))
     with pytest.raises(SignInRefused):
         await signing_in(database).by_password("eve", PASSWORD, address=HERE)
-    added = [entry for entry in read(database.path) if entry["action"] == "people.added"]
+    added = [entry for entry in entries_in(database.directory) if entry["action"] == "people.added"]
     assert [entry["detail"]["again"] for entry in added] == [False, True]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from atlas import ledger
 from atlas.database.address import Address
@@ -54,6 +55,12 @@ def store_settings(directory: Path) -> dict[str, str]:
     """The variable that a gateway or a command has to have for the store of a data directory."""
     url = database_url(directory)
     return {} if url is None else {"ATLAS_DATABASE_URL": url}
+
+
+def set_store(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    """Have commands in this process find a data directory and its store."""
+    for name, value in ({"ATLAS_DATA_DIR": str(directory)} | store_settings(directory)).items():
+        monkeypatch.setenv(name, value)
 
 
 def forget_below(directory: Path) -> None:
@@ -125,6 +132,15 @@ def tables_in(directory: Path) -> list[str]:
     else:
         found = rows_in(directory, "SELECT name FROM sqlite_master WHERE type = 'table'")
     return [name for (name,) in found]
+
+
+def everything_in(directory: Path) -> bytes:
+    """All that is kept in the store of a data directory: the bytes of its files, or every value."""
+    if not is_postgresql():
+        return b"".join(path.read_bytes() for path in directory.glob("atlas.db*"))
+    return b"".join(
+        repr(rows_in(directory, f"SELECT * FROM {name}")).encode() for name in tables_in(directory)
+    )
 
 
 def is_begun(directory: Path) -> bool:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from atlas.database.migrations.append_only import refuse_changes
+from atlas.database.migrations.compatible import note_oldest
 
 revision = "0014"
 down_revision = "0013"
@@ -101,6 +102,7 @@ def upgrade() -> None:
         sa.Column("traceparent", sa.String(55), nullable=False),
     )
     refuse_changes("policies")
+    note_oldest()
     if op.get_bind().dialect.name == "postgresql":
         for function in (*FUNCTIONS, WIDER):
             op.execute(function)
