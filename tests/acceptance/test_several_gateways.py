@@ -16,7 +16,7 @@ from playwright.async_api import Browser, expect
 from postgres import PostgresServer, postgres_server
 from together import Together, together
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOOL = "request_extension"
 WAIT_SECONDS = 60
@@ -29,7 +29,7 @@ def server() -> Iterator[PostgresServer]:
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def both(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Together]:
     """Two gateways without keys, which hold a call for as long as they may."""
     url = server.new_database(f"both_{secrets.token_hex(4)}")

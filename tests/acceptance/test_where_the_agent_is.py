@@ -23,7 +23,7 @@ from postgres import PostgresServer, postgres_server
 from together import Together, together
 
 pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning"),
 ]
 
@@ -74,7 +74,7 @@ async def offices(server: PostgresServer, directory: Path) -> AsyncIterator[tupl
         yield both, notes
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office(
     server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[Together, Path]]:
