@@ -218,6 +218,10 @@ class ProcessGivenUp(AtlasError):
     """This gateway was silent for too long, and others have taken over its work. Start it again."""
 
 
+class HintsNotHeard(AtlasError):
+    """The database takes LISTEN, but tells nothing. Set ATLAS_DATABASE_LISTEN_URL to its own address."""
+
+
 class LedgerBroken(AtlasError):
     """Ledger entry {seq} does not verify: {reason}"""
 

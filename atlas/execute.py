@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from atlas import ledger
 from atlas.agents.asked_back import note_question, record_reading
 from atlas.agents.held_calls import WaitingAgents
+from atlas.agents.holders import Holders
 from atlas.agents.keys import caller
 from atlas.agents.stopping import stopped
 from atlas.cases.begun import abandon, give_up_silent, is_elsewhere, left_by_the_dead
@@ -89,6 +90,7 @@ class Execution:
         self._running: dict[str, asyncio.Task[Case]] = {}
         self._stop_seconds = settings.atlas_stop_timeout.total_seconds()
         self._unrecorded: dict[str, Outcome] = {}
+        self._holders = Holders(store, waiting, execute=self.execute, talks=self._talks)
         self._repeatable: set[str] = set()  # begun by a process that died, by tools that say it does no harm
 
     async def execute(self, case_id: str) -> Case:
@@ -147,6 +149,10 @@ class Execution:
             self._repeatable.add(case.case_id)
         return case.case_id in self._repeatable
 
+    async def _talks(self, case: Case) -> bool:
+        """Whether the tool may talk to its agent while it runs: those that are built in do not."""
+        return (await tool_facts(self._server, case.call.tool_name)).upstream is not None
+
     @property
     def is_busy(self) -> bool:
         """Whether a call is being executed here."""
@@ -159,6 +165,8 @@ class Execution:
 
     async def _execute(self, case_id: str) -> Case:
         if case_id not in self._unrecorded:
+            await self._holders.hand_over(case_id)
+            self._check_stop(case_id)
             case = await self._claim_when_free(case_id)
             if case.status is not Status.EXECUTING or case.stop is not None:
                 return case
