@@ -162,6 +162,14 @@ class PolicyInvalid(AtlasError):
     """The policy {path} cannot be used: {reason}"""
 
 
+class PolicyNotTaken(AtlasError):
+    """{reason}"""
+
+
+class PolicyReplaced(AtlasError):
+    """Another policy has been put in force since the call was judged."""
+
+
 class AssessorInvalid(AtlasError):
     """The assessor cannot be used: {reason}."""
 

@@ -28,6 +28,7 @@ from atlas.cases.claims import refuse, take
 from atlas.cases.endings import end_case, end_uncalled
 from atlas.cases.outcomes import answer_of, digest_of_result, outcome_of, wire_result
 from atlas.cases.store import CaseStore, hold, read_case
+from atlas.database.known_policy import known_policy
 from atlas.database.statements import is_passing
 from atlas.errors import AnswerLost, ExecutionRefused, NotCalled, ProcessGivenUp
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
@@ -234,7 +235,7 @@ class Execution:
                 if ruled is not None:
                     return self._send_back(connection, case, ruled)
                 is_over = not is_repeated and why_plan_over(connection, case) is not None
-                if not is_over and is_as_judged(case, present, self._judge.policy_sha256):
+                if not is_over and is_as_judged(case, present, self._policy_sha256(connection)):
                     return take(connection, case, self._store.process_id, is_repeated=is_repeated)
                 if is_repeated:  # what comes back EXECUTING would be run
                     raise ExecutionRefused(case_id=case_id, reason="its tool or the policy has changed")
@@ -262,9 +263,13 @@ class Execution:
         check_admission(connection, case)
         return is_repeated
 
+    def _policy_sha256(self, connection: Connection) -> str:
+        """The digest of the policy that is in force in this transaction, for all gateways or for this one."""
+        return known_policy(connection) or self._judge.policy_sha256
+
     def _send_back(self, connection: Connection, case: Case, ruled: Assessment) -> Case:
         """Put a case before a person, with what changed; unchanged if another policy is in force by now."""
-        if ruled.ruling is not None and ruled.ruling.policy_sha256 != self._judge.policy_sha256:
+        if ruled.ruling is not None and ruled.ruling.policy_sha256 != self._policy_sha256(connection):
             return case
         reasons = (why_plan_over(connection, case), what_changed(connection, case, ruled))
         reason = " ".join(reason for reason in reasons if reason) or None

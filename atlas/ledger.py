@@ -128,6 +128,7 @@ class Action(str, Enum):
     NOTICE_GIVEN_UP = "notice.given_up"  # what could not be sent
     STOPPED = "stop.begun"  # of no case, like the next one
     LIFTED = "stop.lifted"
+    POLICY_PUT = "policy.put"  # in force for all gateways, and of no case
 
 
 class Act(NamedTuple):
