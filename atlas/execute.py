@@ -167,7 +167,6 @@ class Execution:
     async def _execute(self, case_id: str) -> Case:
         if case_id not in self._unrecorded:
             await self._holders.hand_over(case_id)
-            self._check_stop(case_id)
             case = await self._claim_when_free(case_id)
             if case.status is not Status.EXECUTING or case.stop is not None:
                 return case

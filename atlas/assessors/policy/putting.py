@@ -75,7 +75,7 @@ def _in_store(settings: Settings, work: Callable[[Connection], Result]) -> Resul
     if settings.atlas_database_url is None:
         raise NotShared(reason=NOT_SHARED.format(path=settings.atlas_policy))
     from atlas.database.address import Address
-    from atlas.database.postgresql import refusing
+    from atlas.database.postgresql_problems import refusing
     from atlas.database.postgresql_transactions import PostgresTransactions
 
     address = Address(settings.atlas_database_url.get_secret_value())
