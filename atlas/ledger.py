@@ -23,6 +23,7 @@ from atlas.database.beside import Beside
 from atlas.database.choose import beside
 from atlas.database.dialects import without_index
 from atlas.database.facts import note
+from atlas.database.hints import OF_NO_CASE, hint
 from atlas.database.known_end import known_end, note_end
 from atlas.database.location import Location
 from atlas.database.statements import Prepared, metadata, only_where
@@ -127,6 +128,7 @@ class Action(str, Enum):
     NOTICE_GIVEN_UP = "notice.given_up"  # what could not be sent
     STOPPED = "stop.begun"  # of no case, like the next one
     LIFTED = "stop.lifted"
+    POLICY_PUT = "policy.put"  # in force for all gateways, and of no case
 
 
 class Act(NamedTuple):
@@ -167,6 +169,7 @@ def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> 
     newest_seq, newest_hash = end or (0, FIRST_PREVIOUS_HASH)
     rows, written = [], tuple(acts)
     for seq, act in enumerate(written, start=newest_seq + 1):
+        hint(connection, act.case_id or OF_NO_CASE)
         entry = {
             "seq": seq,
             "at": instant_text(at),

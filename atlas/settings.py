@@ -67,6 +67,12 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watch
         description="A PostgreSQL database for cases, ledger and people, which several gateways share: "
         "`postgresql://user:password@host/name`. Without one: a SQLite file in `ATLAS_DATA_DIR`.",
     )
+    atlas_database_listen_url: SecretStr | None = Field(
+        default=None,
+        description="Another address of the same database, on which it tells what other gateways change. "
+        "Needed where `ATLAS_DATABASE_URL` leads to PgBouncer with `pool_mode = transaction`: name "
+        "PostgreSQL itself.",
+    )
     atlas_allowed_hosts: str = Field(
         default="",
         description="Host names, with commas between, under which clients reach it behind a proxy.",
@@ -262,7 +268,7 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watch
         self.check_owners(frozenset(self.agent_keys.values()), is_open=self.is_open)
         self.check_ways(is_open=self.is_open)
         self.check_systems(self.reviewers, is_open=self.is_open)
-        self.check_watched(frozenset(self._all_keys))
+        self.check_watched(frozenset(self._all_keys), port=self.atlas_port)
         return self
 
     @property

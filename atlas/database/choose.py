@@ -17,7 +17,9 @@ def build_database(settings: Settings) -> Database:
     from atlas.database.postgresql import PostgresDatabase
 
     address = Address(settings.atlas_database_url.get_secret_value())
-    return PostgresDatabase(address, settings.atlas_data_dir)
+    listen = settings.atlas_database_listen_url
+    listening = None if listen is None else Address(listen.get_secret_value())
+    return PostgresDatabase(address, settings.atlas_data_dir, listen=listening)
 
 
 def beside(location: Location) -> Beside:

@@ -19,6 +19,8 @@ from atlas.database import processes
 from atlas.database.address import Address
 from atlas.database.data_directory import former_process, lock_directory, make_directory, note_process
 from atlas.database.facts import Listener, noting, tell
+from atlas.database.hints import Hints
+from atlas.database.listening import Listening
 from atlas.database.migrating_postgresql import bring_up_to_date
 from atlas.database.postgresql_problems import POOLED, READ_ONLY, refusing
 from atlas.database.postgresql_transactions import PostgresTransactions
@@ -45,10 +47,14 @@ class PostgresDatabase:
 
     kind = "postgresql"
 
-    def __init__(self, address: Address, directory: Path) -> None:
+    def __init__(self, address: Address, directory: Path, *, listen: Address | None = None) -> None:
         self._address = address
         self.directory = directory  # of this gateway alone: its engine, its keys
         self.lease = SharedLease(secrets.token_hex(8), self._connect_one)
+        self.hints = Hints(is_sound=False)
+        self._listening = Listening(
+            listen or address, self.hints, origin=self.lease.process_id, say=self._say
+        )
         self._lock_file: int | None = None
         self._readers = threading.local()
         self._kept: list[Connection] = []  # one of each thread that reads
@@ -71,6 +77,7 @@ class PostgresDatabase:
         try:
             self._transactions = await asyncio.to_thread(self._connect)
         except BaseException:
+            await asyncio.to_thread(self.lease.end)
             os.close(self._lock_file)
             self._lock_file = None
             raise
@@ -80,6 +87,7 @@ class PostgresDatabase:
         self._changes = Writer(
             self._transactions, name="database-writer", failure=_failure, landed=tell, linger_seconds=0
         )
+        self._listening.open()
 
     def _connect(self) -> PostgresTransactions:
         with refusing(self.place):
@@ -90,7 +98,7 @@ class PostgresDatabase:
             self.lease.begin(former=former_process(self.directory))
             note_process(self.directory, self.lease.process_id)
             alive = processes.still_alive(self.lease.process_id)
-            return PostgresTransactions(self._engine.connect, alive=alive)
+            return PostgresTransactions(self._engine.connect, alive=alive, origin=self.lease.process_id)
 
     def _connect_one(self) -> Connection:
         return self._engine.connect()
@@ -99,6 +107,7 @@ class PostgresDatabase:
         """Finish what was begun, and disconnect."""
         if self._lock_file is None:
             return
+        await self._listening.close()
         await self._changes.close()
         await asyncio.to_thread(self._read_threads.shutdown)
         await asyncio.to_thread(self._look_threads.shutdown)
@@ -152,6 +161,9 @@ class PostgresDatabase:
     async def look(self, work: Callable[[Connection], Result]) -> Result:
         """The same for what may take long: a person's search, behind which no call of an agent stands."""
         return await self._read(partial(self._on_kept, work), self._look_threads)
+
+    async def _say(self, statement: str) -> None:
+        await self.read(lambda connection: connection.exec_driver_sql(statement))
 
     async def _read(self, reading: Callable[[], Result], threads: ThreadPoolExecutor) -> Result:
         if self._changes.is_behind:

@@ -19,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from atlas.database import processes
 from atlas.database.data_directory import REMEDY, examine, lock_directory, make_directory, newest_entry
 from atlas.database.facts import Listener, noting, tell
+from atlas.database.hints import Hints
 from atlas.database.lease import LoneLease
 from atlas.database.migrating import bring_up_to_date, leave_transactions
 from atlas.database.sqlite_files import (
@@ -49,6 +50,7 @@ class SqliteDatabase:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.hints = Hints(is_sound=True)  # no other gateway has the file, and no command changes a case
         self.path = directory / "atlas.db"
         self.lease = LoneLease(secrets.token_hex(8))
         self._lock_file: int | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.database.location import Location
