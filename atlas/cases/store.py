@@ -86,7 +86,7 @@ _CHANGING = (
 _MOVE = Prepared(
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"), cases.c.status == sa.bindparam("before"))
-    .values({name: sa.bindparam(name) for name in ("status", *_CHANGING)})
+    .values({name: sa.bindparam(name) for name in ("status", "shown_score", *_CHANGING)})
 )
 _SAME_CALL = ("principal", "tool_name", "arguments_sha256")
 _OF_CALL = _EVERYTHING.where(*(cases.c[name] == sa.bindparam(name) for name in _SAME_CALL))
@@ -326,9 +326,17 @@ def transition(connection: Connection, case: Case, to: Status, **columns: Any) -
     moved = case.model_copy(update={"status": to, "frozen_at": None, "stop": None} | columns)
     values = {name: getattr(moved, name) for name in _CHANGING}
     where = {"this": case.case_id, "before": case.status.value, "status": to.value}
-    if _MOVE.execute(connection, values | where) != 1:
+    if _MOVE.execute(connection, values | where | {"shown_score": _shown_score(moved)}) != 1:
         raise TransitionRefused(case_id=case.case_id, status="no longer " + case.status.value, to=to.value)
     return moved
+
+
+def _shown_score(case: Case) -> int | None:
+    """By which risk a case is listed while it waits: no order tells the score that a rule hides."""
+    judged = case.assessment
+    if case.status is not Status.PENDING_REVIEW or judged is None:
+        return None
+    return 100 if judged.ruling is not None and judged.ruling.review.hides_score else judged.risk_score
 
 
 def hold_at(connection: Connection, case: Case, process_id: str) -> Case:

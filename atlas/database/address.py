@@ -17,8 +17,8 @@ PATIENCE: dict[str, Any] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "application_name": "atlas-gateway",
 }
+GATEWAY = "atlas-gateway"  # how its connections are named on the server
 DRIVER = "postgresql+psycopg"
 
 
@@ -29,7 +29,7 @@ class Address:
         """Raises ValueError, a sentence without the password."""
         try:
             url = make_url(text)
-        except sa.exc.ArgumentError:
+        except (sa.exc.ArgumentError, ValueError):  # the latter of a port, and it repeats what was written
             raise ValueError(
                 "ATLAS_DATABASE_URL is no URL, such as postgresql://atlas@db.example.org/atlas"
             ) from None
@@ -52,8 +52,9 @@ class Address:
         named = PATIENCE | {"application_name": name}
         return await psycopg.AsyncConnection.connect(url, autocommit=True, **named)
 
-    def engine(self) -> Engine:
-        """Connections in autocommit mode that keep what they commit."""
+    def engine(self, name: str = GATEWAY) -> Engine:
+        """Connections in autocommit mode that keep what they commit; the server shows them under a name."""
+        options = PATIENCE | {"application_name": name}
         engine = sa.create_engine(
             self.url,
             hide_parameters=True,
@@ -61,7 +62,7 @@ class Address:
             poolclass=NullPool,
             use_native_hstore=False,
             # psycopg prepares nothing: after a ROLLBACK it has the server forget what anyone prepared.
-            connect_args=PATIENCE | {"cursor_factory": KeepingCursor, "prepare_threshold": None},
+            connect_args=options | {"cursor_factory": KeepingCursor, "prepare_threshold": None},
         )
         sa.event.listen(engine, "connect", self._note_whether_it_prepares)
         return engine

@@ -22,6 +22,7 @@ from atlas.database.facts import Listener, noting, tell
 from atlas.database.hints import Hints
 from atlas.database.listening import Listening
 from atlas.database.migrating_postgresql import bring_up_to_date
+from atlas.database.postgresql_problems import POOLED, READ_ONLY, refusing
 from atlas.database.postgresql_transactions import PostgresTransactions
 from atlas.database.shared_lease import SharedLease
 from atlas.database.statements import is_passing
@@ -35,6 +36,7 @@ DURABLE = {"synchronous_commit": ("on", "remote_apply"), "fsync": ("on",), "serv
 NOT_DURABLE = (
     "its setting {name} is `{value}`: {wanted} is needed. Change it in postgresql.conf, then start again."
 )
+TAKES_CHANGES = "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'"
 TOO_OLD = "it is PostgreSQL {version}; the gateway needs 13 or later."
 
 Result = TypeVar("Result")
@@ -75,6 +77,7 @@ class PostgresDatabase:
         try:
             self._transactions = await asyncio.to_thread(self._connect)
         except BaseException:
+            await asyncio.to_thread(self.lease.end)
             os.close(self._lock_file)
             self._lock_file = None
             raise
@@ -198,7 +201,7 @@ class PostgresDatabase:
 
 
 def check_server(connection: Connection, place: str) -> None:
-    """Raise DatabaseUnusable where the server is too old, or does not keep what it acknowledges."""
+    """Raise DatabaseUnusable where the server is too old, takes no changes, or may forget what it took."""
     driver: Any = connection.connection.driver_connection
     version = driver.info.server_version
     if version < OLDEST:
@@ -208,16 +211,28 @@ def check_server(connection: Connection, place: str) -> None:
         if value not in wanted:
             said = NOT_DURABLE.format(name=name, value=value, wanted=f"`{wanted[0]}`")
             raise DatabaseUnusable(path=place, reason=said)
+    if connection.exec_driver_sql(TAKES_CHANGES).scalar() is not True:
+        raise DatabaseUnusable(path=place, reason=READ_ONLY)
+    if driver.prepare_threshold is not None and _loses_statements(driver):
+        raise DatabaseUnusable(path=place, reason=f"a pooler stands before it. {POOLED}")
 
 
-@contextmanager
-def refusing(place: str) -> Iterator[None]:
-    """Say in a sentence, with DatabaseUnusable, why a database cannot be used."""
-    try:
-        yield
-    except (sa.exc.DBAPIError, psycopg.Error) as error:
-        said = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).strip().partition("\n")[0]
-        raise DatabaseUnusable(path=place, reason=f"{said.rstrip('.')}.") from error
+def _loses_statements(driver: "psycopg.Connection[Any]") -> bool:
+    """Whether a pooler hands prepared statements through as they are, to whichever connection it takes then.
+
+    One that keeps an account of them has names of its own for them.
+    """
+    with driver.transaction():
+        (process,) = driver.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+        if process == driver.info.backend_pid:  # a pooler tells a number of its own
+            return False
+        name = f"atlas_{secrets.token_hex(8)}"
+        driver.pgconn.prepare(name.encode(), b"SELECT 1")
+        found = driver.execute("SELECT 1 FROM pg_prepared_statements WHERE name = %s", [name], prepare=False)
+        is_lost = found.fetchone() is not None
+        if is_lost:
+            driver.execute(f"DEALLOCATE {name}")
+        return is_lost
 
 
 def _failure(error: BaseException) -> BaseException:

@@ -10,7 +10,7 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from atlas.database import known_end
+from atlas.database import known_end, known_policy
 from atlas.database.hints import NOTED
 from atlas.database.libpq import row_of, send
 from atlas.database.listening import notify
@@ -80,12 +80,14 @@ class PostgresTransactions:
             f" SET LOCAL lock_timeout = '{LOCK_SECONDS}s';"
             f" SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s';"
             f" SELECT pg_advisory_xact_lock({WRITE_LOCK});"
-            f" SELECT pg_current_xact_id()::text, {self._alive or 'true'}, {known_end.READ}",
+            f" SELECT pg_current_xact_id()::text, {self._alive or 'true'},"
+            f" {known_policy.READ}, {known_end.READ}",
         )
         self._changed = self.handle.info[NOTED] = set()
-        self._number, is_alive, *end = row_of(begun)
+        self._number, is_alive, policy, *end = row_of(begun)
         if not is_alive:
             raise ProcessGivenUp
+        known_policy.begin(self.handle, policy)
         known_end.begin(self.handle, end)
 
     def commit(self, *, is_changed: bool) -> None:
@@ -111,7 +113,7 @@ class PostgresTransactions:
         try:
             known_end.forget(self._connection)
             send(self._driver, "ROLLBACK")
-        except psycopg.Error:
+        except (psycopg.Error, sa.exc.SQLAlchemyError):  # also where SQLAlchemy saw the connection break
             self._drop()
 
     def begin_change(self) -> None:

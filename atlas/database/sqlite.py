@@ -98,7 +98,7 @@ class SqliteDatabase:
         sa.event.listen(self._writer, "connect", prepare_writer)
         sa.event.listen(self._reader, "connect", _prepare_reader)
         with refusing(self.path):
-            _make_ready(self.path, self._acknowledged)
+            make_ready(self.path, self._acknowledged)
             return self._writer.connect()
 
     async def close(self) -> None:
@@ -209,8 +209,8 @@ def _failure(error: BaseException) -> BaseException:
     return failure
 
 
-def _make_ready(path: Path, acknowledged: int) -> None:
-    """Look at the file, then bring its tables up to date."""
+def make_ready(path: Path, acknowledged: int) -> None:
+    """Look at a file, new or old, then bring its tables up to date; the directory is held."""
     examine(path, acknowledged)
     bring_up_to_date(path)
     keep_names(path.parent)

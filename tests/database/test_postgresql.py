@@ -90,6 +90,23 @@ async def test_a_server_that_crashes_and_comes_back_keeps_what_was_acknowledged(
     assert [entry["detail"]["number"] for entry in entries] == acknowledged
 
 
+async def test_a_connection_that_breaks_in_the_middle_of_a_change_is_made_again(
+    url: str, tmp_path: Path
+) -> None:
+    """The change fails, and the one after it is kept."""
+
+    def break_off(connection: sa.Connection) -> None:
+        comment(connection, 1000)
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async with opened(url, tmp_path) as database:
+        with pytest.raises(sa.exc.OperationalError):
+            await database.write(break_off)
+        await database.write(partial(comment, number=1))
+        entries = await database.read(lambda connection: list(ledger.entries_of(connection, "evt_1")))
+    assert [entry["detail"]["number"] for entry in entries] == [1]
+
+
 async def test_a_server_that_may_forget_a_commit_is_refused(server: PostgresServer, tmp_path: Path) -> None:
     """The sentence names the setting."""
     url = server.new_database("forgetful") + "?options=-c%20synchronous_commit%3Doff"

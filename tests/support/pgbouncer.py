@@ -1,4 +1,4 @@
-"""A real PgBouncer, from Debian's package, that pools by transaction before a server of the tests."""
+"""A real PgBouncer in transaction mode, from Debian's package, in front of a PostgreSQL server."""
 
 import shutil
 import subprocess
@@ -14,52 +14,54 @@ import pytest
 from tests.support.ports import kept_port
 from tests.support.postgres import AS_OTHER, START_SECONDS, USER, PostgresServer
 
-CONFIGURATION = """
+SETTINGS = """
 [databases]
-* = host=127.0.0.1 port={server_port} user={user}
-
+* = host=127.0.0.1 port={server}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
-auth_type = trust
+auth_type = any
 auth_file = {folder}/users
 pool_mode = transaction
-ignore_startup_parameters = extra_float_digits,options
+default_pool_size = 3
+server_idle_timeout = 5
+logfile = {folder}/log
+pidfile = {folder}/pid
 """
 
 
 @contextmanager
 def pgbouncer(server: PostgresServer) -> Iterator[int]:
-    """Its port, while it runs."""
-    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
-    if program is None:
+    """One that runs, with fewer connections to the server than a gateway has to it; its port."""
+    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    if not Path(program).exists():
         pytest.skip("There is no PgBouncer on this machine: install Debian's package `pgbouncer`.")
-    memory = Path("/dev/shm")  # noqa: S108
-    with TemporaryDirectory(prefix="atlas-pgbouncer-", dir=memory if memory.is_dir() else None) as name:
-        folder, port = Path(name), kept_port()
-        values = {"server_port": server.port, "port": port, "folder": folder, "user": USER}
-        (folder / "configuration").write_text(CONFIGURATION.format(**values))
-        (folder / "users").write_text(f'"{USER}" ""\n')
+    with TemporaryDirectory(prefix="atlas-pgbouncer-") as folder:
+        port = kept_port()
+        settings = Path(folder, "pgbouncer.ini")
+        settings.write_text(
+            SETTINGS.format(server=server.port, port=port, folder=folder).replace("* =", f"* = user={USER}")
+        )
+        Path(folder, "users").write_text("")
         if AS_OTHER:
-            shutil.chown(folder, "postgres", "postgres")
-        command = [*AS_OTHER, program, str(folder / "configuration")]
-        with (folder / "log").open("ab") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+            for path in (Path(folder), *Path(folder).iterdir()):
+                shutil.chown(path, "postgres", "postgres")
+        process = subprocess.Popen([*AS_OTHER, program, "-q", str(settings)], cwd="/")
         try:
-            _wait_for(port, process)
+            end = time.monotonic() + START_SECONDS
+            while not _answers(port):
+                assert time.monotonic() < end and process.poll() is None, Path(folder, "log").read_text()
+                time.sleep(0.05)
             yield port
         finally:
             process.terminate()
             process.wait(START_SECONDS)
 
 
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            psycopg.connect(f"postgresql://{USER}@127.0.0.1:{port}/postgres", connect_timeout=2).close()
-            return
-        except psycopg.OperationalError:
-            assert time.monotonic() < end and process.poll() is None
-            time.sleep(0.05)
+def _answers(port: int) -> bool:
+    try:
+        psycopg.connect(f"postgresql://{USER}@127.0.0.1:{port}/postgres", connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
