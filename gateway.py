@@ -36,6 +36,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     store.listeners.append(people.note)
     workflow = WorkflowEdge(settings, client, store)
     telemetry = Telemetry(settings, store)
+    telemetry.follow(agents, upstreams)
     if has_office := is_offered(settings, upstreams.all):
         add_welfare_tools(agents.server, office)
     path = build_path(
@@ -55,6 +56,7 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             keep_values_out_of_logs()
+            stack.push_async_callback(telemetry.close)
             stack.push_async_callback(database.close)
             await database.open()
             if has_office:

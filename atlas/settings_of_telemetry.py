@@ -88,9 +88,15 @@ class Watched(BaseSettings):
     )
     atlas_trace_arguments: bool = Field(
         default=False,
-        description="`on`: the span of an execution holds the arguments of the call, cut after 4 KB. "
+        description="`on`: the span of an execution holds the arguments of the call, up to 4 KB. "
         "What looks like a secret is masked.",
     )
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether calls are followed: for a collector, for the log, or for servers behind the gateway."""
+        is_asked = self.otel_exporter_otlp_endpoint is not None or self.atlas_log is LogForm.JSON
+        return is_asked or self.atlas_agent_traces is not AgentTraces.LINK
 
     @property
     def is_measured(self) -> bool:

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 URL = "http://127.0.0.1:8000"
 RUN_SECONDS = 200
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", ".npm-tests", "node_modules", ".*_cache")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".env", ".*-tests", "node_modules", ".*_cache")
 OF_NO_PAGE = {"/desk/assets", "/desk/{rest:path}"}  # the desk's files, and what takes every other path there
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

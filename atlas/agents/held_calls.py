@@ -82,6 +82,8 @@ class WaitingAgents:
         self._seen: dict[str, tuple[Present, float]] = {}
         self._stops: dict[str, asyncio.Event] = {}
         self._told: set[str] = set()
+        # What a server behind the gateway is told of the trace of a call; by default nothing.
+        self.onward: Callable[[Case], TraceContext] = lambda case: TraceContext()
 
     def is_held(self, case_id: str) -> bool:
         """Whether a request waits here for the call."""
@@ -151,11 +153,12 @@ class WaitingAgents:
             # The digest of a case already allows one call of one principal; this is a second check.
             if request.run(current_principal) == case.call.principal:
                 context = request.run(copy_context)
-                context.run(_take_trace_away)
+                context.run(_take_trace_away, self.onward(case))
                 context.run(_bind, session=None, params=_params(case.call_in_force))
                 context.run(_take_headers_away)
                 return context
         context = copy_context()
+        context.run(attach, self.onward(case))
         context.run(fastmcp_request_ctx.set, _request_without_agent(case.call_in_force))
         return context
 
@@ -197,9 +200,12 @@ def _take_headers_away() -> None:
         fastmcp_request_ctx.set(replace(request, request=None, _srctx=inner))
 
 
-def _take_trace_away() -> None:
-    """Keep the agent's trace from servers: it can be any text, and the call was approved without it."""
-    attach(TraceContext())
+def _take_trace_away(onward: TraceContext) -> None:
+    """Keep the agent's trace from servers: it can be any text, and the call was approved without it.
+
+    `onward` is what takes its place: the gateway's own span, where the operator lets the trace go on.
+    """
+    attach(onward)
     request = fastmcp_request_ctx.get()
     if request is None:
         return

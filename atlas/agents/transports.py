@@ -1,15 +1,17 @@
 """Serves one MCP server over SSE and over streamable HTTP, at paths of the gateway's own app."""
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 from fastmcp import FastMCP
 from fastmcp.server.http import create_sse_app
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atlas.agents.refusals import InOneShape
 from atlas.agents.sessions.questions import number_apart
@@ -18,7 +20,36 @@ from atlas.agents.sessions.taking_up import TakingUp
 
 PREFIX = "/mcp"
 METHODS = ("GET", "POST", "DELETE")
+SESSION_IN_STREAM = re.compile(rb"session_id=([0-9a-f]{32})")
 READABLE = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate")  # by the pages of other origins
+
+
+class NamesSession:
+    """Says the id of a session over SSE in a header too: a balancer reads headers, and not the stream.
+
+    The header is the one of streamable HTTP. Clients over SSE take the id from the stream.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request; the head of the answer waits for the first piece of the stream."""
+        start: Message | None = None
+
+        async def named(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start" and message["status"] == 200:
+                start = message
+                return
+            if start is not None:
+                head, start = start, None
+                found = SESSION_IN_STREAM.search(message.get("body", b""))
+                header = [(MCP_SESSION_ID_HEADER.encode(), found[1])] if found else []
+                await send({**head, "headers": [*head["headers"], *header]})
+            await send(message)
+
+        await self._app(scope, receive, named)
 
 
 class AddSlash:
@@ -53,7 +84,7 @@ def add_transports(
     server._mcp_server.middleware.append(number_apart)
     endpoints: dict[str, ASGIApp] = {
         PREFIX: http,
-        f"{PREFIX}/sse": sse,
+        f"{PREFIX}/sse": NamesSession(sse),
         f"{PREFIX}/messages/": sse,
         f"{PREFIX}/messages": AddSlash(sse),
     }

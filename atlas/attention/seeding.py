@@ -98,6 +98,7 @@ class Seeding:
         share = self._seeds().seeded_share if self._seeds().seeded else 0
         # Of a hundred that people get, so many are seeded: the others are what came.
         chance = 1.0 if share >= 100 else share / (100 - share)
+        chance /= len(self._store.database.lease.living) or 1  # each gateway does the same
         self._due += [
             clock() + _random.uniform(0, LONGEST_DELAY) for _ in range(came) if _random.random() < chance
         ]

@@ -1,7 +1,9 @@
 """What a change did, as those hear of it who watch the gateway: once it is on disk, and behind the answer."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import copy_context
 from time import perf_counter
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -17,8 +19,8 @@ logger = logging.getLogger(__name__)
 class Listener(Protocol):
     """One who watches changes. What it does wrong is logged, and harms no change."""
 
-    def look(self, connection: Connection, facts: Sequence[Any]) -> None:
-        """Read, in the transaction of a change and in its thread, what is needed to tell of it."""
+    def join(self, connection: Connection, facts: Sequence[Any]) -> None:
+        """Take part in the transaction of a change, in its thread, with the context of who asked for it."""
 
     def hear(self, facts: Sequence[Any], result: Any, seconds: float) -> None:
         """Hear, in the loop, of a change that is on disk: what it did, returned, and how long that took."""
@@ -31,6 +33,7 @@ class Noting(Generic[Result]):
         self._work = work
         self._listeners = listeners
         self._began = perf_counter()
+        self._context = copy_context()
         self._facts: list[Any] = []
         self._result: Result | None = None
 
@@ -43,7 +46,7 @@ class Noting(Generic[Result]):
         finally:
             del kept[_FACTS]
         for listener in self._listeners if self._facts else ():
-            _carefully(listener.look, connection, self._facts)
+            self._context.run(_carefully, listener.join, connection, self._facts)
         return self._result
 
     def tell(self) -> None:
@@ -58,6 +61,18 @@ def note(connection: Connection, facts: Sequence[Any]) -> None:
     noted = connection.info.get(_FACTS)
     if noted is not None:
         noted.extend(facts)
+
+
+@contextmanager
+def only_if_kept(connection: Connection) -> Iterator[None]:
+    """Of what is noted inside nothing stays if it raises, because it is undone then."""
+    noted = connection.info.get(_FACTS, [])
+    before = len(noted)
+    try:
+        yield
+    except BaseException:
+        del noted[before:]
+        raise
 
 
 def noting(

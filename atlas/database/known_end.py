@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from atlas.database.facts import only_if_kept
+
 # For the end of a statement that a transaction begins with: the newest number and hash, or NULL.
 READ = (
     "(SELECT seq FROM ledger ORDER BY seq DESC LIMIT 1),"
@@ -47,7 +49,8 @@ def as_a_whole(connection: Connection) -> Iterator[None]:
     """What is done inside, in a change, is done as a whole, or not at all."""
     connection.exec_driver_sql("SAVEPOINT whole")
     try:
-        yield
+        with only_if_kept(connection):
+            yield
     except BaseException:
         forget(connection)
         connection.exec_driver_sql("ROLLBACK TO SAVEPOINT whole")

@@ -18,7 +18,10 @@ from atlas.errors import DatabaseUnusable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 NEWEST_TABLES = Path(__file__).parent / "newest_tables.sql"
-NEWER = "its tables are not of this version of the gateway, but of a newer one."
+NEWER = (
+    "its tables are not of this version of the gateway, but of a newer one, with which it cannot work. "
+    "Start the newer gateway."
+)
 
 
 def bring_up_to_date(path: Path) -> None:
@@ -110,7 +113,8 @@ def tables_of_migrations() -> str:
         with closing(sqlite3.connect(path)) as connection:
             made = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid"
             statements = [f"{row[0]};" for row in connection.execute(made)]
-            version = f"INSERT INTO alembic_version VALUES ('{version_of(connection)}');"  # noqa: S608  (our own)
+            row = connection.execute("SELECT version_num, oldest_version FROM alembic_version").fetchone()
+            version = f"INSERT INTO alembic_version VALUES {row!r};"  # noqa: S608  (our own)
     return "\n\n".join(["BEGIN IMMEDIATE;", *statements, version, "COMMIT;\n"])
 
 

@@ -1,7 +1,7 @@
 BEGIN IMMEDIATE;
 
 CREATE TABLE alembic_version (
-	version_num VARCHAR(32) NOT NULL, 
+	version_num VARCHAR(32) NOT NULL, oldest_version VARCHAR(4) DEFAULT '0014', 
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
 
@@ -608,6 +608,6 @@ CREATE TRIGGER policies_no_update BEFORE UPDATE ON policies BEGIN SELECT RAISE(A
 
 CREATE TRIGGER policies_no_delete BEFORE DELETE ON policies BEGIN SELECT RAISE(ABORT, 'the table policies is append-only'); END;
 
-INSERT INTO alembic_version VALUES ('0014');
+INSERT INTO alembic_version VALUES ('0014', '0014');
 
 COMMIT;

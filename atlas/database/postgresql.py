@@ -19,9 +19,9 @@ from atlas.database import processes
 from atlas.database.address import Address
 from atlas.database.data_directory import former_process, lock_directory, make_directory, note_process
 from atlas.database.facts import Listener, noting, tell
-from atlas.database.lease import SharedLease
 from atlas.database.migrating_postgresql import bring_up_to_date
 from atlas.database.postgresql_transactions import PostgresTransactions
+from atlas.database.shared_lease import SharedLease
 from atlas.database.statements import is_passing
 from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable, ProcessGivenUp

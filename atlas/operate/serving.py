@@ -25,6 +25,7 @@ from atlas.operate.listening import stop_listening
 from atlas.operate.own_url import url_of
 from atlas.operate.start import collect_as_usual
 from atlas.settings import Settings
+from atlas.settings_of_telemetry import LogForm
 
 OWN_ERROR = re.compile(r"^[ |]*atlas[.\w]*: (.+)$", re.MULTILINE)  # as a traceback ends, alone or in a group
 MOST_FILES = 65_536
@@ -34,9 +35,7 @@ GRACE_SECONDS = 1  # open SSE streams never end on their own
 def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> None:
     """Serve until SIGINT or SIGTERM; `banner` makes the start-up text from the gateway's URL."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the policy is read again on it, and after that
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("httpx", "httpx2", "mcp", "alembic", "inngest"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    begin_log(settings)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -53,8 +52,7 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     listener = bind(settings.atlas_host, settings.atlas_port)
     app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
     listeners = [listener, *_metrics_listener(app, settings)]
-    sys.stdout.write(banner(app.state.url) + "\n" + _told_of_metrics(app, settings))
-    sys.stdout.flush()
+    _tell_of_start(settings, banner(app.state.url) + "\n" + _told_of_metrics(app, settings))
     server = Server(config, drain=app.state.drain, at_the_stop=app.state.at_the_stop)
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
@@ -62,6 +60,27 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
         server.run(sockets=listeners)
     if is_given_up(app):
         raise SystemExit(GIVEN_UP_STATUS)
+
+
+def begin_log(settings: Settings) -> None:
+    """Write log lines as the settings say."""
+    if settings.atlas_log is LogForm.JSON:
+        from atlas.telemetry.json_lines import write_json_lines
+
+        write_json_lines()
+    else:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty in ("httpx", "httpx2", "mcp", "alembic", "inngest"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _tell_of_start(settings: Settings, text: str) -> None:
+    """Print what start-up says, or log it where every line is one of the log."""
+    if settings.atlas_log is LogForm.JSON:
+        logging.getLogger(__name__).info("%s", text.rstrip())
+        return
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def _metrics_listener(app: FastAPI, settings: Settings) -> list[socket.socket]:

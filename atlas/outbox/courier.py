@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.database.database import Database
 from atlas.database.resting import rest_after, timed
-from atlas.errors import NotDelivered
+from atlas.errors import NotDelivered, ProcessGivenUp
 from atlas.instants import now
 from atlas.outbox import deliveries, spreading
 from atlas.outbox.addresses import OF_BROWSER, Addresses, Way
@@ -39,7 +39,10 @@ logger = logging.getLogger(__name__)
 
 
 class Courier:
-    """Brings notices to people, over restarts; a receiver may get one twice, with the same id."""
+    """Brings notices to people, over restarts; a receiver may get one twice, with the same id.
+
+    Each gateway has one. What one of them sends, it has claimed; what a dead one had claimed is sent again.
+    """
 
     def __init__(self, settings: Settings, database: Database, *, url: Callable[[], str]) -> None:
         """`url` says where people reach the gateway; raises ChannelUnusable."""
@@ -153,7 +156,9 @@ class Courier:
         without: set[str] = set()
         while not self._lanes.are_full:
             busy = set(self._sending)  # also what is sent while the page is read
-            page = await self._database.look(partial(deliveries.due, at=now(), without=without))
+            process_id = self._database.lease.process_id
+            look = partial(deliveries.due, at=now(), without=without, process_id=process_id)
+            page = await self._database.look(look)
             busy |= set(self._sending)
             without |= {one.address for one in page if one.is_for_digest and one.unit in busy}
             found = [one for one in page if one.unit not in busy]
@@ -191,7 +196,7 @@ class Courier:
         is_reached = True
         try:
             is_reached = await self._deliver(delivery, way)
-        except SQLAlchemyError as error:  # it stays due
+        except (SQLAlchemyError, ProcessGivenUp) as error:  # it stays due
             logger.warning("A notice cannot be read or noted now: %s", type(error).__name__)
         finally:
             self._lanes.leave(receiver, is_reached=is_reached, at=now())
@@ -201,19 +206,16 @@ class Courier:
 
     async def _deliver(self, delivery: Delivery, way: Way | None) -> bool:
         """Send one message and note what became of it; says whether its receiver can be reached."""
-        is_for_program = delivery.channel == WEBHOOK
-        write = partial(
-            letter_for, delivery=delivery, at=now(), url=self._url(), is_for_program=is_for_program
-        )
-        letter = await self._database.read(write)
-        if letter.over:
-            await self._database.write(partial(deliveries.note_over, closed=letter.over, at=now()))
+        letter = await self._database.read(partial(self._letter, delivery=delivery))
+        if not await self._claim(letter):
+            return True
         if letter.message is None:
             return True
         if way is None:
             await self._give_up(letter, "the settings or the profile do not have it any more")
             return True
         channel = self._channels.get(way.channel, self._by_apprise)
+        await self._database.lease.confirm()
         try:
             receipt = await channel.send(way.url, letter.message, at=now())
         except NotDelivered as error:
@@ -222,6 +224,27 @@ class Courier:
         note = partial(deliveries.note_sent, sent=letter.deliveries, receipt=receipt, at=now())
         await self._database.write(note)
         return True
+
+    def _letter(self, connection: Connection, delivery: Delivery) -> Letter:
+        return letter_for(
+            connection,
+            delivery,
+            at=now(),
+            url=self._url(),
+            is_for_program=delivery.channel == WEBHOOK,
+            process_id=self._database.lease.process_id,
+        )
+
+    async def _claim(self, letter: Letter) -> bool:
+        """Keep other processes from sending it too, and close what is over; False: one of them does."""
+        claim = partial(
+            deliveries.claim,
+            wanted=letter.deliveries,
+            closed=letter.over,
+            process_id=self._database.lease.process_id,
+            at=now(),
+        )
+        return await self._database.write(claim)
 
     async def _note_failure(self, letter: Letter, error: NotDelivered) -> None:
         at, first = now(), letter.deliveries[0]

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.database.facts import note
+from atlas.database.processes import is_at_work
 from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice
 from atlas.outbox.spreading import notice_of
@@ -57,18 +58,26 @@ class Tried(NamedTuple):
     ending: str  # delivered, failed (and tried again), or given_up
 
 
-def due(connection: Connection, *, at: datetime, without: Collection[str]) -> list[Delivery]:
-    """The deliveries that are due, reminders last and the oldest first, but for some addresses."""
-    query = _DUE.where(deliveries.c.next_at <= at, deliveries.c.address.not_in(list(without))).limit(PAGE)
+def _is_free(process_id: str) -> sa.ColumnElement[bool]:
+    """What no other process that lives is sending."""
+    by = deliveries.c.claimed_by
+    return sa.or_(by.is_(None), by == process_id, ~is_at_work(by))
+
+
+def due(connection: Connection, *, at: datetime, without: Collection[str], process_id: str) -> list[Delivery]:
+    """The deliveries that are due and free, reminders last and the oldest first, but for some addresses."""
+    is_due = (deliveries.c.next_at <= at, deliveries.c.address.not_in(list(without)))
+    query = _DUE.where(*is_due, _is_free(process_id)).limit(PAGE)
     return [_delivery(row) for row in connection.execute(query).mappings()]
 
 
-def digest_of(connection: Connection, delivery: Delivery, *, at: datetime) -> list[Delivery]:
-    """All that goes into the digest to which a delivery belongs."""
+def digest_of(connection: Connection, delivery: Delivery, *, at: datetime, process_id: str) -> list[Delivery]:
+    """All that goes into the digest to which a delivery belongs, and that is free."""
     query = _DUE.where(
         deliveries.c.next_at <= at,
         deliveries.c.person == delivery.person,
         deliveries.c.address == delivery.address,
+        _is_free(process_id),
     )
     found = [_delivery(row) for row in connection.execute(query.limit(MOST_IN_DIGEST)).mappings()]
     return [one for one in found if one.is_for_digest]
@@ -85,6 +94,25 @@ def _delivery(row: Any) -> Delivery:
         attempts=row["delivery_attempts"],
         is_for_digest=digest_period(row["digest"]) is not None and notice.kind.can_wait,
     )
+
+
+def claim(
+    connection: Connection,
+    wanted: Collection[Delivery],
+    closed: Collection[Delivery],
+    *,
+    process_id: str,
+    at: datetime,
+) -> bool:
+    """Claim all that go into one message for a process, and close others; False: another process has some."""
+    ids = [one.delivery_id for one in (*wanted, *closed)]
+    free = (deliveries.c.delivery_id.in_(ids), OPEN, _is_free(process_id))
+    if connection.scalar(sa.select(sa.func.count()).select_from(deliveries).where(*free)) != len(ids):
+        return False
+    _change(connection, wanted, claimed_by=process_id)
+    if closed:
+        note_over(connection, closed, at=at)
+    return True
 
 
 def note_sent(
@@ -105,7 +133,8 @@ def note_failed(connection: Connection, failed: Collection[Delivery], error: str
     """Note that a receiver did not take them, and when they are tried again."""
     for one in failed:
         next_at = at + pause_after(one.attempts + 1)
-        _change(connection, [one], attempts=one.attempts + 1, last_error=error, next_at=next_at)
+        values = {"last_error": error, "next_at": next_at, "claimed_by": None}
+        _change(connection, [one], attempts=one.attempts + 1, **values)
         note(connection, [Tried(one.channel, "failed")])
 
 

@@ -33,10 +33,18 @@ class Letter:
 
 
 def letter_for(
-    connection: Connection, delivery: Delivery, *, at: datetime, url: str, is_for_program: bool
+    connection: Connection,
+    delivery: Delivery,
+    *,
+    at: datetime,
+    url: str,
+    is_for_program: bool,
+    process_id: str,
 ) -> Letter:
-    """Write the letter of a delivery from what the store has now."""
-    parts = digest_of(connection, delivery, at=at) if delivery.is_for_digest else [delivery]
+    """Write the letter of a delivery, which a process sends, from what the store has now."""
+    parts = [delivery]
+    if delivery.is_for_digest:
+        parts = digest_of(connection, delivery, at=at, process_id=process_id)
     cases = {part.delivery_id: case_of(connection, part.notice) for part in parts}
     over = tuple(part for part in parts if part.notice.is_over(cases[part.delivery_id]))
     rest = tuple(part for part in parts if part not in over)

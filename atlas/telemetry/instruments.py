@@ -107,8 +107,8 @@ class Instruments:
             for ending in ("delivered", "failed", "given_up"):
                 self._notices.labels(channel, ending)
 
-    def look(self, connection: Any, facts: Sequence[Any]) -> None:
-        """Nothing has to be read."""
+    def join(self, connection: Any, facts: Sequence[Any]) -> None:
+        """Nothing of it is in the store."""
 
     def hear(self, facts: Sequence[Any], result: Any, seconds: float) -> None:
         """Count what a change did."""

@@ -1,9 +1,14 @@
-"""What the workflow is told, and the courier that tells it again until the case store shows it was heard."""
+"""What the workflow is told, and the courier that tells it again until the case store shows it was heard.
+
+The gateway that changed a case tells at once. To what was not heard sees one of the gateways that share a
+store, for each case the same one, which all of them know without asking: by the names of those that live.
+"""
 
 import asyncio
+import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,6 +17,7 @@ import sqlalchemy as sa
 
 from atlas.cases.store import CaseStore
 from atlas.cases.tables import cases
+from atlas.database.processes import is_at_work
 from atlas.instants import now
 from atlas.models import Case, Status
 from atlas.stop.covering import covered_by, stops_in_force
@@ -66,6 +72,11 @@ def _begins() -> sa.ColumnElement[bool]:
     return sa.or_(cases.c.begins_at.is_(None), is_past, cases.c.status != Status.AUTHORIZED.value)
 
 
+def sees_to(case_id: str, living: Collection[str]) -> str:
+    """The process that sees to a case, of those that live; if one dies, only its cases go to others."""
+    return max(living, key=lambda process_id: hashlib.sha256(f"{process_id} {case_id}".encode()).digest())
+
+
 def _key(case: Case) -> tuple[str, Status, int]:
     """A state in which a case stands at most once: what is judged again is told again."""
     return case.case_id, case.status, case.round_number
@@ -114,12 +125,17 @@ class Courier:
 
     async def _round(self) -> None:
         urgent, self._urgent = self._urgent, {}
+        changed_here = set(urgent)
         self._wake.clear()
         if time.monotonic() >= self._next_round:
             urgent |= {case.case_id: case for case in await self._unheard_cases()}
             self._next_round = time.monotonic() + ROUND_SECONDS
         moment = time.monotonic()
-        due = [case for case in urgent.values() if self._delivery(case, moment=moment).due_at <= moment]
+        due = [
+            case
+            for case in urgent.values()
+            if self._delivery(case, moment=moment, is_new=case.case_id in changed_here).due_at <= moment
+        ]
         for start in range(0, len(due), BATCH):
             await self._deliver(due[start : start + BATCH], moment=moment)
         if self.problem is None:
@@ -128,7 +144,7 @@ class Courier:
     async def _unheard_cases(self) -> list[Case]:
         """Every unreported case whose next move is the workflow's."""
         is_unreported, status = cases.c.reported_at.is_(None), cases.c.status
-        is_abandoned = sa.or_(status != Status.EXECUTING.value, cases.c.claimed_by != self._store.process_id)
+        is_abandoned = sa.or_(status != Status.EXECUTING.value, ~is_at_work(cases.c.claimed_by))
         is_overdue = sa.and_(cases.c.frozen_at.is_(None), cases.c.expires_at < now() - timedelta(seconds=1))
         # In the store, since another process may stop and lift. What may not begin is not asked to.
         stops = await self._store.database.read(stops_in_force)
@@ -138,15 +154,26 @@ class Courier:
             is_unreported, status.in_(MOVING), is_abandoned, is_free, _begins()
         )
         unheard += await self._store.select(is_unreported, status == Status.PENDING_REVIEW.value, is_overdue)
+        unheard = [case for case in unheard if self._sees_to(case)]
         known = {_key(case) for case in unheard}
         self._deliveries = {key: value for key, value in self._deliveries.items() if key in known}
         return unheard
 
-    def _delivery(self, case: Case, *, moment: float) -> Delivery:
+    @property
+    def _is_alone(self) -> bool:
+        return len(self._store.database.lease.living) < 2
+
+    def _sees_to(self, case: Case) -> bool:
+        living = self._store.database.lease.living
+        return self._is_alone or sees_to(case.case_id, living) == self._store.process_id
+
+    def _delivery(self, case: Case, *, moment: float, is_new: bool = False) -> Delivery:
+        """How often its events went out; at first they are due, unless another gateway has just sent them."""
         waits_for_event = case.status is Status.QUEUED or _is_woken(case)
         is_overdue_again = case.status is Status.PENDING_REVIEW and case.round_number > 1
         silence = OVERDUE_SECONDS if is_overdue_again else SILENCE_SECONDS
-        first = Delivery(due_at=moment if waits_for_event else moment + silence)
+        at_first = moment if is_new or self._is_alone else moment + REMIND_SECONDS[0]
+        first = Delivery(due_at=at_first if waits_for_event else moment + silence)
         return self._deliveries.setdefault(_key(case), first)
 
     async def _deliver(self, due: list[Case], *, moment: float) -> None:
@@ -155,6 +182,7 @@ class Courier:
             await self._client.send(events, skip_middleware=True)  # there is none
         except Exception as error:
             self._note(problem=f"{type(error).__name__}: {error}")
+            self._urgent = {case.case_id: case for case in due if not self._sees_to(case)} | self._urgent
             return
         self._note(problem=None)
         for listener in self.listeners:

@@ -19,25 +19,17 @@ PAGE = ROOT / "docs" / "explanation" / "how-good-are-the-scores.md"
 TABLE = re.compile(r"<!-- figures of the recorded plays -->\n+((?:\|.*\|\n)+)")
 
 
-async def printed(*options: str, record: Path = RECORD) -> str:
-    """What the benchmark prints for a record."""
-    command = (sys.executable, str(BENCHMARK), "--suites", "banking", "--attacks", *ATTACKS)
-    process = await asyncio.create_subprocess_exec(
-        *command, "--recorded", str(record), *options, cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    return await output_of(process, seconds=3 * WAIT_SECONDS)
+async def test_the_recorded_plays_give_the_table_and_each_injected_deed_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that obeys makes each call through a real gateway; the page says what was approved unseen.
 
-
-async def test_the_recorded_plays_give_the_table_of_the_documentation() -> None:
-    """An agent that obeys makes each call through a real gateway; the page says what was approved unseen."""
+    No deed is left out because a play ended early, and none is counted as the user's.
+    """
     table = TABLE.search(PAGE.read_text())
     assert table is not None
-    assert await printed("--markdown") == table[1]
-
-
-async def test_each_injected_deed_of_the_record_is_counted_once(tmp_path: Path) -> None:
-    """No deed is left out because a play ended early, and none is counted as the user's."""
-    [of_all, *others] = await gateway_rows(tmp_path)
+    assert await printed("--markdown", "--rows", str(tmp_path / "rows.jsonl")) == table[1]
+    [of_all, *others] = gateway_rows(tmp_path / "rows.jsonl", monkeypatch)
     kept = json.loads(RECORD.read_text())["plays"]
     deeds = [call for play in kept for call in play["injection"] if call["acts"]]
     assert of_all["unseen"]["whole"] == len(deeds) == sum(row["unseen"]["whole"] for row in others)
@@ -45,11 +37,22 @@ async def test_each_injected_deed_of_the_record_is_counted_once(tmp_path: Path) 
     assert users == sum(len(play["user"]) for play in kept)
 
 
-async def gateway_rows(directory: Path) -> list[dict[str, Any]]:
-    """What the gateway did: over all attacks, and then for each."""
-    rows = json.loads(await printed("--json", "--rows", str(directory / "rows.jsonl")))
-    assert all(json.loads(line)["score"] is not None for line in (directory / "rows.jsonl").open())
-    rows = [row for row in rows if row["way"] == "the gateway"]
+async def printed(*options: str) -> str:
+    """What the benchmark prints for the record."""
+    command = (sys.executable, str(BENCHMARK), "--suites", "banking", "--attacks", *ATTACKS)
+    process = await asyncio.create_subprocess_exec(
+        *command, "--recorded", str(RECORD), *options, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    return await output_of(process, seconds=3 * WAIT_SECONDS)
+
+
+def gateway_rows(file: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the gateway did, as `--json` prints it: over all attacks, and then for each."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    module = runpy.run_path(str(BENCHMARK))
+    judged = [module["Judged"].model_validate_json(line) for line in file.read_text().splitlines()]
+    assert judged and all(one.score is not None for one in judged)
+    rows = [row for row in json.loads(module["as_json"](judged)) if row["way"] == "the gateway"]
     return sorted(rows, key=lambda row: row["attack"] != "all")
 
 

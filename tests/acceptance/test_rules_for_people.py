@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from desk_browser import browser, person, show_key
+from desk_browser import person, show_key
 from desk_office import terminal
 from gateway_process import GatewayProcess, status_of
 from kept import entries_in
 from people import ANNA, BRUNO, named_gateway, waiting
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
 from atlas.assessors.policy.keys import OF_REVIEW
 from atlas.cases.remote import Gateway
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def policy() -> str:
     return 'unknown_tools = "person"\n' + "\n".join(rules)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway with a rule for each key."""
     directory = tmp_path_factory.mktemp("rules")
@@ -137,13 +137,12 @@ async def test_a_rule_holds_in_the_terminal(gateway: GatewayProcess, trial: Tria
     assert status_of(gateway, case_id) == "PENDING_REVIEW"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def desk(gateway: GatewayProcess) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def desk(gateway: GatewayProcess, chromium: Browser) -> Page:
     """Anna's browser, signed in."""
-    async with browser() as running:
-        page = await (await person(running)).new_page()
-        await show_key(page, gateway.url, ANNA)
-        yield page
+    page = await (await person(chromium)).new_page()
+    await show_key(page, gateway.url, ANNA)
+    return page
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.key)

@@ -18,7 +18,7 @@ from words import whole_words
 
 from atlas.attention.reasons import bare, words_in
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 POLICY = """
 [[rule]]
 tool = "request_extension"
@@ -44,7 +44,7 @@ NEW = [{"monthly_amount_eur": 500 + number} for number in range(4)]
 TELLING = ("83 of 100", "very high risk", "It takes long from the house.")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway with one tool for each rule."""
     process = office(tmp_path_factory.mktemp("attention"), rules=POLICY)

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from desk_browser import browser, person
+from desk_browser import person
 from desk_office import KEYS, POLICY, office, sign_in
 from gateway_process import (
     WAIT_SECONDS,
@@ -26,6 +26,7 @@ from gateway_process import (
 )
 from kept import store_by_hand
 from nursery import ROOT
+from playwright.async_api import Browser
 from store import assessment_of, insert_case, open_store, tool_call
 
 from atlas import ledger
@@ -35,7 +36,7 @@ from atlas.cases.store import transition
 from atlas.errors import TransitionRefused
 from atlas.models import Assessment, Case, Status, ToolCall
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 SCRIPT = ROOT / "tests" / "attention" / "gateway_that_seeds.py"
 WHY = "BEN-999 is no person of this office."
 SEEDED_POLICY = f"""
@@ -51,7 +52,7 @@ why = "{WHY}"
 AGENT = "key-of-billing-bot-tests"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway that seeds a case for each one that comes before people."""
     process = office(tmp_path_factory.mktemp("seeding"), rules=SEEDED_POLICY)
@@ -127,18 +128,19 @@ async def test_until_the_decision_a_seeded_case_is_like_any_other(gateway: Gatew
     assert answer.json()["revealed"].endswith(WHY)
 
 
-async def test_approved_it_is_never_executed_and_the_person_reads_why(gateway: GatewayProcess) -> None:
+async def test_approved_it_is_never_executed_and_the_person_reads_why(
+    gateway: GatewayProcess, running: Browser
+) -> None:
     """At the desk and through the webhook; the ledger has who was told, and the figures count it."""
     before = await figures(gateway)
     _, caught = await real_and_seeded(gateway, 5)
     await gateway.decide(caught, "REJECTED", key=KEYS["anna"])
     _, seeded = await real_and_seeded(gateway, 2)
-    async with browser() as running:
-        page = await (await person(running)).new_page()
-        await sign_in(page, gateway, "anna", path=f"/desk/cases/{seeded}")
-        await page.get_by_role("button", name="Approve").click()
-        await page.locator("#done").wait_for()
-        said = await page.locator("main").inner_text()
+    page = await (await person(running)).new_page()
+    await sign_in(page, gateway, "anna", path=f"/desk/cases/{seeded}")
+    await page.get_by_role("button", name="Approve").click()
+    await page.locator("#done").wait_for()
+    said = await page.locator("main").inner_text()
     assert "It was made to see whether people look" in said and WHY in said
     assert status_of(gateway, seeded) == "DENIED"
     actions = [action for (action,) in rows(gateway, "SELECT action FROM ledger WHERE case_id = ?", seeded)]

@@ -7,9 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
-from desk_browser import browser, faults_of, person
+from desk_browser import faults_of, person
 from desk_office import KEYS, extension, office, sign_in
 from gateway_process import WAIT_SECONDS, GatewayProcess
+from playwright.async_api import Browser
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 from store import open_case, open_store, tool_call
@@ -20,7 +21,7 @@ from atlas.cases.store import CaseStore
 from atlas.cases.tables import approvals, decisions
 from atlas.instants import now
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 DAY = timedelta(days=1)
 
 
@@ -148,7 +149,7 @@ async def test_the_newest_decisions_are_found_by_an_index(tmp_path: Path) -> Non
     assert not [step for step in steps if step.startswith("SCAN") and step.split()[1] in tables], steps
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway whose people have decided something."""
     process = office(tmp_path_factory.mktemp("statistics"), ATLAS_SUPERVISORS="ben")
@@ -181,14 +182,13 @@ async def test_a_person_reads_their_own_figures_and_no_others(gateway: GatewayPr
     assert (await read(gateway)).headers["cache-control"] == "no-store"
 
 
-async def test_the_page_says_what_the_figures_do_not_show(gateway: GatewayProcess) -> None:
+async def test_the_page_says_what_the_figures_do_not_show(gateway: GatewayProcess, running: Browser) -> None:
     """It is reached from the overview."""
-    async with browser() as running:
-        page = await (await person(running)).new_page()
-        await sign_in(page, gateway, "anna", path="/desk/overview")
-        await page.get_by_role("link", name="Statistics").click()
-        await page.wait_for_url("**/desk/statistics")
-        said = await page.locator("main").inner_text()
-        assert "They do not show whether a decision was right" in said and "no duty" in said
-        assert "anna" in said and "ben" not in said
-        assert await faults_of(page) == []
+    page = await (await person(running)).new_page()
+    await sign_in(page, gateway, "anna", path="/desk/overview")
+    await page.get_by_role("link", name="Statistics").click()
+    await page.wait_for_url("**/desk/statistics")
+    said = await page.locator("main").inner_text()
+    assert "They do not show whether a decision was right" in said and "no duty" in said
+    assert "anna" in said and "ben" not in said
+    assert await faults_of(page) == []

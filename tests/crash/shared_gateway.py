@@ -10,7 +10,7 @@ from pathlib import Path
 from fastmcp import FastMCP
 from mcp.types import ToolAnnotations
 
-import atlas.database.lease
+import atlas.database.shared_lease
 from atlas import welfare
 
 RAN, RELEASE = "ran.txt", "release"  # in the folder that all share
@@ -70,9 +70,9 @@ def add_tools(server: FastMCP, office: welfare.WelfareOffice) -> None:
 
 def shorten(seconds: float) -> None:
     """Have leases of another length."""
-    atlas.database.lease.LEASE_SECONDS = seconds
-    atlas.database.lease.BEAT_SECONDS = seconds / 3
-    atlas.database.lease.SURE_SECONDS = seconds * 2 / 3
+    atlas.database.shared_lease.LEASE_SECONDS = seconds
+    atlas.database.shared_lease.BEAT_SECONDS = seconds / 3
+    atlas.database.shared_lease.SURE_SECONDS = seconds * 2 / 3
 
 
 def main() -> None:

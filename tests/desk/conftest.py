@@ -7,7 +7,7 @@ import pytest_asyncio
 from gateway_process import GatewayProcess
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A gateway in open mode, whose agent is called anybody and whose person is called Sarah."""
     process = GatewayProcess(tmp_path, ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")

@@ -17,7 +17,7 @@ from passkeys import desk_at, signed_in
 from playwright.async_api import Page, Worker, expect
 from push_service import PushService, push_service
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SUBSCRIBES = """
   PushManager.prototype.getSubscription = async () => null;
@@ -40,14 +40,14 @@ NOTES_WHAT_IT_SHOWS = """() => {
 ADD = "Call me in this browser"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def service() -> AsyncIterator[PushService]:
     """A push service."""
     async with push_service() as here:
         yield here
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(
     service: PushService, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[GatewayProcess]:
@@ -58,7 +58,7 @@ async def gateway(
     await process.kill()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def anna(service: PushService, gateway: GatewayProcess) -> AsyncIterator[Page]:
     """Anna's browser, which may show notices."""
     async with AsyncExitStack() as stack:

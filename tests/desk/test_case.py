@@ -19,7 +19,7 @@ from upstream_by_hand import tool
 
 from atlas.models import HIDDEN
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SCRIPT = "<script>document.title='taken'</script><img src=x onerror=alert(1)><svg onload=alert(2)>"
 TURNED = "pay\u202e0001 OT\u2066\u200b\u200d\ufeff"
@@ -50,7 +50,7 @@ def hostile_answer(message: dict[str, Any]) -> dict[str, Any] | None:
     return {"result": {"content": content, "structuredContent": {HOSTILE: [HOSTILE]}, "isError": is_error}}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     """A gateway with a hostile server behind it."""
     async with desk(tmp_path_factory.mktemp("desk"), EVIL) as made:

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, expect
 
 from atlas.instants import instant_text, now
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 RULES = """
 unknown_tools = "person"
 
@@ -35,7 +35,7 @@ escalate = [{ after = "1h", to = "anna" }]
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway where ben decides, and anna too when he does not within an hour."""
     directory = tmp_path_factory.mktemp("escalation")

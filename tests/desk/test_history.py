@@ -36,7 +36,7 @@ from atlas.instants import now
 from atlas.models import Scope, Status
 from atlas.stop.stops import Stops
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 FORMULAS = (
     *(
@@ -84,7 +84,7 @@ OPEN = [
 MANY = 6_000
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway in open mode with a case of each ending, hostile ones, and 120 older ones."""
     process = GatewayProcess(tmp_path_factory.mktemp("history"), ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
@@ -303,7 +303,7 @@ async def test_an_export_stands_in_the_ledger(gateway: GatewayProcess) -> None:
     assert len(entries(gateway, "people.export_begun")) == before
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def full(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway with thousands of cases, each with a long reason."""
     process = GatewayProcess(tmp_path_factory.mktemp("full"), ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")

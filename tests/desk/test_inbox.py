@@ -19,10 +19,10 @@ from atlas.desk.asked import Asked, Whose, read_asked
 from atlas.instants import now
 from atlas.models import Status
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A gateway with two reviewers."""
     process = office(tmp_path, ATLAS_PORT=str(kept_port()))

@@ -113,7 +113,7 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_axe_finds_nothing_on_the_page_for_a_missing_one(
     gateway: GatewayProcess, running: Browser
 ) -> None:

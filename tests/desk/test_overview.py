@@ -245,7 +245,7 @@ async def test_every_chart_says_the_same_in_its_picture_and_its_table(tmp_path: 
     assert sum(one.decided for one in reviewers_of(figures.all)) == len(figures.all.seconds_of())
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway in open mode, with hostile names in its cases."""
     directory = tmp_path_factory.mktemp("overview")
@@ -257,7 +257,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
     await process.kill()
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_axe_finds_nothing_and_hostile_names_are_inert(
     gateway: GatewayProcess, running: Browser
 ) -> None:
@@ -274,7 +274,7 @@ async def test_axe_finds_nothing_and_hostile_names_are_inert(
         assert "\u202e" not in await page.content()
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_each_picture_has_a_name_a_description_and_a_table(
     gateway: GatewayProcess, running: Browser
 ) -> None:
@@ -296,7 +296,7 @@ async def test_each_picture_has_a_name_a_description_and_a_table(
     await expect(page.locator("details.behind table").first).to_be_visible()
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_without_calls_the_page_says_so(tmp_path: Path, running: Browser) -> None:
     """Instead of empty pictures; a period that is none is the usual one."""
     process = GatewayProcess(tmp_path, ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")

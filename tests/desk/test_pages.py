@@ -23,7 +23,7 @@ async def test_a_page_may_load_nothing_from_elsewhere_and_is_kept_nowhere(gatewa
     assert [answer.headers["cache-control"] for answer in answers] == ["no-store", "no-cache", "no-store"]
 
 
-@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.asyncio(loop_scope="session")
 async def test_the_browser_obeys_the_policy_and_axe_finds_nothing(
     gateway: GatewayProcess, running: Browser
 ) -> None:

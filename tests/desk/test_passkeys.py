@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from command_of_test import Ran, ran
-from desk_browser import browser, faults_of, person
+from desk_browser import faults_of, person
 from desk_office import KEYS, extension, office
 from gateway_process import GatewayProcess, status_of
 from kept import change_in, copy_store, store_by_hand, store_settings, without_trigger
@@ -27,7 +27,7 @@ from passkeys import (
 )
 from playwright.async_api import Browser, Page, expect
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 POLICY = """
 [[rule]]
 tool = "request_extension"
@@ -37,7 +37,7 @@ step_up = true
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway whose policy asks for a passkey."""
     process = office(tmp_path_factory.mktemp("passkeys"), rules=POLICY)
@@ -46,21 +46,14 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
     await process.kill()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running() -> AsyncIterator[Browser]:
-    """One browser for the module."""
-    async with browser() as started:
-        yield started
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def anna(running: Browser, gateway: GatewayProcess) -> Page:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def anna(chromium: Browser, gateway: GatewayProcess) -> Page:
     """Anna's browser, with a passkey that an operator has confirmed."""
-    return await with_passkey(running, gateway, "anna")
+    return await with_passkey(chromium, gateway, "anna")
 
 
-async def with_passkey(running: Browser, gateway: GatewayProcess, name: str) -> Page:
-    page = await (await person(running)).new_page()
+async def with_passkey(chromium: Browser, gateway: GatewayProcess, name: str) -> Page:
+    page = await (await person(chromium)).new_page()
     await with_authenticator(page)
     await signed_in(page, gateway, name)
     mark = await add_passkey(page, gateway, f"Key of {name}")
@@ -96,11 +89,11 @@ def approve_in_terminal(gateway: GatewayProcess, case_id: str) -> Ran:
 
 
 async def test_a_person_approves_at_the_desk_with_a_passkey_and_an_auditor_checks_it(
-    running: Browser, gateway: GatewayProcess
+    chromium: Browser, gateway: GatewayProcess
 ) -> None:
     """A new passkey does not count before an operator has confirmed it by its mark."""
     case_id = await extension(gateway, 1)
-    page = await (await person(running)).new_page()
+    page = await (await person(chromium)).new_page()
     await with_authenticator(page)
     await signed_in(page, gateway, "ben")
     mark = await add_passkey(page, gateway, "Laptop")
@@ -129,10 +122,10 @@ async def test_a_person_approves_at_the_desk_with_a_passkey_and_an_auditor_check
 
 
 async def test_a_second_passkey_counts_when_the_first_has_signed_for_it(
-    running: Browser, gateway: GatewayProcess
+    chromium: Browser, gateway: GatewayProcess
 ) -> None:
     """So an agent in the browser can add one, and cannot use it."""
-    page = await (await person(running)).new_page()
+    page = await (await person(chromium)).new_page()
     session, first = await with_authenticator(page)
     await signed_in(page, gateway, "anna")
     mark = await add_passkey(page, gateway, "First")
@@ -170,12 +163,12 @@ async def test_a_program_approves_with_what_a_passkey_signed_and_says_so_twice(
 
 
 async def test_a_signature_is_good_for_one_case_one_person_and_once(
-    anna: Page, running: Browser, gateway: GatewayProcess
+    anna: Page, chromium: Browser, gateway: GatewayProcess
 ) -> None:
     """Replayed, for another case, by another person, or changed, it approves nothing."""
     first, second = await extension(gateway, 3), await extension(gateway, 4)
     made = await signature(anna, await asked_for(anna, gateway, first))
-    ben = await with_passkey(running, gateway, "ben")
+    ben = await with_passkey(chromium, gateway, "ben")
     of_ben = await signature(ben, await asked_for(ben, gateway, second))
     forged = made | {"response": made["response"] | {"signature": of_ben["response"]["signature"]}}
     for case_id, assertion, name in (
@@ -309,9 +302,9 @@ async def test_the_terminal_says_that_it_takes_the_desk(gateway: GatewayProcess)
     assert f"To approve case {case_id} takes your passkey" in told.stderr and str(ROOT) not in told.stderr
 
 
-async def test_an_address_is_no_place_for_a_passkey(running: Browser, gateway: GatewayProcess) -> None:
+async def test_an_address_is_no_place_for_a_passkey(chromium: Browser, gateway: GatewayProcess) -> None:
     """Browsers make none for 127.0.0.1, and the page says under which name to open the desk."""
-    page = await (await person(running)).new_page()
+    page = await (await person(chromium)).new_page()
     await with_authenticator(page)
     await page.goto(f"{gateway.url}/desk/sign-in")
     await page.get_by_label("Key", exact=True).fill(KEYS["anna"])

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from command_of_test import ran_beside
-from desk_browser import browser, faults_of, person, show_key
+from desk_browser import faults_of, person, show_key
 from desk_visitor import operator
 from gateway_process import GatewayProcess, call, reference_in
 from kept import entries_in
@@ -107,7 +107,7 @@ class Room:
 
 
 @asynccontextmanager
-async def opened(directory: Path) -> AsyncIterator[Room]:
+async def opened(directory: Path, chromium: Browser) -> AsyncIterator[Room]:
     """The room, with a policy about groups, and anna as a supervisor."""
     policy = directory / "policy.toml"
     policy.write_text(POLICY)
@@ -121,20 +121,19 @@ async def opened(directory: Path) -> AsyncIterator[Room]:
     )
     await gateway.start()
     try:
-        async with browser() as running:
-            yield Room(gateway, running, {})
+        yield Room(gateway, chromium, {})
     finally:
         await gateway.kill()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def room(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Room]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def room(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> AsyncIterator[Room]:
     """One gateway and one browser for all tests here, which go on from each other."""
-    async with opened(tmp_path_factory.mktemp("people")) as made:
+    async with opened(tmp_path_factory.mktemp("people"), chromium) as made:
         yield made
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def fill(page: Page, heading: str, button: str, **fields: str) -> None:

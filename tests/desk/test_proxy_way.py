@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
-from desk_browser import browser, person
+import pytest
+from desk_browser import person
 from gateway_process import GatewayProcess, eventually, reference_in, status_of
+from playwright.async_api import Browser
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WAIT_MILLISECONDS = 30_000
 SECRET = "a-long-random-text-of-your-own"
@@ -16,12 +20,14 @@ SETTINGS = {
 ADDED = {"User": "anna", "Groups": "desk", "Secret": SECRET}
 
 
-async def test_a_person_of_a_proxy_sees_a_call_arrive_and_approves_it_by_keyboard(tmp_path: Path) -> None:
+async def test_a_person_of_a_proxy_sees_a_call_arrive_and_approves_it_by_keyboard(
+    tmp_path: Path, running: Browser
+) -> None:
     """The page, its live stream and its form all come through the proxy."""
     gateway = GatewayProcess(tmp_path, **SETTINGS)
     await gateway.start()
     try:
-        async with browser() as running, gateway.agent() as agent:
+        async with gateway.agent() as agent:
             context = await person(running)
             await context.set_extra_http_headers({f"X-Auth-Request-{name}": ADDED[name] for name in ADDED})
             page = await context.new_page()

@@ -12,7 +12,7 @@ from gateway_process import GatewayProcess, call, eventually, reference_in, stat
 from kept import store_by_hand
 from playwright.async_api import Browser, Page, expect
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BOT = AGENTS["billing-bot"]
 POLICY = """
@@ -36,7 +36,7 @@ may_edit = ["reason"]
 HOSTILE = "Approve this. <b>ATLAS says: it is safe</b>\u202e{{ 7 * 7 }}"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway whose policy lets people change calls."""
     directory = tmp_path_factory.mktemp("say")

@@ -15,12 +15,12 @@ from kept import entries_in
 from playwright.async_api import Browser, Page, expect
 
 # A browser under load takes its time.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="session")]
 PASSWORD = "a long word and another"
 NAMED = f"anna:{REVIEWER_KEY}"
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A gateway with a named key."""
     process = GatewayProcess(tmp_path, ATLAS_REVIEWER_KEY=NAMED)

@@ -20,7 +20,7 @@ from atlas.stop.stops import Stops
 HOSTILE = "<script>document.title='caught'</script>\u202e"
 READ = {"beneficiary_id": "BEN-123"}
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def waiting_call(gateway: GatewayProcess, reason: str = "hospital stay") -> str:

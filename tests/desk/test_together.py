@@ -6,22 +6,15 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from desk_browser import browser, faults_of, person
+from desk_browser import faults_of, person
 from desk_office import desk_of, extension, office
 from gateway_process import GatewayProcess
 from playwright.async_api import Browser, expect
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running() -> AsyncIterator[Browser]:
-    """One browser; each person has cookies of their own."""
-    async with browser() as started:
-        yield started
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     """A gateway with two reviewers."""
     process = office(tmp_path)

@@ -26,7 +26,7 @@ SLOW = f"{TEN}.all(a, {TEN}.all(b, {TEN}.all(c, {TEN}.all(d, {TEN}.all(e, a + b 
 READ = {"beneficiary_id": "BEN-123"}
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def desk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway in open mode that has judged some calls by the shipped policy."""
     process = GatewayProcess(tmp_path_factory.mktemp("trial"), ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
@@ -70,7 +70,7 @@ class Visitor:
         return str(await eventually(is_over, seconds=240))
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def visitor(desk: GatewayProcess) -> AsyncIterator[Visitor]:
     """A person at the page; what they have tried has ended."""
     async with httpx.AsyncClient(base_url=desk.url, timeout=60) as client:
@@ -79,7 +79,7 @@ async def visitor(desk: GatewayProcess) -> AsyncIterator[Visitor]:
         await visitor.send("/desk/policy/cancel")
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def statuses(gateway: GatewayProcess) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Page, expect
 from atlas import ledger
 from atlas.instants import read_instant
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 RULES = """
 unknown_tools = "person"
 
@@ -32,7 +32,7 @@ undo = "2s"
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway where an extension can be taken back for an hour, and a change for two seconds."""
     directory = tmp_path_factory.mktemp("undo")

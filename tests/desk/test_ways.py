@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from desk_browser import browser, faults_of, person
+from desk_browser import faults_of, person
 from gateway_process import GatewayProcess
 from openid_provider import PUBLIC, OpenIdProvider, openid_provider
 from openid_provider import person as known
@@ -21,18 +21,20 @@ PEOPLE = {
 }
 
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
 @asynccontextmanager
 async def around(
     directory: Path, *, says: str = "in the token", **settings: str
-) -> AsyncIterator[tuple[OpenIdProvider, GatewayProcess, Browser]]:
-    """A provider, a gateway that it knows, and a browser."""
+) -> AsyncIterator[tuple[OpenIdProvider, GatewayProcess]]:
+    """A provider, and a gateway that it knows."""
     async with openid_provider(says=says, **PEOPLE) as provider:
         gateway = GatewayProcess(directory, **provider.settings | settings)
         await gateway.start()
         try:
             await provider.know(gateway.url)
-            async with browser() as running:
-                yield provider, gateway, running
+            yield provider, gateway
         finally:
             await gateway.kill()
 
@@ -53,9 +55,9 @@ async def sign_in(
     return page
 
 
-async def test_a_person_signs_in_at_the_provider_and_out_again(tmp_path: Path) -> None:
+async def test_a_person_signs_in_at_the_provider_and_out_again(tmp_path: Path, running: Browser) -> None:
     """Groups by a path of claims; who is in no group reads why, and so does a look-alike; keys change."""
-    async with around(tmp_path) as (provider, gateway, running):
+    async with around(tmp_path) as (provider, gateway):
         mine = await person(running)
         page = await sign_in(mine, gateway, "anna", path="/desk/account")
         await expect(page).to_have_url(f"{gateway.url}/desk/account")  # where the person wanted to go
@@ -80,9 +82,11 @@ async def test_a_person_signs_in_at_the_provider_and_out_again(tmp_path: Path) -
         await expect(page).to_have_url(f"{gateway.url}/desk")
 
 
-async def test_a_code_works_once_and_in_the_browser_that_asked_for_it(tmp_path: Path) -> None:
+async def test_a_code_works_once_and_in_the_browser_that_asked_for_it(
+    tmp_path: Path, running: Browser
+) -> None:
     """The address of the way back, taken by a person who sees the network, opens nothing."""
-    async with around(tmp_path) as (_, gateway, running):
+    async with around(tmp_path) as (_, gateway):
         mine, other = await person(running), await person(running)
         back: list[str] = []
         mine.on("request", lambda request: back.append(request.url))
@@ -97,8 +101,10 @@ async def test_a_code_works_once_and_in_the_browser_that_asked_for_it(tmp_path: 
 
 
 @pytest.mark.parametrize("client", [{}, {"ATLAS_OIDC_CLIENT_ID": PUBLIC, "ATLAS_OIDC_CLIENT_SECRET": ""}])
-async def test_names_and_groups_may_stand_outside_the_token(tmp_path: Path, client: dict[str, Any]) -> None:
+async def test_names_and_groups_may_stand_outside_the_token(
+    tmp_path: Path, running: Browser, client: dict[str, Any]
+) -> None:
     """A provider that follows the specification to the letter says them at its other endpoint."""
-    async with around(tmp_path, says="elsewhere", **client) as (_, gateway, running):
+    async with around(tmp_path, says="elsewhere", **client) as (_, gateway):
         page = await sign_in(await person(running), gateway, "anna", path="/desk/account")
         await expect(page.locator("main")).to_contain_text("anna")

@@ -15,7 +15,7 @@ from playwright.async_api import Browser
 
 from atlas.instants import now, read_instant
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 RULES = """
 unknown_tools = "person"
 
@@ -34,7 +34,7 @@ review_timeout = "1h"
 """
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """A gateway whose anna works for one minute a day, so that an hour of hers takes two months."""
     directory = tmp_path_factory.mktemp("hours")

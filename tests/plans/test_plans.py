@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from desk_browser import browser, faults_of, person
+from desk_browser import faults_of, person
 from desk_office import AGENTS, KEYS, sign_in
 from gateway_process import GatewayProcess, call, eventually, outcome, output_of, reference_in, text_of
 from kept import entries_in, store_by_hand
 from nursery import ROOT, quick_python
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 from shifted_clock import set_clock
 
 from atlas import ledger
@@ -64,7 +64,7 @@ def gateway_with(directory: Path, policy: str = POLICY, **more: Any) -> GatewayP
     return GatewayProcess(directory, **(settings | more))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """One gateway for the tests of this module that do not end it."""
     directory = tmp_path_factory.mktemp("plans")
@@ -130,7 +130,7 @@ def reason_of_review(gateway: GatewayProcess, case_id: str) -> str:
     return str(found[-1]["detail"]["reason"])
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_call_that_fits_a_plan_passes_and_says_whose_plan_it_was(office: GatewayProcess) -> None:
@@ -288,31 +288,32 @@ async def test_a_stop_covers_planned_calls_as_others(office: GatewayProcess) -> 
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-async def test_a_person_makes_and_stops_a_plan_at_the_desk(office: GatewayProcess, *, scripts: bool) -> None:
+async def test_a_person_makes_and_stops_a_plan_at_the_desk(
+    office: GatewayProcess, running: Browser, *, scripts: bool
+) -> None:
     """One click stops it, without a script too; the page says what is used up and which calls passed."""
     days = 61 if scripts else 62
-    async with browser() as running:
-        page = await (await person(running, scripts=scripts)).new_page()
-        await sign_in(page, office, path="/desk/plans")
-        await page.get_by_label("Tool").fill(EXTENSION)
-        await page.get_by_label("Condition").fill("args.days <")
-        await page.get_by_label("Reason").fill("The desk is full.")
-        await page.get_by_role("button", name="Approve beforehand").click()
-        await expect(page.get_by_role("alert")).to_contain_text("ends too early")
-        await expect(page.get_by_label("Reason")).to_have_value("The desk is full.")
-        await page.get_by_label("Condition").fill(f"args.days == {days}")
-        await page.get_by_role("button", name="Approve beforehand").click()
-        plan = await page.locator("li.card h3").first.inner_text()
-        assert passed(await ask(office, days=days))
-        await page.reload()
-        card = page.locator(f"li#{plan}")
-        assert "1 of 10" in await card.inner_text() and "The desk is full." in await card.inner_text()
-        await card.locator("a.mono").click()
-        await expect(page.locator("main")).to_contain_text(f"plan {plan} of anna let it pass")
-        await page.goto(f"{office.url}/desk/plans")
-        assert not scripts or await faults_of(page) == []  # which is a script itself
-        await page.locator(f"li#{plan}").get_by_role("button", name="Stop").click()
-        await expect(page.locator(f"li#{plan}")).to_contain_text("anna stopped it.")
+    page = await (await person(running, scripts=scripts)).new_page()
+    await sign_in(page, office, path="/desk/plans")
+    await page.get_by_label("Tool").fill(EXTENSION)
+    await page.get_by_label("Condition").fill("args.days <")
+    await page.get_by_label("Reason").fill("The desk is full.")
+    await page.get_by_role("button", name="Approve beforehand").click()
+    await expect(page.get_by_role("alert")).to_contain_text("ends too early")
+    await expect(page.get_by_label("Reason")).to_have_value("The desk is full.")
+    await page.get_by_label("Condition").fill(f"args.days == {days}")
+    await page.get_by_role("button", name="Approve beforehand").click()
+    plan = await page.locator("li.card h3").first.inner_text()
+    assert passed(await ask(office, days=days))
+    await page.reload()
+    card = page.locator(f"li#{plan}")
+    assert "1 of 10" in await card.inner_text() and "The desk is full." in await card.inner_text()
+    await card.locator("a.mono").click()
+    await expect(page.locator("main")).to_contain_text(f"plan {plan} of anna let it pass")
+    await page.goto(f"{office.url}/desk/plans")
+    assert not scripts or await faults_of(page) == []  # which is a script itself
+    await page.locator(f"li#{plan}").get_by_role("button", name="Stop").click()
+    await expect(page.locator(f"li#{plan}")).to_contain_text("anna stopped it.")
     assert not passed(await ask(office, days=days, reason="again"))
 
 

@@ -45,10 +45,10 @@ may_edit = ["days"]
 tool = "modify_welfare_record"
 score = 95
 """
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """One gateway for this module."""
     directory = tmp_path_factory.mktemp("many")

@@ -27,10 +27,10 @@ from atlas.models import Case
 from atlas.reviews.claims import aside_of, assign, claim, claim_of, latest_return, put_aside, release, renew
 from atlas.reviews.tables import claims
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def gateway(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GatewayProcess]:
     """One gateway for this module, whose supervisor is ben."""
     process = office(tmp_path_factory.mktemp("taking"), ATLAS_SUPERVISORS="ben")

@@ -62,6 +62,12 @@ async def person(
     return context
 
 
+async def close_all(running: Browser) -> None:
+    """Close what is open in a browser, with its cookies."""
+    for context in running.contexts:
+        await context.close()
+
+
 async def show_key(page: Page, url: str, key: str) -> None:
     """Sign a browser in as the form does that tests/desk/test_sign_in.py fills in; no page is drawn."""
     form = {"way": "key", "key": key}

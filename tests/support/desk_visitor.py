@@ -15,7 +15,7 @@ class Visitor(httpx.AsyncClient):
     """Keeps its cookies, and follows no redirect by itself."""
 
     def __init__(self, gateway: GatewayProcess, **options: Any) -> None:
-        super().__init__(base_url=gateway.url, timeout=WAIT_SECONDS, trust_env=False, **options)
+        super().__init__(base_url=gateway.url, timeout=WAIT_SECONDS, **options)
 
     async def sign_in(self, **fields: str) -> httpx.Response:
         """Send the form of sign-in."""

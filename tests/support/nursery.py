@@ -66,6 +66,16 @@ def warm_process(door: socket.socket) -> subprocess.Popen[bytes]:
     )
 
 
+@functools.cache
+def begun_by_this_run() -> Path:
+    """The folder that notes which commands the real Python has begun in this run of the tests."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    folder = Path(tempfile.gettempdir()) / f"begun-{run}"
+    folder.mkdir(exist_ok=True)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 class Nursery:
     """The process from which servers are forked."""
 
@@ -121,9 +131,9 @@ class Nursery:
         """Make a `python` that forks a command of the gateway; what it does not know, the real one does.
 
         Each command begins once as it does for a reader: by the real one, which imports all that it needs.
-        The folder `begun` notes which have.
+        The folder `begun` notes which have: all workers of a run have one.
         """
-        options = ("-I", "-S", QUICK_PYTHON, self.door, begun or self._folder, real)
+        options = ("-I", "-S", QUICK_PYTHON, self.door, begun or begun_by_this_run(), real)
         words = shlex.join(map(str, (sys.executable, *options)))
         file.write_text(f'#!/bin/sh\nexec {words} "$0" "$@"\n')
         file.chmod(0o755)

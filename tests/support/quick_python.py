@@ -27,7 +27,7 @@ def is_forked(begun: Path, words: list[str]) -> bool:
     else:
         return False
     try:
-        Path(begun, kind).mkdir()
+        Path(begun, kind).mkdir(parents=True)
     except FileExistsError:
         return True
     return False

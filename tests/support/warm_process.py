@@ -42,7 +42,15 @@ def import_everything() -> None:
                 exec(compile(ast.Module([node], []), name, "exec"), {})  # noqa: S102
     for name in IMPORTED_LATER:
         importlib.import_module(name)
+    build_an_app()
     gc.freeze()
+
+
+def build_an_app() -> None:
+    """Build the app once and throw it away: the next ones find each pattern and schema that is kept."""
+    runpy.run_path(str(ROOT / "gateway.py"), run_name="built once")
+    del sys.modules["workflows"]  # it has read the settings
+    gc.collect()
 
 
 def tell(*words: object) -> None:

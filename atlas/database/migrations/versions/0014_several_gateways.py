@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from atlas.database.migrations.append_only import refuse_changes
+from atlas.database.migrations.compatible import note_oldest
 from atlas.database.statements import only_where
 
 revision = "0014"
@@ -53,12 +54,14 @@ WAITING = (
     *("opened_at", "case_id", "expires_at", "frozen_at", "principal", "tool_name", "round_number"),
     *("arguments_sha256", "status", "shown_score"),
 )
-# SQLite reads what waits out of one index and sorts it. As these: atlas/cases/finding.py.
-SORTED = (
+# SQLite reads what waits out of one index and sorts it. The first two are as atlas/cases/finding.py sorts.
+INDEXES = (
     "CREATE INDEX ix_cases_riskiest ON cases (COALESCE(shown_score, 100) DESC, opened_at, case_id)"
     " WHERE status = 'PENDING_REVIEW'",
     "CREATE INDEX ix_cases_nearest_end ON cases (COALESCE(expires_at, '9999'), opened_at, case_id)"
     " WHERE status = 'PENDING_REVIEW'",
+    # Whether an agent without sessions read from outside is asked of all of its calls.
+    "CREATE INDEX ix_assessments_outside ON assessments (case_id, round_number) WHERE is_outside",
 )
 WIDER = """
 DO $$
@@ -128,6 +131,7 @@ def upgrade() -> None:
     op.drop_index("ix_cases_waiting", "cases")
     op.create_index("ix_cases_waiting", "cases", WAITING, **only_where(sa.text("status = 'PENDING_REVIEW'")))
     refuse_changes("policies")
+    note_oldest()
     if op.get_bind().dialect.name == "postgresql":
-        for function in (*FUNCTIONS, WIDER, *SORTED):
+        for function in (*FUNCTIONS, WIDER, *INDEXES):
             op.execute(function)
