@@ -21,7 +21,7 @@ OPEN = {"ATLAS_AGENT_KEY": "", "ATLAS_REVIEWER_KEY": ""}  # every program of thi
 # Rows by all statements together, those of a start and of what the gateway does by itself included.
 MOST = 5_000
 COUNTED = 2 * 4 * WAITING  # each call counts what waits, up to ATLAS_WAITING_CASES and …_IN_ALL
-ALL_THAT_WAITS = 8 * WAITING  # the inbox offers the names of agents and tools that wait, and counts
+ALL_THAT_WAITS = 3 * 6 * WAITING  # an inbox offers the names of agents and tools that wait, and counts
 
 
 def arguments(number: int) -> dict[str, object]:
