@@ -1,12 +1,17 @@
 """Waits for the changes of one case."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.cases.draining import Draining
 from atlas.models import Case, Status
 
 POLL_SECONDS = 1.0  # a change made by another process is seen after this long
+
+logger = logging.getLogger(__name__)
 
 
 class Watch:
@@ -62,7 +67,15 @@ class Watch:
         finally:
             alarm.cancel()
         if not self._is_told:
-            self.case = await self._read(self.case.case_id)
+            self.case = await self._read_again()
+
+    async def _read_again(self) -> Case:
+        """The case as it is; while the store cannot be read, as it was: who waits is not told an error."""
+        try:
+            return await self._read(self.case.case_id)
+        except SQLAlchemyError as error:
+            logger.warning("A case that is waited for cannot be read now: %s", type(error).__name__)
+            return self.case
 
 
 def is_final(case: Case) -> bool:
