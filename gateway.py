@@ -61,8 +61,8 @@ def create_app(settings: Settings, client: inngest.Inngest = inngest_client) -> 
             await database.open()
             if has_office:
                 await office.seed()
+            await stack.enter_async_context(judges.open(database))
             await stack.enter_async_context(people.run())
-            await stack.enter_async_context(judges.open())
             # Before the servers are there: nothing is sent twice.
             await stack.enter_async_context(path.execution.recovering())
             await stack.enter_async_context(upstreams.open(agents.server))

@@ -6,6 +6,7 @@ policy's floor and the model's score, so that a model can add to the policy but 
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -16,11 +17,13 @@ from sqlalchemy.engine import Connection
 from atlas.agents.arguments import as_the_tool_takes_them
 from atlas.assessors import Assessor, ModelAnswer, Question, ToolFacts
 from atlas.assessors.guard import Guard
-from atlas.assessors.policy import ConditionFailed, PolicyInForce
+from atlas.assessors.policy import ConditionFailed
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.cases.definitions import keep_definition
 from atlas.cases.judgements import record_assessment, record_inquiry
 from atlas.cases.store import CaseStore, read_case
-from atlas.errors import AssessorFailed
+from atlas.database.known_policy import check_judged_by
+from atlas.errors import AssessorFailed, PolicyNotTaken
 from atlas.grounds.first_seen import as_first_seen
 from atlas.grounds.model_score import WORST_SCORE, score_with_model
 from atlas.grounds.present import NOT_THERE, Present, facts_of, fit_to_show
@@ -75,12 +78,13 @@ class Assessments:
         return await self._judge(case)
 
     def record(self, connection: Connection, case_id: str, judged: Assessment | Inquiry | None) -> Case:
-        """Write what was judged, or asked, unless another run was quicker."""
+        """Write what was judged, or asked, unless another run was quicker; raises PolicyReplaced."""
         case = read_case(connection, case_id)
         if isinstance(judged, Inquiry):
             # Two runs may have asked; the question that is on record first is the one that counts.
             return case if case.inquiry or case.assessment else record_inquiry(connection, case, judged)
         if judged is not None and case.assessment is None:
+            check_judged_by(connection, judged.ruling.policy_sha256 if judged.ruling else None)
             case = record_assessment(connection, case, judged)
         return case
 
@@ -90,9 +94,18 @@ class Assessments:
             self._model.drop(judged)
 
     async def rule(self, case: Case) -> Assessment:
-        """What the policy alone says of a call; if it cannot be applied, the worst score."""
+        """What the policy alone says of a call; if it cannot be applied, the worst score.
+
+        Raises PolicyNotTaken where another policy is in force than this gateway can judge by.
+        """
+        await self._policy.renew()
         question = await self._question(case, await self._present(case.call.tool_name))
         return await self._rule(case.call_in_force, question)
+
+    async def renew_policy(self) -> None:
+        """Judge by what is in force by now; where that cannot be, people decide."""
+        with suppress(PolicyNotTaken):
+            await self._policy.renew()
 
     @property
     def policy_sha256(self) -> str:
@@ -140,6 +153,8 @@ class Assessments:
         return await model.judge(question)
 
     async def _rule(self, call: ToolCall, question: Question) -> Assessment:
+        if (refusal := self._policy.refusal) is not None:
+            return _worst(self._assessment(call, question, None), refusal, assessor=self._policy.name)
         if question.trace is None:
             reason = NO_ORIGINS
             ruling = self._policy.ruling_at_worst(question, reason=reason)

@@ -7,6 +7,7 @@ is judged again, and the reviewer is told what has changed. A rejection always c
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -25,10 +26,12 @@ from atlas.cases.store import (
     read_case,
     transition,
 )
+from atlas.database.known_policy import check_judged_by
 from atlas.errors import (
     AtlasError,
     CallChanged,
     CaseFinished,
+    PolicyReplaced,
     RuleRefuses,
 )
 from atlas.grounds.reopening import is_missing, send_back, what_changed
@@ -186,6 +189,11 @@ class Decisions:
         return case
 
     async def _approve(self, case_id: str, vote: Vote) -> Case:
+        while True:
+            with suppress(PolicyReplaced):  # since it was asked, and nothing was written
+                return await self._approve_now(case_id, vote)
+
+    async def _approve_now(self, case_id: str, vote: Vote) -> Case:
         """An approval counts in its own round only: what was judged again is not what was approved."""
         before, ruled = await self._store.read(case_id), None
         again: AtlasError | None = None
@@ -210,6 +218,7 @@ class Decisions:
             is_hidden = is_score_hidden(connection, case, vote.reviewer)
             check_seen(case, vote.seen_sha256, is_score_hidden=is_hidden)
             if ruled is not None and case.status.is_not_begun:
+                check_judged_by(connection, ruled.ruling.policy_sha256 if ruled.ruling else None)
                 case = self._apply(connection, case, ruled)  # which may send it back
             if case.round_number != vote.round_number or case.status is Status.DENIED:
                 return case

@@ -14,6 +14,7 @@ from atlas.assess import Assessments
 from atlas.assessors.choose import Judges
 from atlas.cases.store import CaseStore
 from atlas.decide import Decisions, decide_after_wait, decide_by_score
+from atlas.errors import PolicyReplaced
 from atlas.execute import Execution
 from atlas.models import Case, Inquiry, Status
 from atlas.origins.memory import Memory
@@ -50,6 +51,13 @@ class AssessAndDecide:
         It comes back QUEUED, with an inquiry, while a model elsewhere is at work. What comes back AUTHORIZED
         is executed next, and on disk when that begins: without it, it is assessed again.
         """
+        while True:
+            try:
+                return await self._assess(case_id)
+            except PolicyReplaced:  # meanwhile, and nothing was written
+                await self._assessments.renew_policy()
+
+    async def _assess(self, case_id: str) -> Case:
         judged = await self._assessments.judge(case_id)
         plans = await self._plans.about(case_id, judged)
 

@@ -1,13 +1,15 @@
 """Chooses, in one place, what judges calls beside the policy."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import NamedTuple
 
 from atlas.assessors import Assessor
 from atlas.assessors.guard import Guard
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.assessors.policy.reloading import reloading_on_hangup
+from atlas.assessors.policy.shared import SharedPolicy
+from atlas.database.database import Database
 from atlas.errors import AssessorInvalid
 from atlas.people.named import members_of_groups, names_of_reviewers
 from atlas.settings import Settings
@@ -25,10 +27,16 @@ class Judges(NamedTuple):
     model: Guard | None
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """While this is entered a SIGHUP has the policy read again; at the end the model is left."""
+    async def open(self, database: Database) -> AsyncIterator[None]:
+        """While this is entered a SIGHUP has the policy read again; at the end the model is left.
+
+        Where gateways share the store, the policy is the one that is in force there; raises PolicyInvalid.
+        """
+        shared = (
+            SharedPolicy(self.policy, database).followed() if database.kind != "sqlite" else nullcontext()
+        )
         try:
-            async with reloading_on_hangup(self.policy):
+            async with shared, reloading_on_hangup(self.policy):
                 yield
         finally:
             if self.model is not None:

@@ -58,6 +58,12 @@ def leave(connection: Connection, process_id: str) -> None:
     connection.execute(this.values(ended_at=store_now()))
 
 
+def note_policy(connection: Connection, process_id: str, policy_sha256: str | None) -> None:
+    """Write down by which policy a process judges; None: by none."""
+    this = processes.update().where(processes.c.process_id == process_id)
+    connection.execute(this.values(policy_sha256=policy_sha256))
+
+
 def alone(connection: Connection, process_id: str) -> None:
     """Write down that a process begins, and that it is the only one: a lock has told so."""
     connection.execute(processes.update().where(LIVES).values(ended_at=store_now()))

@@ -28,6 +28,7 @@ from atlas.errors import (
     PersonRefused,
     PlanNotFound,
     PlanRefused,
+    PolicyNotTaken,
     ReasonUnfit,
     RequestInvalid,
     ReviewExpired,
@@ -72,6 +73,7 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     NotNow: 422,
     PlanNotFound: 404,
     PlanRefused: 422,
+    PolicyNotTaken: 503,
 }
 
 

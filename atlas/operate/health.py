@@ -12,8 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from atlas import __version__
 from atlas.agents.transports import PREFIX
 from atlas.assessors.guard import Guard
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.cases.store import CaseStore
+from atlas.database.choose import beside_gateway
 from atlas.database.database import Database
 from atlas.desk.pages import DESK
 from atlas.operate.accept import wants_page
@@ -121,8 +122,10 @@ def _part(name: str, problem: str | None) -> dict[str, Any]:
 
 def _policy_part(policy: PolicyInForce) -> dict[str, Any]:
     # After a reload that failed the former policy is in force: worth saying, but no reason to stop serving.
-    problem = {"problem": policy.problem} if policy.problem else {}
-    return {"name": policy.name, "ok": True, "sha256": policy.sha256} | problem
+    # One that refuses to judge is of no use: a balancer leaves it to the others.
+    problem = policy.refusal or policy.problem
+    said = {"problem": problem} if problem else {}
+    return {"name": policy.name, "ok": policy.refusal is None, "sha256": policy.sha256} | said
 
 
 def _assessor_part(policy: PolicyInForce, model: Guard | None) -> dict[str, Any]:
@@ -162,7 +165,7 @@ def banner(
             f"  engine     {workflow.name}",
             f"  policy     {policy.name}, a person decides from {settings.atlas_risk_threshold}",
             f"  assessor   {model.assessor.name if model else 'the policy alone'}",
-            f"  database   {settings.atlas_data_dir / 'atlas.db'}",
+            f"  database   {beside_gateway(settings).place}",
             *([f"  upstreams  {', '.join(map(_named, upstreams.all))}"] if upstreams.all else []),
             *([f"  welfare    {office}"] if office else []),
             *(

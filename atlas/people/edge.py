@@ -9,7 +9,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from atlas.agents.keys import AgentKeys
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.attention.edge import add_statistics
 from atlas.attention.seeding import Seeding
 from atlas.cases.store import CaseStore

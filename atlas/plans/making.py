@@ -14,7 +14,8 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.assessors import ToolFacts
-from atlas.assessors.policy import Policy, PolicyInForce
+from atlas.assessors.policy import Policy
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.canonical import digest
 from atlas.database.database import Database
 from atlas.errors import NotPermitted, PlanNotFound, PlanRefused
@@ -72,7 +73,8 @@ class PlanBook:
         self._owners = owners  # of agents
 
     async def make(self, person: Person, wish: Wish) -> Plan:
-        """Make a plan that could let a call pass; raises PlanRefused, and NotPermitted for this person."""
+        """Make a plan that could let a call pass; raises PlanRefused, PolicyNotTaken, and NotPermitted."""
+        await self._policy.renew()
         wish, policy = _fit(wish), self._policy.policy
         tool = await self._tool(wish.tool)
         if tool.definition_sha256 is None:

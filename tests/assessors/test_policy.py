@@ -14,9 +14,10 @@ import pytest
 
 from atlas.agents.answers import NEVER_GOVERNED as PASSES_THE_GATE
 from atlas.assessors import Question, ToolFacts
-from atlas.assessors.policy import ConditionFailed, Policy, PolicyInForce, evaluation
+from atlas.assessors.policy import ConditionFailed, Policy, evaluation
 from atlas.assessors.policy.conditions import Condition
 from atlas.assessors.policy.file import CHECKED, PolicyFile, condition_sha256, read_policy
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.assessors.policy.rules import NEVER_GOVERNED
 from atlas.errors import PolicyInvalid
 from atlas.models import Ruling

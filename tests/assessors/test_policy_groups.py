@@ -9,8 +9,9 @@ import pytest
 from gateway_process import AGENT_KEY
 
 from atlas.assessors.choose import build_judges
-from atlas.assessors.policy import Policy, PolicyInForce
+from atlas.assessors.policy import Policy
 from atlas.assessors.policy.command import main
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.people.__main__ import main as people
 from atlas.settings import Settings
 

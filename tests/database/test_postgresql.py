@@ -10,9 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from atlas import ledger
+from atlas.cases.tables import cases
 from atlas.database.address import Address
 from atlas.database.postgresql import PostgresDatabase
+from atlas.database.statements import one_moment
 from atlas.errors import DatabaseUnusable
+from atlas.stop.covering import stops_in_force
 from tests.support.postgres import PostgresServer, postgres_server
 
 
@@ -110,3 +113,19 @@ async def test_a_server_that_may_forget_a_commit_is_refused(server: PostgresServ
     with pytest.raises(DatabaseUnusable, match="its setting synchronous_commit is `off`: `on` is needed"):
         async with opened(url, tmp_path):
             pass
+
+
+async def test_what_a_reader_rolls_back_takes_no_prepared_statement_away(url: str, tmp_path: Path) -> None:
+    """Statements of SQLAlchemy and prepared ones on one connection, with the moments of readers."""
+
+    def read(connection: sa.Connection) -> int:
+        connection.execute(sa.select(sa.func.count()).select_from(cases)).scalar()
+        return len(stops_in_force(connection)) + ledger.newest(connection)
+
+    def read_at_one_moment(connection: sa.Connection) -> int:
+        with one_moment(connection):
+            return read(connection)
+
+    async with opened(url, tmp_path) as database:
+        for work in [*(read,) * 20, *(read_at_one_moment, read) * 3]:
+            assert await asyncio.gather(database.read(work), database.read(work)) == [0, 0]

@@ -6,7 +6,7 @@ import pytest
 from documentation import ROOT
 
 from atlas.assessors import Earlier, Question, ToolFacts
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.origins.tracing import trace
 
 SHIPPED = ROOT / "atlas" / "policy.toml"

@@ -9,7 +9,7 @@ from kept import database_of
 from mcp.types import ToolAnnotations
 
 from atlas.assessors import Question, ToolFacts
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.grounds.present import as_it_is, facts_of, tool_facts
 from atlas.models import TRUST_META, UPSTREAM_META
 from atlas.origins.outside import is_outside, standing_of

@@ -10,7 +10,7 @@ from store import settings_of_test
 
 from atlas.assess import Assessments
 from atlas.assessors.guard import Guard
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.cases.store import CaseStore
 from atlas.decide import Decisions
 from atlas.models import Case

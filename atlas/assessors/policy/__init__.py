@@ -4,21 +4,19 @@
 """
 
 import asyncio
-import logging
 import sys
-import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from atlas.assessors import Question, ToolFacts, Trust
+from atlas.assessors import Question, ToolFacts
 from atlas.assessors.general import GeneralScore, score_generally
 from atlas.assessors.policy.file import policy_of, read_policy
 from atlas.assessors.policy.matching import Match, match_plainly, match_rules
 from atlas.assessors.policy.review import at_worst, review_of
 from atlas.assessors.policy.rules import Rule
-from atlas.errors import AtlasError, PolicyInvalid
+from atlas.errors import AtlasError
 from atlas.models import Ruling
 from atlas.review_rules import has_groups
 
@@ -26,8 +24,6 @@ WORST_SCORE = 100
 # celpy raises the limit of the process to this when it is first used, on which no call may depend.
 DEEPEST_PYTHON = 2500
 MOST_TOOLS = 1000  # whose rules are kept together
-
-logger = logging.getLogger(__name__)
 
 
 class ConditionFailed(AtlasError):
@@ -173,110 +169,6 @@ class Policy:
             return "The policy gives no reason."
         then = "a person decides" if self.file.unknown_tools == "person" else "the general rules score it"
         return f"No rule of the policy scores this call, so {then}: {'; '.join(general.reasons)}."
-
-
-class PolicyInForce:
-    """The policy that holds now: read again on request, and kept when the file cannot be used any more."""
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        threshold: int,
-        reviewers: Callable[[], Collection[str] | None] = lambda: None,
-        members: Callable[[], Mapping[str, Collection[str]] | None] = lambda: None,
-    ) -> None:
-        """Read a policy file; raises PolicyInvalid, also if it asks for other reviewers than there are.
-
-        `reviewers` says who has a name now, each time the file is read, and `members` who belongs to which
-        group; None is that it cannot be known.
-        """
-        self._path = path
-        self._threshold = threshold
-        self._reviewers = reviewers
-        self._members = members
-        self.problem: str | None = None  # why the file was not taken when it was last read
-        self._is_asked = False  # to be read again, since it was last begun to be read
-        self._reading = threading.Lock()
-        self.policy = self._read()
-
-    @property
-    def name(self) -> str:
-        """The name of the policy that holds, such as `policy 0a1b2c3d4e5f`."""
-        return self.policy.name
-
-    @property
-    def sha256(self) -> str:
-        """The digest of the file that holds, which may not be the one on disk."""
-        return self.policy.sha256
-
-    def reviewers(self) -> Collection[str] | None:
-        """Who has a name now, for whom a rule can ask; None: it cannot be known."""
-        return self._reviewers()
-
-    async def rule(self, question: Question) -> Ruling:
-        """Rule on a call by the policy that holds at its beginning."""
-        return await self.policy.rule(question)
-
-    def trust_of(self, tool: ToolFacts) -> Trust | None:
-        """For whom a tool speaks by the rules that hold now; None where they do not say it."""
-        rule = self.policy.marks(tool)
-        return rule.trust if rule else None
-
-    def ruling_at_worst(self, question: Question, *, reason: str) -> Ruling:
-        """What holds when the conditions were not evaluated, in time for instance."""
-        return self.policy.ruling_at_worst(question, reason=reason)
-
-    def reload(self) -> None:
-        """Read the file again; one that cannot be used changes nothing but `problem`, and nothing is raised.
-
-        It can be called from any thread and from a signal handler, while calls are ruled on. One caller reads
-        at a time. A caller that comes meanwhile does not wait: it has the first one read once more. So the
-        file that is in force in the end is as it was when it was last asked for.
-        """
-        self._is_asked = True
-        while self._is_asked and self._reading.acquire(blocking=False):
-            try:
-                self._is_asked = False
-                self._read_again()
-            finally:
-                self._reading.release()
-
-    def _require_the_file_of_that_name(self) -> None:
-        # A container keeps the file that it was given, also when an editor puts another one in its place.
-        if self._path.exists() and not self._path.stat().st_nlink:
-            reason = "another file has taken its place outside this container: restart the container."
-            raise PolicyInvalid(path=self._path, reason=reason)
-
-    def _read_again(self) -> None:
-        try:
-            self._require_the_file_of_that_name()
-            policy = self._read()
-        except PolicyInvalid as error:
-            self.problem = str(error)
-            logger.error("The policy %s stays in force: %s", self.sha256[:12], error)
-        except Exception as error:  # after any error the policy that holds is better than none
-            self.problem = str(PolicyInvalid(path=self._path, reason=f"{type(error).__name__}."))
-            logger.exception("The policy %s stays in force: %s", self.sha256[:12], self.problem)
-        else:
-            self.policy, self.problem = policy, None
-            logger.info("The policy %s is in force.", self.sha256[:12])
-
-    def _read(self) -> Policy:
-        policy = Policy(self._path, threshold=self._threshold)
-        reviewers = self._reviewers()
-        if reviewers is not None:
-            policy.check_reviewers(reviewers)
-        members = self._members()
-        for warning in () if members is None else policy.file.too_small(members):
-            logger.warning("%s", warning)
-        for rule in policy.file.rules:
-            if rule.floor and rule.floor < self._threshold and why_person([rule]) is None:
-                what = (
-                    "The floor of the rule %s is %s, below the threshold of %s: a model can approve its calls"
-                )
-                logger.warning(what, rule.title, rule.floor, self._threshold)
-        return policy
 
 
 def why_person(rules: list[Rule]) -> str | None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from atlas.assessors import Earlier, Question, ToolFacts
-from atlas.assessors.policy import Policy
+from atlas.assessors.policy import Policy, putting
 from atlas.assessors.policy.explain import explain
 from atlas.assessors.policy.session_file import SessionInvalid, read_session
-from atlas.errors import PolicyInvalid
+from atlas.database.location import Location
+from atlas.errors import AtlasError
 from atlas.origins.tracing import trace
 from atlas.people.named import members_of_groups
 from atlas.replay import command as replay
@@ -24,7 +25,7 @@ CANNOT_EXPLAIN = 2
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run `explain`, `check` or `replay`, and leave the process with their exit code."""
+    """Run one command, and leave the process with their exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # for what the terminal cannot show
@@ -32,11 +33,22 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if options.command == "replay":
             raise SystemExit(_replay(options))
-        print(_check(options) if options.command == "check" else _explain(options), flush=True)  # noqa: T201
-    except PolicyInvalid as error:
-        _leave(str(error), code=1 if options.command == "check" else CANNOT_EXPLAIN)
+        print(_said(options), flush=True)  # noqa: T201
+    except AtlasError as error:
+        _leave(str(error), code=CANNOT_EXPLAIN if options.command == "explain" else 1)
     except BrokenPipeError:  # the reader of the output has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _said(options: argparse.Namespace) -> str:
+    match options.command:
+        case "check":
+            return _check(options)
+        case "put":
+            return putting.put_in_force(options, _settings())
+        case "show":
+            return putting.show(_settings())
+    return _explain(options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--reviewers", metavar="NAMES", help="the reviewers that there are, with commas between"
     )
+    putting.add_to(commands)
     replay.add_to(commands.add_parser("replay", help="say what a policy would have said of the past"))
     return parser
 
@@ -143,7 +156,7 @@ def _earlier(path: Path | None) -> tuple[Earlier, ...]:
 
 def _replay(options: argparse.Namespace) -> int:
     settings = _settings()
-    options.data_dir = options.data_dir or settings.atlas_data_dir
+    options.location = Location(directory=options.data_dir) if options.data_dir else Location.of(settings)
     options.threshold = options.threshold or settings.atlas_risk_threshold
     options.idle = settings.atlas_session_idle
     return replay.run(options)

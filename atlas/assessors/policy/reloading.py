@@ -5,7 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from atlas.assessors.policy import PolicyInForce
+from atlas.assessors.policy.in_force import PolicyInForce
 
 
 @asynccontextmanager

@@ -1,0 +1,93 @@
+"""`put` and `show`, from the command line: the policy in force for all gateways that share a store."""
+
+import argparse
+import getpass
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy.engine import Connection
+
+from atlas.assessors.policy import Policy
+from atlas.assessors.policy.stored import StoredPolicy, newest, put
+from atlas.errors import AtlasError
+from atlas.instants import instant_text
+from atlas.people.named import members_of_groups, names_of_reviewers
+from atlas.settings import Settings
+
+Result = TypeVar("Result")
+
+
+NOT_SHARED = (
+    "ATLAS_DATABASE_URL names no database, so there is one gateway, and it judges by the file {path}."
+    " Change that file, then send the gateway SIGHUP: docs/how-to/policy.md"
+)
+
+
+class NotShared(AtlasError):
+    """{reason}"""
+
+
+class NonePut(AtlasError):
+    """No policy was put in force yet: the first gateway that starts does that with its own."""
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add both to the command line."""
+    putting = commands.add_parser("put", help="put a policy in force for all gateways that share a database")
+    putting.add_argument("policy", type=Path, metavar="FILE")
+    putting.add_argument("--by", metavar="NAME", help="who does it, for the ledger; else the user here")
+    commands.add_parser("show", help="print the policy that is in force for all gateways")
+
+
+def put_in_force(options: argparse.Namespace, settings: Settings) -> str:
+    """Check a policy file as a start of a gateway does, and put it in force; raises AtlasError."""
+    policy = Policy(options.policy, threshold=settings.atlas_risk_threshold)
+    reviewers = names_of_reviewers(settings)
+    if reviewers is not None:
+        policy.check_reviewers(reviewers)
+    by = f"operator:{options.by or getpass.getuser()}"
+    before = _in_store(settings, newest)
+    stored = _in_store(settings, partial(put, file=policy.file, by=by))
+    members = members_of_groups(settings)
+    warnings = policy.file.too_small(members) if members is not None else ()
+    return "\n".join([_told(stored, path=options.policy, is_new=stored != before), *warnings])
+
+
+def show(settings: Settings) -> str:
+    """The text of the policy in force; raises AtlasError."""
+    stored = _in_store(settings, newest)
+    if stored is None:
+        raise NonePut
+    return stored.policy
+
+
+def _told(stored: StoredPolicy, *, path: Path, is_new: bool) -> str:
+    which = f"version {stored.policy_version}, SHA-256 {stored.policy_sha256}"
+    if is_new:
+        return f"{path} is in force for all gateways: {which}. They judge by it within a few seconds."
+    return f"{path} is in force already: {which}. {stored.put_by} put it at {instant_text(stored.put_at)}."
+
+
+def _in_store(settings: Settings, work: Callable[[Connection], Result]) -> Result:
+    """Run work in one transaction of the store that gateways share; raises NotShared, DatabaseUnusable."""
+    if settings.atlas_database_url is None:
+        raise NotShared(reason=NOT_SHARED.format(path=settings.atlas_policy))
+    from atlas.database.address import Address
+    from atlas.database.postgresql_problems import refusing
+    from atlas.database.postgresql_transactions import PostgresTransactions
+
+    address = Address(settings.atlas_database_url.get_secret_value())
+    with refusing(str(address)):
+        transactions = PostgresTransactions(address.engine().connect)
+        try:
+            transactions.begin()
+            result = work(transactions.handle)
+            transactions.commit(is_changed=True)
+        except BaseException:
+            transactions.undo()
+            raise
+        finally:
+            transactions.close()
+    return result
