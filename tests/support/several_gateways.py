@@ -21,12 +21,12 @@ from atlas import ledger
 SCRIPT = ROOT / "tests" / "crash" / "shared_gateway.py"
 POLICY = """
 [[rule]]
-tool = "*"
-score = 5
-
-[[rule]]
 tool = "change"
 score = 90
+
+[[rule]]
+tool = "*"
+score = 5
 """
 
 
