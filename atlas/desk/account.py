@@ -72,13 +72,14 @@ class _Account:
     def __init__(self, pages: Pages) -> None:
         self._pages = pages
         self._database = pages.parts.store.database
-        self._push_key = PushKey(pages.parts.settings.atlas_data_dir)
+        self._push_key = PushKey(pages.parts.settings.atlas_data_dir, self._database)
 
     async def show(
         self, request: Request, *, status: int = 200, mistake: str = "", written: dict[str, str] | None = None
     ) -> Response:
         """The page; `written` is a form that was not taken."""
         person, here = person_of(request), request.state.session
+        await self._push_key.open()
         known = partial(_known, settings=self._pages.parts.settings, person=person)
         return await self._pages.page(
             request,

@@ -54,7 +54,7 @@ class Courier:
         self._slack = SlackMessages(settings) if settings.atlas_slack_bot_token else None
         if self._slack is not None:
             self._channels[SLACK_APP] = self._slack
-        self._channels[PUSH] = WebPush(settings, PushKey(settings.atlas_data_dir))
+        self._channels[PUSH] = WebPush(settings, PushKey(settings.atlas_data_dir, database))
         self._by_apprise: Channel = AppriseUrls()
         self._lanes = Lanes()
         self._sending: dict[str, asyncio.Task[None]] = {}

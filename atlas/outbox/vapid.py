@@ -1,4 +1,7 @@
-"""The key by which push services know this gateway (VAPID, RFC 8292), made once in the data directory."""
+"""The key by which push services know this gateway (VAPID, RFC 8292), made once.
+
+It is a file of the data directory, or in the store where gateways share one.
+"""
 
 import base64
 import os
@@ -8,19 +11,34 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from atlas.database.database import Database
+from atlas.database.shared_secrets import is_shared, shared_secret
+
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
 
 KEY_FILE = "push.key"
+NAME = "push key"  # in the store
 GOOD_FOR = timedelta(hours=12)  # RFC 8292 allows a day
 
 
 class PushKey:
-    """Signs who sends, for one push service at a time; the file is read, or made, when it is first needed."""
+    """Signs who sends, for one push service at a time; it is read, or made, when it is first needed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, database: Database | None = None) -> None:
         self._path = directory / KEY_FILE
+        self._database = database if database is not None and is_shared(database) else None
         self._read: ECKey | None = None
+
+    async def open(self) -> None:
+        """Read the key that gateways share, before it is used; the first keeps its own there."""
+        if self._database is not None and self._read is None:
+            from joserfc.jwk import ECKey
+
+            self._read = ECKey.import_key(await shared_secret(self._database, NAME, self._own))
+
+    def _own(self) -> str:
+        return (self._path.read_bytes() if self._path.exists() else _new_key()).decode()
 
     @property
     def public(self) -> str:
@@ -47,9 +65,16 @@ class PushKey:
             from joserfc.jwk import ECKey  # at the first subscription, or the first push
 
             if not self._path.exists():
-                _write_once(self._path, ECKey.generate_key("P-256").as_pem(private=True))
+                _write_once(self._path, _new_key())
             self._read = ECKey.import_key(self._path.read_bytes())
         return self._read
+
+
+def _new_key() -> bytes:
+    from joserfc.jwk import ECKey
+
+    pem: bytes = ECKey.generate_key("P-256").as_pem(private=True)
+    return pem
 
 
 def _bytes_of(text: str) -> bytes:

@@ -36,7 +36,7 @@ class Visitors:
         self.is_agent = agents.is_agent
         self.sessions = Sessions(database)
         self.ways_in: tuple[Way, ...] = () if settings.is_open else (Way.ACCOUNT, Way.KEY)
-        self.openid = OpenId(settings) if settings.atlas_oidc_issuer else None
+        self.openid = OpenId(settings, database) if settings.atlas_oidc_issuer else None
         if self.openid is not None:
             self.ways_in += (Way.OIDC,)
         self.identities = Identities(database, settings.reviewers)

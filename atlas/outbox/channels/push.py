@@ -30,6 +30,7 @@ class WebPush:
 
     async def send(self, url: str, message: Message, *, at: datetime) -> str | None:
         """Post nothing to the endpoint of a browser; raises NotDelivered, without the endpoint."""
+        await self._key.open()
         headers = {
             "Authorization": self._key.authorization(url, contact=self._contact, at=at),
             "TTL": str(KEPT_SECONDS),

@@ -2,17 +2,21 @@
 
 import hashlib
 from collections.abc import Sequence
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
+from atlas.database.database import Database
+from atlas.database.shared_secrets import is_shared, shared_secret
 from atlas.errors import NotPermitted
 from atlas.models import Frozen
 from atlas.people.openid.claims import groups_in, name_in, require_group
 from atlas.people.openid.exchange import Exchange, refusal
 from atlas.people.openid.provider import Provider
-from atlas.people.openid.tickets import LASTS_SECONDS, Ticket, Tickets
+from atlas.people.openid.tickets import KEY_BYTES, LASTS_SECONDS, Ticket, Tickets
 from atlas.settings import Settings
 
+TICKET_KEY = "sign-in tickets"  # in the store
 NOT_BEGUN_HERE = (
     "This sign-in was not begun in this browser, or more than "
     f"{LASTS_SECONDS // 60} minutes ago, or before the gateway was started again. Begin it again."
@@ -31,12 +35,13 @@ class Known(Frozen):
 class OpenId:
     """Sends people to the provider, and finds out who came back."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, database: Database) -> None:
         assert settings.atlas_oidc_issuer is not None  # noqa: S101  (it is built where there is one)
         self._settings = settings
         self._provider = Provider(settings.atlas_oidc_issuer)
         self._exchange = Exchange(settings, self._provider)
-        self._tickets = Tickets()
+        self._database = database
+        self._made: Tickets | None = None
 
     @property
     def bound_to(self) -> bytes:
@@ -53,9 +58,17 @@ class OpenId:
         """Whether one of these groups may still come in."""
         return bool(set(groups) & set(self._settings.atlas_oidc_groups))
 
+    async def _tickets(self) -> Tickets:
+        """Of this process, or those of all gateways: who begins at one may come back to another."""
+        if self._made is None and is_shared(self._database):
+            key = await shared_secret(self._database, TICKET_KEY, lambda: token_hex(KEY_BYTES))
+            self._made = Tickets(bytes.fromhex(key))
+        self._made = self._made or Tickets()
+        return self._made
+
     async def begin(self, then: str, redirect_uri: str) -> tuple[str, str, Ticket]:
         """The provider's address, what the browser keeps, and the ticket; raises ProviderUnusable."""
-        ticket, kept = self._tickets.give(then)
+        ticket, kept = (await self._tickets()).give(then)
         return await self._exchange.address(ticket, redirect_uri), kept, ticket
 
     async def finish(self, said: Sequence[tuple[str, str]], kept: str, redirect_uri: str) -> Known:
@@ -65,7 +78,8 @@ class OpenId:
         was begun here: else each link could make the page say something.
         """
         parameters = dict(said)
-        ticket = self._tickets.take(kept, parameters.get("state", ""))
+        tickets = await self._tickets()
+        ticket = tickets.take(kept, parameters.get("state", ""))
         if ticket is None or len(parameters) != len(said):
             raise NotPermitted(reason=NOT_BEGUN_HERE)
         await self._check_issuer(parameters)
@@ -75,7 +89,7 @@ class OpenId:
             raise NotPermitted(reason=NOT_BEGUN_HERE)
         claims = await self._exchange.claims(ticket, parameters["code"], redirect_uri)
         known = self._known(claims, ticket)
-        self._tickets.spend(ticket)
+        tickets.spend(ticket)
         return known
 
     async def _check_issuer(self, parameters: dict[str, str]) -> None:

@@ -1,7 +1,8 @@
 """What a browser keeps between the beginning of a sign-in and its end: the proof that it is the same browser.
 
 The ticket holds one random seed. State, nonce and the verifier of PKCE are made from it with a key of this
-process, so a person who reads a ticket knows none of them, and the gateway keeps nothing for strangers.
+process, or of all gateways that share a store. So a person who reads a ticket knows none of them, and the
+gateway keeps nothing for strangers.
 """
 
 import base64
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 LASTS_SECONDS = 600
 SEED_BYTES = 32
+KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,10 @@ class Ticket:
 
 
 class Tickets:
-    """Gives tickets and takes them; each brings one person in once."""
+    """Gives tickets and takes them; each brings one person in once at a gateway."""
 
-    def __init__(self) -> None:
-        self._key = secrets.token_bytes(32)
+    def __init__(self, key: bytes | None = None) -> None:
+        self._key = key or secrets.token_bytes(KEY_BYTES)
         self._spent: dict[str, float] = {}  # of those that signed in, for as long as a ticket lasts
 
     def give(self, then: str) -> tuple[Ticket, str]:
