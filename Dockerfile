@@ -14,9 +14,11 @@ ENV ATLAS_HOST=0.0.0.0 \
 RUN install --directory --owner=10001 --group=0 --mode=0770 /data
 
 WORKDIR /app
-# Each file of a package is the one whose hash is in the list (deploy/lock.sh), or the image is not built.
+# Each file of a package is the one whose hash is in the list (deploy/lock.sh), or the image is not built. What a base
+# brings along is left where it is: pip cannot remove what Debian installed.
 COPY requirements.lock sbom.cdx.json* ./
-RUN python -m pip install --no-cache-dir --root-user-action=ignore --require-hashes --requirement requirements.lock
+RUN python -m pip install --no-cache-dir --root-user-action=ignore --ignore-installed \
+    --require-hashes --requirement requirements.lock
 
 # A checkout made under umask 077 is readable to its owner only, and the gateway is another user.
 COPY gateway.py workflows.py test_handshake.py compose.yaml .env.example ./

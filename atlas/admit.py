@@ -30,7 +30,7 @@ from atlas.agents.tasks import takes_tasks, task_started, withdraw
 from atlas.canonical import NotCanonical, digest_of_call, without_a_form
 from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.cases.limits import Limits
-from atlas.cases.store import CaseStore, open_case, unfinished_case
+from atlas.cases.store import CaseStore, hold_at, open_case, unfinished_case
 from atlas.cases.watch import Watch, is_held, is_settled
 from atlas.grounds.present import Present, as_it_is
 from atlas.models import UPSTREAM_META, Case, Status, ToolCall
@@ -203,7 +203,7 @@ class Admission(Middleware):
                 return stored, False
             unfinished = unfinished_case(connection, checked.call)
             if unfinished is not None:
-                return unfinished, False
+                return hold_at(connection, unfinished, self._store.process_id), False
             # What opens no case is not counted: a call that may run already is never told "nothing was done".
             stopped = refusal_of(connection, checked.call, server=checked.server)
             if stopped is not None:
@@ -211,7 +211,8 @@ class Admission(Middleware):
             too_much = self._limits.meet(connection, checked.call)
             if too_much is not None:
                 return str(too_much)
-            case = open_case(connection, checked.call, checked.present.definition)
+            held_by = self._store.process_id
+            case = open_case(connection, checked.call, checked.present.definition, held_by=held_by)
             note_admission(connection, case, not_checked=not_checked(checked.present.tool))
             return case, True
 

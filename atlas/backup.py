@@ -1,7 +1,7 @@
-"""`python -m atlas.backup >backup.tar`: a copy of the data directory, made while the gateway runs.
+"""`python -m atlas.backup >backup.tar`: a copy of all that the gateway keeps, made while it runs.
 
-It goes to standard output, so that it leaves a container the same way:
-`docker exec atlas-gateway python -m atlas.backup >backup.tar`.
+Cases that are in PostgreSQL are in it as a SQLite file. It goes to standard output, so that it leaves a
+container the same way: `docker exec atlas-gateway python -m atlas.backup >backup.tar`.
 """
 
 import sqlite3
@@ -12,25 +12,30 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO
 
-from atlas.errors import LedgerBroken
+from atlas.database.choose import beside
+from atlas.database.location import Location
+from atlas.errors import AtlasError
 from atlas.ledger import read, verify
 from atlas.settings import Settings
 
 DATABASES = ("atlas.db", "engine.db")
+KEYS = ("engine.keys", "push.key")
 
 
-def write_backup(data: Path, output: IO[bytes]) -> int:
-    """Write a tar of the databases and of the engine's keys; returns the number of entries in the ledger.
+def write_backup(location: Location, output: IO[bytes]) -> int:
+    """Write a tar of the databases and of the keys; returns the number of entries in the ledger.
 
-    Raises LedgerBroken, sqlite3.Error and OSError; what was written then is no backup.
+    Raises AtlasError, sqlite3.Error and OSError; what was written then is no backup.
     """
+    data = location.directory
     with tempfile.TemporaryDirectory(dir=data, prefix=".backup-") as folder:
-        for name in DATABASES:
-            if (data / name).exists():
-                _copy(data / name, Path(folder, name))
+        # The cases first: where the engine knows a case that the store does not, nothing is done.
+        beside(location).back_up(Path(folder, "atlas.db"))
+        if (data / "engine.db").exists():
+            _copy(data / "engine.db", Path(folder, "engine.db"))
         entries = verify(read(Path(folder, "atlas.db")))
         with tarfile.open(fileobj=output, mode="w|") as tar:
-            for path in (*sorted(Path(folder).iterdir()), data / "engine.keys", data / "push.key"):
+            for path in (*(Path(folder, name) for name in DATABASES), *(data / name for name in KEYS)):
                 if path.exists():
                     tar.add(path, arcname=path.name, filter=_for_its_owner)
     return entries
@@ -46,18 +51,24 @@ def _for_its_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
+def _elsewhere(location: Location) -> list[str]:
+    """Where cases are that are not in the data directory."""
+    return [] if location.url is None else [beside(location).place]
+
+
 def main() -> int:
-    """Write the backup of the gateway's data directory to standard output; returns the exit status."""
+    """Write the backup of what the gateway keeps to standard output; returns the exit status."""
     if sys.stdout.isatty():
         sys.stderr.write("A backup is a file: python -m atlas.backup >backup.tar\n")
         return 2
-    data = Settings.read().atlas_data_dir
+    location = Location.of(Settings.read())
+    place = " and ".join([str(location.directory), *_elsewhere(location)])
     try:
-        entries = write_backup(data, sys.stdout.buffer)
-    except (LedgerBroken, sqlite3.Error, OSError) as error:
-        sys.stderr.write(f"There is no backup of {data}: {error}\n")
+        entries = write_backup(location, sys.stdout.buffer)
+    except (AtlasError, sqlite3.Error, OSError) as error:
+        sys.stderr.write(f"There is no backup of {place}: {error}\n")
         return 1
-    sys.stderr.write(f"A backup of {data}; the ledger in it verifies, with {entries} entries.\n")
+    sys.stderr.write(f"A backup of {place}; the ledger in it verifies, with {entries} entries.\n")
     return 0
 
 

@@ -198,10 +198,6 @@ class CallRefused(AtlasError):
     """{reason}"""
 
 
-class GatewayStopping(AtlasError):
-    """The gateway is stopping, so it begins no tool. The workflow tries again."""
-
-
 class AnswerLost(AtlasError):
     """{reason}"""
 
@@ -222,8 +218,16 @@ class DatabaseUnusable(AtlasError):
     """The database {path} cannot be used: {reason}"""
 
 
+class CopyRefused(AtlasError):
+    """{reason} Nothing was copied."""
+
+
 class ProcessGivenUp(AtlasError):
     """This gateway was silent for too long, and others have taken over its work. Start it again."""
+
+
+class HintsNotHeard(AtlasError):
+    """The database takes LISTEN, but tells nothing. Set ATLAS_DATABASE_LISTEN_URL to its own address."""
 
 
 class LedgerBroken(AtlasError):

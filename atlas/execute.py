@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from atlas import ledger
 from atlas.agents.asked_back import note_question, record_reading
 from atlas.agents.held_calls import WaitingAgents
+from atlas.agents.holders import Holders
 from atlas.agents.keys import caller
 from atlas.agents.stopping import stopped
 from atlas.cases.begun import abandon, give_up_silent, is_elsewhere, left_by_the_dead
@@ -29,7 +30,7 @@ from atlas.cases.outcomes import answer_of, digest_of_result, outcome_of, wire_r
 from atlas.cases.store import CaseStore, hold, read_case
 from atlas.database.known_policy import known_policy
 from atlas.database.statements import is_passing
-from atlas.errors import AnswerLost, ExecutionRefused, GatewayStopping, NotCalled, ProcessGivenUp
+from atlas.errors import AnswerLost, ExecutionRefused, NotCalled, ProcessGivenUp
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
 from atlas.grounds.last_look import AsApproved, LastLook, last_look
 from atlas.grounds.present import tool_facts
@@ -90,23 +91,25 @@ class Execution:
         self._running: dict[str, asyncio.Task[Case]] = {}
         self._stop_seconds = settings.atlas_stop_timeout.total_seconds()
         self._unrecorded: dict[str, Outcome] = {}
+        self._holders = Holders(store, waiting, execute=self.execute, talks=self._talks)
         self._repeatable: set[str] = set()  # begun by a process that died, by tools that say it does no harm
 
     async def execute(self, case_id: str) -> Case:
         """Execute a case if it may be, and return it; a repeated request joins the first."""
+        if case_id not in self._running:
+            await self._leave_to_next(case_id)
         task = self._running.get(case_id)
         if task is None:
-            self._check_stop(case_id)
             task = asyncio.create_task(self._execute(case_id))
             self._running[case_id] = task
             task.add_done_callback(lambda _: self._running.pop(case_id, None))
         return await asyncio.shield(task)
 
-    def _check_stop(self, case_id: str) -> None:
-        """Raise GatewayStopping where a tool would have no time: the run is tried again later."""
+    async def _leave_to_next(self, case_id: str) -> None:
+        """Where a tool would have no time at a stop: wait for the end, after which the run goes on."""
         stop = self._store.draining
         if stop.is_over or (stop.is_closed and not self._waiting.is_held(case_id)):
-            raise GatewayStopping
+            await asyncio.Event().wait()
 
     async def give_up(self, case_id: str) -> Case:
         """End what was begun and is not running any more, because its run has failed."""
@@ -147,6 +150,10 @@ class Execution:
             self._repeatable.add(case.case_id)
         return case.case_id in self._repeatable
 
+    async def _talks(self, case: Case) -> bool:
+        """Whether the tool may talk to its agent while it runs: those that are built in do not."""
+        return (await tool_facts(self._server, case.call.tool_name)).upstream is not None
+
     @property
     def is_busy(self) -> bool:
         """Whether a call is being executed here."""
@@ -159,6 +166,7 @@ class Execution:
 
     async def _execute(self, case_id: str) -> Case:
         if case_id not in self._unrecorded:
+            await self._holders.hand_over(case_id)
             case = await self._claim_when_free(case_id)
             if case.status is not Status.EXECUTING or case.stop is not None:
                 return case

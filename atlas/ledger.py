@@ -2,13 +2,12 @@
 
 An entry's hash is the SHA-256 of the bytes `atlas-ledger-v1`, a line feed, and the RFC 8785 form of the
 object {seq, at, case_id, action, actor, detail, previous_hash}; the first previous_hash is 64 zeros.
-`python -m atlas.ledger verify|export [--data-dir DIR]` reads a ledger, also while the gateway runs.
+`python -m atlas.ledger verify|export [--data-dir DIR]` reads a ledger, also while gateways run.
 """
 
 import argparse
 import hashlib
 import json
-import sqlite3
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
@@ -20,11 +19,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.canonical import NotCanonical, canonical_json
+from atlas.database.beside import Beside
+from atlas.database.choose import beside
 from atlas.database.dialects import without_index
 from atlas.database.facts import note
+from atlas.database.hints import OF_NO_CASE, hint
 from atlas.database.known_end import known_end, note_end
+from atlas.database.location import Location
 from atlas.database.statements import Prepared, metadata, only_where
-from atlas.errors import LedgerBroken
+from atlas.errors import DatabaseUnusable, LedgerBroken
 from atlas.instants import instant_text, now, read_instant
 from atlas.settings import Settings
 from atlas.texts import keepable
@@ -166,6 +169,7 @@ def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> 
     newest_seq, newest_hash = end or (0, FIRST_PREVIOUS_HASH)
     rows, written = [], tuple(acts)
     for seq, act in enumerate(written, start=newest_seq + 1):
+        hint(connection, act.case_id or OF_NO_CASE)
         entry = {
             "seq": seq,
             "at": instant_text(at),
@@ -180,6 +184,12 @@ def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> 
     _INSERT.execute_all(connection, rows)
     note_end(connection, (newest_seq + len(rows), newest_hash))
     note(connection, written)
+
+
+def head(connection: Connection) -> tuple[int, str]:
+    """Number and hash of the newest entry, to which the whole chain leads."""
+    seq, newest_hash = _NEWEST.first(connection, {}) or (0, FIRST_PREVIOUS_HASH)
+    return int(seq), str(newest_hash)
 
 
 def newest(connection: Connection) -> int:
@@ -255,15 +265,20 @@ def _is_hash(given: Any, entry: dict[str, Any]) -> bool:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a database file in order, detail decoded; the file is opened for reading only."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-    try:
-        for row in connection.execute(f"SELECT {', '.join(FIELDS)} FROM ledger ORDER BY seq"):  # noqa: S608
-            entry = dict(zip(FIELDS, row, strict=True))
-            yield entry | {"detail": _decoded(entry["detail"])}
-    finally:
-        connection.close()
+    """The entries of a SQLite file in order, detail decoded; the file is opened for reading only."""
+    return read_store(beside(Location(directory=path.parent)))
+
+
+def read_store(store: Beside) -> Iterator[dict[str, Any]]:
+    """The entries of a store in order at one moment, detail decoded; raises DatabaseUnusable."""
+    return decoded(store.rows(f"SELECT {', '.join(FIELDS)} FROM ledger ORDER BY seq"))  # noqa: S608  (our own)
+
+
+def decoded(rows: Iterable[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """The entries of rows of the table, detail decoded."""
+    for row in rows:
+        entry = dict(zip(FIELDS, row, strict=True))
+        yield entry | {"detail": _decoded(entry["detail"])}
 
 
 def _decoded(detail: Any) -> Any:
@@ -279,19 +294,22 @@ def main(arguments: list[str] | None = None) -> int:
     """Run `verify` or `export`; the exit status is 0, 1 for a broken ledger, 2 for a missing one."""
     parser = argparse.ArgumentParser(prog="python -m atlas.ledger", description=__doc__)
     parser.add_argument("command", choices=("verify", "export"))
-    parser.add_argument("--data-dir", type=Path, default=None, help="default: ATLAS_DATA_DIR, or data")
+    parser.add_argument(
+        "--data-dir", type=Path, help="of a SQLite file, such as an unpacked backup; default: of the settings"
+    )
     options = parser.parse_args(arguments)
-    path = (options.data_dir or Settings.read().atlas_data_dir) / "atlas.db"
+    directory = options.data_dir
+    store = beside(Location(directory=directory) if directory else Location.of(Settings.read()))
     try:
-        return _export(path) if options.command == "export" else _verify(path)
-    except sqlite3.Error as error:
-        sys.stderr.write(f"There is no readable ledger at {path}: {error}\n")
+        return _export(store) if options.command == "export" else _verify(store)
+    except DatabaseUnusable as error:
+        sys.stderr.write(f"There is no readable ledger at {store.place}: {error.fields['reason']}\n")
         return 2
 
 
-def _verify(path: Path) -> int:
+def _verify(store: Beside) -> int:
     try:
-        count = verify(read(path))
+        count = verify(read_store(store))
     except LedgerBroken as error:
         sys.stdout.write(f"{error}\n")
         return 1
@@ -299,8 +317,8 @@ def _verify(path: Path) -> int:
     return 0
 
 
-def _export(path: Path) -> int:
-    for entry in read(path):
+def _export(store: Beside) -> int:
+    for entry in read_store(store):
         sys.stdout.write(json.dumps(entry) + "\n")
     return 0
 

@@ -319,6 +319,7 @@ class Case(Frozen):
     opened_at: datetime
     expires_at: datetime | None = None
     claimed_by: str | None = None
+    held_by: str | None = None  # the process at which its agent waits, or waited last
     reported_at: datetime | None = None
     collected_at: datetime | None = None  # when its ending was handed to the agent first
     definition_sha256: str | None = None  # of its tool; None: admitted before definitions were recorded

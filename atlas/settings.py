@@ -22,7 +22,7 @@ from pydantic_settings import SettingsConfigDict
 
 from atlas.models import as_seen as as_seen  # compared by it elsewhere too
 from atlas.models import plain_text
-from atlas.settings_as_written import Duration, RootPath
+from atlas.settings_as_written import Duration, PostgresqlUrl, RootPath
 from atlas.settings_of_inngest import WorkflowServer
 from atlas.settings_of_limits import Limits
 from atlas.settings_of_models import Models
@@ -62,10 +62,16 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watch
     atlas_data_dir: Path = Field(
         default=Path("data"), description="The directory of cases, ledger and embedded engine."
     )
-    atlas_database_url: SecretStr | None = Field(
+    atlas_database_url: PostgresqlUrl = Field(
         default=None,
         description="A PostgreSQL database for cases, ledger and people, which several gateways share: "
         "`postgresql://user:password@host/name`. Without one: a SQLite file in `ATLAS_DATA_DIR`.",
+    )
+    atlas_database_listen_url: SecretStr | None = Field(
+        default=None,
+        description="Another address of the same database, on which it tells what other gateways change. "
+        "Needed where `ATLAS_DATABASE_URL` leads to PgBouncer with `pool_mode = transaction`: name "
+        "PostgreSQL itself.",
     )
     atlas_allowed_hosts: str = Field(
         default="",
@@ -262,7 +268,7 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watch
         self.check_owners(frozenset(self.agent_keys.values()), is_open=self.is_open)
         self.check_ways(is_open=self.is_open)
         self.check_systems(self.reviewers, is_open=self.is_open)
-        self.check_watched(frozenset(self._all_keys))
+        self.check_watched(frozenset(self._all_keys), port=self.atlas_port)
         return self
 
     @property

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -55,6 +56,24 @@ def root_path(value: Any) -> Any:
     return path
 
 
+def postgresql_url(value: Any) -> Any:
+    """Refuse what is no URL of a PostgreSQL database; the words repeat none of it: it holds a password."""
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value.strip())
+    try:
+        is_right = parts.scheme in ("postgresql", "postgres") and parts.port != 0
+    except ValueError:  # of a port that is no number, which it repeats
+        is_right = False
+    if not is_right:
+        raise ValueError(
+            "Write a PostgreSQL URL, such as postgresql://atlas:PASSWORD@db.example.org:5432/atlas. In the "
+            "password write @ as %40, / as %2F, : as %3A and % as %25."
+        )
+    return value.strip()
+
+
+PostgresqlUrl = Annotated[SecretStr | None, BeforeValidator(postgresql_url)]
 RootPath = Annotated[str, BeforeValidator(root_path)]
 PlainSecret = Annotated[SecretStr | None, BeforeValidator(plain)]
 SigningKey = Annotated[SecretStr | None, BeforeValidator(signing_key)]

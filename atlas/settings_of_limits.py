@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings
 
 from atlas.settings_as_written import Duration, NumberPerAgent, PerAgent, read_duration
 
-LONGEST_STOP = timedelta(minutes=10)
+LONGEST_STOP = timedelta(days=1)
 StopTime = Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0), le=LONGEST_STOP)]
 
 

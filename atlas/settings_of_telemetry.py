@@ -103,8 +103,13 @@ class Watched(BaseSettings):
         """Whether there is a place where metrics can be read."""
         return self.atlas_metrics_port is not None or self.atlas_metrics_key is not None
 
-    def check_watched(self, other_keys: frozenset[str]) -> None:
-        """Refuse a key of metrics that opens something else; raises ValueError."""
+    def check_watched(self, other_keys: frozenset[str], *, port: int) -> None:
+        """Refuse a key that opens something else, and the gateway's own port; raises ValueError."""
+        if port and self.atlas_metrics_port == port:
+            raise ValueError(
+                f"ATLAS_METRICS_PORT and ATLAS_PORT are both {port}: metrics need a port of their own; "
+                "with ATLAS_METRICS_KEY they are served at ATLAS_PORT"
+            )
         key = self.atlas_metrics_key.get_secret_value() if self.atlas_metrics_key else None
         if key in other_keys:
             raise ValueError(

@@ -36,7 +36,8 @@ from gateway_process import GatewayProcess, call, reference_in  # noqa: E402
 from processes import cpu_seconds, served  # noqa: E402
 from waiting_cases import copy_waiting_case  # noqa: E402
 
-from atlas.database.beside import change  # noqa: E402
+from atlas.database.choose import beside  # noqa: E402
+from atlas.database.location import Location  # noqa: E402
 from atlas.instants import now  # noqa: E402
 from atlas.outbox.notices import Kind  # noqa: E402
 from atlas.outbox.tables import deliveries, notices  # noqa: E402
@@ -141,7 +142,7 @@ async def waiting_gateway(
     )
     assert len(made) == count - 1
     told = notices.update().values(spread_at=now())  # that they wait
-    change(gateway.data, lambda connection: connection.execute(told))
+    beside(Location(directory=gateway.data)).change(lambda connection: connection.execute(told))
     await gateway.start()
     try:
         yield gateway
@@ -157,7 +158,7 @@ def arguments(number: int) -> dict[str, Any]:
 def all_due(gateway: GatewayProcess, at: datetime) -> None:
     """Have the first reminder of every case fall due at a moment."""
     move = due_times.update().where(*REMINDERS).values(due_at=at)
-    change(gateway.data, lambda connection: connection.execute(move))
+    beside(Location(directory=gateway.data)).change(lambda connection: connection.execute(move))
 
 
 def moments(gateway: GatewayProcess, query: sa.Select[Any]) -> list[datetime]:

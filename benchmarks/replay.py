@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from past_cases import write_past
 
 from atlas.assessors.policy import Policy
+from atlas.database.location import Location
 from atlas.replay.run import replay
 from atlas.replay.span import Span
 from atlas.replay.workers import cores
@@ -52,7 +53,7 @@ def measure(title: str, directory: Path, policy: Policy, calls: int) -> None:
     """Print one line for a worker alone, and one for a worker on each core."""
     for workers in dict.fromkeys((1, cores())):
         began, cpu = time.perf_counter(), _cpu()
-        report = replay(directory, policy, SPAN, workers=workers)
+        report = replay(Location(directory=directory), policy, SPAN, workers=workers)
         wall, cpu = time.perf_counter() - began, _cpu() - cpu
         assert report.calls == calls, report
         peak = max(resource.getrusage(who).ru_maxrss for who in WHO) / 1024

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes what the gateway is made of, as CycloneDX: deploy/sbom.sh [FILE], which is sbom.cdx.json if none is named.
+# Writes what the gateway is made of, as CycloneDX: deploy/sbom.sh [FILE [OPTION…]], which is sbom.cdx.json if none is
+# named. Options go to cyclonedx-py; --no-validate saves most of the time.
 # It puts what requirements.lock names for the Python of the image into a folder, looks at it, and removes the folder.
 set -euo pipefail
 python=$(realpath -s "${PYTHON:-$(dirname -- "${BASH_SOURCE[0]}")/../.venv/bin/python}")
@@ -25,5 +26,6 @@ version=$(sed -n 's/^ARG BASE=python:\([0-9.]*\)-.*/\1/p' Dockerfile)
 "$python" -m uv venv --quiet --python "$python" "$folder/venv"
 "$python" -m uv pip install --quiet --python-version "$version" --python-platform linux --only-binary :all: \
     --target "$folder"/venv/lib/python*/site-packages --require-hashes --requirement requirements.lock
-"$python" -m cyclonedx_py environment --pyproject "$folder/pyproject.toml" --output-reproducible \
-    --output-file "$output" "$folder/venv/bin/python"
+"$python" -m uv tool run --quiet --python "$python" --from cyclonedx-bom==7.5.0 \
+    cyclonedx-py environment --pyproject "$folder/pyproject.toml" --output-reproducible \
+    --output-file "$output" "${@:2}" "$folder/venv/bin/python"

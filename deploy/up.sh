@@ -6,9 +6,10 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 owner=$(id -u):0
 [[ $(docker info --format '{{.SecurityOptions}}') != *name=rootless* ]] || owner=0:0 # root there is this user
 
-docker build --tag atlas-gateway ..
+image=${GATEWAY_IMAGE:-atlas-gateway}
+docker build --tag "$image" ..
 docker run --rm --network none --read-only --tmpfs /tmp --cap-drop ALL --user "$owner" \
-    --mount "type=bind,source=$PWD,target=/deploy" atlas-gateway python -m atlas.configure several /deploy "$@"
+    --mount "type=bind,source=$PWD,target=/deploy" "$image" python -m atlas.configure several /deploy "$@"
 chmod a+r balancer/haproxy.cfg postgres/roles.sh # other users read them in their containers
 docker compose up --detach --wait --remove-orphans
 docker compose ps

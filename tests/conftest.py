@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from desk_browser import browser, close_all
 from gateway_process import GatewayProcess
-from kept import STORE, forget_below
+from kept import STORE, forget_all, forget_below
 from one_certificate import one_certificate
 from playwright.async_api import Browser
 from reach import reaches_store
@@ -46,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         run = ExitStack()
         run.enter_context(shared_run())
+        run.callback(forget_all)
         config.add_cleanup(run.close)
 
 

@@ -117,8 +117,10 @@ def test_urls_of_this_machine_are_found_in_the_settings() -> None:
         inngest_dev="1",
         atlas_notify_url="https://chat.example.com/hook",
         openai_base_url="http://[::1]:8080/v1",
+        atlas_database_url="postgresql://atlas:p%40ss@127.0.0.1:5432/atlas?sslmode=require",
     )
     assert dict(urls_here(settings, ())) == {
+        "ATLAS_DATABASE_URL": "postgresql://atlas:p%40ss@host.docker.internal:5432/atlas?sslmode=require",
         "OLLAMA_HOST": "http://host.docker.internal:11434",
         "OPENAI_BASE_URL": "http://host.docker.internal:8080/v1",
         "INNGEST_DEV": "http://host.docker.internal:8288",

@@ -39,6 +39,7 @@ CHECKED |= {"prometheus", "state-line"}  # tests/telemetry/test_alerts.py and te
 CHECKED |= {"sms"}  # tests/test_docs_tables.py
 CHECKED |= {"nginx-auth"}  # tests/people/test_proxy_headers.py
 CHECKED |= {"chart-values"}  # tests/deploy/test_chart.py
+CHECKED |= {"balancer-settings"}  # tests/support/office_of_gateways.py
 FRAMEWORKS = ("ai_sdk", "crewai_agent", "google_adk", "langchain_agent", "openai_agents", "pydantic_ai_agent")
 CHECKED |= {f"framework {name}" for name in FRAMEWORKS}  # tests/acceptance/test_framework_snippets.py
 

@@ -232,6 +232,20 @@ async def test_an_answer_that_no_file_can_hold_is_kept_as_far_as_it_can_be(tmp_p
         assert await shop.store.read(case.case_id)
 
 
+async def test_at_a_stop_no_tool_is_begun_that_no_agent_waits_for(tmp_path: Path) -> None:
+    """It would be cut, and its outcome unknown: the next process begins it."""
+    async with workshop(tmp_path) as shop:
+        case = await shop.approved("note")
+        shop.store.draining.is_closed = True
+        request = asyncio.create_task(shop.execution.execute(case.case_id))
+        done, _ = await asyncio.wait({request}, timeout=0.3)  # longer than an execution takes
+        assert not done and shop.calls == [] and not shop.execution.is_busy
+        request.cancel()
+        shop.store.draining.is_closed = False
+        assert (await shop.execution.execute(case.case_id)).status is Status.EXECUTED
+        assert shop.calls == ["a"]
+
+
 async def test_a_repeated_request_joins_the_first_and_runs_nothing_again(tmp_path: Path) -> None:
     """Duplicate delivery is normal for a workflow engine."""
     async with workshop(tmp_path) as shop:
@@ -431,6 +445,7 @@ async def test_an_answer_that_could_not_be_recorded_is_recorded_by_the_next_atte
         assert shop.calls == ["a"]
 
 
+@pytest.mark.sqlite("it lets its file grow no further")
 async def test_an_outcome_is_held_until_a_full_disk_has_room_for_it(tmp_path: Path) -> None:
     """However long that takes: the tool has run, and its answer is known."""
     async with workshop(tmp_path) as shop:

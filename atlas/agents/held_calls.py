@@ -82,6 +82,7 @@ class WaitingAgents:
         self._seen: dict[str, tuple[Present, float]] = {}
         self._stops: dict[str, asyncio.Event] = {}
         self._told: set[str] = set()
+        self.stop_elsewhere: Callable[[str], None] = lambda case_id: None
         # What a server behind the gateway is told of the trace of a call; by default nothing.
         self.onward: Callable[[Case], TraceContext] = lambda case: TraceContext()
 
@@ -103,9 +104,15 @@ class WaitingAgents:
         return case.case_id in self._told
 
     def stop(self, case_id: str) -> None:
-        """Tell what is at work for a call that its agent has stopped it."""
+        """Tell what is at work for a call, here or at another gateway, that its agent has stopped it."""
+        if not self.stop_here(case_id):
+            self.stop_elsewhere(case_id)
+
+    def stop_here(self, case_id: str) -> bool:
+        """Tell what is at work here, if it is."""
         if case_id in self._stops:
             self._stops[case_id].set()
+        return case_id in self._stops
 
     @contextmanager
     def stoppable(self, case: Case) -> Iterator[asyncio.Event]:

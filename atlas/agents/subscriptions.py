@@ -63,7 +63,8 @@ class Subscriptions:
         self.on_followed: Callable[[frozenset[str]], None] | None = None  # called with all that is followed
         self._told: dict[str, Standing] = {}  # what the followers of a case know
         self._telling: set[asyncio.Task[None]] = set()
-        store.listeners.append(self._case_changed)
+        store.listeners.append(self.tell)
+        store.elsewhere.shows.append(self)
         self._register()
 
     def _register(self) -> None:
@@ -137,7 +138,7 @@ class Subscriptions:
         """Tell what changed between the check that the subscriber may follow and the moment when it did."""
         for uri in uris:
             if uri.startswith(PREFIX):
-                self._case_changed(await self._store.read(uri.removeprefix(PREFIX)))
+                self.tell(await self._store.read(uri.removeprefix(PREFIX)))
 
     async def _may_follow(self, uri: str) -> bool:
         """Whether the agent of the present request may read a resource; a case's state is noted."""
@@ -175,7 +176,16 @@ class Subscriptions:
         for uri in self._connections.pop(connection, set()):
             self._unfollow(uri)
 
-    def _case_changed(self, case: Case) -> None:
+    def follows(self, case_id: str) -> bool:
+        """Whether an agent follows a case."""
+        return f"{PREFIX}{case_id}" in self._followers
+
+    def followed(self) -> Iterator[str]:
+        """The cases that agents follow."""
+        return (uri.removeprefix(PREFIX) for uri in self._followers if uri.startswith(PREFIX))
+
+    def tell(self, case: Case) -> None:
+        """Tell those who follow a case that it changed."""
         uri = uri_of(case)
         if uri not in self._followers or self._told.get(uri) == standing(case):
             return

@@ -16,7 +16,14 @@ from sqlalchemy.engine import Connection
 from atlas.cases.filters import Filter, Order, Place
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import UNFINISHED, WAITING, approvals, assessments, cases, decisions
-from atlas.database.dialects import is_like, json_elements, json_length, json_value, without_index
+from atlas.database.dialects import (
+    is_like,
+    json_elements,
+    json_length,
+    json_value,
+    without_index,
+    without_order,
+)
 from atlas.errors import RequestInvalid
 from atlas.instants import instant_text
 from atlas.models import TRANSITIONS, Status
@@ -96,12 +103,12 @@ class _Search:
         self._led = [*_leading(asked), *_opened(asked)]
         self._time: list[Any] = [sa.type_coerce(cases.c.opened_at, sa.String), cases.c.case_id]
         if _is_about_unfinished(asked):
-            self._time = [without_index(column) for column in self._time]
+            self._time = [without_order(column) for column in self._time]
         self._rest = [*_rest(asked)]
         self._said = _says(asked.q.strip()) if asked.q and asked.q.strip() else None
         key: dict[Order, Any] = {
-            Order.RISKIEST: sa.func.coalesce(_SCORE_SHOWN, 100),
-            Order.NEAREST_END: sa.func.coalesce(sa.type_coerce(cases.c.expires_at, sa.String), NEVER),
+            Order.RISKIEST: _SHOWN_WHILE_IT_WAITS,
+            Order.NEAREST_END: _END,
         }
         self._key = key.get(order)
 
@@ -173,6 +180,9 @@ class _Search:
 _TABLE = cases.outerjoin(assessments, of_this_round(assessments)).outerjoin(
     decisions, of_this_round(decisions)
 )
+# As migration 0014 wrote them for the indexes of PostgreSQL: by these two what waits is sorted.
+_SHOWN_WHILE_IT_WAITS = sa.func.coalesce(cases.c.shown_score, sa.literal_column("100", sa.Integer))
+_END = sa.func.coalesce(sa.type_coerce(cases.c.expires_at, sa.String), sa.literal_column(f"'{NEVER}'"))
 # Neither an order nor a filter tells the score that a rule hides: it counts as 100 until it is decided.
 _HIDES = json_value(assessments.c.ruling, "review", "hides_score").is_not(None)
 _SCORE_SHOWN = sa.case(
@@ -220,7 +230,9 @@ def _rest(asked: Filter) -> Iterator[Condition]:
         yield without_index(cases.c.tool_name) == asked.tool
     if asked.reviewer is not None:
         yield sa.exists().where(_DECIDED.c.reviewer == asked.reviewer, of_this_round(_DECIDED))
-    if asked.score_at_least is not None:
+    if asked.score_at_least is not None and asked.is_what_waits:
+        yield sa.literal(asked.score_at_least) <= _SHOWN_WHILE_IT_WAITS
+    elif asked.score_at_least is not None:
         # Not without the function: SQLite would begin with all assessments.
         yield sa.func.coalesce(_SCORE_SHOWN, -1) >= asked.score_at_least
     if asked.group is not None:

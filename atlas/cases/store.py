@@ -2,8 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,11 +13,13 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.cases.definitions import Definition, keep_definition
 from atlas.cases.draining import Draining
+from atlas.cases.elsewhere import Elsewhere
 from atlas.cases.rounds import of_this_round, round_of
 from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
-from atlas.cases.watch import Watch
+from atlas.cases.watch import Watches
 from atlas.database.database import Database
 from atlas.database.facts import note
+from atlas.database.hints import hint
 from atlas.database.statements import Prepared
 from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.instants import now
@@ -73,6 +74,7 @@ _NAMES = tuple(_EVERYTHING.selected_columns.keys())
 _CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request", "session")
 _OPENED = (
     *("case_id", "arguments", "continuation", "status", "opened_at", "definition_sha256", "waiting_before"),
+    "held_by",
     *_CALLED,
 )
 _OPEN = Prepared(cases.insert().values({name: sa.bindparam(name) for name in _OPENED}))
@@ -84,7 +86,7 @@ _CHANGING = (
 _MOVE = Prepared(
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"), cases.c.status == sa.bindparam("before"))
-    .values({name: sa.bindparam(name) for name in ("status", *_CHANGING)})
+    .values({name: sa.bindparam(name) for name in ("status", "shown_score", *_CHANGING)})
 )
 _SAME_CALL = ("principal", "tool_name", "arguments_sha256")
 _OF_CALL = _EVERYTHING.where(*(cases.c[name] == sa.bindparam(name) for name in _SAME_CALL))
@@ -127,7 +129,10 @@ class CaseStore:
         self.database = database
         self.listeners: list[Callable[[Case], None]] = []  # told of every case that was changed
         self.draining = Draining()
-        self._watches: dict[str, set[Watch]] = {}
+        self._watches = Watches(read=self.read, hints=database.hints, draining=self.draining)
+        self.watch = self._watches.watch
+        self.elsewhere = Elsewhere(database.hints, self._read_all)
+        self.elsewhere.shows.append(self._watches)
 
     @property
     def process_id(self) -> str:
@@ -136,7 +141,7 @@ class CaseStore:
 
     async def read_call(self, case_id: str) -> Case:
         """The case with its call, which never changes; its state may have moved on. Raises CaseNotFound."""
-        watch = next(iter(self._watches.get(case_id, ())), None)
+        watch = self._watches.of(case_id)
         return await self.read(case_id) if watch is None else watch.case
 
     async def read(self, case_id: str) -> Case:
@@ -160,12 +165,13 @@ class CaseStore:
         A case that only passes through a status, because the caller changes it again at once, is on disk with
         that change, and no one is told of this one.
         """
+        work = partial(_hinted, work)
         change = await self.database.write_ahead(work) if passing else None
         if change is not None and change.result.status in passing:
             return change.result
         case = await (self.database.write(work) if change is None else change.on_disk())
-        for watch in self._watches.get(case_id, ()):
-            watch.tell(case)
+        self.elsewhere.note_own(case_id)
+        self._watches.tell(case)
         for listener in self.listeners:
             listener(case)
         return case
@@ -177,24 +183,26 @@ class CaseStore:
 
     def wake(self) -> None:
         """Have all who wait look again."""
-        for watches in self._watches.values():
-            for watch in watches:
-                watch.wake()
+        self._watches.wake()
 
-    @contextmanager
-    def watch(self, case: Case) -> Iterator[Watch]:
-        """Watch a case from here on."""
-        watch = Watch(case, read=self.read, draining=self.draining)
-        self._watches.setdefault(case.case_id, set()).add(watch)
-        try:
-            yield watch
-        finally:
-            self._watches[case.case_id].discard(watch)
-            if not self._watches[case.case_id]:
-                del self._watches[case.case_id]
+    async def _read_all(self, case_ids: Collection[str]) -> list[Case]:
+        return await self.select(cases.c.case_id.in_(case_ids), limit=len(case_ids))
 
 
-def open_case(connection: Connection, call: ToolCall, definition: Definition | None = None) -> Case:
+def _hinted(work: Callable[[Connection], Case], connection: Connection) -> Case:
+    """Do work about a case, and have other gateways told of it."""
+    case = work(connection)
+    hint(connection, case.case_id)
+    return case
+
+
+def open_case(
+    connection: Connection,
+    call: ToolCall,
+    definition: Definition | None = None,
+    *,
+    held_by: str | None = None,
+) -> Case:
     """Open a case for a call of which the same transaction knows that no case is unfinished."""
     case = Case(
         case_id=f"evt_{secrets.token_hex(8)}",
@@ -203,10 +211,11 @@ def open_case(connection: Connection, call: ToolCall, definition: Definition | N
         opened_at=now(),
         definition_sha256=definition.sha256 if definition else None,
         waiting_before=_waiting_now(connection, call),
+        held_by=held_by,
     )
     if definition is not None:
         keep_definition(connection, definition)
-    opened = case.model_dump(include={"case_id", "opened_at", "definition_sha256"})
+    opened = case.model_dump(include={"case_id", "opened_at", "definition_sha256", "held_by"})
     opened["status"] = case.status.value
     called = call.model_dump(include=set(_CALLED))
     said = {
@@ -317,9 +326,25 @@ def transition(connection: Connection, case: Case, to: Status, **columns: Any) -
     moved = case.model_copy(update={"status": to, "frozen_at": None, "stop": None} | columns)
     values = {name: getattr(moved, name) for name in _CHANGING}
     where = {"this": case.case_id, "before": case.status.value, "status": to.value}
-    if _MOVE.execute(connection, values | where) != 1:
+    if _MOVE.execute(connection, values | where | {"shown_score": _shown_score(moved)}) != 1:
         raise TransitionRefused(case_id=case.case_id, status="no longer " + case.status.value, to=to.value)
     return moved
+
+
+def _shown_score(case: Case) -> int | None:
+    """By which risk a case is listed while it waits: no order tells the score that a rule hides."""
+    judged = case.assessment
+    if case.status is not Status.PENDING_REVIEW or judged is None:
+        return None
+    return 100 if judged.ruling is not None and judged.ruling.review.hides_score else judged.risk_score
+
+
+def hold_at(connection: Connection, case: Case, process_id: str) -> Case:
+    """Note at which process the agent of an unfinished case waits now."""
+    if case.held_by == process_id:
+        return case
+    connection.execute(cases.update().where(cases.c.case_id == case.case_id).values(held_by=process_id))
+    return case.model_copy(update={"held_by": process_id})
 
 
 def mark_reported(connection: Connection, case: Case) -> Case:
@@ -396,6 +421,7 @@ def _case(row: Any) -> Case:
         opened_at=row["opened_at"],
         expires_at=row["expires_at"],
         claimed_by=row["claimed_by"],
+        held_by=row["held_by"],
         reported_at=row["reported_at"],
         collected_at=row["collected_at"],
         definition_sha256=row["definition_sha256"],

@@ -38,6 +38,7 @@ cases = sa.Table(
     sa.Column("edited_round", sa.Integer),
     sa.Column("asked_at", Instant),  # when a person first asked the agent
     sa.Column("held_by", sa.String(32)),  # the process at which its agent waits
+    sa.Column("shown_score", sa.Integer),  # while it waits: the risk by which people see it; NULL: as 100
 )
 # The same call by the same principal is one case while the first is unfinished.
 sa.Index(
@@ -89,6 +90,7 @@ sa.Index(
     cases.c.round_number,
     cases.c.arguments_sha256,
     cases.c.status,
+    cases.c.shown_score,
     **only_where(sa.text(WAITING.text.replace("cases.", ""))),
 )
 sa.Index(

@@ -1,32 +1,42 @@
 """Waits for the changes of one case."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from time import monotonic
 
 from atlas.cases.draining import Draining
+from atlas.database.hints import Hints
 from atlas.models import Case, Status
 
-POLL_SECONDS = 1.0  # a change made by another process is seen after this long
+WAKE_SECONDS = 1.0  # after so long a condition is asked again, and an agent told that its call still waits
+
+Read = Callable[[str], Awaitable[Case]]
 
 
 class Watch:
-    """Sees the changes of one case as they are made, and once a second those made by another process."""
+    """Sees the changes of one case as they are made; looks by itself for what was not told."""
 
-    def __init__(self, case: Case, *, read: Callable[[str], Awaitable[Case]], draining: Draining) -> None:
+    def __init__(self, case: Case, *, read: Read, hints: Hints, draining: Draining) -> None:
         self._read = read
+        self._hints = hints
         self._draining = draining
         self.case = case
         self._is_told = False
         self._woken = asyncio.Event()
+        self._looked_at = monotonic()
 
     def tell(self, case: Case) -> None:
         """The case has changed."""
         self.case = case
         self._is_told = True
+        self._looked_at = monotonic()
         self._woken.set()
 
     def wake(self) -> None:
         """Look again: the case may be another, or there is no more time for it."""
+        self._looked_at = -math.inf
         self._woken.set()
 
     async def until(
@@ -47,7 +57,9 @@ class Watch:
                 await tell(self.case)
                 if self._is_over(condition):  # the case has changed meanwhile
                     break
-            await self._next(loop, seconds=min(left, POLL_SECONDS))
+            await self._next(loop, seconds=min(left, WAKE_SECONDS))
+            if deadline - loop.time() <= 0 and not condition(self.case):
+                await self._look()  # its agent is answered with what is there now
         return self.case
 
     def _is_over(self, condition: Callable[[Case], bool]) -> bool:
@@ -61,8 +73,62 @@ class Watch:
             await self._woken.wait()
         finally:
             alarm.cancel()
-        if not self._is_told:
-            self.case = await self._read(self.case.case_id)
+        if not self._is_told and monotonic() - self._looked_at >= self._hints.seconds_between_looks:
+            await self._look()
+
+    async def _look(self) -> None:
+        self._is_told = False
+        case = await self._read(self.case.case_id)
+        if not self._is_told:  # else what was read is older
+            self.case, self._looked_at = case, monotonic()
+
+
+class Watches:
+    """All that are open."""
+
+    def __init__(self, *, read: Read, hints: Hints, draining: Draining) -> None:
+        self._read = read
+        self._hints = hints
+        self._draining = draining
+        self._open: dict[str, set[Watch]] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def wake(self) -> None:
+        """Have all of them look again."""
+        for watches in self._open.values():
+            for watch in watches:
+                watch.wake()
+
+    def follows(self, case_id: str) -> bool:
+        """Whether a case is watched."""
+        return case_id in self._open
+
+    def followed(self) -> Iterable[str]:
+        """The cases that are watched."""
+        return self._open
+
+    def tell(self, case: Case) -> None:
+        """A case has changed."""
+        for watch in self._open.get(case.case_id, ()):
+            watch.tell(case)
+
+    def of(self, case_id: str) -> Watch | None:
+        """One of those of a case."""
+        return next(iter(self._open.get(case_id, ())), None)
+
+    @contextmanager
+    def watch(self, case: Case) -> Iterator[Watch]:
+        """Watch a case from here on."""
+        watch = Watch(case, read=self._read, hints=self._hints, draining=self._draining)
+        self._open.setdefault(case.case_id, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            self._open[case.case_id].discard(watch)
+            if not self._open[case.case_id]:
+                del self._open[case.case_id]
 
 
 def is_final(case: Case) -> bool:

@@ -9,14 +9,25 @@ from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from atlas.configure.container import run_options
 from atlas.operate.own_url import url_of
 from atlas.settings import Settings, is_loopback, variables
 from atlas.upstreams.config import UpstreamConfig, read_upstreams
 
-THIS_MACHINE = re.compile(r"(https?://)(localhost|127\.0\.0\.1|\[::1\])([:/].*)?")
+THIS_MACHINE = re.compile(
+    r"(https?://|postgres(?:ql)?://(?:[^/@]*@)?)(localhost|127\.0\.0\.1|\[::1\])([:/?].*)?"
+)
 DEV_SERVER = "http://127.0.0.1:8288"  # what INNGEST_DEV=1 means
-URLS = ("OLLAMA_HOST", "OPENAI_BASE_URL", "INNGEST_DEV", "INNGEST_BASE_URL", "ATLAS_NOTIFY_URL")
+URLS = (
+    "ATLAS_DATABASE_URL",
+    "OLLAMA_HOST",
+    "OPENAI_BASE_URL",
+    "INNGEST_DEV",
+    "INNGEST_BASE_URL",
+    "ATLAS_NOTIFY_URL",
+)
 CONTAINERS_NAME = "host.docker.internal"
 WELCOME = """
 The gateway answers at {url}
@@ -90,7 +101,8 @@ def _rewritten(here: Mapping[str, str], engine: str) -> Shell:
 def urls_here(settings: Settings, servers: tuple[UpstreamConfig, ...]) -> Iterator[tuple[str, str]]:
     """The settings with a URL at 127.0.0.1, and the URL as a container of Docker Desktop needs it."""
     for name in URLS:
-        value = str(getattr(settings, name.lower()) or "")
+        given = getattr(settings, name.lower()) or ""
+        value = given.get_secret_value() if isinstance(given, SecretStr) else str(given)
         value = DEV_SERVER if (name, value) == ("INNGEST_DEV", "1") else value
         if there := THIS_MACHINE.fullmatch(value):
             yield name, f"{there[1]}{CONTAINERS_NAME}{there[3] or ''}"

@@ -23,6 +23,8 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 FRONT = "172.30.77.0/28"  # the network of the balancer and the gateways, unless deploy/.env names another
 CERTIFICATE_DAYS = 365
+# The balancer looks every 2 seconds, and compose.yaml gives a gateway 330 seconds to stop.
+STOPPING = {"ATLAS_DRAIN_TIME": "10s", "ATLAS_STOP_TIMEOUT": "300s"}
 
 
 def write_all(folder: Path, host: str | None) -> None:
@@ -62,8 +64,8 @@ def _write_secrets(own: Path, host: str, known: dict[str, str]) -> None:
         "INNGEST_BASE_URL": "http://inngest:8288",
         "INNGEST_SERVE_ORIGIN": "http://balancer:8080",
     } | {name: keys[name] for name in drawn}
-    people = {"ATLAS_AGENT_KEY": _drawn(), "ATLAS_REVIEWER_KEY": _drawn()}
-    _keep(own / "gateway.env", people | fixed, ours=tuple(fixed), template=EXAMPLE)
+    first = {"ATLAS_AGENT_KEY": _drawn(), "ATLAS_REVIEWER_KEY": _drawn()} | STOPPING
+    _keep(own / "gateway.env", first | fixed, ours=tuple(fixed), template=EXAMPLE)
     Settings.read(_env_file=own / "gateway.env")  # what is wrong in it is said here, and not by a container
 
 

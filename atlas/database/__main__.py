@@ -1,39 +1,77 @@
-"""`python -m atlas.database migrate`: brings the tables of PostgreSQL to this version."""
+"""`python -m atlas.database check|migrate|copy`: the store itself, as the settings name it.
 
+The exit status is 0, or 1 where something is wrong or nothing was done.
+"""
+
+import argparse
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+from atlas.database import copying
+from atlas.database.choose import beside
+from atlas.database.location import Location
+from atlas.database.migrating import newest_version
 from atlas.errors import AtlasError
 from atlas.settings import Settings
-
-NONE = (
-    "ATLAS_DATABASE_URL names no database. A gateway with a SQLite file brings it up to date when it starts."
-)
+from atlas.settings_as_written import postgresql_url
 
 
-def migrate(settings: Settings) -> str:
-    """Bring the tables to the newest version, as a whole or not at all; raises DatabaseUnusable."""
-    if settings.atlas_database_url is None:
-        raise SystemExit(NONE)
-    from atlas.database.address import Address
-    from atlas.database.migrating import newest_version
-    from atlas.database.migrating_postgresql import bring_up_to_date
-    from atlas.database.postgresql import refusing
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m atlas.database",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = made.add_subparsers(dest="command", required=True)
+    commands.add_parser("check", help="say whether a gateway can work with the store; nothing is changed")
+    commands.add_parser("migrate", help="make the tables, or bring them to the version of this command")
+    copy = commands.add_parser("copy", help="copy all that the store holds into another one, which is empty")
+    copy.add_argument(
+        "--to",
+        required=True,
+        type=_target,
+        metavar="URL",
+        help="postgresql://…, or a data directory for a SQLite file",
+    )
+    return made
 
-    address = Address(settings.atlas_database_url.get_secret_value())
-    with refusing(str(address)):
-        bring_up_to_date(address.engine(), str(address))
-    return f"The tables of {address} have version {newest_version()}."
 
-
-def main(words: list[str]) -> None:
-    """Do what the first word says; leaves the process with a sentence where it cannot."""
-    if words != ["migrate"]:
-        raise SystemExit(f"usage: {__doc__}")
+def _target(text: str) -> Location:
+    """Where it is copied to."""
+    if "://" not in text:
+        return Location(directory=Path(text))
     try:
-        print(migrate(Settings.read()))  # noqa: T201
+        return Location(directory=Path(), url=postgresql_url(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def run(options: argparse.Namespace) -> Iterator[str]:
+    """Do what is asked, and say so line by line; raises AtlasError."""
+    here = Location.of(Settings.read())
+    store = beside(here)
+    if options.command == "check":
+        yield from store.findings()
+    elif options.command == "migrate":
+        store.bring_up_to_date()
+        yield f"The tables of {store.place} have version {newest_version()}."
+    else:
+        yield from copying.copy(here, options.to)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    try:
+        for line in run(parser().parse_args(arguments)):
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
     except AtlasError as error:
-        raise SystemExit(str(error)) from None
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main())

@@ -2,21 +2,23 @@
 
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from atlas.database.libpq import PREPARES
 from atlas.database.postgresql_cursor import KeepingCursor
 
 # A server that went away, or a network that swallows everything, is noticed after so long.
-PATIENCE = {
+PATIENCE: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    "application_name": "atlas-gateway",
 }
+GATEWAY = "atlas-gateway"  # how its connections are named on the server
 DRIVER = "postgresql+psycopg"
 
 
@@ -27,7 +29,7 @@ class Address:
         """Raises ValueError, a sentence without the password."""
         try:
             url = make_url(text)
-        except sa.exc.ArgumentError:
+        except (sa.exc.ArgumentError, ValueError):  # the latter of a port, and it repeats what was written
             raise ValueError(
                 "ATLAS_DATABASE_URL is no URL, such as postgresql://atlas@db.example.org/atlas"
             ) from None
@@ -44,18 +46,29 @@ class Address:
         shown = URL.create("postgresql", host=self.url.host, port=self.url.port, database=self.url.database)
         return shown.render_as_string(hide_password=True)
 
-    def engine(self) -> Engine:
-        """Connections in autocommit mode that keep what they commit."""
-        return sa.create_engine(
+    async def connect(self, *, name: str) -> "psycopg.AsyncConnection[Any]":
+        """A connection in autocommit mode that is no SQLAlchemy's, for what only psycopg can do."""
+        url = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        named = PATIENCE | {"application_name": name}
+        return await psycopg.AsyncConnection.connect(url, autocommit=True, **named)
+
+    def engine(self, name: str = GATEWAY) -> Engine:
+        """Connections in autocommit mode that keep what they commit; the server shows them under a name."""
+        options = PATIENCE | {"application_name": name}
+        engine = sa.create_engine(
             self.url,
             hide_parameters=True,
             isolation_level="AUTOCOMMIT",
             poolclass=NullPool,
             use_native_hstore=False,
-            connect_args=PATIENCE
-            | {"cursor_factory": KeepingCursor}
-            | ({} if self.prepares else {"prepare_threshold": None}),
+            # psycopg prepares nothing: after a ROLLBACK it has the server forget what anyone prepared.
+            connect_args=options | {"cursor_factory": KeepingCursor, "prepare_threshold": None},
         )
+        sa.event.listen(engine, "connect", self._note_whether_it_prepares)
+        return engine
+
+    def _note_whether_it_prepares(self, connection: Any, entry: ConnectionPoolEntry) -> None:
+        entry.info[PREPARES] = self.prepares
 
 
 def driver_of(connection: Connection) -> Any:

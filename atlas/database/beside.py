@@ -1,77 +1,82 @@
-"""Changes by a command, in a process of its own: beside the gateway that runs, or where none does.
+"""What a command does in a process of its own, beside the gateways that run, or where none does.
 
-SQLite lets one process write at a time. The gateway reads the newest entry of the ledger in each transaction,
-so the chain goes on whichever process wrote it.
+The newest entry of the ledger is read in each change, so the chain goes on whichever process wrote it.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-
-from atlas.database.data_directory import examine, lock_directory, make_directory
-from atlas.database.migrating import bring_up_to_date, is_newest
-from atlas.database.sqlite import prepare_writer, refusing
-from atlas.database.sqlite_files import read_acknowledged
-from atlas.errors import DatabaseUnusable, DataDirectoryInUse
+from sqlalchemy.engine import Connection
 
 Result = TypeVar("Result")
 ANOTHER_VERSION = "the gateway that runs is of another version than this command. Restart it."
 
 
-def change(directory: Path, work: Callable[[Connection], Result]) -> Result:
-    """Run work, which makes all of its changes at once, or none; they are on disk when it returns.
+class Moment(Protocol):
+    """A store in one transaction."""
 
-    Raises DataDirectoryUnusable, DatabaseUnusable, and what work raises.
-    """
-    path = directory / "atlas.db"
-    make_directory(directory)
-    with refusing(path):
-        _make_ready(path)
-        with engine_of(path) as engine, engine.connect() as connection:
-            return in_one_transaction(connection, work)
+    def run(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work on the connection of the transaction."""
+
+    def rows(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement as they come, in the transaction."""
 
 
-@contextmanager
-def engine_of(path: Path) -> Iterator[Engine]:
-    """Connections to the file that keep what they commit."""
-    engine = sa.create_engine(f"sqlite:///{path}", hide_parameters=True)
-    sa.event.listen(engine, "connect", prepare_writer)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
+class Target(Moment, Protocol):
+    """A store that is filled, in one transaction."""
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
+        """Put rows into a table as they come; returns how many had a character that the store cannot hold.
+
+        U+FFFD stands in its place.
+        """
 
 
-def in_one_transaction(connection: Connection, work: Callable[[Connection], Result]) -> Result:
-    """Run work as a whole or not at all; what it reads first does not change before it writes."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")  # waits for the gateway's own changes, up to 5 seconds
-    try:
-        result = work(connection)
-        connection.exec_driver_sql("COMMIT")
-    except BaseException:
-        with suppress(sa.exc.DBAPIError):  # where SQLite has undone it already
-            connection.exec_driver_sql("ROLLBACK")
-        raise
-    return result
+class Beside(Protocol):
+    """A store whose gateways may run meanwhile; what cannot be used raises DatabaseUnusable."""
 
+    @property
+    def place(self) -> str:
+        """Where it is, for people; without a password."""
 
-def _make_ready(path: Path) -> None:
-    """Make the tables, or bring them up to date, as the gateway does at its start."""
-    if is_newest(path):
-        return
-    try:
-        lock = lock_directory(path.parent)
-    except DataDirectoryInUse:
-        if is_newest(path):  # it has just been made by a gateway that starts
-            return
-        raise DatabaseUnusable(path=path, reason=ANOTHER_VERSION) from None
-    try:
-        examine(path, read_acknowledged(lock))
-        bring_up_to_date(path)
-    finally:
-        os.close(lock)
+    @property
+    def setting(self) -> str:
+        """The line of `.env` with which a gateway keeps its cases there."""
+
+    def make_ready(self) -> None:
+        """Make the tables where there are none; raises DatabaseUnusable where they are of another version."""
+
+    def bring_up_to_date(self) -> None:
+        """Bring the tables, new or old, to the newest version."""
+
+    def change(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work, which makes all of its changes at once, or none; they are on disk when it returns."""
+
+    def look(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work, which changes nothing and sees one moment; the tables must be of this version."""
+
+    def tables(self) -> frozenset[str]:
+        """The names of the tables that are there, whichever version they have; none of what is not there."""
+
+    def rows(self, statement: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a statement at one moment, as they come, whichever version the tables have."""
+
+    def findings(self) -> Iterator[str]:
+        """What an operator may want to know of it, in sentences; what keeps a gateway from it is raised."""
+
+    def moment(self) -> AbstractContextManager[Moment]:
+        """All that is read inside is of one moment; the tables must be of this version."""
+
+    def back_up(self, path: Path) -> None:
+        """Write all that the store holds at one moment into a new SQLite file."""
+
+    def as_source(self) -> AbstractContextManager[None]:
+        """While this is entered nothing changes it; raises where a gateway works on it."""
+
+    def as_target(self) -> AbstractContextManager[Target]:
+        """Make its tables and fill them, as a whole or not at all; raises where a gateway works on it."""
+
+    def retire(self) -> str:
+        """See to it that no gateway goes on with a source that was copied, and say how that is undone."""

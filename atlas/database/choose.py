@@ -1,6 +1,9 @@
 """Which store cases are kept in: a SQLite file, or PostgreSQL where ATLAS_DATABASE_URL names one."""
 
+from atlas.database.beside import Beside
+from atlas.database.beside_sqlite import SqliteBeside
 from atlas.database.database import Database
+from atlas.database.location import Location
 from atlas.database.sqlite import SqliteDatabase
 from atlas.settings import Settings
 
@@ -14,4 +17,21 @@ def build_database(settings: Settings) -> Database:
     from atlas.database.postgresql import PostgresDatabase
 
     address = Address(settings.atlas_database_url.get_secret_value())
-    return PostgresDatabase(address, settings.atlas_data_dir)
+    listen = settings.atlas_database_listen_url
+    listening = None if listen is None else Address(listen.get_secret_value())
+    return PostgresDatabase(address, settings.atlas_data_dir, listen=listening)
+
+
+def beside(location: Location) -> Beside:
+    """The store of a location, for a command beside the gateways that run."""
+    if location.url is None:
+        return SqliteBeside(location.directory)
+    from atlas.database.address import Address
+    from atlas.database.beside_postgresql import PostgresBeside
+
+    return PostgresBeside(Address(location.url))
+
+
+def beside_gateway(settings: Settings) -> Beside:
+    """The store that the settings name, for a command beside the gateways that run."""
+    return beside(Location.of(settings))

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy.engine import Connection
 
 from atlas.database.facts import Listener
+from atlas.database.hints import Hints
 from atlas.database.lease import Lease
 from atlas.database.writer import Change
 
@@ -19,6 +20,10 @@ class Database(Protocol):
     Work is a plain function of a connection and runs in a thread. What it reads first does not change before
     it writes.
     """
+
+    @property
+    def hints(self) -> Hints:
+        """What other gateways are heard to have changed."""
 
     @property
     def kind(self) -> str:

@@ -102,6 +102,17 @@ class without_index(FunctionElement[Any]):
         self.type = column.type
 
 
+class without_order(FunctionElement[Any]):
+    """A column of text along whose index no store goes to sort by it: what it looks for are a few of many."""
+
+    inherit_cache = True
+    name = "without_order"
+
+    def __init__(self, column: sa.ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
 class is_like(FunctionElement[bool]):
     """Whether a text fits a pattern of LIKE, in which `!` escapes; capitals of ASCII make no difference."""
 
@@ -217,6 +228,16 @@ def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
 @compiles(without_index, "postgresql")
 def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(element.clauses, **options)
+
+
+@compiles(without_order, "sqlite")
+def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    return f"+{compiler.process(element.clauses, **options)}"
+
+
+@compiles(without_order, "postgresql")
+def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    return f"({compiler.process(element.clauses, **options)} || '')"
 
 
 @compiles(is_like, "sqlite")

@@ -21,6 +21,7 @@ _READERS: dict[int, Callable[[bytes], Any]] = {
     1700: float,  # what a sum of numbers is
 }
 _DONE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+PREPARES = "prepares"  # in the `info` of a connection: whether statements are prepared
 _NAMES = "prepared statements"  # of a connection, by their text
 
 
@@ -31,7 +32,7 @@ def run(connection: Connection, text: str, values: Sequence[Any]) -> tuple[list[
     """
     driver: Any = connection.connection.dbapi_connection
     given = [_written(value) for value in values]
-    if driver.prepare_threshold is None:  # behind a pooler a statement may be prepared elsewhere
+    if not connection.info.get(PREPARES):  # behind a pooler a statement may be prepared elsewhere
         result = driver.pgconn.exec_params(text.encode(), given)
     else:
         result = driver.pgconn.exec_prepared(_prepared(connection, driver, text), given)

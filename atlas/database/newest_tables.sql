@@ -15,7 +15,7 @@ CREATE TABLE cases (
 	opened_at VARCHAR(27) NOT NULL, 
 	expires_at VARCHAR(27), 
 	claimed_by VARCHAR(32), 
-	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), begins_at VARCHAR(27), edited_round INTEGER, asked_at VARCHAR(27), held_by VARCHAR(32), 
+	reported_at VARCHAR(27), intent TEXT, user_request TEXT, continuation TEXT, collected_at VARCHAR(27), definition_sha256 VARCHAR(64), round_number INTEGER DEFAULT 1 NOT NULL, waiting_before TEXT, frozen_at VARCHAR(27), session VARCHAR(32), begins_at VARCHAR(27), edited_round INTEGER, asked_at VARCHAR(27), held_by VARCHAR(32), shown_score INTEGER, 
 	CONSTRAINT pk_cases PRIMARY KEY (case_id)
 );
 
@@ -216,8 +216,6 @@ CREATE TABLE stops (
 CREATE UNIQUE INDEX ix_stops_in_force ON stops (scope, target) WHERE lifted_at IS NULL;
 
 CREATE INDEX ix_cases_opened_at ON cases (opened_at, case_id);
-
-CREATE INDEX ix_cases_waiting ON cases (opened_at, case_id, expires_at, frozen_at, principal, tool_name, round_number, arguments_sha256, status) WHERE status = 'PENDING_REVIEW';
 
 CREATE INDEX ix_cases_principal_opened_at ON cases (principal, opened_at, case_id);
 
@@ -603,6 +601,8 @@ CREATE TABLE case_spans (
 	CONSTRAINT pk_case_spans PRIMARY KEY (case_id), 
 	CONSTRAINT fk_case_spans_case_id_cases FOREIGN KEY(case_id) REFERENCES cases (case_id)
 );
+
+CREATE INDEX ix_cases_waiting ON cases (opened_at, case_id, expires_at, frozen_at, principal, tool_name, round_number, arguments_sha256, status, shown_score) WHERE status = 'PENDING_REVIEW';
 
 CREATE TRIGGER policies_no_update BEFORE UPDATE ON policies BEGIN SELECT RAISE(ABORT, 'the table policies is append-only'); END;
 

@@ -19,7 +19,10 @@ from atlas.database import processes
 from atlas.database.address import Address
 from atlas.database.data_directory import former_process, lock_directory, make_directory, note_process
 from atlas.database.facts import Listener, noting, tell
+from atlas.database.hints import Hints
+from atlas.database.listening import Listening
 from atlas.database.migrating_postgresql import bring_up_to_date
+from atlas.database.postgresql_problems import POOLED, READ_ONLY, refusing
 from atlas.database.postgresql_transactions import PostgresTransactions
 from atlas.database.shared_lease import SharedLease
 from atlas.database.statements import is_passing
@@ -33,6 +36,7 @@ DURABLE = {"synchronous_commit": ("on", "remote_apply"), "fsync": ("on",), "serv
 NOT_DURABLE = (
     "its setting {name} is `{value}`: {wanted} is needed. Change it in postgresql.conf, then start again."
 )
+TAKES_CHANGES = "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'"
 TOO_OLD = "it is PostgreSQL {version}; the gateway needs 13 or later."
 
 Result = TypeVar("Result")
@@ -43,10 +47,14 @@ class PostgresDatabase:
 
     kind = "postgresql"
 
-    def __init__(self, address: Address, directory: Path) -> None:
+    def __init__(self, address: Address, directory: Path, *, listen: Address | None = None) -> None:
         self._address = address
         self.directory = directory  # of this gateway alone: its engine, its keys
         self.lease = SharedLease(secrets.token_hex(8), self._connect_one)
+        self.hints = Hints(is_sound=False)
+        self._listening = Listening(
+            listen or address, self.hints, origin=self.lease.process_id, say=self._say
+        )
         self._lock_file: int | None = None
         self._readers = threading.local()
         self._kept: list[Connection] = []  # one of each thread that reads
@@ -69,6 +77,7 @@ class PostgresDatabase:
         try:
             self._transactions = await asyncio.to_thread(self._connect)
         except BaseException:
+            await asyncio.to_thread(self.lease.end)
             os.close(self._lock_file)
             self._lock_file = None
             raise
@@ -78,6 +87,7 @@ class PostgresDatabase:
         self._changes = Writer(
             self._transactions, name="database-writer", failure=_failure, landed=tell, linger_seconds=0
         )
+        self._listening.open()
 
     def _connect(self) -> PostgresTransactions:
         with refusing(self.place):
@@ -88,7 +98,7 @@ class PostgresDatabase:
             self.lease.begin(former=former_process(self.directory))
             note_process(self.directory, self.lease.process_id)
             alive = processes.still_alive(self.lease.process_id)
-            return PostgresTransactions(self._engine.connect, alive=alive)
+            return PostgresTransactions(self._engine.connect, alive=alive, origin=self.lease.process_id)
 
     def _connect_one(self) -> Connection:
         return self._engine.connect()
@@ -97,6 +107,7 @@ class PostgresDatabase:
         """Finish what was begun, and disconnect."""
         if self._lock_file is None:
             return
+        await self._listening.close()
         await self._changes.close()
         await asyncio.to_thread(self._read_threads.shutdown)
         await asyncio.to_thread(self._look_threads.shutdown)
@@ -151,6 +162,9 @@ class PostgresDatabase:
         """The same for what may take long: a person's search, behind which no call of an agent stands."""
         return await self._read(partial(self._on_kept, work), self._look_threads)
 
+    async def _say(self, statement: str) -> None:
+        await self.read(lambda connection: connection.exec_driver_sql(statement))
+
     async def _read(self, reading: Callable[[], Result], threads: ThreadPoolExecutor) -> Result:
         if self._changes.is_behind:
             with suppress(sa.exc.SQLAlchemyError):  # what did not get to the disk is not there to be read
@@ -187,7 +201,7 @@ class PostgresDatabase:
 
 
 def check_server(connection: Connection, place: str) -> None:
-    """Raise DatabaseUnusable where the server is too old, or does not keep what it acknowledges."""
+    """Raise DatabaseUnusable where the server is too old, takes no changes, or may forget what it took."""
     driver: Any = connection.connection.driver_connection
     version = driver.info.server_version
     if version < OLDEST:
@@ -197,16 +211,28 @@ def check_server(connection: Connection, place: str) -> None:
         if value not in wanted:
             said = NOT_DURABLE.format(name=name, value=value, wanted=f"`{wanted[0]}`")
             raise DatabaseUnusable(path=place, reason=said)
+    if connection.exec_driver_sql(TAKES_CHANGES).scalar() is not True:
+        raise DatabaseUnusable(path=place, reason=READ_ONLY)
+    if driver.prepare_threshold is not None and _loses_statements(driver):
+        raise DatabaseUnusable(path=place, reason=f"a pooler stands before it. {POOLED}")
 
 
-@contextmanager
-def refusing(place: str) -> Iterator[None]:
-    """Say in a sentence, with DatabaseUnusable, why a database cannot be used."""
-    try:
-        yield
-    except (sa.exc.DBAPIError, psycopg.Error) as error:
-        said = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).strip().partition("\n")[0]
-        raise DatabaseUnusable(path=place, reason=f"{said.rstrip('.')}.") from error
+def _loses_statements(driver: "psycopg.Connection[Any]") -> bool:
+    """Whether a pooler hands prepared statements through as they are, to whichever connection it takes then.
+
+    One that keeps an account of them has names of its own for them.
+    """
+    with driver.transaction():
+        (process,) = driver.execute("SELECT pg_backend_pid()").fetchone() or (None,)
+        if process == driver.info.backend_pid:  # a pooler tells a number of its own
+            return False
+        name = f"atlas_{secrets.token_hex(8)}"
+        driver.pgconn.prepare(name.encode(), b"SELECT 1")
+        found = driver.execute("SELECT 1 FROM pg_prepared_statements WHERE name = %s", [name], prepare=False)
+        is_lost = found.fetchone() is not None
+        if is_lost:
+            driver.execute(f"DEALLOCATE {name}")
+        return is_lost
 
 
 def _failure(error: BaseException) -> BaseException:

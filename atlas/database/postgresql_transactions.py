@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.database import known_end, known_policy
+from atlas.database.hints import NOTED
 from atlas.database.libpq import row_of, send
+from atlas.database.listening import notify
 from atlas.errors import ProcessGivenUp
 
 # One lock for every change of the store, as SQLite has one: what a change reads first does not change before
@@ -32,8 +34,12 @@ class PostgresTransactions:
     A commit whose answer was lost is looked up by its number once the server answers again.
     """
 
-    def __init__(self, connect: Callable[[], Connection], *, alive: str | None = None) -> None:
+    def __init__(
+        self, connect: Callable[[], Connection], *, alive: str | None = None, origin: str = ""
+    ) -> None:
         self._connect = connect
+        self._origin = origin  # of what other gateways are told of it
+        self._changed: set[str] = set()  # the cases that they are told of with the commit
         self._alive = alive  # a condition on the store without which this process may not write any more
         self._connection: Connection | None = None
         self._renew()
@@ -77,6 +83,7 @@ class PostgresTransactions:
             f" SELECT pg_current_xact_id()::text, {self._alive or 'true'},"
             f" {known_policy.READ}, {known_end.READ}",
         )
+        self._changed = self.handle.info[NOTED] = set()
         self._number, is_alive, policy, *end = row_of(begun)
         if not is_alive:
             raise ProcessGivenUp
@@ -86,13 +93,18 @@ class PostgresTransactions:
     def commit(self, *, is_changed: bool) -> None:
         """Commit; what the server did not answer to is looked up."""
         try:
-            said = send(self._driver, "COMMIT").command_status
+            said = send(self._driver, self._ending(is_changed=is_changed)).command_status
         except psycopg.OperationalError:
             if not self._was_committed():
                 raise
             return
         if said != b"COMMIT":  # so it is said of a transaction that has failed
             raise psycopg.OperationalError("The transaction was rolled back.")
+
+    def _ending(self, *, is_changed: bool) -> str:
+        """COMMIT; on the same way other gateways are told of what was changed."""
+        is_told = is_changed and self._changed
+        return f"{notify(self._origin, self._changed)}; COMMIT" if is_told else "COMMIT"
 
     def undo(self) -> None:
         """Roll back; a connection that was lost is made again by the next `begin`."""
@@ -101,7 +113,7 @@ class PostgresTransactions:
         try:
             known_end.forget(self._connection)
             send(self._driver, "ROLLBACK")
-        except psycopg.Error:
+        except (psycopg.Error, sa.exc.SQLAlchemyError):  # also where SQLAlchemy saw the connection break
             self._drop()
 
     def begin_change(self) -> None:

@@ -34,28 +34,27 @@ class ReadOnlyFile:
         self.path = path
         if not path.is_file():
             raise DatabaseUnusable(path=path, reason=MISSING)
-        found, newest = self.read(version_of), newest_version()
+        found, newest = self._read(version_of), newest_version()
         if found != newest:
             raise DatabaseUnusable(path=path, reason=OLDER.format(found=found or "0", newest=newest))
 
-    def read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Run work, which is short and changes nothing; raises DatabaseUnusable."""
-        with refusing(self.path):
-            while (state := self._state()) is not None:
-                result = self._run(work, "immutable=1")
-                if self._state() == state:
-                    return result
-            return self._run(work, "mode=ro")
-
-    def read_whole(self, work: Callable[[Connection], Result]) -> Result:
-        """Run work of the case store, all of which sees one moment; raises DatabaseUnusable."""
+    def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Run work, which changes nothing, and all of which sees one moment; raises DatabaseUnusable."""
 
         def run(driver: sqlite3.Connection) -> Result:
             engine = sa.create_engine("sqlite://", creator=lambda: driver, poolclass=sa.StaticPool)
             with engine.connect() as connection, one_moment(connection):
                 return work(connection)
 
-        return self.read(run)
+        return self._read(run)
+
+    def _read(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        with refusing(self.path):
+            while (state := self._state()) is not None:
+                result = self._run(work, "immutable=1")
+                if self._state() == state:
+                    return result
+            return self._run(work, "mode=ro")
 
     def _run(self, work: Callable[[sqlite3.Connection], Result], how: str) -> Result:
         address = f"{self.path.absolute().as_uri()}?{how}"

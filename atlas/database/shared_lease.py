@@ -56,10 +56,11 @@ class SharedLease:
         self._thread.start()
 
     def end(self) -> None:
-        """Write down that this process has ended, if the store can be asked."""
+        """Write down that this process has ended, if it has begun and the store can be asked."""
         self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self._thread is None:
+            return
+        self._thread.join()
         with suppress(sa.exc.SQLAlchemyError, psycopg.Error), self._asking:
             processes.leave(self._connected(), self.process_id)
         self._drop()

@@ -19,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from atlas.database import processes
 from atlas.database.data_directory import REMEDY, examine, lock_directory, make_directory, newest_entry
 from atlas.database.facts import Listener, noting, tell
+from atlas.database.hints import Hints
 from atlas.database.lease import LoneLease
 from atlas.database.migrating import bring_up_to_date, leave_transactions
 from atlas.database.sqlite_files import (
@@ -49,6 +50,7 @@ class SqliteDatabase:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.hints = Hints(is_sound=True)  # no other gateway has the file, and no command changes a case
         self.path = directory / "atlas.db"
         self.lease = LoneLease(secrets.token_hex(8))
         self._lock_file: int | None = None
@@ -96,7 +98,7 @@ class SqliteDatabase:
         sa.event.listen(self._writer, "connect", prepare_writer)
         sa.event.listen(self._reader, "connect", _prepare_reader)
         with refusing(self.path):
-            _make_ready(self.path, self._acknowledged)
+            make_ready(self.path, self._acknowledged)
             return self._writer.connect()
 
     async def close(self) -> None:
@@ -207,8 +209,8 @@ def _failure(error: BaseException) -> BaseException:
     return failure
 
 
-def _make_ready(path: Path, acknowledged: int) -> None:
-    """Look at the file, then bring its tables up to date."""
+def make_ready(path: Path, acknowledged: int) -> None:
+    """Look at a file, new or old, then bring its tables up to date; the directory is held."""
     examine(path, acknowledged)
     bring_up_to_date(path)
     keep_names(path.parent)

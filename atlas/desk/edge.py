@@ -9,6 +9,7 @@ from starlette.staticfiles import StaticFiles
 from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
+from atlas.database.location import Location
 from atlas.desk import (
     account,
     browsers,
@@ -60,7 +61,7 @@ def add_desk(
     """Serve the desk under /desk; `announce` tells the workflow of what was decided."""
     teller = Teller(store, valid=visitors.sessions.that_last)
     trials = Trials(
-        settings.atlas_data_dir,
+        Location.of(settings),
         threshold=settings.atlas_risk_threshold,
         idle=settings.atlas_session_idle,
     )

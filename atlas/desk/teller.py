@@ -15,7 +15,7 @@ from atlas.ledger import newest
 from atlas.models import Case
 
 GATHER_SECONDS = 0.2  # changes that come together are told together
-POLL_SECONDS = 2.0  # a change made by another process is told after this long
+POLL_SECONDS = 2.0  # a change that no one told of is seen after this long
 BEAT_SECONDS = 15.0  # so that a browser and the proxies before it know that the stream lives
 SESSION_SECONDS = 3.0  # how long a stream may outlive its session
 
@@ -40,6 +40,7 @@ class Teller:
         self._woken = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
         store.listeners.append(self._changed)
+        store.database.hints.listeners.append(self._changed_elsewhere)
 
     def follow(self, looked_at: Callable[[], Collection[str]]) -> None:
         """Tell also of cases that wait for no person, while a person looks at them."""
@@ -76,6 +77,11 @@ class Teller:
     def _changed(self, case: Case) -> None:
         # Each change of each call comes by here: those that no page shows cost this line.
         if self.streams and (case.expires_at is not None or case.case_id in self._looked_at()):
+            self._woken.set()
+
+    def _changed_elsewhere(self, case_ids: frozenset[str] | None) -> None:
+        # Whether a page shows one of them, the ledger says; it is read a few times a second at most.
+        if self.streams:
             self._woken.set()
 
     async def _tell_all(self) -> None:

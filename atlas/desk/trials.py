@@ -15,6 +15,7 @@ from pathlib import Path
 
 import anyio
 
+from atlas.database.location import Location
 from atlas.instants import now
 from atlas.origins.recollection import USUAL_IDLE
 from atlas.replay.child import Task, Told
@@ -63,13 +64,14 @@ class Trials:
 
     def __init__(
         self,
-        directory: Path,
+        location: Location,
         *,
         threshold: int,
         idle: timedelta = USUAL_IDLE,
         unseen: timedelta = UNSEEN,
     ) -> None:
-        self._directory = directory
+        # The process that tries is in another directory.
+        self._location = location.model_copy(update={"directory": location.directory.absolute()})
         self._threshold = threshold
         self._idle = idle
         self._unseen = unseen
@@ -86,7 +88,7 @@ class Trials:
             return None
         trial = Trial(text, days, person_name, began_at=now())
         task = Task(
-            directory=self._directory.absolute(),
+            location=self._location,
             policy=text,
             threshold=self._threshold,
             reviewers=reviewers,

@@ -14,6 +14,7 @@ from atlas.agents.transports import PREFIX
 from atlas.assessors.guard import Guard
 from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.cases.store import CaseStore
+from atlas.database.choose import beside_gateway
 from atlas.database.database import Database
 from atlas.desk.pages import DESK
 from atlas.operate.accept import wants_page
@@ -164,7 +165,7 @@ def banner(
             f"  engine     {workflow.name}",
             f"  policy     {policy.name}, a person decides from {settings.atlas_risk_threshold}",
             f"  assessor   {model.assessor.name if model else 'the policy alone'}",
-            f"  database   {settings.atlas_data_dir / 'atlas.db'}",
+            f"  database   {beside_gateway(settings).place}",
             *([f"  upstreams  {', '.join(map(_named, upstreams.all))}"] if upstreams.all else []),
             *([f"  welfare    {office}"] if office else []),
             *(

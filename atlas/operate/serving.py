@@ -52,7 +52,7 @@ def serve(app: FastAPI, settings: Settings, banner: Callable[[str], str]) -> Non
     listener = bind(settings.atlas_host, settings.atlas_port)
     app.state.url = url_of(settings.atlas_host, listener.getsockname()[1])
     listeners = [listener, *_metrics_listener(app, settings)]
-    _tell_of_start(settings, banner(app.state.url) + "\n" + _told_of_metrics(app, settings))
+    _tell_of_start(settings, banner(app.state.url) + "\n" + _told_of_watching(app, settings))
     server = Server(config, drain=app.state.drain, at_the_stop=app.state.at_the_stop)
     logging.getLogger("uvicorn.error").addFilter(in_one_sentence)
     logging.getLogger("uvicorn.error").addFilter(OpenAtTheStop(server))
@@ -92,11 +92,12 @@ def _metrics_listener(app: FastAPI, settings: Settings) -> list[socket.socket]:
     return [listener]
 
 
-def _told_of_metrics(app: FastAPI, settings: Settings) -> str:
-    """The line of start-up that says where metrics are, if they have a port of their own."""
-    if settings.atlas_metrics_port is None:
-        return ""
-    return f"  metrics    {url_of(settings.atlas_metrics_host, app.state.metrics_port)}/metrics\n"
+def _told_of_watching(app: FastAPI, settings: Settings) -> str:
+    """What start-up says of metrics at a port of their own, and to which host spans go."""
+    collector, lines = settings.otel_exporter_otlp_endpoint, ""
+    if settings.atlas_metrics_port is not None:
+        lines += f"  metrics    {url_of(settings.atlas_metrics_host, app.state.metrics_port)}/metrics\n"
+    return lines + (f"  spans      go to {collector.host}\n" if collector is not None else "")
 
 
 def proxies_of(settings: Settings) -> str | None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.database.beside import change
+from atlas.database.choose import beside_gateway
 from atlas.errors import AtlasError, PersonRefused, PolicyInvalid
 from atlas.ledger import NO_CASE, Action
 from atlas.operate.own_url import url_of
@@ -32,7 +32,7 @@ NO_PORT = (
 
 
 class Commands:
-    """Runs one command against the data directory of the settings."""
+    """Runs one command against the store of the settings."""
 
     def __init__(self, settings: Settings, *, at: str | None) -> None:
         self._settings = settings
@@ -107,11 +107,11 @@ class Commands:
         return f"{at.rstrip('/')}{self._settings.atlas_root_path}/desk/{kind.value}"
 
     def change(self, work: Callable[[Connection], Result]) -> Result:
-        """Run work on the data directory, as a whole or not at all."""
+        """Run work on the store, as a whole or not at all."""
         return self._change(work)
 
     def _change(self, work: Callable[[Connection], Result]) -> Result:
-        return change(self._settings.atlas_data_dir, work)
+        return beside_gateway(self._settings).change(work)
 
 
 def _number(count: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from atlas.database.beside import change
+from atlas.database.choose import beside_gateway
 from atlas.errors import PersonRefused
 from atlas.frozen import Frozen
 from atlas.instants import moment
@@ -70,7 +70,7 @@ def add_to(commands: Any) -> None:
 def run(settings: Settings, options: argparse.Namespace) -> str:
     """Run one command, and return what it says; raises AtlasError."""
     work = partial(_COMMANDS[options.command], settings=settings, options=options)
-    said: str = change(settings.atlas_data_dir, work)
+    said: str = beside_gateway(settings).change(work)
     return said
 
 

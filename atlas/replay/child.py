@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from atlas.assessors.policy import Policy
+from atlas.database.location import Location
 from atlas.errors import DatabaseUnusable, PolicyInvalid
 from atlas.frozen import Frozen
 from atlas.replay.report import Report
@@ -24,7 +25,7 @@ PASTED = Path("policy.toml")  # how a policy that is in no file is named
 class Task(Frozen):
     """What is to be tried."""
 
-    directory: Path
+    location: Location
     policy: str
     threshold: int
     reviewers: tuple[str, ...] | None  # who has a name; None: it is not known
@@ -59,7 +60,7 @@ def _answer(task: Task) -> Told:
         if task.reviewers is not None:
             policy.check_reviewers(task.reviewers)
         span = Span(since=task.since, until=task.until, budget=task.budget, idle=task.idle)
-        report = replay(task.directory, policy, span, tell=lambda done, of: _tell(Told(done=done, of=of)))
+        report = replay(task.location, policy, span, tell=lambda done, of: _tell(Told(done=done, of=of)))
     except (PolicyInvalid, DatabaseUnusable) as error:
         return Told(problem=str(error))
     return Told(report=report)

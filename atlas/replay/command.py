@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from atlas.assessors.policy import Policy
+from atlas.database.choose import beside
 from atlas.errors import DatabaseUnusable, PolicyInvalid
 from atlas.instants import now
 from atlas.replay.span import Span
@@ -30,7 +31,9 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         "--until", type=instant, metavar="1d", help="how long ago, or a date (UTC); default: now"
     )
     parser.add_argument("--threshold", type=_threshold, metavar="SCORE", help="else ATLAS_RISK_THRESHOLD")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="else ATLAS_DATA_DIR")
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="of a SQLite file; else what the settings name"
+    )
     parser.add_argument(
         "--time", type=_duration, default=BUDGET, metavar="10m", help="after which it reports what it has"
     )
@@ -52,12 +55,12 @@ def run(options: argparse.Namespace) -> int:
         return _say("--since is not before --until, so there is no time between them.", CANNOT)
     try:
         policy = Policy(options.policy, threshold=options.threshold)
-        workers = options.workers or workers_for(options.data_dir, span)
-        report = replay(options.data_dir, policy, span, workers=workers)
+        workers = options.workers or workers_for(options.location, span)
+        report = replay(options.location, policy, span, workers=workers)
     except (PolicyInvalid, DatabaseUnusable, WorkerEnded) as error:
         return _say(str(error), CANNOT)
     if not report.calls and not report.left_out and not report.notes.not_judged:
-        return _say(f"There is no case in {options.data_dir / 'atlas.db'} in this span of time.", NOT_ALL)
+        return _say(f"There is no case in {beside(options.location).place} in this span of time.", NOT_ALL)
     text = report.model_dump_json(indent=2) if options.json else text_of(report)
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

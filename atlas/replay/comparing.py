@@ -6,7 +6,8 @@ from time import monotonic
 from typing import NamedTuple
 
 from atlas.assessors.policy import Policy
-from atlas.database.read_only import ReadOnlyFile
+from atlas.database.choose import beside
+from atlas.database.location import Location
 from atlas.frozen import Frozen
 from atlas.models import Status
 from atlas.models import Verdict as Decided
@@ -20,7 +21,7 @@ from atlas.replay.verdicts import Judge, Now, Said, Verdict, then
 class Task(Frozen):
     """What is compared with what; it can be handed to another process."""
 
-    directory: Path
+    location: Location
     policy: Path  # how it is named
     content: bytes
     threshold: int
@@ -51,15 +52,15 @@ class Comparing:
 
     def __init__(self, task: Task) -> None:
         policy = Policy(task.policy, threshold=task.threshold, content=task.content)
-        self._file = ReadOnlyFile(task.directory / "atlas.db")
-        self._judge = Judge(policy, self._file)
+        self._store = beside(task.location)
+        self._judge = Judge(policy, self._store)
         self._earlier = Before(policy, task.span).earlier
         self._threshold = task.threshold
         self._without_tags = reads_tags(policy)
 
     def parts(self, window: Window, ends_at: float) -> Iterator[Part]:
         """The calls of a window, until all are compared or the time is up."""
-        for step in steps(self._file, window, self._earlier):
+        for step in steps(self._store, window, self._earlier):
             calls: list[Compared | None] = []
             for past in step:
                 if monotonic() > ends_at:

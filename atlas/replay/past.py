@@ -1,28 +1,29 @@
 """The calls on record, the oldest first, with what each was judged by in its first round."""
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.assessors import Earlier
-from atlas.database.read_only import ReadOnlyFile
+from atlas.database.beside import Beside
 from atlas.instants import instant_text
 from atlas.models import Status, Verdict
 from atlas.replay.span import Span
 from atlas.traces import NO_ORIGINS
 
 STEP_ROWS = 500
+AT_ONCE = 50  # rows that are read together: a row can be large
 STEP_CHARACTERS = 8_000_000  # of arguments and traces, after which a step ends
 
 # The first round alone: what was judged again was judged because tool or policy had changed meanwhile. And no
 # seeded cases, which no agent made.
-ROWS = """
+ROWS = sa.text("""
 SELECT c.case_id, c.opened_at, c.principal, c.tool_name, c.arguments, c.intent, c.user_request, c.session,
        c.status, c.round_number, c.frozen_at IS NOT NULL, d.decision,
        a.risk_score, a.threshold, a.assessor, a.model_score, a.classification, a.rationale,
@@ -30,18 +31,19 @@ SELECT c.case_id, c.opened_at, c.principal, c.tool_name, c.arguments, c.intent, 
 FROM cases AS c
 LEFT JOIN assessments AS a ON a.case_id = c.case_id AND a.round_number = 1
 LEFT JOIN decisions AS d ON d.case_id = c.case_id AND d.round_number = c.round_number
-WHERE (c.opened_at, c.case_id) > (?, ?) AND (c.opened_at, c.case_id) <= (?, ?)
+WHERE (c.opened_at, c.case_id) > (:after, :after_case) AND (c.opened_at, c.case_id) <= (:end, :end_case)
   AND coalesce(c.claimed_by, '') != 'seeded'
 ORDER BY c.opened_at, c.case_id
-LIMIT ?
-"""
-END = """
-SELECT opened_at, case_id FROM cases WHERE (opened_at, case_id) > (?, ?) AND opened_at < ?
-ORDER BY opened_at, case_id LIMIT 1 OFFSET ?
-"""
-COUNT = """
-SELECT count(*) FROM cases WHERE opened_at >= ? AND opened_at < ? AND coalesce(claimed_by, '') != 'seeded'
-"""
+LIMIT :most
+""")
+END = sa.text("""
+SELECT opened_at, case_id FROM cases WHERE (opened_at, case_id) > (:after, :after_case) AND opened_at < :until
+ORDER BY opened_at, case_id LIMIT 1 OFFSET :calls
+""")
+COUNT = sa.text("""
+SELECT count(*) FROM cases
+WHERE opened_at >= :since AND opened_at < :until AND coalesce(claimed_by, '') != 'seeded'
+""")
 
 
 @dataclass(frozen=True)
@@ -108,37 +110,40 @@ class Window(NamedTuple):
 Looks = Callable[[Connection, Past], tuple[Earlier, ...]]  # for what was before a call
 
 
-def count(file: ReadOnlyFile, since: datetime, until: datetime) -> int:
+def count(store: Beside, since: datetime, until: datetime) -> int:
     """How many calls came in a span of time."""
-    bounds = (instant_text(since), instant_text(until))
-    return int(file.read(lambda connection: connection.execute(COUNT, bounds).fetchone()[0]))
+    bounds = {"since": instant_text(since), "until": instant_text(until)}
+    return int(store.look(lambda connection: connection.execute(COUNT, bounds).scalar_one()))
 
 
-def windows_of(file: ReadOnlyFile, span: Span, calls: int) -> list[Window]:
+def windows_of(store: Beside, span: Span, calls: int) -> list[Window]:
     """The span in windows of so many calls each; the last one is open for those that come meanwhile."""
     until = instant_text(span.until)
 
-    def read(connection: sqlite3.Connection) -> list[Window]:
-        found, place = [], (instant_text(span.since), "")
-        while end := connection.execute(END, (*place, until, calls - 1)).fetchone():
-            found.append(Window(place, end))
-            place = end
+    def read(connection: Connection) -> list[Window]:
+        found: list[Window] = []
+        place: Place = (instant_text(span.since), "")
+        values = {"until": until, "calls": calls - 1}
+        while end := connection.execute(END, values | {"after": place[0], "after_case": place[1]}).first():
+            found.append(Window(place, (end[0], end[1])))
+            place = found[-1].end
         return [*found, Window(place, (until, ""))]
 
-    return file.read(read)
+    return store.look(read)
 
 
-def steps(file: ReadOnlyFile, window: Window, earlier: Looks) -> Iterator[list[Past]]:
-    """The calls of a window in steps; between two of them nothing of the file is held."""
-    while rows := file.read_whole(partial(_step, window=window, earlier=earlier)):
+def steps(store: Beside, window: Window, earlier: Looks) -> Iterator[list[Past]]:
+    """The calls of a window in steps; between two of them nothing of the store is held."""
+    while rows := store.look(partial(_step, window=window, earlier=earlier)):
         yield rows
         window = Window((rows[-1].opened_at, rows[-1].case_id), window.end)
 
 
 def _step(connection: Connection, *, window: Window, earlier: Looks) -> list[Past]:
     calls, characters = [], 0
-    driver: Any = connection.connection.driver_connection
-    for row in driver.execute(ROWS, (*window.after, *window.end, STEP_ROWS)):
+    (after, after_case), (end, end_case) = window
+    values = {"after": after, "after_case": after_case, "end": end, "end_case": end_case, "most": STEP_ROWS}
+    for row in connection.execute(ROWS, values, execution_options={"yield_per": AT_ONCE}):
         past = _past(row)
         calls.append(replace(past, earlier=earlier(connection, past)))
         characters += (

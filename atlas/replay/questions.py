@@ -3,14 +3,16 @@
 import asyncio
 import json
 import re
-import sqlite3
 from functools import lru_cache
 from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from atlas.agents.arguments import as_the_tool_takes_them
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import Policy
-from atlas.database.read_only import ReadOnlyFile
+from atlas.database.beside import Beside
 from atlas.grounds.present import Present, as_it_is, facts_of, facts_of_definition
 from atlas.models import NO_TOOL
 from atlas.origins.agent import MOST_CALLS
@@ -19,7 +21,7 @@ from atlas.traces import NO_TRACE, Trace
 from atlas.welfare import built_in_tools
 
 NAMES_TAGS = re.compile(r"\btags\b")
-DEFINITION = "SELECT definition FROM definitions WHERE definition_sha256 = ?"
+DEFINITION = sa.text("SELECT definition FROM definitions WHERE definition_sha256 = :sha256")
 MOST_DEFINITIONS = 2000  # kept at once
 
 
@@ -31,8 +33,8 @@ def reads_tags(policy: Policy) -> bool:
 class Questions:
     """Makes the question of each call."""
 
-    def __init__(self, file: ReadOnlyFile) -> None:
-        self._file = file
+    def __init__(self, store: Beside) -> None:
+        self._store = store
         self._built_in = asyncio.run(_built_in())
         self.facts = lru_cache(MOST_DEFINITIONS)(self._facts)
 
@@ -63,10 +65,10 @@ class Questions:
         if present is not None and present.sha256 == sha256:
             return facts_of(present, tool_name)
 
-        def read(connection: sqlite3.Connection) -> Any:
-            return connection.execute(DEFINITION, (sha256,)).fetchone()
+        def read(connection: Connection) -> Any:
+            return connection.execute(DEFINITION, {"sha256": sha256}).first()
 
-        row = self._file.read(read)
+        row = self._store.look(read)
         return facts_of_definition(tool_name, str(sha256), json.loads(row[0]) if row else {})
 
     def _arguments(self, past: Past) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 from time import monotonic
 
 from atlas.assessors.policy import Policy
-from atlas.database.read_only import ReadOnlyFile
+from atlas.database.choose import beside
+from atlas.database.location import Location
 from atlas.replay.comparing import Task
 from atlas.replay.past import count, windows_of
 from atlas.replay.report import Counting, Report
@@ -20,7 +20,7 @@ LEAST_CALLS = 1500  # for which a worker more is begun, which takes two seconds 
 
 
 def replay(
-    directory: Path,
+    location: Location,
     policy: Policy,
     span: Span,
     *,
@@ -32,18 +32,18 @@ def replay(
     The report is the same with any number of workers, which is never more than the cores.
     """
     ends_at = monotonic() + span.budget.total_seconds()
-    file = ReadOnlyFile(directory / "atlas.db")
-    total = count(file, span.since, span.until)
+    store = beside(location)
+    total = count(store, span.since, span.until)
     workers = max(1, min(workers, cores()))
-    windows = windows_of(file, span, max(1, min(MOST_CALLS, total // (4 * workers))))
+    windows = windows_of(store, span, max(1, min(MOST_CALLS, total // (4 * workers))))
     task = Task(
-        directory=directory,
+        location=location,
         policy=policy.file.path,
         content=policy.file.content,
         threshold=policy.threshold,
         span=span,
     )
-    counting, first = Counting(threshold=policy.threshold), FirstSeen(file, policy.sha256)
+    counting, first = Counting(threshold=policy.threshold), FirstSeen(store, policy.sha256)
     tell(0, total)
     with closing(compared(task, windows, ends_at, workers=workers)) as parts:
         for part in parts:
@@ -64,7 +64,6 @@ def replay(
     )
 
 
-def workers_for(directory: Path, span: Span) -> int:
+def workers_for(location: Location, span: Span) -> int:
     """How many workers are worth their start."""
-    file = ReadOnlyFile(directory / "atlas.db")
-    return max(1, min(cores(), count(file, span.since, span.until) // LEAST_CALLS))
+    return max(1, min(cores(), count(beside(location), span.since, span.until) // LEAST_CALLS))

@@ -1,15 +1,17 @@
 """What became of a call by its score, then and by another policy, in one of three words."""
 
 import hashlib
-import sqlite3
 from collections import OrderedDict
 from enum import Enum
 from functools import partial
 from typing import Any, NamedTuple
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
 from atlas.assessors import Question
 from atlas.assessors.policy import ConditionFailed, Policy
-from atlas.database.read_only import ReadOnlyFile
+from atlas.database.beside import Beside
 from atlas.grounds.first_seen import for_a_person, is_bound_to_first
 from atlas.grounds.model_score import WORST_SCORE, score_with_model
 from atlas.models import NO_TOOL, Ruling, Status
@@ -18,7 +20,10 @@ from atlas.replay.questions import Questions
 from atlas.traces import NO_ORIGINS
 
 MOST_KEPT = 10_000  # rulings on calls that may come again in the same words
-FIRST = "SELECT definition_sha256 FROM tool_definitions WHERE tool_name = ? AND policy_sha256 = ?"
+FIRST = sa.text(
+    "SELECT definition_sha256 FROM tool_definitions"
+    " WHERE tool_name = :tool_name AND policy_sha256 = :policy_sha256"
+)
 
 
 class Verdict(str, Enum):
@@ -78,9 +83,9 @@ class _Ruled(NamedTuple):
 class Judge:
     """Says of each call what a policy would have led to."""
 
-    def __init__(self, policy: Policy, file: ReadOnlyFile) -> None:
+    def __init__(self, policy: Policy, store: Beside) -> None:
         self._policy = policy
-        self.questions = Questions(file)
+        self.questions = Questions(store)
         self._kept: OrderedDict[bytes, _Ruled] = OrderedDict()
 
     def now(self, past: Past) -> Now:
@@ -144,8 +149,8 @@ class Judge:
 class FirstSeen:
     """Which definition of each tool is the first one; it is asked about the calls in their order."""
 
-    def __init__(self, file: ReadOnlyFile, policy_sha256: str) -> None:
-        self._file = file
+    def __init__(self, store: Beside, policy_sha256: str) -> None:
+        self._store = store
         self._policy_sha256 = policy_sha256
         self._first: dict[str, str] = {}  # had the policy been in force from the first call on
         self._recorded: dict[str, str | None] = {}  # where it was in force
@@ -160,14 +165,14 @@ class FirstSeen:
         if now.was_in_force:
             if tool_name not in self._recorded:
                 found = partial(_recorded, tool_name=tool_name, policy_sha256=self._policy_sha256)
-                self._recorded[tool_name] = self._file.read(found)
+                self._recorded[tool_name] = self._store.look(found)
             if self._recorded[tool_name] is not None:
                 return self._recorded[tool_name]
         return self._first.setdefault(tool_name, str(now.definition_sha256))
 
 
-def _recorded(connection: sqlite3.Connection, *, tool_name: str, policy_sha256: str) -> str | None:
-    row = connection.execute(FIRST, (tool_name, policy_sha256)).fetchone()
+def _recorded(connection: Connection, *, tool_name: str, policy_sha256: str) -> str | None:
+    row = connection.execute(FIRST, {"tool_name": tool_name, "policy_sha256": policy_sha256}).first()
     return str(row[0]) if row else None
 
 

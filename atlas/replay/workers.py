@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 
+from atlas.database.choose import beside
 from atlas.errors import AtlasError, DatabaseUnusable
 from atlas.replay.comparing import Comparing, Part, Task
 from atlas.replay.past import Window
@@ -61,7 +62,7 @@ def _heard(connection: Connection, task: Task) -> Iterator[Part]:
     try:
         while (said := connection.recv()) is not None:
             if isinstance(said, str):
-                raise DatabaseUnusable(path=task.directory / "atlas.db", reason=said)
+                raise DatabaseUnusable(path=beside(task.location).place, reason=said)
             yield said
     except (EOFError, OSError) as error:
         raise WorkerEnded from error

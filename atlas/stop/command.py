@@ -10,7 +10,8 @@ import getpass
 import sys
 from collections.abc import Sequence
 
-from atlas.database.shared_file import SharedFile, open_shared
+from atlas.database.location import Location
+from atlas.database.sharing import Shared, shared
 from atlas.errors import AtlasError
 from atlas.instants import now
 from atlas.models import Scope, Stop, plain_text
@@ -54,11 +55,11 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _run(options: argparse.Namespace, settings: Settings) -> None:
     configs = read_upstreams(settings.atlas_mcp_config, variables())
-    async with open_shared(settings.atlas_data_dir) as file:
-        stops = Stops(file, known=_known(settings, file, configs), tell=Notifier().tell_of_stop)
-        for line in await _act(options, stops):
-            sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+    store = shared(Location.of(settings))
+    stops = Stops(store, known=_known(settings, store, configs), tell=Notifier().tell_of_stop)
+    for line in await _act(options, stops):
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 async def _act(options: argparse.Namespace, stops: Stops) -> list[str]:
@@ -87,7 +88,7 @@ def _lifted(stop: Stop) -> str:
     return plain_text(f"{stop.stop_id}: {told_of_lift(stop)}")
 
 
-def _known(settings: Settings, file: SharedFile, configs: Sequence[UpstreamConfig]) -> Known:
+def _known(settings: Settings, store: Shared, configs: Sequence[UpstreamConfig]) -> Known:
     """What can be known without the servers; the names of their tools begin with their prefix."""
 
     async def office() -> set[str]:
@@ -97,7 +98,7 @@ def _known(settings: Settings, file: SharedFile, configs: Sequence[UpstreamConfi
 
     return Known(
         settings,
-        file,
+        store,
         servers=[config.name for config in configs],
         offered=office,
         beginnings=tuple(f"{config.prefix}_" for config in configs if config.prefix),

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from atlas import __version__
 from atlas.assessors.guard import Guard
 from atlas.database.database import Database
+from atlas.database.lease import Lease
 from atlas.outbox.courier import Courier as Notices
 from atlas.telemetry.figures import Figures
 from atlas.telemetry.ledger_check import Checks, read_checks
@@ -110,6 +111,7 @@ class Scraped:
         yield _gauges("part_ok", "Whether a part answered when it was last asked.", "part", states)
         servers = {name: bool(one["ok"]) for name, one in parts.upstreams.report().items()}
         yield _gauges("server_ok", "Whether a server behind the gateway is reached.", "server", servers)
+        yield from _of_leases(parts.database.lease)
         lags = {"engine": courier.lag, "notices": parts.notices.lag}
         means = "For how long a courier has not brought all that was due."
         yield _gauges("courier_lag_seconds", means, "to", lags)
@@ -134,6 +136,14 @@ def _gauges(name: str, means: str, label: str, values: Mapping[str, float]) -> M
     for name_of, value in values.items():
         family.add_metric((name_of,), float(value))
     return family
+
+
+def _of_leases(lease: Lease) -> Iterator[Metric]:
+    silent = len(lease.silent())
+    gateways = {"alive": len(lease.living) - silent, "silent": silent}
+    yield _gauges("gateways", "Gateways that share the store, as this one saw them last.", "state", gateways)
+    means = "Whether the others have given this gateway up, so that it ends."
+    yield _gauge("lease_lost", means, lease.is_lost)
 
 
 def _of_calls(figures: Figures) -> Iterator[Metric]:

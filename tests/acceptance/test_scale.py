@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import httpx
+import pytest
 from gateway_process import ROOT, GatewayProcess, call, eventually, outcome, reference_in, text_of
 
 SCRIPT = ROOT / "tests" / "acceptance" / "tracing_gateway.py"
@@ -36,6 +37,7 @@ def arguments(number: int) -> dict[str, object]:
     return {"beneficiary_id": "BEN-124", "changes": {"monthly_amount_eur": number}}
 
 
+@pytest.mark.sqlite("test_scale_postgresql.py counts what PostgreSQL reads")
 async def test_no_statement_of_a_start_a_call_or_a_decision_goes_through_all_cases(tmp_path: Path) -> None:
     """Each statement that the gateway runs on what grows with the calls goes by an index."""
     gateway, statements = GatewayProcess(tmp_path, SCRIPT), tmp_path / "statements"

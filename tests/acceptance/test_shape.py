@@ -9,6 +9,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from fastmcp import Client
 from fastmcp.client.transports import SSETransport
 from gateway_process import AGENT_KEY, GatewayProcess, eventually
@@ -52,6 +53,7 @@ def taken_from(told: Path) -> dict[str, int] | None:
     return counts
 
 
+@pytest.mark.sqlite("it counts at the driver of SQLite; benchmarks/governed_call.py measures the other one")
 async def test_a_governed_call_makes_the_gateway_do_no_more_than_before(tmp_path: Path) -> None:
     """The least of some calls: what a slow machine or a reminder adds to one of them is no shape."""
     told = tmp_path / "counts.json"

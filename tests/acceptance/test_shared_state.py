@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 import pytest_asyncio
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, reference_in, text_of
 from lying_provider import Browser, LyingProvider, lying_provider
-from postgres import postgres_server
+from postgres import PostgresServer, postgres_server
 from several_gateways import SeveralGateways, several_gateways
 
 from atlas.database.address import Address
@@ -31,10 +32,16 @@ async def provider() -> AsyncIterator[LyingProvider]:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """An empty database on a server of the module."""
-    with postgres_server() as server:
-        yield server.new_database(f"shared_{token_hex(4)}")
+def server() -> Iterator[PostgresServer]:
+    """One server for the module."""
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def url(server: PostgresServer) -> str:
+    """An empty database, for two gateways."""
+    return server.new_database(f"shared_{token_hex(4)}")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -53,6 +60,14 @@ def person(gateway: GatewayProcess) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=60)
 
 
+async def push_key(browser: Browser) -> str:
+    """The key of web push that a browser of the person would subscribe to."""
+    page = (await browser.client.get("/desk/account")).text
+    key = page.partition('data-push-key="')[2].partition('"')[0]
+    assert len(key) == 87
+    return key
+
+
 async def test_a_sign_in_that_begins_at_one_gateway_ends_at_the_other_and_its_session_holds_at_both(
     several: SeveralGateways, provider: LyingProvider
 ) -> None:
@@ -60,20 +75,24 @@ async def test_a_sign_in_that_begins_at_one_gateway_ends_at_the_other_and_its_se
     first, other = several.gateways
     provider.userinfo = {}
     async with Browser(first) as browser:
+        browser.client.headers["Host"] = urlsplit(first.url).netloc  # as behind a balancer
         sign_in = await browser.begin()
         token = provider.token(sign_in)
         browser.client.base_url = httpx.URL(other.url)
         answer = await browser.come_back(sign_in, code=provider.code(sign_in, token))
         assert answer.status_code in (200, 303), answer.text
         assert await browser.name() == "anna"
+        key = await push_key(browser)
         browser.client.base_url = httpx.URL(first.url)
         assert await browser.name() == "anna"
+        assert await push_key(browser) == key
 
 
 async def test_the_gateways_have_one_key_of_web_push_which_the_first_that_needs_it_keeps(
-    url: str, tmp_path: Path, several: SeveralGateways
+    server: PostgresServer, tmp_path: Path
 ) -> None:
     """A gateway that had a file before brings it along; no file is made; many at once agree."""
+    url = server.new_database(f"push_{token_hex(4)}")
     databases = [PostgresDatabase(Address(url), tmp_path / name) for name in "ab"]
     try:
         for database in databases:
@@ -131,8 +150,9 @@ async def test_a_decision_that_is_sent_to_both_counts_once(several: SeveralGatew
     await eventually(is_executed)
 
 
-async def test_the_calls_of_an_agent_are_counted_together(url: str, tmp_path: Path) -> None:
-    """So many a minute, at whichever gateway."""
+async def test_the_calls_of_an_agent_are_counted_together(server: PostgresServer, tmp_path: Path) -> None:
+    """So many a minute, whichever gateway is called."""
+    url = server.new_database(f"limits_{token_hex(4)}")
     async with several_gateways(tmp_path, url, **FEW) as running:
         passed = 0
         for n in range(10):

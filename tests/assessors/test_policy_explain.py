@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from kept import location_in
 
 from atlas.assessors.policy.command import main
 from atlas.assessors.policy.keys import WANTED, WANTED_ABOVE
-from atlas.database.beside import change
+from atlas.database.choose import beside
 from atlas.people import accounts
 
 ROOT = Path(__file__).parents[2]
@@ -495,7 +496,8 @@ def test_it_names_those_who_belong_to_a_group(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     gives = 'reviewers = ["group:seniors"]\nescalate = {after = "2h", to = "group:leads"}'
     path.write_text(f'[[rule]]\ntool = "pay"\nscore = 80\n{gives}')
-    change(tmp_path, lambda connection: accounts.add(connection, "ben", ["seniors"], keys=()))
+    store = beside(location_in(tmp_path))
+    store.change(lambda connection: accounts.add(connection, "ben", ["seniors"], keys=()))
     said = run("explain", "pay", "--policy", str(path), ATLAS_DATA_DIR=str(tmp_path)).stdout.splitlines()
     assert "Reviewers  group:seniors (ben)" in said
     assert "Escalates  after 2:00:00 to group:leads (no one belongs to it yet)" in said

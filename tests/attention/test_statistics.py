@@ -129,6 +129,7 @@ async def test_a_small_group_is_not_told_to_one_of_it(tmp_path: Path) -> None:
     assert enough.group is not None and enough.group.decided == 7
 
 
+@pytest.mark.sqlite("it explains plans of SQLite")
 async def test_the_newest_decisions_are_found_by_an_index(tmp_path: Path) -> None:
     """However many there are from before the period; nothing is scanned but what was found."""
     async with open_store(tmp_path) as store:

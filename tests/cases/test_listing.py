@@ -387,6 +387,7 @@ def explained(store: CaseStore) -> Iterator[tuple[Connection, list[tuple[str, li
     engine.dispose()
 
 
+@pytest.mark.sqlite("test_listing_postgresql.py has the plans of PostgreSQL")
 @pytest.mark.parametrize(("asked", "order"), FILTERS)
 async def test_no_statement_looks_at_every_row(store: CaseStore, asked: dict[str, Any], order: Order) -> None:
     """Each goes along an index from one place to another; a list by time sorts nothing."""
@@ -406,6 +407,7 @@ async def test_no_statement_looks_at_every_row(store: CaseStore, asked: dict[str
         assert small or not is_sorted, steps
 
 
+@pytest.mark.sqlite("PostgreSQL keeps long texts apart from their rows")
 async def test_a_list_does_not_read_the_arguments(store: CaseStore) -> None:
     """A megabyte of them costs a list nothing; that of what waits does not even look at the rows."""
     await several(store, 3)

@@ -1,12 +1,14 @@
 """A gateway that shares a database with others, with tools that note in a file of all that they ran.
 
 ATLAS_TEST_LEASE makes the leases shorter: so many seconds of silence, after which a process is given up.
+ATLAS_TEST_DIE names a moment at which it kills itself, as mortal_gateway has it.
 """
 
 import asyncio
 import os
 from pathlib import Path
 
+from acceptance.mortal_gateway import arm
 from fastmcp import FastMCP
 from mcp.types import ToolAnnotations
 
@@ -80,6 +82,8 @@ def main() -> None:
     welfare.add_welfare_tools = add_tools
     if "ATLAS_TEST_LEASE" in os.environ:
         shorten(float(os.environ["ATLAS_TEST_LEASE"]))
+    if moment := os.environ.get("ATLAS_TEST_DIE"):
+        arm(moment)
     from atlas.operate.serving import serve
     from gateway import app, settings
 

@@ -6,10 +6,10 @@ import random
 from dataclasses import dataclass, field
 
 from gateway_process import GatewayProcess
-from kept import entries_in, is_begun
+from kept import entries_in, is_begun, location_in
 from stopping import ask
 
-from atlas.database.shared_file import open_shared
+from atlas.database.sharing import shared
 from atlas.models import Scope, Stop
 from atlas.stop.stops import Stops
 from crash.gateway_load import rows
@@ -50,8 +50,8 @@ class Stopper:
 
     async def in_force(self) -> tuple[Stop, ...]:
         """What is stopped, from the file."""
-        async with open_shared(self.gateway.data) as file:
-            return await Stops(file).in_force()
+        file = shared(location_in(self.gateway.data))
+        return await Stops(file).in_force()
 
     async def _stop(self, scope: Scope, target: str) -> None:
         if self.random.random() < 0.5:
@@ -59,8 +59,8 @@ class Stopper:
             assert answer.status_code in (200, 201)
             self.stopped.add(answer.json()["stop_id"])
             return
-        async with open_shared(self.gateway.data) as file:
-            stop = await Stops(file).stop(scope, target, reason="fire", person_name="anna")
+        file = shared(location_in(self.gateway.data))
+        stop = await Stops(file).stop(scope, target, reason="fire", person_name="anna")
         self.stopped.add(stop.stop_id)
 
     async def lift(self, stop: Stop) -> None:
@@ -69,8 +69,8 @@ class Stopper:
             answer = await ask(self.gateway, f"/{stop.stop_id}/lift", reason="it is out")
             assert answer.status_code == 200
         else:
-            async with open_shared(self.gateway.data) as file:
-                await Stops(file).lift(stop.stop_id, reason="it is out", person_name="bob")
+            file = shared(location_in(self.gateway.data))
+            await Stops(file).lift(stop.stop_id, reason="it is out", person_name="bob")
         self.lifted.add(stop.stop_id)
 
     async def end(self) -> None:

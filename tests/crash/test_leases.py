@@ -1,15 +1,18 @@
 """Gateways that share a database: what a dead, frozen or cut off one had begun is given up, once."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
+import httpx2
 import pytest
-from gateway_process import REFERENCE, GatewayProcess, call, eventually, outcome, text_of
+from gateway_process import REFERENCE, GatewayProcess, call, eventually, outcome, reference_in, text_of
 from postgres import PostgresServer, postgres_server
 from relay import Relay
 from several_gateways import SeveralGateways, process_of, several_gateways
@@ -150,6 +153,43 @@ async def test_a_gateway_that_was_frozen_too_long_changes_nothing_any_more_and_e
             assert text_of(await call(agent, "look", n=3)) == "looked at 3"
         assert acts_of(several, case_id) == before
         assert several.ran() == {"hold 1": 1, "look 2": 1, "look 3": 1}
+
+
+async def test_an_agent_that_waits_at_a_gateway_that_was_frozen_too_long_gets_its_reference(
+    url: str, tmp_path: Path
+) -> None:
+    """Before the gateway ends; a person decides at the other one."""
+    grace = {"ATLAS_REVIEW_GRACE_SECONDS": "25", "ATLAS_GRACE_SECONDS": "25"}
+    async with several_gateways(tmp_path, url, many=2, **LEASE, **grace) as several:
+        frozen, other = several.gateways
+        told, case_id = None, ""
+        with contextlib.suppress(httpx2.ConnectError):  # the gateway has ended when its client says goodbye
+            async with frozen.agent() as agent:
+                await agent.list_tools()  # else it does so before it hands out a result
+                asking = asyncio.create_task(call(agent, "change", n=1))
+                waits = "SELECT case_id FROM cases WHERE status = 'PENDING_REVIEW'"
+                [(case_id,)] = await eventually(partial(found, several, waits))
+                freeze(frozen)
+                await eventually(partial(is_given_up, several, process_of(frozen)))
+                thaw(frozen)
+                told = await asking
+        assert told is not None and reference_in(told) == case_id
+        await ends_as_given_up(frozen)
+        assert (await other.decide(case_id)).status_code == 200
+        async with other.agent() as agent:
+            assert "changed 1" in text_of(await outcome(agent, case_id))
+        assert several.ran() == {"change 1": 1}
+
+
+async def found(several: SeveralGateways, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query, once there are some."""
+    return several.rows(query)
+
+
+async def is_given_up(several: SeveralGateways, process_id: str) -> bool:
+    """Whether the others have given up a process."""
+    ended = "SELECT 1 FROM processes WHERE process_id = %s AND ended_at IS NOT NULL"
+    return bool(several.rows(ended, process_id))
 
 
 async def test_a_gateway_that_was_frozen_for_a_moment_goes_on_and_its_tools_answer_counts(

@@ -10,9 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from atlas import ledger
+from atlas.cases.tables import cases
 from atlas.database.address import Address
 from atlas.database.postgresql import PostgresDatabase
+from atlas.database.statements import one_moment
 from atlas.errors import DatabaseUnusable
+from atlas.stop.covering import stops_in_force
 from tests.support.postgres import PostgresServer, postgres_server
 
 
@@ -87,9 +90,42 @@ async def test_a_server_that_crashes_and_comes_back_keeps_what_was_acknowledged(
     assert [entry["detail"]["number"] for entry in entries] == acknowledged
 
 
+async def test_a_connection_that_breaks_in_the_middle_of_a_change_is_made_again(
+    url: str, tmp_path: Path
+) -> None:
+    """The change fails, and the one after it is kept."""
+
+    def break_off(connection: sa.Connection) -> None:
+        comment(connection, 1000)
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async with opened(url, tmp_path) as database:
+        with pytest.raises(sa.exc.OperationalError):
+            await database.write(break_off)
+        await database.write(partial(comment, number=1))
+        entries = await database.read(lambda connection: list(ledger.entries_of(connection, "evt_1")))
+    assert [entry["detail"]["number"] for entry in entries] == [1]
+
+
 async def test_a_server_that_may_forget_a_commit_is_refused(server: PostgresServer, tmp_path: Path) -> None:
     """The sentence names the setting."""
     url = server.new_database("forgetful") + "?options=-c%20synchronous_commit%3Doff"
     with pytest.raises(DatabaseUnusable, match="its setting synchronous_commit is `off`: `on` is needed"):
         async with opened(url, tmp_path):
             pass
+
+
+async def test_what_a_reader_rolls_back_takes_no_prepared_statement_away(url: str, tmp_path: Path) -> None:
+    """Statements of SQLAlchemy and prepared ones on one connection, with the moments of readers."""
+
+    def read(connection: sa.Connection) -> int:
+        connection.execute(sa.select(sa.func.count()).select_from(cases)).scalar()
+        return len(stops_in_force(connection)) + ledger.newest(connection)
+
+    def read_at_one_moment(connection: sa.Connection) -> int:
+        with one_moment(connection):
+            return read(connection)
+
+    async with opened(url, tmp_path) as database:
+        for work in [*(read,) * 20, *(read_at_one_moment, read) * 3]:
+            assert await asyncio.gather(database.read(work), database.read(work)) == [0, 0]

@@ -9,6 +9,7 @@ from documentation import ROOT, checked, page, quoted
 
 from atlas import __version__
 from atlas.settings import Settings
+from atlas.settings_of_limits import LONGEST_STOP
 
 helm = pytest.importorskip("helm_python", reason="Helm's library is there for Linux on x86-64 alone")
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
@@ -26,6 +27,7 @@ MOST = LEAST | {
     "mcpServers": {"existingSecret": "servers"},
     "settings": {"ATLAS_RISK_THRESHOLD": "60", "ATLAS_ASSESSOR": "policy"},
     "executeSeconds": 45,
+    "metrics": {"enabled": True},
     "ingress": {"enabled": True, "className": "nginx", "annotations": {"a/b": "c"}, "tlsSecret": "tls"},
     "networkPolicy": {"from": [INNGEST], "egress": [DATABASE]},
     "autoscaling": {"enabled": True, "minReplicas": 3},
@@ -148,16 +150,33 @@ def test_no_secret_is_in_a_manifest(values: dict[str, Any]) -> None:
         assert names == ["atlas"]
 
 
-@pytest.mark.parametrize(("seconds", "grace"), [(300, 330), (45, 75)])
-def test_a_pod_has_time_to_end_what_it_runs(seconds: int, grace: int) -> None:
-    """More than a tool may take and what comes before the signal; the gateway is told the same number."""
-    manifests = rendered(LEAST | {"executeSeconds": seconds})
+@pytest.mark.parametrize(("execute", "drain", "grace"), [(300, 10, 330), (45, 0, 65), (3600, 10, 630)])
+def test_a_pod_has_time_to_end_what_it_runs(execute: int, drain: int, grace: int) -> None:
+    """More than the gateway takes, which is told the same numbers."""
+    manifests = rendered(LEAST | {"executeSeconds": execute, "drainSeconds": drain})
     [gateway, _] = pods(manifests)
-    waits = gateway["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert one(manifests, "ConfigMap")["data"]["ATLAS_EXECUTE_SECONDS"] == str(seconds)
-    assert gateway["terminationGracePeriodSeconds"] == grace > seconds + waits
-    if seconds == 300:
-        assert Settings.model_fields["atlas_execute_seconds"].default == seconds
+    data = one(manifests, "ConfigMap")["data"]
+    told = [data[name] for name in ("ATLAS_EXECUTE_SECONDS", "ATLAS_DRAIN_TIME", "ATLAS_STOP_TIMEOUT")]
+    most = int(LONGEST_STOP.total_seconds())
+    assert told == [str(execute), f"{drain}s", f"{min(execute, most)}s"]
+    assert gateway["terminationGracePeriodSeconds"] == grace > min(execute, most) + drain
+    probe = gateway["containers"][0]["readinessProbe"]
+    usual = rendered(LEAST)
+    assert one(usual, "ConfigMap")["data"]["ATLAS_DRAIN_TIME"] == "10s" and probe["periodSeconds"] < 10
+    assert Settings.model_fields["atlas_execute_seconds"].default == 300
+
+
+def test_figures_are_read_by_whom_the_operator_names_alone() -> None:
+    """At a port of their own, which no Service has."""
+    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    manifests = rendered(LEAST | {"metrics": {"enabled": True, "from": [prometheus]}})
+    [gateway, _] = pods(manifests)
+    assert {"name": "metrics", "containerPort": 9464} in gateway["containers"][0]["ports"]
+    assert one(manifests, "ConfigMap")["data"]["ATLAS_METRICS_PORT"] == "9464"
+    rules = one(manifests, "NetworkPolicy")["spec"]["ingress"]
+    assert rules[1] == {"from": [prometheus], "ports": [{"port": "metrics"}]}
+    assert [port["name"] for port in one(manifests, "Service")["spec"]["ports"]] == ["http"]
+    assert "ATLAS_METRICS_PORT" not in one(rendered(LEAST), "ConfigMap")["data"]
 
 
 @ALL_VALUES

@@ -15,6 +15,7 @@ from typing import Any
 
 import compose_by_hand
 import httpx
+import nginx_process
 import pytest
 import pytest_asyncio
 from compose_by_hand import ByHand, by_hand, description
@@ -28,6 +29,7 @@ from sse import LeavingTransport
 from atlas.settings import Settings
 
 SITE = "gateway.example.com"
+HAPROXY = "balancer/haproxy.cfg"
 RISKY = {"beneficiary_id": "BEN-123", "reason": "hospital stay"}
 FILE = description({"RUN_AS": "1000:0"})
 SERVICES: dict[str, Any] = FILE["services"]
@@ -115,11 +117,15 @@ def test_redis_keeps_what_it_acknowledged_and_forgets_nothing() -> None:
     assert "--appendonly yes" in script and "--maxmemory-policy noeviction" in script
 
 
-def test_a_gateway_has_time_to_end_what_it_runs() -> None:
-    """As long as a tool may take, and a moment more."""
-    longest = Settings.model_fields["atlas_execute_seconds"].default
+def test_a_gateway_has_time_to_end_what_it_runs(folder: Path) -> None:
+    """As long as a tool may take, after the balancer has found out, and a moment more."""
+    settings = Settings.read(_env_file=folder / "secrets" / "gateway.env")
+    assert settings.atlas_stop_timeout.total_seconds() >= settings.atlas_execute_seconds
+    stopping = settings.atlas_drain_time + settings.atlas_stop_timeout
     for name in ("gateway-1", "gateway-2"):
-        assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= longest + 30
+        assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > stopping.total_seconds() + 10
+    every, falls = re.findall(r"inter (\d+)s fall (\d+)", (compose_by_hand.DEPLOY / HAPROXY).read_text())[0]
+    assert settings.atlas_drain_time.total_seconds() > int(every) * (int(falls) + 1)
 
 
 # ── What is written for it ───────────────────────────────────────────────────────────────────────────────
@@ -237,6 +243,16 @@ async def test_a_call_is_governed_through_all_of_it(
         assert "now due on" in text_of(await outcome(agent, case_id))
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["haproxy", "nginx"])
+async def ports(services: ByHand, request: pytest.FixtureRequest) -> tuple[int, int]:
+    """The outer and the inner port of each balancer whose configuration is there."""
+    if request.param == "haproxy":
+        return services.outside, services.ports["balancer"]
+    if nginx_process.program() is None:
+        pytest.skip("this machine has no nginx, and PyPI has none for it")
+    return await services.start_nginx()
+
+
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("path", "headers", "status"),
@@ -257,15 +273,30 @@ async def test_a_call_is_governed_through_all_of_it(
     ],
 )
 async def test_the_balancer_lets_in_what_is_for_agents_and_people(
-    services: ByHand, folder: Path, path: str, headers: dict[str, str], status: int
+    ports: tuple[int, int], folder: Path, path: str, headers: dict[str, str], status: int
 ) -> None:
     """The engine has a door of its own inside, and nothing else is behind that one."""
     async with httpx.AsyncClient(verify=trust(folder), timeout=WAIT_SECONDS) as client:
-        outside = f"https://127.0.0.1:{services.outside}{path}"
-        answer = await client.get(outside, headers={"Host": SITE} | headers)
+        answer = await client.get(f"https://127.0.0.1:{ports[0]}{path}", headers={"Host": SITE} | headers)
         assert answer.status_code == status, answer.text
-        inside = await client.get(f"http://127.0.0.1:{services.ports['balancer']}{path}")
+        inside = await client.get(f"http://127.0.0.1:{ports[1]}{path}")
         assert (inside.status_code == 404) == (path != "/api/inngest")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/sse"])
+async def test_a_session_stays_with_its_gateway(ports: tuple[int, int], folder: Path, path: str) -> None:
+    """Each of its requests comes to the one that has it: ten calls in a row, and six sessions at once."""
+    transport = LeavingTransport if path == "/mcp/sse" else StreamableHttpTransport
+    way = {"headers": {"Host": SITE}, "auth": key_of(folder, "ATLAS_AGENT_KEY"), "verify": trust(folder)}
+
+    async def talk() -> int:
+        async with Client(
+            transport(f"https://127.0.0.1:{ports[0]}{path}", **way), timeout=WAIT_SECONDS
+        ) as agent:
+            return len([await agent.list_tools() for _ in range(10)])
+
+    assert await asyncio.gather(*(talk() for _ in range(6))) == [10] * 6
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import re
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import timedelta
@@ -14,12 +13,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import httpx
+import psycopg
 import pytest
 import pytest_asyncio
 from desk_browser import LOOKS, PHONE, faults_of, person
 from figured_cases import Told, write
 from gateway_process import GatewayProcess, eventually
-from kept import store_by_hand
+from kept import database_url, store_by_hand
+from many_cases import copy_cases
 from playwright.async_api import Browser, expect
 from sqlalchemy.engine import Connection
 from store import open_store
@@ -307,15 +308,19 @@ async def full(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gatewa
     """A gateway with thousands of cases, each with a long reason."""
     process = GatewayProcess(tmp_path_factory.mktemp("full"), ATLAS_AGENT_KEY="", ATLAS_REVIEWER_KEY="")
     await fill(process.data, [Told(Status.REJECTED, MOMENT, reviewer="anna", reason="No. " * 900)])
-    copy_case(process.data / "atlas.db", MANY - 1)
+    copy_case(process.data, MANY - 1)
     await process.start()
     yield process
     await process.kill()
 
 
-def copy_case(path: Path, count: int) -> None:
-    """Copy the one case of a file so many times, in one statement for each table."""
-    with closing(sqlite3.connect(path)) as connection:
+def copy_case(directory: Path, count: int) -> None:
+    """Copy the one case of a store so many times, in one statement for each table."""
+    if url := database_url(directory):
+        with psycopg.connect(url) as server:
+            copy_cases(server, "status = 'REJECTED'", count, apart="-1 minutes")
+        return
+    with closing(store_by_hand(directory)) as connection:
         for table in ("cases", "assessments", "decisions"):
             names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
             told = {"case_id": "printf('evt_%016x', n)", "opened_at": OPENED}

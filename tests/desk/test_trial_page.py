@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from desk_browser import LOOKS, faults_of, person
 from gateway_process import GatewayProcess, call, eventually
-from kept import store_by_hand
+from kept import location_in, store_by_hand
 from playwright.async_api import Browser
 
 from atlas.desk.trials import LEFT, Trial, Trials
@@ -176,7 +176,7 @@ async def test_only_a_form_of_this_session_is_taken(visitor: Visitor) -> None:
 
 async def test_a_trial_whose_page_was_left_ends(desk: GatewayProcess) -> None:
     """No page asks about it, so its process is ended; one that is looked at goes on."""
-    trials = Trials(desk.data, threshold=70, unseen=timedelta(seconds=1))
+    trials = Trials(location_in(desk.data), threshold=70, unseen=timedelta(seconds=1))
     slow = f"[[rule]]\ntool = \"*\"\nscore = 5\nwhen = '{SLOW}'\n"
     trial = trials.begin(slow, days=30, person_name="anna", reviewers=None)
     assert isinstance(trial, Trial)
@@ -191,7 +191,7 @@ async def test_a_trial_whose_page_was_left_ends(desk: GatewayProcess) -> None:
 
 async def test_no_process_is_left_at_the_end(desk: GatewayProcess) -> None:
     """A stop of the gateway ends what is tried."""
-    trials = Trials(desk.data, threshold=70)
+    trials = Trials(location_in(desk.data), threshold=70)
     trial = trials.begin(
         f"[[rule]]\ntool = \"*\"\nscore = 5\nwhen = '{SLOW}'\n", days=30, person_name="a", reviewers=None
     )

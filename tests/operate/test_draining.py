@@ -1,6 +1,7 @@
 """A stop: what agents and balancers are told, what is brought to its end, and what is waited for."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -8,11 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from eras import STATELESS, agent
 from gateway_process import (
+    REVIEWER_KEY,
     WAIT_SECONDS,
     GatewayProcess,
     call,
@@ -26,6 +29,10 @@ from gateway_process import (
 SCRIPT = Path(__file__).parents[1] / "acceptance" / "gateway_with_tools.py"
 CHANGE = {"beneficiary_id": "BEN-125", "changes": {"monthly_amount_eur": 700}}
 LONG = {"ATLAS_GRACE_SECONDS": "50", "ATLAS_REVIEW_GRACE_SECONDS": "25"}
+APPROVAL = (
+    "POST /webhook/approval HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
+    "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+)
 WAYS = [("legacy", False), ("legacy", True), (STATELESS, False)]
 
 
@@ -147,3 +154,35 @@ async def test_an_idle_gateway_waits_for_nothing(tmp_path: Path) -> None:
             await asyncio.wait_for(gateway.ended(), WAIT_SECONDS)
         log = gateway.newest_log()
         assert "Traceback" not in log and " ERROR " not in log
+
+
+async def test_a_call_that_is_approved_during_a_stop_is_executed_by_the_next_process(tmp_path: Path) -> None:
+    """Its tool would be cut here. The decision was on its way when the stop began, and is taken."""
+    async with running(tmp_path, ATLAS_STOP_TIMEOUT="60s", **LONG) as gateway:
+        async with agent(gateway) as client, agent(gateway) as other:
+            await asyncio.gather(client.list_tools(), other.list_tools())
+            to_the_end = asyncio.create_task(call(client, "talk_on", word="to the end"))
+            await gateway.decide(await waiting_case(gateway, "to the end"))
+            await has_begun(tmp_path)
+            later = asyncio.create_task(call(other, "talk", word="later"))
+            case_id = await waiting_case(gateway, "later")
+            decision = json.dumps({"decision": "APPROVED", "event_id": case_id}).encode()
+            reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(gateway.url).port)
+            writer.write(APPROVAL.format(key=REVIEWER_KEY, length=len(decision)).encode() + decision[:5])
+            await writer.drain()
+            assert (
+                await gateway.decide("evt_0000000000000000")
+            ).status_code == 404  # the rest is read by now
+            tell_to_stop(gateway)
+            assert reference_in(await later) == case_id
+            writer.write(decision[5:])
+            assert b" 200 " in await reader.readline()
+            writer.close()
+            (tmp_path / "release").touch()
+            assert "talked on" in text_of(await to_the_end)
+        await gateway.ended()
+        assert "later" not in (tmp_path / "ran.txt").read_text().splitlines()
+        await gateway.start()
+        async with agent(gateway) as client:
+            assert "said later" in text_of(await outcome(client, case_id))
+        assert (tmp_path / "ran.txt").read_text().splitlines().count("later") == 1

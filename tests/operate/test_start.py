@@ -64,6 +64,7 @@ NOT_NEEDED_YET = [
 ]
 
 
+@pytest.mark.sqlite("psycopg is loaded where a server is asked")
 async def test_a_start_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
     """A start costs at most 1.6 times the CPU of importing FastMCP: see benchmarks/start.py."""
     async with started(tmp_path) as gateway:

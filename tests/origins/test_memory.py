@@ -118,6 +118,7 @@ async def test_what_this_process_answered_is_remembered_as_the_disk_has_it(tmp_p
             await store.change(case.case_id, change)
 
 
+@pytest.mark.sqlite("a server is never asked in the thread of the loop")
 async def test_no_thread_is_asked_for_what_this_process_answered_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from kept import store_by_hand
+from kept import location_in, store_by_hand
 from past_cases import write_past
 
 from atlas.assessors.policy import Policy
@@ -44,7 +44,7 @@ def _tried(directory: Path, *changes: str, again: bool = False, unjudged: str | 
         if again:
             assert connection.execute(AGAIN, (first,)).rowcount == 1
     content = b'[[rule]]\ntool = "*"\nscore = 5\n'
-    return replay(directory, Policy(Path("tried.toml"), threshold=70, content=content), ALL)
+    return replay(location_in(directory), Policy(Path("tried.toml"), threshold=70, content=content), ALL)
 
 
 def test_a_call_that_expired_before_it_was_judged_was_put_before_a_person(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,12 +14,13 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 from command_of_test import Ran, ran
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, reference_in
-from kept import store_by_hand
+from kept import location_in, store_by_hand
 
 from atlas.assessors.policy import Policy
-from atlas.database.read_only import ReadOnlyFile
+from atlas.database.choose import beside
 from atlas.replay.past import ROWS
 from atlas.replay.report import Report
 from atlas.replay.run import replay
@@ -121,7 +121,7 @@ def policy_of(text: str, threshold: int = 70) -> Policy:
 
 def tried(gateway: GatewayProcess, text: str, span: Span = ALL) -> Report:
     """The report on a policy of this text."""
-    return replay(gateway.data, policy_of(text), span)
+    return replay(location_in(gateway.data), policy_of(text), span)
 
 
 def test_the_policy_that_judged_the_calls_changes_none(gateway: GatewayProcess) -> None:
@@ -183,18 +183,19 @@ def test_calls_come_on_while_it_reads(gateway: GatewayProcess) -> None:
             row = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         written.append(row[0])  # 0: no reader was in its way
 
-    report = replay(gateway.data, policy_of(POLICY), span, tell=tell)
+    report = replay(location_in(gateway.data), policy_of(POLICY), span, tell=tell)
     assert (written, report.calls, report.changed) == ([0], 18, 0)
 
 
 def test_the_rows_are_read_along_the_index(gateway: GatewayProcess) -> None:
     """However many there are, nothing is sorted, and no table is read through."""
 
-    def plan(connection: sqlite3.Connection) -> str:
-        rows = connection.execute(f"EXPLAIN QUERY PLAN {ROWS}", ("2000", "", "2100", "", 500))
+    def plan(connection: sa.Connection) -> str:
+        values = {"after": "2000", "after_case": "", "end": "2100", "end_case": "", "most": 500}
+        rows = connection.execute(sa.text(f"EXPLAIN QUERY PLAN {ROWS}"), values)
         return "\n".join(row[3] for row in rows)
 
-    said = ReadOnlyFile(gateway.data / "atlas.db").read(plan)
+    said = beside(location_in(gateway.data)).look(plan)
     assert "SEARCH c USING INDEX ix_cases_opened_at" in said
     assert "SCAN" not in said
     assert "TEMP B-TREE" not in said

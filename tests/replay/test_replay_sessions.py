@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 from fastmcp import Client
 from gateway_process import AGENT_KEY, OTHER_AGENT_KEY, ROOT, GatewayProcess, eventually, reference_in
-from kept import store_by_hand
+from kept import location_in, store_by_hand
 
 from atlas.assessors.policy import Policy
-from atlas.database.read_only import ReadOnlyFile
+from atlas.database.choose import beside
 from atlas.models import Ruling
 from atlas.replay.before import Before
 from atlas.replay.past import Past, steps, windows_of
@@ -127,15 +127,15 @@ def policy_of(text: str) -> Policy:
 
 def calls_of(office: Office, policy: Policy) -> list[Past]:
     """The calls on record, with what was before them."""
-    file = ReadOnlyFile(office.data / "atlas.db")
-    (window,) = windows_of(file, ALL, 1000)
-    return [past for step in steps(file, window, Before(policy, ALL).earlier) for past in step]
+    store = beside(location_in(office.data))
+    (window,) = windows_of(store, ALL, 1000)
+    return [past for step in steps(store, window, Before(policy, ALL).earlier) for past in step]
 
 
 def test_each_call_is_ruled_on_as_it_was(office: Office) -> None:
     """Score, floor, rules and reasons are the same, also of the general rules and of what is counted."""
     policy = policy_of(POLICY)
-    judge = Judge(policy, ReadOnlyFile(office.data / "atlas.db"))
+    judge = Judge(policy, beside(location_in(office.data)))
     calls = calls_of(office, policy)
     rulings = [policy.rule_at_once(judge.questions.of(past)) for past in calls]
     assert rulings == [Ruling.model_validate(past.judged.ruling) for past in calls if past.judged]
@@ -149,14 +149,14 @@ def test_each_call_is_ruled_on_as_it_was(office: Office) -> None:
 def test_the_policy_that_judged_sessions_changes_none(office: Office) -> None:
     """Nor does one that differs in its comments alone."""
     for text in (POLICY, f"# The same.\n{POLICY}"):
-        report = replay(office.data, policy_of(text), ALL)
+        report = replay(location_in(office.data), policy_of(text), ALL)
         assert (report.calls, report.changed, report.notes.failed_now) == (29, 0, 0)
         assert report.people_then == report.people_now
 
 
 def test_what_a_session_did_before_changes_what_a_policy_says(office: Office) -> None:
     """A higher sum lets the third payment of each session through, and nothing else."""
-    report = replay(office.data, policy_of(POLICY.replace("900.0", "9000.0")), ALL)
+    report = replay(location_in(office.data), policy_of(POLICY.replace("900.0", "9000.0")), ALL)
     (change,) = report.changes
     assert (change.before, change.after) == ("asked", "approved")
     assert {share.name: share.calls for share in change.rules_before} == {"much": 3, "money": 3}
@@ -165,7 +165,7 @@ def test_what_a_session_did_before_changes_what_a_policy_says(office: Office) ->
 
 def test_two_sessions_with_the_same_words_are_not_taken_for_one(office: Office) -> None:
     """The first payment of each is approved, and the second one of each is not any more."""
-    report = replay(office.data, policy_of(POLICY.replace("900.0", "9.0")), ALL)
+    report = replay(location_in(office.data), policy_of(POLICY.replace("900.0", "9.0")), ALL)
     (change,) = report.changes
     assert (change.before, change.after) == ("approved", "asked")
     assert {share.name: share.calls for share in change.tools} == {"office_send_money": 3}
@@ -177,6 +177,6 @@ async def test_a_policy_that_marks_a_tool_otherwise_is_told_that_traces_are_as_r
     """Whether a tool speaks for third parties was written into the traces of later calls."""
     text = POLICY.replace('tool = "office_list_rooms"\ntrust = "inside"', "")
     text = text.replace('name = "house"', 'name = "marked"\ntool = "office_list_rooms"\ntrust = "outside"')
-    report = await asyncio.to_thread(replay, office.data, policy_of(text), ALL)
+    report = await asyncio.to_thread(replay, location_in(office.data), policy_of(text), ALL)
     assert report.notes.other_trust == 6
     assert report.changed == 0

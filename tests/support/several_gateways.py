@@ -43,7 +43,7 @@ class SeveralGateways:
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a question to the database, past all gateways."""
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
+        with psycopg.connect(self.database_url, autocommit=True, connect_timeout=5) as connection:
             return connection.execute(query.encode(), values).fetchall()
 
     def ran(self) -> Counter[str]:
@@ -76,9 +76,9 @@ def process_of(gateway: GatewayProcess) -> str:
 
 @contextlib.asynccontextmanager
 async def several_gateways(
-    directory: Path, database_url: str, *, many: int = 2, **environment: str
+    directory: Path, database_url: str, *, many: int = 2, origin: str | None = None, **environment: str
 ) -> AsyncIterator[SeveralGateways]:
-    """All of them run, and the engine reaches them by the balancer."""
+    """All of them run, and the engine reaches them by the balancer, or by another one at an origin."""
     (directory / "engine").mkdir()
     (directory / "policy.toml").write_text(POLICY)
     engine = EngineProcess(directory / "engine", has_keys=True)
@@ -88,6 +88,7 @@ async def several_gateways(
         ports = [kept_port() for _ in range(many)]
         balancer = await stack.enter_async_context(Relay(ports).run())
         several = SeveralGateways(directory, database_url, engine, balancer)
+        environment["INNGEST_SERVE_ORIGIN"] = origin or f"http://127.0.0.1:{balancer.port}"
         for number, port in enumerate(ports):
             relay = await stack.enter_async_context(Relay([urlsplit(database_url).port or 5432]).run())
             address = re.sub(r":\d+/", f":{relay.port}/", database_url)
@@ -109,7 +110,6 @@ def _gateway(several: SeveralGateways, number: int, port: int, **environment: st
         ATLAS_PORT=str(port),
         ATLAS_POLICY=str(several.directory / "policy.toml"),
         ATLAS_TEST_SHARED=str(several.directory),
-        INNGEST_SERVE_ORIGIN=f"http://127.0.0.1:{several.balancer.port}",
         **several.engine.gateway_settings,
         **environment,
     )

@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 from gateway_process import REVIEWER_KEY, ROOT, WAIT_SECONDS, GatewayProcess
+from kept import location_in
 
-from atlas.database.shared_file import open_shared
+from atlas.database.sharing import shared
 from atlas.models import Scope
 from atlas.stop.stops import Stops
 
@@ -63,12 +64,12 @@ async def command(gateway: GatewayProcess, *arguments: str, **environment: str) 
 
 async def stop_elsewhere(gateway: GatewayProcess, scope: Scope, target: str = "") -> str:
     """Stop it as the command does, from this process, which is not the gateway's; returns its id."""
-    async with open_shared(gateway.data) as file:
-        stop = await Stops(file).stop(scope, target, reason="fire in the cellar", person_name="operator:olga")
+    file = shared(location_in(gateway.data))
+    stop = await Stops(file).stop(scope, target, reason="fire in the cellar", person_name="operator:olga")
     return stop.stop_id
 
 
 async def lift_elsewhere(gateway: GatewayProcess, stop_id: str) -> None:
     """Lift it as the command does."""
-    async with open_shared(gateway.data) as file:
-        await Stops(file).lift(stop_id, reason="the fire is out", person_name="operator:olga")
+    file = shared(location_in(gateway.data))
+    await Stops(file).lift(stop_id, reason="the fire is out", person_name="operator:olga")

@@ -183,6 +183,9 @@ STORIES = {
         ('atlas_other_acts_total{of="people",act="sign_in_refused"} 0x57 1 2 3',),
     ),
     "AtlasGone": Story(("other 1x60",), ('atlas_build_info{version="1"} 1x60',)),
+    "AtlasGatewayMissing": Story(
+        ('atlas_gateways{state="alive"} 3x30 2x30',), ('atlas_gateways{state="alive"} 2x60',)
+    ),
     "AtlasPartFails": Story(('atlas_part_ok{part="engine"} 0x60',), ('atlas_part_ok{part="assessor"} 0x60',)),
     "AtlasAssessorRests": Story(("atlas_assessor_resting 1x60",), ("atlas_assessor_resting 0x60",)),
     "AtlasCourierLags": Story(

@@ -19,6 +19,8 @@ from gateway_process import (
 from receivers import receiver
 from scrapes import METRICS, Scrape, metrics_url, scrape
 
+from tests.support.postgres import postgres_server
+
 KEY = "metrics-key-of-the-tests"
 RISKY = "modify_welfare_record"
 
@@ -194,3 +196,37 @@ async def test_each_format_that_prometheus_asks_for_is_served(tmp_path: Path, ac
         answer = await client.get(metrics_url(gateway), headers={"Accept": accept})
     assert answer.status_code == 200
     assert answer.text.endswith("# EOF\n") is accept.startswith("application/openmetrics")
+
+
+async def test_two_gateways_on_one_store_say_the_same_of_it_and_count_their_own(tmp_path: Path) -> None:
+    """Prometheus adds up what they did, and takes either for what waits."""
+    with postgres_server() as server:
+        for name in "ab":
+            (tmp_path / name).mkdir()
+        url = {"ATLAS_DATABASE_URL": server.new_database("two")}
+        async with started(tmp_path / "a", **url) as first, started(tmp_path / "b", **url) as second:
+            for number, gateway in enumerate((first, second)):
+                async with gateway.agent() as agent:
+                    reference_in(await call(agent, RISKY, **changes(number)))
+            seen = [await scraped(one, "atlas_cases_waiting", 2, group="everyone") for one in (first, second)]
+            assert [one.value("atlas_calls_total", stage="admit", outcome="queued") for one in seen] == [1, 1]
+            for one in (first, second):
+                await scraped(one, "atlas_gateways", 2, state="alive")
+            await second.kill()
+            dead = await scraped(first, "atlas_gateways", 1, state="alive")
+            assert dead.value("atlas_lease_lost") == 0
+            await second.start()
+            whole = [await _verified(one) for one in (first, second)]
+    assert {one.value("atlas_ledger_broken") for one in whole} == {0}
+    assert {one.value("atlas_part_ok", part="database") for one in seen} == {1}
+
+
+async def _verified(gateway: GatewayProcess) -> Scrape:
+    found: list[Scrape] = []
+
+    async def is_there() -> bool:
+        found.append(await scrape(gateway))
+        return found[-1].value("atlas_ledger_verified_timestamp_seconds") > 0
+
+    await eventually(is_there)
+    return found[-1]

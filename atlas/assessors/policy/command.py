@@ -14,6 +14,7 @@ from atlas.assessors import Earlier, Question, ToolFacts
 from atlas.assessors.policy import Policy, putting
 from atlas.assessors.policy.explain import explain
 from atlas.assessors.policy.session_file import SessionInvalid, read_session
+from atlas.database.location import Location
 from atlas.errors import AtlasError
 from atlas.origins.tracing import trace
 from atlas.people.named import members_of_groups
@@ -155,7 +156,7 @@ def _earlier(path: Path | None) -> tuple[Earlier, ...]:
 
 def _replay(options: argparse.Namespace) -> int:
     settings = _settings()
-    options.data_dir = options.data_dir or settings.atlas_data_dir
+    options.location = Location(directory=options.data_dir) if options.data_dir else Location.of(settings)
     options.threshold = options.threshold or settings.atlas_risk_threshold
     options.idle = settings.atlas_session_idle
     return replay.run(options)

@@ -8,6 +8,7 @@ from alembic import op
 
 from atlas.database.migrations.append_only import refuse_changes
 from atlas.database.migrations.compatible import note_oldest
+from atlas.database.migrations.partial import only_where
 
 revision = "0014"
 down_revision = "0013"
@@ -37,6 +38,28 @@ FUNCTIONS = (
         RETURN NULL;
     END $$
     """,
+)
+# By which risk people see what waits: as 100 where a rule hides it.
+HIDES = {
+    "sqlite": "json_extract(ruling, '$.review.hides_score')",
+    "postgresql": "ruling::json #>> '{review,hides_score}'",
+}
+SHOWN_SCORE = """
+UPDATE cases SET shown_score = (
+    SELECT CASE WHEN {hides} IS NULL THEN risk_score ELSE 100 END FROM assessments
+    WHERE assessments.case_id = cases.case_id AND assessments.round_number = cases.round_number
+) WHERE status = 'PENDING_REVIEW'
+"""
+WAITING = (
+    *("opened_at", "case_id", "expires_at", "frozen_at", "principal", "tool_name", "round_number"),
+    *("arguments_sha256", "status", "shown_score"),
+)
+# SQLite reads what waits out of one index and sorts it. As these: atlas/cases/finding.py.
+SORTED = (
+    "CREATE INDEX ix_cases_riskiest ON cases (COALESCE(shown_score, 100) DESC, opened_at, case_id)"
+    " WHERE status = 'PENDING_REVIEW'",
+    "CREATE INDEX ix_cases_nearest_end ON cases (COALESCE(expires_at, '9999'), opened_at, case_id)"
+    " WHERE status = 'PENDING_REVIEW'",
 )
 WIDER = """
 DO $$
@@ -101,8 +124,12 @@ def upgrade() -> None:
         sa.Column("case_id", sa.String(20), sa.ForeignKey("cases.case_id"), primary_key=True),
         sa.Column("traceparent", sa.String(55), nullable=False),
     )
+    op.add_column("cases", sa.Column("shown_score", sa.Integer))
+    op.execute(SHOWN_SCORE.format(hides=HIDES[op.get_bind().dialect.name]))
+    op.drop_index("ix_cases_waiting", "cases")
+    op.create_index("ix_cases_waiting", "cases", WAITING, **only_where(sa.text("status = 'PENDING_REVIEW'")))
     refuse_changes("policies")
     note_oldest()
     if op.get_bind().dialect.name == "postgresql":
-        for function in (*FUNCTIONS, WIDER):
+        for function in (*FUNCTIONS, WIDER, *SORTED):
             op.execute(function)

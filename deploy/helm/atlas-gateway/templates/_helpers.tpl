@@ -70,3 +70,8 @@ capabilities: {drop: [ALL]}
 - {name: data, mountPath: /data}
 - {name: tmp, mountPath: /tmp}
 {{- end }}
+
+{{- /* A gateway that stops waits ten minutes at most. */}}
+{{- define "atlas-gateway.stopSeconds" -}}
+{{- min .Values.executeSeconds 600 }}
+{{- end }}

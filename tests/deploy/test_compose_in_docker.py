@@ -1,0 +1,221 @@
+"""deploy/up.sh on a real Docker engine, with stand-ins for the images of others, which need a registry."""
+
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from documentation import ROOT
+from dotenv import dotenv_values
+from fastmcp import Client
+from fastmcp.client.transports import StreamableHttpTransport
+from gateway_process import WAIT_SECONDS, call, outcome, reference_in, text_of
+from ports import kept_port
+from sse import LeavingTransport
+
+SITE = "gateway.example.com"
+BASE = "python:3.13-slim"
+GATEWAY, STAND_IN = "atlas-gateway-of-the-tests", "atlas-stand-in-of-the-tests"
+PROJECT = "atlas-several-of-the-tests"
+IMAGES = ("POSTGRES_IMAGE", "REDIS_IMAGE", "INNGEST_IMAGE", "BALANCER_IMAGE")
+SECONDS = 900
+RISKY = {"beneficiary_id": "BEN-123", "reason": "hospital stay"}
+
+
+def docker(*words: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run docker; what it says is text."""
+    given = os.environ | environment
+    return subprocess.run(
+        ["docker", *words], cwd=folder, env=given, capture_output=True, text=True, timeout=SECONDS
+    )
+
+
+def has_engine() -> bool:
+    """Whether an engine with Compose answers that can build the image without a registry."""
+    if shutil.which("docker") is None or docker("compose", "version").returncode:
+        return False
+    return docker("image", "inspect", BASE).returncode == 0
+
+
+pytestmark = [
+    pytest.mark.skipif(not has_engine(), reason=f"no Docker engine with Compose here that has {BASE}"),
+    pytest.mark.timeout(2 * SECONDS),
+]
+
+
+class Running(NamedTuple):
+    """What deploy/up.sh has started."""
+
+    deploy: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where the balancer is on this machine."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """What trusts its certificate, at an address that is not in it."""
+        context = ssl.create_default_context(cafile=str(self.deploy / "secrets" / "tls.pem"))
+        context.check_hostname = False
+        return context
+
+    def key(self, name: str) -> str:
+        """A key of the gateways."""
+        return dotenv_values(self.deploy / "secrets" / "gateway.env")[name] or ""
+
+    def compose(self, *words: str) -> str:
+        """What Compose says of the project."""
+        done = docker("compose", *words, folder=self.deploy, **ENVIRONMENT)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+ENVIRONMENT = {"GATEWAY_IMAGE": GATEWAY, "COMPOSE_PROJECT_NAME": PROJECT}
+
+
+def build_stand_ins(checkout: Path) -> dict[str, str]:
+    """Build what stands in for the images that cannot be pulled; returns which setting names it."""
+    built = docker("build", "--tag", GATEWAY, ".", folder=checkout)
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr
+    folder = ROOT / "tests" / "deploy" / "stand_ins"
+    # The network of this machine: its registry of packages may be on loopback.
+    built = docker(
+        "build",
+        "--network",
+        "host",
+        "--build-arg",
+        f"GATEWAY={GATEWAY}",
+        "--tag",
+        STAND_IN,
+        ".",
+        folder=folder,
+    )
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr
+    return dict.fromkeys(IMAGES, STAND_IN)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """All services, started by the one command in a copy of the checkout."""
+    checkout = tmp_path_factory.mktemp("docker") / "checkout"
+    hidden = shutil.ignore_patterns(".git", ".venv", ".env", "secrets", "data", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, checkout, ignore=hidden)
+    here = Running(checkout / "deploy", kept_port())
+    own = {"PUBLISHED": "127.0.0.1", "HTTPS_PORT": str(here.port)} | build_stand_ins(checkout)
+    (here.deploy / ".env").write_text("".join(f"{name}={value}\n" for name, value in own.items()))
+    try:
+        done = subprocess.run(
+            [here.deploy / "up.sh", SITE],
+            env=os.environ | ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:] + logs(here)
+        yield here
+    finally:
+        docker("compose", "down", "--volumes", "--timeout", "5", folder=here.deploy, **ENVIRONMENT)
+        docker("image", "rm", "--force", GATEWAY, STAND_IN)
+
+
+def logs(here: Running) -> str:
+    """The end of what every service has said."""
+    return docker("compose", "logs", "--tail", "30", folder=here.deploy, **ENVIRONMENT).stdout
+
+
+def test_every_service_is_healthy_and_only_the_balancer_is_published(running: Running) -> None:
+    """As Compose sees them."""
+    found = {
+        one["Service"]: one for one in map(json.loads, running.compose("ps", "--format", "json").splitlines())
+    }
+    assert found.keys() == {"postgres", "redis", "inngest", "gateway-1", "gateway-2", "balancer"}
+    assert {one["Health"] for one in found.values()} == {"healthy"}
+    published = {
+        name for name, one in found.items() if any(port["PublishedPort"] for port in one["Publishers"])
+    }
+    assert published == {"balancer"}
+
+
+@pytest.mark.parametrize(
+    ("path", "transport"), [("/mcp", StreamableHttpTransport), ("/mcp/sse", LeavingTransport)]
+)
+async def test_a_call_is_governed_in_the_containers(running: Running, path: str, transport: Any) -> None:
+    """By TLS to the balancer, to one of two gateways, through the engine and back."""
+    way = transport(
+        running.url + path, headers={"Host": SITE}, auth=running.key("ATLAS_AGENT_KEY"), verify=running.trust
+    )
+    async with Client(way, timeout=WAIT_SECONDS) as agent:
+        case_id = reference_in(await call(agent, "request_payment_extension", **RISKY))
+        async with httpx.AsyncClient(verify=running.trust, timeout=WAIT_SECONDS) as reviewer:
+            decided = await reviewer.post(
+                f"{running.url}/webhook/approval",
+                json={"decision": "APPROVED", "event_id": case_id},
+                headers={"Host": SITE, "Authorization": f"Bearer {running.key('ATLAS_REVIEWER_KEY')}"},
+            )
+        assert decided.status_code == 200, decided.text
+        assert "now due on" in text_of(await outcome(agent, case_id))
+
+
+def test_a_browser_over_tls_is_believed(running: Running) -> None:
+    """The network that ATLAS_FORWARDED_FROM names is the one in which the balancer is."""
+    for origin, status in ((f"https://{SITE}", 200), (f"http://{SITE}", 403)):
+        headers = {"Host": SITE, "Origin": origin}
+        assert httpx.get(f"{running.url}/", headers=headers, verify=running.trust).status_code == status
+
+
+def test_a_store_leads_nowhere_and_the_engine_has_no_other_neighbours(running: Running) -> None:
+    """From the engine's container neither the world nor the gateways' own network is reached."""
+    reach = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)"
+    ways = [("inngest", "balancer", "8080", True), ("inngest", "redis", "6379", True)]
+    ways += [("gateway-1", "inngest", "8288", True), ("gateway-1", "redis", "6379", False)]
+    ways += [("inngest", "192.0.2.1", "80", False), ("redis", "postgres", "5432", False)]
+    for origin, host, port, is_open in ways:
+        done = docker(
+            *("compose", "exec", "--no-TTY", origin, "python", "-c", reach, host, port),
+            folder=running.deploy,
+            **ENVIRONMENT,
+        )
+        assert (done.returncode == 0) == is_open, (origin, host, port, done.stderr)
+
+
+def test_a_service_writes_its_volume_alone_and_is_not_root(running: Running) -> None:
+    """Where the operator is root, the gateways and the balancer have their user, without a capability."""
+    for name in ("postgres", "redis", "inngest", "gateway-1", "balancer"):
+        status = running.compose("exec", "--no-TTY", name, "cat", "/proc/1/status")
+        assert "CapEff:\t" + "0" * 16 in status, name
+        done = docker(
+            "compose", "exec", "--no-TTY", name, "touch", "/x", folder=running.deploy, **ENVIRONMENT
+        )
+        assert "Read-only file system" in done.stderr, name
+
+
+def test_what_was_kept_is_there_after_a_restart_of_everything(running: Running) -> None:
+    """By the same command; secrets and volumes are the same. The last test."""
+    before = running.key("ATLAS_REVIEWER_KEY")
+    docker("compose", "kill", folder=running.deploy, **ENVIRONMENT)
+    done = subprocess.run(
+        [running.deploy / "up.sh"],
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:] + logs(running)
+    assert running.key("ATLAS_REVIEWER_KEY") == before
+    end = time.monotonic() + WAIT_SECONDS
+    headers = {"Host": SITE, "Authorization": f"Bearer {before}"}
+    while (
+        answer := httpx.get(f"{running.url}/cases", headers=headers, verify=running.trust)
+    ).status_code != 200:
+        assert time.monotonic() < end, answer.text
+        time.sleep(0.2)
+    assert len(answer.json()["cases"]) >= 2
