@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -18,6 +19,7 @@ from several_gateways import SeveralGateways, several_gateways
 from atlas.database.address import Address
 from atlas.database.postgresql import PostgresDatabase
 from atlas.database.shared_secrets import shared_secret
+from atlas.instants import instant_text, now
 from atlas.outbox.vapid import PushKey
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -159,3 +161,44 @@ async def test_the_calls_of_an_agent_are_counted_together(server: PostgresServer
             async with running.gateways[n % 2].agent() as agent:
                 passed += text_of(await call(agent, "look", n=100 + n)).startswith("looked")
         assert passed == 6
+
+
+async def test_a_plan_that_is_made_at_one_gateway_lets_a_call_pass_at_the_other(
+    several: SeveralGateways,
+) -> None:
+    """And is used up at both; the policy of both is the same one."""
+    first, other = several.gateways
+    plan = {"tool": "change", "most_calls": 1, "reason": "a test"}
+    plan["ends_at"] = instant_text(now() + timedelta(hours=1))
+    async with person(first) as at_first:
+        made = await at_first.post("/plans", json=plan)
+        assert made.status_code == 201, made.text
+    async with other.agent() as agent:
+        assert text_of(await call(agent, "change", n=50)) == "changed 50"
+    async with first.agent() as agent:
+        reference_in(await call(agent, "change", n=51))
+
+
+async def test_a_gateway_with_an_engine_of_its_own_says_so_where_it_shares_the_database(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    """Two of them; alone it says nothing."""
+    url = server.new_database(f"engines_{token_hex(4)}")
+    gateways = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        gateways.append(GatewayProcess(tmp_path / name, ATLAS_DATABASE_URL=url))
+    try:
+        await gateways[0].start()
+        assert "embedded engine" not in gateways[0].newest_log()
+        await gateways[1].start()
+        for gateway in gateways:
+
+            async def has_said(one: GatewayProcess = gateway) -> bool:
+                return "Give all of them one engine: docs/how-to/inngest.md" in one.newest_log()
+
+            await eventually(has_said)
+    finally:
+        for gateway in gateways:
+            if not gateway.has_ended:
+                await gateway.kill()
