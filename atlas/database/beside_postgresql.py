@@ -68,7 +68,7 @@ class PostgresBeside:
         """Run work, which makes all of its changes at once, or none; they are on disk when it returns."""
         self.make_ready()
         with self.engine() as engine:
-            transactions = PostgresTransactions(engine.connect)
+            transactions = PostgresTransactions(engine.connect, origin=COMMAND)
             try:
                 transactions.begin()
                 result = work(transactions.handle)

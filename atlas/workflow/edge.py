@@ -20,6 +20,7 @@ from atlas.settings import Settings
 from atlas.settings_of_inngest import EngineKind
 from atlas.workflow.courier import Courier
 from atlas.workflow.freshness import FreshnessGuard
+from atlas.workflow.lone_engine import watch_alone
 from atlas.workflow.server import SERVE_PATH, InngestServer
 from atlas.workflow.signed import SignedAsSent
 from atlas.workflow.stages import BindStages, Stages
@@ -31,6 +32,7 @@ class WorkflowEdge:
     def __init__(self, settings: Settings, client: inngest.Inngest, store: CaseStore) -> None:
         self._settings = settings
         self._client = client
+        self._lease = store.database.lease
         self.courier = Courier(client, store)
         self._server = InngestServer(settings, client)
         self.announce = self.courier.announce
@@ -95,11 +97,15 @@ class WorkflowEdge:
         keys = self._client.signing_key, self._client.signing_key_fallback
         return FreshnessGuard(SignedAsSent(endpoint, keys))  # what is old is not read
 
+    async def _watch_engine(self) -> None:
+        if self._settings.engine_kind is EngineKind.EMBEDDED:
+            await watch_alone(self._lease)
+
     @asynccontextmanager
     async def run(self, endpoint: ASGIApp, *, url: str) -> AsyncIterator[None]:
         """Run or reach the server, and deliver what is announced."""
         async with self._server.run(endpoint, url=url):
-            deliveries = asyncio.create_task(self.courier.run())
+            deliveries = asyncio.gather(self.courier.run(), self._watch_engine())
             try:
                 yield
             finally:

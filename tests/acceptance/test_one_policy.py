@@ -151,7 +151,7 @@ async def test_no_call_bounces_while_a_policy_is_put(url: str, tmp_path: Path) -
         [_, entry] = entries_of(several, "policy.put")
         begun = {one["case_id"] for one in entries_of(several, "admit.queued") if one["seq"] > entry["seq"]}
         back = {one["case_id"] for one in entries_of(several, REOPENED)}
-        assert len(begun) >= 10 and not begun & back
+        assert len(begun) >= 8 and not begun & back
         assert begun <= {one["case_id"] for one in entries_of(several, "execute.finished")}
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.assessors.policy import Policy
 from atlas.assessors.policy.stored import StoredPolicy, newest, put
+from atlas.database.choose import beside_gateway
 from atlas.errors import AtlasError
 from atlas.instants import instant_text
 from atlas.people.named import members_of_groups, names_of_reviewers
@@ -74,20 +75,4 @@ def _in_store(settings: Settings, work: Callable[[Connection], Result]) -> Resul
     """Run work in one transaction of the store that gateways share; raises NotShared, DatabaseUnusable."""
     if settings.atlas_database_url is None:
         raise NotShared(reason=NOT_SHARED.format(path=settings.atlas_policy))
-    from atlas.database.address import Address
-    from atlas.database.postgresql_problems import refusing
-    from atlas.database.postgresql_transactions import PostgresTransactions
-
-    address = Address(settings.atlas_database_url.get_secret_value())
-    with refusing(str(address)):
-        transactions = PostgresTransactions(address.engine().connect)
-        try:
-            transactions.begin()
-            result = work(transactions.handle)
-            transactions.commit(is_changed=True)
-        except BaseException:
-            transactions.undo()
-            raise
-        finally:
-            transactions.close()
-    return result
+    return beside_gateway(settings).change(work)

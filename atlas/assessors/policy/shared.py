@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.assessors.policy.stored import StoredPolicy, newest, newest_or, newest_version
 from atlas.database.database import Database
+from atlas.database.hints import OF_NO_CASE
 from atlas.database.processes import note_policy
 from atlas.errors import PolicyInvalid
 
@@ -34,6 +35,7 @@ class SharedPolicy:
         self._database = database
         self._version = 0  # that was taken
         self._looking = asyncio.Lock()
+        self._hinted = asyncio.Event()
 
     @asynccontextmanager
     async def followed(self) -> AsyncIterator[None]:
@@ -45,15 +47,24 @@ class SharedPolicy:
         self._policy.follow(self._look)
         await self._take(await self._database.write(first))
         looks = asyncio.create_task(self._look_again_and_again())
+        self._database.hints.listeners.append(self._hear)
         try:
             yield
         finally:
+            self._database.hints.listeners.remove(self._hear)
             looks.cancel()
             await asyncio.gather(looks, return_exceptions=True)
 
+    def _hear(self, case_ids: frozenset[str] | None) -> None:
+        """Another gateway, or a command, changed something: a policy is of no case."""
+        if case_ids is None or OF_NO_CASE in case_ids:
+            self._hinted.set()
+
     async def _look_again_and_again(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._hinted.wait(), LOOK_SECONDS)
+            self._hinted.clear()
             try:
                 await self._look()
             except SQLAlchemyError as error:
