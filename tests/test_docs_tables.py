@@ -91,7 +91,7 @@ def test_the_readme_has_one_row_for_each_stage() -> None:
     ]
     headings = re.findall(r"^## (\w+): `", page("docs/explanation/life-of-a-call.md").text, re.MULTILINE)
     assert [heading.lower() for heading in headings] == stages
-    acts_of_people = {"people", "plan", "notice", "stop"}  # about no call
+    acts_of_people = {"people", "plan", "policy", "notice", "stop"}  # about no call
     assert {action.value.partition(".")[0] for action in Action} - acts_of_people == set(stages)
 
 
