@@ -129,7 +129,7 @@ class Execution:
             await asyncio.gather(looking, return_exceptions=True)
 
     async def _look_after_others(self) -> None:
-        while True:
+        while self._store.database.lease.is_shared:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.recover()

@@ -18,6 +18,7 @@ from atlas.cases.rounds import of_this_round, round_of
 from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
 from atlas.cases.watch import Watches
 from atlas.database.database import Database
+from atlas.database.dialects import without_order
 from atlas.database.facts import note
 from atlas.database.hints import hint
 from atlas.database.statements import Prepared
@@ -99,7 +100,8 @@ _WAITING = Prepared(
         *(cases.c[name] == sa.bindparam(name) for name in ("principal", "tool_name")),
         UNFINISHED,
         # A literal: SQLite plans a statement at each run whose values could let it use a partial index.
-        cases.c.status == sa.literal_column(f"'{Status.PENDING_REVIEW.value}'"),
+        # Without order: else PostgreSQL goes through all that waits, for a tool of which nothing waits.
+        without_order(cases.c.status) == sa.literal_column(f"'{Status.PENDING_REVIEW.value}'"),
     )
     .limit(sa.literal_column(str(MOST_NAMED)))
 )

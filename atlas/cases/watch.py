@@ -1,10 +1,13 @@
 """Waits for the changes of one case."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from time import monotonic
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.cases.draining import Draining
 from atlas.database.hints import Hints
@@ -13,6 +16,8 @@ from atlas.models import Case, Status
 WAKE_SECONDS = 1.0  # after so long a condition is asked again, and an agent told that its call still waits
 
 Read = Callable[[str], Awaitable[Case]]
+
+logger = logging.getLogger(__name__)
 
 
 class Watch:
@@ -78,7 +83,11 @@ class Watch:
 
     async def _look(self) -> None:
         self._is_told = False
-        case = await self._read(self.case.case_id)
+        try:
+            case = await self._read(self.case.case_id)
+        except SQLAlchemyError as error:  # as it was: who waits is not told an error
+            logger.warning("A case that is waited for cannot be read now: %s", type(error).__name__)
+            return
         if not self._is_told:  # else what was read is older
             self.case, self._looked_at = case, monotonic()
 

@@ -13,6 +13,7 @@ from atlas.database.postgresql_cursor import KeepingCursor
 # A server that went away, or a network that swallows everything, is noticed after so long.
 PATIENCE: dict[str, Any] = {
     "connect_timeout": 5,
+    "client_encoding": "utf8",
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,

@@ -1,6 +1,6 @@
 """What a change knows of the end of the ledger without asking for it: a server is far away.
 
-It is read with the begin of each change, holds within it, and is forgotten with what is undone.
+It is read where a transaction begins, holds within it, and is forgotten with what is undone.
 """
 
 from collections.abc import Iterator, Sequence

@@ -11,6 +11,10 @@ class Lease(Protocol):
         """Marks what this process has begun, and no other."""
 
     @property
+    def is_shared(self) -> bool:
+        """Whether there can be other processes."""
+
+    @property
     def living(self) -> frozenset[str]:
         """The processes that share the store, this one among them, as they were seen last."""
 
@@ -31,6 +35,7 @@ class Lease(Protocol):
 class LoneLease:
     """Of the one process that a locked directory can have."""
 
+    is_shared = False
     is_lost = False
 
     def __init__(self, process_id: str) -> None:

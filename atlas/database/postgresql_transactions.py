@@ -119,8 +119,7 @@ class PostgresTransactions:
     def begin_change(self) -> None:
         """Begin one more change; the one before stands."""
         before = "RELEASE SAVEPOINT change; " if self._has_savepoint else ""
-        begun = send(self._driver, f"{before}SAVEPOINT change; SELECT {known_end.READ}")
-        known_end.begin(self.handle, row_of(begun))
+        send(self._driver, f"{before}SAVEPOINT change")
         self._has_savepoint = True
 
     def undo_change(self) -> None:

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 class SharedLease:
     """Of one of several processes; a thread of its own says that it lives, whatever the others do."""
 
+    is_shared = True
+
     def __init__(self, process_id: str, connect: Callable[[], Connection]) -> None:
         self.process_id = process_id
         self.living = frozenset({process_id})

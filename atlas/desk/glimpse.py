@@ -13,7 +13,8 @@ from atlas.reviews.tables import edits
 READ = 4_000  # characters; of longer arguments the beginning is shown as it is stored
 LONGEST = 160  # characters of a line
 
-_BEGINNING = sa.func.substr(ARGUMENTS_IN_FORCE, 1, READ + 1)
+# Numbers as they are: as values they are too wide for PostgreSQL's function.
+_BEGINNING = sa.func.substr(ARGUMENTS_IN_FORCE, sa.literal_column("1"), sa.literal_column(str(READ + 1)))
 
 
 def glimpses_of(connection: Connection, case_ids: Sequence[str]) -> dict[str, str]:

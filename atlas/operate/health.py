@@ -88,7 +88,8 @@ def add_health(
             "database": _part(database.kind, await database.check()),
         }
         is_leaving = store.draining.is_leaving
-        is_ready = not is_leaving and all(part["ok"] for part in parts.values())
+        # Without its model a person decides; a balancer that went elsewhere would find no gateway at all.
+        is_ready = not is_leaving and all(part["ok"] for name, part in parts.items() if name != "assessor")
         # Not among the parts: a server that is missing takes its own tools away, and nothing else.
         servers = {"upstreams": upstreams.report()} if upstreams.all else {}
         leaving = {"stopping": True} if is_leaving else {}

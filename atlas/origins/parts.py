@@ -12,17 +12,21 @@ from atlas.database.statements import Prepared
 from atlas.origins.remembered import LONG_AGO, MOST_LOADED
 
 _LIMIT: sa.ColumnClause[int] = sa.literal_column(str(MOST_LOADED))
-_OF_SESSION = sa.and_(
+# By whether there is a session: PostgreSQL goes along an index for either, and not for both in one condition.
+_SESSION = {True: cases.c.session == sa.bindparam("session"), False: cases.c.session.is_(None)}
+_IN_TIME = (
     cases.c.principal == sa.bindparam("principal"),
-    cases.c.session.is_not_distinct_from(sa.bindparam("session")),
     cases.c.opened_at >= sa.bindparam("since"),
     cases.c.opened_at < sa.bindparam("until"),
 )
-_COUNT = Prepared(  # in the index alone
-    sa.select(sa.func.count()).select_from(
-        sa.select(cases.c.opened_at).where(_OF_SESSION).limit(_LIMIT).subquery()
+_COUNT = {
+    has_session: Prepared(  # in the index alone
+        sa.select(sa.func.count()).select_from(
+            sa.select(cases.c.opened_at).where(*_IN_TIME, of_session).limit(_LIMIT).subquery()
+        )
     )
-)
+    for has_session, of_session in _SESSION.items()
+}
 _ANSWERED_OUTSIDE = (
     sa.select(cases.c.case_id)
     .select_from(
@@ -38,12 +42,15 @@ _ANSWERED_OUTSIDE = (
     .limit(sa.literal_column("1"))
 )
 # SQLite takes the index of the session for the one, and that of the moments, few of them new, for the other.
-_OUTSIDE = Prepared(
-    _ANSWERED_OUTSIDE.where(
-        cases.c.session.is_not_distinct_from(sa.bindparam("session")),
-        sa.func.coalesce(cases.c.reported_at, sa.bindparam("until")) < sa.bindparam("until"),
+_OUTSIDE = {
+    has_session: Prepared(
+        _ANSWERED_OUTSIDE.where(
+            of_session,
+            sa.func.coalesce(cases.c.reported_at, sa.bindparam("until")) < sa.bindparam("until"),
+        )
     )
-)
+    for has_session, of_session in _SESSION.items()
+}
 _NEWLY_OUTSIDE = Prepared(
     _ANSWERED_OUTSIDE.where(
         sa.func.coalesce(cases.c.session, "") == sa.func.coalesce(sa.bindparam("session"), ""),
@@ -63,10 +70,11 @@ class Part(NamedTuple):
 
     def calls(self, connection: Connection) -> int:
         """How many there are on disk, counted up to MOST_LOADED."""
-        count: int = _COUNT.first(connection, self._asdict())[0]
+        count: int = _COUNT[self.session is not None].first(connection, self._asdict())[0]
         return count
 
     def read_outside(self, connection: Connection) -> bool:
         """Whether a tool that speaks for third parties answered in that time."""
-        statement = _OUTSIDE if self.since == LONG_AGO else _NEWLY_OUTSIDE
-        return statement.first(connection, self._asdict()) is not None
+        if self.since != LONG_AGO:
+            return _NEWLY_OUTSIDE.first(connection, self._asdict()) is not None
+        return _OUTSIDE[self.session is not None].first(connection, self._asdict()) is not None

@@ -1,5 +1,6 @@
 """A server whose tools talk to their agent while they run: they report, ask the user and ask the model."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -24,11 +25,14 @@ async def talk(word: str, context: Context) -> str:
 @server.tool
 async def wait(word: str) -> str:
     """Answer when a file is there."""
-    import asyncio
-
     note(word)
-    while not Path(os.environ["NOTES"]).with_name("release").exists():  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
+    release = Path(os.environ["NOTES"]).with_name("release")
+    try:
+        while not release.exists():  # noqa: ASYNC110  (a test's tool may block for that long)
+            await asyncio.sleep(0.02)
+    except asyncio.CancelledError:
+        note(f"stopped {word}")
+        raise
     return f"waited {word}"
 
 

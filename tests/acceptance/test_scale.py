@@ -17,6 +17,7 @@ SMALL = (
     "beneficiaries",
     "commits",
     "functions",
+    "processes",  # of one store
     "ix_stops_in_force",  # of what is stopped now
     "sqlite_master",
     *("delegations", "people", "profiles", "push_subscriptions", "trainings"),  # of people, who are few

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from acceptance.task_client import about, task_client
 from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import SSETransport, StreamableHttpTransport
@@ -163,6 +164,23 @@ async def test_an_agent_that_has_left_is_not_asked_and_the_call_goes_on(
     [(claimed_by, held_by)] = claimants(both, word)
     assert claimed_by != held_by
     assert notes.read_text().splitlines().count(word) == 1
+
+
+async def test_a_call_that_runs_at_one_gateway_is_stopped_by_its_agent_at_the_other(
+    office: tuple[Together, Path],
+) -> None:
+    """The server at work is told by the gateway that called it."""
+    both, notes = office
+    word = f"free_{secrets.token_hex(4)}"
+
+    async def stopped() -> bool:
+        return f"stopped {word}" in notes.read_text().splitlines()
+
+    async with talking(both.a) as agent, task_client(both.b.url, "any") as there:
+        asking = asyncio.create_task(agent.call_tool("far_wait", {"word": word}, raise_on_error=False))
+        await about(there, "tasks/cancel", await case_of(both, word, status="EXECUTING"))
+        await eventually(stopped)
+        await asyncio.wait_for(asking, WAIT_SECONDS)
 
 
 async def test_a_gateway_that_is_frozen_with_its_agent_is_not_waited_for(

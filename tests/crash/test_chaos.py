@@ -60,6 +60,7 @@ async def under_load(several: SeveralGateways, broken: Chaos, *, many: int, seed
             load.is_over = True
             await asyncio.wait_for(sending, DRAIN_SECONDS)
             await eventually(partial(settled, several), seconds=DRAIN_SECONDS)
+            load.held -= withdrawn(several)  # their agents had hung up
             assert load.held <= set(load.waiting())
             load.held |= set(load.waiting())
             await load.decide_held()
@@ -83,6 +84,11 @@ async def settled(several: SeveralGateways) -> bool:
     with contextlib.suppress(psycopg.Error):
         return several.rows(UNSETTLED) == []
     return False
+
+
+def withdrawn(several: SeveralGateways) -> set[str]:
+    """The calls that their agents took back while they waited for a person."""
+    return {case_id for (case_id,) in several.rows("SELECT case_id FROM cases WHERE status = 'WITHDRAWN'")}
 
 
 async def check_agents(load: ChaosLoad) -> None:

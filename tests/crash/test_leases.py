@@ -245,6 +245,31 @@ async def test_all_gateways_stay_when_the_database_was_away_for_longer_than_a_le
         assert {name for (name,) in several.rows(alive)} == set(names)
 
 
+async def test_a_call_that_is_held_while_the_database_is_started_again_brings_its_result(
+    server: PostgresServer, url: str, tmp_path: Path
+) -> None:
+    """The gateway cannot look for a while, and its agent is told no error."""
+    long = {"ATLAS_REVIEW_GRACE_SECONDS": "25", "ATLAS_GRACE_SECONDS": "25"}
+    async with several_gateways(tmp_path, url, many=1, **long) as several:
+        [gateway] = several.gateways
+        async with gateway.agent() as agent:
+            asking = asyncio.create_task(call(agent, "change", n=1))
+            waits = "SELECT case_id FROM cases WHERE status = 'PENDING_REVIEW'"
+            [(case_id,)] = await eventually(partial(found, several, waits))
+            await asyncio.to_thread(server.stop)
+
+            async def has_looked() -> bool:
+                return "A case that is waited for cannot be read now" in gateway.newest_log()
+
+            await eventually(has_looked)
+            assert not asking.done()
+            await asyncio.to_thread(server.start)
+            assert (await gateway.decide(case_id)).status_code == 200
+            told = text_of(await asking)
+        assert told == "changed 1" or case_id in told  # on a slow machine the time to hold it is over before
+        assert several.ran().total() <= 1
+
+
 async def test_a_lease_that_is_not_sure_asks_and_waits_for_the_answer(
     server: PostgresServer, url: str
 ) -> None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -129,3 +130,14 @@ async def test_what_a_reader_rolls_back_takes_no_prepared_statement_away(url: st
     async with opened(url, tmp_path) as database:
         for work in [*(read,) * 20, *(read_at_one_moment, read) * 3]:
             assert await asyncio.gather(database.read(work), database.read(work)) == [0, 0]
+
+
+async def test_a_database_of_another_encoding_is_refused_with_a_sentence(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    """SQL_ASCII says nothing about what its bytes mean."""
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(DatabaseUnusable, match="server_encoding is `SQL_ASCII`: `UTF8` is needed"):
+        async with opened(server.url("ascii"), tmp_path):
+            pass

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from kept import database_of, entries_in, location_in, store_by_hand
+from kept import database_of, entries_in, location_in, set_store, store_by_hand
 from outbox_of_test import outbox
 from receivers import receiver
 from store import open_store
@@ -36,8 +36,8 @@ def command(
 ) -> Command:
     """The command as its operator runs it: exit status and output. (Outside tests run it as a process.)"""
     monkeypatch.chdir(tmp_path)
-    for name, value in (("LOGNAME", "olga"), ("ATLAS_DATA_DIR", str(data))):
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LOGNAME", "olga")
+    set_store(monkeypatch, data)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         status = main(arguments)
@@ -121,6 +121,7 @@ async def test_the_gateway_tells_the_reviewers_of_what_a_command_stopped(
     assert stopped["stopped_by"] == lifted["lifted_by"] == "operator:olga"
 
 
+@pytest.mark.sqlite("the tables of PostgreSQL are brought up to date by a command of their own")
 async def test_data_of_an_older_gateway_is_brought_up_to_date_first(command: Command, data: Path) -> None:
     """As the next start of the gateway would do it."""
     make_directory(data)
@@ -154,6 +155,7 @@ async def test_data_that_a_running_gateway_holds_is_written_all_the_same(tmp_pat
     assert ledger.verify(entries) == 80
 
 
+@pytest.mark.sqlite("a server keeps its own account of what it acknowledged")
 def test_a_file_that_lacks_what_was_acknowledged_is_refused(command: Command, data: Path) -> None:
     """What the command itself acknowledged counts, too: the note beside the file knows of it."""
     command("list")
@@ -164,6 +166,7 @@ def test_a_file_that_lacks_what_was_acknowledged_is_refused(command: Command, da
     assert status == 1 and "it lacks entries of the ledger that were acknowledged" in errors
 
 
+@pytest.mark.sqlite("in PostgreSQL a change waits for its turn, for longer than a person does")
 async def test_what_the_disk_does_not_take_is_said_in_a_sentence_and_is_not_a_stop(tmp_path: Path) -> None:
     """Another process holds the file for longer than a person waits."""
     database = database_of(tmp_path)

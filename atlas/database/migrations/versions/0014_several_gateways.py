@@ -54,12 +54,14 @@ WAITING = (
     *("opened_at", "case_id", "expires_at", "frozen_at", "principal", "tool_name", "round_number"),
     *("arguments_sha256", "status", "shown_score"),
 )
-# SQLite reads what waits out of one index and sorts it. As these: atlas/cases/finding.py.
-SORTED = (
+# SQLite reads what waits out of one index and sorts it. The first two are as atlas/cases/finding.py sorts.
+INDEXES = (
     "CREATE INDEX ix_cases_riskiest ON cases (COALESCE(shown_score, 100) DESC, opened_at, case_id)"
     " WHERE status = 'PENDING_REVIEW'",
     "CREATE INDEX ix_cases_nearest_end ON cases (COALESCE(expires_at, '9999'), opened_at, case_id)"
     " WHERE status = 'PENDING_REVIEW'",
+    # Whether an agent without sessions read from outside is asked of all of its calls.
+    "CREATE INDEX ix_assessments_outside ON assessments (case_id, round_number) WHERE is_outside",
 )
 WIDER = """
 DO $$
@@ -131,5 +133,5 @@ def upgrade() -> None:
     refuse_changes("policies")
     note_oldest()
     if op.get_bind().dialect.name == "postgresql":
-        for function in (*FUNCTIONS, WIDER, *SORTED):
+        for function in (*FUNCTIONS, WIDER, *INDEXES):
             op.execute(function)
