@@ -25,6 +25,7 @@ class ChaosLoad(GatewayLoad):
     """Goes on with the next gateway; what it asks of the database it asks when that answers."""
 
     rows: Rows = field(default=lambda *_: [])
+    sent: set[str] = field(default_factory=set)  # cases for which a decision was sent, acknowledged or not
 
     def waiting(self) -> list[str]:
         """The references of the cases that wait for a person."""
@@ -40,9 +41,11 @@ class ChaosLoad(GatewayLoad):
 
     async def _decide_some(self) -> None:
         for case_id in [each for each in self.waiting() if each not in self.held][:20]:
-            if case_id not in self.acknowledged and self.random.random() < 0.1:
+            # A decision without an answer may be kept later, so that such a case is not held.
+            if case_id not in self.sent and self.random.random() < 0.1:
                 self.held.add(case_id)
                 continue
+            self.sent.add(case_id)
             decision = "APPROVED" if int(case_id[-1], 16) % 4 else "REJECTED"
             with contextlib.suppress(Exception):
                 if await self.decide(case_id, decision):

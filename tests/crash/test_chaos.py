@@ -61,7 +61,7 @@ async def under_load(several: SeveralGateways, broken: Chaos, *, many: int, seed
             await asyncio.wait_for(sending, DRAIN_SECONDS)
             await eventually(partial(settled, several), seconds=DRAIN_SECONDS)
             load.held -= withdrawn(several)  # their agents had hung up
-            assert load.held <= set(load.waiting())
+            assert not (gone := load.held - set(load.waiting())), acts_of(several, gone)
             load.held |= set(load.waiting())
             await load.decide_held()
             await eventually(partial(settled, several), seconds=DRAIN_SECONDS)
@@ -84,6 +84,12 @@ async def settled(several: SeveralGateways) -> bool:
     with contextlib.suppress(psycopg.Error):
         return several.rows(UNSETTLED) == []
     return False
+
+
+def acts_of(several: SeveralGateways, case_ids: set[str]) -> list[tuple[str, str]]:
+    """What the ledger says of some cases."""
+    entries = several.entries()
+    return [(entry["case_id"], entry["action"]) for entry in entries if entry["case_id"] in case_ids]
 
 
 def withdrawn(several: SeveralGateways) -> set[str]:
