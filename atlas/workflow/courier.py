@@ -87,6 +87,14 @@ def _is_woken(case: Case) -> bool:
     return case.decision is not None or (case.frozen_at is not None and case.status in BEGINNING)
 
 
+def _is_silent(case: Case) -> bool:
+    """Whether nothing shows of the run of a new call for so long that another one takes it up.
+
+    By its age, and not by how long this gateway has known it: each start would begin to wait again.
+    """
+    return case.status is Status.QUEUED and now() - case.opened_at > timedelta(seconds=SILENCE_SECONDS)
+
+
 class Courier:
     """Sends events to Inngest as long as the case store shows that they are needed."""
 
@@ -173,7 +181,7 @@ class Courier:
         is_overdue_again = case.status is Status.PENDING_REVIEW and case.round_number > 1
         silence = OVERDUE_SECONDS if is_overdue_again else SILENCE_SECONDS
         at_first = moment if is_new or self._is_alone else moment + REMIND_SECONDS[0]
-        first = Delivery(due_at=at_first if waits_for_event else moment + silence)
+        first = Delivery(due_at=at_first if waits_for_event else moment + silence, sent=int(_is_silent(case)))
         return self._deliveries.setdefault(_key(case), first)
 
     async def _deliver(self, due: list[Case], *, moment: float) -> None:

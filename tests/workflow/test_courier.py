@@ -38,6 +38,23 @@ async def test_a_call_that_was_judged_again_and_is_overdue_does_not_wait_long_fo
         assert OVERDUE_SECONDS <= 5
 
 
+async def test_a_new_call_whose_run_was_lost_is_taken_up_by_another_run_also_after_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server drops a second request of that name; gateways that start again would send no other one."""
+    async with open_store(tmp_path) as store:
+        case = await open_case(store, tool_call("note"))
+        courier, moment = Courier(inngest.Inngest(app_id="test"), store), time.monotonic()
+        courier._delivery(case, moment=moment)
+        assert [event.id for event in courier._events(case)] == [case.case_id]
+        later = timedelta(seconds=SILENCE_SECONDS + 1)
+        monkeypatch.setattr(atlas.workflow.courier, "now", lambda: now() + later)
+        another = Courier(inngest.Inngest(app_id="test"), store)
+        assert another._delivery(case, moment=moment).due_at == moment
+        [event] = another._events(case)
+        assert event.id is not None and event.id.startswith(f"{case.case_id}.")
+
+
 async def test_what_a_stop_holds_is_told_to_no_run_and_is_woken_at_once_after_the_lift(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
