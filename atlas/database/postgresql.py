@@ -20,6 +20,7 @@ from atlas.database.address import Address
 from atlas.database.data_directory import former_process, lock_directory, make_directory, note_process
 from atlas.database.facts import Listener, noting, tell
 from atlas.database.hints import Hints
+from atlas.database.libpq import PREPARES
 from atlas.database.listening import Listening
 from atlas.database.migrating_postgresql import bring_up_to_date
 from atlas.database.postgresql_problems import POOLED, READ_ONLY, refusing
@@ -213,7 +214,7 @@ def check_server(connection: Connection, place: str) -> None:
             raise DatabaseUnusable(path=place, reason=said)
     if connection.exec_driver_sql(TAKES_CHANGES).scalar() is not True:
         raise DatabaseUnusable(path=place, reason=READ_ONLY)
-    if driver.prepare_threshold is not None and _loses_statements(driver):
+    if connection.info.get(PREPARES) and _loses_statements(driver):
         raise DatabaseUnusable(path=place, reason=f"a pooler stands before it. {POOLED}")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -110,3 +110,5 @@ class WorkflowEdge:
                 yield
             finally:
                 deliveries.cancel()
+                with suppress(asyncio.CancelledError):
+                    await deliveries

@@ -15,10 +15,10 @@ import uv
 from acceptance.npm_clients import NODE, NODE_ENVIRONMENT, NPM
 from gateway_process import AGENT_KEY, ROOT
 from one_certificate import whole_environment
+from registry import settings_for_uv
 
 DRIVERS = Path(__file__).parent / "frameworks"
 UV = uv.find_uv_bin()  # makes in two seconds the environment that takes pip half a minute
-PIPS_SETTINGS = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}  # and what uv calls them
 INSTALL_SECONDS = 300
 LINE_SECONDS = 200  # more than a driver gives a run
 END_SECONDS = 10
@@ -54,7 +54,7 @@ def _install_from_npm(folder: Path, packages: list[str]) -> None:
 
 
 def _install_from_pypi(folder: Path, pins: Path) -> None:
-    environment = _pips_settings() | whole_environment() | {"UV_PYTHON_DOWNLOADS": "never"}
+    environment = settings_for_uv() | whole_environment() | {"UV_PYTHON_DOWNLOADS": "never"}
     uv_alone = [UV, "--quiet", "--no-config"]
     _succeed([*uv_alone, "venv", "--clear", "--python", sys.executable, folder], environment)
     _succeed([*uv_alone, "pip", "install", "--python", folder, "--requirements", pins], environment)
@@ -65,17 +65,6 @@ def _succeed(command: list[str | Path], environment: dict[str, str]) -> None:
         command, check=False, capture_output=True, text=True, timeout=INSTALL_SECONDS, env=environment
     )
     assert done.returncode == 0, f"{' '.join(map(str, command))}:\n{done.stderr}"
-
-
-def _pips_settings() -> dict[str, str]:
-    # uv does not read them, and the registry may be to be had only as pip is told.
-    command = [sys.executable, "-m", "pip", "config", "list"]
-    listed = subprocess.run(
-        command, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS
-    ).stdout
-    pairs = (line.partition("=") for line in listed.splitlines())
-    said = {name.rpartition(".")[2]: value.strip("'\"") for name, _, value in pairs}
-    return {ours: said[pips] for pips, ours in PIPS_SETTINGS.items() if pips in said}
 
 
 class FrameworkProcess:

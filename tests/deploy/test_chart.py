@@ -150,7 +150,7 @@ def test_no_secret_is_in_a_manifest(values: dict[str, Any]) -> None:
         assert names == ["atlas"]
 
 
-@pytest.mark.parametrize(("execute", "drain", "grace"), [(300, 10, 330), (45, 0, 65), (3600, 10, 630)])
+@pytest.mark.parametrize(("execute", "drain", "grace"), [(300, 10, 330), (45, 0, 65), (3600, 10, 3630)])
 def test_a_pod_has_time_to_end_what_it_runs(execute: int, drain: int, grace: int) -> None:
     """More than the gateway takes, which is told the same numbers."""
     manifests = rendered(LEAST | {"executeSeconds": execute, "drainSeconds": drain})

@@ -14,6 +14,7 @@ from one_certificate import whole_environment
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from registry import settings_for_uv
 
 from atlas import __version__
 
@@ -36,7 +37,7 @@ def asked_for() -> list[Requirement]:
 
 def script(name: str, *words: str, folder: Path = ROOT) -> None:
     """Run a script of deploy/ with the Python of the tests."""
-    environment = whole_environment() | {"PYTHON": sys.executable}
+    environment = settings_for_uv() | whole_environment() | {"PYTHON": sys.executable}
     done = subprocess.run(
         [folder / "deploy" / name, *words], env=environment, capture_output=True, text=True, timeout=280
     )

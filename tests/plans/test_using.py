@@ -78,6 +78,10 @@ class Office:
         class InForce:
             sha256 = "0" * 64
 
+            @staticmethod
+            async def renew() -> None:
+                """It is the newest."""
+
             class policy:
                 sha256 = "0" * 64
                 threshold = 70

@@ -1,7 +1,6 @@
 """A policy tried on calls that expired, failed, or were judged again: each counts as it was judged first."""
 
 import asyncio
-from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def _tried(directory: Path, *changes: str, again: bool = False, unjudged: str | 
     """The report on a policy that approves all, with a call that was changed or one that was never judged."""
     asyncio.run(write_past(directory, CALLS))
     first = f"evt_{0:016x}"
-    with closing(store_by_hand(directory)) as connection:
+    with store_by_hand(directory) as connection:
         for change in changes:
             assert connection.execute(f"{change} WHERE case_id = ?", (first,)).rowcount == 1
         if unjudged is not None:

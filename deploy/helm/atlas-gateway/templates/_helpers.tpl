@@ -73,5 +73,5 @@ capabilities: {drop: [ALL]}
 
 {{- /* A gateway that stops waits ten minutes at most. */}}
 {{- define "atlas-gateway.stopSeconds" -}}
-{{- min .Values.executeSeconds 600 }}
+{{- min .Values.executeSeconds 86400 }}
 {{- end }}
