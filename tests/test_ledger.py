@@ -14,6 +14,10 @@ from store import open_case, open_store, tool_call
 from atlas import ledger
 from atlas.errors import LedgerBroken
 
+pytestmark = pytest.mark.sqlite(
+    "it is changed by hand; tests/database/test_copy.py verifies one of PostgreSQL"
+)
+
 CHANGES = [
     ("UPDATE ledger SET actor = 'someone else' WHERE seq = 2", 2, "not what was hashed"),
     ("UPDATE ledger SET detail = '{\"a\": 1}' WHERE seq = 3", 3, "not what was hashed"),

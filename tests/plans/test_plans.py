@@ -342,6 +342,9 @@ async def test_a_person_makes_lists_and_stops_a_plan_in_a_terminal(office: Gatew
     assert not passed(await ask(office, days=71, reason="again"))
 
 
+@pytest.mark.sqlite(
+    "with PostgreSQL another file at a start is not in force: tests/acceptance/test_one_policy.py"
+)
 async def test_a_plan_holds_over_a_restart_and_not_under_another_policy_or_after_its_time(
     tmp_path: Path,
 ) -> None:
