@@ -1,8 +1,9 @@
 """What several gateways carry on one PostgreSQL and one engine: calls a second, and the CPU time of a call.
 
     python benchmarks/replicas.py [--gateways 1 2 4] [--calls 240] [--rounds 4] [--entries 4000]
+                                  [--at-once 16]
 
-For each number of gateways the same calls of a tool that writes are made, 16 at a time, spread over all of
+For each number of gateways the same calls of a tool that writes are made, so many at once, spread over all of
 them; nginx spreads the steps of the engine. Beside them stands one gateway with SQLite and the same engine.
 They take turns, so that a noisy machine is noisy for all. Printed are calls a second, the CPU of a call in
 the gateways, the engine and PostgreSQL, and for how long of a call the lock of all writes was held, which is
@@ -45,7 +46,6 @@ from atlas.database.postgresql import PostgresDatabase  # noqa: E402
 from atlas.database.postgresql_transactions import WRITE_LOCK  # noqa: E402
 from tests.support.postgres import PostgresServer, postgres_server  # noqa: E402
 
-CONCURRENCY = 16
 LOOK_SECONDS = 0.005
 NGINX = """
 daemon off; worker_processes 1; pid nginx.pid; error_log error.log;
@@ -78,6 +78,7 @@ class Office:
     cpu: dict[str, list[float]] = field(default_factory=dict)  # milliseconds a call, of each part
     held: list[float] = field(default_factory=list)  # milliseconds a call in which the lock was held
     made: int = 0
+    at_once: int = 16
 
     async def take_turn(self, count: int) -> None:
         """Make calls, and note what they cost."""
@@ -106,7 +107,7 @@ class Office:
                 }
                 await client.call_tool("request_extension", arguments)
 
-        await asyncio.gather(*(work(self.clients[one % len(self.clients)]) for one in range(CONCURRENCY)))
+        await asyncio.gather(*(work(self.clients[one % len(self.clients)]) for one in range(self.at_once)))
 
     def _used(self) -> dict[str, float]:
         used = {
@@ -277,6 +278,7 @@ async def main() -> None:
     parser.add_argument("--calls", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--entries", type=int, default=4000)
+    parser.add_argument("--at-once", type=int, default=16)
     options = parser.parse_args()
     async with contextlib.AsyncExitStack() as stack:
         server = stack.enter_context(postgres_server())
@@ -285,7 +287,8 @@ async def main() -> None:
             name = f"PostgreSQL, {number}"
             offices.append(await stack.enter_async_context(office(name, number, server)))
         for one in offices:
-            await one.take_turn(CONCURRENCY * 2)
+            one.at_once = options.at_once
+            await one.take_turn(32)
             one.rates, one.cpu, one.held = [], {}, []
         for _ in range(options.rounds):
             for one in offices:
@@ -301,7 +304,8 @@ def report(offices: Sequence[Office]) -> None:
     """A row for each, and where the line bends."""
     parts = ("gateways", "engine", "PostgreSQL")
     titles = "".join(f"{f'{part} ms':>16}" for part in parts)
-    print(f"{'':16}{f'calls/s at {CONCURRENCY}':>16}{titles}{'lock held ms':>16}   (CPU and lock: of a call)")
+    rate = f"calls/s at {offices[0].at_once}"
+    print(f"{'':16}{rate:>16}{titles}{'lock held ms':>16}   (CPU and lock: of a call)")
     for one in offices:
         costs = "".join(f"{statistics.median(one.cpu.get(part, [0])):16.1f}" for part in parts)
         held = f"{statistics.median(one.held):16.1f}" if one.held else f"{'':16}"
