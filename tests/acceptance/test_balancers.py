@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from functools import partial
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -125,14 +125,28 @@ async def test_clients_go_on_when_a_gateway_is_killed_and_when_it_is_back(runnin
             async with running.agent(sse=True) as again:
                 await govern(running, again, f"SSE without {number}")
                 await running.start(number)
-                await eventually(partial(is_ready, running, number))
+                await eventually(ReadyForLong(running, number))
                 await govern(running, again, f"SSE with {number} back")
 
 
-async def is_ready(running: Office, number: int) -> bool:
-    """Whether a gateway is ready, and has been for as long as a balancer needs to see it."""
-    async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
-        return (await client.get(f"{running.gateways[number].url}/readyz")).status_code == 200
+class ReadyForLong:
+    """Whether a gateway is ready, and has been for as long as nginx leaves one alone after a failure."""
+
+    SECONDS = 2.5  # more than the fail_timeout of deploy/balancer/nginx.conf
+
+    def __init__(self, office: Office, number: int) -> None:
+        self._url = office.gateways[number].url
+        self._since: float | None = None
+
+    async def __call__(self) -> bool:
+        """Ask it."""
+        async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+            is_ready = (await client.get(f"{self._url}/readyz")).status_code == 200
+        if not is_ready:
+            self._since = None
+            return False
+        self._since = self._since or monotonic()
+        return monotonic() - self._since >= self.SECONDS
 
 
 async def test_people_and_systems_go_to_any_gateway_and_the_engine_only_inside(running: Office) -> None:
