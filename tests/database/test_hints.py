@@ -172,7 +172,7 @@ async def test_a_pool_that_takes_listen_and_tells_nothing_is_not_believed(
 ) -> None:
     """PgBouncer that pools by transaction: the log names the setting, and with it the gateway hears."""
     with pgbouncer(server) as port:
-        pooled = url.replace(f":{server.port}/", f":{port}/")
+        pooled = url.replace(f":{server.port}/", f":{port}/") + "?prepare=off"
         async with opened(pooled, tmp_path / "a", listen=pooled) as database:
 
             async def said() -> bool:

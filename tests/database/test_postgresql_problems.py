@@ -53,7 +53,8 @@ def server() -> Iterator[PostgresServer]:
         )
         (data / "server.key").chmod(0o600)
         if AS_OTHER:
-            shutil.chown(data / "server.key", "postgres", "postgres")
+            for name in ("server.key", "server.crt"):  # in any umask
+                shutil.chown(data / name, "postgres", "postgres")
         with psycopg.connect(running.url(), autocommit=True) as connection:
             connection.execute(f"CREATE ROLE bob LOGIN PASSWORD '{SECRET}'")
             connection.execute("CREATE ROLE stranger LOGIN")
