@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.cases.store import read_case
 from atlas.cases.tables import comments
-from atlas.database.dialects import json_value
+from atlas.database.dialects import json_number
 from atlas.errors import RequestInvalid
 from atlas.instants import instant_text, now
 from atlas.models import Case, Frozen
@@ -76,6 +76,6 @@ def _is_noted(connection: Connection, case: Case, name: str) -> bool:
         entries.c.action == ledger.Action.VIEWED.value,
         entries.c.actor == name,
         entries.c.at > instant_text(now() - VIEW_HOLDS),
-        json_value(entries.c.detail, "round", type_=sa.Integer) == case.round_number,
+        json_number(entries.c.detail, "round") == case.round_number,
     )
     return connection.execute(query.limit(1)).first() is not None

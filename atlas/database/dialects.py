@@ -21,50 +21,56 @@ def insert_of(connection: Connection, table: sa.Table) -> Any:
     return insert(table)
 
 
-class json_value(FunctionElement[Any]):
-    """What stands at a path of keys in a document: a text, or with `sa.Integer` a number; NULL: nothing.
+class _InDocument(FunctionElement[Any]):
+    """A function of a document in JSON and of a path of keys in it."""
 
-    A list or an object is its JSON text.
-    """
+    in_sqlite = "json_extract"
+    in_postgresql = "atlas_json_text"
+
+    def __init__(self, document: Any, *keys: str) -> None:
+        super().__init__(document, *(sa.literal_column(_quoted(key)) for key in keys))
+
+
+class json_value(_InDocument):
+    """The text that stands at a path of keys; a list or an object is its JSON text; NULL: nothing."""
 
     inherit_cache = True
     name = "json_value"
-
-    def __init__(self, document: Any, *keys: str, type_: Any = sa.Text) -> None:
-        super().__init__(document, *(sa.literal_column(_quoted(key)) for key in keys))
-        self.type = sa.types.to_instance(type_)
+    type = sa.Text()
 
 
-class json_is_true(FunctionElement[bool]):
-    """Whether `true` stands at a path of keys in a text; what is no JSON says nothing."""
+class json_number(_InDocument):
+    """The whole number that stands at a path of keys; NULL: none."""
+
+    inherit_cache = True
+    name = "json_number"
+    type = sa.Integer()
+    in_postgresql = "atlas_json_int"
+
+
+class json_is_true(_InDocument):
+    """Whether `true` stands at a path of keys; what is no JSON says nothing."""
 
     inherit_cache = True
     name = "json_is_true"
     type = sa.Boolean()
 
-    def __init__(self, document: Any, *keys: str) -> None:
-        super().__init__(document, *(sa.literal_column(_quoted(key)) for key in keys))
 
-
-class json_elements(FunctionElement[Any]):
+class json_elements(_InDocument):
     """The elements of a list at a path of keys, one a row: its `table_valued("value")`."""
 
     inherit_cache = True
     name = "json_elements"
-
-    def __init__(self, document: Any, *keys: str) -> None:
-        super().__init__(document, *(sa.literal_column(_quoted(key)) for key in keys))
+    in_sqlite = "json_each"
 
 
-class json_length(FunctionElement[int]):
+class json_length(_InDocument):
     """How many elements a list at a path of keys has; NULL: there is none."""
 
     inherit_cache = True
     name = "json_length"
     type = sa.Integer()
-
-    def __init__(self, document: Any, *keys: str) -> None:
-        super().__init__(document, *(sa.literal_column(_quoted(key)) for key in keys))
+    in_sqlite = "json_array_length"
 
 
 class json_list(FunctionElement[str]):
@@ -91,26 +97,26 @@ class store_now(FunctionElement[str]):
     type = sa.String()
 
 
-class without_index(FunctionElement[Any]):
+class _AsItIs(FunctionElement[Any]):
+    """A column, so that a store does not go along an index of it."""
+
+    def __init__(self, column: sa.ColumnElement[Any]) -> None:
+        super().__init__(column)
+        self.type = column.type
+
+
+class without_index(_AsItIs):
     """A column for which SQLite looks for no index: else it plans the statement at each run."""
 
     inherit_cache = True
     name = "without_index"
 
-    def __init__(self, column: sa.ColumnElement[Any]) -> None:
-        super().__init__(column)
-        self.type = column.type
 
-
-class without_order(FunctionElement[Any]):
+class without_order(_AsItIs):
     """A column of text along whose index no store goes to sort by it: what it looks for are a few of many."""
 
     inherit_cache = True
     name = "without_order"
-
-    def __init__(self, column: sa.ColumnElement[Any]) -> None:
-        super().__init__(column)
-        self.type = column.type
 
 
 class is_like(FunctionElement[bool]):
@@ -125,66 +131,48 @@ def _quoted(key: str) -> str:
     return "'" + key.replace("'", "''") + "'"
 
 
-def _parts(element: Any, compiler: SQLCompiler, **options: Any) -> tuple[str, list[str]]:
-    document, *keys = element.clauses
-    return compiler.process(document, **options), [compiler.process(key, **options) for key in keys]
-
-
-def _sqlite_path(keys: list[str]) -> str:
-    return "'$" + "".join(f'."{key[1:-1]}"' for key in keys) + "'"
-
-
-def _postgresql_text(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    document, keys = _parts(element, compiler, **options)
-    return f"atlas_json_text({document}, {', '.join(keys)})" if keys else document
+def _parts(element: _InDocument, compiler: SQLCompiler, **options: Any) -> tuple[str, list[str]]:
+    document, *keys = (compiler.process(clause, **options) for clause in element.clauses)
+    return document, keys
 
 
 @compiles(json_value, "sqlite")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(json_number, "sqlite")
+@compiles(json_elements, "sqlite")
+@compiles(json_length, "sqlite")
+def _in_sqlite(element: _InDocument, compiler: SQLCompiler, **options: Any) -> str:
     document, keys = _parts(element, compiler, **options)
-    return f"json_extract({document}, {_sqlite_path(keys)})"
+    path = "".join(f'."{key[1:-1]}"' for key in keys)
+    return f"{element.in_sqlite}({document}, '${path}')"
 
 
 @compiles(json_value, "postgresql")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    text = _postgresql_text(element, compiler, **options)
-    return (
-        text.replace("atlas_json_text", "atlas_json_int", 1) if isinstance(element.type, sa.Integer) else text
-    )
+@compiles(json_number, "postgresql")
+def _in_postgresql(element: _InDocument, compiler: SQLCompiler, **options: Any) -> str:
+    document, keys = _parts(element, compiler, **options)
+    return f"{element.in_postgresql}({document}, {', '.join(keys)})" if keys else document
 
 
 @compiles(json_is_true, "sqlite")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    document, keys = _parts(element, compiler, **options)
-    found = f"json_extract({document}, {_sqlite_path(keys)}) = 1"
+def _(element: _InDocument, compiler: SQLCompiler, **options: Any) -> str:
+    document, _keys = _parts(element, compiler, **options)
+    found = f"{_in_sqlite(element, compiler, **options)} = 1"
     return f"(CASE WHEN json_valid({document}) THEN {found} ELSE 0 END)"
 
 
 @compiles(json_is_true, "postgresql")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    return f"({_postgresql_text(element, compiler, **options)} = 'true')"
-
-
-@compiles(json_elements, "sqlite")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    document, keys = _parts(element, compiler, **options)
-    return f"json_each({document}, {_sqlite_path(keys)})"
+def _(element: _InDocument, compiler: SQLCompiler, **options: Any) -> str:
+    return f"({_in_postgresql(element, compiler, **options)} = 'true')"
 
 
 @compiles(json_elements, "postgresql")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    return f"json_array_elements_text(CAST({_postgresql_text(element, compiler, **options)} AS json))"
-
-
-@compiles(json_length, "sqlite")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    document, keys = _parts(element, compiler, **options)
-    return f"json_array_length({document}, {_sqlite_path(keys)})"
+def _(element: _InDocument, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array_elements_text(CAST({_in_postgresql(element, compiler, **options)} AS json))"
 
 
 @compiles(json_length, "postgresql")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    return f"json_array_length(CAST({_postgresql_text(element, compiler, **options)} AS json))"
+def _(element: _InDocument, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_array_length(CAST({_in_postgresql(element, compiler, **options)} AS json))"
 
 
 @compiles(json_list, "sqlite")
@@ -221,32 +209,31 @@ def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
 
 
 @compiles(without_index, "sqlite")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(without_order, "sqlite")
+def _(element: _AsItIs, compiler: SQLCompiler, **options: Any) -> str:
     return f"+{compiler.process(element.clauses, **options)}"
 
 
 @compiles(without_index, "postgresql")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+def _(element: _AsItIs, compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(element.clauses, **options)
 
 
-@compiles(without_order, "sqlite")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    return f"+{compiler.process(element.clauses, **options)}"
-
-
 @compiles(without_order, "postgresql")
-def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+def _(element: _AsItIs, compiler: SQLCompiler, **options: Any) -> str:
     return f"({compiler.process(element.clauses, **options)} || '')"
 
 
 @compiles(is_like, "sqlite")
 def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
-    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({text} LIKE {pattern} ESCAPE '!')"
+    return _like("LIKE", element, compiler, **options)
 
 
 @compiles(is_like, "postgresql")
 def _(element: Any, compiler: SQLCompiler, **options: Any) -> str:
+    return _like("ILIKE", element, compiler, **options)
+
+
+def _like(operator: str, element: Any, compiler: SQLCompiler, **options: Any) -> str:
     text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
-    return f"({text} ILIKE {pattern} ESCAPE '!')"
+    return f"({text} {operator} {pattern} ESCAPE '!')"

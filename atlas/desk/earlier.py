@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.cases.tables import cases, decisions
-from atlas.database.dialects import json_value
+from atlas.database.dialects import json_number, json_value
 from atlas.models import SEEDED, Case, Status, Verdict
 
 MOST = 8  # earlier cases of a kind that are shown
@@ -86,8 +86,8 @@ def decided_alike(connection: Connection, case: Case, subject: dict[str, str | i
 
 
 def _is_argument(name: str, value: str | int) -> sa.ColumnElement[bool]:
-    kind = sa.Integer if isinstance(value, int) else sa.Text
-    return json_value(cases.c.arguments, name, type_=kind) == value
+    found = json_number if isinstance(value, int) else json_value
+    return found(cases.c.arguments, name) == value
 
 
 def subject_of(arguments: dict[str, Any]) -> dict[str, str | int]:

@@ -13,7 +13,7 @@ from atlas.cases.store import (
     read_case,
     transition,
 )
-from atlas.database.dialects import json_value
+from atlas.database.dialects import json_number, json_value
 from atlas.errors import (
     AtlasError,
     CaseFinished,
@@ -61,7 +61,7 @@ def note_refusal(connection: Connection, *, case_id: str, vote: Vote, refusal: R
 def _refusals_of(connection: Connection, case_id: str, vote: Vote) -> list[tuple[str, int]]:
     """Why, and in which rounds, the rules refused approvals of a person."""
     entries = ledger.entries
-    said = (json_value(entries.c.detail, "reason"), json_value(entries.c.detail, "round", type_=sa.Integer))
+    said = (json_value(entries.c.detail, "reason"), json_number(entries.c.detail, "round"))
     query = sa.select(*said).where(
         entries.c.case_id == case_id,
         entries.c.action == ledger.Action.RULE_REFUSED.value,
