@@ -16,7 +16,7 @@ from atlas.database.beside import ANOTHER_VERSION
 from atlas.database.data_directory import LACKING, examine, lock_directory, make_directory, newest_entry
 from atlas.database.migrating import is_newest
 from atlas.database.read_only import ReadOnlyFile
-from atlas.database.sqlite import make_ready, prepare_writer, refusing
+from atlas.database.sqlite import make_ready, refusing, writing_engine
 from atlas.database.sqlite_files import read_acknowledged, write_acknowledged
 from atlas.database.statements import one_moment
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse
@@ -73,7 +73,6 @@ class SqliteBeside:
     def rows(self, statement: str) -> Iterator[tuple[Any, ...]]:
         """The rows of a statement at one moment; what is no UTF-8 is read all the same."""
         with refusing(self.path), closing(self._read_only()) as connection:
-            connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
             yield from connection.execute(statement)
 
     def tables(self) -> frozenset[str]:
@@ -99,9 +98,7 @@ class SqliteBeside:
         engine = sa.create_engine("sqlite://", creator=self._read_only, poolclass=sa.StaticPool)
         try:
             with refusing(self.path), engine.connect() as connection, one_moment(connection):
-                target = copying_sqlite.SqliteTarget(connection)
-                target.driver.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
-                yield target
+                yield copying_sqlite.SqliteTarget(connection)
         finally:
             engine.dispose()
 
@@ -125,8 +122,11 @@ class SqliteBeside:
         return f"{self.path} is {target} now, so that no gateway goes on with it. To go back, rename it."
 
     def _read_only(self) -> sqlite3.Connection:
+        """A connection that reads what is no UTF-8 all the same."""
         address = f"{self.path.absolute().as_uri()}?mode=ro"
-        return sqlite3.connect(address, uri=True, isolation_level=None)
+        connection = sqlite3.connect(address, uri=True, isolation_level=None)
+        connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+        return connection
 
     @cached_property
     def _file(self) -> ReadOnlyFile:
@@ -172,8 +172,7 @@ class SqliteBeside:
     @contextmanager
     def _engine(self) -> Iterator[Engine]:
         """Connections to the file that keep what they commit."""
-        engine = sa.create_engine(f"sqlite:///{self.path}", hide_parameters=True)
-        sa.event.listen(engine, "connect", prepare_writer)
+        engine = writing_engine(self.path)
         try:
             yield engine
         finally:

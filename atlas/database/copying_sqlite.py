@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.database.data_directory import lock_directory, make_directory, newest_entry
 from atlas.database.migrating import bring_up_to_date
-from atlas.database.sqlite import prepare_writer, refusing
+from atlas.database.sqlite import refusing, writing_engine
 from atlas.database.sqlite_files import keep_names, write_acknowledged
 
 Result = TypeVar("Result")
@@ -50,8 +50,7 @@ class SqliteTarget:
 @contextmanager
 def _begun(path: Path) -> Iterator[Connection]:
     """A transaction that keeps other processes from changing a file; it is rolled back unless committed."""
-    engine = sa.create_engine(f"sqlite:///{path}", hide_parameters=True)
-    sa.event.listen(engine, "connect", prepare_writer)
+    engine = writing_engine(path)
     try:
         with engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -3,9 +3,7 @@
 import asyncio
 import os
 import secrets
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -25,12 +23,12 @@ from atlas.database.listening import Listening
 from atlas.database.migrating_postgresql import bring_up_to_date
 from atlas.database.postgresql_problems import POOLED, READ_ONLY, refusing
 from atlas.database.postgresql_transactions import PostgresTransactions
+from atlas.database.readers import Readers
 from atlas.database.shared_lease import SharedLease
-from atlas.database.statements import is_passing
+from atlas.database.statements import as_raised, is_passing
 from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable, ProcessGivenUp
 
-READERS = 2
 OLDEST = 130000  # PostgreSQL 13 counts transactions in a way that can be asked for later
 # Without these a commit that was acknowledged may not be on disk.
 DURABLE = {"synchronous_commit": ("on", "remote_apply"), "fsync": ("on",), "server_encoding": ("UTF8",)}
@@ -39,6 +37,8 @@ NOT_DURABLE = (
 )
 TAKES_CHANGES = "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'"
 TOO_OLD = "it is PostgreSQL {version}; the gateway needs 13 or later."
+
+_failure = partial(as_raised, kinds=(psycopg.Error, ProcessGivenUp))
 
 Result = TypeVar("Result")
 
@@ -57,8 +57,6 @@ class PostgresDatabase:
             listen or address, self.hints, origin=self.lease.process_id, say=self._say
         )
         self._lock_file: int | None = None
-        self._readers = threading.local()
-        self._kept: list[Connection] = []  # one of each thread that reads
         self.problem: str | None = None  # why the last change could not be kept, in PostgreSQL's words
         self.listeners: list[Listener] = []  # hear of each change that is on disk
 
@@ -82,12 +80,11 @@ class PostgresDatabase:
             os.close(self._lock_file)
             self._lock_file = None
             raise
-        self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
-        self._look_threads = ThreadPoolExecutor(1, "database-looker")
         # No change stays uncommitted for others to come: other gateways wait for the lock.
         self._changes = Writer(
             self._transactions, name="database-writer", failure=_failure, landed=tell, linger_seconds=0
         )
+        self._readers = Readers(self._engine.connect, self._changes, loses_connections=True)
         self._listening.open()
 
     def _connect(self) -> PostgresTransactions:
@@ -95,7 +92,7 @@ class PostgresDatabase:
             with self._engine.connect() as connection:
                 check_server(connection, self.place)
             bring_up_to_date(self._engine, self.place)
-            # Whoever holds the directory knows that the one before it is dead, and need not wait for it.
+            # It holds the directory, so the process before it is dead: no one has to wait for that one.
             self.lease.begin(former=former_process(self.directory))
             note_process(self.directory, self.lease.process_id)
             alive = processes.still_alive(self.lease.process_id)
@@ -110,10 +107,7 @@ class PostgresDatabase:
             return
         await self._listening.close()
         await self._changes.close()
-        await asyncio.to_thread(self._read_threads.shutdown)
-        await asyncio.to_thread(self._look_threads.shutdown)
-        while self._kept:
-            self._kept.pop().close()
+        await self._readers.close()
         self._transactions.close()
         await asyncio.to_thread(self.lease.end)
         self._engine.dispose()
@@ -153,7 +147,8 @@ class PostgresDatabase:
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run work on a connection that sees what this process wrote before."""
-        return await self._read(partial(self._on_kept, work), self._read_threads)
+        with self._noting_problems():
+            return await self._readers.read(work)
 
     def read_here(self, work: Callable[[Connection], Result]) -> Result | None:
         """None: asking a server takes too long for the thread of the loop."""
@@ -161,44 +156,11 @@ class PostgresDatabase:
 
     async def look(self, work: Callable[[Connection], Result]) -> Result:
         """The same for what may take long: a person's search, behind which no call of an agent stands."""
-        return await self._read(partial(self._on_kept, work), self._look_threads)
+        with self._noting_problems():
+            return await self._readers.look(work)
 
     async def _say(self, statement: str) -> None:
         await self.read(lambda connection: connection.exec_driver_sql(statement))
-
-    async def _read(self, reading: Callable[[], Result], threads: ThreadPoolExecutor) -> Result:
-        if self._changes.is_behind:
-            with suppress(sa.exc.SQLAlchemyError):  # what did not get to the disk is not there to be read
-                await self._changes.write(lambda connection: None)
-        with self._noting_problems():
-            return await asyncio.get_running_loop().run_in_executor(threads, reading)
-
-    def _on_kept(self, work: Callable[[Connection], Result]) -> Result:
-        """Run work on the connection of this thread; what a lost one could not read is read once more."""
-        is_kept = getattr(self._readers, "connection", None) is not None
-        try:
-            return self._on_one(work)
-        except sa.exc.DBAPIError as error:
-            if not (is_kept and is_passing(error.orig)):
-                raise
-            return self._on_one(work)
-
-    def _on_one(self, work: Callable[[Connection], Result]) -> Result:
-        connection: Connection | None = getattr(self._readers, "connection", None)
-        if connection is None:
-            connection = self._readers.connection = self._engine.connect()
-            self._kept.append(connection)
-        try:
-            result = work(connection)
-            connection.rollback()
-        except BaseException:
-            self._readers.connection = None
-            self._kept.remove(connection)
-            with suppress(sa.exc.SQLAlchemyError):
-                connection.invalidate()
-                connection.close()
-            raise
-        return result
 
 
 def check_server(connection: Connection, place: str) -> None:
@@ -234,12 +196,3 @@ def _loses_statements(driver: "psycopg.Connection[Any]") -> bool:
         if is_lost:
             driver.execute(f"DEALLOCATE {name}")
         return is_lost
-
-
-def _failure(error: BaseException) -> BaseException:
-    """An error of the driver as SQLAlchemy raises it, and any other as it is."""
-    if not isinstance(error, psycopg.Error | ProcessGivenUp):
-        return error
-    failure = sa.exc.DBAPIError(None, None, error)
-    failure.__cause__ = error
-    return failure

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class SharedLease:
-    """Of one of several processes; a thread of its own says that it lives, whatever the others do."""
+    """Of one of several processes; a thread that does nothing else says that it lives."""
 
     is_shared = True
 

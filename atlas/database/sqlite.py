@@ -4,16 +4,14 @@ import asyncio
 import os
 import secrets
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.database import processes
@@ -22,6 +20,7 @@ from atlas.database.facts import Listener, noting, tell
 from atlas.database.hints import Hints
 from atlas.database.lease import LoneLease
 from atlas.database.migrating import bring_up_to_date, leave_transactions
+from atlas.database.readers import Readers
 from atlas.database.sqlite_files import (
     is_damage,
     keep_commits,
@@ -30,13 +29,13 @@ from atlas.database.sqlite_files import (
     write_acknowledged,
 )
 from atlas.database.sqlite_transactions import SqliteTransactions
-from atlas.database.statements import is_passing
+from atlas.database.statements import as_raised, is_passing
 from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable
 
-READERS = 2
-
 Result = TypeVar("Result")
+
+_failure = partial(as_raised, kinds=sqlite3.Error)
 
 
 class SqliteDatabase:
@@ -54,8 +53,6 @@ class SqliteDatabase:
         self.path = directory / "atlas.db"
         self.lease = LoneLease(secrets.token_hex(8))
         self._lock_file: int | None = None
-        self._readers = threading.local()
-        self._kept: list[Connection] = []  # one of each thread that reads for calls
         self.problem: str | None = None  # why the last change could not be kept, in SQLite's words
         self.listeners: list[Listener] = []  # hear of each change that is on disk
 
@@ -79,23 +76,21 @@ class SqliteDatabase:
             os.close(self._lock_file)
             self._lock_file = None
             raise
-        self._read_threads = ThreadPoolExecutor(READERS, "database-reader")
-        self._look_threads = ThreadPoolExecutor(1, "database-looker")
         driver: Any = self._connection.connection.driver_connection
         transactions = SqliteTransactions(
             self._connection, driver, number=newest_entry, acknowledge=self._acknowledge
         )
         self._changes = Writer(transactions, name="database-writer", failure=_failure, landed=tell)
+        self._readers = Readers(self._reader.connect, self._changes)
         await self.write(partial(processes.alone, process_id=self.lease.process_id))
 
     def _connect(self) -> Connection:
         """Make the file ready, and return the connection of its writer; raises DatabaseUnusable."""
         # Errors without the values: they are logged, and a failed step tells its error to Inngest.
-        self._writer = sa.create_engine(f"sqlite:///{self.path}", hide_parameters=True)
+        self._writer = writing_engine(self.path)
         self._reader = sa.create_engine(
             f"sqlite:///{self.path}", hide_parameters=True, isolation_level="AUTOCOMMIT"
         )
-        sa.event.listen(self._writer, "connect", prepare_writer)
         sa.event.listen(self._reader, "connect", _prepare_reader)
         with refusing(self.path):
             make_ready(self.path, self._acknowledged)
@@ -106,10 +101,7 @@ class SqliteDatabase:
         if self._lock_file is None:
             return
         await self._changes.close()
-        await asyncio.to_thread(self._read_threads.shutdown)
-        await asyncio.to_thread(self._look_threads.shutdown)
-        while self._kept:
-            self._kept.pop().close()
+        await self._readers.close()
         self._connection.close()
         self._writer.dispose()
         self._reader.dispose()
@@ -159,54 +151,18 @@ class SqliteDatabase:
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run work on a connection that sees what was written before."""
-        return await self._read(partial(self._on_kept, work), self._read_threads)
+        return await self._readers.read(work)
 
     def read_here(self, work: Callable[[Connection], Result]) -> Result | None:
         """Run work that takes next to no time, in the caller's thread, which costs less than another thread.
 
         None, without a look, while there is a change that may not be seen yet.
         """
-        return None if self._changes.is_behind else self._on_kept(work)
+        return self._readers.read_here(work)
 
     async def look(self, work: Callable[[Connection], Result]) -> Result:
         """The same for what may take long: a person's search, behind which no call of an agent stands."""
-        return await self._read(partial(self._on_new, work), self._look_threads)
-
-    async def _read(self, reading: Callable[[], Result], threads: ThreadPoolExecutor) -> Result:
-        if self._changes.is_behind:
-            with suppress(sa.exc.SQLAlchemyError):  # what did not get to the disk is not there to be read
-                await self._changes.write(lambda connection: None)
-
-        return await asyncio.get_running_loop().run_in_executor(threads, reading)
-
-    def _on_new(self, work: Callable[[Connection], Result]) -> Result:
-        with self._reader.connect() as connection:
-            return work(connection)
-
-    def _on_kept(self, work: Callable[[Connection], Result]) -> Result:
-        """Run work on the connection of this thread; after a failure the next work has a new one."""
-        connection: Connection | None = getattr(self._readers, "connection", None)
-        if connection is None:
-            connection = self._readers.connection = self._reader.connect()
-            self._kept.append(connection)
-        try:
-            result = work(connection)
-            connection.rollback()
-        except BaseException:
-            self._readers.connection = None
-            self._kept.remove(connection)
-            connection.close()
-            raise
-        return result
-
-
-def _failure(error: BaseException) -> BaseException:
-    """An error of SQLite as SQLAlchemy raises it, and any other as it is."""
-    if not isinstance(error, sqlite3.Error):
-        return error
-    failure = sa.exc.DBAPIError(None, None, error)
-    failure.__cause__ = error
-    return failure
+        return await self._readers.look(work)
 
 
 def make_ready(path: Path, acknowledged: int) -> None:
@@ -233,7 +189,14 @@ def _touch(connection: Connection) -> None:
     connection.exec_driver_sql("PRAGMA user_version = 0")
 
 
-def prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
+def writing_engine(path: Path) -> Engine:
+    """Connections to a file that keep what they commit; errors are told without the values."""
+    engine = sa.create_engine(f"sqlite:///{path}", hide_parameters=True)
+    sa.event.listen(engine, "connect", _prepare_writer)
+    return engine
+
+
+def _prepare_writer(connection: Any, entry: ConnectionPoolEntry) -> None:
     """Have a connection leave transactions to us, wait for others, and keep what it commits."""
     leave_transactions(connection, entry)
     _prepare_reader(connection, entry)

@@ -117,8 +117,8 @@ class Prepared:
                     compiled.text, [_texts(compiled.values, values) for values in many]
                 ).rowcount
             )
-        except Exception as error:
-            raise _failure(compiled.text, error, connection) from error
+        except _error_of(connection) as error:
+            raise sa.exc.DBAPIError(compiled.text, None, error) from error  # without the values
 
     def of(self, connection: Connection) -> Compiled:
         """The statement for the store of a connection."""
@@ -137,8 +137,8 @@ class Prepared:
             from atlas.database import libpq  # only where psycopg is used
 
             return libpq.run(connection, compiled.text, [texts[name] for name in compiled.names])
-        except Exception as error:
-            raise _failure(compiled.text, error, connection) from error
+        except _error_of(connection) as error:
+            raise sa.exc.DBAPIError(compiled.text, None, error) from error  # without the values
 
 
 def _compiled(statement: sa.Executable, store: str) -> Compiled:
@@ -159,7 +159,16 @@ def _texts(fixed: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
     return texts
 
 
-def _failure(text: str, error: Exception, connection: Connection) -> BaseException:
-    """An error of the driver as SQLAlchemy raises it, without the values; any other as it is."""
-    is_of_driver = isinstance(error, connection.dialect.loaded_dbapi.Error)
-    return sa.exc.DBAPIError(text, None, error) if is_of_driver else error
+def _error_of(connection: Connection) -> type[Exception]:
+    """What the driver of a connection raises."""
+    kind: type[Exception] = connection.dialect.loaded_dbapi.Error
+    return kind
+
+
+def as_raised(error: BaseException, *, kinds: type[Exception] | tuple[type[Exception], ...]) -> BaseException:
+    """An error of these kinds as SQLAlchemy raises those of a driver, and any other as it is."""
+    if not isinstance(error, kinds):
+        return error
+    failure = sa.exc.DBAPIError(None, None, error)
+    failure.__cause__ = error
+    return failure

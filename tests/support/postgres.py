@@ -175,7 +175,7 @@ def _keep_server(folder: Path) -> None:
 
 
 def keep(folder: Path) -> None:
-    """Run a server, note its address, and stop it when the run has ended, in whatever way."""
+    """Run a server, note its address, and stop it when the run has ended, also by a kill."""
     with postgres_server(*MANY) as server:
         written = folder / "address.new"
         written.write_text(server.url())

@@ -9,7 +9,7 @@ CASES = [f"evt_{number:016x}" for number in range(3000)]
 
 
 def test_all_gateways_agree_and_each_has_its_share() -> None:
-    """Whatever the order in which they know of each other."""
+    """Also where they know of each other in another order."""
     shares = Counter(sees_to(case_id, LIVING) for case_id in CASES)
     assert all(sees_to(case_id, LIVING) == sees_to(case_id, LIVING[::-1]) for case_id in CASES)
     assert set(shares) == set(LIVING) and min(shares.values()) > 800
