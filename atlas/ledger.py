@@ -19,12 +19,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.canonical import NotCanonical, canonical_json
+from atlas.database import known_end
 from atlas.database.beside import Beside
 from atlas.database.choose import beside
 from atlas.database.dialects import without_index
 from atlas.database.facts import note
 from atlas.database.hints import OF_NO_CASE, hint
-from atlas.database.known_end import known_end, note_end
 from atlas.database.location import Location
 from atlas.database.statements import Prepared, metadata, only_where
 from atlas.errors import DatabaseUnusable, LedgerBroken
@@ -34,8 +34,8 @@ from atlas.texts import keepable
 
 VERSION = b"atlas-ledger-v1\n"
 NO_CASE = ""  # in the place of a reference, where an entry is about none
-FIRST_PREVIOUS_HASH = "0" * 64
 FIELDS = ("seq", "at", "case_id", "action", "actor", "detail", "previous_hash", "entry_hash")
+WHOLE = f"SELECT {', '.join(FIELDS)} FROM ledger ORDER BY seq"  # noqa: S608  (our own)
 
 entries = sa.Table(
     "ledger",
@@ -147,7 +147,7 @@ class Place(NamedTuple):
     entry_hash: str
 
 
-START = Place(0, FIRST_PREVIOUS_HASH)
+START = Place(*known_end.FIRST)
 
 
 def append(
@@ -165,8 +165,7 @@ def append(
 
 def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> None:
     """Write an entry of each of some acts of one moment, in the transaction of what they describe."""
-    end = known_end(connection) or _NEWEST.first(connection, {})
-    newest_seq, newest_hash = end or (0, FIRST_PREVIOUS_HASH)
+    newest_seq, newest_hash = known_end.known(connection) or head(connection)
     rows, written = [], tuple(acts)
     for seq, act in enumerate(written, start=newest_seq + 1):
         hint(connection, act.case_id or OF_NO_CASE)
@@ -182,20 +181,18 @@ def append_all(connection: Connection, acts: Iterable[Act], *, at: datetime) -> 
         newest_hash = entry_hash(entry)
         rows.append(entry | {"detail": json.dumps(act.detail), "entry_hash": newest_hash})
     _INSERT.execute_all(connection, rows)
-    note_end(connection, (newest_seq + len(rows), newest_hash))
+    known_end.note(connection, (newest_seq + len(rows), newest_hash))
     note(connection, written)
 
 
-def head(connection: Connection) -> tuple[int, str]:
-    """Number and hash of the newest entry, to which the whole chain leads."""
-    seq, newest_hash = _NEWEST.first(connection, {}) or (0, FIRST_PREVIOUS_HASH)
-    return int(seq), str(newest_hash)
+def head(connection: Connection) -> Place:
+    """The newest entry, to which the whole chain leads."""
+    return Place(*(_NEWEST.first(connection, {}) or START))
 
 
 def newest(connection: Connection) -> int:
     """The number of the newest entry; 0: there is none."""
-    row = _NEWEST.first(connection, {})
-    return 0 if row is None else int(row[0])
+    return head(connection).seq
 
 
 def find(connection: Connection, case_id: str, action: Action) -> tuple[str, dict[str, Any]] | None:
@@ -271,7 +268,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 def read_store(store: Beside) -> Iterator[dict[str, Any]]:
     """The entries of a store in order at one moment, detail decoded; raises DatabaseUnusable."""
-    return decoded(store.rows(f"SELECT {', '.join(FIELDS)} FROM ledger ORDER BY seq"))  # noqa: S608  (our own)
+    return decoded(store.rows(WHOLE))
 
 
 def decoded(rows: Iterable[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:

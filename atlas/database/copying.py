@@ -14,7 +14,6 @@ from atlas.database.location import Location
 from atlas.errors import CopyRefused, LedgerBroken
 
 OURS = "alembic_version"  # which says of which version the tables are, in both stores
-ENTRIES = f"SELECT {', '.join(ledger.FIELDS)} FROM ledger ORDER BY seq"  # noqa: S608  (our own)
 NEXT = (
     "Next: set {setting} in .env. The files of the engine stay in the data directory of the gateway. Then "
     "start the gateway."
@@ -87,7 +86,7 @@ def _count(connection: Connection, *, table: str) -> int:
 def _verified(read: Moment, filled: Target) -> int:
     """Verify the ledger of the target, and that it is the source's; returns the number of entries."""
     newest: Callable[[Connection], Any] = ledger.head
-    count = ledger.verify(ledger.decoded(filled.rows(ENTRIES)))
+    count = ledger.verify(ledger.decoded(filled.rows(ledger.WHOLE)))
     if read.run(newest) != filled.run(newest):
         raise LedgerBroken(seq=count, reason="it is not the newest one of the source")
     return count

@@ -27,13 +27,13 @@ def begin(connection: Connection, read: Sequence[Any]) -> None:
     connection.info[_KEY] = FIRST if read[0] is None else (read[0], read[1])
 
 
-def known_end(connection: Connection) -> End | None:
+def known(connection: Connection) -> End | None:
     """The number and the hash of the newest entry; None: it has to be asked for."""
     end: End | None = connection.info.get(_KEY)
     return end
 
 
-def note_end(connection: Connection, end: End) -> None:
+def note(connection: Connection, end: End) -> None:
     """An entry was written behind it; where it has to be asked for, that stays so."""
     if _KEY in connection.info:
         connection.info[_KEY] = end

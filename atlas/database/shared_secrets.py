@@ -11,23 +11,22 @@ from atlas.database.tables import secrets
 from atlas.instants import now
 
 
-def is_shared(database: Database) -> bool:
-    """Whether other gateways can use the same store."""
-    return database.kind != "sqlite"
-
-
 async def shared_secret(database: Database, name: str, make: Callable[[], str]) -> str:
     """The secret of a name; `make` makes it where no gateway has kept one yet."""
-    find = sa.select(secrets.c.secret).where(secrets.c.name == name)
-    found: str | None = await database.read(lambda connection: connection.scalar(find))
+    found = await database.read(partial(_kept, name=name))
     if found is not None:
         return found
     return await database.write(partial(_keep_first, name=name, made=make()))
 
 
 def _keep_first(connection: Connection, *, name: str, made: str) -> str:
-    kept: str | None = connection.scalar(sa.select(secrets.c.secret).where(secrets.c.name == name))
+    kept = _kept(connection, name=name)
     if kept is not None:
         return kept
     connection.execute(secrets.insert().values(name=name, secret=made, made_at=now()))
     return made
+
+
+def _kept(connection: Connection, *, name: str) -> str | None:
+    kept: str | None = connection.scalar(sa.select(secrets.c.secret).where(secrets.c.name == name))
+    return kept

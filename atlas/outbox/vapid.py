@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from atlas.database.database import Database
-from atlas.database.shared_secrets import is_shared, shared_secret
+from atlas.database.shared_secrets import shared_secret
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey
@@ -27,7 +27,7 @@ class PushKey:
 
     def __init__(self, directory: Path, database: Database | None = None) -> None:
         self._path = directory / KEY_FILE
-        self._database = database if database is not None and is_shared(database) else None
+        self._database = database if database is not None and database.lease.is_shared else None
         self._read: ECKey | None = None
 
     async def open(self) -> None:

@@ -2,23 +2,20 @@
 
 import argparse
 import getpass
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
 from atlas.assessors.policy import Policy
+from atlas.assessors.policy.file import PolicyFile
 from atlas.assessors.policy.stored import StoredPolicy, newest, put
+from atlas.database.beside import Beside
 from atlas.database.choose import beside_gateway
 from atlas.errors import AtlasError
 from atlas.instants import instant_text
 from atlas.people.named import members_of_groups, names_of_reviewers
 from atlas.settings import Settings
-
-Result = TypeVar("Result")
-
 
 NOT_SHARED = (
     "ATLAS_DATABASE_URL names no database, so there is one gateway, and it judges by the file {path}."
@@ -49,8 +46,7 @@ def put_in_force(options: argparse.Namespace, settings: Settings) -> str:
     if reviewers is not None:
         policy.check_reviewers(reviewers)
     by = f"operator:{options.by or getpass.getuser()}"
-    before = _in_store(settings, newest)
-    stored = _in_store(settings, partial(put, file=policy.file, by=by))
+    before, stored = _shared_store(settings).change(partial(_put, file=policy.file, by=by))
     members = members_of_groups(settings)
     warnings = policy.file.too_small(members) if members is not None else ()
     return "\n".join([_told(stored, path=options.policy, is_new=stored != before), *warnings])
@@ -58,7 +54,9 @@ def put_in_force(options: argparse.Namespace, settings: Settings) -> str:
 
 def show(settings: Settings) -> str:
     """The text of the policy in force; raises AtlasError."""
-    stored = _in_store(settings, newest)
+    store = _shared_store(settings)
+    store.make_ready()
+    stored = store.look(newest)
     if stored is None:
         raise NonePut
     return stored.policy
@@ -71,8 +69,13 @@ def _told(stored: StoredPolicy, *, path: Path, is_new: bool) -> str:
     return f"{path} is in force already: {which}. {stored.put_by} put it at {instant_text(stored.put_at)}."
 
 
-def _in_store(settings: Settings, work: Callable[[Connection], Result]) -> Result:
-    """Run work in one transaction of the store that gateways share; raises NotShared, DatabaseUnusable."""
+def _put(connection: Connection, *, file: PolicyFile, by: str) -> tuple[StoredPolicy | None, StoredPolicy]:
+    """The policy that was in force, and the one that is now."""
+    return newest(connection), put(connection, file, by=by)
+
+
+def _shared_store(settings: Settings) -> Beside:
+    """The store that gateways share; raises NotShared."""
     if settings.atlas_database_url is None:
         raise NotShared(reason=NOT_SHARED.format(path=settings.atlas_policy))
-    return beside_gateway(settings).change(work)
+    return beside_gateway(settings)

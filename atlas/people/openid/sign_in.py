@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from atlas.database.database import Database
-from atlas.database.shared_secrets import is_shared, shared_secret
+from atlas.database.shared_secrets import shared_secret
 from atlas.errors import NotPermitted
 from atlas.models import Frozen
 from atlas.people.openid.claims import groups_in, name_in, require_group
@@ -60,7 +60,7 @@ class OpenId:
 
     async def _tickets(self) -> Tickets:
         """Of this process, or those of all gateways: who begins at one may come back to another."""
-        if self._made is None and is_shared(self._database):
+        if self._made is None and self._database.lease.is_shared:
             key = await shared_secret(self._database, TICKET_KEY, lambda: token_hex(KEY_BYTES))
             self._made = Tickets(bytes.fromhex(key))
         self._made = self._made or Tickets()
