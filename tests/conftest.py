@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 import pytest_asyncio
@@ -16,7 +17,7 @@ from one_certificate import one_certificate
 from playwright.async_api import Browser
 from reach import reaches_store
 
-from tests.support.postgres import shared_run
+from tests.support.postgres import PostgresServer, postgres_server, shared_run
 
 RUN_BY_HAND = ("soak", "frameworks")
 MEMORY = "/dev/shm"  # noqa: S108  (a file system in memory, on Linux)
@@ -101,6 +102,19 @@ async def gateway(tmp_path: Path) -> AsyncIterator[GatewayProcess]:
     await process.start()
     yield process
     await process.kill()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of its own for the module."""
+    with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> str:
+    """The address of an empty database on it."""
+    return server.new_database(f"test_{token_hex(8)}")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

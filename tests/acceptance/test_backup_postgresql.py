@@ -6,10 +6,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
 from gateway_process import (
     ROOT,
@@ -24,16 +23,9 @@ from gateway_process import (
 from atlas import ledger
 from atlas.database.choose import beside
 from atlas.database.location import Location
-from tests.support.postgres import PostgresServer, postgres_server, programs
+from tests.support.postgres import PostgresServer, programs
 
 DUE = "now due on"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 @pytest_asyncio.fixture

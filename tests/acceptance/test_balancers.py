@@ -1,7 +1,7 @@
 """Agents of every era and transport, and people, with two gateways behind a balancer of deploy/balancer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from time import monotonic
 from typing import Any
@@ -16,19 +16,12 @@ from gateway_process import AGENT_KEY, WAIT_SECONDS, call, eventually, outcome, 
 from office_of_gateways import Office, office
 from raw_session import RawSession, only_message
 
-from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TAKEN_UP = "A session was taken up again"
 WAYS = [("legacy", False), ("legacy", True), (STATELESS, False)]
 AT_ONCE = 3  # clients of each way
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One PostgreSQL server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=KINDS)

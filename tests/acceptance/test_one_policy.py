@@ -4,36 +4,19 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import httpx
-import pytest
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, output_of, reference_in, text_of
-from postgres import PostgresServer, postgres_server
 from several_gateways import POLICY, SeveralGateways, several_gateways
 
 STRICT = '[[rule]]\ntool = "*"\nscore = 90\nrationale = "A person looks at everything."\n'
 OF_ANNA = '[[rule]]\ntool = "*"\nscore = 90\nreviewers = ["anna"]\n'
 WITH_ANNA = f"anna:{REVIEWER_KEY}"
 REOPENED = "decide.reopened"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> str:
-    """An empty database."""
-    return server.new_database(f"policy_{token_hex(4)}")
 
 
 def digest(text: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -18,18 +18,11 @@ from office_of_gateways import Office, office
 
 from atlas import ledger
 from tests.support.migrations import with_migration
-from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.postgres import PostgresServer
 
 NEW = "99.0.0"
 ADDED = 'op.add_column("cases", sa.Column("later", sa.Text))'
 STEADY = ("legacy", STATELESS)  # over streamable HTTP; beside them one works over SSE
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One PostgreSQL server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.fixture

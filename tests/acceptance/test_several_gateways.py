@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,20 +13,13 @@ from fastmcp import Client
 from gateway_process import GatewayProcess, eventually, outcome, text_of
 from mcp.shared.subscriptions import ResourceUpdated
 from playwright.async_api import Browser, expect
-from postgres import PostgresServer, postgres_server
+from postgres import PostgresServer
 from together import Together, together
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 TOOL = "request_extension"
 WAIT_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

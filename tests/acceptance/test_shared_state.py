@@ -1,7 +1,7 @@
 """Two gateways on one database: what a person or an agent begins at one of them goes on at the other."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, reference_in, text_of
 from lying_provider import Browser, LyingProvider, lying_provider
-from postgres import PostgresServer, postgres_server
+from postgres import PostgresServer
 from several_gateways import SeveralGateways, several_gateways
 
 from atlas.database.address import Address
@@ -31,13 +31,6 @@ async def provider() -> AsyncIterator[LyingProvider]:
     """Where people sign in."""
     async with lying_provider() as one:
         yield one
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from fastmcp.client.elicitation import ElicitResult
 from fastmcp.client.transports import SSETransport, StreamableHttpTransport
 from gateway_process import WAIT_SECONDS, GatewayProcess, eventually, text_of
 from mcp.types import CreateMessageResult, TextContent
-from postgres import PostgresServer, postgres_server
+from postgres import PostgresServer
 from together import Together, together
 
 pytestmark = [
@@ -44,13 +44,6 @@ score = 5
 classification = "test"
 rationale = "It does no harm."
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 @asynccontextmanager

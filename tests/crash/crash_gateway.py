@@ -4,7 +4,6 @@ ATLAS_TEST_DIE names one: `commit 12`, while the case store commits for the twel
 has it (`before atlas.execute Execution._call_tool`).
 """
 
-import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,9 @@ from shifted_clock import ShiftedDatetime, shift_clock
 import atlas.instants
 from atlas import welfare
 from crash.mortal_engine import LONGEST_COMMIT, die_soon
+from crash.noting_tools import add_look_and_change
 
 RAN = Path("ran.txt")  # in the directory of the gateway, one line a run
-
-
-def note(tool: str, n: int) -> None:
-    """Remember that a tool ran, in one write, which a killed process has done or not done."""
-    descriptor = os.open(RAN, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, f"{tool} {n}\n".encode())
-    finally:
-        os.close(descriptor)
 
 
 add_welfare_tools = welfare.add_welfare_tools
@@ -36,20 +27,7 @@ add_welfare_tools = welfare.add_welfare_tools
 def add_noting_tools(server: FastMCP, office: welfare.WelfareOffice) -> None:
     """Offer the office's tools, one more that needs no person, and one for which a person decides."""
     add_welfare_tools(server, office)
-
-    @server.tool
-    async def look(n: int) -> str:
-        """Read something, which the policy lets pass."""
-        note("look", n)
-        await asyncio.sleep(0.01)
-        return f"looked at {n}"
-
-    @server.tool
-    async def change(n: int) -> str:
-        """Change something, for which a person decides."""
-        note("change", n)
-        await asyncio.sleep(0.01)
-        return f"changed {n}"
+    add_look_and_change(server, lambda: RAN)
 
 
 def arm_commit(number: int) -> None:

@@ -14,6 +14,7 @@ from mcp.types import ToolAnnotations
 
 import atlas.database.shared_lease
 from atlas import welfare
+from crash.noting_tools import add_look_and_change, note
 
 RAN, RELEASE = "ran.txt", "release"  # in the folder that all share
 
@@ -23,13 +24,9 @@ def shared() -> Path:
     return Path(os.environ["ATLAS_TEST_SHARED"])
 
 
-def note(tool: str, n: int) -> None:
-    """Remember that a tool ran, in one write, which a killed process has done or not done."""
-    descriptor = os.open(shared() / RAN, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, f"{tool} {n}\n".encode())
-    finally:
-        os.close(descriptor)
+def ran() -> Path:
+    """The file in which the tools note."""
+    return shared() / RAN
 
 
 async def released() -> None:
@@ -41,31 +38,19 @@ async def released() -> None:
 def add_tools(server: FastMCP, office: welfare.WelfareOffice) -> None:
     """Offer tools of which the policy lets all pass but `change`."""
 
-    @server.tool
-    async def look(n: int) -> str:
-        """Read something."""
-        note("look", n)
-        await asyncio.sleep(0.01)
-        return f"looked at {n}"
-
-    @server.tool
-    async def change(n: int) -> str:
-        """Change something, for which a person decides."""
-        note("change", n)
-        await asyncio.sleep(0.01)
-        return f"changed {n}"
+    add_look_and_change(server, ran)
 
     @server.tool
     async def hold(n: int) -> str:
         """Change something, which takes as long as the test wants."""
-        note("hold", n)
+        note(ran(), "hold", n)
         await released()
         return f"held {n}"
 
     @server.tool(annotations=ToolAnnotations(idempotentHint=True))
     async def put(n: int) -> str:
         """Make something as it has to be, which takes as long as the test wants and may be done twice."""
-        note("put", n)
+        note(ran(), "put", n)
         await released()
         return f"put {n}"
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -13,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 from gateway_process import REFERENCE, GatewayProcess, call, eventually, outcome, reference_in, text_of
-from postgres import PostgresServer, postgres_server
+from postgres import PostgresServer
 from relay import Relay
 from several_gateways import SeveralGateways, process_of, several_gateways
 
@@ -26,19 +25,6 @@ from atlas.operate.given_up import GIVEN_UP, GIVEN_UP_STATUS
 
 LEASE = {"ATLAS_TEST_LEASE": "6"}  # seconds
 UNKNOWN = "execute.outcome_unknown"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> str:
-    """An empty database."""
-    return server.new_database(f"lease_{token_hex(4)}")
 
 
 async def begun(several: SeveralGateways, at: GatewayProcess, tool: str, n: int) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -21,16 +21,9 @@ from atlas.people.__main__ import main as people
 from atlas.people.named import members_of_groups, names_of_reviewers
 from atlas.settings import Settings
 from atlas.stop.command import main as stop
-from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.postgres import PostgresServer
 
 Typed = Callable[..., Awaitable[tuple[int, str]]]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 @pytest_asyncio.fixture

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,23 +18,9 @@ from atlas.database.sqlite import SqliteDatabase
 from atlas.ledger import main as ledger_main
 from atlas.people.__main__ import main as people
 from atlas.welfare import WelfareOffice
-from tests.support.postgres import PostgresServer, postgres_server
 
 CASES = 60
 pytestmark = pytest.mark.skipif(is_postgresql(), reason="it begins with a SQLite file, on both stores")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
-
-
-@pytest.fixture
-def url(server: PostgresServer, request: pytest.FixtureRequest) -> str:
-    """An empty database."""
-    return server.new_database(request.node.name[:60])
 
 
 @pytest.fixture

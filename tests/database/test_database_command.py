@@ -3,23 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from atlas.database.migrating import newest_version
-from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 def migrate(tmp_path: Path, url: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,6 @@
 """Migrations: the version before still works on the tables, or they say that it does not."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from atlas.database.migrating_postgresql import migrate as migrate_server
 from atlas.database.migrations.compatible import FIRST
 from atlas.errors import DatabaseUnusable
 from tests.support.migrations import described, taken_away, with_migration
-from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.postgres import PostgresServer
 
 SINCE_FIRST = sorted(
     file.name[:4] for file in (MIGRATIONS / "versions").glob("[0-9]*.py") if file.name[:4] > FIRST
@@ -93,13 +92,6 @@ def what_it_takes(path: Path, version: str) -> tuple[list[str], str]:
     with closing(sqlite3.connect(path)) as connection:
         (oldest,) = connection.execute("SELECT oldest_version FROM alembic_version").fetchone()
     return list(taken_away(before, after)), str(oldest)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -21,20 +21,7 @@ from atlas.database.listening import LONGEST
 from atlas.database.postgresql import PostgresDatabase
 from atlas.models import Case, Status, ToolCall
 from tests.support.pgbouncer import pgbouncer
-from tests.support.postgres import PostgresServer, postgres_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> str:
-    """An empty database."""
-    return server.new_database(f"hints_{token_hex(4)}")
+from tests.support.postgres import PostgresServer
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """A gateway behind a real PgBouncer that gives each transaction another connection."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,16 +12,9 @@ from atlas.database.choose import beside
 from atlas.database.location import Location
 from atlas.errors import DatabaseUnusable
 from tests.support.pgbouncer import pgbouncer
-from tests.support.postgres import USER, PostgresServer, postgres_server
+from tests.support.postgres import USER, PostgresServer
 
 CALLS = 4
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 async def test_calls_wait_are_approved_and_executed_behind_it(server: PostgresServer, tmp_path: Path) -> None:

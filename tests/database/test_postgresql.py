@@ -1,7 +1,7 @@
 """PostgreSQL as the store: what was acknowledged is there, also after the server crashed in the middle."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -18,19 +18,6 @@ from atlas.database.statements import one_moment
 from atlas.errors import DatabaseUnusable
 from atlas.stop.covering import stops_in_force
 from tests.support.postgres import PostgresServer, postgres_server
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
-
-
-@pytest.fixture
-def url(server: PostgresServer, request: pytest.FixtureRequest) -> str:
-    """An empty database."""
-    return server.new_database(request.node.name[:60])
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import re
-import ssl
 import stat
 import subprocess
 import sys
@@ -18,19 +17,17 @@ import httpx
 import nginx_process
 import pytest
 import pytest_asyncio
+from at_balancer import RISKY, SITE, secrets_of, see_a_call_governed, trust
 from compose_by_hand import ByHand, by_hand, description
-from dotenv import dotenv_values
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
-from gateway_process import ROOT, WAIT_SECONDS, call, eventually, outcome, reference_in, text_of
+from gateway_process import ROOT, WAIT_SECONDS, call, eventually, text_of
 from mcp.shared.exceptions import MCPError
 from sse import LeavingTransport
 
 from atlas.settings import Settings
 
-SITE = "gateway.example.com"
 HAPROXY = "balancer/haproxy.cfg"
-RISKY = {"beneficiary_id": "BEN-123", "reason": "hospital stay"}
 FILE = description({"RUN_AS": "1000:0"})
 SERVICES: dict[str, Any] = FILE["services"]
 each_service = pytest.mark.parametrize("name", SERVICES)
@@ -49,14 +46,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = several(made, SITE)
     assert done.returncode == 0, done.stderr
     return made
-
-
-def secrets_of(folder: Path) -> dict[str, str]:
-    """Each secret by its name."""
-    found: dict[str, str] = {}
-    for path in (folder / "secrets").glob("*.env"):
-        found |= {name: value or "" for name, value in dotenv_values(path).items()}
-    return found
 
 
 # ── What the file says ───────────────────────────────────────────────────────────────────────────────────
@@ -207,18 +196,6 @@ async def services(folder: Path, directory: Path) -> AsyncIterator[ByHand]:
         yield running
 
 
-def trust(folder: Path) -> ssl.SSLContext:
-    """What trusts the certificate and no other, at an address that is not in it."""
-    context = ssl.create_default_context(cafile=str(folder / "secrets" / "tls.pem"))
-    context.check_hostname = False
-    return context
-
-
-def key_of(folder: Path, name: str) -> str:
-    """A key of the gateways."""
-    return secrets_of(folder)[name]
-
-
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     ("path", "transport"), [("/mcp", StreamableHttpTransport), ("/mcp/sse", LeavingTransport)]
@@ -228,19 +205,7 @@ async def test_a_call_is_governed_through_all_of_it(
 ) -> None:
     """A person approves it at the balancer; the stand-in of Inngest runs its steps; PostgreSQL keeps it."""
     here = f"https://127.0.0.1:{services.outside}"
-    way = transport(
-        here + path, headers={"Host": SITE}, auth=key_of(folder, "ATLAS_AGENT_KEY"), verify=trust(folder)
-    )
-    async with Client(way, timeout=WAIT_SECONDS) as agent:
-        case_id = reference_in(await call(agent, "request_payment_extension", **RISKY))
-        async with httpx.AsyncClient(verify=trust(folder), timeout=WAIT_SECONDS) as reviewer:
-            decided = await reviewer.post(
-                f"{here}/webhook/approval",
-                json={"decision": "APPROVED", "event_id": case_id},
-                headers={"Host": SITE, "Authorization": f"Bearer {key_of(folder, 'ATLAS_REVIEWER_KEY')}"},
-            )
-        assert decided.status_code == 200, decided.text
-        assert "now due on" in text_of(await outcome(agent, case_id))
+    await see_a_call_governed(here, folder, path=path, transport=transport)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["haproxy", "nginx"])
@@ -288,7 +253,7 @@ async def test_the_balancer_lets_in_what_is_for_agents_and_people(
 async def test_a_session_stays_with_its_gateway(ports: tuple[int, int], folder: Path, path: str) -> None:
     """Each of its requests comes to the one that has it: ten calls in a row, and six sessions at once."""
     transport = LeavingTransport if path == "/mcp/sse" else StreamableHttpTransport
-    way = {"headers": {"Host": SITE}, "auth": key_of(folder, "ATLAS_AGENT_KEY"), "verify": trust(folder)}
+    way = {"headers": {"Host": SITE}, "auth": secrets_of(folder)["ATLAS_AGENT_KEY"], "verify": trust(folder)}
 
     async def talk() -> int:
         async with Client(
@@ -343,7 +308,7 @@ async def test_with_one_gateway_dead_the_other_takes_calls(services: ByHand, fol
         way = StreamableHttpTransport(
             f"{here}/mcp",
             headers={"Host": SITE},
-            auth=key_of(folder, "ATLAS_AGENT_KEY"),
+            auth=secrets_of(folder)["ATLAS_AGENT_KEY"],
             verify=trust(folder),
         )
         with contextlib.suppress(httpx.HTTPError, RuntimeError, MCPError):

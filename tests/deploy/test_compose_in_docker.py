@@ -12,21 +12,18 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from at_balancer import SITE, secrets_of, see_a_call_governed, trust
 from documentation import ROOT
-from dotenv import dotenv_values
-from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
-from gateway_process import WAIT_SECONDS, call, outcome, reference_in, text_of
+from gateway_process import WAIT_SECONDS
 from ports import kept_port
 from sse import LeavingTransport
 
-SITE = "gateway.example.com"
 BASE = "python:3.13-slim"
 GATEWAY, STAND_IN = "atlas-gateway-of-the-tests", "atlas-stand-in-of-the-tests"
 PROJECT = "atlas-several-of-the-tests"
 IMAGES = ("POSTGRES_IMAGE", "REDIS_IMAGE", "INNGEST_IMAGE", "BALANCER_IMAGE")
 SECONDS = 900
-RISKY = {"beneficiary_id": "BEN-123", "reason": "hospital stay"}
 
 
 def docker(*words: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -64,13 +61,11 @@ class Running(NamedTuple):
     @property
     def trust(self) -> ssl.SSLContext:
         """What trusts its certificate, at an address that is not in it."""
-        context = ssl.create_default_context(cafile=str(self.deploy / "secrets" / "tls.pem"))
-        context.check_hostname = False
-        return context
+        return trust(self.deploy)
 
     def key(self, name: str) -> str:
         """A key of the gateways."""
-        return dotenv_values(self.deploy / "secrets" / "gateway.env")[name] or ""
+        return secrets_of(self.deploy)[name]
 
     def compose(self, *words: str) -> str:
         """What Compose says of the project."""
@@ -150,19 +145,7 @@ def test_every_service_is_healthy_and_only_the_balancer_is_published(running: Ru
 )
 async def test_a_call_is_governed_in_the_containers(running: Running, path: str, transport: Any) -> None:
     """By TLS to the balancer, to one of two gateways, through the engine and back."""
-    way = transport(
-        running.url + path, headers={"Host": SITE}, auth=running.key("ATLAS_AGENT_KEY"), verify=running.trust
-    )
-    async with Client(way, timeout=WAIT_SECONDS) as agent:
-        case_id = reference_in(await call(agent, "request_payment_extension", **RISKY))
-        async with httpx.AsyncClient(verify=running.trust, timeout=WAIT_SECONDS) as reviewer:
-            decided = await reviewer.post(
-                f"{running.url}/webhook/approval",
-                json={"decision": "APPROVED", "event_id": case_id},
-                headers={"Host": SITE, "Authorization": f"Bearer {running.key('ATLAS_REVIEWER_KEY')}"},
-            )
-        assert decided.status_code == 200, decided.text
-        assert "now due on" in text_of(await outcome(agent, case_id))
+    await see_a_call_governed(running.url, running.deploy, path=path, transport=transport)
 
 
 def test_a_browser_over_tls_is_believed(running: Running) -> None:

@@ -2,15 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
-import pytest
 from outbox_of_test import GATEWAY_URL, Outbox
-from postgres import PostgresServer, postgres_server
+from postgres import PostgresServer
 from receivers import Taken, receiver
 from sqlalchemy.engine import Connection
 from store import settings_of_test
@@ -23,13 +22,6 @@ from atlas.outbox.courier import Courier
 from atlas.outbox.tables import deliveries
 
 MANY = 30
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One server for the module."""
-    with postgres_server() as running:
-        yield running
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 import httpx
-from gateway_process import WAIT_SECONDS, GatewayProcess
+from gateway_process import WAIT_SECONDS, GatewayProcess, eventually
 from prometheus_client.parser import text_string_to_metric_families
 
 METRICS = {"ATLAS_METRICS_PORT": "0"}
@@ -58,3 +58,15 @@ async def scrape(gateway: GatewayProcess) -> Scrape:
     assert response.status_code == 200, response.text
     assert response.headers["content-type"].startswith("text/plain")
     return Scrape(response.text)
+
+
+async def verified_scrape(gateway: GatewayProcess) -> Scrape:
+    """What it says once its ledger was verified."""
+    found: list[Scrape] = []
+
+    async def is_there() -> bool:
+        found.append(await scrape(gateway))
+        return found[-1].value("atlas_ledger_verified_timestamp_seconds") > 0
+
+    await eventually(is_there)
+    return found[-1]

@@ -1,7 +1,7 @@
 """What the store says at a scrape: right numbers, and no statement that goes through what has ended."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -34,16 +34,9 @@ from atlas.telemetry.figures import (
     groups_of,
     read_figures,
 )
-from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.postgres import PostgresServer
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server for the tests of this module."""
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from gateway_process import GatewayProcess, call, eventually
-from scrapes import METRICS, Scrape, scrape
+from gateway_process import GatewayProcess, call
+from scrapes import METRICS, verified_scrape
 from store import open_case, open_store, tool_call
 
 from atlas import ledger
@@ -21,29 +21,18 @@ async def test_a_gateway_verifies_its_ledger_after_the_start_and_tells_when_it_d
     gateway = GatewayProcess(tmp_path, **METRICS)
     await gateway.start()
     try:
-        seen = await _verified(gateway)
+        seen = await verified_scrape(gateway)
         verified = seen.value("atlas_ledger_verified_timestamp_seconds")
         assert seen.value("atlas_ledger_broken") == 0
         async with gateway.agent() as agent:
             assert not (await call(agent, "check_status", beneficiary_id="BEN-123")).is_error
         await gateway.kill()
         await gateway.start()
-        again = await _verified(gateway)
+        again = await verified_scrape(gateway)
         assert again.value("atlas_ledger_verified_timestamp_seconds") == verified
         assert again.value("atlas_ledger_verified_entries") < again.value("atlas_ledger_entries")
     finally:
         await gateway.kill()
-
-
-async def _verified(gateway: GatewayProcess) -> Scrape:
-    found: list[Scrape] = []
-
-    async def is_there() -> bool:
-        found.append(await scrape(gateway))
-        return found[-1].value("atlas_ledger_verified_timestamp_seconds") > 0
-
-    await eventually(is_there)
-    return found[-1]
 
 
 @pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 1])

@@ -17,7 +17,7 @@ from gateway_process import (
     reference_in,
 )
 from receivers import receiver
-from scrapes import METRICS, Scrape, metrics_url, scrape
+from scrapes import METRICS, Scrape, metrics_url, scrape, verified_scrape
 
 from tests.support.postgres import postgres_server
 
@@ -216,17 +216,6 @@ async def test_two_gateways_on_one_store_say_the_same_of_it_and_count_their_own(
             dead = await scraped(first, "atlas_gateways", 1, state="alive")
             assert dead.value("atlas_lease_lost") == 0
             await second.start()
-            whole = [await _verified(one) for one in (first, second)]
+            whole = [await verified_scrape(one) for one in (first, second)]
     assert {one.value("atlas_ledger_broken") for one in whole} == {0}
     assert {one.value("atlas_part_ok", part="database") for one in seen} == {1}
-
-
-async def _verified(gateway: GatewayProcess) -> Scrape:
-    found: list[Scrape] = []
-
-    async def is_there() -> bool:
-        found.append(await scrape(gateway))
-        return found[-1].value("atlas_ledger_verified_timestamp_seconds") > 0
-
-    await eventually(is_there)
-    return found[-1]
