@@ -23,7 +23,7 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 FRONT = "172.30.77.0/28"  # the network of the balancer and the gateways, unless deploy/.env names another
 CERTIFICATE_DAYS = 365
-# The balancer looks every 2 seconds, and compose.yaml gives a gateway 330 seconds to stop.
+# The balancer looks each second, and compose.yaml gives a gateway 330 seconds to stop.
 STOPPING = {"ATLAS_DRAIN_TIME": "10s", "ATLAS_STOP_TIMEOUT": "300s"}
 
 

@@ -98,7 +98,7 @@ class WorkflowEdge:
         return FreshnessGuard(SignedAsSent(endpoint, keys))  # what is old is not read
 
     async def _watch_engine(self) -> None:
-        if self._settings.engine_kind is EngineKind.EMBEDDED:
+        if self._lease.is_shared and self._settings.engine_kind is EngineKind.EMBEDDED:
             await watch_alone(self._lease)
 
     @asynccontextmanager
