@@ -30,7 +30,8 @@ def require_writable(directory: Path) -> None:
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         raise DataDirectoryUnusable(path=directory, reason=_not_writable("it"))
     for file in directory.iterdir():
-        if file.is_file() and not os.access(file, os.R_OK | os.W_OK):
+        # Asked last whether it is a file: a command that read the database takes its -wal away when it ends.
+        if not os.access(file, os.R_OK | os.W_OK) and file.is_file():
             raise DataDirectoryUnusable(path=directory, reason=_not_writable(file.name))
 
 

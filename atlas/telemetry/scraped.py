@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -185,5 +186,8 @@ def _of_disk(directory: Path) -> Iterator[Metric]:
     usage = shutil.disk_usage(directory)
     yield _gauge("disk_free_bytes", "What is free where the data directory is.", usage.free)
     yield _gauge("disk_size_bytes", "The size of the disk of the data directory.", usage.total)
-    sizes = {name: path.stat().st_size for name in FILES if (path := directory / name).exists()}
+    sizes = {}
+    for name in FILES:
+        with suppress(FileNotFoundError):
+            sizes[name] = (directory / name).stat().st_size
     yield _gauges("file_bytes", "The size of a file of the data directory.", "file", sizes)

@@ -152,9 +152,7 @@ async def test_an_approved_call_killed_around_its_execution_never_runs_twice(
     await mortal.start(ATLAS_TEST_DIE=moment)
     async with mortal.agent() as agent:
         case_id = reference_in(await call(agent, "modify_welfare_record", **CHANGE))
-    with contextlib.suppress(httpx.TransportError):
-        await mortal.decide(case_id)
-    await mortal.ended()
+    await mortal.approve_until_death(case_id)
     await restart(mortal)
     async with mortal.agent() as agent:
         assert told in text_of(await outcome(agent, case_id))

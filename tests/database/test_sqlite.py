@@ -427,6 +427,24 @@ def test_a_data_directory_that_cannot_be_written_is_not_taken_for_a_damaged_one(
     data.chmod(0o700)
 
 
+def test_a_file_that_is_taken_away_while_the_directory_is_looked_at_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that read the database of a dead gateway takes its -wal away when it ends."""
+    (tmp_path / "atlas.db").touch()
+    (tmp_path / "atlas.db-wal").touch()
+    usual = os.access
+
+    def access(path: Path, mode: int) -> bool:
+        if path.name == "atlas.db-wal":
+            path.unlink()
+        return usual(path, mode)
+
+    monkeypatch.setattr(os, "access", access)
+    require_writable(tmp_path)
+    assert not (tmp_path / "atlas.db-wal").exists()
+
+
 def said_to_another_user(data: Path) -> str:
     """What a process is told that has no rights of root, even if this one has."""
     reading, writing = os.pipe()
