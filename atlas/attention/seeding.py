@@ -165,6 +165,10 @@ def _caller_of(connection: Connection, *, tool: str) -> str:
 
 
 def _is_any_overdue(connection: Connection) -> bool:
-    overdue = (cases.c.status == Status.PENDING_REVIEW.value, cases.c.expires_at <= now())
+    overdue = (
+        cases.c.status == Status.PENDING_REVIEW.value,
+        cases.c.expires_at <= now(),
+        cases.c.reported_at.is_(None),  # as of all that waits: an index has those by their ends
+    )
     query = sa.select(cases.c.case_id).where(*overdue, cases.c.claimed_by == SEEDED).limit(1)
     return connection.execute(query).first() is not None

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.canonical import canonical_json
-from atlas.cases.tables import UNDECIDED, cases
+from atlas.cases.waiting import Waiting, WaitingCalls
 from atlas.database.statements import Instant, Prepared, metadata
 from atlas.instants import instant_of, now
 from atlas.models import ToolCall
@@ -43,19 +43,6 @@ _CHANGE = Prepared(
     .values({name: sa.bindparam(name) for name in _COLUMNS})
 )
 _INSERT = Prepared(call_counts.insert())
-# Whether so many calls wait: a look at one more than those before, however many there are.
-_WAITING = (
-    sa.select(sa.literal(1)).select_from(cases).where(UNDECIDED).limit(1).offset(sa.bindparam("before"))
-)
-_AS_MANY_WAIT = Prepared(_WAITING)
-# The index by its name: SQLite takes another one by itself, and goes through all cases of the agent.
-_AS_MANY_OF_AGENT_WAIT = Prepared(
-    sa.text(
-        "SELECT 1 FROM cases INDEXED BY ix_cases_undecided"  # noqa: S608  (a constant is put in)
-        f" WHERE {UNDECIDED.text} AND cases.principal = :agent LIMIT 1 OFFSET :before"
-    ),
-    postgresql=_WAITING.where(cases.c.principal == sa.bindparam("agent")),
-)
 
 
 class Count(NamedTuple):
@@ -100,6 +87,7 @@ class Limits:
         self._all_calls = settings.atlas_calls_per_minute_in_all
         self._all_undecided = settings.atlas_waiting_cases_in_all
         self._kilobytes = settings.atlas_arguments_kb
+        self._waiting = WaitingCalls()
 
     def meet(self, connection: Connection, call: ToolCall) -> TooMuch | None:
         """Count a call that is about to open a case, or say why it may not."""
@@ -138,12 +126,14 @@ class Limits:
         return None
 
     def _too_many_undecided(self, connection: Connection, agent: str) -> TooMuch | None:
-        limits = (
-            ("ATLAS_WAITING_CASES", self._undecided.of(agent), _AS_MANY_OF_AGENT_WAIT, "this agent"),
-            ("ATLAS_WAITING_CASES_IN_ALL", self._all_undecided, _AS_MANY_WAIT, "all agents together"),
+        limits = Waiting(self._undecided.of(agent), self._all_undecided)
+        waiting = self._waiting.of(connection, agent, limits)
+        settings = (
+            ("ATLAS_WAITING_CASES", limits.of_agent, waiting.of_agent, "this agent"),
+            ("ATLAS_WAITING_CASES_IN_ALL", limits.of_all, waiting.of_all, "all agents together"),
         )
-        for limit, most, as_many_wait, who in limits:
-            if most == 0 or as_many_wait.first(connection, {"before": most - 1, "agent": agent}):
+        for limit, most, number, who in settings:
+            if number >= most:
                 reason = f"{most} calls of {who} wait for a decision, which is the limit."
                 remedy = "Make it again when one of them is decided; get_outcome tells when that is."
                 return TooMuch(limit, most, reason, remedy)

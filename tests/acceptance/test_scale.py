@@ -26,9 +26,11 @@ ALLOWED = (
     "ORDER BY ledger.seq DESC LIMIT 1",  # the newest row
     "max(seq), 0) FROM ledger",  # the row at the end, by its number
     "max(ledger.seq), 0) AS coalesce_1 FROM ledger",  # the same
+    "SELECT (SELECT max(ledger.seq) AS max_1 FROM ledger) - ledger.seq",  # the same, and one by its number
     "notices.spread_at IS NULL ORDER BY notices.made_at LIMIT 50",  # an index of those alone
     "SELECT 1 FROM cases LIMIT 1",  # any row
-    "LIMIT 1 OFFSET",  # no more rows than ATLAS_WAITING_CASES_IN_ALL
+    "ORDER BY due_times.due_at LIMIT 1",  # the nearest, by an index of those that are not done
+    "cases.status IN ('QUEUED', 'PENDING_REVIEW') LIMIT",  # what waits, counted once for very many calls
     "UPDATE cases SET collected_at = opened_at",  # a migration: once in the life of a file
 )
 

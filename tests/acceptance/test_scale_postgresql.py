@@ -20,7 +20,7 @@ FEW, ENDED, WAITING = 10, 40_000, 2_000
 OPEN = {"ATLAS_AGENT_KEY": "", "ATLAS_REVIEWER_KEY": ""}  # every program of this machine sees the desk
 # Rows by all statements together, those of a start and of what the gateway does by itself included.
 MOST = 5_000
-COUNTED = 2 * 4 * WAITING  # each call counts what waits, up to ATLAS_WAITING_CASES and …_IN_ALL
+COUNTED = 2 * WAITING  # the first call after a start counts what waits: of its agent, and in all
 ALL_THAT_WAITS = 3 * 6 * WAITING  # an inbox offers the names of agents and tools that wait, and counts
 
 

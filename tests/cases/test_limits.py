@@ -1,8 +1,9 @@
 """A runaway agent: what it may ask for, what it is told beyond that, and what is recorded."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from sqlalchemy.engine import Connection
 from store import insert_case, open_store, settings_of_test, tool_call
 
 import atlas.cases.limits
+import atlas.cases.waiting
 from atlas import ledger
-from atlas.admit import Admission
+from atlas.admit import Admission, note_admission
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.limits import Limits, TooMuch
 from atlas.cases.store import CaseStore, unfinished_case
@@ -34,6 +36,10 @@ from atlas.settings import Settings
 from atlas.welfare import WelfareOffice, add_welfare_tools
 
 READS = "check_status"
+
+
+class Undone(Exception):
+    """Raised by a change, of which nothing stays then."""
 
 
 class Limited:
@@ -50,10 +56,36 @@ class Limited:
             new = tool_call(principal=principal, number=number, **arguments)
             refusal = self.limits.meet(connection, new)
             if refusal is None:
-                insert_case(connection, new)
+                note_admission(connection, insert_case(connection, new)[0])
             return refusal
 
         return await self.store.database.write(work)
+
+    async def open_and_fail(self, number: int) -> None:
+        """A call for which a case is opened, and all of it undone."""
+
+        def work(connection: Connection) -> None:
+            new = tool_call(number=number)
+            self.limits.meet(connection, new)
+            note_admission(connection, insert_case(connection, new)[0])
+            raise Undone
+
+        with suppress(Undone):
+            await self.store.database.write(work)
+
+    async def decide_some(self, number: int) -> None:
+        """As if so many cases were over; their entries are left out, which can only make a bound too high."""
+
+        def work(connection: Connection) -> None:
+            some = sa.select(cases.c.case_id).where(cases.c.status == "QUEUED").limit(number)
+            connection.execute(cases.update().where(cases.c.case_id.in_(some)).values(status="EXECUTED"))
+
+        await self.store.database.write(work)
+
+    async def waiting(self) -> int:
+        """How many there are."""
+        query = sa.select(sa.func.count()).select_from(cases).where(cases.c.status == "QUEUED")
+        return await self.store.database.read(lambda connection: int(connection.scalar(query) or 0))
 
     async def decide_all(self) -> None:
         """As if all cases were over."""
@@ -97,10 +129,10 @@ def _steps_of_counting(connection: Connection) -> int:
 
     driver.set_progress_handler(count, 1)
     try:
-        rows = atlas.cases.limits._AS_MANY_OF_AGENT_WAIT.rows(connection, {"before": 4, "agent": "agent"})
+        row = atlas.cases.waiting._OF_AGENT.first(connection, {"most": 4, "agent": "agent"})
     finally:
         driver.set_progress_handler(None, 0)
-    assert not rows
+    assert row == (0,)
     return steps
 
 
@@ -184,6 +216,44 @@ async def test_reviewers_are_not_flooded(tmp_path: Path, settings: dict[str, Any
         assert await here.ask(20) is None
 
 
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_limit_is_met_exactly_whatever_was_undone_decided_or_opened_elsewhere(
+    tmp_path: Path, seed: int
+) -> None:
+    """Waiting calls are not counted for each call; two gateways take turns, and changes are undone."""
+    chance, most = random.Random(seed), 7  # noqa: S311
+    async with limited(tmp_path, atlas_waiting_cases=str(most)) as here:
+        other = Limited(here.store, atlas_waiting_cases=str(most))
+        for number in range(120):
+            match chance.randrange(6):
+                case 0:
+                    await here.decide_some(chance.randrange(1, 6))
+                case 1:
+                    await chance.choice((here, other)).open_and_fail(1000 + number)
+                case _:
+                    is_full = await here.waiting() >= most
+                    answer = await chance.choice((here, other)).ask(number)
+                    assert (answer is not None) is is_full, number
+
+
+async def test_calls_that_wait_are_not_counted_for_each_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, a look at one entry of the ledger says that the limit is far away."""
+    counted = 0
+    usual = atlas.cases.waiting._count
+
+    def count(*what: Any) -> Any:
+        nonlocal counted
+        counted += 1
+        return usual(*what)
+
+    monkeypatch.setattr(atlas.cases.waiting, "_count", count)
+    async with limited(tmp_path, atlas_calls_per_minute="1000", atlas_waiting_cases="150") as here:
+        refused = [await here.ask(number) for number in range(140)]
+        assert refused == [None] * 140 and counted == 2  # the first was before any entry
+
+
 async def test_arguments_have_a_largest_size(tmp_path: Path) -> None:
     """In UTF-8, as they are kept; the same call again would meet the same limit, and the agent is told so."""
     async with limited(tmp_path, atlas_arguments_kb=1) as here:
@@ -220,7 +290,8 @@ async def test_a_burst_is_one_entry_of_the_ledger(tmp_path: Path, monkeypatch: p
         await here.ask(51)
         await here.ask(52)
         _, second = await here.bursts()
-        assert ledger.verify(entries_in(here.store.database.directory)) == 2
+        opened = 2
+        assert ledger.verify(entries_in(here.store.database.directory)) == opened + 2
     assert (first["actor"], first["case_id"]) == ("agent", "")
     assert first["detail"]["limit"] == "ATLAS_CALLS_PER_MINUTE" and first["detail"]["most"] == 1
     assert second["detail"]["refused_in_burst_before"] == 50

@@ -89,6 +89,7 @@ class PeopleAndRules(RuleBasedStateMachine):
         StillClock(self.patch, self.world)
         self.office = OfficeOfModel(Path(self.directory.name), self.world)
         self.cases: list[ModelCase] = []
+        self.numbers = self.office.numbers()
         for name in PEOPLE:
             self.office.write(partial(accounts.add, name=name, groups=(), keys=()))
         self._groups("anna", {"desk"})
@@ -395,6 +396,12 @@ class PeopleAndRules(RuleBasedStateMachine):
             assert (found.decision.reviewer if found.decision else None) == decided
             runs = self.office.runs.get(case.key, [])
             assert runs == ([case.n] if case.status == "EXECUTED" else []), (runs, case)
+
+    @invariant()
+    def each_call_that_comes_to_wait_has_an_entry(self) -> None:
+        """So that whoever knows the ledger's end knows how many more can wait since then."""
+        before, self.numbers = self.numbers, self.office.numbers()
+        assert self.numbers.undecided - before.undecided <= self.numbers.entries - before.entries
 
     def teardown(self) -> None:
         """Each case ends when its run sleeps as long as it says, and no person does anything."""

@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
+import sqlalchemy as sa
 from due import do_due
 from fastmcp import FastMCP
 from model_of_rules import ModelCase, Policy, World
@@ -17,10 +18,12 @@ from sqlalchemy.engine import Connection
 from store import assessment_of, open_case, open_store, settings_of_test, tool_call
 
 import atlas.instants
+from atlas import ledger
 from atlas.agents.held_calls import WaitingAgents
 from atlas.canonical import digest
 from atlas.cases.judgements import record_assessment
 from atlas.cases.store import CaseStore, read_approvals, read_case
+from atlas.cases.tables import UNDECIDED, cases
 from atlas.decide import Decisions, decide_after_wait, decide_by_score
 from atlas.execute import Execution
 from atlas.grounds.present import fit_to_show
@@ -30,6 +33,13 @@ from atlas.reviews.editing import accepted_by
 DAY = datetime.timedelta(days=1)
 TOOL = "pay"
 Result = TypeVar("Result")
+
+
+class Numbers(NamedTuple):
+    """Of a moment."""
+
+    undecided: int
+    entries: int
 
 
 class _IsDatetime(type):
@@ -134,6 +144,15 @@ class OfficeOfModel:
     def write(self, work: Any) -> Any:
         """Change what is known of people."""
         return self.run(self.store.database.write(work))
+
+    def numbers(self) -> Numbers:
+        """How many calls wait for a decision now, and how many entries the ledger has."""
+        undecided = sa.select(sa.func.count()).select_from(cases).where(UNDECIDED)
+
+        def count(connection: Connection) -> Numbers:
+            return Numbers(connection.scalar(undecided) or 0, ledger.newest(connection))
+
+        return self.run(self.store.database.read(count))
 
     def read(self, case: ModelCase) -> Case:
         """A case as it is on disk."""
