@@ -242,14 +242,13 @@ async def test_a_call_that_is_held_while_the_database_is_started_again_brings_it
             asking = asyncio.create_task(call(agent, "change", n=1))
             waits = "SELECT case_id FROM cases WHERE status = 'PENDING_REVIEW'"
             [(case_id,)] = await eventually(partial(found, several, waits))
-            await asyncio.to_thread(server.stop)
 
             async def has_looked() -> bool:
                 return "A case that is waited for cannot be read now" in gateway.newest_log()
 
-            await eventually(has_looked)
-            assert not asking.done()
-            await asyncio.to_thread(server.start)
+            async with server.away():
+                await eventually(has_looked)
+                assert not asking.done() or case_id in text_of(await asking)
             assert (await gateway.decide(case_id)).status_code == 200
             told = text_of(await asking)
         assert told == "changed 1" or case_id in told  # on a slow machine the time to hold it is over before

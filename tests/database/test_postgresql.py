@@ -70,8 +70,8 @@ async def test_a_server_that_crashes_and_comes_back_keeps_what_was_acknowledged(
             acknowledged = []
             for number in range(30):
                 if number % 10 == 5:
-                    await asyncio.to_thread(server.stop)
-                    await asyncio.to_thread(server.start)
+                    async with server.away():
+                        pass
                 await database.write(partial(comment, number=number))
                 acknowledged.append(number)
             entries = await database.read(lambda connection: list(ledger.entries_of(connection, "evt_1")))

@@ -195,10 +195,9 @@ async def test_a_server_that_goes_away_is_a_problem_without_a_password(tmp_path:
         await database.open()
         try:
             assert await database.check() is None
-            server.stop()
-            said = await database.check()
+            async with server.away():
+                said = await database.check()
             assert said and SECRET not in said
-            server.start()
             assert await database.check() is None
         finally:
             await database.close()

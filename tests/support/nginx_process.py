@@ -1,13 +1,12 @@
-"""A real nginx with TLS, configured by the page of the documentation, on a port that the test has bound."""
+"""A real nginx with TLS, configured by the page of the documentation."""
 
 import asyncio
 import ipaddress
 import os
 import shutil
-import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from gateway_process import WAIT_SECONDS, eventually
+from ports import kept_port
 
 NAME = "gateway.example.com"
 
@@ -37,8 +37,7 @@ class Nginx:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
+        self.port = kept_port()  # nginx says of no port which one the system gave it
         self.origin = f"https://localhost:{self.port}"
         self.certificate = directory / "certificate.pem"
         self._key = directory / "key.pem"
@@ -62,22 +61,24 @@ class Nginx:
         os.chmod(binary, 0o700)
         process = await asyncio.create_subprocess_exec(
             *(binary, "-p", str(self.directory), "-c", str(configuration), "-e", "error.log"),
-            env={"NGINX": f"{self._listener.fileno()};"},  # how one nginx hands its sockets to the next
-            pass_fds=[self._listener.fileno()],
+            env={},
         )
 
         async def answers() -> bool:
             assert process.returncode is None, (self.directory / "error.log").read_text()
             connecting = asyncio.open_connection("127.0.0.1", self.port, ssl=self.trust, server_hostname=NAME)
-            _, writer = await connecting
-            writer.close()
-            return True
+            with suppress(ConnectionRefusedError):
+                _, writer = await connecting
+                writer.close()
+                return True
+            return False
 
         try:
             await eventually(answers)
             yield
         finally:
-            process.terminate()
+            with suppress(ProcessLookupError):
+                process.terminate()
             await asyncio.wait_for(process.wait(), WAIT_SECONDS)
 
     def _configuration(self, url: str, *changes: tuple[str, str], block: str) -> str:

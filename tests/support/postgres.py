@@ -4,14 +4,15 @@ Tests share one, which the first of them starts, and take a database each. A tes
 one of its own.
 """
 
+import asyncio
 import fcntl
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,6 +90,15 @@ class PostgresServer:
             )  # SIGQUIT and SIGINT, in PostgreSQL's own meaning
             self.process.wait(START_SECONDS)
             self.process = None
+
+    @asynccontextmanager
+    async def away(self) -> AsyncIterator[None]:
+        """Crash it; at the end of the block it is back."""
+        await asyncio.to_thread(self.stop)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.start)
 
     def new_database(self, name: str) -> str:
         """Make an empty database, and return its address."""
