@@ -170,7 +170,7 @@ async def main(options: argparse.Namespace, server: PostgresServer, folder: Path
     """Fill, measure, print."""
     offices = []
     for name, ended, waiting in (
-        ("few", options.few, options.few // 10),
+        ("few", options.few, options.few),
         ("many", options.ended, options.waiting),
     ):
         (folder / name).mkdir()

@@ -103,6 +103,8 @@ _WAITING = Prepared(
         # Without order: else PostgreSQL goes through all that waits, for a tool of which nothing waits.
         without_order(cases.c.status) == sa.literal_column(f"'{Status.PENDING_REVIEW.value}'"),
     )
+    # The order of the index: else PostgreSQL reads all cases, in the hope to meet some early.
+    .order_by(cases.c.arguments_sha256)
     .limit(sa.literal_column(str(MOST_NAMED)))
 )
 _COLLECT = Prepared(

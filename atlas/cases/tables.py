@@ -78,6 +78,8 @@ for _column in (cases.c.principal, cases.c.tool_name):
 sa.Index("ix_cases_principal_reported_at", cases.c.principal, cases.c.reported_at)
 # Whether a session has more calls than are remembered.
 sa.Index("ix_cases_session", cases.c.principal, cases.c.session, cases.c.opened_at)
+# The tools of what waits are offered to choose from.
+sa.Index("ix_cases_waiting_tools", cases.c.tool_name, **only_where(sa.text("status = 'PENDING_REVIEW'")))
 # Those that wait are listed without a look at the rows, whose arguments may be long.
 sa.Index(
     "ix_cases_waiting",

@@ -604,6 +604,8 @@ CREATE TABLE case_spans (
 
 CREATE INDEX ix_cases_waiting ON cases (opened_at, case_id, expires_at, frozen_at, principal, tool_name, round_number, arguments_sha256, status, shown_score) WHERE status = 'PENDING_REVIEW';
 
+CREATE INDEX ix_cases_waiting_tools ON cases (tool_name) WHERE status = 'PENDING_REVIEW';
+
 CREATE TRIGGER policies_no_update BEFORE UPDATE ON policies BEGIN SELECT RAISE(ABORT, 'the table policies is append-only'); END;
 
 CREATE TRIGGER policies_no_delete BEFORE DELETE ON policies BEGIN SELECT RAISE(ABORT, 'the table policies is append-only'); END;

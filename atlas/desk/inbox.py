@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.engine import Connection
 
 from atlas.cases.listing import Line, count, lines_of, page_of
+from atlas.cases.naming import names_of_waiting
 from atlas.cases.tables import WAITING, cases
 from atlas.desk.alike import groups_of
 from atlas.desk.asked import AGES, ORDERS, RISKS, Asked, Whose, is_for, read_asked
@@ -22,7 +23,7 @@ from atlas.errors import CaseNotFound
 from atlas.instants import now
 from atlas.ledger import newest
 from atlas.people.person import Person
-from atlas.reviews.claims import MOST_ASIDE, aside_of, assignments_of, claims_of
+from atlas.reviews.claims import MOST_ASIDE, aside_of, assignments_of, claims_of, count_assigned
 from atlas.reviews.eligibility import entries_of_person
 
 LINES = 50  # of a page
@@ -34,7 +35,6 @@ MOST_ARRIVALS = 50
 _IN_ALL = sa.select(sa.func.count()).select_from(
     sa.select(cases.c.case_id).where(WAITING).limit(MOST_COUNTED).subquery()
 )
-_PAIRS = sa.select(cases.c.tool_name, cases.c.principal).distinct().where(WAITING)
 
 
 def add_to(router: APIRouter, pages: Pages) -> None:
@@ -107,7 +107,7 @@ async def _waiting(pages: Pages, person: Person, asked: Asked, *, after: str | N
     # The position first: what changes meanwhile is asked for once more.
     position = await database.look(newest)
     page = await page_of(database, wanted, order=asked.order, after=after, limit=LINES)
-    tools, agents = await database.look(_names)
+    tools, agents = await database.look(partial(names_of_waiting, most=MOST_NAMES))
     counts = await _counts(pages, person)
     is_counted = asked.narrows and (page.next_cursor or after)
     return {
@@ -133,9 +133,7 @@ async def _counts(pages: Pages, person: Person) -> dict[str, Any]:
     entries = await database.look(partial(entries_of_person, person=person))
     return {
         "mine": await count(database, Asked().filter_of(person.name, entries), most=MOST_COUNTED),
-        "assigned": await count(
-            database, Asked(whose=Whose.ASSIGNED).filter_of(person.name, entries), most=MOST_COUNTED
-        ),
+        "assigned": await database.look(partial(count_assigned, person=person.name, most=MOST_COUNTED)),
         "in_all": int(await database.look(lambda connection: connection.scalar(_IN_ALL)) or 0),
         "most": MOST_COUNTED,
         "Whose": Whose,
@@ -185,10 +183,3 @@ def not_of_list(connection: Connection, *, asked: Asked, person: Person, case_id
 def seconds_until(at: datetime) -> int:
     """How long a page waits until then."""
     return max(1, int((at - now()).total_seconds()) + 1)
-
-
-def _names(connection: Connection) -> tuple[list[str], list[str]]:
-    """The tools and the agents of what waits, for the form to offer."""
-    pairs = connection.execute(_PAIRS).all()
-    tools, agents = {tool for tool, _ in pairs}, {agent for _, agent in pairs}
-    return sorted(tools)[:MOST_NAMES], sorted(agents)[:MOST_NAMES]

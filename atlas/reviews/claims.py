@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.cases.store import read_case
 from atlas.cases.tables import cases
-from atlas.database.dialects import insert_of
+from atlas.database.dialects import insert_of, without_index
 from atlas.errors import CaseFinished, ClaimedByAnother, NotNow
 from atlas.frozen import Frozen
 from atlas.instants import moment, now
@@ -150,6 +150,15 @@ def _aside(person: str) -> tuple[sa.ColumnElement[bool], ...]:
 def is_assigned(person: str) -> sa.ColumnElement[bool]:
     """The condition that a case was given to a person."""
     return sa.exists().where(assignments.c.case_id == cases.c.case_id, assignments.c.person == person)
+
+
+def count_assigned(connection: Connection, person: str, *, most: int) -> int:
+    """How many calls that wait were given to a person, counted up to `most`."""
+    # By the index of what the person was given, which is little, and not by that of all that waits.
+    waits = without_index(cases.c.status) == Status.PENDING_REVIEW.value
+    given = sa.select(assignments.c.case_id).where(assignments.c.person == person)
+    given = given.join(cases, cases.c.case_id == assignments.c.case_id).where(waits).limit(most)
+    return int(connection.scalar(sa.select(sa.func.count()).select_from(given.subquery())) or 0)
 
 
 def aside_of(connection: Connection, person: str) -> dict[str, datetime]:

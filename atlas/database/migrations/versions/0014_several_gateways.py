@@ -129,7 +129,9 @@ def upgrade() -> None:
     op.add_column("cases", sa.Column("shown_score", sa.Integer))
     op.execute(SHOWN_SCORE.format(hides=HIDES[op.get_bind().dialect.name]))
     op.drop_index("ix_cases_waiting", "cases")
-    op.create_index("ix_cases_waiting", "cases", WAITING, **only_where(sa.text("status = 'PENDING_REVIEW'")))
+    is_waiting = only_where(sa.text("status = 'PENDING_REVIEW'"))
+    op.create_index("ix_cases_waiting", "cases", WAITING, **is_waiting)
+    op.create_index("ix_cases_waiting_tools", "cases", ["tool_name"], **is_waiting)
     refuse_changes("policies")
     note_oldest()
     if op.get_bind().dialect.name == "postgresql":
