@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from playwright.async_api import Browser, Page, expect
 from words import whole_words
 
 from atlas.attention.reasons import bare, words_in
+from atlas.instants import instant_text, read_instant
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 POLICY = """
@@ -95,8 +97,12 @@ def of_ledger(gateway: GatewayProcess, case_id: str, action: str) -> list[dict[s
 def long_ago(gateway: GatewayProcess, case_id: str, table: str, column: str) -> None:
     """Move what is on record of a look to an hour ago, as if the person had taken that long."""
     with closing(store_by_hand(gateway.data)) as connection:
-        earlier = f"strftime('%Y-%m-%dT%H:%M:%f000Z', {column}, '-1 hour')"
-        connection.execute(f"UPDATE {table} SET {column} = {earlier} WHERE case_id = ?", (case_id,))
+        of_case = (case_id,)
+        found = connection.execute(f"SELECT DISTINCT {column} FROM {table} WHERE case_id = ?", of_case)
+        for (at,) in found.fetchall():
+            earlier = instant_text(read_instant(at) - timedelta(hours=1))
+            this = f"UPDATE {table} SET {column} = ? WHERE case_id = ? AND {column} = ?"
+            connection.execute(this, (earlier, case_id, at))
         connection.commit()
 
 

@@ -143,7 +143,10 @@ async def test_approved_it_is_never_executed_and_the_person_reads_why(
     said = await page.locator("main").inner_text()
     assert "It was made to see whether people look" in said and WHY in said
     assert status_of(gateway, seeded) == "DENIED"
-    actions = [action for (action,) in rows(gateway, "SELECT action FROM ledger WHERE case_id = ?", seeded)]
+    actions = [
+        action
+        for (action,) in rows(gateway, "SELECT action FROM ledger WHERE case_id = ? ORDER BY seq", seeded)
+    ]
     assert actions == [
         "decide.seeded",
         "assess.scored",

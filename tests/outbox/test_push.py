@@ -36,8 +36,10 @@ async def test_a_browser_is_called_with_no_content(tmp_path: Path) -> None:
         case = await box.waiting_case()
         (call,) = await service.called()
         (row,) = await box.until_all_are_done(1)
+        key = PushKey(tmp_path, box.store.database)
+        await key.open()
     assert call["body"] == b"" and call["claims"]["aud"] == service.origin
-    assert call["key"] == PushKey(tmp_path).public
+    assert call["key"] == key.public
     assert call["headers"]["ttl"] == "14400" and "content-encoding" not in call["headers"]
     assert case.case_id not in json.dumps([call["path"], call["headers"], call["claims"]])
     assert (row.channel, row.person, row.last_error) == ("push", "anna", None)

@@ -25,7 +25,7 @@ from atlas.errors import CaseFinished, ClaimedByAnother, NotNow
 from atlas.instants import instant_text, now
 from atlas.models import Case
 from atlas.reviews.claims import aside_of, assign, claim, claim_of, latest_return, put_aside, release, renew
-from atlas.reviews.tables import claims
+from atlas.reviews.tables import claims, snoozes
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -229,7 +229,7 @@ async def test_a_case_comes_back_by_itself_and_when_it_is_judged_again(tmp_path:
                     put_aside(connection, case_id, person="anna", until=wrong)
             put_aside(connection, case_id, person="anna", until=latest_return(case))
             assert list(aside_of(connection, "anna")) == [case_id] and aside_of(connection, "ben") == {}
-            connection.exec_driver_sql("UPDATE snoozes SET until = ?", (instant_text(now()),))
+            connection.execute(snoozes.update().values(until=now()))
             assert aside_of(connection, "anna") == {}
             put_aside(connection, case_id, person="anna", until=now() + timedelta(hours=1))
             connection.exec_driver_sql("UPDATE cases SET round_number = 2")
