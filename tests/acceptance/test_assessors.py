@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
@@ -75,7 +76,7 @@ def ended(agent: Client[Any], reference: str) -> Callable[[], Awaitable[Any]]:
 
     async def told() -> Any:
         answer = await outcome(agent, reference, wait_seconds=5)
-        return None if text_of(answer).startswith("PENDING") else answer
+        return None if text_of(answer).startswith(("PENDING", "EXECUTING")) else answer
 
     return told
 
@@ -83,8 +84,8 @@ def ended(agent: Client[Any], reference: str) -> Callable[[], Awaitable[Any]]:
 async def answered(agent: Client[Any], tool: str, **arguments: Any) -> Any:
     """What a call brings in the end, which is when no one has to decide on it."""
     answer = await call(agent, tool, **arguments)
-    if text_of(answer).startswith("PENDING"):
-        return await eventually(ended(agent, reference_in(answer)))
+    if told := re.match(r"(?:PENDING|EXECUTING).*?\(Ref: (evt_[0-9a-f]{16})\)", text_of(answer)):
+        return await eventually(ended(agent, told[1]))
     return answer
 
 

@@ -95,7 +95,9 @@ async def serves(running: Office, version: str) -> bool:
         return (await client.get("/")).json()["version"] == version
 
 
-@pytest.mark.parametrize(("kind", "goes_back"), [("nginx", False), ("haproxy", True)])
+@pytest.mark.parametrize(
+    ("kind", "goes_back"), [("haproxy", True), pytest.param("nginx", False, marks=pytest.mark.soak)]
+)
 async def test_gateways_are_replaced_one_after_the_other_and_no_call_fails(
     kind: str, goes_back: bool, tmp_path: Path, server: PostgresServer, newer: Path
 ) -> None:

@@ -123,6 +123,7 @@ async def test_the_same_form_twice_is_a_success_and_the_slower_person_is_told_by
     )
 
 
+@pytest.mark.sqlite("a changed file is not in force with PostgreSQL: tests/acceptance/test_one_policy.py")
 async def test_a_page_that_is_older_than_the_case_is_refused_with_what_changed(at: Desk) -> None:
     """The policy was changed meanwhile; the page then shows each difference, and the new round counts."""
     reference = await at.ask(invoice_id="R-11")

@@ -167,6 +167,7 @@ async def test_a_request_that_the_client_writes_is_the_users(tmp_path: Path) -> 
         assert "target from outside" not in page
 
 
+@pytest.mark.sqlite("a changed file is not in force with PostgreSQL: tests/acceptance/test_one_policy.py")
 async def test_an_open_page_shows_the_origins_of_a_new_round(tmp_path: Path, running: Browser) -> None:
     """What was opened in the arguments stays open within a round; a new judgement brings its own."""
     async with mailbox(tmp_path) as at:

@@ -64,7 +64,8 @@ async def with_passkey(chromium: Browser, gateway: GatewayProcess, name: str) ->
 
 def query(gateway: GatewayProcess, text: str, *values: Any) -> list[Any]:
     with closing(store_by_hand(gateway.data)) as connection:
-        found = connection.execute(text, values).fetchall()
+        cursor = connection.execute(text, values)
+        found = cursor.fetchall() if cursor.description else []
         connection.commit()
     return found
 

@@ -14,7 +14,7 @@ from command_of_test import ran_beside
 from desk_browser import faults_of, person, show_key
 from desk_visitor import operator
 from gateway_process import GatewayProcess, call, reference_in
-from kept import entries_in
+from kept import entries_in, store_settings
 from people import FREE_FIELDS
 from playwright.async_api import Browser, Page, expect
 
@@ -87,6 +87,7 @@ class Room:
             "ATLAS_AGENT_KEY": AGENT,
             "ATLAS_REVIEWER_KEY": ",".join(f"{one}:{key}" for one, key in KEYS.items()),
         }
+        settings |= store_settings(self.gateway.data)
         at = ("--url", self.gateway.url, "--as", name) if module == "atlas.cases" else ()
         done = await ran_beside(module, *words, *at, environment=os.environ | settings)
         return done.returncode, done.stdout + done.stderr

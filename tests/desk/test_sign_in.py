@@ -129,6 +129,7 @@ async def test_a_mistake_is_told_at_its_field_and_loses_nothing_else(
     await operator(gateway, "add", "sarah")
     page = await new_page(running, [])
     await page.goto(f"{gateway.url}/desk/sign-in?then=/desk/account")
+    await expect(page.get_by_label("Name", exact=True)).to_be_focused()
     await press(page, "sarah", "Tab", "not the password", "Enter")
     await expect(page.get_by_role("alert")).to_have_text("The name and the password do not belong together.")
     await expect(page).to_have_title(re.compile("^Not signed in"))
@@ -199,7 +200,7 @@ async def test_opening_a_link_spends_nothing_and_its_code_is_in_no_log(
     await page.go_back()
     await scanner.get_by_role("button").click()
     await expect(scanner.get_by_role("alert")).to_contain_text("This link was used already.")
-    actions = [entry["action"] for entry in entries_in(gateway.data)]
+    actions = [entry["action"] for entry in entries_in(gateway.data) if entry["action"] != "policy.put"]
     assert actions == ["people.link_made", "people.signed_in"]
     assert code not in gateway.log.read_text()
 

