@@ -17,7 +17,8 @@ from together import CUT
 from atlas import ledger
 from atlas.cases.store import CaseStore, open_case, read_case
 from atlas.database.address import Address
-from atlas.database.listening import LONGEST
+from atlas.database.hints import Hints
+from atlas.database.listening import LONGEST, Listening
 from atlas.database.postgresql import PostgresDatabase
 from atlas.models import Case, Status, ToolCall
 from tests.support.pgbouncer import pgbouncer
@@ -174,3 +175,29 @@ async def test_a_pool_that_takes_listen_and_tells_nothing_is_not_believed(
 def _cut(url: str) -> int:
     with psycopg.connect(url, autocommit=True) as connection:
         return len(connection.execute(CUT.encode()).fetchall())
+
+
+async def test_a_stop_ends_although_a_cancellation_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As up to Python 3.11 in asyncio.wait_for, where what it waits for ends in the same moment."""
+    lost, listens = 0, asyncio.Event()
+
+    async def listen(self: Listening) -> None:
+        nonlocal lost
+        try:
+            listens.set()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            lost += 1
+        await asyncio.Event().wait()
+
+    async def say(statement: str) -> None:
+        raise AssertionError("nothing is said")
+
+    monkeypatch.setattr(Listening, "_listen", listen)
+    listening = Listening(
+        Address("postgresql://127.0.0.1/none"), Hints(is_sound=False), origin="this", say=say
+    )
+    listening.open()
+    await listens.wait()
+    await asyncio.wait_for(listening.close(), 30)
+    assert lost == 1
