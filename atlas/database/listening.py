@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.database.address import Address
 from atlas.database.hints import EVERYONE, Hints, Message
+from atlas.ending import end
 from atlas.errors import HintsNotHeard
 
 CASES = "atlas_cases"  # a channel: who says it, then references
@@ -23,7 +24,6 @@ LONGEST = 7000  # of the 8000 bytes that PostgreSQL allows
 PING_SECONDS = 10.0  # a connection that was silent for so long is asked whether it lives
 PONG_SECONDS = 5.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 5.0  # between attempts to connect
-AGAIN_SECONDS = 0.1  # after which a cancellation that was lost is repeated
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +65,8 @@ class Listening:
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._work is None:
-            return
-        while not self._work.done():
-            self._work.cancel()  # until it counts: up to Python 3.11 asyncio.wait_for can lose one
-            await asyncio.wait([self._work], timeout=AGAIN_SECONDS)
-        await asyncio.gather(self._work, return_exceptions=True)
+        if self._work is not None:
+            await end(self._work)
 
     async def _listen_for_ever(self) -> None:
         pause = FIRST_PAUSE_SECONDS

@@ -14,6 +14,7 @@ from atlas.attention.edge import add_statistics
 from atlas.attention.seeding import Seeding
 from atlas.cases.store import CaseStore
 from atlas.database.database import Database
+from atlas.ending import end
 from atlas.models import Case
 from atlas.outbox.channels.slack_api import SlackApi
 from atlas.outbox.courier import Courier
@@ -48,8 +49,7 @@ async def in_background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[No
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
 
 
 @dataclass(frozen=True)

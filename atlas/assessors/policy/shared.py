@@ -15,6 +15,7 @@ from atlas.assessors.policy.stored import StoredPolicy, newest, newest_or, newes
 from atlas.database.database import Database
 from atlas.database.hints import OF_NO_CASE
 from atlas.database.processes import note_policy
+from atlas.ending import end
 from atlas.errors import PolicyInvalid
 
 LOOK_SECONDS = 2.0  # between two looks for another policy
@@ -52,8 +53,7 @@ class SharedPolicy:
             yield
         finally:
             self._database.hints.listeners.remove(self._hear)
-            looks.cancel()
-            await asyncio.gather(looks, return_exceptions=True)
+            await end(looks)
 
     def _hear(self, case_ids: frozenset[str] | None) -> None:
         """Another gateway, or a command, changed something: a policy is of no case."""
