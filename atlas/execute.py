@@ -23,6 +23,7 @@ from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.holders import Holders
 from atlas.agents.keys import caller
 from atlas.agents.stopping import stopped
+from atlas.background import in_background
 from atlas.cases.begun import abandon, give_up_silent, is_elsewhere, left_by_the_dead
 from atlas.cases.claims import refuse, take
 from atlas.cases.endings import end_case, end_uncalled
@@ -121,12 +122,8 @@ class Execution:
     async def recovering(self) -> AsyncIterator[None]:
         """Give up what dead processes had begun: at the start, and as long as what is inside runs."""
         await self.recover()
-        looking = asyncio.create_task(self._look_after_others())
-        try:
+        async with in_background(self._look_after_others):
             yield
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
 
     async def _look_after_others(self) -> None:
         while self._store.database.lease.is_shared:

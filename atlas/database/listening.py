@@ -11,9 +11,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.exc import SQLAlchemyError
 
+from atlas.background import end
 from atlas.database.address import Address
 from atlas.database.hints import EVERYONE, Hints, Message
-from atlas.ending import end
 from atlas.errors import HintsNotHeard
 
 CASES = "atlas_cases"  # a channel: who says it, then references

@@ -1,6 +1,5 @@
 """The edge for people, as the gateway builds it: they are told of a case, and they decide."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from atlas.agents.keys import AgentKeys
 from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.attention.edge import add_statistics
 from atlas.attention.seeding import Seeding
+from atlas.background import in_background
 from atlas.cases.store import CaseStore
 from atlas.database.database import Database
-from atlas.ending import end
 from atlas.models import Case
 from atlas.outbox.channels.slack_api import SlackApi
 from atlas.outbox.courier import Courier
@@ -40,16 +39,6 @@ from atlas.settings import Settings
 from atlas.stop.edge import add_stops
 from atlas.stop.known import Known
 from atlas.stop.stops import Stops
-
-
-@asynccontextmanager
-async def in_background(work: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Let something run beside what is inside, and end with it."""
-    task = asyncio.ensure_future(work())
-    try:
-        yield
-    finally:
-        await end(task)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """What is watched, as the gateway builds it; where it is off nothing of it is loaded, and nothing counted."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ from fastapi import FastAPI
 
 from atlas.agents.edge import AgentsEdge
 from atlas.assessors.choose import Judges
+from atlas.background import in_background
 from atlas.cases.store import CaseStore
 from atlas.people.edge import PeopleEdge
 from atlas.settings import Settings
@@ -88,12 +88,8 @@ class Telemetry:
         from atlas.telemetry.ledger_check import LedgerCheck
 
         check = LedgerCheck(self._store.database, every=self._settings.atlas_ledger_check)
-        task = asyncio.create_task(check.run())
-        try:
+        async with in_background(check.run):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def close(self) -> None:
         """Send the spans that are left; after all that makes some has ended."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from mcp import ClientSession, MCPError
@@ -11,6 +12,8 @@ from mcp.client.subscriptions import SubscriptionLost, listen
 from mcp.shared.subscriptions import ResourceUpdated
 from mcp_types import METHOD_NOT_FOUND
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from atlas.background import in_background
 
 REST_SECONDS = 1.0  # after a stream that the upstream refused or ended, in which no other is opened
 SUBSCRIBE_SECONDS = 30.0  # within which an upstream has to answer
@@ -37,12 +40,8 @@ class Watching:
     async def on(self, session: ClientSession) -> AsyncIterator[None]:
         """Follow on a connection for as long as it is held."""
         is_modern = session.protocol_version in MODERN_PROTOCOL_VERSIONS
-        task = asyncio.create_task(self._listen(session) if is_modern else self._subscribe(session))
-        try:
+        async with in_background(partial(self._listen if is_modern else self._subscribe, session)):
             yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def hear(self, uri: str) -> None:
         """Pass on that a resource changed, if it is followed."""

@@ -194,6 +194,7 @@ async def test_a_stop_ends_although_a_cancellation_is_lost(monkeypatch: pytest.M
         raise AssertionError("nothing is said")
 
     monkeypatch.setattr(Listening, "_listen", listen)
+    monkeypatch.setattr("atlas.background.AGAIN_SECONDS", 0.1)
     listening = Listening(
         Address("postgresql://127.0.0.1/none"), Hints(is_sound=False), origin="this", say=say
     )

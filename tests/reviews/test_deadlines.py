@@ -14,6 +14,7 @@ from kept import location_in
 from sqlalchemy.engine import Connection
 from store import approval, assessment_of, decisions, open_case, open_store, rejection, tool_call
 
+from atlas.background import in_background
 from atlas.cases.judgements import record_assessment
 from atlas.cases.store import CaseStore, read_case
 from atlas.database.choose import beside
@@ -22,7 +23,6 @@ from atlas.grounds.reopening import send_back
 from atlas.instants import now
 from atlas.ledger import Action
 from atlas.models import Case, Scope, Status
-from atlas.people.edge import in_background
 from atlas.people.tables import profiles
 from atlas.review_rules import Escalation, ReviewRules
 from atlas.reviews.clock import BATCH, Clock, do_or_delay, due_rows, take_due

@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.assessors.policy.stored import StoredPolicy, newest, newest_or, newest_version
+from atlas.background import in_background
 from atlas.database.database import Database
 from atlas.database.hints import OF_NO_CASE
 from atlas.database.processes import note_policy
-from atlas.ending import end
 from atlas.errors import PolicyInvalid
 
 LOOK_SECONDS = 2.0  # between two looks for another policy
@@ -47,13 +47,12 @@ class SharedPolicy:
         first = partial(newest_or, file=self._policy.policy.file, by=BY_GATEWAY)
         self._policy.follow(self._look)
         await self._take(await self._database.write(first))
-        looks = asyncio.create_task(self._look_again_and_again())
         self._database.hints.listeners.append(self._hear)
         try:
-            yield
+            async with in_background(self._look_again_and_again):
+                yield
         finally:
             self._database.hints.listeners.remove(self._hear)
-            await end(looks)
 
     def _hear(self, case_ids: frozenset[str] | None) -> None:
         """Another gateway, or a command, changed something: a policy is of no case."""
