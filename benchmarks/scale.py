@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 from fastmcp import Client
 from governed_call import ratio
 
@@ -34,13 +33,11 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from gateway_process import GatewayProcess, call, eventually, outcome, reference_in, text_of  # noqa: E402
-from many_cases import copy_cases  # noqa: E402
+from many_cases import FOR_A_PERSON, arguments, fill  # noqa: E402
 from processes import cpu_seconds  # noqa: E402
 
 from tests.support.postgres import PostgresServer, postgres_server  # noqa: E402
 
-TOOL = "modify_welfare_record"
-MADE = 10  # of each kind by the gateway itself
 PAGES = {
     "inbox, newest": "/desk?order=newest",
     "inbox, riskiest": "/desk?order=riskiest",
@@ -51,36 +48,15 @@ PAGES = {
 Times = dict[str, list[float]]
 
 
-def arguments(number: int) -> dict[str, Any]:
-    """What a person has to decide on."""
-    return {"beneficiary_id": "BEN-124", "changes": {"monthly_amount_eur": number}}
-
-
 class Office:
     """A gateway, its database, and what it took in each turn."""
 
     def __init__(self, name: str, url: str, folder: Path) -> None:
-        self.name, self.url = name, url
+        self.name = name
         open_desk = {"ATLAS_AGENT_KEY": "", "ATLAS_REVIEWER_KEY": ""}
         self.gateway = GatewayProcess(folder, ATLAS_DATABASE_URL=url, **open_desk)
         self.times: Times = {}
         self.number = 1000
-
-    async def fill(self, *, ended: int, waiting: int) -> None:
-        """Write the calls."""
-        async with self.running(), self.gateway.agent(key=None) as agent:
-            for number in range(MADE):
-                await call(agent, "check_status", beneficiary_id=f"BEN-{123 + number % 2}")
-                reference_in(await call(agent, TOOL, **arguments(number)))
-        with psycopg.connect(self.url) as connection:
-            copy_cases(connection, "status = 'EXECUTED'", ended // MADE - 1, apart="-25 seconds")
-            copy_cases(connection, "status = 'PENDING_REVIEW'", waiting // MADE - 1, apart="1 second")
-            connection.commit()
-            connection.autocommit = True
-            connection.execute("VACUUM ANALYZE")  # as the server does by itself
-            kinds = "SELECT count(*) FILTER (WHERE status = 'PENDING_REVIEW'), count(*) FROM cases"
-            (waits, every) = connection.execute(kinds).fetchone() or (0, 0)
-        print(f"{self.name}: {waits} of {every} calls wait", flush=True)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -120,7 +96,7 @@ class Office:
         self.number += 1
         approved = call(agent, "check_status", beneficiary_id="BEN-123")
         assert not (await self.timed("call that the score approves", approved)).is_error
-        held = await self.timed("call to PENDING REVIEW", call(agent, TOOL, **arguments(self.number)))
+        held = await self.timed("call to PENDING REVIEW", call(agent, FOR_A_PERSON, **arguments(self.number)))
         await self.timed("approval to outcome", self._approved(agent, reference_in(held)))
         for what, path in PAGES.items():
             page = await self.timed(what, http.get(path))
@@ -160,10 +136,7 @@ async def measure(few: Office, many: Office, rounds: int) -> None:
 
 def told(values: list[float]) -> str:
     """Median and 95th percentile."""
-    ordered = sorted(values)
-    return (
-        f"{statistics.median(ordered):8.1f} {ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]:8.1f}"
-    )
+    return f"{statistics.median(values):8.1f} {statistics.quantiles(values, n=20)[-1]:8.1f}"
 
 
 async def main(options: argparse.Namespace, server: PostgresServer, folder: Path) -> None:
@@ -176,7 +149,8 @@ async def main(options: argparse.Namespace, server: PostgresServer, folder: Path
         (folder / name).mkdir()
         url = server.new_database(name)
         offices.append(Office(name, url, folder / name))
-        await offices[-1].fill(ended=ended, waiting=waiting)
+        await fill(offices[-1].gateway, ended=ended, waiting=waiting, apart="-25 seconds")
+        print(f"{name}: about {ended} calls ended, and {waiting} wait", flush=True)
     few, many = offices
     await measure(few, many, options.rounds)
     print("milliseconds, p50 and p95: with few, with many, and many / few")

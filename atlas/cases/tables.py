@@ -49,7 +49,7 @@ sa.Index(
     unique=True,
     **only_where(sa.text(UNFINISHED.text.replace("cases.", ""))),
 )
-# Those that no one has decided yet are counted at each call.
+# Those that no one has decided yet are counted for the limits of calls that wait.
 sa.Index(
     "ix_cases_undecided",
     cases.c.principal,

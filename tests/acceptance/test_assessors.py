@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
@@ -37,6 +36,7 @@ from setup_terminal import Terminal
 READ = {"beneficiary_id": "BEN-124"}
 CARD, TOKEN = "4111 1111 1111 1111", "sk-proj-abcdefghijklmnop1234567890"
 HANDSHAKE_SECONDS = 250.0
+NOT_ENDED = ("PENDING", "EXECUTING")  # how an answer begins that is not the last one
 
 FREE_FIELDS = Path(__file__).parent / "gateway_with_free_fields.py"
 
@@ -76,7 +76,7 @@ def ended(agent: Client[Any], reference: str) -> Callable[[], Awaitable[Any]]:
 
     async def told() -> Any:
         answer = await outcome(agent, reference, wait_seconds=5)
-        return None if text_of(answer).startswith(("PENDING", "EXECUTING")) else answer
+        return None if text_of(answer).startswith(NOT_ENDED) else answer
 
     return told
 
@@ -84,8 +84,8 @@ def ended(agent: Client[Any], reference: str) -> Callable[[], Awaitable[Any]]:
 async def answered(agent: Client[Any], tool: str, **arguments: Any) -> Any:
     """What a call brings in the end, which is when no one has to decide on it."""
     answer = await call(agent, tool, **arguments)
-    if told := re.match(r"(?:PENDING|EXECUTING).*?\(Ref: (evt_[0-9a-f]{16})\)", text_of(answer)):
-        return await eventually(ended(agent, told[1]))
+    if text_of(answer).startswith(NOT_ENDED) and (told := REFERENCE.search(text_of(answer))):
+        return await eventually(ended(agent, told[0]))
     return answer
 
 

@@ -11,22 +11,16 @@ import pytest
 from fastmcp import Client
 from gateway_process import GatewayProcess, call, outcome, reference_in, text_of
 from kept import database_url, is_postgresql
-from many_cases import TABLES, copy_cases
+from many_cases import FOR_A_PERSON, TABLES, arguments, fill
 
 pytestmark = pytest.mark.skipif(not is_postgresql(), reason="Of PostgreSQL: test_scale.py is of SQLite")
 
-TOOL = "modify_welfare_record"
-FEW, ENDED, WAITING = 10, 40_000, 8_000
+ENDED, WAITING = 40_000, 8_000
 OPEN = {"ATLAS_AGENT_KEY": "", "ATLAS_REVIEWER_KEY": ""}  # every program of this machine sees the desk
 # Rows by all statements together, those of a start and of what the gateway does by itself included.
 MOST = 5_000
 COUNTED = 2 * WAITING  # the first call after a start counts what waits: of its agent, and in all
 THREE_PAGES = 3 * 5 * 1000  # an inbox counts up to a thousand, a few times
-
-
-def arguments(number: int) -> dict[str, object]:
-    """What a person has to decide on."""
-    return {"beneficiary_id": "BEN-124", "changes": {"monthly_amount_eur": number}}
 
 
 def rows_read(directory: Path) -> dict[str, int]:
@@ -52,25 +46,9 @@ async def counted(gateway: GatewayProcess) -> AsyncIterator[dict[str, int]]:
     read |= {table: rows - before[table] for table, rows in rows_read(gateway.data).items()}
 
 
-async def fill(gateway: GatewayProcess) -> None:
-    """A few calls that the gateway itself took, and very many copies of them."""
-    await gateway.start()
-    async with gateway.agent(key=None) as agent:
-        for number in range(FEW):
-            assert not (await call(agent, "check_status", beneficiary_id=f"BEN-{123 + number % 2}")).is_error
-            reference_in(await call(agent, TOOL, **arguments(number)))
-    await gateway.stop()
-    with psycopg.connect(str(database_url(gateway.data))) as connection:
-        copy_cases(connection, "status = 'EXECUTED'", ENDED // FEW, apart="-17 minutes")
-        copy_cases(connection, "status = 'PENDING_REVIEW'", WAITING // FEW, apart="1 second")
-        connection.commit()
-        connection.autocommit = True
-        connection.execute("VACUUM ANALYZE")  # as the server does by itself
-
-
 async def decided(gateway: GatewayProcess, agent: Client[Any], number: int, decision: str) -> None:
     """A call waits, a person decides, and the agent hears of it."""
-    reference = reference_in(await call(agent, TOOL, **arguments(number)))
+    reference = reference_in(await call(agent, FOR_A_PERSON, **arguments(number)))
     answer = await gateway.decide(reference, decision, key=None)
     assert answer.is_success, answer.text
     assert ("EXECUTED" if decision == "APPROVED" else decision) in text_of(await outcome(agent, reference))
@@ -79,7 +57,7 @@ async def decided(gateway: GatewayProcess, agent: Client[Any], number: int, deci
 async def test_a_start_a_call_a_decision_and_the_pages_read_as_little_as_with_few(tmp_path: Path) -> None:
     """The server counts the rows."""
     gateway = GatewayProcess(tmp_path, **OPEN)
-    await fill(gateway)
+    await fill(gateway, ended=ENDED, waiting=WAITING, apart="-17 minutes")
     async with counted(gateway) as read, gateway.agent(key=None) as agent:
         assert not (await call(agent, "check_status", beneficiary_id="BEN-123")).is_error
         await decided(gateway, agent, 1001, "APPROVED")

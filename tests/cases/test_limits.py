@@ -73,8 +73,8 @@ class Limited:
         with suppress(Undone):
             await self.store.database.write(work)
 
-    async def decide_some(self, number: int) -> None:
-        """As if so many cases were over; their entries are left out, which can only make a bound too high."""
+    async def decide(self, number: int | None = None) -> None:
+        """As if so many cases were over, or all; no entry says so, which only makes a bound too high."""
 
         def work(connection: Connection) -> None:
             some = sa.select(cases.c.case_id).where(cases.c.status == "QUEUED").limit(number)
@@ -86,11 +86,6 @@ class Limited:
         """How many there are."""
         query = sa.select(sa.func.count()).select_from(cases).where(cases.c.status == "QUEUED")
         return await self.store.database.read(lambda connection: int(connection.scalar(query) or 0))
-
-    async def decide_all(self) -> None:
-        """As if all cases were over."""
-        over = cases.update().values(status="EXECUTED")
-        await self.store.database.write(lambda connection: connection.execute(over).rowcount)
 
     async def bursts(self) -> list[dict[str, Any]]:
         """The entries of the ledger about calls that were refused."""
@@ -113,7 +108,7 @@ async def test_what_is_over_costs_no_look_when_waiting_calls_are_counted(tmp_pat
         for begin, end in ((0, 10), (10, 200)):
             for number in range(begin, end):
                 assert await agent.ask(number) is None
-                await agent.decide_all()
+                await agent.decide()
             steps.append(await agent.store.database.write(_steps_of_counting))
         assert steps[0] == steps[1]
 
@@ -212,7 +207,7 @@ async def test_reviewers_are_not_flooded(tmp_path: Path, settings: dict[str, Any
         refusals = [str(answer) for answer in answers if answer is not None]
         assert len(refusals) == 18 and all(who in refusal for refusal in refusals)
         assert all("Nothing was done." in refusal for refusal in refusals)
-        await here.decide_all()
+        await here.decide()
         assert await here.ask(20) is None
 
 
@@ -227,7 +222,7 @@ async def test_a_limit_is_met_exactly_whatever_was_undone_decided_or_opened_else
         for number in range(120):
             match chance.randrange(6):
                 case 0:
-                    await here.decide_some(chance.randrange(1, 6))
+                    await here.decide(chance.randrange(1, 6))
                 case 1:
                     await chance.choice((here, other)).open_and_fail(1000 + number)
                 case _:

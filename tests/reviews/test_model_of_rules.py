@@ -399,7 +399,7 @@ class PeopleAndRules(RuleBasedStateMachine):
 
     @invariant()
     def each_call_that_comes_to_wait_has_an_entry(self) -> None:
-        """So that whoever knows the ledger's end knows how many more can wait since then."""
+        """The gateway counts the entries since a moment, and knows then how many more calls can wait."""
         before, self.numbers = self.numbers, self.office.numbers()
         assert self.numbers.undecided - before.undecided <= self.numbers.entries - before.entries
 

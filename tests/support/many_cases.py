@@ -6,7 +6,10 @@ The ledger's copies have no chain: what is measured looks at its newest entry on
 from typing import Any
 
 import psycopg
+from gateway_process import GatewayProcess, call, reference_in
 
+FOR_A_PERSON = "modify_welfare_record"  # a tool whose calls a person decides on
+MADE = 10  # calls of each kind that a gateway itself takes
 TABLES = ("cases", "assessments", "decisions", "approvals", "outcomes", "ledger", "due_times", "notices")
 NUMBERED = {"seq": "ledger", "due_id": "due_times"}  # columns whose numbers go on behind the newest
 NEW = {
@@ -16,6 +19,30 @@ NEW = {
     "session": "md5(t.session || n)",
 }
 INSTANT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+
+
+def arguments(number: int) -> dict[str, Any]:
+    """What a person has to decide on."""
+    return {"beneficiary_id": "BEN-124", "changes": {"monthly_amount_eur": number}}
+
+
+async def fill(gateway: GatewayProcess, *, ended: int, waiting: int, apart: str) -> None:
+    """Have a gateway that serves everyone take a few calls, and copy them; it is stopped before and after.
+
+    There are about so many that ended, each an interval apart from the last, and so many that wait.
+    """
+    await gateway.start()
+    async with gateway.agent(key=None) as agent:
+        for number in range(MADE):
+            assert not (await call(agent, "check_status", beneficiary_id=f"BEN-{123 + number % 2}")).is_error
+            reference_in(await call(agent, FOR_A_PERSON, **arguments(number)))
+    await gateway.stop()
+    with psycopg.connect(gateway.environment["ATLAS_DATABASE_URL"]) as connection:
+        copy_cases(connection, "status = 'EXECUTED'", ended // MADE, apart=apart)
+        copy_cases(connection, "status = 'PENDING_REVIEW'", waiting // MADE, apart="1 second")
+        connection.commit()
+        connection.autocommit = True
+        connection.execute("VACUUM ANALYZE")  # as the server does by itself
 
 
 def copy_cases(connection: "psycopg.Connection[Any]", where: str, times: int, *, apart: str) -> None:
