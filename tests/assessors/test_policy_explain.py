@@ -34,8 +34,12 @@ Run = Callable[..., Done]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in this process, with nothing of ATLAS in the environment but what is given here."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """The command in this process, with nothing of ATLAS in the environment but what is given here.
+
+    Not in the folder of the tests: where a gateway was set up there it has a .env, and data of people.
+    """
+    monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("ATLAS_")]:
         monkeypatch.delenv(name)
 
