@@ -321,4 +321,6 @@ def _export(store: Beside) -> int:
 
 
 if __name__ == "__main__":
+    # What a store imports of this module is this one: a second one would define the table once more.
+    sys.modules["atlas.ledger"] = sys.modules["__main__"]
     sys.exit(main())

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -9,18 +10,14 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
+from command_of_test import ran_beside
 from gateway_process import WAIT_SECONDS, GatewayProcess, call, text_of
 
-from atlas.assessors.policy.command import main as policy
-from atlas.database.__main__ import main as database
 from atlas.database.choose import beside
 from atlas.database.location import Location
 from atlas.database.migrating import newest_version
-from atlas.ledger import main as ledger
-from atlas.people.__main__ import main as people
 from atlas.people.named import members_of_groups, names_of_reviewers
 from atlas.settings import Settings
-from atlas.stop.command import main as stop
 from tests.support.postgres import PostgresServer
 
 Typed = Callable[..., Awaitable[tuple[int, str]]]
@@ -37,28 +34,16 @@ async def gateway(server: PostgresServer, tmp_path: Path) -> AsyncIterator[Gatew
         await process.kill()
 
 
-def status_of(main: Callable[[list[str]], int | None], words: list[str]) -> int:
-    """The exit status of a command."""
-    try:
-        return main(words) or 0
-    except SystemExit as error:
-        return int(error.code or 0)
-
-
 @pytest.fixture
-def typed(
-    gateway: GatewayProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Typed:
-    """Type a command where the gateway is; its exit status and what it says."""
-    monkeypatch.chdir(gateway.directory)
+def typed(gateway: GatewayProcess, monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """Type a command where the gateway is, with its settings; its exit status and what it says."""
     for name, value in gateway.environment.items():
         monkeypatch.setenv(name, value)
 
-    async def run(main: Callable[[list[str]], int], *words: str) -> tuple[int, str]:
-        capsys.readouterr()
-        status = await asyncio.to_thread(status_of, main, list(words))
-        printed = capsys.readouterr()
-        return status, printed.out + printed.err
+    async def run(module: str, *words: str) -> tuple[int, str]:
+        settings = {name: os.environ[name] for name in gateway.environment}
+        done = await ran_beside(module, *words, environment=settings, directory=gateway.directory)
+        return done.returncode, done.stdout + done.stderr
 
     return run
 
@@ -67,21 +52,21 @@ async def test_people_stops_and_the_ledger_are_reached_while_the_gateway_runs(
     gateway: GatewayProcess, typed: Typed
 ) -> None:
     """What a command does, the gateway sees with the next call; all of it is one chain."""
-    status, said = await typed(people, "--at", gateway.url, "add", "anna")
+    status, said = await typed("atlas.people", "--at", gateway.url, "add", "anna")
     assert status == 0 and "anna has an account." in said
-    assert "anna" in (await typed(people, "list"))[1]
-    assert (await typed(people, "passkeys", "check"))[0] == 0
-    status, said = await typed(stop, "everything", "--reason", "fire")
+    assert "anna" in (await typed("atlas.people", "list"))[1]
+    assert (await typed("atlas.people", "passkeys", "check"))[0] == 0
+    status, said = await typed("atlas.stop", "everything", "--reason", "fire")
     assert status == 0 and "stopped all calls" in said
     stop_id = said.partition(":")[0]
     async with gateway.agent() as agent:
         refused = await call(agent, "check_status", beneficiary_id="BEN-123")
         assert "a person stopped all calls" in text_of(refused) and "Reason: fire." in text_of(refused)
-        assert (await typed(stop, "lift", stop_id, "--reason", "out"))[0] == 0
+        assert (await typed("atlas.stop", "lift", stop_id, "--reason", "out"))[0] == 0
         assert "disability benefit" in text_of(await call(agent, "check_status", beneficiary_id="BEN-125"))
-    status, said = await typed(ledger, "verify")
+    status, said = await typed("atlas.ledger", "verify")
     assert status == 0 and "entries verified" in said
-    status, exported = await typed(ledger, "export")
+    status, exported = await typed("atlas.ledger", "export")
     assert status == 0 and len(exported.splitlines()) >= int(said.split()[1]) > 4
     assert not (gateway.data / "atlas.db").exists()
 
@@ -94,10 +79,10 @@ async def test_a_policy_is_tried_on_the_calls_in_postgresql(gateway: GatewayProc
     file = gateway.directory / "stricter.toml"
     file.write_text('[[rule]]\ntool = "check_status"\nscore = 90\n')
     replay = ("replay", str(file), "--json", "--until", "2100-01-01", "--since", "2000-01-01")
-    status, one = await typed(policy, *replay, "--workers", "1")
+    status, one = await typed("atlas.assessors.policy", *replay, "--workers", "1")
     assert status == 0, one
     assert json.loads(one)["calls"] == json.loads(one)["people_now"]["calls"] == 12
-    assert (await typed(policy, *replay, "--workers", "2")) == (0, one)
+    assert (await typed("atlas.assessors.policy", *replay, "--workers", "2")) == (0, one)
 
 
 async def test_accounts_in_postgresql_are_reviewers_that_a_policy_can_name(
@@ -106,7 +91,7 @@ async def test_accounts_in_postgresql_are_reviewers_that_a_policy_can_name(
     """So they are for `./setup.sh`, which asks before a gateway starts."""
     settings = Settings(_env_file=None)
     assert "anna" not in (names_of_reviewers(settings) or ())
-    await typed(people, "--at", gateway.url, "add", "anna", "--groups", "seniors")
+    await typed("atlas.people", "--at", gateway.url, "add", "anna", "--groups", "seniors")
     assert "anna" in (names_of_reviewers(settings) or ())
     assert members_of_groups(settings) == {"seniors": {"anna"}}
 
@@ -115,7 +100,7 @@ async def test_the_check_says_what_works_and_names_what_lacks(
     gateway: GatewayProcess, server: PostgresServer, typed: Typed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And nothing is said of a password."""
-    status, said = await typed(database, "check")
+    status, said = await typed("atlas.database", "check")
     assert status == 0 and "It keeps what it acknowledges: synchronous_commit on, fsync on" in said
     assert "A change gets its turn and could be kept." in said
     name = gateway.directory.name
@@ -124,7 +109,7 @@ async def test_the_check_says_what_works_and_names_what_lacks(
         connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk")
     url = server.url(name).replace("atlas@", "clerk:secret-of-clerk@")
     monkeypatch.setenv("ATLAS_DATABASE_URL", url)
-    status, said = await typed(database, "check")
+    status, said = await typed("atlas.database", "check")
     assert status == 1 and "its user has not all rights on " in said and "secret-of-clerk" not in said
 
 
@@ -134,12 +119,12 @@ async def test_the_tables_are_made_by_a_command_of_their_own(
     """Several at once: one makes them, and the others wait."""
     url = server.new_database("made")
     monkeypatch.setenv("ATLAS_DATABASE_URL", url)
-    status, said = await typed(ledger, "verify")
+    status, said = await typed("atlas.ledger", "verify")
     assert status == 2 and "no readable ledger" in said
     stores = [beside(Location(directory=Path(), url=url)) for _ in range(3)]
     await asyncio.gather(*(asyncio.to_thread(store.bring_up_to_date) for store in stores))
-    assert (await typed(database, "migrate"))[0] == 0
-    assert f"The tables are of version {newest_version()}." in (await typed(database, "check"))[1]
+    assert (await typed("atlas.database", "migrate"))[0] == 0
+    assert f"The tables are of version {newest_version()}." in (await typed("atlas.database", "check"))[1]
 
 
 async def test_the_start_and_readyz_name_the_database(gateway: GatewayProcess) -> None:
