@@ -27,10 +27,8 @@ plays that file without AgentDojo.
 
 import argparse
 import asyncio
-import contextlib
 import json
 import random
-import sqlite3
 import sys
 import tempfile
 import time
@@ -46,6 +44,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(Path(__file__).p
 from around import Upstream, agent_with, gateway_before, key_of, person_of, upstream_of  # noqa: E402
 from figures import Judged, as_json, as_markdown, as_text  # noqa: E402
 from gateway_process import GatewayProcess, reference_in, text_of  # noqa: E402
+from kept import rows_in  # noqa: E402
 from plays import ATTACKS, SUITES  # noqa: E402
 
 from atlas.admit import USER_REQUEST  # noqa: E402
@@ -133,7 +132,7 @@ async def play_suite(suite: str, options: argparse.Namespace) -> list[Judged]:
             await gateway.start()
             try:
                 judged = await play_each(plays, gateway, upstream)
-                return with_reasons(judged, gateway.data / "atlas.db")
+                return with_reasons(judged, gateway.data)
             finally:
                 await gateway.kill()
 
@@ -155,24 +154,18 @@ async def play_each(plays: list[dict[str, Any]], gateway: GatewayProcess, upstre
     return judged
 
 
-def with_reasons(judged: list[Judged], database: Path) -> list[Judged]:
+def with_reasons(judged: list[Judged], data: Path) -> list[Judged]:
     """The calls with the score and the reasons that stand in the gateway's record."""
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        connection.row_factory = sqlite3.Row
-        kept = connection.execute(
-            "SELECT cases.tool_name, risk_score, rationale, trace FROM cases JOIN assessments USING (case_id)"
-            " GROUP BY cases.case_id ORDER BY cases.opened_at, cases.rowid"
-        ).fetchall()
-    assert [row["tool_name"] for row in kept] == [one.name for one in judged]
+    kept = rows_in(
+        data,
+        "SELECT cases.tool_name, risk_score, rationale, trace FROM cases"
+        " JOIN assessments ON assessments.case_id = cases.case_id AND assessments.round_number = 1"
+        " ORDER BY cases.opened_at",
+    )
+    assert [name for name, *_ in kept] == [one.name for one in judged]
     return [
-        one.model_copy(
-            update={
-                "score": row["risk_score"],
-                "rationale": row["rationale"],
-                "trace": json.loads(row["trace"] or "null"),
-            }
-        )
-        for one, row in zip(judged, kept, strict=True)
+        one.model_copy(update={"score": score, "rationale": rationale, "trace": json.loads(trace or "null")})
+        for one, (_, score, rationale, trace) in zip(judged, kept, strict=True)
     ]
 
 

@@ -28,6 +28,7 @@ from gateway_process import (
     output_of,
     reference_in,
 )
+from kept import store_settings
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from nursery import nursery
@@ -44,9 +45,18 @@ OF_NO_PAGE = {"/desk/assets", "/desk/{rest:path}"}  # the desk's files, and what
 HTTP_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 FASTMCP = '#!/bin/sh\nexec python -m fastmcp.cli "$@"\n'  # what pip puts there, but for its Python
+ON_SQLITE = {  # pages whose blocks print something else on PostgreSQL
+    "docs/how-to/backup.md": "the backup of PostgreSQL names its database",
+    "docs/tutorial/your-own-server.md": "a changed policy file is not in force with PostgreSQL",
+}
 RUN = [one for one in PAGES if any(block.is_run for block in one.blocks)]
 # Runs each file whose name comes in, in one shell, as a person who types one block after the other.
 SHELL = 'set -euo pipefail; exec 3<&0 </dev/null; while read -r file <&3; do . "$file"; echo "$file"; done'
+
+
+def of_a_store(one: Page) -> list[pytest.MarkDecorator]:
+    """The mark of a page that is about a SQLite file."""
+    return [pytest.mark.sqlite(ON_SQLITE[one.name])] if one.name in ON_SQLITE else []
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -74,6 +84,7 @@ async def guide(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gatew
     await process.start()
     port = process.url.rpartition(":")[2]
     lines = [f"ATLAS_PORT={port}", f"ATLAS_AGENT_KEY={AGENT_KEY}", f"ATLAS_REVIEWER_KEY={REVIEWER_KEY}"]
+    lines += [f"{name}={value}" for name, value in store_settings(process.data).items()]
     (checkout / ".env").write_text("\n".join(lines) + "\n")
     (checkout / ".gateway.pid").write_text(str(process.process_id))
     yield process
@@ -84,7 +95,7 @@ async def guide(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gatew
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("one", RUN, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", [pytest.param(one, id=one.name, marks=of_a_store(one)) for one in RUN])
 async def test_the_shell_blocks_of_a_page_run_and_print_what_they_say(
     guide: GatewayProcess, one: Page
 ) -> None:

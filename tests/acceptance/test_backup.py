@@ -5,6 +5,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pytest
 from gateway_process import (
     ROOT,
     WAIT_SECONDS,
@@ -37,6 +38,7 @@ async def test_a_case_whose_run_the_engine_has_lost_is_started_again_when_it_is_
     assert lost and len(status.structured_content["history"]) == 1
 
 
+@pytest.mark.sqlite("test_backup_postgresql.py has the backup of PostgreSQL")
 async def test_a_backup_that_was_made_while_the_gateway_ran_is_a_data_directory(
     gateway: GatewayProcess, tmp_path: Path
 ) -> None:

@@ -133,7 +133,7 @@ async def test_the_backup_command_has_the_cases_of_postgresql_and_a_gateway_can_
 ) -> None:
     """It is made while the gateway runs; unpacked it is a data directory, with or without PostgreSQL."""
     case_id = await waits(gateway, "hospital stay")
-    backup, restored = tmp_path / "backup.tar", GatewayProcess(tmp_path / "restored")
+    backup, restored = tmp_path / "backup.tar", GatewayProcess(tmp_path / "restored", ATLAS_DATABASE_URL="")
     with backup.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "atlas.backup"),

@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from acceptance.test_restart import call_until_death, verify_ledger
+from command_of_test import ran_beside
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, outcome, reference_in, text_of
-from kept import store_by_hand
+from kept import is_postgresql, store_by_hand
 
 CHANGING = Path(__file__).parent / "changing_gateway.py"
 OTHER_REVIEWER_KEY = "other-reviewer-key-of-the-tests"
@@ -36,10 +37,18 @@ class Office(GatewayProcess):
         (self.directory / "tool.new").write_text(json.dumps(said))
         (self.directory / "tool.new").replace(self.directory / "tool.json")
 
+    async def put(self, policy: str) -> None:
+        """Have another policy for the next start; on PostgreSQL an operator puts it in force for all."""
+        self.policy.write_text(policy)
+        if is_postgresql():
+            words = ("put", str(self.policy))
+            done = await ran_beside("atlas.assessors.policy", *words, environment=self.environment)
+            assert done.returncode == 0, done.stderr
+
     async def govern(self, policy: str) -> None:
         """Bring another policy into force."""
         before = await self._digest()
-        self.policy.write_text(policy)
+        await self.put(policy)
         os.kill(self.process_id, signal.SIGHUP)
 
         async def is_in_force() -> bool:
@@ -292,7 +301,7 @@ async def test_what_was_approved_before_the_policy_changed_goes_back_and_under_a
 ) -> None:
     """At execution, in the moment before the claim, after a restart."""
     case_id = await office.approved_and_dead("before atlas.execute Execution._claim")
-    office.policy.write_text(PERSON + "review_timeout = '2h'\n")
+    await office.put(PERSON + "review_timeout = '2h'\n")
     await office.start(ATLAS_TEST_DIE="before atlas.cases.reviews deny")
     await office.waits_again(case_id)
     await office.govern(DENIED)

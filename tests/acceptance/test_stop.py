@@ -27,7 +27,7 @@ from gateway_process import (
     status_of,
     text_of,
 )
-from kept import entries_in, store_by_hand
+from kept import acts, entries_in, store_by_hand
 from mcp.shared.exceptions import MCPError
 from stopping import ask, command, lift, lift_elsewhere, stop, stop_elsewhere
 from upstream_process import UpstreamProcess, noted
@@ -103,8 +103,7 @@ async def test_a_new_call_under_a_stop_is_an_error_with_the_reason_until_the_lif
     await lift(gateway, stop_id)
     async with gateway.agent(sse=sse) as agent:
         assert not (await call(agent, "check_status", beneficiary_id="BEN-123")).is_error
-    entries = list(entries_in(gateway.data))
-    assert [entry["action"] for entry in entries][:3] == ["stop.begun", "stop.lifted", "admit.queued"]
+    assert acts(entries_in(gateway.data))[:3] == ["stop.begun", "stop.lifted", "admit.queued"]
 
 
 async def test_a_stop_of_an_agent_or_a_tool_leaves_the_others_alone(gateway: GatewayProcess) -> None:

@@ -25,7 +25,7 @@ from gateway_process import (
     reference_in,
     text_of,
 )
-from kept import store_by_hand
+from kept import rows_in
 from sse import LeavingTransport
 from upstream_process import UpstreamProcess, noted, stdio_entry
 
@@ -354,9 +354,8 @@ async def test_no_key_reaches_a_server(
             answer = await approved(gateway, agent, tool)
             told = re.sub(r"ATLAS_TEST_\w+", "", text_of(answer))  # what the test itself has of the tests
             assert AGENT_KEY not in told and "ATLAS_" not in told
-    with store_by_hand(gateway.data) as database:
-        [names] = database.execute("SELECT group_concat(DISTINCT tool_name) FROM cases").fetchall()
-    assert set(names[0].split(",")) == {"far_received", "near_received"}
+    names = rows_in(gateway.data, "SELECT DISTINCT tool_name FROM cases ORDER BY tool_name")
+    assert names == [("far_received",), ("near_received",)]
 
 
 async def test_a_mistake_in_the_file_ends_the_start_with_a_sentence(tmp_path: Path) -> None:

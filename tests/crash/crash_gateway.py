@@ -5,6 +5,7 @@ has it (`before atlas.execute Execution._call_tool`).
 """
 
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from shifted_clock import ShiftedDatetime, shift_clock
 
 import atlas.instants
 from atlas import welfare
+from atlas.database import libpq, postgresql_transactions
 from crash.mortal_engine import LONGEST_COMMIT, die_soon
 from crash.noting_tools import add_look_and_change
 
@@ -40,9 +42,15 @@ def arm_commit(number: int) -> None:
             die_soon(LONGEST_COMMIT * (os.getpid() % 100) / 100)
 
     def trace(connection: Any, entry: Any) -> None:
-        connection.set_trace_callback(count)
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_trace_callback(count)
+
+    def send(driver: Any, statements: str) -> Any:
+        count(statements.rpartition("; ")[2])
+        return libpq.send(driver, statements)
 
     sa.event.listen(sa.Engine, "connect", trace)
+    postgresql_transactions.send = send  # type: ignore[attr-defined]
 
 
 def main() -> None:

@@ -168,9 +168,8 @@ async def check_agents(gateway: GatewayProcess, load: GatewayLoad) -> None:
 
 async def check_ledger_command(gateway: GatewayProcess) -> None:
     """The ledger verifies, as its command says."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "atlas.ledger", "verify", "--data-dir", str(gateway.data)), cwd=ROOT
-    )
+    command = (sys.executable, "-m", "atlas.ledger", "verify")
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=gateway.environment)
     assert await asyncio.wait_for(process.wait(), DRAIN_SECONDS) == 0
 
 
@@ -202,8 +201,9 @@ def check_records(gateway: GatewayProcess, load: GatewayLoad) -> None:
 def check_case(acts: list[str], status: str, times: int) -> None:
     """A case as it ended, what its ledger says, and how often its tool ran: each call is made once here."""
     assert acts[0] == "admit.queued" and acts.count("admit.queued") == 1
-    if status == "REJECTED":
-        assert "decide.rejected" in acts and "execute.started" not in acts and times == 0
+    refused = {"REJECTED": "decide.rejected", "WITHDRAWN": "admit.withdrawn"}  # by a person, or by its agent
+    if status in refused:
+        assert refused[status] in acts and "execute.started" not in acts and times == 0
         return
     assert status in ("EXECUTED", "OUTCOME_UNKNOWN"), (status, acts)
     assert acts.count("execute.started") == 1

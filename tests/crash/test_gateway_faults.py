@@ -62,6 +62,7 @@ async def works_again(gateway: GatewayProcess, agent: Any, case_id: str) -> None
     assert await history(gateway, "BEN-123") == []
 
 
+@pytest.mark.sqlite("it lets the files of the gateway grow no further")
 async def test_on_a_full_disk_nothing_is_done_that_is_not_recorded_and_later_all_goes_on(
     gateway: GatewayProcess,
 ) -> None:

@@ -17,7 +17,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 from command_of_test import Ran, ran
 from gateway_process import REVIEWER_KEY, GatewayProcess, call, eventually, reference_in
-from kept import location_in, store_by_hand
+from kept import change_in, copy_store, everything_in, location_in, store_by_hand, store_settings
 
 from atlas.assessors.policy import Policy
 from atlas.database.choose import beside
@@ -168,6 +168,7 @@ def test_what_was_denied_and_would_be_asked_has_no_later_history(gateway: Gatewa
     assert report.notes.denied_then_asked == 2
 
 
+@pytest.mark.sqlite("only a file has a log that a reader keeps from getting shorter")
 def test_calls_come_on_while_it_reads(gateway: GatewayProcess) -> None:
     """No read is open between two steps, so that the gateway can write on and shorten its log."""
     with closing(store_by_hand(gateway.data)) as connection:
@@ -187,6 +188,7 @@ def test_calls_come_on_while_it_reads(gateway: GatewayProcess) -> None:
     assert (written, report.calls, report.changed) == ([0], 18, 0)
 
 
+@pytest.mark.sqlite("it reads a plan of SQLite")
 def test_the_rows_are_read_along_the_index(gateway: GatewayProcess) -> None:
     """However many there are, nothing is sorted, and no table is read through."""
 
@@ -289,17 +291,17 @@ async def test_nothing_is_written_where_no_gateway_runs(tmp_path: Path) -> None:
 
 def test_an_older_schema_is_told_and_not_migrated(gateway: GatewayProcess, tmp_path: Path) -> None:
     """It takes a start of the gateway, which looks at the file first."""
-    source, copy = (store_by_hand(directory) for directory in (gateway.data, tmp_path))
-    with closing(source), closing(copy):
-        source.backup(copy)
-        copy.execute("UPDATE alembic_version SET version_num = '0009'")
-        copy.commit()
+    (old := tmp_path / "data").mkdir()
+    copy_store(gateway.data, old)
+    change_in(old, "UPDATE alembic_version SET version_num = '0009'")
     (tmp_path / "policy.toml").write_text(POLICY)
-    before = _digests(tmp_path)
-    done = run(gateway, str(tmp_path / "policy.toml"), "--data-dir", str(tmp_path))
+    before = everything_in(old)
+    environment = gateway.environment | {"ATLAS_DATA_DIR": str(old)} | store_settings(old)
+    words = ("replay", str(tmp_path / "policy.toml"))
+    done = ran("atlas.assessors.policy", *words, environment=environment)
     assert done.returncode == 2
     assert "its tables are of version 0009" in done.stderr
-    assert _digests(tmp_path) == before
+    assert everything_in(old) == before
 
 
 def test_the_time_is_bounded_and_the_rest_is_named(gateway: GatewayProcess) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -138,6 +138,11 @@ def entries_in(directory: Path) -> list[dict[str, Any]]:
     found = rows_in(directory, f"SELECT {', '.join(ledger.FIELDS)} FROM ledger ORDER BY seq")
     read = (dict(zip(ledger.FIELDS, row, strict=True)) for row in found)
     return [entry | {"detail": json.loads(entry["detail"])} for entry in read]
+
+
+def acts(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What entries of the ledger record, without the policy that the first gateway puts in PostgreSQL."""
+    return [str(entry["action"]) for entry in entries if entry["action"] != "policy.put"]
 
 
 def tables_in(directory: Path) -> list[str]:

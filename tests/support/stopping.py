@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 from gateway_process import REVIEWER_KEY, ROOT, WAIT_SECONDS, GatewayProcess
-from kept import location_in
+from kept import location_in, store_settings
 
 from atlas.database.sharing import shared
 from atlas.models import Scope
@@ -40,12 +40,8 @@ async def lift(gateway: GatewayProcess, stop_id: str) -> None:
 
 async def command(gateway: GatewayProcess, *arguments: str, **environment: str) -> tuple[int, str, str]:
     """Run `python -m atlas.stop` on the data of a gateway, as its operator; exit status and output."""
-    named = {
-        "PATH": os.environ["PATH"],
-        "USER": "olga",
-        "LOGNAME": "olga",
-        "ATLAS_DATA_DIR": str(gateway.data),
-    }
+    store = {"ATLAS_DATA_DIR": str(gateway.data)} | store_settings(gateway.data)
+    named = store | {"PATH": os.environ["PATH"], "USER": "olga", "LOGNAME": "olga"}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "atlas.stop", *arguments),
         cwd=gateway.directory,

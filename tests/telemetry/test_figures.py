@@ -112,6 +112,7 @@ def test_groups_beyond_the_first_many_share_a_label() -> None:
     assert groups_of(["group:new"], known=()) == {"new"}
 
 
+@pytest.mark.sqlite("test_scale_postgresql.py counts what PostgreSQL reads")
 @pytest.mark.parametrize(
     ("statement", "goes_by"),
     [

@@ -1,12 +1,11 @@
 """The ledger is verified in the background, and the store knows when."""
 
-import contextlib
-import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from gateway_process import GatewayProcess, call
+from kept import change_in, without_trigger
 from scrapes import METRICS, verified_scrape
 from store import open_case, open_store, tool_call
 
@@ -56,10 +55,8 @@ async def test_a_broken_ledger_is_an_error_in_the_log_and_in_the_store(
             await open_case(store, tool_call(number=number))
         check = LedgerCheck(store.database, every=DAY)
         await check.verify()
-        with contextlib.closing(sqlite3.connect(store.database.path)) as connection:
-            connection.execute("DROP TRIGGER IF EXISTS ledger_no_update")
-            connection.execute("UPDATE ledger SET actor = 'another' WHERE seq = 2")
-            connection.commit()
+        change_in(tmp_path, without_trigger("ledger_no_update", "ledger"))
+        change_in(tmp_path, "UPDATE ledger SET actor = 'another' WHERE seq = 2")
         await check.verify()
         checks = await store.database.look(read_checks)
     assert checks.newest is not None and checks.whole is not None
