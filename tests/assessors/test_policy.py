@@ -486,9 +486,10 @@ async def test_arguments_that_cel_cannot_hold_go_to_a_person(write: Write, argum
 @pytest.mark.parametrize(
     "condition",
     [
-        "args.list.all(d, d >= 0)",
+        "args.list.all(d, args.list.all(e, e >= 0))",
         "args.list.all(d, args.list.exists(e, e > d || e == 19999))",
-        "has(args.none) || !args.list.exists(d, d < 0)",
+        "has(args.none) || !args.list.exists(d, args.list.exists(e, e < 0))",
+        "args.list.map(d, d + 1).all(d, d > 0)",  # by CEL's own evaluator
     ],
 )
 async def test_huge_arguments_go_to_a_person_and_do_not_stop_other_calls(
@@ -674,6 +675,8 @@ WRONG_CONDITIONS = [
     (".other == 1", 'names "other"'),
     ("lower(args.a) == 'x'", "calls lower(), which is no function of CEL"),
     ("args.to.endswith('x')", "calls .endswith(), which is no function of CEL"),
+    ("args.n == -1u", "writes -1u, which is no value of CEL"),
+    ("args.n in [1, 18446744073709551616]", "writes 18446744073709551616, which is no value of CEL"),
     ("tool.read_only", 'names "tool.read_only"; tool has name, description'),
     (
         "has(tool.annotations.destructive)",

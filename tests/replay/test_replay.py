@@ -306,8 +306,8 @@ def test_an_older_schema_is_told_and_not_migrated(gateway: GatewayProcess, tmp_p
 
 def test_the_time_is_bounded_and_the_rest_is_named(gateway: GatewayProcess) -> None:
     """A condition that takes its whole time on each call ends with the budget, not with the calls."""
-    ten, slow = "[1,2,3,4,5,6,7,8,9,10]", "a + b + c + d > 0"
-    for name in "dcba":
+    ten, slow = "[1,2,3,4,5,6,7,8,9,10]", "a + b + c + d + e + f > 0"
+    for name in "fedcba":
         slow = f"{ten}.all({name}, {slow})"
     text = f'[[rule]]\nname = "slow"\ntool = "*"\nwhen = "{slow}"\nscore = 5\n'
     report = tried(gateway, text, ALL.model_copy(update={"budget": timedelta(seconds=2)}))

@@ -19,10 +19,13 @@ from atlas.assessors.policy.evaluation import (
     OPERATIONS,
     VARIABLES,
     Evaluation,
+    TookTooLong,
     is_pattern,
+    is_value,
     literal_of,
 )
 from atlas.assessors.policy.facts import CALL, ORIGIN, SESSION
+from atlas.assessors.policy.quick import Call, quick
 
 # What can follow a name and a dot; `args` is not here, because the agent says what is in it.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -63,6 +66,7 @@ class Condition:
             self._tree = _checked(text)
             self.names = _named(self._tree)
             self._program = _environment().program(self._tree, functions=OPERATIONS)
+            self._quick = quick(self._tree, self.names)
         except CELParseError as error:
             raise ConditionInvalid(_said_by_cel(text, error)) from error
         except RecursionError:
@@ -75,8 +79,14 @@ class Condition:
         return any(_name(call) == "reduce" for call in calls)
 
     def holds(self, evaluation: Evaluation) -> bool:
-        """Whether it holds for a call; raises what `Evaluation.value` raises, or TypeError."""
-        value = evaluation.value(self._tree, self._program.new_activation(), self.names)
+        """Whether it holds for a call; raises what `Evaluation` raises, or TypeError."""
+        variables = evaluation.variables(self.names)
+        try:
+            value = self._quick(Call(variables, evaluation.ends_at))
+        except TookTooLong:
+            raise
+        except Exception:  # what becomes of it, CEL's own evaluator says
+            value = evaluation.value(self._tree, self._program.new_activation(), variables)
         if not isinstance(value, BoolType):
             raise TypeError("neither true nor false")
         return bool(value)
@@ -87,6 +97,9 @@ def _checked(text: str) -> "Tree[Token]":
     tree: Tree[Token] = _environment().compile(text)
     if _levels(tree) > DEEPEST:
         raise ConditionInvalid("is nested too deeply")
+    for literal in tree.find_data("literal"):
+        if not is_value(literal):
+            raise ConditionInvalid(f"writes {literal.children[0]}, which is no value of CEL")
     if (mistake := next(_mistakes(tree, frozenset(VARIABLES)), None)) is not None:
         raise ConditionInvalid(mistake)
     if _is_never_bool(tree):

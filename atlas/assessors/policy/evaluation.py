@@ -58,8 +58,15 @@ class Evaluation:
     def __init__(self, question: Question) -> None:
         """Take a call; its time begins."""
         self._question = question
-        self._ends_at = time.thread_time() + EVALUATION_SECONDS
+        self.ends_at = time.thread_time() + EVALUATION_SECONDS
         self._variables: dict[str, Any] = {}
+
+    def variables(self, names: Iterable[str]) -> dict[str, Any]:
+        """The variables of these names, as CEL has them.
+
+        Raises what it costs to make one: TookTooLong, NotTraced, another ValueError or RecursionError.
+        """
+        return {name: self._variable(name) for name in names}
 
     def _variable(self, name: str) -> Any:
         if name not in self._variables:
@@ -72,20 +79,15 @@ class Evaluation:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError("no number that JSON has")  # it is neither above nor below any limit
             return json_to_cel(value)
-        if time.thread_time() > self._ends_at:
+        if time.thread_time() > self.ends_at:
             raise TookTooLong
         if isinstance(value, dict):
             return MapType({StringType(key): self._to_cel(entry) for key, entry in value.items()})
         return ListType([self._to_cel(entry) for entry in value])
 
-    def value(self, tree: Tree[Token], activation: Activation, names: Iterable[str]) -> Any:
-        """What an expression over these variables is for this call.
-
-        Raises any error of CEL, TookTooLong, or what it costs to make a variable: NotTraced, another
-        ValueError or RecursionError.
-        """
-        variables = {name: self._variable(name) for name in names}
-        return _TimedEvaluator(tree, activation, self._ends_at).evaluate(variables)
+    def value(self, tree: Tree[Token], activation: Activation, variables: dict[str, Any]) -> Any:
+        """What an expression over them is for this call; raises any error of CEL, and TookTooLong."""
+        return _TimedEvaluator(tree, activation, self.ends_at).evaluate(variables)
 
 
 class _TimedEvaluator(Evaluator):
@@ -158,6 +160,15 @@ def matches(text: Any, pattern: Any) -> Any:
 def literal_of(literal: Tree[Token]) -> Any:
     """The value that a literal of a condition stands for."""
     return Evaluator(literal, Activation()).evaluate()
+
+
+def is_value(literal: Tree[Token]) -> bool:
+    """Whether a literal of a condition stands for a value, as `-1u` and numbers beyond 64 bits do not."""
+    try:
+        literal_of(literal)
+    except CELEvalError:
+        return False
+    return True
 
 
 def is_pattern(literal: Tree[Token]) -> bool:
