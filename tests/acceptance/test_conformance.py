@@ -1,7 +1,6 @@
 """The official conformance suite, against its fixture alone and against the gateway in front of it."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 import pytest_asyncio
 from acceptance.conformance_suite import ConformanceSuite, configuration, fixture_server
 from gateway_process import GatewayProcess
+from kept import rows_in
 
 pytestmark = [
     pytest.mark.npm,
@@ -96,7 +96,7 @@ async def test_what_the_fixture_passes_alone_it_passes_behind_the_gateway(
 async def test_the_calls_of_the_suite_are_governed(governed: GatewayProcess, suite: ConformanceSuite) -> None:
     """Each call of a tool is a case on record that the score approved, none of them let through."""
     await suite.run(f"{governed.url}/mcp", REVISIONS[0], "recorded")
-    rows = await asyncio.to_thread(_cases, governed.data / "atlas.db")
+    rows = await asyncio.to_thread(rows_in, governed.data, "SELECT tool_name, status FROM cases")
     tools, statuses = {tool for tool, _ in rows}, {status for _, status in rows}
     assert {"test_simple_text", "test_sampling", "test_elicitation"} <= tools
     assert statuses == {"EXECUTED"}
@@ -109,8 +109,3 @@ async def test_calls_that_take_long_are_the_tasks_that_the_suite_expects(
     """The fixture knows no tasks; behind the gateway its calls become some for clients that declare them."""
     verdict = await suite.run_scenario(f"{impatient.url}/mcp", scenario)
     assert verdict.failures == {scenario: []}
-
-
-def _cases(path: Path) -> list[tuple[str, str]]:
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
-        return database.execute("SELECT tool_name, status FROM cases").fetchall()

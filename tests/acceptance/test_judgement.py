@@ -92,6 +92,7 @@ async def test_a_policy_that_asks_for_reviewers_who_do_not_exist_does_not_start(
     assert "cannot be used" in gateway.newest_log() and "Traceback" not in gateway.newest_log()
 
 
+@pytest.mark.sqlite("a changed file is not in force with PostgreSQL: tests/acceptance/test_one_policy.py")
 async def test_a_policy_is_read_again_on_sighup_and_a_wrong_one_is_not_taken(strict: GatewayProcess) -> None:
     """/readyz names the digest of the one in force, and says why the newer one is not."""
     await strict.start()
@@ -122,6 +123,7 @@ async def test_a_policy_is_read_again_on_sighup_and_a_wrong_one_is_not_taken(str
         await strict.kill()
 
 
+@pytest.mark.sqlite("a changed file is not in force with PostgreSQL: tests/acceptance/test_one_policy.py")
 async def test_many_hangups_at_once_neither_end_the_gateway_nor_lose_the_last_policy(
     strict: GatewayProcess,
 ) -> None:

@@ -38,6 +38,8 @@ from atlas.errors import DatabaseUnusable, DataDirectoryInUse, DataDirectoryUnus
 from atlas.instants import now
 from atlas.models import Outcome
 
+pytestmark = pytest.mark.sqlite("test_postgresql.py is about the other store")
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -12,7 +12,7 @@ from time import monotonic
 
 import pytest
 from gateway_process import ROOT, eventually
-from kept import location_in
+from kept import location_in, store_settings
 from past_cases import write_past
 
 from atlas.assessors.policy import Policy
@@ -124,9 +124,9 @@ async def test_no_worker_outlives_the_command(directory: Path, tmp_path: Path, s
     (tmp_path / "slow.toml").write_text(f"[[rule]]\ntool = \"*\"\nscore = 5\nwhen = '{SLOW}'\n")
     command = ("-m", "atlas.assessors.policy", "replay", str(tmp_path / "slow.toml"), "--workers", "2")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *command, "--data-dir", str(directory)),
+        *(sys.executable, *command),
         cwd=ROOT,
-        env=os.environ | {"ATLAS_PORT": "0"},
+        env=os.environ | {"ATLAS_PORT": "0", "ATLAS_DATA_DIR": str(directory)} | store_settings(directory),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         # A shell that runs the tests in the background has what they begin ignore an interruption.
