@@ -12,6 +12,10 @@ from sqlalchemy.engine import Connection
 
 Result = TypeVar("Result")
 ANOTHER_VERSION = "the gateway that runs is of another version than this command. Restart it."
+KEPT_ELSEWHERE = (
+    "it is not there, and a gateway runs. If that keeps its cases in PostgreSQL, give this command its"
+    " ATLAS_DATABASE_URL."
+)
 
 
 class Moment(Protocol):

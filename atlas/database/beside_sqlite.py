@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from atlas.database import copying_sqlite
-from atlas.database.beside import ANOTHER_VERSION
+from atlas.database.beside import ANOTHER_VERSION, KEPT_ELSEWHERE
 from atlas.database.data_directory import LACKING, examine, lock_directory, make_directory, newest_entry
 from atlas.database.migrating import is_newest
 from atlas.database.read_only import ReadOnlyFile
@@ -139,7 +139,8 @@ class SqliteBeside:
         except DataDirectoryInUse:
             if is_newest(self.path):  # it has just been made by a gateway that starts
                 return
-            raise DatabaseUnusable(path=self.path, reason=ANOTHER_VERSION) from None
+            reason = ANOTHER_VERSION if self.path.exists() else KEPT_ELSEWHERE
+            raise DatabaseUnusable(path=self.path, reason=reason) from None
         try:
             make_ready(self.path, read_acknowledged(lock))
         finally:

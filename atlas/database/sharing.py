@@ -15,8 +15,14 @@ Result = TypeVar("Result")
 class Shared:
     """Reads and writes as a `Database` does, beside the gateways that run."""
 
-    def __init__(self, store: Beside) -> None:
+    def __init__(self, store: Beside, *, is_new: bool = False) -> None:
         self._store = store
+        self.is_new = is_new  # no gateway had kept anything there
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return self._store.place
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
         """Run work that changes nothing."""
@@ -33,5 +39,6 @@ def shared(location: Location) -> Shared:
     Raises DataDirectoryInUse, DataDirectoryUnusable and DatabaseUnusable.
     """
     store = beside(location)
+    is_new = not store.tables()
     store.make_ready()
-    return Shared(store)
+    return Shared(store, is_new=is_new)

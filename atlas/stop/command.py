@@ -22,6 +22,10 @@ from atlas.stop.stops import Stops
 from atlas.stop.words import told, told_of_lift
 from atlas.upstreams.config import UpstreamConfig, read_upstreams
 
+NO_GATEWAY = (
+    "No gateway has kept anything in {place} before, so none that runs is stopped by this. Give this command"
+    " the ATLAS_DATA_DIR and the ATLAS_DATABASE_URL of your gateway, or type it in the folder of its .env."
+)
 ANYWAY = "A name that is right all the same is stopped with --even-if-unknown."
 
 
@@ -60,6 +64,8 @@ async def _run(options: argparse.Namespace, settings: Settings) -> None:
     for line in await _act(options, stops):
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+    if store.is_new:
+        sys.stderr.write(f"{NO_GATEWAY.format(place=store.place)}\n")
 
 
 async def _act(options: argparse.Namespace, stops: Stops) -> list[str]:

@@ -71,6 +71,17 @@ async def test_people_stops_and_the_ledger_are_reached_while_the_gateway_runs(
     assert not (gateway.data / "atlas.db").exists()
 
 
+async def test_a_command_without_the_address_of_the_database_does_nothing_and_names_it(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have stopped nothing, in a file of its own beside the gateway."""
+    monkeypatch.setenv("ATLAS_DATABASE_URL", "")
+    status, said = await typed("atlas.stop", "everything", "--reason", "fire")
+    assert (
+        status == 1 and "a gateway runs. If that keeps its cases in PostgreSQL, give this command its" in said
+    )
+
+
 async def test_a_policy_is_tried_on_the_calls_in_postgresql(gateway: GatewayProcess, typed: Typed) -> None:
     """Also by two workers."""
     async with gateway.agent() as agent:

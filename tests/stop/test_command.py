@@ -121,6 +121,19 @@ async def test_the_gateway_tells_the_reviewers_of_what_a_command_stopped(
     assert stopped["stopped_by"] == lifted["lifted_by"] == "operator:olga"
 
 
+@pytest.mark.sqlite("a database of the tests has its tables already")
+def test_who_stops_where_no_gateway_has_been_is_told_that_none_is_stopped(
+    command: Command, data: Path
+) -> None:
+    """It is the wrong folder, or a first start is being prepared: the stop is kept all the same."""
+    status, output, errors = command("everything", "--reason", "fire")
+    assert status == 0 and "stopped all calls" in output
+    assert errors.startswith(
+        f"No gateway has kept anything in {data / 'atlas.db'} before, so none that runs is"
+    )
+    assert command("list")[2] == ""
+
+
 @pytest.mark.sqlite("the tables of PostgreSQL are brought up to date by a command of their own")
 async def test_data_of_an_older_gateway_is_brought_up_to_date_first(command: Command, data: Path) -> None:
     """As the next start of the gateway would do it."""
