@@ -203,8 +203,8 @@ async def throughput(client: Client[Any], count: int) -> float:
     return count / (time.perf_counter() - begun)
 
 
-async def main() -> None:
-    """Measure and print."""
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What to measure; None: as the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -216,7 +216,11 @@ async def main() -> None:
     parser.add_argument("--fresh", action="store_true")
     parser.add_argument("--postgresql", action="store_true")
     parser.add_argument("--beside", type=Path, default=None, metavar="DIRECTORY")
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+async def measured(options: argparse.Namespace) -> list[Subject]:
+    """Start all, measure them in turns, and end them; the last one is the gateway that is asked about."""
     fresh = options.rounds if options.fresh else 0
     async with contextlib.AsyncExitStack() as stack:
         url, process_id = await stack.enter_async_context(served(BARE_SERVER))
@@ -240,7 +244,7 @@ async def main() -> None:
             server = governed_server(agents=fresh, database=url)
             subjects.append(await governed(stack, "governed", server, is_fresh=options.fresh))
         await measure(subjects, options)
-    report(subjects)
+    return subjects
 
 
 async def governed(
@@ -284,10 +288,16 @@ def report(subjects: list[Subject]) -> None:
 
 def ratio(longer: Sequence[float], shorter: Sequence[float]) -> str:
     """The median of what is taken in every round, and its quartiles."""
-    ratios = [one / other for one, other in zip(longer, shorter, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
+    low, middle, high = quartiles(longer, shorter)
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
+def quartiles(longer: Sequence[float], shorter: Sequence[float]) -> tuple[float, float, float]:
+    """How many times as long it took, in every round."""
+    ratios = [one / other for one, other in zip(longer, shorter, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return low, middle, high
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    report(asyncio.run(measured(options_of())))

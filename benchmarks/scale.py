@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -139,8 +139,8 @@ def told(values: list[float]) -> str:
     return f"{statistics.median(values):8.1f} {statistics.quantiles(values, n=20)[-1]:8.1f}"
 
 
-async def main(options: argparse.Namespace, server: PostgresServer, folder: Path) -> None:
-    """Fill, measure, print."""
+async def measured(options: argparse.Namespace, server: PostgresServer, folder: Path) -> tuple[Times, Times]:
+    """Fill, and measure; what each step took with few calls, and with many."""
     offices = []
     for name, ended, waiting in (
         ("few", options.few, options.few),
@@ -153,13 +153,18 @@ async def main(options: argparse.Namespace, server: PostgresServer, folder: Path
         print(f"{name}: about {ended} calls ended, and {waiting} wait", flush=True)
     few, many = offices
     await measure(few, many, options.rounds)
+    return few.times, many.times
+
+
+def report(few: Times, many: Times) -> None:
+    """Print a line for each step."""
     print("milliseconds, p50 and p95: with few, with many, and many / few")
-    for what, before in few.times.items():
-        print(f"{what:30} {told(before)} {told(many.times[what])}  {ratio(many.times[what], before)}")
+    for what, before in few.items():
+        print(f"{what:30} {told(before)} {told(many[what])}  {ratio(many[what], before)}")
 
 
-def run() -> None:
-    """Read the options; server and files go at the end."""
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What to measure; None: as the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -167,10 +172,14 @@ def run() -> None:
     parser.add_argument("--waiting", type=int, default=100_000)
     parser.add_argument("--few", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=40)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> tuple[Times, Times]:
+    """Measure on a server and in files that go at the end."""
     with postgres_server() as server, tempfile.TemporaryDirectory() as folder:
-        asyncio.run(main(options, server, Path(folder)))
+        return asyncio.run(measured(options, server, Path(folder)))
 
 
 if __name__ == "__main__":
-    run()
+    report(*run(options_of()))

@@ -26,6 +26,7 @@ from processes import ROOT, cpu_seconds, resident_memory
 START_SECONDS = 60.0
 IMPORT = "from fastmcp import FastMCP"
 LITERAL = "import fastmcp"
+Figures = dict[str, list[float]]
 FRESH, KEPT = "gateway, fresh directory", "gateway, kept directory"
 
 
@@ -35,18 +36,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=10)
-    options = parser.parse_args()
-    times: dict[str, list[float]] = {LITERAL: [], IMPORT: [], FRESH: [], KEPT: []}
-    memory: dict[str, list[float]] = {FRESH: [], KEPT: []}
+    report(*measured(parser.parse_args().rounds))
+
+
+def measured(rounds: int) -> tuple[Figures, Figures]:
+    """Seconds of CPU and megabytes of memory, of each in each turn."""
+    times: Figures = {LITERAL: [], IMPORT: [], FRESH: [], KEPT: []}
+    memory: Figures = {FRESH: [], KEPT: []}
     take_turn(times, memory)  # not counted: what is compiled and cached now is there in the turns that count
     for values in (*times.values(), *memory.values()):
         values.clear()
-    for _ in range(options.rounds):
+    for _ in range(rounds):
         take_turn(times, memory)
-    report(times, memory)
+    return times, memory
 
 
-def take_turn(times: dict[str, list[float]], memory: dict[str, list[float]]) -> None:
+def take_turn(times: Figures, memory: Figures) -> None:
     """Measure each once."""
     for statement in (LITERAL, IMPORT):
         times[statement].append(import_seconds(statement))
@@ -112,7 +117,7 @@ def is_ready(url: str) -> bool:
         return False
 
 
-def report(times: dict[str, list[float]], memory: dict[str, list[float]]) -> None:
+def report(times: Figures, memory: Figures) -> None:
     """Print a row for each, and the ratios."""
     for name, values in times.items():
         resident = f"{statistics.median(memory[name]):8.1f} MB" if name in memory else ""

@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ from fastmcp.server.providers.proxy import ProxyClient
 
 from atlas.operate.serving import bind
 from atlas.upstreams import Upstreams
-from atlas.upstreams.config import UpstreamConfig, Way
+from atlas.upstreams.config import Transport, UpstreamConfig
 
 def direct(url):
     server = FastMCP("upstream")
@@ -68,7 +68,7 @@ def plain(url):
 
 def ungoverned(url):
     server = FastMCP("front")
-    upstreams = Upstreams((UpstreamConfig(name="far", way=Way.HTTP, prefix="", url=url),))
+    upstreams = Upstreams((UpstreamConfig(name="far", way=Transport.HTTP, prefix="", url=url),))
     upstreams.mount(server)
     server.upstreams = upstreams
     return server
@@ -125,6 +125,7 @@ class Subject:
     process_id: int
     tool: str = "add"
     times: list[float] = field(default_factory=list)  # milliseconds
+    turns: list[float] = field(default_factory=list)  # their median in each turn
     cpu: float = 0.0  # seconds
 
     async def call(self, count: int) -> list[float]:
@@ -140,7 +141,9 @@ class Subject:
     async def take_turn(self, count: int) -> None:
         """Measure some calls more."""
         used = cpu_seconds(self.process_id)
-        self.times += await self.call(count)
+        times = await self.call(count)
+        self.times += times
+        self.turns.append(statistics.median(times))
         self.cpu += cpu_seconds(self.process_id) - used
 
     @property
@@ -154,14 +157,18 @@ class Subject:
         return f"{self.name:34}{self.median:10.1f}{p95:10.1f}{self.cpu * 1000 / len(self.times):14.1f}"
 
 
-async def main() -> None:
-    """Measure and print."""
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What to measure; None: as the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--calls", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    return parser.parse_args(arguments)
+
+
+async def measured(options: argparse.Namespace) -> list[Subject]:
+    """Start all, measure them in turns, and end them; the last one is governed."""
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
         url, upstream_id = await enter(front("direct"))
@@ -179,7 +186,7 @@ async def main() -> None:
             tool = "far_add" if name == "governed" else "add"
             subjects.append(Subject(name, client, process_id, tool))
         await measure(subjects, options)
-    report(subjects)
+    return subjects
 
 
 async def measure(subjects: list[Subject], options: argparse.Namespace) -> None:
@@ -206,4 +213,4 @@ def report(subjects: list[Subject]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    report(asyncio.run(measured(options_of())))
