@@ -243,18 +243,19 @@ document.addEventListener("change", ({ target }) => {
 
 // Why a form was not taken stays, also where the refusal itself is the news that brings the page again. That it was taken
 // stays too where the deed was news before its answer was here, and the page that was asked for then comes after it.
-let mistake = null;
-let done = null;
-let isDoneRead = false; // it has the focus
+// Two answers can come at the same moment, so each request has its own.
+const beforeSwap = new WeakMap();
 let answeredAt = 0;
 
 document.addEventListener("htmx:before:swap", (event) => {
   const { ctx } = event.detail ?? {};
   if (!ctx || !isAutomatic(ctx)) { answeredAt = performance.now(); return; }
   if (isOvertaken(ctx)) { event.preventDefault(); return; }
-  mistake = find("#case .deciding > .card > [role=alert]")?.cloneNode(true) ?? null;
-  done = ctx.askedAt < answeredAt ? find("#done")?.cloneNode(true) ?? null : null;
-  isDoneRead = document.activeElement?.id === "done";
+  beforeSwap.set(ctx, {
+    mistake: find("#case .deciding > .card > [role=alert]")?.cloneNode(true),
+    done: ctx.askedAt < answeredAt ? find("#done")?.cloneNode(true) : undefined,
+    isElsewhere: !(document.activeElement?.id === "done" || document.activeElement === document.body), // the focus
+  });
 });
 
 // It was asked for before a form was answered, and is older than what the answer shows: its buttons are gone for good.
@@ -264,12 +265,12 @@ function isOvertaken({ askedAt, text, sourceElement }) {
 }
 
 document.addEventListener("htmx:after:swap", ({ target: asking, detail }) => {
+  const { mistake, done, isElsewhere } = beforeSwap.get(detail?.ctx ?? asking) ?? {};
   if (mistake && !find("#case .deciding [role=alert]")) find("#decide")?.after(mistake);
   if (done && !find("#done")) {
     find("#decide")?.after(done);
-    if (isDoneRead) done.focus();
+    if (!isElsewhere) done.focus();
   }
-  mistake = done = null;
   // What was swapped is not always around the form that asked: a comment is answered beside the decision.
   const target = detail?.ctx?.target ?? asking;
   const within = target instanceof Element && target.isConnected ? target.parentElement ?? document : document;
