@@ -290,7 +290,7 @@ class CasePages:
     async def _after(self, request: Request, ref: str, *, done: Any) -> Response:
         if "HX-Request" in request.headers:
             return await self.show(request, ref, done=done)
-        return self._pages.redirect(f"{DESK}/cases/{ref}")
+        return self._pages.redirect(f"{DESK}/cases/{ref}#done")  # which a browser gives the focus
 
     async def _next(self, dossier: Dossier, person: Person) -> str | None:
         """The case that this person could decide next, for a page whose case is decided."""

@@ -385,7 +385,8 @@ async def test_all_of_it_works_without_javascript(at: Desk, chromium: Browser) -
     await page.get_by_label("Reason to reject").select_option("The wrong invoice.")
     await page.get_by_role("button", name="Reject").click()
     await expect(page.locator("aside")).to_contain_text("Rejected by anna at")
-    await expect(page).to_have_url(at.case(reference))
+    await expect(page).to_have_url(f"{at.case(reference)}#done")
+    await expect(page.locator(":focus")).to_have_text("Your rejection is recorded.")
     await context.close()
 
 

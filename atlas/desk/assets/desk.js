@@ -254,7 +254,7 @@ document.addEventListener("htmx:before:swap", (event) => {
   beforeSwap.set(ctx, {
     mistake: find("#case .deciding > .card > [role=alert]")?.cloneNode(true),
     done: ctx.askedAt < answeredAt ? find("#done")?.cloneNode(true) : undefined,
-    isElsewhere: !(document.activeElement?.id === "done" || document.activeElement === document.body), // the focus
+    focused: document.activeElement?.id,
   });
 });
 
@@ -265,12 +265,11 @@ function isOvertaken({ askedAt, text, sourceElement }) {
 }
 
 document.addEventListener("htmx:after:swap", ({ target: asking, detail }) => {
-  const { mistake, done, isElsewhere } = beforeSwap.get(detail?.ctx ?? asking) ?? {};
+  const { mistake, done, focused } = beforeSwap.get(detail?.ctx ?? asking) ?? {};
   if (mistake && !find("#case .deciding [role=alert]")) find("#decide")?.after(mistake);
-  if (done && !find("#done")) {
-    find("#decide")?.after(done);
-    if (!isElsewhere) done.focus();
-  }
+  if (done && !find("#done")) find("#decide")?.after(done);
+  // An element that is moved, or put back, has lost the focus.
+  if (focused && document.activeElement === document.body) document.getElementById(focused)?.focus({ preventScroll: true });
   // What was swapped is not always around the form that asked: a comment is answered beside the decision.
   const target = detail?.ctx?.target ?? asking;
   const within = target instanceof Element && target.isConnected ? target.parentElement ?? document : document;
@@ -556,5 +555,7 @@ forgetOldDrafts();
 putDraftsBack();
 prepareKeys();
 all(HELD).forEach(({ id, dataset }) => saidOf.set(id, dataset.said));
+// A browser does so with its first picture, before which news can bring the element without the attribute.
+find("main [autofocus]")?.focus();
 focusWhatIsNamed();
 setTimeout(follow); // htmx knows the page one task after its script: before, what is asked for again is not heard
