@@ -56,7 +56,7 @@ SIGNS = {
     "unary_neg": "-_",
 }
 SETTLED_BY = {"all": False, "exists": True}  # the macros that end with the first such element
-WITH_BINDING = {"map", "filter", "exists_one", "reduce", "min"}  # those that are left to the evaluator
+LEFT_TO_CEL = {"map", "filter", "exists_one", "reduce", "min"}  # the other macros
 
 
 def quick(tree: Tree[Token], names: frozenset[str]) -> Value:
@@ -151,7 +151,7 @@ def _method(node: Tree[Token], names: frozenset[str]) -> Value:
     name, given = str(node.children[1]), _arguments(node)
     if name in SETTLED_BY:
         return _macro(node, name, names)
-    if name in WITH_BINDING:
+    if name in LEFT_TO_CEL:
         raise Undecided
     return _applied(name, [_made(child, names) for child in (node.children[0], *given)])
 
