@@ -26,6 +26,7 @@ from atlas.assessors.policy.evaluation import (
 )
 from atlas.assessors.policy.facts import CALL, ORIGIN, SESSION
 from atlas.assessors.policy.quick import Call, quick
+from atlas.assessors.policy.trees import MACROS, arguments_of, inner_of, name_of
 
 # What can follow a name and a dot; `args` is not here, because the agent says what is in it.
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -42,11 +43,6 @@ FUNCTIONS = {name for name in base_functions if name.isidentifier()} - {"null_ty
 TYPES = {"bool", "bytes", "double", "int", "string", "uint", "list", "map", "null_type"} | {
     "duration",
     "timestamp",
-}
-# How many names a macro binds and how many arguments it takes; `reduce` and `min` are celpy's own.
-MACROS = dict.fromkeys(("all", "exists", "exists_one", "filter", "map"), (1, 2)) | {
-    "min": (0, 0),
-    "reduce": (2, 4),
 }
 DEEPEST = 1000  # levels of the grammar, of which a pair of brackets has eight, on any version of Python
 NO_CEL = re.compile(r"\b(?:and|or|not|None|True|False)\b|(?<![=!<>])=(?!=)")
@@ -76,7 +72,7 @@ class Condition:
     def folds(self) -> bool:
         """Whether it uses reduce(), with which some signs make a text that fills the memory."""
         calls = self._tree.find_data("member_dot_arg")
-        return any(_name(call) == "reduce" for call in calls)
+        return any(name_of(call) == "reduce" for call in calls)
 
     def holds(self, evaluation: Evaluation) -> bool:
         """Whether it holds for a call; raises what `Evaluation` raises, or TypeError."""
@@ -136,21 +132,21 @@ def _without_detours(tree: Tree[Token]) -> Tree[Token]:
 
 def _mistakes(tree: Tree[Token], bound: frozenset[str]) -> Iterator[str]:
     """What a condition names that is not there; a macro's variables are there within the macro."""
-    kind, name = str(tree.data), _name(tree)
+    kind, name = str(tree.data), name_of(tree)
     if kind in ("ident", "dot_ident") and name not in bound | TYPES:
         yield f'names "{name}"; a condition knows {", ".join(VARIABLES)}'
     if kind in ("ident_arg", "dot_ident_arg") and name not in FUNCTIONS:
         yield f"calls {name}(), which is no function of CEL"
     if kind == "member_dot_arg" and name not in FUNCTIONS | MACROS.keys() | TAKES.keys():
         yield f"calls .{name}(), which is no function of CEL"
-    if kind.endswith("_arg") and name == "has" and len(_arguments(tree)) != 1:
+    if kind.endswith("_arg") and name == "has" and len(arguments_of(tree)) != 1:
         yield "needs one argument in has(), such as has(args.amount)"
     if kind.endswith("_arg") and name == "matches" and not all(map(is_pattern, _literals(tree))):
         yield "has a pattern in matches() that is no regular expression (RE2)"
     if kind == "member_object":
         yield "builds a message with { }, which no condition needs"
     if kind == "member_dot_arg" and name in TAKES:
-        yield from mistakes_in_count(name, _path(tree.children[0]), [*map(_said, _arguments(tree))])
+        yield from mistakes_in_count(name, _path(tree.children[0]), [*map(_said, arguments_of(tree))])
     if kind == "relation" and len(tree.children) == 2:
         yield from _mistakes_in_deed(*tree.children)
     if kind in ("member_dot", "member_index"):
@@ -177,8 +173,8 @@ def _mistakes_in_name(owner: Any, name: str) -> Iterator[str]:
 def _mistakes_in_deed(left: Any, right: Any) -> Iterator[str]:
     """A deed that there is not, which no call would ever have."""
     for one, other in ((left, right), (right, left)):
-        inner = _inner(other)
-        said = map(_said, _arguments(inner) if inner.data == "list_lit" else [inner])
+        inner = inner_of(other)
+        said = map(_said, arguments_of(inner) if inner.data == "list_lit" else [inner])
         wrong = [deed for deed in said if deed is not None and str(deed) not in DEEDS]
         if wrong and _path(one) == "call.deed":
             yield f'compares call.deed with "{wrong[0]}"; a deed is {", ".join(DEEDS)}'
@@ -186,74 +182,57 @@ def _mistakes_in_deed(left: Any, right: Any) -> Iterator[str]:
 
 def _is_origin(node: Any) -> bool:
     """Whether it is one entry of `origin`, such as origin.recipient or origin[name]."""
-    inner = _inner(node)
+    inner = inner_of(node)
     return inner.data in ("member_dot", "member_index") and _path(inner.children[0]) == "origin"
 
 
 def _said(node: Any) -> Any:
     """The value of a part that is a literal; None where only a call can say."""
-    inner = _inner(node) if isinstance(node, Tree) else node
+    inner = inner_of(node) if isinstance(node, Tree) else node
     return literal_of(inner) if isinstance(inner, Tree) and inner.data == "literal" else None
 
 
 def _named(tree: Tree[Token]) -> frozenset[str]:
     """The variables that a condition names."""
     parts = [part for part in tree.iter_subtrees() if part.data in ("ident", "dot_ident")]
-    return frozenset(map(_name, parts)) & VARIABLES.keys()
+    return frozenset(map(name_of, parts)) & VARIABLES.keys()
 
 
 def _mistakes_in_macro(tree: Tree[Token], name: str, bound: frozenset[str]) -> Iterator[str]:
     binds, takes = MACROS[name]
-    arguments = _arguments(tree)
-    names = [_inner(argument) for argument in arguments[:binds]]
+    arguments = arguments_of(tree)
+    names = [inner_of(argument) for argument in arguments[:binds]]
     if len(arguments) != takes or any(inner.data != "ident" for inner in names):
         yield f"needs {takes} arguments in .{name}()" + (f", such as .{name}(d, d > 1)" if takes == 2 else "")
     owner = tree.children[0]
     for part, known in [
         (owner, bound),
-        *((part, bound | set(map(_name, names))) for part in arguments[binds:]),
+        *((part, bound | set(map(name_of, names))) for part in arguments[binds:]),
     ]:
         if isinstance(part, Tree):
             yield from _mistakes(part, known)
 
 
-def _arguments(tree: Tree[Token]) -> list[Tree[Token]]:
-    last = tree.children[-1] if tree.children else None
-    parts = last.children if isinstance(last, Tree) and last.data == "exprlist" else []
-    return [part for part in parts if isinstance(part, Tree)]
-
-
 def _literals(tree: Tree[Token]) -> Iterator[Tree[Token]]:
     """The last argument of a function, where it is a text in the condition itself."""
-    for argument in _arguments(tree)[-1:]:
-        if (inner := _inner(argument)).data == "literal":
+    for argument in arguments_of(tree)[-1:]:
+        if (inner := inner_of(argument)).data == "literal":
             yield inner
 
 
-def _inner(tree: Tree[Token]) -> Tree[Token]:
-    """The first part with something in it: the grammar puts every expression into a dozen others."""
-    while len(tree.children) == 1 and isinstance(only := tree.children[0], Tree) and tree.data != "list_lit":
-        tree = only
-    return tree
-
-
 def _is_never_bool(tree: Tree[Token]) -> bool:
-    inner = _inner(tree)
+    inner = inner_of(tree)
     if inner.data == "literal":
         return inner.children[0] not in ("true", "false")
     return inner.data in ("addition", "multiplication", "list_lit", "map_lit")
 
 
-def _name(tree: Tree[Token]) -> str:
-    return next((str(child) for child in tree.children if isinstance(child, Token)), "")
-
-
 def _path(node: Any) -> str:
     """The dotted name that a part of a condition is, or nothing where it is more than that."""
-    inner = _inner(node)
+    inner = inner_of(node)
     if inner.data in ("ident", "dot_ident"):
-        return _name(inner)
-    return f"{_path(inner.children[0])}.{_name(inner)}" if inner.data == "member_dot" else ""
+        return name_of(inner)
+    return f"{_path(inner.children[0])}.{name_of(inner)}" if inner.data == "member_dot" else ""
 
 
 def _said_by_cel(text: str, error: CELParseError) -> str:

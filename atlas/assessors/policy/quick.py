@@ -15,6 +15,7 @@ from celpy.evaluation import CELEvalError, base_functions
 from lark import Token, Tree
 
 from atlas.assessors.policy.evaluation import OPERATIONS, TookTooLong, literal_of
+from atlas.assessors.policy.trees import MACROS, arguments_of, inner_of, name_of
 
 
 class Undecided(Exception):
@@ -56,7 +57,6 @@ SIGNS = {
     "unary_neg": "-_",
 }
 SETTLED_BY = {"all": False, "exists": True}  # the macros that end with the first such element
-LEFT_TO_CEL = {"map", "filter", "exists_one", "reduce", "min"}  # the other macros
 
 
 def quick(tree: Tree[Token], names: frozenset[str]) -> Value:
@@ -93,7 +93,7 @@ def _choice(node: Tree[Token], names: frozenset[str]) -> Value:
 
 
 def _joined(settles: bool) -> Callable[[Tree[Token], frozenset[str]], Value]:
-    """`&&` is settled by false and `||` by true, whatever the other side is, also an error."""
+    """`false && …` is false and `true || …` is true, even where the other side is an error."""
 
     def make(node: Tree[Token], names: frozenset[str]) -> Value:
         if len(node.children) != 2:
@@ -129,17 +129,16 @@ def _applied(name: str, operands: list[Value]) -> Value:
 
 
 def _field(node: Tree[Token], names: frozenset[str]) -> Value:
-    owner, name = _made(node.children[0], names), str(node.children[1])
+    owner, name = _made(node.children[0], names), name_of(node)
     return lambda call: _map(owner(call))[name]
 
 
 def _has(node: Tree[Token], names: frozenset[str]) -> Value:
     """`has(owner.name)`."""
-    while node.data != "member_dot":
-        if len(node.children) != 1 or not isinstance(node.children[0], Tree):
-            raise Undecided
-        node = node.children[0]
-    owner, name = _made(node.children[0], names), str(node.children[1])
+    field = inner_of(node)
+    if field.data != "member_dot":
+        raise Undecided
+    owner, name = _made(field.children[0], names), name_of(field)
     return lambda call: BoolType(name in _map(owner(call)))
 
 
@@ -148,18 +147,18 @@ def _index(node: Tree[Token], names: frozenset[str]) -> Value:
 
 
 def _method(node: Tree[Token], names: frozenset[str]) -> Value:
-    name, given = str(node.children[1]), _arguments(node)
+    name, given = name_of(node), arguments_of(node)
     if name in SETTLED_BY:
         return _macro(node, name, names)
-    if name in LEFT_TO_CEL:
+    if name in MACROS:
         raise Undecided
     return _applied(name, [_made(child, names) for child in (node.children[0], *given)])
 
 
 def _macro(node: Tree[Token], name: str, names: frozenset[str]) -> Value:
     """`.all(bound, part)` or `.exists(bound, part)`."""
-    binding, part = _arguments(node)
-    [bound] = [str(found.children[0]) for found in binding.find_data("ident")]
+    binding, part = arguments_of(node)
+    [bound] = map(name_of, binding.find_data("ident"))
     elements, settles = _made(node.children[0], names), SETTLED_BY[name]
     holds = _made(part, names | {bound})
 
@@ -171,14 +170,14 @@ def _macro(node: Tree[Token], name: str, names: frozenset[str]) -> Value:
 
 
 def _function(node: Tree[Token], names: frozenset[str]) -> Value:
-    name, given = str(node.children[0]), _arguments(node)
+    name, given = name_of(node), arguments_of(node)
     if name == "has":
         return _has(given[0], names)
     return _applied(name, [_made(child, names) for child in given])
 
 
 def _list(node: Tree[Token], names: frozenset[str]) -> Value:
-    parts = [_made(child, names) for child in _arguments(node)]
+    parts = [_made(child, names) for child in arguments_of(node)]
     return lambda call: ListType([part(call) for part in parts])
 
 
@@ -188,15 +187,10 @@ def _literal(node: Tree[Token], names: frozenset[str]) -> Value:
 
 
 def _name(node: Tree[Token], names: frozenset[str]) -> Value:
-    name = str(node.children[0])
+    name = name_of(node)
     if name not in names:  # of a type, for example
         raise Undecided
     return lambda call: call.variables[name]
-
-
-def _arguments(node: Tree[Token]) -> list[Any]:
-    last: Any = node.children[-1] if node.children else None
-    return list(last.children) if isinstance(last, Tree) and last.data == "exprlist" else []
 
 
 def _truth(value: Any) -> bool:
