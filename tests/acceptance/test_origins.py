@@ -75,6 +75,7 @@ class Office(GatewayProcess):
             ATLAS_MCP_CONFIG=str(servers),
             ATLAS_TRUST_USER_REQUEST="on",
             ATLAS_CALLS_PER_MINUTE="10000",
+            ATLAS_GRACE_SECONDS="25",  # the agent reads each mail before it goes on, on a slow machine too
         )
 
     def put_mail(self, text: str, name: str = "miller") -> None:
