@@ -312,6 +312,13 @@ async def test_a_written_comment_empties_its_field_and_the_next_one_is_kept(
     await context.close()
 
 
+SEND_REJECTION = """(reason) => {
+    const form = document.querySelector("#reason").form;
+    form.insertAdjacentHTML("beforeend", "<input type=hidden name=verdict value=REJECTED>");
+    form.querySelector("#reason").value = reason;
+    form.submit(); // no event, so no script sees it
+}"""
+
 SWAPPED = """window.swapped = new Promise((done) => document.addEventListener("htmx:after:swap",
     ({ detail }) => { if (detail.ctx.sourceElement.id === "case") done(true); }))"""
 
@@ -364,6 +371,26 @@ async def test_an_open_page_turns_its_buttons_into_what_happened(at: Desk, chrom
     await expect(page.locator("#decide")).to_have_text("What happened")
     await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
     await expect(page.locator("aside")).to_contain_text("Rejected by ben at")
+    await context.close()
+
+
+async def test_a_form_that_the_browser_sends_itself_leads_the_focus_to_what_became_of_it(
+    at: Desk, chromium: Browser
+) -> None:
+    """As where a key comes before the script is ready; and the browser complains of nothing."""
+    reference = await at.ask(invoice_id="B-1")
+    context = await person(chromium)
+    page = await at.sign_in(context)
+    await page.goto(at.case(reference))
+    watched = Watched(page, at.gateway.url)
+    for reason, became in (("", "Say why you reject"), ("The wrong invoice.", "Your rejection is recorded.")):
+        await page.evaluate(SEND_REJECTION, reason)
+        await expect(page.locator(":focus")).to_contain_text(became)
+        async with at.person("ben") as ben:  # whose comment is news
+            await ben.post(f"/desk/cases/{reference}/comments", data={"text": f"After: {became}"})
+        await expect(page.locator(".comment").last).to_contain_text(became)
+        await expect(page.locator(":focus")).to_contain_text(became)
+    assert [said for said in watched.did if "the server responded with a status of 422" not in said] == []
     await context.close()
 
 

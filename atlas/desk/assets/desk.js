@@ -251,12 +251,20 @@ document.addEventListener("htmx:before:swap", (event) => {
   const { ctx } = event.detail ?? {};
   if (!ctx || !isAutomatic(ctx)) { answeredAt = performance.now(); return; }
   if (isOvertaken(ctx)) { event.preventDefault(); return; }
+  focusFirst();
   beforeSwap.set(ctx, {
     mistake: find("#case .deciding > .card > [role=alert]")?.cloneNode(true),
     done: ctx.askedAt < answeredAt ? find("#done")?.cloneNode(true) : undefined,
     focused: document.activeElement?.id,
   });
 });
+
+// A browser obeys autofocus with the first picture of a page. News that comes before brings the element without it.
+function focusFirst() {
+  const first = find("main [autofocus]");
+  first?.removeAttribute("autofocus");
+  if (document.activeElement === document.body) first?.focus();
+}
 
 // It was asked for before a form was answered, and is older than what the answer shows: its buttons are gone for good.
 function isOvertaken({ askedAt, text, sourceElement }) {
@@ -537,6 +545,7 @@ function prepareKeys() {
 const NAMED = { "#approve": "a", "#reject": "r" };
 
 function focusWhatIsNamed() {
+  if (location.hash === "#done") find("#done")?.focus(); // a browser does so later, and news can come before
   const key = NAMED[location.hash];
   if (!key) return;
   const target = find(`main [data-key="${key}"]`) ?? find("#decide");
@@ -555,7 +564,5 @@ forgetOldDrafts();
 putDraftsBack();
 prepareKeys();
 all(HELD).forEach(({ id, dataset }) => saidOf.set(id, dataset.said));
-// A browser does so with its first picture, before which news can bring the element without the attribute.
-find("main [autofocus]")?.focus();
 focusWhatIsNamed();
 setTimeout(follow); // htmx knows the page one task after its script: before, what is asked for again is not heard
