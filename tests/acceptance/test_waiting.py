@@ -157,7 +157,9 @@ async def test_a_tool_goes_on_talking_when_its_agent_has_left(running: GatewayPr
 
 async def test_a_tool_goes_on_talking_when_its_agent_was_answered(tmp_path: Path) -> None:
     """The grace ends while the tool runs: the notice is the answer, and what is sent later harms no one."""
-    gateway = GatewayProcess(tmp_path, script=SCRIPT, ATLAS_REVIEW_GRACE_SECONDS="1.5")
+    gateway = GatewayProcess(
+        tmp_path, script=SCRIPT, ATLAS_GRACE_SECONDS="3", ATLAS_REVIEW_GRACE_SECONDS="1.5"
+    )
     await gateway.start()
     try:
         for kind in KINDS:

@@ -47,7 +47,7 @@ class GatewayProcess:
             "ATLAS_DATA_DIR": str(self.data),
             "ATLAS_AGENT_KEY": f"agent:{AGENT_KEY},other:{OTHER_AGENT_KEY}",
             "ATLAS_REVIEWER_KEY": REVIEWER_KEY,
-            "ATLAS_GRACE_SECONDS": "3",
+            "ATLAS_GRACE_SECONDS": "20",  # a result is awaited on a slow machine too; some tests set it
             "ATLAS_REVIEW_GRACE_SECONDS": "0",  # else every call that waits would be held; some tests set it
             # Many tests ask for more than a normal agent; tests/cases/test_limits.py has limits of its own.
             "ATLAS_CALLS_PER_MINUTE": "1000000",
