@@ -1,11 +1,13 @@
 """The gateway, which counts what a call makes it do, and writes it into ATLAS_TEST_COUNTS at SIGUSR1."""
 
+import asyncio
 import functools
 import json
 import os
 import runpy
 import signal
 import sqlite3
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -18,15 +20,19 @@ from inngest._internal.function import Function
 from atlas.database.writer import Writer
 
 WRITERS = {"database-writer": "the case store", "atlas-engine-store": "the engine"}
-AROUND = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE", "SELECT coalesce(max(")  # of a batch, whose size varies
+AROUND = ("BEGIN", "SAVEPOINT", "RELEASE", "SELECT coalesce(max(")  # of a batch, whose size varies
 
 counts: Counter[str] = Counter()
 
 
 def count_statement(statement: str) -> None:
-    """Count what a writer runs for a change."""
+    """Count what a writer runs for a change, and apart from it what it commits."""
     store = WRITERS.get(threading.current_thread().name)
-    if store is not None and not statement.startswith(AROUND):
+    if store is None or statement.startswith(AROUND):
+        return
+    if statement.startswith("COMMIT"):
+        counts[f"commits of {store}"] += 1
+    else:
         counts[f"statements of {store}"] += 1
 
 
@@ -67,4 +73,6 @@ if __name__ == "__main__":
     counted(Writer, "_hand_over", "changes handed to a writer")
     counted(Function, "call", "calls of Inngest's SDK")
     counted(FastMCP, "get_tool", "look-ups of a tool")
+    sys.modules["uvloop"] = None  # type: ignore[assignment]  # whose turns cannot be counted
+    counted(asyncio.BaseEventLoop, "_run_once", "turns of the event loop")
     runpy.run_path(str(Path(__file__).parents[2] / "gateway.py"), run_name="__main__")
