@@ -22,6 +22,7 @@ import policy
 import scale
 import start
 import upstream_call
+from percentiles import p95
 
 
 class Line(NamedTuple):
@@ -68,7 +69,7 @@ def person(turns: int) -> Iterator[Line]:
     for way, values in (("webhook", figures.webhook), ("desk", figures.desk)):
         what = f"approval at the {way} to the outcome at the agent"
         yield at_most(f"{what}, p50", 40, statistics.median(values), "ms")
-        yield at_most(f"{what}, p95", 60, approval.p95(values), "ms")
+        yield at_most(f"{what}, p95", 60, p95(values), "ms")
     what = "call to PENDING REVIEW without grace / bare call, p50"
     yield times(what, 1.5, figures.pending, figures.bare)
 

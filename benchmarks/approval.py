@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ import httpx
 from fastmcp import Client
 from fastmcp.client.transports import SSETransport
 from governed_call import BARE_SERVER, ratio
+from percentiles import p95
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
@@ -169,11 +170,6 @@ def report(figures: Figures) -> None:
     ):
         print(f"{name:44}{statistics.median(values):10.1f}{p95(values):10.1f}")
     print(f"call to PENDING REVIEW / bare: {ratio(figures.pending, figures.bare)}")
-
-
-def p95(values: Sequence[float]) -> float:
-    """The 95th percentile."""
-    return statistics.quantiles(values, n=20)[-1]
 
 
 if __name__ == "__main__":

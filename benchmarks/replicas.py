@@ -292,7 +292,7 @@ async def main() -> None:
             one.rates, one.cpu, one.held = [], {}, []
         for _ in range(options.rounds):
             for one in offices:
-                await one.take_turn(options.calls // options.rounds)
+                await one.take_turn(max(options.calls // options.rounds, 1))
         report(offices)
         print("\nentries of the ledger a second, each a change of its own:")
         for processes in options.gateways:
