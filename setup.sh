@@ -150,7 +150,7 @@ start() {
 
 in_gateway() { if [[ $ENGINE == none ]]; then .venv/bin/python "$@"; else docker exec "$NAME" python "$@"; fi; }
 stop_process() { [[ -e .gateway.pid && -x .venv/bin/python ]] && .venv/bin/python -m atlas.configure stop; }
-stop_container() { is_container true && docker stop -t 15 "$NAME" >/dev/null && say 'Stopped the gateway in Docker.'; }
+stop_container() { is_container true && docker stop "$NAME" >/dev/null && say 'Stopped the gateway in Docker.'; }
 
 stop() {
     local stopped=

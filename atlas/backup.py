@@ -4,6 +4,7 @@ Cases that are in PostgreSQL are in it as a SQLite file. It goes to standard out
 container the same way: `docker exec atlas-gateway python -m atlas.backup >backup.tar`.
 """
 
+import argparse
 import sqlite3
 import sys
 import tarfile
@@ -12,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO
 
+from atlas.database.beside import NO_GATEWAY
 from atlas.database.choose import beside
 from atlas.database.location import Location
 from atlas.errors import AtlasError
@@ -56,12 +58,16 @@ def _elsewhere(location: Location) -> list[str]:
     return [] if location.url is None else [beside(location).place]
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Write the backup of what the gateway keeps to standard output; returns the exit status."""
+    argparse.ArgumentParser(prog="python -m atlas.backup", description=__doc__).parse_args(arguments)
     if sys.stdout.isatty():
         sys.stderr.write("A backup is a file: python -m atlas.backup >backup.tar\n")
         return 2
     location = Location.of(Settings.read())
+    if not location.directory.is_dir():
+        sys.stderr.write(f"There is no backup: {NO_GATEWAY.format(place=location.directory)}\n")
+        return 1
     place = " and ".join([str(location.directory), *_elsewhere(location)])
     try:
         entries = write_backup(location, sys.stdout.buffer)

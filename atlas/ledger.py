@@ -147,6 +147,10 @@ class Place(NamedTuple):
     entry_hash: str
 
 
+NOT_THERE = (
+    "The chain of {count} entries holds, but none has the hash {noted}. Its end was taken away, or all of it"
+    " was written again.\n"
+)
 START = Place(*known_end.FIRST)
 
 
@@ -288,29 +292,49 @@ def _decoded(detail: Any) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run `verify` or `export`; the exit status is 0, 1 for a broken ledger, 2 for a missing one."""
+    """Run a command; the exit status is 0, 1 for a broken ledger, 2 for one that cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m atlas.ledger", description=__doc__)
     parser.add_argument("command", choices=("verify", "export"))
     parser.add_argument(
         "--data-dir", type=Path, help="of a SQLite file, such as an unpacked backup; default: of the settings"
     )
+    parser.add_argument(
+        "--noted",
+        metavar="HASH",
+        help="with verify: an entry_hash that was noted elsewhere, which an entry must still have",
+    )
     options = parser.parse_args(arguments)
     directory = options.data_dir
     store = beside(Location(directory=directory) if directory else Location.of(Settings.read()))
     try:
-        return _export(store) if options.command == "export" else _verify(store)
+        return _export(store) if options.command == "export" else _verify(store, options.noted)
     except DatabaseUnusable as error:
         sys.stderr.write(f"There is no readable ledger at {store.place}: {error.fields['reason']}\n")
         return 2
 
 
-def _verify(store: Beside) -> int:
+def _verify(store: Beside, noted: str | None) -> int:
+    """Check the chain, and whether an entry has the hash that was noted: else an end could be missing."""
+    found: list[int] = []
+
+    def watched() -> Iterator[dict[str, Any]]:
+        for row in read_store(store):
+            if row["entry_hash"] == noted:
+                found.append(row["seq"])
+            yield row
+
     try:
-        count = verify(read_store(store))
+        newest = follow(watched(), START)
     except LedgerBroken as error:
         sys.stdout.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"OK: {count} entries verified.\n")
+    if noted is not None and not found:
+        sys.stdout.write(NOT_THERE.format(count=newest.seq, noted=noted))
+        return 1
+    has = f" Number {found[0]} has the hash that you noted." if found else ""
+    sys.stdout.write(f"OK: {newest.seq} entries verified.{has}\n")
+    if newest.seq:
+        sys.stdout.write(f"The newest has the hash {newest.entry_hash}\n")
     return 0
 
 

@@ -10,6 +10,7 @@ from dotenv import dotenv_values
 from atlas.configure.check import published, urls_here
 from atlas.configure.container import DESCRIPTION, run_options
 from atlas.configure.env_file import assignment, read_values, with_values, write_values
+from atlas.configure.process import seconds_to_end
 from atlas.settings import Settings
 
 # The same setting for the gateway; docker's own reader took most of them for something else.
@@ -94,12 +95,22 @@ def test_every_property_of_the_description_is_given_to_docker_run() -> None:
         "--read-only=true",
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges:true",
-        "--stop-timeout=15",
+        "--stop-timeout=330",
         "--publish=127.0.0.1:9000:9000",
         "--mount=type=volume,source=atlas-gateway-data,target=/data",
     ):
         assert words in options
     assert not any("/dev/null" in words for words in options)
+
+
+def test_a_gateway_has_the_time_to_end_that_its_settings_give_it(tmp_path: Path) -> None:
+    """And some more; where they can no longer be read, the usual."""
+    path = tmp_path / ".env"
+    assert seconds_to_end(path) == 20
+    path.write_text("ATLAS_STOP_TIMEOUT=300s\nATLAS_DRAIN_TIME=10s\n")
+    assert seconds_to_end(path) == 325
+    path.write_text("ATLAS_STOP_TIMEOUT=soon\n")
+    assert seconds_to_end(path) == 15
 
 
 def test_a_container_that_shares_the_network_publishes_nothing() -> None:

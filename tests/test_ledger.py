@@ -75,6 +75,22 @@ async def test_verification_names_the_first_entry_that_was_touched(
     assert f"entry {seq} " in capsys.readouterr().out
 
 
+async def test_an_end_that_was_cut_off_is_found_by_a_hash_that_was_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The chain alone holds without its end; `verify` prints what to note."""
+    path = await make_ledger(tmp_path)
+    assert ledger.main(["verify", "--data-dir", str(tmp_path)]) == 0
+    noted = capsys.readouterr().out.rpartition("The newest has the hash ")[2].strip()
+    told = ["verify", "--data-dir", str(tmp_path), "--noted", noted]
+    assert ledger.main(told) == 0
+    assert "OK: 4 entries verified. Number 4 has the hash that you noted." in capsys.readouterr().out
+    change(path, "DELETE FROM ledger WHERE seq = 4")
+    assert ledger.main(["verify", "--data-dir", str(tmp_path)]) == 0
+    assert ledger.main(told) == 1
+    assert f"The chain of 3 entries holds, but none has the hash {noted}." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("act", ["UPDATE ledger SET actor = 'x'", "DELETE FROM ledger"])
 async def test_the_database_itself_refuses_to_change_an_entry(tmp_path: Path, act: str) -> None:
     """The table is append-only for everything that goes through the gateway."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from atlas.configure.alive import is_gateway, status
+from atlas.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PID_FILE = ROOT / ".gateway.pid"
@@ -52,7 +53,7 @@ def stop() -> bool:
         if not command_of(_noted()):  # else it is of a gateway that was started by hand
             PID_FILE.unlink(missing_ok=True)
         return False
-    end = time.monotonic() + GRACE_SECONDS
+    end = time.monotonic() + seconds_to_end(ROOT / ".env")
     with suppress(ProcessLookupError):
         os.kill(process_id, signal.SIGTERM)
     while running() == process_id and time.monotonic() < end:
@@ -63,6 +64,15 @@ def stop() -> bool:
     PID_FILE.unlink(missing_ok=True)
     print("Stopped the gateway in .venv.", flush=True)
     return True
+
+
+def seconds_to_end(env_file: Path) -> float:
+    """How long a gateway may take to end: what the settings give it, and some more."""
+    try:
+        settings = Settings.read(_env_file=env_file)
+    except SystemExit:  # it was started with others
+        return GRACE_SECONDS
+    return (settings.atlas_drain_time + settings.atlas_stop_timeout).total_seconds() + GRACE_SECONDS
 
 
 def running() -> int | None:

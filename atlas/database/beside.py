@@ -17,6 +17,11 @@ KEPT_ELSEWHERE = (
     " ATLAS_DATABASE_URL."
 )
 
+NO_GATEWAY = (
+    "No gateway has kept anything in {place}. Give this command the ATLAS_DATA_DIR and the ATLAS_DATABASE_URL"
+    " of your gateway, or type it in the folder of its .env."
+)
+
 
 class Moment(Protocol):
     """A store in one transaction."""

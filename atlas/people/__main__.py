@@ -13,6 +13,7 @@ from urllib.parse import quote
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
+from atlas.database.beside import NO_GATEWAY, Beside
 from atlas.database.choose import beside_gateway
 from atlas.errors import AtlasError, PersonRefused, PolicyInvalid
 from atlas.ledger import NO_CASE, Action
@@ -32,9 +33,10 @@ NO_PORT = (
 
 
 class Commands:
-    """Runs one command against the store of the settings."""
+    """Runs one command against a store."""
 
-    def __init__(self, settings: Settings, *, at: str | None) -> None:
+    def __init__(self, store: Beside, settings: Settings, *, at: str | None) -> None:
+        self._store = store
         self._settings = settings
         self._at = at
 
@@ -106,12 +108,8 @@ class Commands:
         at = self._at or url_of(self._settings.atlas_host, self._settings.atlas_port)
         return f"{at.rstrip('/')}{self._settings.atlas_root_path}/desk/{kind.value}"
 
-    def change(self, work: Callable[[Connection], Result]) -> Result:
-        """Run work on the store, as a whole or not at all."""
-        return self._change(work)
-
     def _change(self, work: Callable[[Connection], Result]) -> Result:
-        return beside_gateway(self._settings).change(work)
+        return self._store.change(work)
 
 
 def _number(count: int) -> str:
@@ -140,9 +138,15 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> str:
     """Run one command, and return what it says; raises AtlasError."""
     settings = Settings.read()
+    store = beside_gateway(settings)
+    if not store.tables():
+        said = NO_GATEWAY.format(place=store.place)
+        if options.command == "passkeys" and options.what == "check":
+            raise PersonRefused(reason=said)  # else an auditor in the wrong folder would read OK
+        sys.stderr.write(f"{said}\n")
     if options.command in records.COMMANDS:
-        return records.run(settings, options)
-    commands = Commands(settings, at=options.at)
+        return records.run(store, settings, options)
+    commands = Commands(store, settings, at=options.at)
     match options.command:
         case "add":
             return commands.add(options.name, options.groups)
@@ -151,7 +155,7 @@ def run(options: argparse.Namespace) -> str:
         case "end":
             return commands.end(options.name)
         case "passkeys":
-            return passkeys.run(commands.change, options)
+            return passkeys.run(store, options)
         case "sessions":
             return commands.end_sessions(options.name)
     return commands.enter()

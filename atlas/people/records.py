@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from atlas.database.choose import beside_gateway
+from atlas.database.beside import Beside
 from atlas.errors import PersonRefused
 from atlas.frozen import Frozen
 from atlas.instants import moment
@@ -67,10 +67,10 @@ def add_to(commands: Any) -> None:
     commands.add_parser("undelegate", help="end a delegation").add_argument("delegation_id", metavar="DLG")
 
 
-def run(settings: Settings, options: argparse.Namespace) -> str:
+def run(store: Beside, settings: Settings, options: argparse.Namespace) -> str:
     """Run one command, and return what it says; raises AtlasError."""
     work = partial(_COMMANDS[options.command], settings=settings, options=options)
-    said: str = beside_gateway(settings).change(work)
+    said: str = store.change(work)
     return said
 
 

@@ -10,6 +10,7 @@ import getpass
 import sys
 from collections.abc import Sequence
 
+from atlas.database.beside import NO_GATEWAY
 from atlas.database.location import Location
 from atlas.database.sharing import Shared, shared
 from atlas.errors import AtlasError
@@ -22,10 +23,6 @@ from atlas.stop.stops import Stops
 from atlas.stop.words import told, told_of_lift
 from atlas.upstreams.config import UpstreamConfig, read_upstreams
 
-NO_GATEWAY = (
-    "No gateway has kept anything in {place} before, so none that runs is stopped by this. Give this command"
-    " the ATLAS_DATA_DIR and the ATLAS_DATABASE_URL of your gateway, or type it in the folder of its .env."
-)
 ANYWAY = "A name that is right all the same is stopped with --even-if-unknown."
 
 
@@ -65,7 +62,7 @@ async def _run(options: argparse.Namespace, settings: Settings) -> None:
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
     if store.is_new:
-        sys.stderr.write(f"{NO_GATEWAY.format(place=store.place)}\n")
+        sys.stderr.write(f"{NO_GATEWAY.format(place=store.place)} This stops no gateway that runs.\n")
 
 
 async def _act(options: argparse.Namespace, stops: Stops) -> list[str]:

@@ -113,6 +113,7 @@ def test_a_gateway_has_time_to_end_what_it_runs(folder: Path) -> None:
     stopping = settings.atlas_drain_time + settings.atlas_stop_timeout
     for name in ("gateway-1", "gateway-2"):
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) > stopping.total_seconds() + 10
+    assert not {"ATLAS_DRAIN_TIME", "ATLAS_STOP_TIMEOUT"} & SERVICES["gateway-1"]["environment"].keys()
     every, falls = re.findall(r"inter (\d+)s fall (\d+)", (compose_by_hand.DEPLOY / HAPROXY).read_text())[0]
     assert settings.atlas_drain_time.total_seconds() > int(every) * (int(falls) + 1)
 

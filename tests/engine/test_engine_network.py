@@ -106,8 +106,9 @@ async def test_an_answer_that_no_one_asked_for_is_never_that_to_the_next_request
             await is_kept.wait()
             writer.write(late)
             has_come.append(late)
-        if not has_come or then_closes:
-            writer.close()
+        if not then_closes:
+            await reader.read()  # until the engine leaves: Python 3.12 waits for a connection that no one closes
+        writer.close()
 
     peer = Peer()
     peer.serve = serve

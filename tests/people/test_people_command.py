@@ -42,7 +42,19 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
 
 def test_the_first_command_makes_the_data_directory(capsys: pytest.CaptureFixture[str]) -> None:
     """So people can be added before the first start; what comes later finds the same."""
-    assert run(capsys, "list") == (0, KEYS)
+    status, said = run(capsys, "list")
+    assert status == 0 and said.startswith(KEYS)
+    assert is_postgresql() or f"No gateway has kept anything in {Path.cwd() / 'data/atlas.db'}." in said
+
+
+@pytest.mark.sqlite("a database of the tests has its tables already")
+def test_an_auditor_in_the_wrong_folder_does_not_read_that_all_is_right(
+    capsys: pytest.CaptureFixture[str], settings: Path
+) -> None:
+    """And no database is made there."""
+    status, said = run(capsys, "passkeys", "check")
+    assert status == 1 and said.startswith("No gateway has kept anything in ")
+    assert list(settings.iterdir()) == []
     status, said = run(capsys, "add", "sarah", "--groups", " desk, team ,")
     assert status == 0 and "http://127.0.0.1:8000/desk/password#" in said
     assert run(capsys, "list") == (0, f"{KEYS}sarah  desk,team  has no password yet\n")

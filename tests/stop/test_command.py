@@ -129,8 +129,9 @@ def test_who_stops_where_no_gateway_has_been_is_told_that_none_is_stopped(
     status, output, errors = command("everything", "--reason", "fire")
     assert status == 0 and "stopped all calls" in output
     assert errors.startswith(
-        f"No gateway has kept anything in {data / 'atlas.db'} before, so none that runs is"
+        f"No gateway has kept anything in {data / 'atlas.db'}. Give this command the ATLAS_DATA_DIR and"
     )
+    assert errors.endswith(" This stops no gateway that runs.\n")
     assert command("list")[2] == ""
 
 

@@ -9,6 +9,7 @@ import operator
 import re
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import re2  # type: ignore[import-untyped] # celpy's own engine for patterns
@@ -152,9 +153,14 @@ def _number(value: Any) -> Any:
 def matches(text: Any, pattern: Any) -> Any:
     """Whether a pattern is found in a text, in linear time; an error as CEL has it for a wrong pattern."""
     try:
-        return BoolType(re2.search(pattern, text, SILENT) is not None)
+        return BoolType(_compiled(pattern).search(text) is not None)
     except (re2.error, TypeError) as error:
         return CELEvalError("match error", type(error), error.args)
+
+
+@lru_cache(maxsize=128)  # as many as re2 keeps itself, which goes through all its options at each look
+def _compiled(pattern: Any) -> Any:
+    return re2.compile(pattern, SILENT)
 
 
 def literal_of(literal: Tree[Token]) -> Any:

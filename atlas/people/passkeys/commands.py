@@ -1,18 +1,16 @@
 """`python -m atlas.people passkeys list|confirm|end NAME [MARK]`, and `passkeys check` for an auditor."""
 
 import argparse
-from collections.abc import Callable
-from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from atlas.database.beside import Beside
 from atlas.errors import PersonRefused
 from atlas.people.accounts import OPERATOR
 from atlas.people.passkeys import keys
 from atlas.people.passkeys.audit import check_all
 from atlas.people.passkeys.keys import Passkey
 
-Change = Callable[[Callable[[Connection], Any]], Any]
 NO_MARK = "Say which one: its mark stands on the person's page of the account, and `passkeys list` prints it."
 
 
@@ -24,18 +22,18 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     made.add_argument("mark", nargs="?", help="the mark of a passkey, as the person reads it at the desk")
 
 
-def run(change: Change, options: argparse.Namespace) -> str:
+def run(store: Beside, options: argparse.Namespace) -> str:
     """Do what is asked, and return what to print; raises PersonRefused and PasskeyRefused."""
     if options.what == "check":
-        return str(change(lambda connection: check_all(connection, case_id=options.name)))
+        return str(store.look(lambda connection: check_all(connection, case_id=options.name)))
     if options.name is None:
         raise PersonRefused(reason="Say whose passkeys: the name that decisions of this person bear.")
     if options.what == "list":
-        found = change(lambda connection: keys.passkeys_of(connection, options.name))
+        found = store.change(lambda connection: keys.passkeys_of(connection, options.name))
         return "\n".join(map(_line, found)) or f"{options.name} has no passkey."
     if options.mark is None:
         raise PersonRefused(reason=NO_MARK)
-    return str(change(lambda connection: _done(connection, options)))
+    return str(store.change(lambda connection: _done(connection, options)))
 
 
 def _done(connection: Connection, options: argparse.Namespace) -> str:
