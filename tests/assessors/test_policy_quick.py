@@ -1,5 +1,6 @@
 """A condition as Python functions comes to what CEL's own evaluator says of it, also at random."""
 
+import re
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ ATOMS = st.sampled_from(
             "args.map.a",
             'args["a"]',
             "args.list[0]",
+            "args.list[1]",
             "args.none.a",
         ),
         *("1", "0", "-1", "2.0", "true", "false", "null", '"a"', '""', "[]", '[1, "a", args.a]', "1u"),
@@ -45,6 +47,10 @@ ATOMS = st.sampled_from(
         ),
         *(
             "int(args.a)",
+            "bool(args.b)",
+            "args.none.exists(d, d == 1)",
+            "args.a.all(d, d == args.b)",
+            "int(1e308 * args.b * 10.0)",
             "string(args.a)",
             "args.a.contains(args.b)",
             "principal",
@@ -94,6 +100,8 @@ DECIDED = [
     ("has(args.reason) ? args.reason != '' : intent == null", {"reason": "x"}, True),
     ("args.to.exists(one, one.endsWith('@example.org')) || args.missing", {"to": ["a@example.org"]}, True),
     ("size(args.to) == 2 && args.to.all(one, !(one in ['a', 'b']))", {"to": ["c", "d"]}, True),
+    ("args.list[1] == 'b' && args.list[-1 + 1] == 'a'", {"list": ["a", "b"]}, True),
+    ("args.list != null && args.list.exists(d, d == 1)", {"list": None}, False),
     ("args.changes['amount'] * 2 > -1", {"changes": {"amount": 1}}, True),
 ]
 UNDECIDED = [
@@ -112,6 +120,59 @@ def test_what_ends_without_an_error_needs_no_evaluator(
     """So most calls are judged without the walk through the tree."""
     condition, evaluation = Condition(text), evaluation_of(arguments)
     assert bool(condition._quick(Call(evaluation.variables(condition.names), evaluation.ends_at))) is holds
+
+
+# As CEL says: what the other side, or another element, settles is no error. celpy alone raises for these.
+SETTLED = [
+    ("false && args.l.exists(x, x == 1)", {"l": None}, False),
+    ("args.l.exists(x, x == 1) && false", {"l": 5}, False),
+    ("args.l.exists(x, x.exists(y, y == 1))", {"l": [5, [1]]}, True),
+    ("args.l.all(x, x.all(y, y == 1))", {"l": [[2], 5]}, False),
+    ("args.safe || int(args.a * args.b) < 100", {"safe": True, "a": 1e308, "b": 1e308}, True),
+    ("int(args.a * args.b) < 100 || args.safe", {"safe": True, "a": 1e308, "b": 1e308}, True),
+    ("args.safe || duration('1h').getHours('UTC') > 3", {"safe": True}, True),
+    ("args.b || (args.none == 1 && (args.ls + []) == [1])", {"b": True, "ls": 1}, True),
+    ("(bool(args.n) || false) == true", {"n": 2}, False),
+    ("args.l.all(x, bool(x)) == true", {"l": [1, 2]}, False),
+]
+
+
+@pytest.mark.parametrize(("text", "arguments", "holds"), SETTLED)
+def test_an_error_that_another_part_settles_is_none_in_both_ways(
+    text: str, arguments: dict[str, Any], holds: bool
+) -> None:
+    """Whichever side it stands on."""
+    condition, evaluation = Condition(text), evaluation_of(arguments)
+    ways = [result_of(condition, evaluation, quickly=quickly) for quickly in (True, False)]
+    assert ways == [str(holds)] * 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["args.x in args.l", " || ".join(["(args.x in args.l)"] * 30), "args.l.exists(d, args.x in args.l)"],
+)
+def test_no_condition_takes_much_longer_than_it_may(text: str) -> None:
+    """The time is looked at before each thing that is compared, and not only where a macro begins."""
+    evaluation = evaluation_of({"l": [str(number) for number in range(3_000)], "x": "zz"})
+    evaluation.variables(["args"])
+    evaluation.ends_at = 0.0
+    for quickly in (True, False):
+        assert result_of(Condition(text), evaluation, quickly=quickly) == "TookTooLong"
+
+
+WRONG = [
+    ('args.a.matches("\\ud800")', "has a pattern in matches() that is no regular expression"),
+    ('args.a == "\\UFFFFFFFF"', "which is no value of CEL"),
+    ("args.a == b'\\U00000041'", "which is no value of CEL"),
+    ("args.l.all(google, size(google) == 3)", "binds google in .all(), which CEL keeps for itself"),
+]
+
+
+@pytest.mark.parametrize(("text", "reason"), WRONG)
+def test_what_celpy_itself_stumbles_over_is_refused_with_a_sentence(text: str, reason: str) -> None:
+    """And not with a traceback at the start."""
+    with pytest.raises(ConditionInvalid, match=re.escape(reason)):
+        Condition(text)
 
 
 @pytest.mark.parametrize(("text", "arguments"), UNDECIDED)

@@ -107,7 +107,7 @@ async def test_an_answer_that_no_one_asked_for_is_never_that_to_the_next_request
             writer.write(late)
             has_come.append(late)
         if not then_closes:
-            await reader.read()  # until the engine leaves: Python 3.12 waits for a connection that no one closes
+            await reader.read()  # until the engine leaves: Python 3.12 waits for each connection
         writer.close()
 
     peer = Peer()

@@ -150,7 +150,9 @@ def _mistakes(tree: Tree[Token], bound: frozenset[str]) -> Iterator[str]:
     if kind == "relation" and len(tree.children) == 2:
         yield from _mistakes_in_deed(*tree.children)
     if kind in ("member_dot", "member_index"):
-        yield from _mistakes_in_name(tree.children[0], _said(tree.children[1]) or name)
+        said = name if kind == "member_dot" else _said(tree.children[1])
+        if isinstance(said, str):
+            yield from _mistakes_in_name(tree.children[0], said)
     if kind == "member_dot_arg" and name in MACROS:
         yield from _mistakes_in_macro(tree, name, bound)
         return
@@ -204,6 +206,8 @@ def _mistakes_in_macro(tree: Tree[Token], name: str, bound: frozenset[str]) -> I
     names = [inner_of(argument) for argument in arguments[:binds]]
     if len(arguments) != takes or any(inner.data != "ident" for inner in names):
         yield f"needs {takes} arguments in .{name}()" + (f", such as .{name}(d, d > 1)" if takes == 2 else "")
+    if "google" in map(name_of, names):  # where celpy has a package, which goes before what a macro binds
+        yield f"binds google in .{name}(), which CEL keeps for itself"
     owner = tree.children[0]
     for part, known in [
         (owner, bound),

@@ -106,6 +106,32 @@ class _TimedEvaluator(Evaluator):
             raise TookTooLong
         return super().expr(tree)
 
+    def member_dot_arg(self, tree: Tree[Token]) -> Any:
+        """A method or a macro."""
+        return _or_error(super().member_dot_arg, tree)
+
+    def primary(self, tree: Tree[Token]) -> Any:
+        """A value, or a function."""
+        return _or_error(super().primary, tree)
+
+    def conditionalor(self, tree: Tree[Token]) -> Any:
+        """Two sides, of which one can make up for an error of the other."""
+        return _or_error(super().conditionalor, tree)
+
+    def conditionaland(self, tree: Tree[Token]) -> Any:
+        """Two sides, of which one can make up for an error of the other."""
+        return _or_error(super().conditionaland, tree)
+
+
+def _or_error(evaluate: Callable[[Tree[Token]], Any], tree: Tree[Token]) -> Any:
+    """What a part is, or its error as a value, as CEL wants it; celpy does so for some kinds of errors."""
+    try:
+        return evaluate(tree)
+    except (TookTooLong, RecursionError, MemoryError):
+        raise
+    except Exception as error:
+        return error if isinstance(error, CELEvalError) else CELEvalError(str(error), type(error), error.args)
+
 
 def why_not_evaluated(error: Exception) -> str:
     """What went wrong in a condition, without the values of the call: it is logged and kept."""
@@ -154,7 +180,7 @@ def matches(text: Any, pattern: Any) -> Any:
     """Whether a pattern is found in a text, in linear time; an error as CEL has it for a wrong pattern."""
     try:
         return BoolType(_compiled(pattern).search(text) is not None)
-    except (re2.error, TypeError) as error:
+    except (re2.error, TypeError, UnicodeError) as error:  # a lone surrogate is no character for RE2
         return CELEvalError("match error", type(error), error.args)
 
 
@@ -169,10 +195,10 @@ def literal_of(literal: Tree[Token]) -> Any:
 
 
 def is_value(literal: Tree[Token]) -> bool:
-    """Whether a literal of a condition stands for a value, as `-1u` and numbers beyond 64 bits do not."""
+    """Whether a literal of a condition stands for a value, as `-1u`, 2^64 and "\\UFFFFFFFF" do not."""
     try:
         literal_of(literal)
-    except CELEvalError:
+    except (CELEvalError, ArithmeticError, TypeError, ValueError):  # celpy raises each of them
         return False
     return True
 

@@ -32,10 +32,14 @@ class Call:
         self.ends_at = ends_at
 
     def with_bound(self, name: str, value: Any) -> "Call":
-        """The same for what a macro does with one element; raises TookTooLong."""
+        """The same for what a macro does with one element."""
+        self.go_on()
+        return Call({**self.variables, name: value}, self.ends_at)
+
+    def go_on(self) -> None:
+        """Raise TookTooLong if the time is over."""
         if time.thread_time() > self.ends_at:
             raise TookTooLong
-        return Call({**self.variables, name: value}, self.ends_at)
 
 
 Value = Callable[[Call], Any]  # raises Undecided, TookTooLong, and what CEL's functions raise
@@ -120,7 +124,9 @@ def _applied(name: str, operands: list[Value]) -> Value:
         raise Undecided
 
     def value(call: Call) -> Any:
-        result = function(*[operand(call) for operand in operands])
+        given = [operand(call) for operand in operands]
+        call.go_on()
+        result = function(*given)
         if isinstance(result, CELEvalError):
             raise Undecided
         return result
@@ -194,7 +200,7 @@ def _name(node: Tree[Token], names: frozenset[str]) -> Value:
 
 
 def _truth(value: Any) -> bool:
-    if not isinstance(value, BoolType):
+    if not isinstance(value, BoolType) or int(value) not in (0, 1):  # bool(2) of CEL keeps its number
         raise Undecided
     return bool(value)
 
