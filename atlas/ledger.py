@@ -301,9 +301,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--noted",
         metavar="HASH",
+        type=lambda text: text.strip().lower(),
         help="with verify: an entry_hash that was noted elsewhere, which an entry must still have",
     )
     options = parser.parse_args(arguments)
+    if options.noted is not None and options.command != "verify":
+        parser.error("--noted is for verify")
     directory = options.data_dir
     store = beside(Location(directory=directory) if directory else Location.of(Settings.read()))
     try:
