@@ -24,6 +24,7 @@ from atlas.cases.judgements import record_assessment, record_inquiry
 from atlas.cases.store import CaseStore, read_case
 from atlas.database.known_policy import check_judged_by
 from atlas.errors import AssessorFailed, PolicyNotTaken
+from atlas.grounds.both_calls import of_both_calls
 from atlas.grounds.first_seen import as_first_seen
 from atlas.grounds.model_score import WORST_SCORE, score_with_model
 from atlas.grounds.present import NOT_THERE, Present, facts_of, fit_to_show
@@ -96,11 +97,16 @@ class Assessments:
     async def rule(self, case: Case) -> Assessment:
         """What the policy alone says of a call; if it cannot be applied, the worst score.
 
-        Raises PolicyNotTaken where another policy is in force than this gateway can judge by.
+        Where a person changed the arguments, it asks of people what it asks for both calls. Raises
+        PolicyNotTaken where another policy is in force than this gateway can judge by.
         """
         await self._policy.renew()
-        question = await self._question(case, await self._present(case.call.tool_name))
-        return await self._rule(case.call_in_force, question)
+        present = await self._present(case.call.tool_name)
+        ruled = await self._rule(case.call_in_force, await self._question(case, present))
+        if case.edit is None:
+            return ruled
+        question = await self._question(case.model_copy(update={"edit": None}), present)
+        return of_both_calls(await self._rule(case.call, question), ruled)
 
     async def renew_policy(self) -> None:
         """Judge by what is in force by now; where that cannot be, people decide."""
@@ -210,7 +216,8 @@ class Assessments:
             arguments = call.arguments
         return Question(
             tool=facts,
-            arguments=arguments,
+            arguments=call.with_answers(arguments),
+            answers_as=call.answers_name,
             principal=call.principal,
             intent=call.intent,
             user_request=call.user_request,

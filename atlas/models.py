@@ -17,6 +17,7 @@ UPSTREAM_META = "io.atlas/upstream"  # in a tool's `_meta`: the server behind th
 HAS_FAILED = " (failed)"  # at the end of the name of an assessor that could not judge a call
 EVERY_AGENT = "anybody"  # the principal of every agent in open mode
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
+ANSWERS = "input_responses"  # as the canonical form of a call names them
 
 SEEDED = "seeded"  # in `claimed_by`: the gateway made the case, to see whether people look
 
@@ -127,6 +128,21 @@ class ToolCall(Frozen):
     user_request: str | None = None  # what the agent says its user asked for; a claim
     continuation: dict[str, Any] | None = None  # what the agent adds when the tool asks; digested too
     session: str | None = None  # which calls belong together; 32 hex digits, None: not known
+
+    @property
+    def answers_name(self) -> str | None:
+        """The name, of no argument, under which judges see what the agent answers; None: nothing."""
+        if not (self.continuation or {}).get("inputResponses"):
+            return None
+        name = ANSWERS
+        while name in self.arguments:
+            name += "_"
+        return name
+
+    def with_answers(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Arguments, and beside them what the agent answers to what the tool asked for."""
+        name = self.answers_name
+        return arguments if name is None else arguments | {name: (self.continuation or {})["inputResponses"]}
 
     @property
     def claims(self) -> dict[str, str]:

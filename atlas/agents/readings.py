@@ -1,4 +1,4 @@
-"""What an agent reads beside its calls: resources and prompts of servers, which can hold an order as well.
+"""What an agent reads beside its calls, which can hold an order: resources, prompts, completions of servers.
 
 Their text is not kept. The ledger has that this session read something, and the judges take it for text from
 third parties that no value can be compared with.
@@ -9,14 +9,14 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastmcp.exceptions import NotFoundError, PromptError, ResourceError
 from fastmcp.prompts import PromptResult
 from fastmcp.resources import ResourceResult
 from fastmcp.server.context import Context
 from fastmcp.server.middleware import CallNext, Middleware, MiddlewareContext
-from mcp.types import GetPromptRequestParams, ReadResourceRequestParams
+from mcp.types import GetPromptRequestParams, ReadResourceRequestParams, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.agents.asked_back import record_reading
@@ -60,6 +60,15 @@ class Readings(Middleware):
         """Get a prompt."""
         ask = partial(call_next, context)
         return await self._answer(context.fastmcp_context, ask, kind="prompt", refused=PromptError)
+
+    async def on_request(
+        self, context: MiddlewareContext[Request[Any, Any]], call_next: CallNext[Request[Any, Any], Any]
+    ) -> Any:
+        """Complete an argument of a prompt or a template: for this FastMCP has no name of its own."""
+        ask = partial(call_next, context)
+        if context.method != "completion/complete":
+            return await ask()
+        return await self._answer(context.fastmcp_context, ask, kind="completion", refused=ResourceError)
 
     async def _answer(
         self,

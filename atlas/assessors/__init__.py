@@ -44,7 +44,8 @@ class Question(Frozen):
     """What is judged: one call, and what the agent claims that it is for (claims can be false)."""
 
     tool: ToolFacts
-    arguments: dict[str, Any]
+    arguments: dict[str, Any]  # with what the agent answers to what the tool asked for
+    answers_as: str | None = None  # the name under which these answers are there; None: there are none
     principal: str
     intent: str | None = None  # the agent's claim, from `_meta` of the call
     user_request: str | None = None  # the agent's claim, from `_meta` of the call

@@ -4,10 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from atlas.models import Case, ToolCall
+from atlas.models import ANSWERS, Case, ToolCall
 from atlas.origins.saying import (
     Marked,
     given_by_person,
+    is_within,
     marked_value,
     said_of_given,
     said_of_origin,
@@ -52,7 +53,12 @@ def _given(case: Case) -> OriginOnDesk:
 
 def _path(origin: Origin, call: ToolCall) -> str:
     """As the lines have it, which show the arguments beside the answers to what a tool asked."""
-    return origin.path if call.continuation is None else f"arguments.{origin.path}"
+    if call.continuation is None:
+        return origin.path
+    name = call.answers_name
+    if name is not None and is_within(origin.path, name):
+        return f"{ANSWERS}{origin.path.removeprefix(name)}"
+    return f"arguments.{origin.path}"
 
 
 def _on_desk(origin: Origin, value: Any, trace: Trace, call: ToolCall) -> OriginOnDesk:

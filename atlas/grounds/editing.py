@@ -1,6 +1,5 @@
 """An edit of a person begins another round of its case, which the policy judged with the new arguments."""
 
-import math
 from datetime import timedelta
 
 from sqlalchemy.engine import Connection
@@ -10,8 +9,9 @@ from atlas.cases.edits import add_edit
 from atlas.cases.judgements import record_assessment
 from atlas.cases.reviews import request_review
 from atlas.cases.rounds import next_round
+from atlas.grounds.both_calls import of_both_calls
 from atlas.grounds.reopening import renewed, withdrawn_approvals
-from atlas.models import Assessment, Case, Edit, Ruling
+from atlas.models import Assessment, Case, Edit
 
 
 def begin_edited_round(
@@ -22,8 +22,7 @@ def begin_edited_round(
     It asks for what the policy asks for both calls: the agent's, and the changed one.
     """
     reason = f"{edit.edited_by} changed the arguments: {', '.join(paths) or 'as the agent had them'}."
-    judged = ruled.model_copy(update={"ruling": _of_both(case, ruled)})
-    judged = renewed(case, judged, reason=reason)
+    judged = renewed(case, of_both_calls(case.assessment, ruled), reason=reason)
     detail = {
         "round": edit.round_number,
         "paths": paths,
@@ -38,28 +37,3 @@ def begin_edited_round(
     case = add_edit(connection, case, edit)
     case = record_assessment(connection, case, judged)
     return request_review(connection, case, timeout, reason=reason)
-
-
-def _of_both(case: Case, ruled: Assessment) -> Ruling | None:
-    """The ruling on the changed call, with what the one before asks of people where it is stricter."""
-    before, after = case.assessment.ruling if case.assessment else None, ruled.ruling
-    if before is None or after is None:
-        return after
-    old, new = before.review, after.review
-    review = new.model_copy(
-        update={
-            "is_separate": old.is_separate or new.is_separate,
-            "trainings": tuple(dict.fromkeys((*new.trainings, *old.trainings))),
-            "needs_passkey": old.needs_passkey or new.needs_passkey,
-            "undo_seconds": max(old.undo_seconds, new.undo_seconds),
-        }
-    )
-    named = after if after.reviewers else before
-    lists = max(1, len(named.each_of))  # each of which has to give as many
-    asked = {
-        "approvals": math.ceil(max(before.approvals, after.approvals) / lists) * lists,
-        "reviewers": named.reviewers,
-        "each_of": named.each_of,
-        "review": review,
-    }
-    return after.model_copy(update=asked)

@@ -101,7 +101,9 @@ def shown_trace(trace: Trace, call: ToolCall, *, case: Case | None = None) -> Tr
 
 def values_of(trace: Trace, call: ToolCall) -> list[Any]:
     """The value of each origin, or UNSEEN; by its place, because two leaves can have the same path."""
-    leaves = leaves_of(call.arguments)[0][: len(trace.origins)]  # those beyond a limit have no origin
+    leaves = leaves_of(call.with_answers(call.arguments))[0][
+        : len(trace.origins)
+    ]  # those beyond a limit have no origin
     if [leaf.path for leaf in leaves] != [origin.path for origin in trace.origins]:
         return [UNSEEN] * len(trace.origins)  # the tool takes the arguments in another form
     return [leaf.value for leaf in leaves]

@@ -68,7 +68,9 @@ def end(connection: Connection, name: str, *, actor: str, keys: Collection[str] 
 
     A key stays in the settings, and lets no one in any more. Raises PersonRefused.
     """
-    profile = require(connection, name, keys)
+    profile = profile_of(connection, name)
+    if not profile.is_kept or profile.ended_at is not None:  # one whose key is gone can be ended too
+        profile = require(connection, name, keys)
     _upsert(connection, name, {"ended_at": now()})
     delegations.end_all_of(connection, name, actor=actor)
     end_all_of(connection, name, actor=actor)

@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from atlas.assessors import Question
+from atlas.assessors.policy.matching import knows_answers
 from atlas.errors import PlanRefused
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def why_not_held(text: str | None, question: Question) -> str | None:
 
     One that cannot be evaluated on a call does not hold for it. It takes as long as the arguments want.
     """
+    if not knows_answers(text, question):
+        return "the agent answers what the tool asked for, of which its condition says nothing"
     if text is None:
         return None
     condition = compiled(text)

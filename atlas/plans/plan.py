@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from atlas.database.statements import Prepared
 from atlas.frozen import Frozen
 from atlas.instants import now
-from atlas.people.profiles import has_ended
+from atlas.people.profiles import profile_of
 from atlas.plans.tables import plan_uses, plans
 
 MOST_SHOWN = 100
@@ -108,7 +108,8 @@ def why_over(connection: Connection, plan: Plan | None) -> str | None:
         return f"{plan.whose} was stopped by {plan.stopped_by}."
     if plan.ends_at <= now():
         return f"{plan.whose} is over."
-    if has_ended(connection, plan.made_by):
+    maker = profile_of(connection, plan.made_by)
+    if maker.ended_at is not None or (maker.is_kept and not maker.is_there):
         return f"{plan.whose} holds no more, because the person's access has ended."
     return None
 

@@ -27,7 +27,7 @@ ROWS = sa.text("""
 SELECT c.case_id, c.opened_at, c.principal, c.tool_name, c.arguments, c.intent, c.user_request, c.session,
        c.status, c.round_number, c.frozen_at IS NOT NULL, d.decision,
        a.risk_score, a.threshold, a.assessor, a.model_score, a.classification, a.rationale,
-       coalesce(a.definition_sha256, c.definition_sha256), a.ruling, a.trace, a.is_outside
+       coalesce(a.definition_sha256, c.definition_sha256), a.ruling, a.trace, a.is_outside, c.continuation
 FROM cases AS c
 LEFT JOIN assessments AS a ON a.case_id = c.case_id AND a.round_number = 1
 LEFT JOIN decisions AS d ON d.case_id = c.case_id AND d.round_number = c.round_number
@@ -94,6 +94,7 @@ class Past:
     decision: Verdict | None
     definition_sha256: str | None
     judged: Judged | None  # None: it was never judged
+    continuation: str | None = None  # JSON: what the agent added because the tool asked
     earlier: tuple[Earlier, ...] = ()  # the calls before it, where the policy can depend on them
 
 
@@ -147,7 +148,10 @@ def _step(connection: Connection, *, window: Window, earlier: Looks) -> list[Pas
         past = _past(row)
         calls.append(replace(past, earlier=earlier(connection, past)))
         characters += (
-            len(row[4]) + len(row[20] or "") + sum(len(one.result) for one in calls[-1].earlier[-1:])
+            len(row[4])
+            + len(row[20] or "")
+            + len(row[22] or "")
+            + sum(len(one.result) for one in calls[-1].earlier[-1:])
         )
         if characters > STEP_CHARACTERS:
             break
@@ -169,7 +173,8 @@ def _past(row: Any) -> Past:
         is_frozen=bool(row[10]),
         decision=Verdict(row[11]) if row[11] else None,
         definition_sha256=row[18],
-        judged=None if row[12] is None else _judged(*row[12:18], *row[19:]),
+        judged=None if row[12] is None else _judged(*row[12:18], *row[19:22]),
+        continuation=row[22],
     )
 
 

@@ -14,7 +14,7 @@ from atlas.assessors import Question, ToolFacts
 from atlas.assessors.policy import Policy
 from atlas.database.beside import Beside
 from atlas.grounds.present import Present, as_it_is, facts_of, facts_of_definition
-from atlas.models import NO_TOOL
+from atlas.models import NO_TOOL, ToolCall
 from atlas.origins.agent import MOST_CALLS
 from atlas.replay.past import Past
 from atlas.traces import NO_TRACE, Trace
@@ -40,10 +40,11 @@ class Questions:
 
     def of(self, past: Past) -> Question:
         """The question that the gateway would ask of a call."""
-        trace = _trace(past)
+        trace, call = _trace(past), _call(past)
         return Question(
             tool=self.facts(past.tool_name, past.definition_sha256),
-            arguments=self._arguments(past),
+            arguments=call.with_answers(self._as_taken(past, call.arguments)),
+            answers_as=call.answers_name,
             principal=past.principal,
             intent=past.intent,
             user_request=past.user_request,
@@ -71,9 +72,8 @@ class Questions:
         row = self._store.look(read)
         return facts_of_definition(tool_name, str(sha256), json.loads(row[0]) if row else {})
 
-    def _arguments(self, past: Past) -> dict[str, Any]:
+    def _as_taken(self, past: Past, arguments: dict[str, Any]) -> dict[str, Any]:
         """As the tool takes them, where it is a built-in one that is still the same."""
-        arguments: dict[str, Any] = json.loads(past.arguments)
         present = self._built_in.get(past.tool_name)
         if present is None or present.sha256 != past.definition_sha256:
             return arguments
@@ -81,6 +81,16 @@ class Questions:
             return as_the_tool_takes_them(present.tool, arguments)
         except ValueError:  # as the gateway does: a person decided
             return arguments
+
+
+def _call(past: Past) -> ToolCall:
+    return ToolCall(
+        principal=past.principal,
+        tool_name=past.tool_name,
+        arguments=json.loads(past.arguments),
+        arguments_sha256="",  # which no judge reads
+        continuation=None if past.continuation is None else json.loads(past.continuation),
+    )
 
 
 def _trace(past: Past) -> Trace | None:

@@ -74,8 +74,18 @@ def _is_met(situation: Situation, reviewers: frozenset[str], given: Sequence[App
 
 def _is_of(situation: Situation, reviewers: frozenset[str], given: Approval) -> bool:
     """Whether an approval was given by, or for, one of a list."""
-    profile = situation.directory.profile(given.on_behalf_of or given.reviewer)
-    return may_approve(situation, profile, reviewers)
+    return any(one in reviewers for one in _entries_behind(situation, given))
+
+
+def _entries_behind(situation: Situation, given: Approval) -> tuple[str, ...]:
+    """The entries of `reviewers` behind an approval: where it is for another person, the delegated ones."""
+    if given.on_behalf_of is None:
+        return entries_of(situation.directory.profile(given.reviewer))
+    giver = situation.directory.profile(given.on_behalf_of)
+    groups = [one.group_name for one in situation.delegations_behind(given)]
+    if None in groups:
+        return entries_of(giver)
+    return tuple(f"{GROUP}{name}" for name in groups if name in giver.groups)
 
 
 def _wanted(situation: Situation, vote: Vote) -> frozenset[str]:

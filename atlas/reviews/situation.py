@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from atlas.cases.store import read_approvals
 from atlas.cases.tables import approvals, decisions
 from atlas.instants import now
-from atlas.models import Approval, Case, Ruling
+from atlas.models import Approval, Case, Ruling, as_seen
 from atlas.people.delegations import Delegation, delegations_of
 from atlas.people.directory import Directory
 from atlas.people.owners import not_of
@@ -56,11 +56,21 @@ class Situation:
         named = self.ruling.reviewers if self.ruling else ()
         return tuple(dict.fromkeys((*named, *self._escalated))) if named else ()
 
+    def delegations_behind(self, given: Approval) -> tuple[Delegation, ...]:
+        """Those by which a person gave an approval for another one, at its moment."""
+        found = delegations_of(self._connection, [given.reviewer])
+        pair = (as_seen(given.on_behalf_of or ""), as_seen(given.reviewer))
+        return tuple(
+            one
+            for one in found
+            if (as_seen(one.from_person), as_seen(one.to_person)) == pair and one.holds_at(given.decided_at)
+        )
+
     @cached_property
     def lists(self) -> tuple[frozenset[str], ...]:
         """The lists of which each has to approve; mostly it is one."""
         several = self.ruling.each_of if self.ruling else ()
-        return tuple(frozenset((*one, *self._escalated)) for one in several or (self.reviewers,))
+        return tuple(map(frozenset, several or (self.reviewers,)))
 
     @property
     def needed_of_each(self) -> int:
@@ -69,6 +79,9 @@ class Situation:
 
     @cached_property
     def _escalated(self) -> tuple[str, ...]:
+        # Where each of several lists has to approve, a step of one rule speaks for none of the others.
+        if self.ruling is not None and self.ruling.each_of:
+            return ()
         return escalated_to(self._connection, self.case)
 
     @cached_property

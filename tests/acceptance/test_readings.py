@@ -10,6 +10,7 @@ from eras import STATELESS, agent
 from fastmcp import Client
 from gateway_process import OTHER_AGENT_KEY, GatewayProcess, call, eventually
 from kept import rows_in
+from mcp.types import PromptReference
 from upstream_process import UpstreamProcess
 
 
@@ -68,6 +69,16 @@ async def test_a_resource_that_was_read_counts_as_text_from_outside_also_after_a
             assert await trace(gateway, client) == (True, False)
             named = {"io.atlas/session": "another conversation"}
             assert await trace(gateway, client, **named) == (False, True)
+
+
+async def test_what_a_server_suggests_for_an_argument_counts(gateway: GatewayProcess) -> None:
+    """A completion is text of the server too."""
+    async with agent(gateway) as client:
+        await until_there(client)
+        prompt = next(one.name for one in await client.list_prompts() if "greet" in one.name)
+        assert await trace(gateway, client) == (False, True)
+        await client.complete(PromptReference(type="ref/prompt", name=prompt), {"name": "name", "value": "A"})
+        assert await trace(gateway, client) == (True, False)
 
 
 async def test_a_prompt_counts_and_what_is_not_there_or_is_the_agents_own_case_does_not(

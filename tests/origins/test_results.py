@@ -8,6 +8,7 @@ from atlas.origins.results import MOST_CHARACTERS, text_of_result
 
 TEXT = {"type": "text", "text": "from eve"}
 PICTURE = {"type": "image", "data": "AAAA", "mimeType": "image/png"}
+OF_PROTOCOL = {"fastmcp": {"wrap_result": True}, "io.modelcontextprotocol/serverInfo": {"name": "eve"}}
 LINK = {"type": "resource_link", "name": "a note", "uri": "notes://eve"}
 
 CASES: list[tuple[dict[str, Any] | None, tuple[str, bool]]] = [
@@ -15,8 +16,14 @@ CASES: list[tuple[dict[str, Any] | None, tuple[str, bool]]] = [
     ({}, ("", False)),
     ({"content": [TEXT, TEXT]}, ("from eve\nfrom eve", False)),
     ({"content": [TEXT, PICTURE]}, ("from eve", True)),  # a picture can hold text that is not read
-    ({"content": [{"type": "resource", "resource": {"uri": "a:b", "text": "inside"}}]}, ("inside", False)),
-    ({"content": [{"type": "resource", "resource": {"uri": "a:b", "blob": "AAAA"}}]}, ("", True)),
+    (
+        {"content": [{"type": "resource", "resource": {"uri": "a:b", "text": "inside"}}]},
+        ("a:b\ninside", False),
+    ),
+    ({"content": [{"type": "resource", "resource": {"uri": "a:b", "blob": "AAAA"}}]}, ("a:b", True)),
+    ({"content": [LINK | {"mimeType": "to/eve"}]}, ("a note\nnotes://eve\nto/eve", False)),
+    ({"content": [TEXT | {"_meta": {"a": 1}}], "_meta": {"b": 2}}, ('from eve\n{"b": 2}\n{"a": 1}', False)),
+    ({"content": [TEXT], "_meta": OF_PROTOCOL}, ("from eve", False)),
     ({"content": [LINK]}, ("a note\nnotes://eve", False)),  # where a link leads, and how it is called
     ({"content": [TEXT], "structuredContent": {"result": "from eve"}}, ("from eve", False)),  # the same twice
     ({"content": [{"text": '{"a": 1}'}], "structuredContent": {"a": 1}}, ('{"a": 1}', False)),  # and as JSON

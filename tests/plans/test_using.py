@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from atlas.errors import PlanRefused
 from atlas.execute import Execution
 from atlas.instants import now
 from atlas.models import Assessment, Case, Status
+from atlas.people import keeping
 from atlas.people.person import Person, Way
 from atlas.plans.fitting import Fit, may_pass
 from atlas.plans.making import MOST_OF_TOOL, PlanBook, Wish
@@ -163,6 +165,20 @@ async def test_a_plan_that_is_over_lets_no_authorized_call_begin(
         await here.store.database.write(lambda connection: connection.execute(plans.update().values(change)))
         assert (await here.execution.execute(case.case_id)).status is Status.PENDING_REVIEW
         assert (await here.passed(plan_id, "b")).status is Status.PENDING_REVIEW and here.calls == []
+
+
+async def test_a_plan_ends_with_the_key_of_its_maker(tmp_path: Path) -> None:
+    """Who can no longer come in lets no call pass."""
+    async with office(tmp_path) as office_:
+        await office_.store.database.write(partial(keeping.note_keys, names=["anna"]))
+        plan_id = await office_.plan()
+        case = await office_.passed(plan_id, "before")
+        assert case.status is Status.AUTHORIZED
+        await office_.store.database.write(partial(keeping.note_keys, names=[]))
+        after = await office_.passed(plan_id, "after")
+        assert after.status is Status.PENDING_REVIEW
+        await office_.execution.execute(case.case_id)
+        assert office_.calls == []
 
 
 async def test_a_call_without_a_use_on_record_is_not_executed(tmp_path: Path) -> None:

@@ -329,6 +329,41 @@ async def test_with_a_rule_that_failed_each_list_with_a_group_approves_for_itsel
     assert (await office.approve(await office.case(n=2), "carla")).status is Status.AUTHORIZED
 
 
+async def test_a_delegate_for_a_group_approves_for_the_list_of_that_group_alone(store: CaseStore) -> None:
+    """Also where the one who delegated is in both; what was approved so counts after the delegation ended."""
+    lists = (("group:seniors",), ("group:desk",))
+    office = Office(store, reviewers=("group:seniors", "group:desk"), each_of=lists, approvals=2)
+    made = await delegated(store, "carla", "dora", group_name="desk")
+    case = await office.case()
+    assert (await office.approve(case, "dora")).status is Status.PENDING_REVIEW
+    end = partial(delegations.end, delegation_id=made.delegation_id, actor="operator")
+    await store.database.write(end)
+    with pytest.raises(RuleRefuses, match="lets the group seniors approve"):
+        await office.approve(case, "ben")
+    assert (await office.approve(case, "anna")).status is Status.AUTHORIZED
+
+
+async def test_an_escalation_speaks_for_none_of_several_lists(store: CaseStore) -> None:
+    """The step is of one rule, and an agent brought the lists about with a condition that failed."""
+    lists = (("group:seniors",), ("group:desk",))
+    office = Office(store, reviewers=("group:seniors", "group:desk"), each_of=lists, approvals=2)
+    case = await office.case()
+    row = {"case_id": case.case_id, "step": 1, "to_whom": "dora", "escalated_at": now(), "round_number": 1}
+    await store.database.write(lambda connection: connection.execute(escalations.insert(), row))
+    assert "dora" not in await office.read(partial(who_may, case=case))
+    with pytest.raises(RuleRefuses):
+        await office.approve(case, "dora")
+
+
+async def test_who_lost_a_key_can_be_ended(store: CaseStore) -> None:
+    """Else what the person made before could not be taken away."""
+    await store.database.write(partial(keeping.note_keys, names=["emil"]))
+    await store.database.write(partial(keeping.note_keys, names=[]))
+    await store.database.write(ended("emil"))
+    with pytest.raises(PersonRefused, match="has ended"):
+        await store.database.write(ended("emil"))
+
+
 async def test_the_entries_for_a_list_are_those_by_which_a_person_may_approve(store: CaseStore) -> None:
     """Their own, and those of people for whom they decide, within the scope."""
 

@@ -135,7 +135,7 @@ class Policy:
             return self._composed(rules, WORST_SCORE, WORST_SCORE)
         ruling = self._composed(rules, WORST_SCORE, WORST_SCORE)
         texts = {"classification": "not assessed", "rationale": f"{reason} A person decides."}
-        review = {"is_denied": False, "review": at_worst(ruling.review)}
+        review = {"is_denied": False, "review": at_worst(ruling.review, rules)}
         return ruling.model_copy(update=texts | review | _reviewers_at_worst(rules, ruling.approvals))
 
     def _composed(

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 
 from atlas.assessors import Question
 from atlas.assessors.policy.rules import Rule
-from atlas.models import Frozen
+from atlas.models import ANSWERS, Frozen
 
 if TYPE_CHECKING:
     from atlas.assessors.policy.evaluation import Evaluation
+
+
+NOT_SEEN = f"the agent answers what the tool asked for, and it does not name args.{ANSWERS}"
 
 
 class Match(str, Enum):
@@ -42,7 +45,10 @@ def match_rules(fitting: list[Rule], question: Question) -> list[Matched]:
     from atlas.assessors.policy.evaluation import Evaluation
 
     evaluation = Evaluation(question)
-    return [entry or _evaluated(rule, evaluation) for rule, entry in zip(fitting, plainly, strict=True)]
+    return [
+        entry or _unanswered(rule, question) or _evaluated(rule, evaluation)
+        for rule, entry in zip(fitting, plainly, strict=True)
+    ]
 
 
 def _plainly(rule: Rule, question: Question) -> Matched | None:
@@ -50,6 +56,19 @@ def _plainly(rule: Rule, question: Question) -> Matched | None:
         return Matched(rule=rule, match=Match.COUNTS)
     holds = None if question.trace is None else rule.holds_plainly(question.trace)
     return None if holds is None else _matched(rule, holds=holds)
+
+
+def _unanswered(rule: Rule, question: Question) -> Matched | None:
+    """A condition on the arguments that was written without a thought of what the agent answers."""
+    reads = rule.condition is not None and "args" in rule.condition.names
+    if not reads or knows_answers(rule.when, question):
+        return None
+    return Matched(rule=rule, match=Match.FAILED, reason=NOT_SEEN)
+
+
+def knows_answers(condition: str | None, question: Question) -> bool:
+    """Whether a condition on the arguments names the answers of the agent, or there are none."""
+    return question.answers_as is None or (question.answers_as == ANSWERS and ANSWERS in (condition or ""))
 
 
 def _matched(rule: Rule, *, holds: bool) -> Matched:

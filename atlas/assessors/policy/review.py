@@ -23,9 +23,14 @@ def review_of(rules: list[Rule], *, floor: int, threshold: int) -> ReviewRules:
     )
 
 
-def at_worst(review: ReviewRules) -> ReviewRules:
-    """The same where a condition could not be evaluated: what makes a call milder falls away."""
-    return review.model_copy(update={"may_edit": (), "answer_seconds": None, "allows_plans": False})
+def at_worst(review: ReviewRules, rules: list[Rule]) -> ReviewRules:
+    """The same where a condition could not be evaluated: what makes a call milder falls away.
+
+    To whom a call goes that waits too long, only a rule without a condition says: such a person may approve.
+    """
+    steps = _escalations([rule for rule in rules if rule.when is None])
+    milder = {"may_edit": (), "answer_seconds": None, "allows_plans": False, "escalations": steps}
+    return review.model_copy(update=milder)
 
 
 def _may_edit(rules: list[Rule]) -> tuple[str, ...]:
