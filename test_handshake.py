@@ -311,6 +311,9 @@ def main(arguments: list[str]) -> int:
     settings = Settings.read()
     is_at_desk = "--desk" in arguments
     urls = [argument for argument in arguments if argument != "--desk"]
+    if len(urls) > 1 or any(argument.startswith("-") for argument in urls):
+        print("usage: python test_handshake.py [--desk] [URL]", file=sys.stderr)
+        return 2
     url = urls[0].rstrip("/") if urls else f"http://127.0.0.1:{settings.atlas_port}"
     key, name = next(iter(settings.reviewer_keys.items()), (None, None))
     reviewer = Reviewer(url=url, headers=bearer(key), name=None if name else "Handshake")

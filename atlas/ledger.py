@@ -8,6 +8,8 @@ object {seq, at, case_id, action, actor, detail, previous_hash}; the first previ
 import argparse
 import hashlib
 import json
+import os
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
@@ -301,7 +303,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--noted",
         metavar="HASH",
-        type=lambda text: text.strip().lower(),
+        type=_hash,
         help="with verify: an entry_hash that was noted elsewhere, which an entry must still have",
     )
     options = parser.parse_args(arguments)
@@ -314,6 +316,14 @@ def main(arguments: list[str] | None = None) -> int:
     except DatabaseUnusable as error:
         sys.stderr.write(f"There is no readable ledger at {store.place}: {error.fields['reason']}\n")
         return 2
+
+
+def _hash(text: str) -> str:
+    """A hash as it was noted or pasted."""
+    found = re.fullmatch("[0-9a-f]{64}", text.strip().lower())
+    if found is None:
+        raise argparse.ArgumentTypeError("a hash is 64 hexadecimal digits")
+    return found[0]
 
 
 def _verify(store: Beside, noted: str | None) -> int:
@@ -342,8 +352,14 @@ def _verify(store: Beside, noted: str | None) -> int:
 
 
 def _export(store: Beside) -> int:
-    for entry in read_store(store):
-        sys.stdout.write(json.dumps(entry) + "\n")
+    try:
+        for entry in read_store(store):
+            sys.stdout.write(json.dumps(entry) + "\n")
+        sys.stdout.flush()
+    except OSError as error:  # a full disk, or a program behind a pipe that wants no more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left of it
+        sys.stderr.write(f"The export is not whole: {error.strerror}.\n")
+        return 1
     return 0
 
 

@@ -22,7 +22,11 @@ def proxy_of(url: str, environment: Mapping[str, str]) -> str | None:
     if not proxy or is_this_machine(host) or _is_excepted(host, port, _value(environment, "no_proxy")):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"
-    if urlsplit(proxy).scheme not in PORTS or not urlsplit(proxy).hostname:
+    try:
+        is_right = urlsplit(proxy).scheme in PORTS and urlsplit(proxy).hostname
+    except ValueError:
+        is_right = False
+    if not is_right:
         raise ProxyUnusable(host=host)
     return proxy
 

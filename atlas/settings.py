@@ -22,7 +22,7 @@ from pydantic_settings import SettingsConfigDict
 
 from atlas.models import as_seen as as_seen  # compared by it elsewhere too
 from atlas.models import plain_text
-from atlas.settings_as_written import Duration, PostgresqlUrl, RootPath
+from atlas.settings_as_written import Duration, PostgresqlUrl, RootPath, require_readable
 from atlas.settings_of_inngest import WorkflowServer
 from atlas.settings_of_limits import Limits
 from atlas.settings_of_models import Models
@@ -67,7 +67,7 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watch
         description="A PostgreSQL database for cases, ledger and people, which several gateways share: "
         "`postgresql://user:password@host/name`. Without one: a SQLite file in `ATLAS_DATA_DIR`.",
     )
-    atlas_database_listen_url: SecretStr | None = Field(
+    atlas_database_listen_url: PostgresqlUrl = Field(
         default=None,
         description="Another address of the same database, on which it tells what other gateways change. "
         "Needed where `ATLAS_DATABASE_URL` leads to PgBouncer with `pool_mode = transaction`: name "
@@ -158,6 +158,7 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watch
     def read(cls, **fixed: Any) -> "Settings":
         """Read the environment, but for what is fixed; on a wrong value leave with a sentence for each."""
         try:
+            require_readable(Path(fixed.get("_env_file") or ".env"), cls.model_fields)
             return cls(_env_file_encoding=_env_file_encoding(Path(fixed.get("_env_file", ".env"))), **fixed)
         except ValidationError as error:
             raise SystemExit("\n".join(_sentence(item) for item in error.errors())) from None
@@ -230,8 +231,14 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watch
             raise ValueError("ATLAS_REVIEWER_KEY names no reviewer, or two reviewers with one key")
         if len(self.reviewer_keys) > 1 and None in self.reviewer_keys.values():
             raise ValueError("ATLAS_REVIEWER_KEY holds several keys: each needs its name, as name:key")
-        if any(plain_text(name) != name for name in self.reviewers):
-            raise ValueError("ATLAS_REVIEWER_KEY holds a name with control or invisible characters")
+        for setting, names in (("AGENT", self.agent_keys.values()), ("REVIEWER", self.reviewers)):
+            if any(plain_text(name) != name for name in names):
+                raise ValueError(f"ATLAS_{setting}_KEY holds a name with control or invisible characters")
+        if not all(key.isascii() and key.isprintable() for key in (*self.agent_keys, *self.reviewer_keys)):
+            raise ValueError(
+                "ATLAS_AGENT_KEY and ATLAS_REVIEWER_KEY hold keys of letters, digits and signs of ASCII: "
+                "clients send others in different ways"
+            )
         if len({as_seen(name) for name in self.reviewers}) != len(self.reviewers):
             raise ValueError(
                 "ATLAS_REVIEWER_KEY holds two names that look alike: the record could not show who decided"

@@ -1,15 +1,22 @@
 """How a single setting is written: durations, keys, paths and numbers for each agent, and what is refused."""
 
+import io
 import re
+from collections.abc import Collection
 from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from atlas.instants import parse_duration
+from atlas.texts import read_text
 
+OURS = "ATLAS_"
 SPACE_BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[a-z])")
 PLAIN = re.compile(r"[A-Za-z0-9._~:/+=@%,-]*")
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
@@ -60,10 +67,10 @@ def postgresql_url(value: Any) -> Any:
     """Refuse what is no URL of a PostgreSQL database; the words repeat none of it: it holds a password."""
     if not isinstance(value, str):
         return value
-    parts = urlsplit(value.strip())
     try:
+        parts = urlsplit(value.strip())
         is_right = parts.scheme in ("postgresql", "postgres") and parts.port != 0
-    except ValueError:  # of a port that is no number, which it repeats
+    except ValueError:  # of a host or a port that is none, which it repeats
         is_right = False
     if not is_right:
         raise ValueError(
@@ -73,6 +80,27 @@ def postgresql_url(value: Any) -> Any:
     return value.strip()
 
 
+def http_url(value: Any) -> Any:
+    """Refuse what is no URL of an HTTP server."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value.strip())
+        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise ValueError("Write a URL, such as https://inngest.example.org or http://127.0.0.1:8288.")
+    return value.strip()
+
+
+def dev_server(value: Any) -> Any:
+    """Take a word such as `1`, or a URL of an HTTP server."""
+    return http_url(value) if isinstance(value, str) and "://" in value else value
+
+
+HttpUrlText = Annotated[str | None, BeforeValidator(http_url)]
+DevServer = Annotated[str | None, BeforeValidator(dev_server)]
 PostgresqlUrl = Annotated[SecretStr | None, BeforeValidator(postgresql_url)]
 RootPath = Annotated[str, BeforeValidator(root_path)]
 PlainSecret = Annotated[SecretStr | None, BeforeValidator(plain)]
@@ -109,3 +137,24 @@ def number_per_agent(value: Any) -> Any:
 
 
 PerAgent = Annotated[NumberPerAgent, NoDecode, BeforeValidator(number_per_agent)]
+
+
+def require_readable(path: Path, known: Collection[str]) -> None:
+    """Leave with a sentence where a line is none, or where a setting is misspelt: it would not count.
+
+    Without its keys the gateway would be open to everyone on the machine.
+    """
+    if not path.is_file():
+        return
+    for line in parse_stream(io.StringIO(read_text(path))):
+        text = line.original.string  # with the empty lines before it
+        said = f"line {line.original.line + text[: len(text) - len(text.lstrip())].count(chr(10))}"
+        if line.error:
+            raise SystemExit(f"In {path} {said} is no line such as NAME=value.")
+        name = (line.key or "").upper()
+        if not name.startswith(OURS) or name.lower() in known:
+            continue
+        near = get_close_matches(name.lower(), known, n=1, cutoff=0.85)
+        if near:
+            meant = near[0].upper()
+            raise SystemExit(f"{name} in {said} of {path} is no setting. Is {meant} meant?")

@@ -7,7 +7,7 @@ from functools import cached_property
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
-from atlas.settings_as_written import Duration, PlainSecret, SigningKey
+from atlas.settings_as_written import DevServer, Duration, HttpUrlText, PlainSecret, SigningKey
 
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 
@@ -32,14 +32,14 @@ class WorkflowServer(BaseSettings):
     inngest_signing_key_fallback: SigningKey = Field(
         default=None, description="The signing key before a rotation."
     )
-    inngest_dev: str | None = Field(
+    inngest_dev: DevServer = Field(
         default=None,
         description="`1`, or the URL of an Inngest Dev Server. Nothing is signed: for development only.",
     )
-    inngest_base_url: str | None = Field(
+    inngest_base_url: HttpUrlText = Field(
         default=None, description="A self-hosted Inngest server. With keys and without this: Inngest Cloud."
     )
-    inngest_serve_origin: str | None = Field(
+    inngest_serve_origin: HttpUrlText = Field(
         default=None,
         description="The URL under which the Inngest server reaches this gateway. "
         "Without it, the URL that start-up prints.",

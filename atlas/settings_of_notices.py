@@ -1,9 +1,9 @@
 """The settings of notices: by which ways people are told, and where a link in a notice leads."""
 
 import base64
-import binascii
 import re
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
@@ -31,7 +31,7 @@ def webhook_secret(value: Any) -> Any:
     text = value.strip()
     try:
         length = len(base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True))
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one too
         length = 0
     if not text.startswith(SECRET_PREFIX) or not SHORTEST_SECRET <= length <= LONGEST_SECRET:
         raise ValueError(
@@ -41,9 +41,16 @@ def webhook_secret(value: Any) -> Any:
     return text
 
 
+def _is_url(word: str) -> bool:
+    try:
+        return "://" in word and bool(urlsplit(word).scheme)
+    except ValueError:  # of half of an IPv6 address
+        return False
+
+
 def urls(value: Any) -> Any:
     """Take URLs with blanks between; refuse a word that is none, without showing it."""
-    if isinstance(value, str) and not all("://" in word for word in value.split()):
+    if isinstance(value, str) and not all(map(_is_url, value.split())):
         raise ValueError("It is URLs of Apprise with blanks between, as mailto://… ntfys://….")
     return value
 

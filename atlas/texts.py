@@ -2,6 +2,8 @@
 
 import codecs
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 MARK = "\ufeff"
@@ -18,6 +20,14 @@ _NOT_KEEPABLE = re.compile("[\0\ud800-\udfff]")
 
 class TextUnreadable(ValueError):
     """The bytes are no text; its words are the end of a sentence that begins with the file."""
+
+
+def words_of(arguments: Sequence[str] | None) -> list[str]:
+    """The words of a command line; leaves with a sentence where one is no text."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if any(0xD800 <= ord(sign) <= 0xDFFF for word in words for sign in word):
+        raise SystemExit("An argument has bytes that are no UTF-8. Nothing was done.")
+    return words
 
 
 def read_text(path: Path) -> str:

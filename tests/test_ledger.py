@@ -1,9 +1,13 @@
 """The ledger: what it refuses, and what its verification finds."""
 
+import asyncio
 import hashlib
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,8 @@ from store import open_case, open_store, tool_call
 
 from atlas import ledger
 from atlas.errors import LedgerBroken
+
+ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.sqlite(
     "it is changed by hand; tests/database/test_copy.py verifies one of PostgreSQL"
@@ -89,6 +95,25 @@ async def test_an_end_that_was_cut_off_is_found_by_a_hash_that_was_noted(
     assert ledger.main(["verify", "--data-dir", str(tmp_path)]) == 0
     assert ledger.main(told) == 1
     assert f"The chain of 3 entries holds, but none has the hash {noted}." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("noted", ["", "abc", "z" * 64])
+def test_what_is_no_hash_raises_no_false_alarm(noted: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was copied in part."""
+    with pytest.raises(SystemExit):
+        ledger.main(["verify", "--noted", noted])
+    assert "a hash is 64 hexadecimal digits" in capsys.readouterr().err
+
+
+async def test_an_export_that_is_not_taken_ends_with_a_sentence(tmp_path: Path) -> None:
+    """By a program that wants no more, or a full disk."""
+    await make_ledger(tmp_path)
+    typed = f"exec {sys.executable} -m atlas.ledger export --data-dir {tmp_path} >/dev/full"
+    command = partial(
+        subprocess.run, ["sh", "-c", typed], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    done = await asyncio.to_thread(command)
+    assert done.returncode == 1 and done.stderr == "The export is not whole: No space left on device.\n"
 
 
 @pytest.mark.parametrize("act", ["UPDATE ledger SET actor = 'x'", "DELETE FROM ledger"])

@@ -1,6 +1,7 @@
 """Settings: what is refused, and how values are read."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,8 +37,57 @@ def read(**fields: Any) -> Settings:
 
 
 @pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["ATLAS_PORT=1", f"ATLAS_AGENT_KEY: bot:{AGENT}"], "line 2 is no line such as NAME=value"),
+        (["ATLAS_RISK_THRESHOLD: 10"], "line 1 is no line such as NAME=value"),
+        (['ATLAS_RISK_THRESHOLD="10', "ATLAS_PORT=1"], "line 1 is no line such as NAME=value"),
+        ([f"ATLAS_AGENTS_KEY={AGENT}"], "no setting. Is ATLAS_AGENT_KEY meant?"),
+        (["", "ATLAS_RISK_TRESHOLD=10"], "ATLAS_RISK_TRESHOLD in line 2 of"),
+        (["export atlas_risk_threshhold=10"], "Is ATLAS_RISK_THRESHOLD meant?"),
+    ],
+)
+def test_a_line_of_the_file_that_would_not_count_ends_the_process(
+    tmp_path: Path, lines: list[str], sentence: str
+) -> None:
+    """Without its keys the gateway would be open."""
+    path = tmp_path / ".env"
+    path.write_text("\n".join(lines))
+    with pytest.raises(SystemExit) as refused:
+        Settings.read(_env_file=path)
+    assert sentence in str(refused.value) and AGENT not in str(refused.value)
+
+
+def test_lines_for_other_programs_and_names_of_ones_own_are_left_alone(tmp_path: Path) -> None:
+    """Servers behind the gateway take variables of `.env` too."""
+    path = tmp_path / ".env"
+    lines = (
+        "# a comment",
+        "",
+        "export ATLAS_PORT=9000",
+        "ATLAS_MAIL_TOKEN=x",
+        "PGHOST=db",
+        "atlas_risk_threshold=60",
+    )
+    path.write_text("\n".join(lines))
+    settings = Settings.read(_env_file=path)
+    assert (settings.atlas_port, settings.atlas_risk_threshold) == (9000, 60)
+
+
+@pytest.mark.parametrize(
     ("fields", "sentence"),
     [
+        ({"atlas_agent_key": "ä" * 20, "atlas_reviewer_key": REVIEWER}, "signs of ASCII"),
+        (
+            {"atlas_agent_key": f"b\x01t:{AGENT}", "atlas_reviewer_key": REVIEWER},
+            "ATLAS_AGENT_KEY holds a name",
+        ),
+        ({"inngest_serve_origin": "http://["}, "Write a URL"),
+        ({"inngest_serve_origin": "nonsense"}, "Write a URL"),
+        ({"inngest_dev": "http://"}, "Write a URL"),
+        ({"inngest_base_url": "nonsense"}, "Write a URL"),
+        ({"atlas_database_listen_url": "mysql://x"}, "Write a PostgreSQL URL"),
+        ({"atlas_notify_urls": "http://["}, "URLs of Apprise"),
         ({"atlas_agent_key": AGENT, "atlas_reviewer_key": AGENT}, "an agent could approve itself"),
         ({"atlas_agent_key": f"x:{REVIEWER},y:{AGENT}", "atlas_reviewer_key": AGENT}, "could approve itself"),
         ({"atlas_agent_key": f"bot:{AGENT}", "atlas_reviewer_key": f"bot:{AGENT}"}, "could approve itself"),

@@ -24,6 +24,7 @@ from atlas.cases.remote import (
 )
 from atlas.cases.terminal import exit_status, shared_options
 from atlas.models import Status
+from atlas.texts import words_of
 
 PAGE = 50
 MOST_AT_ONCE = 200  # decisions of a request
@@ -260,7 +261,7 @@ def _run(said: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what is asked; returns the exit status."""
-    said = _parser().parse_args(arguments)
+    said = _parser().parse_args(words_of(arguments))
     return exit_status(lambda: _run(said), then="`show` says what was decided.")
 
 

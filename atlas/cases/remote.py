@@ -58,11 +58,15 @@ class Gateway:
 
     def __init__(self, url: str, *, key: str | None) -> None:
         self._url = url.rstrip("/")
-        way = httpx.HTTPTransport(proxy=proxy_of(url, variables()))
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx.Client(
-            base_url=self._url, headers=headers, transport=way, timeout=SECONDS, trust_env=False
-        )
+        try:
+            way = httpx.HTTPTransport(proxy=proxy_of(url, variables()))
+            self._client = httpx.Client(
+                base_url=self._url, headers=headers, transport=way, timeout=SECONDS, trust_env=False
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            said = f"{url} is no address of a gateway, such as http://127.0.0.1:8000."
+            raise Refused(detail=said) from error
 
     def cases(self, **asked: Any) -> dict[str, Any]:
         """One page of cases."""
@@ -108,6 +112,8 @@ class Gateway:
         return self._answer("POST", f"/plans/{quote(plan_id, safe='')}/stop", then=then)
 
     def _answer(self, method: str, path: str, *, then: str, **sent: Any) -> dict[str, Any]:
+        if "//" in path or path.endswith("/"):
+            raise Refused(detail="A reference is empty. Nothing was asked.")
         try:
             answer = self._client.request(method, path, **sent)
             told: dict[str, Any] = answer.json()

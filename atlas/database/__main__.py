@@ -40,6 +40,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _target(text: str) -> Location:
     """Where it is copied to."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty: name a directory or a URL")
     if "://" not in text:
         return Location(directory=Path(text))
     try:

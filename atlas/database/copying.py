@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.database.beside import Moment, Target
+from atlas.database.beside import NO_GATEWAY, Moment, Target
 from atlas.database.choose import beside
 from atlas.database.location import Location
 from atlas.errors import CopyRefused, LedgerBroken
@@ -32,6 +32,8 @@ def copy(here: Location, there: Location) -> Iterator[str]:
     source, target = beside(here), beside(there)
     if source.place == target.place:
         raise CopyRefused(reason=f"{source.place} is the store that the settings name.")
+    if here.url is None and not source.tables():  # else a file would be made to be copied
+        raise CopyRefused(reason=NO_GATEWAY.format(place=source.place))
     with source.as_source():
         with source.moment() as read, target.as_target() as filled:
             yield from fill(read, filled)

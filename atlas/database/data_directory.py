@@ -27,6 +27,8 @@ def make_directory(directory: Path) -> None:
 
 def require_writable(directory: Path) -> None:
     """Raise DataDirectoryUnusable where this process cannot write a directory, or a file in it."""
+    if not directory.is_dir():
+        raise DataDirectoryUnusable(path=directory, reason="it is no directory")
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         raise DataDirectoryUnusable(path=directory, reason=_not_writable("it"))
     for file in directory.iterdir():

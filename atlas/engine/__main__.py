@@ -25,6 +25,13 @@ logger = logging.getLogger("atlas.engine")
 _POLL_SECONDS = 5.0
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return port
+
+
 def main() -> None:
     """Parse the command line and serve until a signal ends the process."""
     arguments = _parse_arguments()
@@ -45,7 +52,7 @@ def main() -> None:
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m atlas.engine", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8288, help="0 takes a free port and prints it")
+    parser.add_argument("--port", type=_port, default=8288, help="0 takes a free port and prints it")
     parser.add_argument("--event-key")
     parser.add_argument("--signing-key")
     parser.add_argument("--data-dir", help="where runs are kept; without it they end with the process")

@@ -203,7 +203,10 @@ ONLY_TYPES = WithoutTraceback()
 
 def bind(host: str, port: int) -> socket.socket:
     """A listening TCP socket; port 0 takes a free one. Leaves the process with a sentence if it cannot."""
-    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):  # gaierror is one; the latter of a name with two dots in a row
+        raise SystemExit(f"The gateway cannot listen on {host}: it is no name or address here.") from None
     # With the protocol said: asyncio sets TCP_NODELAY only then, and without it every answer takes 40 ms.
     listener = socket.socket(family, kind, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

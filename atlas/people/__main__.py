@@ -24,6 +24,7 @@ from atlas.people.passkeys import commands as passkeys
 from atlas.people.signing_in import SARAH
 from atlas.settings import Settings
 from atlas.settings_of_ways import listed
+from atlas.texts import words_of
 
 Result = TypeVar("Result")
 DESK = "\nThe desk, where a person decides on calls"
@@ -164,7 +165,7 @@ def run(options: argparse.Namespace) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status is 0, or 1 where nothing was done."""
     try:
-        sys.stdout.write(run(parser().parse_args(arguments)) + "\n")
+        sys.stdout.write(run(parser().parse_args(words_of(arguments))) + "\n")
     except AtlasError as error:
         sys.stderr.write(f"{error}\n")
         return 1

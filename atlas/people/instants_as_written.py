@@ -3,7 +3,7 @@
 from datetime import datetime, time, timedelta
 
 from atlas.errors import PersonRefused
-from atlas.instants import now, read_instant
+from atlas.instants import LONGEST, now, read_instant
 from atlas.people.hours import zone_of
 from atlas.settings_as_written import read_duration
 
@@ -18,7 +18,11 @@ def read_moment(text: str, *, zone: str | None = None, is_end: bool = True) -> d
     text = text.strip()
     duration = read_duration(text)
     try:
+        if text.replace(".", "").isdigit():  # no seconds, and no 20270131, which not every Python reads
+            raise ValueError
         if isinstance(duration, timedelta):
+            if duration >= LONGEST:
+                raise PersonRefused(reason=f"{text[:40]} is longer than a year: write a day as 2027-01-31.")
             return now() + duration
         said = read_instant(text)
         if len(text) == len("2027-01-31"):

@@ -12,6 +12,7 @@ from atlas.database.beside import Beside
 from atlas.errors import PersonRefused
 from atlas.frozen import Frozen
 from atlas.instants import moment
+from atlas.models import plain_text
 from atlas.people import accounts, delegations, keeping, trainings
 from atlas.people.accounts import OPERATOR
 from atlas.people.delegations import Delegation
@@ -136,7 +137,7 @@ def _details(record: Record) -> Iterator[str]:
             yield f"  {name.replace('_', ' ')}: {value if isinstance(value, str) else ', '.join(value)}"
     for training in record.trainings:
         until = f"until {moment(training.until)}" if training.until else "without an end"
-        yield f"  training for {training.scope} {until}: {training.what}" + (
+        yield plain_text(f"  training for {training.scope} {until}: {training.what}") + (
             "" if training.counts else " (does not count)"
         )
     yield from (f"  {in_words(one)}" for one in record.delegations)

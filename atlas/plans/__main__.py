@@ -15,6 +15,7 @@ from atlas.cases.printing import visible
 from atlas.cases.remote import Gateway, key_and_name, url_of_settings
 from atlas.cases.terminal import exit_status, shared_options
 from atlas.instants import instant_text, now
+from atlas.texts import words_of
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -30,6 +31,13 @@ def _lasting(text: str) -> timedelta:
 _lasting.__name__ = "a time such as 30m, 8h or 7d"  # argparse names it in its error
 
 
+def _condition(text: str) -> str:
+    """A condition; an empty one, as of a variable that is not set, would let all calls pass."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty: leave it out where all calls are meant")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m atlas.plans",
@@ -41,7 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     make = verbs.add_parser("make", parents=[shared], help="approve calls of a tool beforehand")
     make.add_argument("tool", metavar="TOOL")
     make.add_argument("--agent", help="whose calls; default: those of every agent")
-    make.add_argument("--when", metavar="CEL", help="a condition over args; default: all calls of the tool")
+    when = "a condition over args; default: all calls of the tool"
+    make.add_argument("--when", type=_condition, metavar="CEL", help=when)
     make.add_argument("--calls", type=int, required=True, metavar="N", help="how many calls at most")
     make.add_argument("--for", dest="lasts", type=_lasting, required=True, metavar="TIME", help="30m, 8h, 7d")
     make.add_argument("--reason", required=True)
@@ -97,7 +106,7 @@ def _print(lines: list[str]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what is asked; returns the exit status."""
-    said = _parser().parse_args(arguments)
+    said = _parser().parse_args(words_of(arguments))
     return exit_status(lambda: _run(said), then="`list` says which plans there are.")
 
 

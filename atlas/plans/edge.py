@@ -23,7 +23,7 @@ class PlanRequest(Frozen):
 
     tool: Name
     agent: Name | None = None  # without it, every agent
-    condition: Annotated[str, Field(max_length=LONGEST_CONDITION)] | None = None
+    condition: Annotated[str, Field(min_length=1, max_length=LONGEST_CONDITION)] | None = None
     most_calls: Annotated[int, Field(ge=1, le=MOST_CALLS)]
     ends_at: AwareDatetime
     reason: Annotated[str, Field(min_length=1, max_length=LONGEST_REASON)]

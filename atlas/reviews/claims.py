@@ -67,7 +67,8 @@ def renew(connection: Connection, case_id: str, *, person: str) -> None:
 
 
 def release(connection: Connection, case_id: str, *, person: str) -> None:
-    """Give a case back."""
+    """Give a case back; raises CaseNotFound."""
+    read_case(connection, case_id)
     connection.execute(claims.delete().where(claims.c.case_id == case_id, claims.c.person == person))
 
 
@@ -93,6 +94,7 @@ def put_aside(connection: Connection, case_id: str, *, person: str, until: datet
     """
     own = (snoozes.c.case_id == case_id, snoozes.c.person == person)
     if until is None:
+        read_case(connection, case_id)
         connection.execute(snoozes.delete().where(*own))
         return Aside(case_id=case_id, until=None)
     case = _waiting(connection, case_id)

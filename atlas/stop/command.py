@@ -9,6 +9,7 @@ import asyncio
 import getpass
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from atlas.database.beside import NO_GATEWAY
 from atlas.database.location import Location
@@ -18,19 +19,22 @@ from atlas.instants import now
 from atlas.models import Scope, Stop, plain_text
 from atlas.people.notices import Notifier
 from atlas.settings import Settings, variables
+from atlas.settings_as_written import postgresql_url
 from atlas.stop.known import Known
 from atlas.stop.stops import Stops
 from atlas.stop.words import told, told_of_lift
+from atlas.texts import words_of
 from atlas.upstreams.config import UpstreamConfig, read_upstreams
 
+NAMING = (Scope.AGENT.value, Scope.TOOL.value, Scope.SERVER.value)
 ANYWAY = "A name that is right all the same is stopped with --even-if-unknown."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Stop, lift or list; the exit status is 0, or 1 where nothing was changed."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(words_of(arguments))
     try:
-        asyncio.run(_run(options, Settings.read()))
+        asyncio.run(_run(options, _settings_for(options)))
     except AtlasError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -54,10 +58,30 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _run(options: argparse.Namespace, settings: Settings) -> None:
-    configs = read_upstreams(settings.atlas_mcp_config, variables())
-    store = shared(Location.of(settings))
-    stops = Stops(store, known=_known(settings, store, configs), tell=Notifier().tell_of_stop)
+def _settings_for(options: argparse.Namespace) -> Settings | Location:
+    """The settings; where one is wrong that has nothing to do with it, a stop needs the store alone."""
+    try:
+        return Settings.read()
+    except SystemExit as wrong:
+        if options.command in NAMING and not getattr(options, "even_if_unknown", False):
+            raise
+        try:
+            said = variables()
+            url = said.get("ATLAS_DATABASE_URL") or None
+            where = None if url is None else str(postgresql_url(url))
+        except (OSError, ValueError):
+            raise wrong from None
+        sys.stderr.write(f"{wrong}\n")
+        usual = Settings.model_fields["atlas_data_dir"].default
+        return Location(directory=Path(said.get("ATLAS_DATA_DIR") or usual), url=where)
+
+
+async def _run(options: argparse.Namespace, settings: Settings | Location) -> None:
+    store = shared(settings if isinstance(settings, Location) else Location.of(settings))
+    known = None
+    if isinstance(settings, Settings) and options.command in NAMING:  # names alone are looked up
+        known = _known(settings, store, read_upstreams(settings.atlas_mcp_config, variables()))
+    stops = Stops(store, known=known, tell=Notifier().tell_of_stop)
     for line in await _act(options, stops):
         sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -68,10 +92,12 @@ async def _run(options: argparse.Namespace, settings: Settings) -> None:
 async def _act(options: argparse.Namespace, stops: Stops) -> list[str]:
     if options.command == "list":
         return [_line(stop) for stop in await stops.in_force()] or ["Nothing is stopped."]
+    asked_at = now()
     operator = f"operator:{getpass.getuser()}"  # no reviewer of ATLAS_REVIEWER_KEY has a name with a colon
     if options.command == "lift":
-        return [_lifted(await stops.lift(options.stop_id, reason=options.reason, person_name=operator))]
-    asked_at = now()
+        lifted = await stops.lift(options.stop_id, reason=options.reason, person_name=operator)
+        is_old = lifted.lifted_at is not None and lifted.lifted_at < asked_at
+        return [("It was lifted before. " if is_old else "") + _lifted(lifted)]
     stop = await stops.stop(
         Scope(options.command),
         getattr(options, "target", ""),

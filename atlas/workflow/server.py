@@ -58,7 +58,7 @@ def create_client(settings: Settings) -> inngest.Inngest:
             remedy = "Put it back, or remove it to have new ones drawn."
             raise SystemExit(f"The gateway does not start: {error} {remedy}") from None
         with trusting_no_server():
-            return inngest.Inngest(
+            return _client(
                 app_id=APP_ID,
                 is_production=True,
                 event_key=keys.event_key,
@@ -69,7 +69,7 @@ def create_client(settings: Settings) -> inngest.Inngest:
             )
     if fallback := _secret(settings.inngest_signing_key_fallback):
         os.environ["INNGEST_SIGNING_KEY_FALLBACK"] = fallback  # where alone the SDK looks; .env is not there
-    client = inngest.Inngest(
+    client = _client(
         app_id=APP_ID,
         is_production=settings.engine_kind is EngineKind.INNGEST,
         event_key=_secret(settings.inngest_event_key),
@@ -83,6 +83,15 @@ def create_client(settings: Settings) -> inngest.Inngest:
     except ProxyUnusable as error:
         raise SystemExit(f"The gateway does not start: {error}") from None
     return client
+
+
+def _client(**given: Any) -> inngest.Inngest:
+    """The SDK's client, which takes the proxy of the environment for itself; `take_proxies` gives it ours."""
+    try:
+        return inngest.Inngest(**given)
+    except (ImportError, ValueError):  # SOCKS, and what is no URL
+        named = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
+        raise SystemExit(f"The gateway does not start: {named} is no URL of an HTTP proxy.") from None
 
 
 def take_proxies(client: inngest.Inngest) -> None:

@@ -94,6 +94,17 @@ def test_a_target_that_is_not_empty_is_refused_and_stays_as_it_is(
     assert (data / "atlas.db").exists()
 
 
+def test_where_there_is_no_file_none_is_made_to_be_copied(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is the wrong folder, or a copy that was made before."""
+    nowhere = tmp_path / "nowhere"
+    monkeypatch.setenv("ATLAS_DATA_DIR", str(nowhere))
+    assert main(["copy", "--to", url]) == 1
+    assert f"No gateway has kept anything in {nowhere / 'atlas.db'}" in capsys.readouterr().err
+    assert not nowhere.exists()
+
+
 async def test_nothing_is_copied_while_a_gateway_runs_on_the_source(
     data: Path, url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,7 +104,7 @@ ATTEMPTS = {
         by="test_an_account_in_an_answer_of_nearly_16_megabytes_is_for_a_person",
     ),
     "in a picture": Attempt((read("See the letter.", {"type": "image", "data": "AAAA"}),)),
-    "in a resource or a prompt of a server": Attempt(
+    "in a resource, a prompt or a completion of a server, read in this session": Attempt(
         (), known={"knows_session": True, "read_unrecorded": True}
     ),
 }

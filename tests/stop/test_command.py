@@ -61,7 +61,8 @@ def test_it_stops_lists_and_lifts_before_a_gateway_was_ever_started(command: Com
     assert command("list")[1] == f"{first}\n"
     said = f"{stop_id}: operator:olga lifted the stop of all calls. Reason: it is out.\n"
     assert command("lift", stop_id, "--reason", "it is out")[:2] == (0, said)
-    assert command("lift", stop_id, "--reason", "it is really out")[:2] == (0, said)
+    again = command("lift", stop_id, "--reason", "it is really out")[:2]
+    assert again == (0, f"It was lifted before. {said}")
     entries = list(entries_in(data))
     assert ledger.verify(entries) == 2 and {entry["actor"] for entry in entries} == {"operator:olga"}
 
@@ -119,6 +120,21 @@ async def test_the_gateway_tells_the_reviewers_of_what_a_command_stopped(
     assert (stopped["kind"], stopped["scope"], stopped["reason"]) == ("stopped", "everything", "fire")
     assert (lifted["kind"], lifted["stop_id"], lifted["lift_reason"]) == ("stop_lifted", stop_id, "out")
     assert stopped["stopped_by"] == lifted["lifted_by"] == "operator:olga"
+
+
+@pytest.mark.parametrize(("name", "value"), [("ATLAS_MCP_CONFIG", "/nowhere.json"), ("ATLAS_PORT", "abc")])
+def test_everything_is_stopped_also_where_another_setting_is_wrong(
+    command: Command, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """It is for an emergency; only a name has to be looked up."""
+    monkeypatch.setenv(name, value)
+    status, output, _ = command("everything", "--reason", "fire")
+    assert status == 0 and "stopped all calls" in output
+    stop_id = output.partition(":")[0]
+    assert stop_id in command("list")[1]
+    assert "It was lifted before" not in command("lift", stop_id, "--reason", "out")[1]
+    again = command("lift", stop_id, "--reason", "once more")[1]
+    assert again.startswith("It was lifted before. ") and "Reason: out" in again
 
 
 @pytest.mark.sqlite("a database of the tests has its tables already")
