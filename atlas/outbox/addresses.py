@@ -1,7 +1,7 @@
 """Where a delivery goes: the store has a name for it, and not the URL, which may hold a password."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -92,6 +92,10 @@ class Addresses:
             return f"{SLACK_APP}://{address}" if self._slack_channel and address.isalnum() else None
         pattern = self._channels.get(name)
         return pattern.replace(ADDRESS, quote(address, safe="@")) if pattern and address else None
+
+    def unknown(self, channels: Sequence[str]) -> tuple[str, ...]:
+        """Those entries of a profile's channels that lead nowhere under these settings."""
+        return tuple(text for text in channels if self._url_of(text) is None)
 
     def find(self, address: str, person: Profile | None) -> Way | None:
         """The way of an address; None if settings or profile do not have it any more."""
