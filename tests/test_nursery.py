@@ -202,8 +202,11 @@ def test_a_typed_command_is_forked_from_its_second_time_on(tmp_path: Path, quick
 def test_a_module_of_the_gateway_is_forked_too(tmp_path: Path, quick: Path) -> None:
     """What it prints is the same."""
     command = [quick, "-m", "atlas.people", "list"]
-    how = {"cwd": tmp_path, "env": {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}}
-    begun, forked = (subprocess.run(command, capture_output=True, text=True, **how) for _ in range(2))
+    folders = [tmp_path / name for name in ("one", "two")]  # for the first in a folder says more
+    for folder in folders:
+        folder.mkdir()
+    how = {"env": {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}, "capture_output": True, "text": True}
+    begun, forked = (subprocess.run(command, cwd=folder, **how) for folder in folders)
     assert (begun.returncode, begun.stdout, begun.stderr) == (
         forked.returncode,
         forked.stdout,
