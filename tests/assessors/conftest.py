@@ -1,12 +1,13 @@
 """Every condition that these tests evaluate is evaluated by CEL's own evaluator too, with the same result."""
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import pytest
 
 from atlas.assessors.policy.conditions import Condition
-from atlas.assessors.policy.evaluation import Evaluation, TookTooLong
+from atlas.assessors.policy.evaluation import EVALUATION_SECONDS, Evaluation, TookTooLong
 
 
 def result_of(condition: Condition, evaluation: Evaluation, *, quickly: bool) -> str:
@@ -25,7 +26,7 @@ def slow(condition: Condition) -> Condition:
     return other
 
 
-HOLDS = Condition.holds
+HOLDS, HOLDS_QUICKLY = Condition.holds, Condition.holds_quickly
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,15 @@ def evaluated_both_ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             differ.append((condition.text, *ways))
         return HOLDS(condition, evaluation)
 
+    def holds_quickly(condition: Condition, evaluation: Evaluation) -> bool:
+        held = HOLDS_QUICKLY(condition, evaluation)
+        longer = copy(evaluation)  # the other way takes ten times as long
+        longer.ends_at += EVALUATION_SECONDS
+        if (way := result_of(condition, longer, quickly=False)) not in (str(held), TookTooLong.__name__):
+            differ.append((condition.text, held, way))
+        return held
+
     monkeypatch.setattr(Condition, "holds", holds)
+    monkeypatch.setattr(Condition, "holds_quickly", holds_quickly)
     yield
     assert not differ

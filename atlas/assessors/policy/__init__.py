@@ -5,7 +5,7 @@
 
 import asyncio
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from atlas.assessors import Question, ToolFacts
 from atlas.assessors.general import GeneralScore, score_generally
 from atlas.assessors.policy.file import policy_of, read_policy
-from atlas.assessors.policy.matching import Match, match_plainly, match_rules
+from atlas.assessors.policy.matching import Match, Matched, match_at_once, match_plainly, match_rules
 from atlas.assessors.policy.review import at_worst, review_of
 from atlas.assessors.policy.rules import Rule
 from atlas.errors import AtlasError
@@ -86,18 +86,25 @@ class Policy:
 
     async def rule(self, question: Question) -> Ruling:
         """Rule on a call; raises ConditionFailed, with a ruling, if a condition cannot be evaluated on it."""
-        plainly = match_plainly(self.fitting(question.tool), question)
-        counting = [entry.rule for entry in plainly if entry and entry.match is Match.COUNTS]
+        fitting = self.fitting(question.tool)
+        plainly = match_plainly(fitting, question)
+        counting = _counting(plainly)
         if _denies(counting):  # first, so that no condition that takes long or fails comes between
             return self._ruling(counting, question)
         if None not in plainly and _names_tool(counting):
             return self._ruling(counting, question)
+        # The general rules read all of the arguments, for which there is no limit of time.
+        matched = match_at_once(fitting, question) if _names_tool(fitting) else None
+        if matched is not None and _names_tool(_counting(matched)):
+            return self._ruled(matched, question)
         return await asyncio.to_thread(self.rule_at_once, question)  # takes as long as the arguments want
 
     def rule_at_once(self, question: Question) -> Ruling:
         """Rule on a call in this thread; raises as `rule` does."""
-        matched = match_rules(self.fitting(question.tool), question)
-        counting = [entry.rule for entry in matched if entry.match is Match.COUNTS]
+        return self._ruled(match_rules(self.fitting(question.tool), question), question)
+
+    def _ruled(self, matched: list[Matched], question: Question) -> Ruling:
+        counting = _counting(matched)
         failed = next((entry for entry in matched if entry.match is Match.FAILED), None)
         if failed is None or _denies(counting):
             return self._ruling(counting, question)
@@ -169,6 +176,10 @@ class Policy:
             return "The policy gives no reason."
         then = "a person decides" if self.file.unknown_tools == "person" else "the general rules score it"
         return f"No rule of the policy scores this call, so {then}: {'; '.join(general.reasons)}."
+
+
+def _counting(matched: Sequence[Matched | None]) -> list[Rule]:
+    return [entry.rule for entry in matched if entry and entry.match is Match.COUNTS]
 
 
 def why_person(rules: list[Rule]) -> str | None:

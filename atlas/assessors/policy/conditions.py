@@ -74,6 +74,13 @@ class Condition:
         calls = self._tree.find_data("member_dot_arg")
         return any(name_of(call) == "reduce" for call in calls)
 
+    def holds_quickly(self, evaluation: Evaluation) -> bool:
+        """Whether it holds for a call, where its functions can say; any error means that they cannot."""
+        value = self._quick(Call(evaluation.variables(self.names), evaluation.ends_at))
+        if not isinstance(value, BoolType):
+            raise TypeError("neither true nor false")
+        return bool(value)
+
     def holds(self, evaluation: Evaluation) -> bool:
         """Whether it holds for a call; raises what `Evaluation` raises, or TypeError."""
         variables = evaluation.variables(self.names)

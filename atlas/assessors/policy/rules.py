@@ -168,6 +168,11 @@ class Rule(RuleTable):
 
         return Condition(self.when)
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether `condition` is there already, which takes tens of milliseconds else."""
+        return "condition" in self.__dict__
+
     @cached_property
     def holds_plainly(self) -> "Holds":
         """Whether its condition holds for a call with this trace, or None where only CEL can say."""

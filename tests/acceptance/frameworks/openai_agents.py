@@ -8,17 +8,19 @@ from agents.mcp import MCPServerSse, MCPServerStreamableHttp
 from agents.testing import ScriptedModel, assistant_message, function_call
 from driver_lines import drive
 
+PATIENCE_SECONDS = 60  # its usual five are over on a slow machine, and then the connection is closed for good
+
 
 class OpenAiAgents:
     """An agent with one MCP server, and a new conversation for each run."""
 
     def __init__(self, url: str, transport: str, headers: dict[str, str]) -> None:
         self._kind = MCPServerSse if transport == "sse" else MCPServerStreamableHttp
-        self._gateway = {"url": url, "headers": headers}
+        self._gateway = {"url": url, "headers": headers, "timeout": PATIENCE_SECONDS}
 
     async def connect(self) -> tuple[list[str], str | None]:
         """A new server, whose instructions only its user can read."""
-        self._server = self._kind(params=self._gateway)
+        self._server = self._kind(params=self._gateway, client_session_timeout_seconds=PATIENCE_SECONDS)
         await self._server.connect()
         assert self._server.session is not None
         return [tool.name for tool in await self._server.list_tools()], self._server.session.instructions
