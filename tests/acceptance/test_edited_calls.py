@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
 from desk_visitor import operator
 from gateway_process import GatewayProcess, call, eventually, reference_in, status_of
 
@@ -24,6 +25,7 @@ may_edit = ["days"]
 ASKED = {"beneficiary_id": "BEN-123", "days": 360, "reason": "illness", "documents": ["D-17"]}
 
 
+@pytest.mark.sqlite("with PostgreSQL another file is not in force by a signal: test_one_policy.py")
 async def test_a_comment_in_the_policy_takes_nothing_away_of_what_was_asked_for_the_agents_call(
     tmp_path: Path,
 ) -> None:
