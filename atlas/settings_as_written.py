@@ -63,16 +63,20 @@ def root_path(value: Any) -> Any:
     return path
 
 
+def _has_scheme(text: str, *schemes: str) -> bool:
+    """Whether a text is a URL of one of these schemes, with a port that can be one."""
+    try:
+        parts = urlsplit(text.strip())
+        return parts.scheme in schemes and parts.port != 0
+    except ValueError:  # of a host or a port that is none, which it repeats
+        return False
+
+
 def postgresql_url(value: Any) -> Any:
     """Refuse what is no URL of a PostgreSQL database; the words repeat none of it: it holds a password."""
     if not isinstance(value, str):
         return value
-    try:
-        parts = urlsplit(value.strip())
-        is_right = parts.scheme in ("postgresql", "postgres") and parts.port != 0
-    except ValueError:  # of a host or a port that is none, which it repeats
-        is_right = False
-    if not is_right:
+    if not _has_scheme(value, "postgresql", "postgres"):
         raise ValueError(
             "Write a PostgreSQL URL, such as postgresql://atlas:PASSWORD@db.example.org:5432/atlas. In the "
             "password write @ as %40, / as %2F, : as %3A and % as %25."
@@ -84,12 +88,7 @@ def http_url(value: Any) -> Any:
     """Refuse what is no URL of an HTTP server."""
     if not isinstance(value, str):
         return value
-    try:
-        parts = urlsplit(value.strip())
-        is_right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_right = False
-    if not is_right:
+    if not _has_scheme(value, "http", "https") or not urlsplit(value.strip()).hostname:
         raise ValueError("Write a URL, such as https://inngest.example.org or http://127.0.0.1:8288.")
     return value.strip()
 

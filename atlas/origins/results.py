@@ -44,9 +44,13 @@ def text_at_once(result: dict[str, Any]) -> tuple[str, bool] | None:
     return "\n".join(texts), not is_all_text
 
 
+def _blocks_of(result: dict[str, Any]) -> list[dict[str, Any]]:
+    return [block for block in result.get("content") or [] if isinstance(block, dict)]
+
+
 def _texts_of(result: dict[str, Any]) -> tuple[list[str], bool]:
     """The texts of the blocks, and whether each block is a text."""
-    blocks = [block for block in result.get("content") or [] if isinstance(block, dict)]
+    blocks = _blocks_of(result)
     texts = [text for block in blocks if (text := _text_of(block))]
     return texts, len(texts) == len(blocks) and not any(map(_holds_file, blocks))
 
@@ -72,7 +76,7 @@ def _holds_file(block: dict[str, Any]) -> bool:
 
 def _notes_of(result: dict[str, Any]) -> list[str]:
     """What a server adds in `_meta`, which a client may show to its model; not what the protocol adds."""
-    blocks = [block for block in result.get("content") or [] if isinstance(block, dict)]
+    blocks = _blocks_of(result)
     holders = [result, *blocks, *(block.get("resource") for block in blocks)]
     notes = [holder["_meta"] for holder in holders if isinstance(holder, dict) and holder.get("_meta")]
     found = [_without_protocol(note) for note in notes if isinstance(note, dict)]

@@ -82,10 +82,16 @@ def _entries_behind(situation: Situation, given: Approval) -> tuple[str, ...]:
     if given.on_behalf_of is None:
         return entries_of(situation.directory.profile(given.reviewer))
     giver = situation.directory.profile(given.on_behalf_of)
-    groups = [one.group_name for one in situation.delegations_behind(given)]
-    if None in groups:
+    by = situation.delegations_behind(given)
+    return tuple(entry for one in by for entry in _delegated(one, giver))
+
+
+def _delegated(delegation: Delegation, giver: Profile) -> tuple[str, ...]:
+    """The entries of `reviewers` that a delegation hands over: all of the giver's, or one group."""
+    name = delegation.group_name
+    if name is None:
         return entries_of(giver)
-    return tuple(f"{GROUP}{name}" for name in groups if name in giver.groups)
+    return (GROUP + name,) if name in giver.groups else ()
 
 
 def _wanted(situation: Situation, vote: Vote) -> frozenset[str]:
@@ -145,11 +151,7 @@ def entries_for(directory: Directory, name: str, groups: tuple[str, ...] = ()) -
         profile = profile.model_copy(update={"groups": profile.groups + groups})
     found = [*entries_of(profile)]
     for one in directory.gives_to(name):
-        giver = directory.profile(one.from_person)
-        if one.group_name is None:
-            found += entries_of(giver)
-        elif one.group_name in giver.groups:
-            found.append(GROUP + one.group_name)
+        found += _delegated(one, directory.profile(one.from_person))
     return tuple(dict.fromkeys(found))
 
 

@@ -94,7 +94,7 @@ class Policy:
         if None not in plainly and _names_tool(counting):
             return self._ruling(counting, question)
         # The general rules read all of the arguments, for which there is no limit of time.
-        matched = match_at_once(fitting, question) if _names_tool(fitting) else None
+        matched = match_at_once(fitting, question, plainly) if _names_tool(fitting) else None
         if matched is not None and _names_tool(_counting(matched)):
             return self._ruled(matched, question)
         return await asyncio.to_thread(self.rule_at_once, question)  # takes as long as the arguments want

@@ -76,23 +76,23 @@ class Condition:
 
     def holds_quickly(self, evaluation: Evaluation) -> bool:
         """Whether it holds for a call, where its functions can say; any error means that they cannot."""
-        value = self._quick(Call(evaluation.variables(self.names), evaluation.ends_at))
-        if not isinstance(value, BoolType):
-            raise TypeError("neither true nor false")
-        return bool(value)
+        return _truth(self._quick(Call(evaluation.variables(self.names), evaluation.ends_at)))
 
     def holds(self, evaluation: Evaluation) -> bool:
         """Whether it holds for a call; raises what `Evaluation` raises, or TypeError."""
         variables = evaluation.variables(self.names)
         try:
-            value = self._quick(Call(variables, evaluation.ends_at))
+            return self.holds_quickly(evaluation)
         except TookTooLong:
             raise
         except Exception:  # what becomes of it, CEL's own evaluator says
-            value = evaluation.value(self._tree, self._program.new_activation(), variables)
-        if not isinstance(value, BoolType):
-            raise TypeError("neither true nor false")
-        return bool(value)
+            return _truth(evaluation.value(self._tree, self._program.new_activation(), variables))
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, BoolType):
+        raise TypeError("neither true nor false")
+    return bool(value)
 
 
 def _checked(text: str) -> "Tree[Token]":

@@ -35,9 +35,13 @@ def match_plainly(fitting: list[Rule], question: Question) -> list[Matched | Non
     return [_plainly(rule, question) for rule in fitting]
 
 
-def match_at_once(fitting: list[Rule], question: Question) -> list[Matched] | None:
-    """What became of all rules, in a few milliseconds of this thread; None where `match_rules` has to say."""
-    plainly = match_plainly(fitting, question)
+def match_at_once(
+    fitting: list[Rule], question: Question, plainly: list[Matched | None]
+) -> list[Matched] | None:
+    """What became of all rules, in a few milliseconds of this thread; None where `match_rules` has to say.
+
+    `plainly` is what `match_plainly` says of them.
+    """
     if not all(entry or rule.is_compiled for rule, entry in zip(fitting, plainly, strict=True)):
         return None
     from atlas.assessors.policy.evaluation import Evaluation
