@@ -30,7 +30,8 @@ from atlas.agents.tasks import takes_tasks, task_started, withdraw
 from atlas.canonical import NotCanonical, digest_of_call, without_a_form
 from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.cases.limits import Limits
-from atlas.cases.store import CaseStore, hold_at, open_case, unfinished_case
+from atlas.cases.opening import open_case, unfinished_case
+from atlas.cases.store import CaseStore, hold_at
 from atlas.cases.watch import Watch, is_held, is_settled
 from atlas.grounds.present import Present, as_it_is
 from atlas.models import UPSTREAM_META, Case, Status, ToolCall

@@ -33,6 +33,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 
 from atlas import ledger  # noqa: E402
 from atlas.canonical import digest  # noqa: E402
+from atlas.cases import opening  # noqa: E402
 from atlas.cases import store as case_store  # noqa: E402
 from atlas.cases.endings import end_case  # noqa: E402
 from atlas.cases.figures import FiguresKept  # noqa: E402
@@ -112,7 +113,8 @@ def assessment_of(call: ToolCall, score: int) -> Assessment:
 
 def opened(connection: Connection, chance: random.Random, number: int, at: datetime) -> Case:
     """A case that was admitted at that time, and judged."""
-    case_store.now = lambda: at  # type: ignore[attr-defined]  # the store's clock
+    for module in (opening, case_store):
+        module.now = lambda: at  # type: ignore[attr-defined]  # the store's clock
     case, _ = insert_case(connection, call_of(chance, number))
     detail = {"tool_name": case.call.tool_name, "arguments_sha256": case.call.arguments_sha256}
     ledger.append(connection, case.case_id, ledger.Action.ADMITTED, actor=case.call.principal, detail=detail)

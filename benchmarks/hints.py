@@ -28,7 +28,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 from gateway_process import eventually  # noqa: E402
 
 from atlas import ledger  # noqa: E402
-from atlas.cases.store import CaseStore, open_case, read_case  # noqa: E402
+from atlas.cases.opening import open_case  # noqa: E402
+from atlas.cases.store import CaseStore, read_case  # noqa: E402
 from atlas.cases.tables import cases  # noqa: E402
 from atlas.database.address import Address  # noqa: E402
 from atlas.database.hints import Hints  # noqa: E402

@@ -8,7 +8,8 @@ from sqlalchemy.engine import Connection
 
 from atlas.agents.answers import ABOUT_CASE, about, answer
 from atlas.agents.results import as_it_came
-from atlas.cases.store import mark_collected, newest_case
+from atlas.cases.opening import newest_case
+from atlas.cases.store import mark_collected
 from atlas.instants import now
 from atlas.models import Case, ToolCall
 

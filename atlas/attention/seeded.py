@@ -13,8 +13,9 @@ from atlas import ledger
 from atlas.attention.tables import seeded_cases
 from atlas.cases.endings import GATEWAY, end_case, without_result
 from atlas.cases.judgements import record_assessment
+from atlas.cases.opening import is_unfinished, open_case
 from atlas.cases.reviews import request_review
-from atlas.cases.store import is_unfinished, open_case, read_case
+from atlas.cases.store import read_case
 from atlas.cases.tables import cases
 from atlas.instants import instant_text, now
 from atlas.ledger import Action

@@ -1,7 +1,6 @@
 """The case store: what is known of every governed call, changed only by checked transitions."""
 
 import json
-import secrets
 from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
@@ -10,15 +9,13 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from atlas import ledger
-from atlas.cases.definitions import Definition, keep_definition
 from atlas.cases.draining import Draining
 from atlas.cases.elsewhere import Elsewhere
-from atlas.cases.rounds import of_this_round, round_of
-from atlas.cases.tables import UNFINISHED, approvals, assessments, cases, decisions, inquiries, outcomes
+from atlas.cases.rounds import round_of
+from atlas.cases.rows import DETAILS, EVERYTHING, case_of, named_case
+from atlas.cases.tables import approvals, assessments, cases, decisions, inquiries, outcomes
 from atlas.cases.watch import Watches
 from atlas.database.database import Database
-from atlas.database.dialects import without_order
 from atlas.database.facts import note
 from atlas.database.hints import hint
 from atlas.database.statements import Prepared
@@ -26,60 +23,17 @@ from atlas.errors import CaseNotFound, TransitionRefused
 from atlas.instants import now
 from atlas.models import (
     TRANSITIONS,
-    AgentQuestion,
     Approval,
     Assessment,
     Case,
     Decision,
-    Edit,
     Inquiry,
     Outcome,
-    PlanUse,
-    Ruling,
     Status,
     Stop,
-    ToolCall,
-    Verdict,
 )
-from atlas.plans.tables import plan_uses, plans
-from atlas.reviews.tables import edits, questions
-from atlas.stop.covering import stop_of
-from atlas.traces import Trace
 
-_DETAILS = (inquiries, assessments, decisions, outcomes)
-_OF_PLAN = (
-    plan_uses.c.plan_id,
-    plan_uses.c.arguments_sha256,
-    plan_uses.c.used_at,
-    plans.c.made_by,
-    plans.c.reason,
-)
-_EVERYTHING = sa.select(
-    cases,
-    *(
-        column.label(f"{table.name}_{column.name}")
-        for table in _DETAILS
-        for column in table.c
-        if column.name not in ("case_id", "round_number")
-    ),
-    *(column.label(f"plan_{column.name}") for column in _OF_PLAN),
-).select_from(
-    cases.outerjoin(inquiries, of_this_round(inquiries))
-    .outerjoin(assessments, of_this_round(assessments))
-    .outerjoin(decisions, of_this_round(decisions))
-    .outerjoin(outcomes, outcomes.c.case_id == cases.c.case_id)
-    .outerjoin(plan_uses, of_this_round(plan_uses))
-    .outerjoin(plans, plans.c.plan_id == plan_uses.c.plan_id)
-)
-_NAMES = tuple(_EVERYTHING.selected_columns.keys())
-_CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request", "session")
-_OPENED = (
-    *("case_id", "arguments", "continuation", "status", "opened_at", "definition_sha256", "waiting_before"),
-    "held_by",
-    *_CALLED,
-)
-_OPEN = Prepared(cases.insert().values({name: sa.bindparam(name) for name in _OPENED}))
-_INSERT = {table: Prepared(table.insert()) for table in _DETAILS}
+_INSERT = {table: Prepared(table.insert()) for table in DETAILS}
 _CHANGING = (
     *("expires_at", "claimed_by", "reported_at", "definition_sha256", "round_number", "frozen_at"),
     "begins_at",
@@ -88,24 +42,6 @@ _MOVE = Prepared(
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"), cases.c.status == sa.bindparam("before"))
     .values({name: sa.bindparam(name) for name in ("status", "shown_score", *_CHANGING)})
-)
-_SAME_CALL = ("principal", "tool_name", "arguments_sha256")
-_OF_CALL = _EVERYTHING.where(*(cases.c[name] == sa.bindparam(name) for name in _SAME_CALL))
-_SAME = Prepared(_OF_CALL.where(UNFINISHED))
-_NEWEST = Prepared(_OF_CALL.order_by(cases.c.opened_at.desc()).limit(sa.literal_column("1")))
-MOST_NAMED = 3  # of the calls that waited before
-_WAITING = Prepared(
-    sa.select(cases.c.case_id)
-    .where(
-        *(cases.c[name] == sa.bindparam(name) for name in ("principal", "tool_name")),
-        UNFINISHED,
-        # A literal: SQLite plans a statement at each run whose values could let it use a partial index.
-        # Without order: else PostgreSQL goes through all that waits, for a tool of which nothing waits.
-        without_order(cases.c.status) == sa.literal_column(f"'{Status.PENDING_REVIEW.value}'"),
-    )
-    # The order of the index: else PostgreSQL reads all cases, in the hope to meet some early.
-    .order_by(cases.c.arguments_sha256)
-    .limit(sa.literal_column(str(MOST_NAMED)))
 )
 _COLLECT = Prepared(
     cases.update()
@@ -117,7 +53,7 @@ _UNCOLLECT = Prepared(
     .where(cases.c.case_id == sa.bindparam("this"), cases.c.collected_at == sa.bindparam("collected_at"))
     .values(collected_at=sa.null())
 )
-_ONE = Prepared(_EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id")))
+_ONE = Prepared(EVERYTHING.where(cases.c.case_id == sa.bindparam("case_id")))
 
 
 class Collected(NamedTuple):
@@ -154,10 +90,10 @@ class CaseStore:
 
     async def select(self, *conditions: sa.ColumnElement[bool], limit: int = 500) -> list[Case]:
         """Cases that fulfil all conditions on the tables of this module."""
-        query = _EVERYTHING.where(*conditions).order_by(cases.c.status).limit(limit)
+        query = EVERYTHING.where(*conditions).order_by(cases.c.status).limit(limit)
 
         def rows(connection: Connection) -> list[Case]:
-            return [_whole(connection, row) for row in connection.execute(query).mappings()]
+            return [named_case(connection, row) for row in connection.execute(query).mappings()]
 
         return await self.database.read(rows)
 
@@ -200,71 +136,6 @@ def _hinted(work: Callable[[Connection], Case], connection: Connection) -> Case:
     return case
 
 
-def open_case(
-    connection: Connection,
-    call: ToolCall,
-    definition: Definition | None = None,
-    *,
-    held_by: str | None = None,
-) -> Case:
-    """Open a case for a call of which the same transaction knows that no case is unfinished."""
-    case = Case(
-        case_id=f"evt_{secrets.token_hex(8)}",
-        call=call,
-        status=Status.QUEUED,
-        opened_at=now(),
-        definition_sha256=definition.sha256 if definition else None,
-        waiting_before=_waiting_now(connection, call),
-        held_by=held_by,
-    )
-    if definition is not None:
-        keep_definition(connection, definition)
-    opened = case.model_dump(include={"case_id", "opened_at", "definition_sha256", "held_by"})
-    opened["status"] = case.status.value
-    called = call.model_dump(include=set(_CALLED))
-    said = {
-        "arguments": json.dumps(call.arguments),
-        "continuation": None if call.continuation is None else json.dumps(call.continuation),
-        "waiting_before": json.dumps(case.waiting_before) if case.waiting_before else None,
-    }
-    _OPEN.execute(connection, called | opened | said)
-    return case
-
-
-def unfinished_case(connection: Connection, call: ToolCall) -> Case | None:
-    """The case of the same call that has not ended, if there is one; a seeded one gives way."""
-    row = _SAME.first(connection, call.model_dump(include=set(_SAME_CALL)))
-    case = None if row is None else _whole(connection, dict(zip(_NAMES, row, strict=True)))
-    if case is None or not case.is_seeded:
-        return case
-    _give_way(connection, case)
-    return None
-
-
-def is_unfinished(connection: Connection, call: ToolCall) -> bool:
-    """Whether there is a case of the same call, seeded or not, that has not ended."""
-    return _SAME.first(connection, call.model_dump(include=set(_SAME_CALL))) is not None
-
-
-def _give_way(connection: Connection, case: Case) -> None:
-    """End a seeded case, because an agent makes this very call now: it is never taken for the agent's."""
-    detail = {"reason": "It was seeded, and an agent makes this very call now."}
-    ledger.append(connection, case.case_id, ledger.Action.REVEALED, actor="gateway", detail=detail)
-    transition(connection, case, Status.EXPIRED)
-
-
-def _waiting_now(connection: Connection, call: ToolCall) -> tuple[str, ...]:
-    """Calls of the same agent and tool that wait for a person; of many, some."""
-    asked = call.model_dump(include={"principal", "tool_name"})
-    return tuple(str(row[0]) for row in _WAITING.rows(connection, asked))
-
-
-def newest_case(connection: Connection, call: ToolCall) -> Case | None:
-    """The newest case of the same call, finished or not."""
-    row = _NEWEST.first(connection, call.model_dump(include=set(_SAME_CALL)))
-    return None if row is None else _whole(connection, dict(zip(_NAMES, row, strict=True)))
-
-
 def mark_collected(connection: Connection, case: Case, *, at: datetime | None = None) -> Case:
     """Note that the ending of a case was handed to its agent; the first time counts."""
     collected_at = at or now()
@@ -283,33 +154,7 @@ def read_case(connection: Connection, case_id: str) -> Case:
     row = _ONE.first(connection, {"case_id": case_id})
     if row is None:
         raise CaseNotFound(case_id=case_id)
-    return _whole(connection, dict(zip(_NAMES, row, strict=True)))
-
-
-def _whole(connection: Connection, row: Any) -> Case:
-    """The case of a row: with its stop if it is frozen, with what a person changed, and what was asked."""
-    case = _case(row)
-    more: dict[str, Any] = {}
-    if case.frozen_at is not None:
-        more["stop"] = stop_of(connection, case)
-    if row["edited_round"] is not None:
-        more["edit"] = _edit(connection, case.case_id, row["edited_round"])
-    if row["asked_at"] is not None:
-        more["questions"] = _questions(connection, case.case_id)
-    return case.model_copy(update=more) if more else case
-
-
-def _edit(connection: Connection, case_id: str, round_number: int) -> Edit:
-    query = edits.select().where(edits.c.case_id == case_id, edits.c.round_number == round_number)
-    row = connection.execute(query).mappings().one()
-    fields = {name: row[name] for name in Edit.model_fields}
-    return Edit(**(fields | {"arguments": json.loads(row["arguments"])}))
-
-
-def _questions(connection: Connection, case_id: str) -> tuple[AgentQuestion, ...]:
-    query = questions.select().where(questions.c.case_id == case_id).order_by(questions.c.question_id)
-    rows = connection.execute(query).mappings()
-    return tuple(AgentQuestion(**{name: row[name] for name in AgentQuestion.model_fields}) for row in rows)
+    return case_of(connection, row)
 
 
 def hold(connection: Connection, case: Case, stop: Stop) -> Case:
@@ -406,75 +251,3 @@ def add_outcome(connection: Connection, case: Case, outcome: Outcome) -> Case:
     result = None if outcome.result is None else json.dumps(outcome.result, ensure_ascii=False)
     _INSERT[outcomes].execute(connection, outcome.model_dump() | {"case_id": case.case_id, "result": result})
     return case.model_copy(update={"outcome": outcome})
-
-
-def _case(row: Any) -> Case:
-    return Case(
-        case_id=row["case_id"],
-        call=ToolCall(
-            principal=row["principal"],
-            tool_name=row["tool_name"],
-            arguments=json.loads(row["arguments"]),
-            arguments_sha256=row["arguments_sha256"],
-            intent=row["intent"],
-            user_request=row["user_request"],
-            continuation=None if row["continuation"] is None else json.loads(row["continuation"]),
-            session=row["session"],
-        ),
-        status=Status(row["status"]),
-        opened_at=row["opened_at"],
-        expires_at=row["expires_at"],
-        claimed_by=row["claimed_by"],
-        held_by=row["held_by"],
-        reported_at=row["reported_at"],
-        collected_at=row["collected_at"],
-        definition_sha256=row["definition_sha256"],
-        round_number=row["round_number"],
-        waiting_before=tuple(json.loads(row["waiting_before"] or "[]")),
-        frozen_at=row["frozen_at"],
-        begins_at=row["begins_at"],
-        inquiry=_inquiry(row),
-        assessment=_assessment(row),
-        decision=_decision(row),
-        plan=_plan(row),
-        outcome=_outcome(row),
-    )
-
-
-def _inquiry(row: Any) -> Inquiry | None:
-    if row["inquiries_reference"] is None:
-        return None
-    return Inquiry(**{name: row[f"inquiries_{name}"] for name in Inquiry.model_fields})
-
-
-def _assessment(row: Any) -> Assessment | None:
-    if row["assessments_risk_score"] is None:
-        return None
-    fields = {name: row[f"assessments_{name}"] for name in Assessment.model_fields}
-    ruling = Ruling.model_validate_json(fields["ruling"]) if fields["ruling"] else None
-    trace = Trace.model_validate_json(fields["trace"]) if fields["trace"] else None
-    return Assessment(**(fields | {"ruling": ruling, "trace": trace}))
-
-
-def _decision(row: Any) -> Decision | None:
-    if row["decisions_decision"] is None:
-        return None
-    fields = {name: row[f"decisions_{name}"] for name in Decision.model_fields}
-    return Decision(**(fields | {"decision": Verdict(fields["decision"])}))
-
-
-def _plan(row: Any) -> PlanUse | None:
-    if row["plan_plan_id"] is None:
-        return None
-    return PlanUse(**{name: row[f"plan_{name}"] for name in PlanUse.model_fields})
-
-
-def _outcome(row: Any) -> Outcome | None:
-    if row["outcomes_finished_at"] is None:
-        return None
-    result = row["outcomes_result"]
-    return Outcome(
-        result=None if result is None else json.loads(result),
-        detail=row["outcomes_detail"],
-        finished_at=row["outcomes_finished_at"],
-    )

@@ -29,7 +29,8 @@ from atlas import ledger
 from atlas.admit import Admission, note_admission
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.limits import Limits, TooMuch
-from atlas.cases.store import CaseStore, unfinished_case
+from atlas.cases.opening import unfinished_case
+from atlas.cases.store import CaseStore
 from atlas.cases.tables import cases
 from atlas.instants import now
 from atlas.settings import Settings

@@ -15,7 +15,8 @@ from gateway_process import eventually
 from together import CUT
 
 from atlas import ledger
-from atlas.cases.store import CaseStore, open_case, read_case
+from atlas.cases.opening import open_case
+from atlas.cases.store import CaseStore, read_case
 from atlas.database.address import Address
 from atlas.database.hints import Hints
 from atlas.database.listening import LONGEST, Listening

@@ -11,10 +11,10 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.canonical import digest
-from atlas.cases import store as cases
+from atlas.cases import opening
 from atlas.cases.definitions import Definition
 from atlas.cases.endings import end_case
-from atlas.cases.store import CaseStore, add_assessment, read_case, transition, unfinished_case
+from atlas.cases.store import CaseStore, add_assessment, read_case, transition
 from atlas.decide import Decisions
 from atlas.instants import now
 from atlas.models import Assessment, Case, Decision, Outcome, Ruling, Status, ToolCall, Verdict
@@ -45,8 +45,8 @@ def insert_case(
     connection: Connection, call: ToolCall, definition: Definition | None = None
 ) -> tuple[Case, bool]:
     """Open a case for a call, or find the unfinished case of the same call; says whether it was opened."""
-    unfinished = unfinished_case(connection, call)
-    opened = cases.open_case(connection, call, definition) if unfinished is None else unfinished
+    unfinished = opening.unfinished_case(connection, call)
+    opened = opening.open_case(connection, call, definition) if unfinished is None else unfinished
     return opened, unfinished is None
 
 
