@@ -11,32 +11,26 @@ from functools import partial
 from typing import Protocol
 
 from fastmcp import FastMCP
-from fastmcp.exceptions import NotFoundError, ToolError
-from fastmcp.tools import InputRequiredToolResult
-from mcp.types import CallToolResult, InputRequiredResult
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from atlas import ledger
-from atlas.agents.asked_back import note_question, record_reading
+from atlas.agents.calling import ToolCaller
 from atlas.agents.held_calls import WaitingAgents
 from atlas.agents.holders import Holders
-from atlas.agents.keys import caller
-from atlas.agents.stopping import stopped
 from atlas.background import in_background
 from atlas.cases.begun import abandon, give_up_silent, is_elsewhere, left_by_the_dead
 from atlas.cases.claims import refuse, take
 from atlas.cases.endings import end_case, end_uncalled
-from atlas.cases.outcomes import answer_of, digest_of_result, outcome_of, wire_result
+from atlas.cases.outcomes import digest_of_result
 from atlas.cases.store import CaseStore, hold, read_case
 from atlas.database.known_policy import known_policy
 from atlas.database.statements import is_passing
 from atlas.errors import AnswerLost, ExecutionRefused, NotCalled, ProcessGivenUp
 from atlas.grounds.authority import check_admission, check_approvals, check_authority, check_grounds
-from atlas.grounds.last_look import AsApproved, LastLook, last_look
 from atlas.grounds.present import tool_facts
-from atlas.grounds.reopening import is_as_judged, judged_definitions, send_back, what_changed
-from atlas.models import NO_TOOL, Assessment, Case, Outcome, Status, ToolCall
+from atlas.grounds.reopening import is_as_judged, send_back, what_changed
+from atlas.models import Assessment, Case, Outcome, Status
 from atlas.plans.using import why_plan_over
 from atlas.reviews.undo import seconds_to_begin
 from atlas.settings import Settings
@@ -46,7 +40,6 @@ from atlas.upstreams import unknown_tool
 AGAIN_SECONDS = 1.0
 LOOK_SECONDS = 2.0  # between two looks for what dead processes have left
 
-NOT_ASKED = "The gateway could not begin it within {seconds:g} seconds."
 TOO_LATE = "The tool of %s answered after this gateway was given up. The case is not changed by the answer."
 
 logger = logging.getLogger(__name__)
@@ -82,13 +75,12 @@ class Execution:
     ) -> None:
         self._store = store
         self._server = server
-        server.add_transform(AsApproved())
         self._judge = judge
         self._waiting = waiting
-        self._unknown = unknown
         self._tell = tell  # the reviewers, of what waits for them or is of unknown outcome
         self._review_timeout = settings.atlas_review_timeout
-        self._seconds = settings.atlas_execute_seconds
+        seconds = settings.atlas_execute_seconds
+        self._tool = ToolCaller(server, waiting, store.database, seconds=seconds, unknown=unknown)
         self._running: dict[str, asyncio.Task[Case]] = {}
         self._stop_seconds = settings.atlas_stop_timeout.total_seconds()
         self._unrecorded: dict[str, Outcome] = {}
@@ -168,13 +160,13 @@ class Execution:
             if case.status is not Status.EXECUTING or case.stop is not None:
                 return case
             try:
-                outcome = await self._call_tool(case)
+                outcome = await self._tool.call(case)
             except NotCalled as refusal:
                 return await self._keep(case_id, partial(self._end_uncalled, case_id, str(refusal)))
             except AnswerLost as lost:  # never repeated: it may have been done
                 return await self._keep(case_id, partial(self._abandon, case_id, str(lost)))
             if outcome is None:
-                detail = f"The tool did not answer within {self._seconds:g} seconds."
+                detail = f"The tool did not answer within {self._tool.seconds:g} seconds."
                 return await self._keep(case_id, partial(self._abandon, case_id, detail))
             self._unrecorded[case_id] = outcome
         try:
@@ -272,44 +264,6 @@ class Execution:
         if reason is None:  # it is again what it was
             return take(connection, case, self._store.process_id)
         return send_back(connection, case, ruled, self._review_timeout, reason=reason)
-
-    async def _call_tool(self, case: Case) -> Outcome | None:
-        """The tool's answer, an error of its own included; None if it did not answer in time."""
-        # After the claim all digests of the case are the same one; an old case has none.
-        definition_sha256 = next(iter(judged_definitions(case) - {NO_TOOL}), None)
-        look = LastLook(case.call.tool_name, definition_sha256, self._store.database.lease.confirm)
-        try:
-            # In the context of the agent that waits, so that what the tool sends reaches it.
-            context = self._waiting.context_of(case)
-            context.run(last_look.set, look)
-            context.run(caller.set, case.call.principal)
-            asked = partial(record_reading, database=self._store.database, principal=case.call.principal)
-            context.run(note_question.set, partial(asked, session=case.call.session))
-            with self._waiting.stoppable(case) as stop:
-                context.run(stopped.set, stop)
-                called = context.run(asyncio.create_task, self._tool_result(case.call_in_force))
-                result = await asyncio.wait_for(called, self._seconds)
-        except asyncio.TimeoutError:
-            if not look.is_passed:
-                raise NotCalled(reason=NOT_ASKED.format(seconds=self._seconds)) from None
-            return None
-        except Exception as error:
-            result = answer_of(error, was_called=look.is_passed)
-        return outcome_of(result)
-
-    async def _tool_result(self, call: ToolCall) -> CallToolResult | InputRequiredResult:
-        try:
-            result = await self._server.call_tool(call.tool_name, call.arguments, run_middleware=False)
-        except NotFoundError as error:
-            look = last_look.get()
-            if look is not None and look.is_passed:  # the tool itself did not find something
-                raise
-            raise self._unknown(call.tool_name) from error
-        except SystemExit as error:  # which would end the gateway, and not only the tool
-            raise ToolError(f"The tool {call.tool_name} tried to end the process.") from error
-        if isinstance(result, InputRequiredToolResult):
-            return result.input_required
-        return wire_result(result.to_mcp_result())
 
     async def _record(self, case_id: str, outcome: Outcome) -> Case:
         detail = {"is_error": outcome.is_error, "result_sha256": digest_of_result(outcome)}

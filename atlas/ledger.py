@@ -5,11 +5,8 @@ object {seq, at, case_id, action, actor, detail, previous_hash}; the first previ
 `python -m atlas.ledger verify|export [--data-dir DIR]` reads a ledger, also while gateways run.
 """
 
-import argparse
 import hashlib
 import json
-import os
-import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
@@ -29,9 +26,8 @@ from atlas.database.facts import note
 from atlas.database.hints import OF_NO_CASE, hint
 from atlas.database.location import Location
 from atlas.database.statements import Prepared, metadata, only_where
-from atlas.errors import DatabaseUnusable, LedgerBroken
+from atlas.errors import LedgerBroken
 from atlas.instants import instant_text, now, read_instant
-from atlas.settings import Settings
 from atlas.texts import keepable
 
 VERSION = b"atlas-ledger-v1\n"
@@ -149,10 +145,6 @@ class Place(NamedTuple):
     entry_hash: str
 
 
-NOT_THERE = (
-    "The chain of {count} entries holds, but none has the hash {noted}. Its end was taken away, or all of it"
-    " was written again.\n"
-)
 START = Place(*known_end.FIRST)
 
 
@@ -293,77 +285,9 @@ def _decoded(detail: Any) -> Any:
         return repr(detail)  # what cannot be read cannot have been hashed: verify names the entry
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a command; the exit status is 0, 1 for a broken ledger, 2 for one that cannot be read."""
-    parser = argparse.ArgumentParser(prog="python -m atlas.ledger", description=__doc__)
-    parser.add_argument("command", choices=("verify", "export"))
-    parser.add_argument(
-        "--data-dir", type=Path, help="of a SQLite file, such as an unpacked backup; default: of the settings"
-    )
-    parser.add_argument(
-        "--noted",
-        metavar="HASH",
-        type=_hash,
-        help="with verify: an entry_hash that was noted elsewhere, which an entry must still have",
-    )
-    options = parser.parse_args(arguments)
-    if options.noted is not None and options.command != "verify":
-        parser.error("--noted is for verify")
-    directory = options.data_dir
-    store = beside(Location(directory=directory) if directory else Location.of(Settings.read()))
-    try:
-        return _export(store) if options.command == "export" else _verify(store, options.noted)
-    except DatabaseUnusable as error:
-        sys.stderr.write(f"There is no readable ledger at {store.place}: {error.fields['reason']}\n")
-        return 2
-
-
-def _hash(text: str) -> str:
-    """A hash as it was noted or pasted."""
-    found = re.fullmatch("[0-9a-f]{64}", text.strip().lower())
-    if found is None:
-        raise argparse.ArgumentTypeError("a hash is 64 hexadecimal digits")
-    return found[0]
-
-
-def _verify(store: Beside, noted: str | None) -> int:
-    """Check the chain, and whether an entry has the hash that was noted: else an end could be missing."""
-    found: list[int] = []
-
-    def watched() -> Iterator[dict[str, Any]]:
-        for row in read_store(store):
-            if row["entry_hash"] == noted:
-                found.append(row["seq"])
-            yield row
-
-    try:
-        newest = follow(watched(), START)
-    except LedgerBroken as error:
-        sys.stdout.write(f"{error}\n")
-        return 1
-    if noted is not None and not found:
-        sys.stdout.write(NOT_THERE.format(count=newest.seq, noted=noted))
-        return 1
-    has = f" Number {found[0]} has the hash that you noted." if found else ""
-    sys.stdout.write(f"OK: {newest.seq} entries verified.{has}\n")
-    if newest.seq:
-        sys.stdout.write(f"The newest has the hash {newest.entry_hash}\n")
-    return 0
-
-
-def _export(store: Beside) -> int:
-    try:
-        for entry in read_store(store):
-            sys.stdout.write(json.dumps(entry) + "\n")
-        sys.stdout.flush()
-    except OSError as error:  # a full disk, or a program behind a pipe that wants no more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is left of it
-        sys.stderr.write(f"The export is not whole: {error.strerror}.\n")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    # What a store imports of this module is this one: a second one would define the table once more.
+    # What the command imports of this module is this one: a second one would define the table once more.
     sys.modules["atlas.ledger"] = sys.modules["__main__"]
+    from atlas.operate.ledger_command import main
+
     sys.exit(main())

@@ -17,6 +17,7 @@ from store import open_case, open_store, tool_call
 
 from atlas import ledger
 from atlas.errors import LedgerBroken
+from atlas.operate.ledger_command import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,7 +78,7 @@ async def test_verification_names_the_first_entry_that_was_touched(
     change(await make_ledger(tmp_path), statement)
     with pytest.raises(LedgerBroken, match=f"Ledger entry {seq} does not verify: .*{reason}"):
         ledger.verify(ledger.read(tmp_path / "atlas.db"))
-    assert ledger.main(["verify", "--data-dir", str(tmp_path)]) == 1
+    assert main(["verify", "--data-dir", str(tmp_path)]) == 1
     assert f"entry {seq} " in capsys.readouterr().out
 
 
@@ -86,14 +87,14 @@ async def test_an_end_that_was_cut_off_is_found_by_a_hash_that_was_noted(
 ) -> None:
     """The chain alone holds without its end; `verify` prints what to note."""
     path = await make_ledger(tmp_path)
-    assert ledger.main(["verify", "--data-dir", str(tmp_path)]) == 0
+    assert main(["verify", "--data-dir", str(tmp_path)]) == 0
     noted = capsys.readouterr().out.rpartition("The newest has the hash ")[2].strip()
     told = ["verify", "--data-dir", str(tmp_path), "--noted", noted]
-    assert ledger.main(told) == 0
+    assert main(told) == 0
     assert "OK: 4 entries verified. Number 4 has the hash that you noted." in capsys.readouterr().out
     change(path, "DELETE FROM ledger WHERE seq = 4")
-    assert ledger.main(["verify", "--data-dir", str(tmp_path)]) == 0
-    assert ledger.main(told) == 1
+    assert main(["verify", "--data-dir", str(tmp_path)]) == 0
+    assert main(told) == 1
     assert f"The chain of 3 entries holds, but none has the hash {noted}." in capsys.readouterr().out
 
 
@@ -101,7 +102,7 @@ async def test_an_end_that_was_cut_off_is_found_by_a_hash_that_was_noted(
 def test_what_is_no_hash_raises_no_false_alarm(noted: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It was copied in part."""
     with pytest.raises(SystemExit):
-        ledger.main(["verify", "--noted", noted])
+        main(["verify", "--noted", noted])
     assert "a hash is 64 hexadecimal digits" in capsys.readouterr().err
 
 
@@ -148,7 +149,7 @@ async def test_the_export_can_be_verified_elsewhere(
     """One JSON object a line, with all that the hash covers."""
     await make_ledger(tmp_path)
     capsys.readouterr()
-    assert ledger.main(["export", "--data-dir", str(tmp_path)]) == 0
+    assert main(["export", "--data-dir", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert ledger.verify(json.loads(line) for line in lines) == 4
 
@@ -157,7 +158,7 @@ def test_a_ledger_that_is_not_there_is_told_apart_from_a_broken_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit status 2 and a sentence."""
-    assert ledger.main(["verify", "--data-dir", str(tmp_path)]) == 2
+    assert main(["verify", "--data-dir", str(tmp_path)]) == 2
     assert "no readable ledger" in capsys.readouterr().err
 
 

@@ -42,7 +42,7 @@ def mortal(function: Callable[..., Any], when: str) -> Callable[..., Any]:
 
 
 def arm(description: str) -> None:
-    """Arm `before atlas.execute Execution._call_tool`, or the same with a function of the module."""
+    """Arm `before atlas.agents.calling ToolCaller.call`, or the same with a function of the module."""
     when, module_name, path = description.split()
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module_name)

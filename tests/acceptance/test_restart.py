@@ -131,12 +131,12 @@ AROUND_THE_EXECUTION = [
     ("before atlas.execute Execution.execute", "EXECUTED", 1),  # approved, not begun
     ("before atlas.execute Execution._claim", "EXECUTED", 1),
     (
-        "before atlas.execute Execution._call_tool",
+        "before atlas.agents.calling ToolCaller.call",
         "OUTCOME UNKNOWN",
         0,
     ),  # begun, tool not reached
     (
-        "after atlas.execute Execution._call_tool",
+        "after atlas.agents.calling ToolCaller.call",
         "OUTCOME UNKNOWN",
         1,
     ),  # the tool ran, its answer was not kept

@@ -21,8 +21,8 @@ MOMENTS = (
     "after atlas.path AssessAndDecide.assess",
     "after atlas.decide Decisions.record",
     "before atlas.execute Execution._claim",
-    "before atlas.execute Execution._call_tool",
-    "after atlas.execute Execution._call_tool",
+    "before atlas.agents.calling ToolCaller.call",
+    "after atlas.agents.calling ToolCaller.call",
     "after atlas.execute Execution._record",
 )
 NO_START = 3  # the status of a gateway that cannot start, for instance because the database is away

@@ -1,7 +1,7 @@
 """The gateway with tools that note on disk that they ran, a clock, and moments at which it kills itself.
 
 ATLAS_TEST_DIE names one: `commit 12`, while the case store commits for the twelfth time, or as mortal_gateway
-has it (`before atlas.execute Execution._call_tool`).
+has it (`before atlas.agents.calling ToolCaller.call`).
 """
 
 import os

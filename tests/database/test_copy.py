@@ -15,7 +15,7 @@ from atlas.database.__main__ import main
 from atlas.database.choose import beside
 from atlas.database.location import Location
 from atlas.database.sqlite import SqliteDatabase
-from atlas.ledger import main as ledger_main
+from atlas.operate.ledger_command import main as ledger_main
 from atlas.people.__main__ import main as people
 from atlas.welfare import WelfareOffice
 

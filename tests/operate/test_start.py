@@ -80,7 +80,7 @@ LIGHT_COMMANDS = [
     ("atlas.cases.__main__", {"sqlalchemy"}),  # it asks the gateway over HTTP
     ("atlas.plans.__main__", {"sqlalchemy"}),  # as well
     ("atlas.people.__main__", set()),
-    ("atlas.ledger", set()),
+    ("atlas.operate.ledger_command", set()),
     ("atlas.stop.command", set()),
     ("atlas.assessors.policy.command", set()),
     ("atlas.configure.questions", set()),
