@@ -10,7 +10,13 @@ from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import (
+    BeforeValidator,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_settings import NoDecode
 
 from atlas.instants import parse_duration
@@ -20,12 +26,13 @@ OURS = "ATLAS_"
 SPACE_BEFORE_UNIT = re.compile(r"(?<=\d)\s+(?=[a-z])")
 PLAIN = re.compile(r"[A-Za-z0-9._~:/+=@%,-]*")
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+LONGEST_DURATION = timedelta(days=365)
 NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 SIGNING_KEY = re.compile(r"((signkey-[A-Za-z0-9_]+-)?([0-9a-fA-F]{2})+)?")
 
 
 def read_duration(value: Any) -> Any:
-    """Read `90`, which is seconds, `90s`, `1h30m` or `3d`; anything else is left for pydantic to refuse."""
+    """Read `90`, which is seconds, `90s`, `1h30m` or `3d`; anything else is left for pydantic."""
     if not isinstance(value, str):
         return value
     text = SPACE_BEFORE_UNIT.sub("", value.strip())
@@ -104,9 +111,22 @@ PostgresqlUrl = Annotated[SecretStr | None, BeforeValidator(postgresql_url)]
 RootPath = Annotated[str, BeforeValidator(root_path)]
 PlainSecret = Annotated[SecretStr | None, BeforeValidator(plain)]
 SigningKey = Annotated[SecretStr | None, BeforeValidator(signing_key)]
-Duration = Annotated[
-    timedelta, BeforeValidator(read_duration), Field(gt=timedelta(0), le=timedelta(days=365))
-]
+
+
+def duration(value: Any, read: ValidatorFunctionWrapHandler) -> timedelta:
+    """Take a duration of a year at most; refuse anything else in words for the person who wrote it."""
+    try:
+        found: timedelta = read(read_duration(value))
+    except ValidationError:
+        raise ValueError("Write a duration such as 90s, 30m, 1h30m or 3d.") from None
+    if found <= timedelta(0):
+        raise ValueError("A duration must be greater than 0.")
+    if found > LONGEST_DURATION:
+        raise ValueError(f"A duration must be at most {LONGEST_DURATION.days} days.")
+    return found
+
+
+Duration = Annotated[timedelta, WrapValidator(duration)]
 
 
 class NumberPerAgent(NamedTuple):

@@ -601,6 +601,8 @@ WRONG = [
     (rules("classification = ''"), "line 3: classification must be a text"),
     (rules("legal_basis = 5"), "line 3: legal_basis must be a text"),
     (rules('name = "a\\nb"; score = 1'), "line 3: name must be a text of one line"),
+    ('[[rule]]\ntool = "a\\u0000"\nscore = 1', "line 2: tool must be"),
+    ("seeded_share = 3\n" + rules("score = 1"), "line 1: seeded_share takes cases from [[seeded]] tables"),
     (rules("name = 'n'"), "line 1: this rule gives nothing"),
     (rules("when = 'true'"), "line 1: this rule gives nothing"),
     (rules("scores = 1"), 'line 3: a rule knows no "scores"'),

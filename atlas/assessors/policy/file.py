@@ -25,6 +25,7 @@ from atlas.review_rules import group_of, has_groups
 from atlas.texts import TextUnreadable, text_of
 
 UNKNOWN_TOOLS = ("person", "general")
+SHARE_OF_NONE = "seeded_share takes cases from [[seeded]] tables, and there is none"
 ABOVE_RULES = ("unknown_tools", *WANTED_ABOVE)
 ANNOTATIONS_ARE_GONE = (
     'the table [annotations] is not used any more; unknown_tools = "person" or "general" says what happens '
@@ -148,6 +149,8 @@ def _mistakes_above(tables: dict[str, Any], sections: list[Section]) -> Iterator
         yield f'{place_of(sections, "unknown_tools")}: unknown_tools must be "person" or "general"'
     for key in _wrong_for_desk(_of_desk(tables)):
         yield f"{place_of(sections, key)}: {key} must be {WANTED_ABOVE[key]}"
+    if tables.get("seeded_share") and not tables.get("seeded"):
+        yield f"{place_of(sections, 'seeded_share')}: {SHARE_OF_NONE}"
 
 
 def _of_desk(tables: dict[str, Any]) -> dict[str, Any]:

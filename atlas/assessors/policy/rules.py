@@ -44,7 +44,8 @@ def _listed(value: Any) -> Any:
 
 Text = Annotated[str, StringConstraints(strict=True, strip_whitespace=True, min_length=1, max_length=2000)]
 Line = Annotated[Text, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Pattern = Annotated[Line, StringConstraints(pattern=r"^[^\[\]]*$")]
+# It takes the place of the pattern of a line, and so has all of it.
+Pattern = Annotated[Line, StringConstraints(pattern=r"^[^\[\]\x00-\x1f\x7f]*$")]
 Digest = Annotated[str, StringConstraints(strict=True, pattern=r"^sha256:[0-9a-f]{64}$")]
 Score = Annotated[StrictInt, Field(ge=0, le=100)]
 Reviewer = Annotated[Line, AfterValidator(_named)]  # a name, or group:NAME
