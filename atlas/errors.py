@@ -35,7 +35,7 @@ class AlreadyDecided(AtlasError):
 
 
 class ContraryDecision(AtlasError):
-    """Case {case_id} was {decision} by {reviewer} at {at}; a decision is not taken back."""
+    """Case {case_id} was {decision} by {reviewer} at {at}; another decision does not change that."""
 
 
 class TakeBackRefused(AtlasError):

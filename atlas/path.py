@@ -125,7 +125,9 @@ def build_path(
         store=store, rule=assessments.rule, timeout=timeout, tell=tell, owners=owners, accepts=accepts
     )
     stages = build_stages(settings, store=store, assessments=assessments, execution=execution, tell=tell)
-    book = PlanBook(store.database, policy=policy, tool=assessments.tool, owners=owners)
+    book = PlanBook(
+        store.database, policy=policy, tool=assessments.tool, owners=owners, agents=settings.agents
+    )
     return Path(stages, execution, decisions, book)
 
 

@@ -20,8 +20,8 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
+from atlas.models import EVERY_AGENT, plain_text
 from atlas.models import as_seen as as_seen  # compared by it elsewhere too
-from atlas.models import plain_text
 from atlas.settings_as_written import Duration, PostgresqlUrl, RootPath, require_readable
 from atlas.settings_of_inngest import WorkflowServer
 from atlas.settings_of_limits import Limits
@@ -185,6 +185,11 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watch
     def agent_keys(self) -> dict[str, str]:
         """Principal by bearer key: ATLAS_AGENT_KEY is one key, or `name:key` pairs with commas between."""
         return {key: name or "agent" for name, key in _named_keys(self.atlas_agent_key)}
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The names of the agents that can call; without keys it is one name for all of them."""
+        return (EVERY_AGENT,) if self.is_open else tuple(self.agent_keys.values())
 
     @cached_property
     def reviewer_keys(self) -> dict[str, str | None]:

@@ -42,8 +42,8 @@ class Limits(BaseSettings):
         default=128,
         ge=8,
         le=20_000,
-        description="How many connections of one address may wait without a key. One more, and the oldest "
-        "that waits is closed.",
+        description="How many connections of one address may wait without a key. If there are more, "
+        "the oldest that waits is closed.",
     )
     atlas_strangers: int = Field(
         default=512, ge=8, le=20_000, description="How many connections may wait without a key in all."
@@ -51,7 +51,7 @@ class Limits(BaseSettings):
     atlas_drain_time: StopTime = Field(
         default=timedelta(0),
         description="How long it goes on serving after SIGTERM while `/readyz` says 503, so that a balancer "
-        "sends what is new to another gateway. With one gateway it is 0.",
+        "sends what is new to another gateway. One gateway alone needs none.",
     )
     atlas_stop_timeout: StopTime = Field(
         default=timedelta(seconds=5),
@@ -67,8 +67,8 @@ class Limits(BaseSettings):
         default=100,
         ge=1,
         le=10_000,
-        description="How many sessions of one agent stay in memory. One more, and the one that was idle for "
-        "longest is put aside. It goes on when its client comes back.",
+        description="How many sessions of one agent stay in memory. If there are more, the one that was "
+        "idle for longest is put aside. It goes on when its client comes back.",
     )
 
     atlas_calls_per_minute: PerAgent = Field(

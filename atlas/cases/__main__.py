@@ -1,4 +1,4 @@
-"""`python -m atlas.cases list|show|approve|reject|take-back|ask`: a person sees and decides in a terminal.
+"""`python -m atlas.cases list|show|approve|reject|…`: a person sees and decides in a terminal.
 
 It asks the running gateway over HTTP, with the reviewer's key that stands in ATLAS_REVIEWER_KEY or `.env`.
 The exit status is 0; 1 if the gateway refused or nothing was approved; 2 for a wrong command; 3 if there is

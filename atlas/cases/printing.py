@@ -9,6 +9,7 @@ from atlas.desk.words import ago, instant, left
 from atlas.instants import read_instant
 from atlas.origins.saying import UNKNOWN
 
+BY_SCORE = "decide.auto_approved"  # of the ledger, which this command does not load
 FOLDED = 2_000  # characters of a text that are shown without --full
 
 
@@ -127,15 +128,21 @@ def _judged(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "rules", [visible(rule) for rule in judged["rules"]]
     if judged["legal_basis"]:
         yield "legal basis", [visible(judged["legal_basis"])]
+    if judged["policy_sha256"]:
+        yield "policy", [f"SHA-256 {judged['policy_sha256']}"]
     if judged["reopened_because"]:
         yield "judged again", [visible(judged["reopened_because"])]
 
 
 def _people(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     ruling, decision = case["ruling"], case["decision"]
-    who = ", ".join(map(visible, ruling["reviewers"])) or "every reviewer"
-    given = ", ".join(map(_by, ruling["given"])) or "none"
-    yield "who decides", [f"{who}; approvals: {ruling['approvals']} needed, given: {given}"]
+    passed = None if decision else _passed_without(case)
+    if passed is None:
+        who = ", ".join(map(visible, ruling["reviewers"])) or "every reviewer"
+        given = ", ".join(map(_by, ruling["given"])) or "none"
+        yield "who decides", [f"{who}; approvals: {ruling['approvals']} needed, given: {given}"]
+    else:
+        yield "approved", [passed]
     if you := case["you"]:
         for_whom = f", for {visible(you['on_behalf_of'])}" if you["on_behalf_of"] else ""
         yield "you", [f"may approve it{for_whom}" if you["may_approve"] else visible(you["why_not"])]
@@ -153,6 +160,16 @@ def _people(case: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield "answer", [said]
     for comment in case["comments"]:
         yield "comment", [f"{visible(comment['author'])}: {visible(comment['text'])}"]
+
+
+def _passed_without(case: dict[str, Any]) -> str | None:
+    """What approved a call on which no person decided; None where nothing did, or a person still has to."""
+    if case["plan"]:
+        plan = case["plan"]
+        return f"by the plan {plan['plan_id']} of {visible(plan['made_by'])}: {visible(plan['reason'])}"
+    actions = [entry["action"] for entry in case["timeline"] if entry["action"].startswith("decide.")]
+    is_by_score = actions[-1:] == [BY_SCORE]
+    return "by the score: no person was asked" if is_by_score else None
 
 
 def _by(said: dict[str, Any]) -> str:

@@ -88,7 +88,8 @@ def add_to(router: APIRouter, pages: Pages) -> None:
 async def _show(
     request: Request, pages: Pages, written: Written, *, status: int = 200, mistake: str = ""
 ) -> Response:
-    stops, standing = pages.parts.stops, await pages.parts.plans.newest()
+    book = pages.parts.plans
+    standing = await book.newest()
     return await pages.page(
         request,
         "plans.html",
@@ -98,8 +99,8 @@ async def _show(
         others=[one for one in standing if not one.is_in_force],
         written=written,
         mistake=mistake,
-        tools=list(filter(is_plain, await stops.names(Scope.TOOL))),
-        agents=list(filter(is_plain, await stops.names(Scope.AGENT))),
+        tools=list(filter(is_plain, await pages.parts.stops.names(Scope.TOOL))),
+        agents=list(filter(is_plain, book.agents)),
         lasts=LASTS,
         most_calls=MOST_CALLS,
         longest_reason=LONGEST_REASON,

@@ -59,4 +59,6 @@ def _approved(line: Line, remark: Remark) -> Told:
         word = "approved, held by a stop"
     if line.decision is Verdict.APPROVED:
         return Told(kind, word, "approved by", line.reviewer, remark.reason)
+    if line.plan_by is not None:
+        return Told(kind, word, "passed by a plan of", line.plan_by)
     return Told(kind, word, "approved by the score")

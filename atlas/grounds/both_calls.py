@@ -20,12 +20,21 @@ def of_both_calls(first: Assessment | None, ruled: Assessment) -> Assessment:
             "is_separate": old.is_separate or new.is_separate,
             "trainings": tuple(dict.fromkeys((*new.trainings, *old.trainings))),
             "needs_passkey": old.needs_passkey or new.needs_passkey,
+            "may_edit": tuple(path for path in new.may_edit if path in old.may_edit),
             "undo_seconds": max(old.undo_seconds, new.undo_seconds),
+            "hides_score": old.hides_score or new.hides_score,
+            "reason_from": _lower(old.reason_from, new.reason_from),
+            "min_seconds": max(old.min_seconds, new.min_seconds),
         }
     )
     return ruled.model_copy(
         update={"ruling": after.model_copy(update=_people(before, after) | {"review": review})}
     )
+
+
+def _lower(one: int | None, other: int | None) -> int | None:
+    given = [score for score in (one, other) if score is not None]
+    return min(given, default=None)
 
 
 def _people(before: Ruling, after: Ruling) -> dict[str, object]:

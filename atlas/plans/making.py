@@ -5,7 +5,7 @@ A plan that could let no call pass is refused when it is made. Each call asks al
 
 import json
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -66,7 +66,9 @@ class PlanBook:
         policy: PolicyInForce,
         tool: Callable[[str], Awaitable[ToolFacts]],
         owners: Mapping[str, frozenset[str]],
+        agents: Collection[str],
     ) -> None:
+        self.agents = agents  # that can call
         self._database = database
         self._policy = policy
         self._tool = tool  # as it is now
@@ -76,6 +78,8 @@ class PlanBook:
         """Make a plan that could let a call pass; raises PlanRefused, PolicyNotTaken, and NotPermitted."""
         await self._policy.renew()
         wish, policy = _fit(wish), self._policy.policy
+        if wish.agent is not None and wish.agent not in self.agents:
+            raise PlanRefused(reason=f"There is no agent {wish.agent}. Agents: {', '.join(self.agents)}.")
         tool = await self._tool(wish.tool)
         if tool.definition_sha256 is None:
             raise PlanRefused(reason=f"There is no tool {wish.tool} now.")
@@ -158,10 +162,9 @@ def _check_ruling(ruling: Ruling, plan: Plan, policy: Policy) -> None:
     if ruling.approvals > 1:
         raise PlanRefused(reason=f"The policy asks for {ruling.approvals} approvals of {calls}.")
     if ruling.floor >= policy.threshold and not ruling.review.allows_plans:
-        said = (
-            f"The policy leaves all {calls} to a person. A rule lets plans take the place with plans = true."
+        raise PlanRefused(
+            reason=f"The policy leaves all {calls} to a person. A rule with plans = true allows plans."
         )
-        raise PlanRefused(reason=said)
     asks = asks_for_reason(ruling, score=ruling.score)
     if asks or ruling.review.hides_score or ruling.review.min_seconds:
         raise PlanRefused(reason=f"The policy wants a person to look at each of the {calls}.")

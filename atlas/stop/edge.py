@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Response
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from atlas.models import Frozen, Scope, Stop
 from atlas.people.person import Person
@@ -24,6 +24,13 @@ class StopRequest(Frozen):
     target: Annotated[str, Field(max_length=LONGEST_TARGET)] = ""
     reason: Reason
     even_if_unknown: bool = False
+
+    @model_validator(mode="after")
+    def _everything_has_no_name(self) -> "StopRequest":
+        """A person who names something means this alone."""
+        if self.scope is Scope.EVERYTHING and self.target:
+            raise ValueError("everything has no target; nothing was stopped")
+        return self
 
 
 class LiftRequest(Frozen):

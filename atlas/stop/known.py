@@ -10,7 +10,7 @@ from functools import partial
 from atlas.cases.naming import distinct
 from atlas.cases.tables import cases
 from atlas.errors import TargetUnknown
-from atlas.models import EVERY_AGENT, Scope
+from atlas.models import Scope
 from atlas.settings import Settings
 from atlas.stop.stops import Store
 
@@ -37,7 +37,7 @@ class Known:
         beginnings: tuple[str, ...] = (),
         anyway: str = ANYWAY,
     ) -> None:
-        self._agents = {EVERY_AGENT} if settings.is_open else set(settings.agent_keys.values())
+        self._agents = set(settings.agents)
         self._database = database
         self._servers = set(servers)
         self._offered = offered  # the names of tools

@@ -120,7 +120,7 @@ class Scraped:
     def _model_now(self) -> Iterator[Metric]:
         model = self._parts.model
         rests = CounterMetricFamily(
-            "atlas_assessor_rests", "How often the model was left alone for a minute."
+            "atlas_assessor_rests", "How often the model failed too often, and was not asked for a minute."
         )
         rests.add_metric((), model.rests if model else 0)
         yield rests

@@ -383,6 +383,7 @@ REFUSALS: list[tuple[str | None, str, dict[str, Any], int, str]] = [
     (REVIEWER_KEY, "", {"scope": "everything"}, 422, "RequestInvalid"),
     (REVIEWER_KEY, "", {"scope": "everything", "reason": " "}, 422, "ReasonUnfit"),
     (REVIEWER_KEY, "", {"scope": "all", "reason": "x"}, 422, "RequestInvalid"),
+    (REVIEWER_KEY, "", {"scope": "everything", "target": "pay", "reason": "x"}, 422, "RequestInvalid"),
     (REVIEWER_KEY, "", {"scope": "tool", "target": "modify", "reason": "x"}, 404, "TargetUnknown"),
     (REVIEWER_KEY, "", {"scope": "server", "target": "far", "reason": "x"}, 404, "TargetUnknown"),
     (REVIEWER_KEY, "/stop_0/lift", {"reason": "x"}, 404, "StopNotFound"),

@@ -136,6 +136,18 @@ async def test_what_others_wrote_obeys_nothing_in_a_terminal_and_hides_nothing(
     assert as_json.output.isascii() and json.loads(as_json.output)["arguments"]["changes"]["text"] == HOSTILE
 
 
+async def test_show_says_what_approved_a_call_that_no_person_saw(gateway: GatewayProcess) -> None:
+    """The score, and by which policy; who would have had to decide is no answer to that."""
+    async with gateway.agent() as agent:
+        await agent.call_tool("check_status", {"beneficiary_id": "BEN-123"})
+    listed = await run(gateway, "list", "--status", "all", "--q", "check_status")
+    [case_id] = re.findall(r"^evt_\w+", listed.output, re.M)
+    said = await run(gateway, "show", case_id)
+    assert re.search(r"^  approved +by the score: no person was asked$", said.output, re.M)
+    assert re.search(r"^  policy +SHA-256 [0-9a-f]{64}$", said.output, re.M)
+    assert "who decides" not in said.output
+
+
 async def test_a_megabyte_is_folded_and_unfolded(gateway: GatewayProcess) -> None:
     """Also one without a blank; the digest is of all of it."""
     [case_id] = await waiting(gateway, text="x" * 900_000)

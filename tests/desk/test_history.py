@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,15 @@ async def test_what_has_not_ended_and_what_a_stop_holds_is_told_too(tmp_path: Pa
             "waits for a person its time is frozen by a stop",
             "approved, held by a stop approved by anna",
         } <= {*await sentences(store)}
+
+
+async def test_a_call_that_a_plan_let_pass_is_not_told_as_approved_by_the_score(tmp_path: Path) -> None:
+    """A person approved it beforehand, and is named."""
+    await fill(tmp_path, [Told(Status.EXECUTED, MOMENT, score=10)])
+    async with open_store(tmp_path) as store:
+        [line] = (await page_of(store.database, Filter())).lines
+        [(_, remark)] = await with_remarks(store.database, [line])
+    assert told_of(replace(line, plan_by="anna"), remark).sentence == "executed passed by a plan of anna"
 
 
 async def sentences(store: CaseStore) -> list[str]:

@@ -7,6 +7,7 @@ from store import assessment_of, tool_call
 
 from atlas.grounds.both_calls import of_both_calls
 from atlas.models import Ruling
+from atlas.review_rules import ReviewRules
 
 CALL = tool_call("pay", amount=500)
 ANNA, BEN = ("anna", "cleo"), ("anna", "ben")
@@ -35,3 +36,28 @@ def test_each_list_of_both_calls_has_to_approve_as_often_as_the_stricter_says(
     ruling = both.ruling
     assert isinstance(ruling, Ruling)
     assert (ruling.reviewers, ruling.each_of, ruling.approvals) == expected
+
+
+STRICTER = [
+    ({"hides_score": True}, {}, {"hides_score": True}),
+    ({"min_seconds": 9}, {"min_seconds": 3}, {"min_seconds": 9}),
+    ({"reason_from": 60}, {"reason_from": 80}, {"reason_from": 60}),
+    ({"reason_from": 60}, {}, {"reason_from": 60}),
+    ({"may_edit": ("days",)}, {"may_edit": ("days", "amount")}, {"may_edit": ("days",)}),
+    ({}, {"may_edit": ("days",)}, {"may_edit": ()}),
+    ({"undo_seconds": 5}, {"needs_passkey": True}, {"undo_seconds": 5, "needs_passkey": True}),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "expected"), STRICTER)
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_what_a_rule_asks_of_the_person_for_either_call_is_asked(
+    one: dict[str, Any], other: dict[str, Any], expected: dict[str, Any], is_turned: bool
+) -> None:
+    """A change of the arguments takes away no measure, and gives a person no more to change."""
+    first, second = (other, one) if is_turned else (one, other)
+    both = of_both_calls(
+        *(assessment_of(CALL, review=ReviewRules(**said)) for said in (first, second))
+    ).ruling
+    assert isinstance(both, Ruling)
+    assert {name: getattr(both.review, name) for name in expected} == expected

@@ -95,7 +95,7 @@ class Office:
         async def tool(name: str) -> ToolFacts:
             return ToolFacts(name=name, definition_sha256=server_definition)
 
-        book = PlanBook(self.store.database, policy=InForce, tool=tool, owners={})  # type: ignore[arg-type]
+        book = PlanBook(self.store.database, policy=InForce, tool=tool, owners={}, agents=())  # type: ignore[arg-type]
         self.book = book
         wish = Wish(tool="note", most_calls=2, ends_at=now() + timedelta(hours=1), reason="A test.")
         return (await book.make(ANNA, wish)).plan_id
