@@ -25,6 +25,7 @@ from atlas.outbox.deliveries import Delivery
 from atlas.outbox.lanes import Lanes
 from atlas.outbox.letters import Letter, letter_for
 from atlas.outbox.rewriting import Rewriter
+from atlas.outbox.room import MOST, room_after, room_of
 from atlas.outbox.subscriptions import end_subscription, with_browsers
 from atlas.outbox.vapid import PushKey
 from atlas.people.profiles import profile_of
@@ -206,7 +207,9 @@ class Courier:
 
     async def _deliver(self, delivery: Delivery, way: Way | None) -> bool:
         """Send one message and note what became of it; says whether its receiver can be reached."""
-        letter = await self._database.read(partial(self._letter, delivery=delivery))
+        # Only of a digest is there more than goes into one message.
+        room = await asyncio.to_thread(room_of, way) if way and delivery.is_for_digest else MOST
+        letter = await self._database.read(partial(self._letter, delivery=delivery, room=room))
         if not await self._claim(letter):
             return True
         if letter.message is None:
@@ -225,7 +228,7 @@ class Courier:
         await self._database.write(note)
         return True
 
-    def _letter(self, connection: Connection, delivery: Delivery) -> Letter:
+    def _letter(self, connection: Connection, delivery: Delivery, room: int) -> Letter:
         return letter_for(
             connection,
             delivery,
@@ -233,6 +236,7 @@ class Courier:
             url=self._url(),
             is_for_program=delivery.channel == WEBHOOK,
             process_id=self._database.lease.process_id,
+            room=room_after(room, delivery.attempts),
         )
 
     async def _claim(self, letter: Letter) -> bool:

@@ -24,6 +24,7 @@ LONGEST_TRYING = timedelta(days=3)  # for what asks for nothing; what does is ov
 MOST_IN_DIGEST = 200
 
 _DELIVERY = [column.label(f"delivery_{column.name}") for column in deliveries.c]
+_CAN_WAIT = [kind.value for kind in Kind if kind.can_wait]
 _DUE = (
     sa.select(*_DELIVERY, notices, profiles.c.digest)
     .join(notices, notices.c.notice_id == deliveries.c.notice_id)
@@ -72,7 +73,7 @@ def due(connection: Connection, *, at: datetime, without: Collection[str], proce
 
 
 def digest_of(connection: Connection, delivery: Delivery, *, at: datetime, process_id: str) -> list[Delivery]:
-    """All that goes into the digest to which a delivery belongs, and that is free."""
+    """All that goes into the digest of a delivery, and that is free; the oldest notice first."""
     query = _DUE.where(
         deliveries.c.next_at <= at,
         deliveries.c.person == delivery.person,
@@ -80,9 +81,10 @@ def digest_of(connection: Connection, delivery: Delivery, *, at: datetime, proce
         _is_free(process_id),
     )
     found = [_delivery(row) for row in connection.execute(query.limit(MOST_IN_DIGEST)).mappings()]
-    return [one for one in found if one.is_for_digest]
+    return sorted((one for one in found if one.is_for_digest), key=lambda one: one.notice.made_at)
 
 
+        notices.c.kind.in_(_CAN_WAIT),
 def _delivery(row: Any) -> Delivery:
     notice = notice_of(row)
     return Delivery(

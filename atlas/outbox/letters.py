@@ -12,6 +12,7 @@ from atlas.outbox.channels import Asks, Message
 from atlas.outbox.deliveries import Delivery, digest_of
 from atlas.outbox.messages import (
     CASE_PAGE,
+    DESK_PAGE,
     body_of,
     digest_text,
     digest_title,
@@ -20,6 +21,7 @@ from atlas.outbox.messages import (
     title_of,
 )
 from atlas.outbox.recipients import Notice
+from atlas.outbox.room import weight_of
 from atlas.outbox.spreading import case_of
 
 
@@ -40,8 +42,12 @@ def letter_for(
     url: str,
     is_for_program: bool,
     process_id: str,
+    room: int,
 ) -> Letter:
-    """Write the letter of a delivery, which a process sends, from what the store has now."""
+    """Write the letter of a delivery, which a process sends, from what the store has now.
+
+    `room` is how many bytes the text of a digest may have.
+    """
     parts = [delivery]
     if delivery.is_for_digest:
         parts = digest_of(connection, delivery, at=at, process_id=process_id)
@@ -54,7 +60,9 @@ def letter_for(
         _message(connection, part, cases[part.delivery_id], url=url, is_for_program=is_for_program)
         for part in rest
     ]
-    return Letter(messages[0] if len(messages) == 1 else _together(messages, at=at), rest, over)
+    if len(messages) == 1:
+        return Letter(messages[0], rest, over)
+    return Letter(_together(messages, at=at, room=room, desk=url + DESK_PAGE), rest, over)
 
 
 def _message(
@@ -77,9 +85,13 @@ def _asks(case: Case, link: str | None) -> Asks:
     return Asks(case.case_id, case.round_number, seen, link)
 
 
-def _together(messages: list[Message], *, at: datetime) -> Message:
+def _together(messages: list[Message], *, at: datetime, room: int, desk: str) -> Message:
+    """One message of several, with as many of them as it has room for, each whole."""
     parts = [f"{message.title}\n{message.text}" for message in messages]
-    return Message(messages[0].delivery_id, digest_title(len(messages)), digest_text(parts, at=at), {})
+    texts = (digest_text(parts, count, at=at, desk=desk) for count in range(len(parts), 0, -1))
+    fitting = (text for text in texts if weight_of(text) <= room)
+    text = next(fitting, digest_text(parts, 0, at=at, desk=desk))
+    return Message(messages[0].delivery_id, digest_title(len(messages)), text, {})
 
 
 def _not_checked(connection: Connection, notice: Notice) -> list[str] | None:

@@ -12,7 +12,9 @@ from atlas.traces import Origin, Trace
 
 MOST_ORIGINS = 20  # arguments from outside that a notice names
 LONGEST_PATH = 200  # characters
-CASE_PAGE = "/desk/cases/"
+DESK_PAGE = "/desk"
+CASE_PAGE = f"{DESK_PAGE}/cases/"
+LATE = timedelta(minutes=1)  # after which a notice of a deed says when it was done
 
 TITLES = {
     Kind.REVIEW_REQUESTED: "A call waits for your decision",
@@ -137,9 +139,13 @@ def digest_title(count: int) -> str:
     return f"{count} notices of calls"
 
 
-def digest_text(parts: list[str], *, at: datetime) -> str:
-    """Several notices in one message, the oldest first."""
-    return f"Until {moment(at)}:\n\n" + "\n\n".join(parts)
+def digest_text(parts: list[str], count: int, *, at: datetime, desk: str) -> str:
+    """The first so many of several notices in one message, the oldest first, and how many are not in it."""
+    left = len(parts) - count
+    more = [f"And {left} more. The desk shows them: {desk}"] if left else []
+    if not count:
+        return f"The desk shows them: {desk}"
+    return "\n\n".join([f"Until {moment(at)}:", *parts[:count], *more])
 
 
 def _origins(trace: Trace) -> dict[str, Any]:

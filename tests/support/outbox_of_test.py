@@ -9,6 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+import sqlalchemy as sa
 from gateway_process import WAIT_SECONDS, eventually
 from sqlalchemy.engine import Connection
 from store import assessment_of, open_case, open_store, settings_of_test, tool_call
@@ -18,7 +19,7 @@ from atlas.cases.store import CaseStore, add_assessment
 from atlas.instants import now
 from atlas.models import Case
 from atlas.outbox.courier import Courier
-from atlas.outbox.tables import deliveries
+from atlas.outbox.tables import deliveries, notices
 from atlas.people.tables import profiles
 
 GATEWAY_URL = "https://gateway.example.com"
@@ -65,6 +66,26 @@ async def add_profile(store: CaseStore, person: str, *channels: str, **fields: A
         fields["groups"] = json.dumps(fields["groups"])
     row = values | {"channels": json.dumps(channels)} | fields
     await store.database.write(lambda connection: connection.execute(profiles.insert().values(row)).rowcount)
+
+
+async def let_age(store: CaseStore, length: timedelta) -> None:
+    """Have all notices that are not spread yet be so much older."""
+
+    def work(connection: Connection) -> None:
+        for notice_id, made_at in connection.execute(sa.select(notices.c.notice_id, notices.c.made_at)).all():
+            this = notices.update().where(notices.c.notice_id == notice_id)
+            connection.execute(this.values(made_at=made_at - length))
+
+    await store.database.write(work)
+
+
+@asynccontextmanager
+async def without_courier(directory: Path, **settings: Any) -> AsyncIterator[Outbox]:
+    """A store whose notices are kept for the courier that comes after it."""
+    async with open_store(directory) as store:
+        courier = Courier(settings_of_test(directory, **settings), store.database, url=lambda: GATEWAY_URL)
+        yield Outbox(store, courier)
+        await courier.close()
 
 
 @asynccontextmanager
