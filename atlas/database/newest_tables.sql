@@ -481,7 +481,7 @@ CREATE TABLE deliveries (
 	sent_at VARCHAR(27), 
 	given_up_at VARCHAR(27), 
 	last_error TEXT, 
-	receipt TEXT, claimed_by VARCHAR(32), 
+	receipt TEXT, claimed_by VARCHAR(32), failing_since VARCHAR(27), shown VARCHAR(40), 
 	CONSTRAINT pk_deliveries PRIMARY KEY (delivery_id), 
 	CONSTRAINT fk_deliveries_notice_id_notices FOREIGN KEY(notice_id) REFERENCES notices (notice_id)
 );
@@ -610,6 +610,6 @@ CREATE TRIGGER policies_no_update BEFORE UPDATE ON policies BEGIN SELECT RAISE(A
 
 CREATE TRIGGER policies_no_delete BEFORE DELETE ON policies BEGIN SELECT RAISE(ABORT, 'the table policies is append-only'); END;
 
-INSERT INTO alembic_version VALUES ('0014', '0014');
+INSERT INTO alembic_version VALUES ('0015', '0014');
 
 COMMIT;

@@ -258,9 +258,9 @@ class Courier:
             error.reason,
             first.attempts + 1,
         )
-        if error.is_final or deliveries.is_too_old(first, at=at):
+        if error.is_final:
             await self._give_up(letter, error.reason)
-            if error.is_final and first.channel == PUSH:  # the browser is gone
+            if first.channel == PUSH:  # the browser is gone
                 gone = first.address.removeprefix(OF_BROWSER)
                 await self._database.write(partial(end_subscription, digest=gone))
             return

@@ -11,20 +11,22 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.database.facts import note
 from atlas.database.processes import is_at_work
+from atlas.database.statements import Instant
 from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice
 from atlas.outbox.spreading import notice_of
 from atlas.outbox.tables import OPEN, deliveries, notices
 from atlas.outbox.times import digest_period
+from atlas.outbox.turns import is_its_turn
 from atlas.people.tables import profiles
 
 PAGE = 200
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(minutes=5)
 LONGEST_TRYING = timedelta(days=3)  # for what asks for nothing; what does is over with its review
 MOST_IN_DIGEST = 200
+_CAN_WAIT = [kind.value for kind in Kind if kind.can_wait]
 
 _DELIVERY = [column.label(f"delivery_{column.name}") for column in deliveries.c]
-_CAN_WAIT = [kind.value for kind in Kind if kind.can_wait]
 _DUE = (
     sa.select(*_DELIVERY, notices, profiles.c.digest)
     .join(notices, notices.c.notice_id == deliveries.c.notice_id)
@@ -44,6 +46,7 @@ class Delivery:
     person: str | None
     address: str
     attempts: int
+    failing_since: datetime | None
     is_for_digest: bool
 
     @property
@@ -66,9 +69,12 @@ def _is_free(process_id: str) -> sa.ColumnElement[bool]:
 
 
 def due(connection: Connection, *, at: datetime, without: Collection[str], process_id: str) -> list[Delivery]:
-    """The deliveries that are due and free, reminders last and the oldest first, but for some addresses."""
+    """The deliveries that are due and free, and whose turn it is, reminders last and the oldest first.
+
+    None of them is to the addresses `without`.
+    """
     is_due = (deliveries.c.next_at <= at, deliveries.c.address.not_in(list(without)))
-    query = _DUE.where(*is_due, _is_free(process_id)).limit(PAGE)
+    query = _DUE.where(*is_due, _is_free(process_id), is_its_turn(at)).limit(PAGE)
     return [_delivery(row) for row in connection.execute(query).mappings()]
 
 
@@ -78,13 +84,13 @@ def digest_of(connection: Connection, delivery: Delivery, *, at: datetime, proce
         deliveries.c.next_at <= at,
         deliveries.c.person == delivery.person,
         deliveries.c.address == delivery.address,
+        notices.c.kind.in_(_CAN_WAIT),
         _is_free(process_id),
     )
     found = [_delivery(row) for row in connection.execute(query.limit(MOST_IN_DIGEST)).mappings()]
     return sorted((one for one in found if one.is_for_digest), key=lambda one: one.notice.made_at)
 
 
-        notices.c.kind.in_(_CAN_WAIT),
 def _delivery(row: Any) -> Delivery:
     notice = notice_of(row)
     return Delivery(
@@ -94,6 +100,7 @@ def _delivery(row: Any) -> Delivery:
         person=row["delivery_person"],
         address=row["delivery_address"],
         attempts=row["delivery_attempts"],
+        failing_since=row["delivery_failing_since"],
         is_for_digest=digest_period(row["digest"]) is not None and notice.kind.can_wait,
     )
 
@@ -121,7 +128,8 @@ def note_sent(
     connection: Connection, sent: Collection[Delivery], receipt: str | None, *, at: datetime
 ) -> None:
     """Note that receivers have them."""
-    values = {"sent_at": at, "given_up_at": None, "last_error": None, "receipt": receipt}
+    taken = {"sent_at": at, "given_up_at": None, "last_error": None, "failing_since": None}
+    values = taken | {"receipt": receipt}
     _change(connection, sent, attempts=deliveries.c.attempts + 1, **values)
     note(connection, [Tried(one.channel, "delivered") for one in sent])
 
@@ -132,10 +140,14 @@ def note_over(connection: Connection, closed: Collection[Delivery], *, at: datet
 
 
 def note_failed(connection: Connection, failed: Collection[Delivery], error: str, *, at: datetime) -> None:
-    """Note that a receiver did not take them, and when they are tried again."""
+    """Note that a receiver did not take them, and when they are tried again; give up what is too old."""
+    give_up(connection, [one for one in failed if is_too_old(one, at=at)], error, at=at)
     for one in failed:
-        next_at = at + pause_after(one.attempts + 1)
-        values = {"last_error": error, "next_at": next_at, "claimed_by": None}
+        if is_too_old(one, at=at):
+            continue
+        values: dict[str, Any] = {"last_error": error, "claimed_by": None}
+        values["next_at"] = at + pause_after(one.attempts + 1)
+        values["failing_since"] = sa.func.coalesce(deliveries.c.failing_since, sa.literal(at, Instant))
         _change(connection, [one], attempts=one.attempts + 1, **values)
         note(connection, [Tried(one.channel, "failed")])
 
@@ -160,8 +172,13 @@ def give_up(connection: Connection, lost: Collection[Delivery], error: str, *, a
 
 
 def is_too_old(delivery: Delivery, *, at: datetime) -> bool:
-    """Whether it was tried long enough."""
-    return not delivery.notice.kind.asks and at - delivery.notice.made_at > LONGEST_TRYING
+    """Whether it was tried long enough: a digest, or a gateway that was down, is no attempt."""
+    return not delivery.notice.kind.asks and is_long_since(delivery.failing_since, at=at)
+
+
+def is_long_since(failing_since: datetime | None, *, at: datetime) -> bool:
+    """Whether attempts have failed for as long as the gateway tries."""
+    return failing_since is not None and at - failing_since > LONGEST_TRYING
 
 
 def pause_after(attempts: int) -> timedelta:

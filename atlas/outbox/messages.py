@@ -40,16 +40,16 @@ def body_of(
     """What a program gets."""
     said = dict(notice.content)
     stop = said.pop("stop", None)
-    about = _fields_of(case) | {"not_checked": not_checked} if case else {}
+    about = _fields_of(case, notice) | {"not_checked": not_checked} if case else {}
     made = {"notice_id": notice.notice_id, "made_at": instant_text(notice.made_at), "link": link}
     return {"kind": notice.kind.value} | (stop or {}) | said | about | made
 
 
-def _fields_of(case: Case) -> dict[str, Any]:
+def _fields_of(case: Case, notice: Notice) -> dict[str, Any]:
     judged = case.assessment
     return {
         "event_id": case.case_id,
-        "round": case.round_number,
+        "round": notice.round_number,
         "tool_name": case.call.tool_name,
         "principal": case.call.principal,
         "risk_score": judged.risk_score if judged and not hides_score(case) else None,
@@ -86,7 +86,15 @@ def text_of(notice: Notice, case: Case | None, *, link: str | None) -> str:
 def _lines(notice: Notice, case: Case | None) -> Iterator[str]:
     if case is None:
         yield from _lines_without_case(notice)
-        return
+    else:
+        yield from _lines_of_case(notice, case)
+    if not notice.kind.asks and now() - notice.made_at > LATE:
+        yield f"That was at {moment(notice.made_at)}."
+    if notice.kind is Kind.DECIDED and case and case.round_number > (notice.round_number or 0):
+        yield "The call was judged again after that."
+
+
+def _lines_of_case(notice: Notice, case: Case) -> Iterator[str]:
     yield f"Reference: {case.case_id}"
     yield f"Tool: {plain_text(case.call.tool_name)}"
     yield f"Agent: {plain_text(case.call.principal)}"

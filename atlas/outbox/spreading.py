@@ -214,4 +214,6 @@ def _row(notice: Notice, way: Way, person: Profile | None) -> dict[str, Any]:
         "given_up_at": None,
         "last_error": None,
         "receipt": None,
+        "failing_since": None,
+        "shown": None,
     }

@@ -36,6 +36,8 @@ deliveries = sa.Table(
     sa.Column("last_error", sa.Text),
     sa.Column("receipt", sa.Text),  # by which a message in a chat is rewritten
     sa.Column("claimed_by", sa.String(32)),  # the process that sends it
+    sa.Column("failing_since", Instant),  # when the first attempt failed of those since it was taken last
+    sa.Column("shown", sa.String(40)),  # for which round and standing of its case a message was rewritten
 )
 OPEN = sa.and_(deliveries.c.sent_at.is_(None), deliveries.c.given_up_at.is_(None))
 sa.Index("ix_deliveries_next_at", deliveries.c.next_at, **only_where(OPEN))
