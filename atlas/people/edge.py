@@ -102,7 +102,9 @@ class PeopleEdge:
         add_webhook(app, gate=self._webhook_gate, parts=parts)
         together = Together(parts, self._database, lambda: policy.policy.file.desk.together_below)
         add_many(app, gate=self._gate, together=together)
-        buttons = SlackButtons(self._settings, self._agents, self._people_there, parts, self._slack_api)
+        buttons = SlackButtons(
+            self._settings, self._agents, self._people_there, parts, self._slack_api, self.courier.rewriter
+        )
         add_slack(app, buttons, url=self._public_url)
         add_reading(
             app,

@@ -58,6 +58,13 @@ hide_score = true
 score = 83
 
 [[rule]]
+name = "undo"
+tool = "*"
+when = '"undo" in args.changes'
+undo = "600s"
+score = 83
+
+[[rule]]
 name = "two"
 tool = "*"
 when = '"two" in args.changes'
@@ -148,7 +155,7 @@ async def test_a_button_decides_for_the_mapped_person_and_the_message_loses_its_
 
 
 async def test_a_message_is_rewritten_whatever_way_the_case_was_decided(office: Office) -> None:
-    """By a program here; a dead button that Slack still shows decides nothing."""
+    """By a program here; to approve by a button that Slack still shows does nothing."""
     case_id, message = await office.waits()
     await office.gateway.decide(case_id, "REJECTED", key=ANNA)
     await office.slack.shown(case_id, "It was rejected by anna.", live=False)
@@ -234,6 +241,38 @@ async def test_an_approval_is_for_what_the_message_showed(office: Office) -> Non
         assert await office.press(*pressed(button | {"value": value})) == 200, number
         assert case_id in (await office.slack.told(before + 1))["text"]
     await office.assert_undecided(case_id)
+
+
+async def test_on_a_message_of_an_earlier_round_a_rejection_counts_and_an_approval_does_not(
+    office: Office,
+) -> None:
+    """The call was approved, and that was taken back; both messages end with the truth."""
+    case_id, message = await office.waits(undo=1)
+    made = buttons_of(message)
+    await office.gateway.decide(case_id, key=ANNA)
+    await office.gateway.decide(case_id, "TAKEN_BACK", key=ANNA)
+    await office.slack.shown(case_id, "was judged again, and waits for your decision", live=True)
+    before = len(office.slack.ephemeral)
+    assert await office.press(*pressed(made["Approve"], "U0BEN")) == 200
+    assert case_id in (await office.slack.told(before + 1))["text"]
+    await office.assert_undecided(case_id)
+    assert await office.press(*pressed(made["Reject"], "U0BEN")) == 200
+    await office.slack.told_of(case_id, "It was rejected by bruno, through slack.", count=2)
+    assert len(office.slack.of_case(case_id)) == 2
+
+
+async def test_a_copy_that_the_gateway_does_not_know_loses_its_buttons_when_one_is_pressed(
+    office: Office,
+) -> None:
+    """Slack had taken a first attempt, whose answer was lost, and posted the second one too."""
+    case_id, message = await office.waits()
+    office.slack.messages["1600000000.000100"] = dict(message)
+    place = {"container": {"type": "message", "message_ts": "1600000000.000100", "channel_id": CHANNEL}}
+    await office.gateway.decide(case_id, "REJECTED", key=ANNA)
+    await office.slack.told_of(case_id, "It was rejected by anna.", count=1)
+    assert await office.press(*pressed(buttons_of(message)["Approve"], "U0BEN", **place)) == 200
+    await office.slack.told_of(case_id, "It was rejected by anna.", count=2)
+    assert all(not buttons_of(one) for one in office.slack.of_case(case_id))
 
 
 async def test_a_press_that_slack_did_not_sign_now_is_refused(office: Office) -> None:

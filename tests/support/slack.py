@@ -30,6 +30,7 @@ class Slack:
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)  # by ts
     ephemeral: list[dict[str, Any]] = field(default_factory=list)
     fails: list[str] = field(default_factory=list)  # errors of the next calls
+    knows_copies: bool = True  # as Slack does, which promises it nowhere
     answers: asyncio.Event = field(
         default_factory=asyncio.Event
     )  # while it is not set, Slack does not answer
@@ -44,9 +45,14 @@ class Slack:
             return {"ok": True, "message_ts": "1.1"}
         if method == "chat.update" and said["ts"] not in self.messages:
             return {"ok": False, "error": "message_not_found"}
-        ts = said.get("ts") or f"{1700000000 + len(self.messages)}.000100"
+        ts = said.get("ts") or self._copied(said) or f"{1700000000 + len(self.messages)}.000100"
         self.messages[ts] = said
         return {"ok": True, "channel": said["channel"], "ts": ts}
+
+    def _copied(self, said: dict[str, Any]) -> str | None:
+        """The message that has the same id of its client, which Slack does not post again."""
+        found = [ts for ts, one in self.messages.items() if one.get("client_msg_id") == said["client_msg_id"]]
+        return found[0] if found and self.knows_copies else None
 
     def of_case(self, case_id: str) -> list[dict[str, Any]]:
         """The messages that name a case, as they are shown now."""
@@ -61,6 +67,14 @@ class Slack:
             return found[-1] if is_shown and bool(buttons_of(found[-1])) == live else None
 
         return dict(await eventually(is_so))
+
+    async def told_of(self, case_id: str, words: str, *, count: int) -> None:
+        """Wait until so many messages of a case say this."""
+
+        async def is_so() -> bool:
+            return [words in text_of(one) for one in self.of_case(case_id)].count(True) == count
+
+        await eventually(is_so)
 
     async def told(self, count: int = 1) -> dict[str, Any]:
         """Wait until people were told so much that they alone see; the newest."""

@@ -1,7 +1,9 @@
 """Messages in Slack with buttons, which are rewritten when nothing can be decided there any more."""
 
+import re
 from datetime import datetime
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from atlas.outbox.channels import Asks, Message
 from atlas.outbox.channels.slack_api import SlackApi, escaped
@@ -10,6 +12,8 @@ from atlas.settings import Settings
 SLACK_APP = "slack-app"  # the name of this channel; `slack` is a scheme of Apprise
 APPROVE, REJECT, OPEN = "atlas.approve", "atlas.reject", "atlas.open"  # by which Slack names a button
 LONGEST_TEXT = 2_900  # Slack takes 3,000 characters in a part of a message
+CUT = " … The rest is at the desk."
+LAST_WORD = re.compile(r"\s+\S*\Z")
 
 
 class SlackMessages:
@@ -26,6 +30,9 @@ class SlackMessages:
             blocks.append(_buttons(message.asks))
         place = url.partition("://")[2]
         said = {"channel": place, "text": escaped(message.title), "blocks": blocks, "unfurl_links": False}
+        # Where the answer to an attempt was lost, Slack knows the next one by it, and posts no second
+        # message. It promises that nowhere, so Rewriter.let_go looks at what is pressed.
+        said["client_msg_id"] = str(uuid5(NAMESPACE_URL, message.delivery_id))
         told = await self._api.call("chat.postMessage", said)
         return f"{told.get('channel', place)} {told.get('ts', '')}" if message.asks is not None else None
 
@@ -43,8 +50,15 @@ class SlackMessages:
 
 def _plain(text: str) -> dict[str, Any]:
     """A part in which names of tools and agents are no markup: they can call no one, and hide nothing."""
-    words = {"type": "plain_text", "text": text[:LONGEST_TEXT], "emoji": False}
+    words = {"type": "plain_text", "text": _fitted(text), "emoji": False}
     return {"type": "section", "text": words}
+
+
+def _fitted(text: str) -> str:
+    """A text that Slack takes; where it is cut, it ends with a whole word, and says so."""
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return LAST_WORD.sub("", text[: LONGEST_TEXT - len(CUT)]) + CUT
 
 
 def _buttons(asks: Asks) -> dict[str, Any]:

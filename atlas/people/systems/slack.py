@@ -14,6 +14,7 @@ from atlas.errors import AlreadyDecided, AtlasError, NotDelivered, SignatureRefu
 from atlas.models import Verdict
 from atlas.outbox.channels.slack_api import SlackApi, escaped
 from atlas.outbox.messages import CASE_PAGE
+from atlas.outbox.rewriting import Rewriter
 from atlas.people.deciding import Deciding, Receipt, decide
 from atlas.people.systems.gate import PeopleThere, refuse_keys
 from atlas.people.systems.slack_wire import Pressed, check_signature, pressed_in
@@ -29,13 +30,20 @@ class SlackButtons:
     """Takes what was pressed, and tells the person what became of it, where the message does not."""
 
     def __init__(
-        self, settings: Settings, agents: AgentKeys, people: PeopleThere, parts: Deciding, api: SlackApi
+        self,
+        settings: Settings,
+        agents: AgentKeys,
+        people: PeopleThere,
+        parts: Deciding,
+        api: SlackApi,
+        rewriter: Rewriter | None,
     ) -> None:
         self._secrets = settings.slack_signing_secrets
         self._agents = agents
         self._people = people
         self._parts = parts
         self._api = api
+        self._rewriter = rewriter
 
     async def pressed(self, request: Request) -> Pressed:
         """What Slack says was pressed; raises SignatureRefused, NotPermitted and RequestInvalid."""
@@ -71,6 +79,13 @@ class SlackButtons:
             idempotency_key=pressed.message_id,
         )
 
+    async def let_go(self, pressed: Pressed) -> None:
+        """Take dead buttons away where the pressed message is a copy that the gateway does not know."""
+        if self._rewriter is not None and pressed.verdict is not None and pressed.receipt is not None:
+            await self._rewriter.let_go(
+                pressed.receipt, case_id=pressed.case_id, round_number=pressed.round_number
+            )
+
     async def tell(self, pressed: Pressed, text: str) -> None:
         """Tell the person, and no one else in the channel."""
         said = {"channel": pressed.channel, "user": pressed.user, "text": escaped(text)}
@@ -91,6 +106,7 @@ def add_slack(app: FastAPI, buttons: SlackButtons, *, url: Callable[[], str]) ->
         text = await buttons.decide(pressed, url=url())
         if text is not None:
             later.add_task(buttons.tell, pressed, text)
+        later.add_task(buttons.let_go, pressed)
         return Response(status_code=200)
 
     app.router.routes.extend(router.routes)

@@ -36,6 +36,7 @@ class Pressed:
     round_number: int
     seen_sha256: str
     message_id: str  # the same for each copy of the request
+    receipt: str | None  # by which the message is rewritten that has the button
 
 
 async def check_signature(request: Request, secrets: tuple[str, ...]) -> bytes:
@@ -74,4 +75,11 @@ def _pressed(payload: Any, message_id: str) -> Pressed:
     if not is_ours or (verdict is not None and found is None):
         raise UNREADABLE
     case_id, round_number, seen_sha256 = found.groups() if found else ("", "1", "")
-    return Pressed(user, channel, verdict, case_id, int(round_number), seen_sha256, message_id)
+    receipt = _receipt(payload, channel)
+    return Pressed(user, channel, verdict, case_id, int(round_number), seen_sha256, message_id, receipt)
+
+
+def _receipt(payload: Any, channel: str) -> str | None:
+    """Where the pressed message is, as `SlackMessages.send` says it of a new one."""
+    ts = payload.get("container", {}).get("message_ts")
+    return f"{channel} {ts}" if isinstance(ts, str) else None
