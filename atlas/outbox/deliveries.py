@@ -62,7 +62,7 @@ class Tried(NamedTuple):
     ending: str  # delivered, failed (and tried again), or given_up
 
 
-def _is_free(process_id: str) -> sa.ColumnElement[bool]:
+def is_free(process_id: str) -> sa.ColumnElement[bool]:
     """What no other process that lives is sending."""
     by = deliveries.c.claimed_by
     return sa.or_(by.is_(None), by == process_id, ~is_at_work(by))
@@ -74,7 +74,7 @@ def due(connection: Connection, *, at: datetime, without: Collection[str], proce
     None of them is to the addresses `without`.
     """
     is_due = (deliveries.c.next_at <= at, deliveries.c.address.not_in(list(without)))
-    query = _DUE.where(*is_due, _is_free(process_id), is_its_turn(at)).limit(PAGE)
+    query = _DUE.where(*is_due, is_free(process_id), is_its_turn(at)).limit(PAGE)
     return [_delivery(row) for row in connection.execute(query).mappings()]
 
 
@@ -85,7 +85,7 @@ def digest_of(connection: Connection, delivery: Delivery, *, at: datetime, proce
         deliveries.c.person == delivery.person,
         deliveries.c.address == delivery.address,
         notices.c.kind.in_(_CAN_WAIT),
-        _is_free(process_id),
+        is_free(process_id),
     )
     found = [_delivery(row) for row in connection.execute(query.limit(MOST_IN_DIGEST)).mappings()]
     return sorted((one for one in found if one.is_for_digest), key=lambda one: one.notice.made_at)
@@ -115,7 +115,7 @@ def claim(
 ) -> bool:
     """Claim all that go into one message for a process, and close others; False: another process has some."""
     ids = [one.delivery_id for one in (*wanted, *closed)]
-    free = (deliveries.c.delivery_id.in_(ids), OPEN, _is_free(process_id))
+    free = (deliveries.c.delivery_id.in_(ids), OPEN, is_free(process_id))
     if connection.scalar(sa.select(sa.func.count()).select_from(deliveries).where(*free)) != len(ids):
         return False
     _change(connection, wanted, claimed_by=process_id)

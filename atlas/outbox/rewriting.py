@@ -22,7 +22,7 @@ from atlas.errors import CaseNotFound, NotDelivered
 from atlas.instants import now
 from atlas.models import Case, Status, Verdict, plain_text
 from atlas.outbox.channels.slack import SLACK_APP, SlackMessages
-from atlas.outbox.deliveries import is_long_since, pause_after
+from atlas.outbox.deliveries import is_free, is_long_since, pause_after
 from atlas.outbox.messages import CASE_PAGE
 from atlas.outbox.tables import deliveries, notices
 
@@ -90,9 +90,9 @@ class Stale:
     text: str
 
 
-def stale(connection: Connection, *, at: datetime, url: str) -> list[Stale]:
-    """The messages that have to be rewritten now."""
-    rows = connection.execute(_DUE.where(deliveries.c.next_at <= at)).all()
+def stale(connection: Connection, *, at: datetime, url: str, process_id: str) -> list[Stale]:
+    """The messages that have to be rewritten now, by the gateway that sent them; of a dead one by any."""
+    rows = connection.execute(_DUE.where(deliveries.c.next_at <= at, is_free(process_id))).all()
     return [_stale(row, read_case(connection, row.case_id), url=url) for row in rows]
 
 
@@ -159,8 +159,10 @@ class Rewriter:
 
     async def round(self) -> None:
         """Rewrite what has to be now."""
-        while found := await self._database.read(partial(stale, at=now(), url=self._url())):
-            await asyncio.gather(*(self._rewrite(one) for one in found))
+        process_id = self._database.lease.process_id
+        look = partial(stale, url=self._url(), process_id=process_id)
+        while found := await self._database.read(partial(look, at=now())):
+            await asyncio.gather(*(self._rewrite(one, process_id) for one in found))
 
     async def let_go(self, receipt: str, *, case_id: str, round_number: int) -> None:
         """Take the buttons of a pressed message away, where its review is over and no one else does that.
@@ -177,7 +179,10 @@ class Rewriter:
         except NotDelivered as error:  # its buttons are tried again with the next press
             logger.warning("A copy of a message in a chat was not rewritten (%s)", error.reason)
 
-    async def _rewrite(self, one: Stale) -> None:
+    async def _rewrite(self, one: Stale, process_id: str) -> None:
+        # Else another gateway could put older words in the place of newer ones.
+        if not await self._database.write(partial(_claim, one=one, process_id=process_id)):
+            return
         values: dict[str, Any] = {"shown": one.standing, "failing_since": None}
         if one.is_last:
             values["receipt"] = None
@@ -212,6 +217,13 @@ def _later(one: Stale, *, at: datetime) -> dict[str, Any]:
         "next_at": at + pause_after(attempts),
         "failing_since": one.failing_since or at,
     }
+
+
+def _claim(connection: Connection, *, one: Stale, process_id: str) -> bool:
+    """Keep other gateways from rewriting it; False: one of them does."""
+    this = (deliveries.c.delivery_id == one.delivery_id, deliveries.c.receipt == one.receipt)
+    claim = deliveries.update().where(*this, is_free(process_id)).values(claimed_by=process_id)
+    return connection.execute(claim).rowcount == 1
 
 
 def _note(connection: Connection, *, one: Stale, values: dict[str, Any]) -> None:

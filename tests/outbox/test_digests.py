@@ -9,7 +9,7 @@ import pytest
 from gateway_process import eventually
 from outbox_of_test import GATEWAY_URL, add_profile, let_age, outbox, without_courier
 from receivers import ntfy
-from slack import settings_of, slack, text_of
+from slack import keys_and_settings_of, slack, text_of
 from sqlalchemy.engine import Connection
 
 from atlas.instants import now
@@ -31,17 +31,11 @@ async def calls_wait(directory: Path, channel: str, **settings: Any) -> None:
         await let_age(box.store, timedelta(hours=1))
 
 
-def keys(workspace: Any) -> dict[str, Any]:
-    """The settings of Slack, and the keys without which people of a system could not be told from agents."""
-    said = {"atlas_agent_key": "agent-key-of-the-tests", "atlas_reviewer_key": "reviewer-key-of-the-tests"}
-    return said | {name.lower(): value for name, value in settings_of(workspace).items()}
-
-
 async def test_a_digest_in_slack_names_whole_calls_and_says_how_many_more_there_are(tmp_path: Path) -> None:
     """Slack takes 3,000 characters in a part of a message; the desk has the rest."""
     async with slack() as here:
-        await calls_wait(tmp_path, "slack-app:U024BE7LH", **keys(here))
-        async with outbox(tmp_path, **keys(here)) as box:
+        await calls_wait(tmp_path, "slack-app:U024BE7LH", **keys_and_settings_of(here))
+        async with outbox(tmp_path, **keys_and_settings_of(here)) as box:
             await box.until_all_are_done(2 * MANY)
     (message,) = [one for one in here.messages.values() if one["channel"] == "U024BE7LH"]
     said = text_of(message)

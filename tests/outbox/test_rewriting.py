@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from gateway_process import eventually
 from outbox_of_test import GATEWAY_URL, Outbox, add_profile, outbox
-from slack import CHANNEL, Slack, settings_of, slack, text_of
+from slack import CHANNEL, Slack, keys_and_settings_of, slack, text_of
 from sqlalchemy.engine import Connection
 from store import approval, decisions, rejection
 
@@ -26,16 +26,10 @@ from atlas.outbox.tables import deliveries
 from atlas.review_rules import ReviewRules
 
 
-def settings(here: Slack) -> dict[str, Any]:
-    """Those of Slack, and the keys without which people of a system could not be told from agents."""
-    keys = {"atlas_agent_key": "agent-key-of-the-tests", "atlas_reviewer_key": "reviewer-key-of-the-tests"}
-    return keys | {name.lower(): value for name, value in settings_of(here).items()}
-
-
 @asynccontextmanager
 async def chat(directory: Path, here: Slack) -> AsyncIterator[Outbox]:
     """An outbox that rewrites too."""
-    async with outbox(directory, **settings(here)) as box:
+    async with outbox(directory, **keys_and_settings_of(here)) as box:
         rewriter = box.courier.rewriter
         assert rewriter is not None
         running = asyncio.create_task(rewriter.run())
@@ -88,7 +82,7 @@ async def test_what_was_decided_while_it_was_down_is_rewritten_after_the_start(
 ) -> None:
     """The store has what it takes, and not the process."""
     async with slack() as here:
-        async with outbox(tmp_path, **settings(here)) as box:
+        async with outbox(tmp_path, **keys_and_settings_of(here)) as box:
             case = await box.waiting_case()
             await here.shown(case.case_id, live=True)
             await box.until_all_are_done(1)
@@ -157,7 +151,7 @@ async def test_what_is_rejected_before_an_approval_could_be_said_names_no_newer_
 ) -> None:
     """To reject began another round, in which no one was asked."""
     async with slack() as here:
-        async with outbox(tmp_path, **settings(here)) as box:
+        async with outbox(tmp_path, **keys_and_settings_of(here)) as box:
             case = await box.waiting_case(review=WITH_UNDO)
             await box.until_all_are_done(1)
             for vote in (approval("anna"), rejection("bruno")):
@@ -282,7 +276,7 @@ async def test_a_message_whose_answer_was_lost_is_posted_once(tmp_path: Path) ->
     """The gateway ended before Slack answered; the next attempt has the same id of its client."""
     async with slack() as here:
         here.answers.clear()
-        async with outbox(tmp_path, **settings(here)) as box:
+        async with outbox(tmp_path, **keys_and_settings_of(here)) as box:
             case = await box.waiting_case()
             await here.shown(case.case_id, "waits for your decision", live=True)
         here.answers.set()

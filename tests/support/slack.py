@@ -116,6 +116,12 @@ def settings_of(here: Slack) -> dict[str, str]:
     }
 
 
+def keys_and_settings_of(here: Slack) -> dict[str, Any]:
+    """The same for a test without a gateway, with keys: else people of a system are not told from agents."""
+    keys = {"atlas_agent_key": "agent-key-of-the-tests", "atlas_reviewer_key": "reviewer-key-of-the-tests"}
+    return keys | {name.lower(): value for name, value in settings_of(here).items()}
+
+
 def text_of(message: dict[str, Any]) -> str:
     """All that a person reads of a message."""
     texts = [block["text"]["text"] for block in message["blocks"] if block["type"] == "section"]
