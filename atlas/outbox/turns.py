@@ -19,7 +19,8 @@ def is_its_turn(at: datetime) -> sa.ColumnElement[bool]:
     """Whether no earlier notice of the same case, or of a stop, is still to be sent to the same address."""
     of_case = _is_kept_back(at, _earlier.c.case_id == deliveries.c.case_id, _told.c.kind.not_in(_ASKING))
     of_stops = _is_kept_back(at, _earlier.c.case_id.is_(None), _told.c.kind.in_(_OF_STOPS))
-    return sa.and_(~of_case, sa.or_(notices.c.kind.not_in(_OF_STOPS), ~of_stops))
+    is_reminder = notices.c.kind == Kind.REMINDED.value  # of no deed, and often very many
+    return sa.and_(sa.or_(is_reminder, ~of_case), sa.or_(notices.c.kind.not_in(_OF_STOPS), ~of_stops))
 
 
 def _is_kept_back(at: datetime, *which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
