@@ -49,7 +49,8 @@ class Courier:
         self._database = database
         self._url = url
         self._addresses = Addresses(settings)
-        self._spreading = spreading.Spreading(self._addresses, settings.owners_of_agents)
+        self._owners = settings.owners_of_agents
+        self._spreading = spreading.Spreading(self._addresses, self._owners)
         self._channels: dict[str, Channel] = {WEBHOOK: StandardWebhook(settings)}
         self._slack = SlackMessages(settings) if settings.atlas_slack_bot_token else None
         if self._slack is not None:
@@ -207,6 +208,10 @@ class Courier:
     async def _deliver(self, delivery: Delivery, way: Way | None) -> bool:
         """Send one message and note what became of it; says whether its receiver can be reached."""
         letter = await self._database.read(partial(self._letter, delivery=delivery))
+        if letter.quiet_until is not None:
+            wait = partial(deliveries.postpone, some=letter.deliveries, next_at=letter.quiet_until)
+            await self._database.write(wait)
+            return True
         if not await self._claim(letter):
             return True
         if letter.message is None:
@@ -233,6 +238,7 @@ class Courier:
             url=self._url(),
             is_for_program=delivery.channel == WEBHOOK,
             process_id=self._database.lease.process_id,
+            owners=self._owners,
         )
 
     async def _claim(self, letter: Letter) -> bool:

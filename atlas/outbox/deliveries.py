@@ -129,6 +129,11 @@ def note_over(connection: Connection, closed: Collection[Delivery], *, at: datet
     _change(connection, closed, given_up_at=at, last_error=None)
 
 
+def postpone(connection: Connection, some: Collection[Delivery], *, next_at: datetime) -> None:
+    """Send them later; this is no attempt."""
+    _change(connection, some, next_at=next_at)
+
+
 def note_failed(connection: Connection, failed: Collection[Delivery], error: str, *, at: datetime) -> None:
     """Note that a receiver did not take them, and when they are tried again."""
     for one in failed:

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 
 from atlas.errors import AlreadyDecided, RequestInvalid
-from atlas.models import Frozen, Verdict, plain_text
+from atlas.models import LARGEST_ROUND, Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide, take_back
 from atlas.people.person import Person
 from atlas.people.systems.gate import Caller, WebhookGate
@@ -37,7 +37,7 @@ class OneCase(Frozen):
     reviewer: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
     # Which round of the case is approved, if it was judged more than once; without it, the first.
-    round: Annotated[int, Field(ge=1)] | None = None
+    round: Annotated[int, Field(ge=1, le=LARGEST_ROUND)] | None = None
     # For whom an approval is given, by a delegation; without it, it is found out.
     on_behalf_of: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     # What is approved, as `GET /cases/{ref}` named it; an approval of something else is refused.

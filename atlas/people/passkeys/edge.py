@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI, Path, Request
 from pydantic import Field
 
 from atlas.database.database import Database
-from atlas.models import Frozen
+from atlas.models import LARGEST_ROUND, Frozen
 from atlas.people.known_first import known_first
 from atlas.people.passkeys.asking import ask_to_approve
 from atlas.people.passkeys.ceremonies import origin_of
@@ -17,7 +17,7 @@ from atlas.people.visitors import Visitors
 class ChallengeRequest(Frozen):
     """What a person is about to approve, as `GET /cases/{ref}` showed it."""
 
-    round: Annotated[int, Field(ge=1)] = 1
+    round: Annotated[int, Field(ge=1, le=LARGEST_ROUND)] = 1
     seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
