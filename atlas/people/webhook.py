@@ -1,16 +1,15 @@
 """What people decide comes in here: POST /webhook/approval."""
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, Depends, FastAPI, Header
 from pydantic import AfterValidator, Field
 
 from atlas.errors import AlreadyDecided, RequestInvalid
 from atlas.models import LARGEST_ROUND, Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide, take_back
+from atlas.people.known_first import known_first
 from atlas.people.person import Person
 from atlas.people.systems.gate import Caller, WebhookGate
 from atlas.people.votes import TAKEN_BACK
@@ -153,19 +152,3 @@ def one_key(in_body: str | None, in_header: str | None, message_id: str | None) 
             reason=f"{names} and webhook-id name one key; here they differ. Nothing was done."
         )
     return keys.pop() if keys else None
-
-
-def known_first(gate: Callable[[Request], Awaitable[object]]) -> type[APIRoute]:
-    """A route that knows who asks before it reads the body, which FastAPI reads before it asks."""
-
-    class KnownFirst(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def known(request: Request) -> Response:
-                await gate(request)
-                return await handle(request)
-
-            return known
-
-    return KnownFirst
