@@ -16,8 +16,9 @@ from atlas.errors import NotDelivered, ProcessGivenUp
 from atlas.instants import now
 from atlas.outbox import deliveries, spreading
 from atlas.outbox.addresses import OF_BROWSER, Addresses, Way
-from atlas.outbox.channels import WEBHOOK, Channel
+from atlas.outbox.channels import WEBHOOK, Channel, Message
 from atlas.outbox.channels.apprise_urls import AppriseUrls, check_url
+from atlas.outbox.channels.faults import fault_of
 from atlas.outbox.channels.push import PUSH, WebPush
 from atlas.outbox.channels.slack import SLACK_APP, SlackMessages
 from atlas.outbox.channels.webhook import StandardWebhook
@@ -219,16 +220,25 @@ class Courier:
         if way is None:
             await self._give_up(letter, "the settings or the profile do not have it any more")
             return True
-        channel = self._channels.get(way.channel, self._by_apprise)
         await self._database.lease.confirm()
         try:
-            receipt = await channel.send(way.url, letter.message, at=now())
+            receipt = await self._hand_over(way, letter.message)
         except NotDelivered as error:
             await self._note_failure(letter, error)
             return error.is_final
         note = partial(deliveries.note_sent, sent=letter.deliveries, receipt=receipt, at=now())
         await self._database.write(note)
         return True
+
+    async def _hand_over(self, way: Way, message: Message) -> str | None:
+        """Send by the channel of a way; raises NotDelivered, also for a fault of the channel itself."""
+        channel = self._channels.get(way.channel, self._by_apprise)
+        try:
+            return await channel.send(way.url, message, at=now())
+        except (NotDelivered, SQLAlchemyError, ProcessGivenUp):
+            raise
+        except Exception as error:  # tried again later, as what a receiver refused
+            raise NotDelivered(reason=fault_of(error)) from None
 
     def _letter(self, connection: Connection, delivery: Delivery) -> Letter:
         return letter_for(
