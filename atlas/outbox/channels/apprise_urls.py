@@ -11,6 +11,7 @@ import anyio
 
 from atlas.errors import ChannelUnusable, NotDelivered
 from atlas.outbox.channels import Message
+from atlas.outbox.channels.plain_words import lines_in_plain_words
 from atlas.outside.attempts import Attempt, in_thread, within
 
 # A digest may take several messages, between which a plugin rests for seconds.
@@ -56,7 +57,11 @@ def _notify(service: Any, message: Message, attempt: Attempt) -> None:
 
     one = apprise.Apprise(asset=service.asset)
     one.add(service)
-    result = one.notify(body=message.text, title=message.title, body_format="text")
+    result = one.notify(
+        body=lines_in_plain_words(message.text),
+        title=lines_in_plain_words(message.title),
+        body_format="text",
+    )
     if (status := attempt.redirect) is not None:  # whatever the plugin makes of it
         raise NotDelivered(reason=f"HTTP {status}")
     if not result:
