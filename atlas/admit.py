@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
-from atlas.agents.answers import NEVER_GOVERNED, answer
+from atlas.agents.answers import answer
 from atlas.agents.arguments import check_arguments, not_checked
 from atlas.agents.eliciting import elicit
 from atlas.agents.held_calls import WaitingAgents, has_left
@@ -27,6 +27,7 @@ from atlas.agents.same_call import stored_answer, take_stored
 from atlas.agents.session_of_call import session_of
 from atlas.agents.stopping import Stop, stop_of
 from atlas.agents.tasks import takes_tasks, task_started, withdraw
+from atlas.assessors.policy.rules import NEVER_GOVERNED
 from atlas.canonical import NotCanonical, digest_of_call, without_a_form
 from atlas.cases.definitions import LONGEST_DEFINITION
 from atlas.cases.limits import Limits

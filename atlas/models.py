@@ -19,6 +19,7 @@ EVERY_AGENT = "anybody"  # the principal of every agent in open mode
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 ANSWERS = "input_responses"  # as the canonical form of a call names them
 
+LARGEST_ROUND = 2**31 - 1  # of a case, as the store can keep it
 SEEDED = "seeded"  # in `claimed_by`: the gateway made the case, to see whether people look
 
 HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that no one reads
@@ -323,7 +324,9 @@ class Stop(Frozen):
     @property
     def what(self) -> str:
         """What is stopped, as it stands in a sentence."""
-        return "all calls" if self.scope is Scope.EVERYTHING else f"the {self.scope.value} {self.target}"
+        if self.scope is Scope.EVERYTHING:
+            return "all calls"
+        return f"the {self.scope.value} {plain_text(self.target)}"
 
 
 class Case(Frozen):

@@ -19,7 +19,6 @@ from atlas.reviews.undo import seconds_to_begin
 from atlas.stop.words import told
 
 GET_OUTCOME, GIVE_INFORMATION = "get_outcome", "give_information"
-NEVER_GOVERNED = frozenset({GET_OUTCOME, GIVE_INFORMATION})
 LONGEST_WAIT_SECONDS = 25  # of get_outcome; most clients give up on a call after 60 seconds
 USUAL_WAIT_SECONDS = 3  # what an agent is advised to ask for; some clients give up after 5 seconds
 MOST_CHANGES = 5  # arguments that a person changed, in a sentence; `called_with` has them all

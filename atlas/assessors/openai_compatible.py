@@ -22,6 +22,7 @@ from atlas.assessors.prompt import (
     read_json,
 )
 from atlas.errors import AssessorFailed, QuestionUnfit
+from atlas.outside.beginnings import beginning_of
 from atlas.proxies import proxy_of
 from atlas.settings import variables
 
@@ -207,12 +208,10 @@ def _response_format(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _read(response: httpx.Response) -> bytes:
-    content = bytearray()
-    async for piece in response.aiter_raw():
-        content += piece
-        if len(content) > MAX_ANSWER_BYTES:
-            raise AssessorFailed(reason="The model server's answer is longer than any judgement.")
-    return bytes(content)
+    content = await beginning_of(response.aiter_raw(), most=MAX_ANSWER_BYTES + 1)
+    if len(content) > MAX_ANSWER_BYTES:
+        raise AssessorFailed(reason="The model server's answer is longer than any judgement.")
+    return content
 
 
 def _answer(completion: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from atlas.attention.statistics import Statistics, statistics_of
 from atlas.database.database import Database
 from atlas.instants import now
 from atlas.models import Frozen
-from atlas.people.known_first import known_first
+from atlas.people.known_first import person_first
 from atlas.people.person import Person
 from atlas.people.supervisors import is_supervisor
 from atlas.people.visitors import Visitors
@@ -35,7 +35,7 @@ class StatisticsAsked(Frozen):
 
 def add_statistics(app: FastAPI, *, settings: Settings, visitors: Visitors, database: Database) -> None:
     """Serve them to people: a supervisor reads those of all, others their own beside the group's."""
-    router = APIRouter(route_class=known_first(visitors), tags=["people"])
+    router = APIRouter(route_class=person_first(visitors), tags=["people"])
 
     @router.get(STATISTICS_PATH)
     async def statistics(request: Request, asked: Annotated[StatisticsAsked, Query()]) -> Statistics:

@@ -140,11 +140,6 @@ class Watches:
                 del self._open[case.case_id]
 
 
-def is_final(case: Case) -> bool:
-    """Whether a case has ended."""
-    return case.status.is_final
-
-
 def is_told(case: Case) -> bool:
     """Whether its agent has something to hear: the ending, or what a person asks."""
     return case.status.is_final or bool(case.open_questions)

@@ -16,8 +16,9 @@ from atlas.errors import NotDelivered, ProcessGivenUp
 from atlas.instants import now
 from atlas.outbox import deliveries, spreading
 from atlas.outbox.addresses import OF_BROWSER, Addresses, Way
-from atlas.outbox.channels import WEBHOOK, Channel
+from atlas.outbox.channels import WEBHOOK, Channel, Message
 from atlas.outbox.channels.apprise_urls import AppriseUrls, check_url
+from atlas.outbox.channels.faults import fault_of
 from atlas.outbox.channels.push import PUSH, WebPush
 from atlas.outbox.channels.slack import SLACK_APP, SlackMessages
 from atlas.outbox.channels.webhook import StandardWebhook
@@ -50,7 +51,8 @@ class Courier:
         self._database = database
         self._url = url
         self._addresses = Addresses(settings)
-        self._spreading = spreading.Spreading(self._addresses, settings.owners_of_agents)
+        self._owners = settings.owners_of_agents
+        self._spreading = spreading.Spreading(self._addresses, self._owners)
         self._channels: dict[str, Channel] = {WEBHOOK: StandardWebhook(settings)}
         self._slack = SlackMessages(settings) if settings.atlas_slack_bot_token else None
         if self._slack is not None:
@@ -210,6 +212,10 @@ class Courier:
         # Only of a digest is there more than goes into one message.
         room = await asyncio.to_thread(room_of, way) if way and delivery.is_for_digest else MOST
         letter = await self._database.read(partial(self._letter, delivery=delivery, room=room))
+        if letter.quiet_until is not None:
+            wait = partial(deliveries.postpone, some=letter.deliveries, next_at=letter.quiet_until)
+            await self._database.write(wait)
+            return True
         if not await self._claim(letter):
             return True
         if letter.message is None:
@@ -217,16 +223,25 @@ class Courier:
         if way is None:
             await self._give_up(letter, "the settings or the profile do not have it any more")
             return True
-        channel = self._channels.get(way.channel, self._by_apprise)
         await self._database.lease.confirm()
         try:
-            receipt = await channel.send(way.url, letter.message, at=now())
+            receipt = await self._hand_over(way, letter.message)
         except NotDelivered as error:
             await self._note_failure(letter, error)
             return error.is_final
         note = partial(deliveries.note_sent, sent=letter.deliveries, receipt=receipt, at=now())
         await self._database.write(note)
         return True
+
+    async def _hand_over(self, way: Way, message: Message) -> str | None:
+        """Send by the channel of a way; raises NotDelivered, also for a fault of the channel itself."""
+        channel = self._channels.get(way.channel, self._by_apprise)
+        try:
+            return await channel.send(way.url, message, at=now())
+        except (NotDelivered, SQLAlchemyError, ProcessGivenUp):
+            raise
+        except Exception as error:  # tried again later, as what a receiver refused
+            raise NotDelivered(reason=fault_of(error)) from None
 
     def _letter(self, connection: Connection, delivery: Delivery, room: int) -> Letter:
         return letter_for(
@@ -236,6 +251,7 @@ class Courier:
             url=self._url(),
             is_for_program=delivery.channel == WEBHOOK,
             process_id=self._database.lease.process_id,
+            owners=self._owners,
             room=room_after(room, delivery.attempts),
         )
 

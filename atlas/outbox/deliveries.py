@@ -139,6 +139,11 @@ def note_over(connection: Connection, closed: Collection[Delivery], *, at: datet
     _change(connection, closed, given_up_at=at, last_error=None)
 
 
+def postpone(connection: Connection, some: Collection[Delivery], *, next_at: datetime) -> None:
+    """Send them later; this is no attempt."""
+    _change(connection, some, next_at=next_at)
+
+
 def note_failed(connection: Connection, failed: Collection[Delivery], error: str, *, at: datetime) -> None:
     """Note that a receiver did not take them, and when they are tried again; give up what is too old."""
     give_up(connection, [one for one in failed if is_too_old(one, at=at)], error, at=at)

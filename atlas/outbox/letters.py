@@ -1,5 +1,6 @@
 """A letter: the message of one delivery, or of all that a person gets as one digest, as it is now."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,9 +21,12 @@ from atlas.outbox.messages import (
     text_of,
     title_of,
 )
-from atlas.outbox.recipients import Notice
+from atlas.outbox.recipients import Notice, persons_told
 from atlas.outbox.room import weight_of
 from atlas.outbox.spreading import case_of
+from atlas.outbox.times import quiet_until
+from atlas.people.directory import Directory
+from atlas.people.profiles import profile_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Letter:
     message: Message | None
     deliveries: tuple[Delivery, ...]
     over: tuple[Delivery, ...] = ()
+    quiet_until: datetime | None = None  # the quiet hours of its person have begun: it is sent after them
 
 
 def letter_for(
@@ -42,6 +47,7 @@ def letter_for(
     url: str,
     is_for_program: bool,
     process_id: str,
+    owners: Mapping[str, frozenset[str]],
     room: int,
 ) -> Letter:
     """Write the letter of a delivery, which a process sends, from what the store has now.
@@ -51,8 +57,10 @@ def letter_for(
     parts = [delivery]
     if delivery.is_for_digest:
         parts = digest_of(connection, delivery, at=at, process_id=process_id)
+    if (end := _end_of_quiet(connection, delivery, at=at)) > at:
+        return Letter(None, tuple(parts), quiet_until=end)
     cases = {part.delivery_id: case_of(connection, part.notice) for part in parts}
-    over = tuple(part for part in parts if part.notice.is_over(cases[part.delivery_id]))
+    over = tuple(part for part in parts if _is_over(connection, part, cases[part.delivery_id], owners))
     rest = tuple(part for part in parts if part not in over)
     if not rest:
         return Letter(None, (), over)
@@ -63,6 +71,23 @@ def letter_for(
     if len(messages) == 1:
         return Letter(messages[0], rest, over)
     return Letter(_together(messages, at=at, room=room, desk=url + DESK_PAGE), rest, over)
+
+
+def _end_of_quiet(connection: Connection, delivery: Delivery, *, at: datetime) -> datetime:
+    """When the quiet hours of its person end, in which a retry or a late start would fall; else now."""
+    return at if delivery.person is None else quiet_until(profile_of(connection, delivery.person), at)
+
+
+def _is_over(
+    connection: Connection, part: Delivery, case: Case | None, owners: Mapping[str, frozenset[str]]
+) -> bool:
+    """Whether there is nothing to decide any more, or its person would not be told of it now."""
+    if part.notice.is_over(case) or part.person is None:
+        return part.notice.is_over(case)
+    people = Directory.of_many(connection, [profile_of(connection, part.person)])
+    asked = None if part.notice.kind.ends else case
+    of_agent = owners.get(case.call.principal, frozenset()) if case else frozenset()
+    return not persons_told(connection, part.notice, asked, directory=people, owners=of_agent)
 
 
 def _message(

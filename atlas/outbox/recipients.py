@@ -12,6 +12,7 @@ from atlas.outbox.notices import Kind
 from atlas.people.directory import Directory
 from atlas.people.profiles import Profile, is_named
 from atlas.reviews.permission import candidates, may_decide
+from atlas.reviews.recording import Timed, is_overdue
 from atlas.reviews.situation import Situation
 
 
@@ -41,7 +42,7 @@ class Notice:
         return self.kind.asks and case is not None and not _waits(case, self.round_number)
 
 
-class Stands(Protocol):
+class Stands(Timed, Protocol):
     """A case, whole or as a row."""
 
     @property
@@ -54,7 +55,7 @@ class Stands(Protocol):
 
 
 def _waits(case: Stands, round_number: int | None) -> bool:
-    return case.status.is_undecided and case.round_number == round_number
+    return case.status.is_undecided and case.round_number == round_number and not is_overdue(case)
 
 
 def persons_told(

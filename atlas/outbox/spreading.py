@@ -38,10 +38,9 @@ _UNSPREAD = Prepared(
     .order_by(notices.c.made_at)
     .limit(sa.literal_column(str(BATCH)))
 )
+_ASKED = ("status", "round_number", "principal", "expires_at", "frozen_at")
 _CASE = Prepared(
-    sa.select(cases.c.status, cases.c.round_number, cases.c.principal).where(
-        cases.c.case_id == sa.bindparam("case_id")
-    )
+    sa.select(*(cases.c[name] for name in _ASKED)).where(cases.c.case_id == sa.bindparam("case_id"))
 )
 _NAMES = tuple(notices.c.keys())
 _KEPT = tuple(column.name for column in deliveries.c)
@@ -118,11 +117,17 @@ class CaseRow(NamedTuple):
     status: Status
     round_number: int
     principal: str
+    expires_at: datetime | None
+    frozen_at: datetime | None
+
+
+def _instant(kept: Any) -> datetime | None:
+    return None if kept is None else instant_of(kept)
 
 
 def _case_as_row(connection: Connection, notice: Notice) -> CaseRow | None:
     row = _CASE.first(connection, {"case_id": notice.case_id}) if notice.case_id else None
-    return None if row is None else CaseRow(Status(row[0]), row[1], row[2])
+    return None if row is None else CaseRow(Status(row[0]), *row[1:3], *map(_instant, row[3:]))
 
 
 class Spreading:

@@ -17,6 +17,7 @@ from atlas.database.beside import NO_GATEWAY, Beside
 from atlas.database.choose import beside_gateway
 from atlas.errors import AtlasError, PersonRefused, PolicyInvalid
 from atlas.ledger import NO_CASE, Action
+from atlas.models import plain_text
 from atlas.operate.own_url import url_of
 from atlas.people import accounts, keeping, links, records, sessions
 from atlas.people.accounts import OPERATOR
@@ -165,7 +166,8 @@ def run(options: argparse.Namespace) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status is 0, or 1 where nothing was done."""
     try:
-        sys.stdout.write(run(parser().parse_args(words_of(arguments))) + "\n")
+        said = run(parser().parse_args(words_of(arguments)))
+        sys.stdout.write("\n".join(map(plain_text, said.split("\n"))) + "\n")
     except AtlasError as error:
         sys.stderr.write(f"{error}\n")
         return 1

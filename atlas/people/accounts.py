@@ -44,7 +44,7 @@ def add(connection: Connection, name: str, groups: Collection[str], *, keys: Col
             reason=f"{name} looks like the name of a key in ATLAS_REVIEWER_KEY, which signs in at the desk "
             "too. Choose another name, or take the key out of .env."
         )
-    other = _looks_like(connection, name)
+    other = seen_as(connection, name)
     if other is not None and (other.name != name or other.ended_at is None):
         raise PersonRefused(
             reason=f"There is a person {other.name} already, who looks the same in the record."
@@ -111,7 +111,7 @@ def find(connection: Connection, name: str) -> Account | None:
 
 def is_taken(connection: Connection, name: str) -> bool:
     """Whether a name looks like that of an account, also of one that has ended."""
-    return _looks_like(connection, name) is not None
+    return seen_as(connection, name) is not None
 
 
 def all_of_them(connection: Connection) -> tuple[Account, ...]:
@@ -136,7 +136,8 @@ def _require(connection: Connection, name: str) -> Account:
     return account
 
 
-def _looks_like(connection: Connection, name: str) -> Account | None:
+def seen_as(connection: Connection, name: str) -> Account | None:
+    """The account whose name a reader cannot tell from this one."""
     row = connection.execute(sa.select(people).where(people.c.seen_as == as_seen(name))).first()
     return None if row is None else _account(row)
 

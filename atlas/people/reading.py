@@ -16,7 +16,7 @@ from atlas.cases.showing import Shown, shown
 from atlas.cases.store import read_case
 from atlas.database.database import Database
 from atlas.models import Frozen, Status
-from atlas.people.known_first import known_first
+from atlas.people.known_first import person_first
 from atlas.people.person import Person
 from atlas.people.visitors import Visitors
 from atlas.reviews.eligibility import entries_of_person
@@ -109,7 +109,7 @@ def add_reading(
 
     `owners` are those of the agents.
     """
-    router = APIRouter(route_class=known_first(visitors), tags=["people"])
+    router = APIRouter(route_class=person_first(visitors), tags=["people"])
 
     @router.get(CASES_PATH)
     @router.head(CASES_PATH, include_in_schema=False)

@@ -1,16 +1,15 @@
 """What people decide comes in here: POST /webhook/approval."""
 
 import json
-from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import APIRouter, Depends, FastAPI, Header
 from pydantic import AfterValidator, Field
 
 from atlas.errors import AlreadyDecided, RequestInvalid
-from atlas.models import Frozen, Verdict, plain_text
+from atlas.models import LARGEST_ROUND, Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide, take_back
+from atlas.people.known_first import known_first
 from atlas.people.person import Person
 from atlas.people.systems.gate import Caller, WebhookGate
 from atlas.people.votes import TAKEN_BACK
@@ -37,7 +36,7 @@ class OneCase(Frozen):
     reviewer: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     reason: Annotated[str, Field(max_length=4000), AfterValidator(plain_text)] | None = None
     # Which round of the case is approved, if it was judged more than once; without it, the first.
-    round: Annotated[int, Field(ge=1)] | None = None
+    round: Annotated[int, Field(ge=1, le=LARGEST_ROUND)] | None = None
     # For whom an approval is given, by a delegation; without it, it is found out.
     on_behalf_of: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(visible)] | None = None
     # What is approved, as `GET /cases/{ref}` named it; an approval of something else is refused.
@@ -153,19 +152,3 @@ def one_key(in_body: str | None, in_header: str | None, message_id: str | None) 
             reason=f"{names} and webhook-id name one key; here they differ. Nothing was done."
         )
     return keys.pop() if keys else None
-
-
-def known_first(gate: Callable[[Request], Awaitable[object]]) -> type[APIRoute]:
-    """A route that knows who asks before it reads the body, which FastAPI reads before it asks."""
-
-    class KnownFirst(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def known(request: Request) -> Response:
-                await gate(request)
-                return await handle(request)
-
-            return known
-
-    return KnownFirst

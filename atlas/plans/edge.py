@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, FastAPI
 from pydantic import AwareDatetime, Field
 
 from atlas.frozen import Frozen
+from atlas.people.known_first import known_first
 from atlas.people.person import Person
 from atlas.people.visitors import Visitors
-from atlas.people.webhook import known_first
 from atlas.plans.conditions import LONGEST_CONDITION
 from atlas.plans.making import LONGEST_REASON, MOST_CALLS, PlanBook, Standing, Wish
 from atlas.plans.plan import Plan

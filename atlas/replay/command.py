@@ -30,7 +30,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--until", type=instant, metavar="1d", help="how long ago, or a date (UTC); default: now"
     )
-    parser.add_argument("--threshold", type=_threshold, metavar="SCORE", help="else ATLAS_RISK_THRESHOLD")
+    parser.add_argument("--threshold", type=threshold, metavar="SCORE", help="else ATLAS_RISK_THRESHOLD")
     parser.add_argument(
         "--data-dir", type=Path, metavar="DIR", help="of a SQLite file; else what the settings name"
     )
@@ -99,7 +99,8 @@ def _workers(text: str) -> int:
     return int(text)
 
 
-def _threshold(text: str) -> int:
+def threshold(text: str) -> int:
+    """A score from which a person decides, as it is typed."""
     if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError("it is a whole number from 1 to 100")
     return int(text)

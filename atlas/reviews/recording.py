@@ -3,6 +3,9 @@
 All of it is in one transaction, after the rules were asked. What a rule refuses is rolled back and noted.
 """
 
+from datetime import datetime
+from typing import Protocol
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -151,6 +154,18 @@ def _decide_by_person(connection: Connection, case: Case, vote: Vote) -> Case:
     return transition(connection, case, to, begins_at=begins_at)
 
 
-def is_overdue(case: Case) -> bool:
+class Timed(Protocol):
+    """A case, whole or as a row."""
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """Until when a person may decide."""
+
+    @property
+    def frozen_at(self) -> datetime | None:
+        """Since when a stop holds that time."""
+
+
+def is_overdue(case: Timed) -> bool:
     """Whether the time to decide is over; under a stop it does not run."""
     return case.frozen_at is None and case.expires_at is not None and now() >= case.expires_at

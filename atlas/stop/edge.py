@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from pydantic import Field, model_validator
 
 from atlas.models import Frozen, Scope, Stop
+from atlas.people.known_first import known_first
 from atlas.people.person import Person
 from atlas.people.visitors import Visitors
-from atlas.people.webhook import known_first
 from atlas.stop.stops import LONGEST_REASON, Stops
 
 STOPS_PATH = "/stops"

@@ -8,7 +8,7 @@ from fastmcp.tools import ToolResult
 from mcp.types import CallToolRequestParams
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span
 
-from atlas.agents.answers import NEVER_GOVERNED
+from atlas.assessors.policy.rules import NEVER_GOVERNED
 from atlas.settings_of_telemetry import AgentTraces
 from atlas.telemetry import names
 from atlas.telemetry.contexts import NO_PARENT, below, pointing_to

@@ -17,6 +17,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Tracer
 
 from atlas import __version__
+from atlas.outside.adapter import BoundedAdapter
+from atlas.outside.attempts import in_thread, within
 from atlas.proxies import proxy_of
 from atlas.settings import Settings, variables
 
@@ -41,7 +43,7 @@ class Collector:
 
     async def close(self) -> None:
         """Send what is left, for a moment."""
-        ending = asyncio.get_running_loop().run_in_executor(None, self._provider.shutdown)
+        ending = asyncio.ensure_future(in_thread(self._provider.shutdown, name="spans-end"))
         await asyncio.wait([ending], timeout=CLOSE_SECONDS)
 
 
@@ -51,9 +53,26 @@ def _headers(settings: Settings) -> dict[str, str]:
     return {name: unquote(value) for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
+class BoundedSession(requests.Session):
+    """Sends each request on a connection of its own, which is cut off after a few seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mount("http://", BoundedAdapter())
+        self.mount("https://", BoundedAdapter())
+
+    def send(self, request: requests.PreparedRequest, **how: Any) -> requests.Response:
+        """Send one request; raises requests.RequestException."""
+        try:
+            with within(EXPORT_SECONDS):
+                return super().send(request, **how)
+        finally:
+            self.close()
+
+
 def _session(url: str) -> Any:
     """A session that goes by the gateway's own rule for proxies: none for what is on this machine."""
-    session = requests.Session()
+    session = BoundedSession()
     session.trust_env = False
     proxy = proxy_of(url, variables())
     session.proxies = {"http": proxy, "https": proxy} if proxy else {}

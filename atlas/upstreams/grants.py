@@ -16,6 +16,7 @@ from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAu
 from pydantic import ValidationError
 
 from atlas.models import plain_text
+from atlas.outside.beginnings import beginning_of
 from atlas.proxies import proxy_of
 from atlas.settings import variables
 from atlas.upstreams.config import Transport, UpstreamConfig
@@ -85,12 +86,10 @@ def _is_stream(response: httpx2.Response) -> bool:
 
 
 async def _read(response: httpx2.Response) -> bytes:
-    content = b""
     assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  (the transport is asynchronous)
-    async for piece in response.stream:
-        content += piece
-        if len(content) > LONGEST_ANSWER:
-            raise httpx2.ReadError("the answer is too long")
+    content = await beginning_of(response.stream, most=LONGEST_ANSWER + 1)
+    if len(content) > LONGEST_ANSWER:
+        raise httpx2.ReadError("the answer is too long")
     return content
 
 

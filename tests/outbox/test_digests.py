@@ -79,7 +79,14 @@ def letter_in_little_room(connection: Connection) -> Any:
     found = due(connection, at=at, without=(), process_id="p")
     if not found:
         return None
-    said = {"at": at, "url": GATEWAY_URL, "is_for_program": False, "process_id": "p", "room": 100}
+    said = {
+        "at": at,
+        "url": GATEWAY_URL,
+        "is_for_program": False,
+        "process_id": "p",
+        "room": 100,
+        "owners": {},
+    }
     return letter_for(connection, found[0], **said)
 
 

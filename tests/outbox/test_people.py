@@ -3,14 +3,17 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from gateway_process import eventually
-from outbox_of_test import GATEWAY_URL, Outbox, add_profile, outbox
+from outbox_of_test import GATEWAY_URL, Outbox, add_profile, outbox, waiting_case
 from receivers import mail_server, ntfy, receiver, subject_of, words_of
 from shifted_clock import ShiftedDatetime, set_clock
-from store import approval, decisions
+from store import approval, decisions, open_store
 
 import atlas.instants
 from atlas import ledger
@@ -18,8 +21,10 @@ from atlas.errors import PersonRefused
 from atlas.outbox import times
 from atlas.outbox.addresses import Way
 from atlas.outbox.notices import Kind, put
+from atlas.outbox.tables import notices
 from atlas.people.keeping import change
 from atlas.people.profiles import Profile
+from atlas.people.tables import profiles
 
 
 @pytest.fixture(autouse=True)
@@ -258,6 +263,75 @@ async def test_in_quiet_hours_nothing_comes_and_what_still_waits_comes_after_the
         clock(minutes=61)
         (body,) = await of_anna.accepted(1)
     assert case.case_id in body["message"]
+
+
+async def test_a_retry_and_a_late_start_keep_the_quiet_hours(
+    tmp_path: Path, clock: Callable[..., None]
+) -> None:
+    """The server was down when the call came. It is there again in the quiet hours, and gets it later."""
+    clock(minutes=10)
+    hour = (atlas.instants.now().hour + 1) % 24
+    quiet = f"{hour:02}:00-{(hour + 1) % 24:02}:00"
+    down = [True]
+    async with ntfy(lambda number: 500 if down[0] else 200) as of_anna, outbox(tmp_path) as box:
+        await add_profile(box.store, "anna", of_anna.url, quiet_hours=quiet)
+        case = await box.waiting_case()
+        await of_anna.asked(1)
+        clock(minutes=70)
+        (row,) = await eventually(partial(waits_until_after, box, minutes=100))
+        down[0] = False
+        asked = len(of_anna.requests)
+        clock(minutes=119)
+        box.courier.wake()
+        assert row.attempts == asked and len(of_anna.requests) == asked
+        clock(minutes=121)
+        (body,) = await of_anna.accepted(1)
+    assert case.case_id in body["message"]
+
+
+async def waits_until_after(box: Outbox, *, minutes: int) -> list[Any]:
+    """The deliveries, if all of them are due so much later than the call came."""
+    end = atlas.instants.now() - timedelta(minutes=70) + timedelta(minutes=minutes)
+    rows = await box.rows()
+    return rows if all(row.next_at > end for row in rows) else []
+
+
+@pytest.mark.parametrize("change_of", ["ended", "left the group"])
+async def test_a_person_who_may_not_decide_any_more_is_not_told(tmp_path: Path, change_of: str) -> None:
+    """The server was down; meanwhile the person's access ended, or a group was taken away."""
+    down = [True]
+    async with ntfy(lambda number: 500 if down[0] else 200) as taken, outbox(tmp_path) as box:
+        await add_profile(box.store, "anna", taken.url, groups=["seniors"])
+        await box.waiting_case(reviewers=("group:seniors",))
+        await taken.asked(1)
+        values = {"ended_at": atlas.instants.now()} if change_of == "ended" else {"groups": "[]"}
+        await box.store.database.write(
+            lambda connection: connection.execute(profiles.update().values(values)).rowcount
+        )
+        asked = len(taken.requests)
+        down[0] = False
+        (row,) = await box.until_all_are_done(1)
+    assert row.sent_at is None and row.last_error is None and len(taken.requests) <= asked + 1
+    assert not [one for one in taken.bodies if one]
+
+
+async def test_a_call_whose_time_is_over_is_not_asked_for(tmp_path: Path, clock: Callable[..., None]) -> None:
+    """No gateway ran meanwhile; its end is told when it is written."""
+    async with ntfy() as taken:
+        async with open_store(tmp_path) as store:
+            await add_profile(store, "anna", taken.url)
+            await waiting_case(store)
+        clock(minutes=121)
+        async with outbox(tmp_path) as box:
+            await eventually(partial(is_spread, box))
+            assert await box.rows() == []
+    assert taken.requests == []
+
+
+async def is_spread(box: Outbox) -> bool:
+    """Whether the courier has looked at every notice."""
+    query = sa.select(sa.func.count()).where(notices.c.spread_at.is_(None))
+    return not await box.store.database.read(lambda connection: connection.scalar(query))
 
 
 async def has_rows(box: Outbox, count: int) -> bool:

@@ -9,7 +9,8 @@ from store import assessment_of, open_case, open_store, tool_call
 
 from atlas.cases.rounds import next_round
 from atlas.cases.store import add_assessment, transition
-from atlas.models import Case, Status
+from atlas.instants import now
+from atlas.models import Case, Scope, Status, Stop
 from atlas.people.notices import Notifier
 from atlas.review_rules import ReviewRules
 
@@ -40,6 +41,17 @@ async def test_the_log_names_the_case_without_its_arguments(
         await notifier.close()
     assert woken and "of a person" not in caplog.text
     assert "; round 2, judged again: It changed." in caplog.text
+
+
+def test_the_log_of_a_stop_is_one_line_whatever_was_stopped(caplog: pytest.LogCaptureFixture) -> None:
+    """A name with a line break and an escape sequence forges no entry of its own."""
+    target = "pay\n2026-11-28 12:00:00 WARNING bruno lifted the stop of everything\x1b[2J"
+    stop = Stop(
+        stop_id="stop_0", scope=Scope.TOOL, target=target, reason="x", stopped_by="a", stopped_at=now()
+    )
+    Notifier().tell_of_stop(stop)
+    (record,) = caplog.records
+    assert "\n" not in record.getMessage() and "\x1b" not in record.getMessage()
 
 
 async def test_the_log_does_not_say_a_score_that_a_rule_hides(

@@ -1,13 +1,14 @@
 """`python -m atlas.people` beside a gateway that writes, and where none runs."""
 
 import asyncio
+import json
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gateway_process import AGENT_KEY
-from kept import entries_in, is_postgresql, set_store
+from kept import entries_in, is_postgresql, set_store, store_by_hand
 from store import open_store
 
 from atlas import ledger
@@ -60,6 +61,19 @@ def test_an_auditor_in_the_wrong_folder_does_not_read_that_all_is_right(
     assert run(capsys, "list") == (0, f"{KEYS}sarah  desk,team  has no password yet\n")
     assert verify(entries_in(Path("data"))) == 1
     assert is_postgresql() or oct(Path("data/atlas.db").stat().st_mode)[-3:] == "600"
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "sarah")])
+def test_what_a_proxy_said_of_groups_obeys_nothing_in_a_terminal(
+    capsys: pytest.CaptureFixture[str], settings: Path, words: tuple[str, ...]
+) -> None:
+    """Control characters, and those that turn the text round, are left out."""
+    run(capsys, "add", "sarah")
+    with closing(store_by_hand(settings / "data")) as connection:
+        connection.execute("UPDATE people SET groups = ?", (json.dumps(["a\u202eb\u009bc"]),))
+        connection.commit()
+    status, said = run(capsys, *words)
+    assert status == 0 and "sarah  abc" in said
 
 
 def test_links_lead_to_where_browsers_reach_the_gateway(

@@ -328,6 +328,41 @@ async def test_the_rules_hold_for_people_of_systems(tmp_path: Path) -> None:
         await gateway.kill()
 
 
+async def test_a_system_names_an_account_as_it_is_written_here(tmp_path: Path) -> None:
+    """Else an account that has ended would decide under another spelling of its name."""
+    people = {"ATLAS_WEBHOOK_PEOPLE": "chat:U2=Lena"}
+    gateway = named_gateway(tmp_path, **SYSTEMS | people)
+    await gateway.start()
+    try:
+        case_id = await one_waits(gateway)
+        await command(gateway, "atlas.people", "--at", gateway.url, "add", "lena")
+        for end in ((), ("atlas.people", "end", "lena")):
+            if end:
+                await command(gateway, *end)
+            answer = await post(gateway, *signed(said(case_id, reviewer="U2")))
+            assert_refused(answer, 403, "NotPermitted", "names Lena, and the account here is lena")
+        await assert_nothing_was_done(gateway, case_id)
+    finally:
+        await gateway.kill()
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63, 10**30])
+async def test_a_round_that_no_store_can_keep_is_refused_with_a_sentence(
+    gateway: GatewayProcess, number: int
+) -> None:
+    """Alone and among many, and nothing is done for the others of the request."""
+    case_id, other = await one_waits(gateway), await one_waits(gateway)
+    answer = await post(gateway, *signed(said(case_id, "REJECTED", round=number, idempotency_key="k")))
+    assert_refused(answer, 422, "RequestInvalid", "round")
+    some = [{"event_id": other}, {"event_id": case_id, "round": number, "idempotency_key": "k"}]
+    async with client(gateway) as http:
+        decisions = [{"decision": "REJECTED"} | one for one in some]
+        answer = await http.post("/webhook/approvals", json={"decisions": decisions})
+    assert_refused(answer, 422, "RequestInvalid", "round")
+    await assert_nothing_was_done(gateway, case_id)
+    await assert_nothing_was_done(gateway, other)
+
+
 async def command(gateway: GatewayProcess, module: str, *words: str) -> str:
     """What a command prints, over the gateway's own data directory and settings."""
     done = await ran_beside(module, *words, environment=gateway.environment, directory=gateway.directory)

@@ -34,13 +34,7 @@ class Outbox:
 
     async def waiting_case(self, *, tool: str = "modify_record", score: int = 80, **fields: Any) -> Case:
         """A case that was put before a person, under a ruling with such fields."""
-        case = await open_case(self.store, tool_call(tool, secret=f"of a person {token_hex(4)}"))
-
-        def wait(connection: Connection) -> Case:
-            judged = add_assessment(connection, case, assessment_of(case.call, score, **fields))
-            return request_review(connection, judged, timedelta(hours=2), reason="A test.")
-
-        waiting = await self.store.change(case.case_id, wait)
+        waiting = await waiting_case(self.store, tool=tool, score=score, **fields)
         self.courier.wake()
         return waiting
 
@@ -57,6 +51,19 @@ class Outbox:
             return rows if len(rows) == count and all(row.sent_at or row.given_up_at for row in rows) else []
 
         return list(await eventually(are_done, seconds=WAIT_SECONDS))
+
+
+async def waiting_case(
+    store: CaseStore, *, tool: str = "modify_record", score: int = 80, **fields: Any
+) -> Case:
+    """The same in a store, for which no courier need run."""
+    case = await open_case(store, tool_call(tool, secret=f"of a person {token_hex(4)}"))
+
+    def wait(connection: Connection) -> Case:
+        judged = add_assessment(connection, case, assessment_of(case.call, score, **fields))
+        return request_review(connection, judged, timedelta(hours=2), reason="A test.")
+
+    return await store.change(case.case_id, wait)
 
 
 async def add_profile(store: CaseStore, person: str, *channels: str, **fields: Any) -> None:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from acceptance.conformance_suite import configuration, fixture_server
+from bad_receivers import ENOUGH, Answer, Bad, bad_receiver, drip_body, drip_head, flood, saying
 from gateway_process import AGENT_KEY, GatewayProcess, call, outcome, reference_in, text_of
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes, mcp_attributes
 from opentelemetry.semconv.attributes import error_attributes
@@ -205,6 +206,33 @@ async def test_a_collector_that_is_gone_holds_up_neither_calls_nor_the_stop(tmp_
             assert not (await call(agent, READS, beneficiary_id="BEN-123")).is_error
         assert await gateway.stop() == 0
     assert "Traceback" not in gateway.newest_log()
+
+
+def refused_by(here: Bad, directory: Path) -> AbstractAsyncContextManager[GatewayProcess]:
+    """A gateway whose collector is a bad one."""
+    return started(directory, Receiver(url=f"http://{here.place}"))
+
+
+@pytest.mark.parametrize("answer", [flood, drip_body, drip_head], ids=["endless", "slow", "slow_head"])
+async def test_a_collector_that_answers_without_end_is_left_alone(tmp_path: Path, answer: Answer) -> None:
+    """It takes no memory, and the gateway ends."""
+    async with bad_receiver(answer) as here, refused_by(here, tmp_path) as gateway:
+        async with gateway.agent() as agent:
+            assert not (await call(agent, READS, beneficiary_id="BEN-123")).is_error
+        await here.was_left()
+        assert await gateway.stop() == 0
+    assert here.written < ENOUGH
+
+
+async def test_a_collector_that_names_another_place_sends_the_spans_nowhere(tmp_path: Path) -> None:
+    """Neither they nor the key for the collector go there."""
+    answer = saying("307 Temporary Redirect", head="Location: http://{place}/internal")
+    async with bad_receiver(answer) as here, refused_by(here, tmp_path) as gateway:
+        async with gateway.agent() as agent:
+            await call(agent, READS, beneficiary_id="BEN-123")
+        await here.was_asked()
+        assert await gateway.stop() == 0
+    assert {line.split()[1] for line in here.asked} == {"/v1/traces"}
 
 
 def test_the_names_are_those_of_the_conventions() -> None:

@@ -36,8 +36,16 @@ DEEDS = {
 }
 DEED_OF_STEM = {stem(word): deed for deed in reversed(DEEDS) for word in DEEDS[deed]}
 OBJECTS = {
-    name: frozenset(stem(word) for word in getattr(vocabulary, name.upper()))
-    for name in ("money", "credentials", "health", "people", "access", "physical", "public")
+    name: frozenset(map(stem, words))
+    for name, words in {
+        "money": vocabulary.MONEY,
+        "credentials": vocabulary.CREDENTIALS,
+        "health": vocabulary.HEALTH,
+        "people": vocabulary.PEOPLE,
+        "access": vocabulary.ACCESS,
+        "physical": vocabulary.PHYSICAL,
+        "public": vocabulary.PUBLIC,
+    }.items()
 }
 SENSITIVE = frozenset(stem(word) for word in vocabulary.SENSITIVE)
 HARM = frozenset(stem(word) for word in vocabulary.HARM)

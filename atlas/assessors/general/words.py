@@ -168,11 +168,6 @@ ACTION_KEYS = _words("action operation method function command verb mutation sub
 AMOUNT_KEYS = _words("amount sum price quantity total payment fee budget salary balance")
 COMMAND_KEYS = _words("command commands cmd script sql shell bash powershell")
 CODE_KEYS = _words("code query expression python javascript input")  # only of a tool that executes
-BREADTH = _words(
-    """
-    all every everyone everybody everything entire recursive bulk batch mass whole any
-    """
-)
 FORCE_KEYS = _words(
     """
     force permanent permanently recursive irreversible hard purge override bypass skip sudo

@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="earlier calls, one JSON object a line: tool, arguments, result, outside",
     )
-    asked.add_argument("--threshold", type=_threshold, metavar="SCORE", help="1 to 100")
+    asked.add_argument("--threshold", type=replay.threshold, metavar="SCORE", help="1 to 100")
     asked.add_argument("--description", metavar="TEXT", help="what the tool says of itself")
     asked.add_argument(
         "--definition",
@@ -95,12 +95,6 @@ def _parser() -> argparse.ArgumentParser:
     putting.add_to(commands)
     replay.add_to(commands.add_parser("replay", help="say what a policy would have said of the past"))
     return parser
-
-
-def _threshold(text: str) -> int:
-    if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= 100:
-        raise argparse.ArgumentTypeError("it is a whole number from 1 to 100")
-    return int(text)
 
 
 def _digest(text: str) -> str:

@@ -1,18 +1,22 @@
 """Mail, chats and push services, each by its URL of Apprise, which is imported when one is used."""
 
-import asyncio
 import logging
 import re
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
+
 from atlas.errors import ChannelUnusable, NotDelivered
 from atlas.outbox.channels import Message
+from atlas.outbox.channels.plain_words import lines_in_plain_words
+from atlas.outside.attempts import Attempt, in_thread, within
 
-THREADS = 16
+# A digest may take several messages, between which a plugin rests for seconds.
 TIMEOUT_SECONDS = 20.0
+ABANDON_SECONDS = 2.0  # after which a thread is left alone whose connections were cut
 GONE = re.compile(r"error=(?:404|410)\b")  # as the plugins write the status of an answer
 STATUS = re.compile(r"error=(\d{3})\b")
 # Those that act on the machine of the gateway, and reach no person.
@@ -23,40 +27,46 @@ class AppriseUrls:
     """Sends by Apprise, each message in a thread of its own; it keeps what a service knows of its sign-in."""
 
     def __init__(self) -> None:
-        self._threads: ThreadPoolExecutor | None = None
         self._idle: dict[str, list[Any]] = {}  # by URL: services that no thread uses now
 
     async def send(self, url: str, message: Message, *, at: datetime) -> str | None:
         """Send title and text; raises NotDelivered, with no part of the URL but its scheme."""
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(THREADS, "apprise")
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._threads, self._send, url, message)
+        try:
+            with anyio.fail_after(TIMEOUT_SECONDS + ABANDON_SECONDS):
+                await in_thread(partial(self._send, url, message), name="apprise")
+        except TimeoutError:  # it may be at work still, and opens no connection any more
+            raise NotDelivered(reason="no answer in time") from None
         return None
 
     def _send(self, url: str, message: Message) -> None:
-        idle = self._idle.setdefault(url, [])
-        service = idle.pop() if idle else service_of(url)
-        if service is None:
-            raise NotDelivered(reason="Apprise does not know this URL", is_final=True)
-        import apprise
-
-        one = apprise.Apprise(asset=service.asset)
-        one.add(service)
-        result = one.notify(
-            body=message.text, title=message.title, body_format="text", timeout=TIMEOUT_SECONDS
-        )
-        if (
-            not result
-        ):  # a service that timed out may still be at work in a thread of Apprise: no other takes it
-            said = " ".join(entry.message for entry in result.logs())
-            raise NotDelivered(reason=_in_short(said), is_final=GONE.search(said) is not None)
-        idle.append(service)
+        with within(TIMEOUT_SECONDS) as attempt:
+            idle = self._idle.setdefault(url, [])
+            service = idle.pop() if idle else service_of(url)
+            if service is None:
+                raise NotDelivered(reason="Apprise does not know this URL", is_final=True)
+            _notify(service, message, attempt)
+            idle.append(service)  # one that failed is not used again
 
     async def close(self) -> None:
-        """Begin nothing more; what is being sent ends by its own time-out."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        """Let go of what is known of sign-ins; what is being sent ends with the process, or by its time."""
+        self._idle.clear()
+
+
+def _notify(service: Any, message: Message, attempt: Attempt) -> None:
+    import apprise
+
+    one = apprise.Apprise(asset=service.asset)
+    one.add(service)
+    result = one.notify(
+        body=lines_in_plain_words(message.text),
+        title=lines_in_plain_words(message.title),
+        body_format="text",
+    )
+    if (status := attempt.redirect) is not None:  # whatever the plugin makes of it
+        raise NotDelivered(reason=f"HTTP {status}")
+    if not result:
+        said = " ".join(entry.message for entry in result.logs())
+        raise NotDelivered(reason=_in_short(said), is_final=GONE.search(said) is not None)
 
 
 def check_url(name: str, url: str) -> None:
@@ -71,6 +81,9 @@ def service_of(url: str) -> Any | None:
     """The service of a URL of Apprise; None if there is none, or if it acts on this very machine."""
     import apprise
 
+    from atlas.outside.adapter import bound_sessions
+
+    bound_sessions()
     _quiet()
     if urlsplit(url).scheme.lower() in OF_THIS_MACHINE:
         return None
@@ -91,7 +104,8 @@ def _asset() -> Any:
         pgp_autogen=False,
         pem_autogen=False,
         async_mode=False,
-        service_timeout=TIMEOUT_SECONDS,
+        http_redirects=False,
+        service_timeout=0,  # an attempt has its time; Apprise would begin threads that no exit leaves alone
     )
 
 

@@ -10,6 +10,7 @@ import httpx
 from atlas.errors import NotDelivered
 from atlas.outbox.channels import Message
 from atlas.outbox.vapid import PushKey
+from atlas.outside.answers import BoundedAnswers
 from atlas.proxies import proxy_of
 from atlas.settings import Settings, variables
 
@@ -48,7 +49,7 @@ class WebPush:
     def _client_for(self, url: str) -> httpx.AsyncClient:
         proxy = proxy_of(url, variables())
         if proxy not in self._clients:
-            way = httpx.AsyncHTTPTransport(proxy=proxy)
+            way = BoundedAnswers(proxy=proxy)
             self._clients[proxy] = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, transport=way)
         return self._clients[proxy]
 

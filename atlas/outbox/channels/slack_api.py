@@ -1,14 +1,17 @@
 """Slack's Web API, as far as messages need it: https://api.slack.com/methods."""
 
+import re
 from typing import Any
 
 import httpx
 
 from atlas.errors import NotDelivered
+from atlas.outside.answers import BoundedAnswers
 from atlas.proxies import proxy_of
 from atlas.settings import Settings, variables
 
 TIMEOUT_SECONDS = 10.0
+WORD = re.compile(r"[a-z0-9_]{1,60}")
 # What Slack says where another attempt is pointless: there is no such place, or the message is gone.
 FINAL = {
     "cannot_dm_bot",
@@ -35,17 +38,16 @@ class SlackApi:
         try:
             answer = await self._opened().post(f"{self._url}/{method}", json=said)
             told = answer.json() if answer.is_success else {}
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, ValueError, RecursionError) as error:  # the last: brackets in brackets
             raise NotDelivered(reason=type(error).__name__) from None
         if not isinstance(told, dict) or told.get("ok") is not True:
-            word = told.get("error") if isinstance(told, dict) else None
-            reason = str(word)[:60] if word else f"HTTP {answer.status_code}"
-            raise NotDelivered(reason=reason, is_final=word in FINAL)
+            word = _word_of(told)
+            raise NotDelivered(reason=word or f"HTTP {answer.status_code}", is_final=word in FINAL)
         return told
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
-            way = httpx.AsyncHTTPTransport(proxy=proxy_of(self._url, variables()))
+            way = BoundedAnswers(proxy=proxy_of(self._url, variables()))
             headers = {"Authorization": f"Bearer {self._token}"}
             self._client = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, transport=way, headers=headers)
         return self._client
@@ -54,6 +56,12 @@ class SlackApi:
         """Close the connections."""
         if self._client is not None:
             await self._client.aclose()
+
+
+def _word_of(told: Any) -> str | None:
+    """The word by which Slack names an error; what has another form is not Slack's."""
+    word = told.get("error") if isinstance(told, dict) else None
+    return word if isinstance(word, str) and WORD.fullmatch(word) else None
 
 
 def escaped(text: str) -> str:

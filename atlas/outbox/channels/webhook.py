@@ -7,6 +7,7 @@ import httpx
 
 from atlas.errors import NotDelivered
 from atlas.outbox.channels import Message
+from atlas.outside.answers import BoundedAnswers
 from atlas.proxies import proxy_of
 from atlas.settings import Settings, variables
 
@@ -46,7 +47,7 @@ class StandardWebhook:
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
-            way = httpx.AsyncHTTPTransport(proxy=self._proxy)
+            way = BoundedAnswers(proxy=self._proxy)
             self._client = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, transport=way)
         return self._client
 

@@ -7,8 +7,8 @@ from fastapi import APIRouter, FastAPI, Path, Request
 from pydantic import Field
 
 from atlas.database.database import Database
-from atlas.models import Frozen
-from atlas.people.known_first import known_first
+from atlas.models import LARGEST_ROUND, Frozen
+from atlas.people.known_first import person_first
 from atlas.people.passkeys.asking import ask_to_approve
 from atlas.people.passkeys.ceremonies import origin_of
 from atlas.people.visitors import Visitors
@@ -17,7 +17,7 @@ from atlas.people.visitors import Visitors
 class ChallengeRequest(Frozen):
     """What a person is about to approve, as `GET /cases/{ref}` showed it."""
 
-    round: Annotated[int, Field(ge=1)] = 1
+    round: Annotated[int, Field(ge=1, le=LARGEST_ROUND)] = 1
     seen_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -29,7 +29,7 @@ class Challenge(Frozen):
 
 def add_challenges(app: FastAPI, *, visitors: Visitors, database: Database) -> None:
     """Serve it to people; the answer of the passkey goes with the decision, as `assertion`."""
-    router = APIRouter(route_class=known_first(visitors), tags=["people"])
+    router = APIRouter(route_class=person_first(visitors), tags=["people"])
 
     @router.post("/cases/{ref}/challenge")
     async def challenge(

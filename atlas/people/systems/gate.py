@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import Request
+from sqlalchemy.engine import Connection
 
 from atlas.agents.keys import AgentKeys
 from atlas.database.database import Database
 from atlas.errors import NotPermitted, SignatureRefused
+from atlas.people.accounts import seen_as
 from atlas.people.person import Person, Way
 from atlas.people.profiles import ENDED, has_ended
 from atlas.people.reviewers import ReviewerGate, keys_in
@@ -15,6 +18,7 @@ from atlas.people.systems.signatures import Signatures, Signed
 from atlas.settings import Settings
 
 AN_AGENT = "An agent cannot decide on calls, and a signature beside its key changes nothing."
+OTHER_SPELLING = "ATLAS_WEBHOOK_PEOPLE names {name}, and the account here is {account}. Nothing was done."
 ONE_OF_TWO = "It has a key in Authorization too: a request is signed by a system, or bears a reviewer's key."
 
 
@@ -78,9 +82,17 @@ class PeopleThere:
         if name is None:
             how = f"An operator names them in ATLAS_WEBHOOK_PEOPLE, as {system}:{theirs}=NAME."
             raise NotPermitted(reason=f"{theirs} of {system} is no one here. Nothing was done. {how}")
-        if await self._database.read(lambda connection: has_ended(connection, name)):
-            raise NotPermitted(reason=ENDED.format(name=name))
+        await self._database.read(partial(_check_there, name=name))
         return Person(name=name, way=Way.SYSTEM, system=system)
+
+
+def _check_there(connection: Connection, *, name: str) -> None:
+    """Raise where the access of a person was ended, or where the account has the name in another spelling."""
+    account = seen_as(connection, name)
+    if account is not None and account.name != name:
+        raise NotPermitted(reason=OTHER_SPELLING.format(name=name, account=account.name))
+    if has_ended(connection, name):
+        raise NotPermitted(reason=ENDED.format(name=name))
 
 
 def refuse_keys(request: Request, agents: AgentKeys) -> None:
