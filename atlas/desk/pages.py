@@ -69,7 +69,8 @@ class Pages:
             path=request.url.path.removeprefix(self.root_path),
             **({"stopped": await self._stopped(request) if person else ()} | values),
         )
-        return HTMLResponse(text, status_code=status)
+        # Its script knows by the header that this is no error of what stands in between.
+        return HTMLResponse(text, status_code=status, headers={"Desk-Page": "1"})
 
     async def _stopped(self, request: Request) -> tuple[Stop, ...]:
         """What is stopped, which every whole page says; one that tells of a broken store can do without."""

@@ -3,6 +3,7 @@
 A form is taken only from a page of this very session.
 """
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,13 @@ from atlas.people.own_page import require_own_page
 from atlas.people.person import Person
 from atlas.people.visitors import SAFE, is_automatic
 
+LOG = logging.getLogger(__name__)
 SHOWN = (AtlasError, SQLAlchemyError, HTTPException, RequestValidationError)  # as a page, not as JSON
+FAILED = "The gateway has a fault and cannot show this. Nothing was done. Its log says why."
+FAILED_FORM = (
+    "The gateway has a fault. It is not known whether this was recorded: load the page again and look. "
+    "The log says why."
+)
 SIGN_IN = f"{DESK}/sign-in"
 
 
@@ -82,6 +89,9 @@ def _route(
                     return await _refused_form(request, pages, error)
                 except SHOWN as error:
                     return await _error_page(request, pages, error)
+                except Exception as error:  # a fault of ours: the log has it, and a page tells of it
+                    LOG.exception("A page of the desk failed.")
+                    return await _error_page(request, pages, error)
 
             return guarded
 
@@ -136,8 +146,10 @@ async def _error_page(request: Request, pages: Pages, error: Exception) -> Respo
         status, said = error.status_code, str(error.detail)
     elif isinstance(error, RequestValidationError):
         status, said = 422, "The form or the address holds a value that this page does not take."
-    else:
+    elif isinstance(error, SQLAlchemyError):
         status, said = 503, "The case store cannot be read or written; nothing was changed."
+    else:
+        status, said = 500, FAILED if request.method in SAFE else FAILED_FORM
     if "HX-Request" in request.headers:
         return await _beside(request, pages, said, status=status)
     return await pages.page(request, "error.html", person=request.state.person, status=status, said=said)

@@ -201,7 +201,13 @@ document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
 
 document.addEventListener("htmx:before:response", (event) => {
   const { ctx } = event.detail;
-  if (!isAutomatic(ctx) || ctx.response.status < 300) return;
+  if (ctx.response.status < 300) return;
+  if (!isAutomatic(ctx)) {
+    if (isOurs(ctx.response)) return;
+    event.preventDefault();
+    tellFailed(ctx.sourceElement, ctx.response.status);
+    return;
+  }
   event.preventDefault();
   if (ctx.response.status === 401) tellSignedOut(); else fallBehind(ctx.sourceElement);
 });
@@ -215,15 +221,30 @@ document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
   if (!isAutomatic(ctx)) find("#answer")?.replaceChildren();
 });
 
-// Of a form: it may have been taken. Its key lets it be sent again.
+// What is no page of the desk, such as the error of a proxy, never takes the place of one.
+const isOurs = ({ headers }) => headers.has("Desk-Page") || headers.has("HX-Redirect");
+
+// A form may have been taken. Its key lets it be sent again.
+const sendAgain = (form) => find("[name=key]", form) ? "Send it again: it counts once." : "Load the page again and look.";
+
 function tellNoAnswer(element) {
+  tellProblem(element.matches("form")
+    ? `No answer came. It is not known whether this was recorded. ${sendAgain(element)}`
+    : "No answer came. Try again.");
+}
+
+function tellFailed(element, status) {
+  const isUnknown = element.matches("form") && status >= 500;
+  const said = isUnknown ? `It is not known whether this was recorded. ${sendAgain(element)}` : "Nothing was done. Try again.";
+  tellProblem(`The answer was an error (${status}). ${said}`);
+}
+
+function tellProblem(text) {
   const note = document.createElement("p");
   note.className = "notice error";
   note.role = "alert";
   note.tabIndex = -1;
-  note.textContent = element.matches("form")
-    ? "No answer came. It is not known whether this was recorded. Send it again: it counts once."
-    : "No answer came. Try again.";
+  note.textContent = text;
   find("#answer")?.replaceChildren(note);
   note.focus();
 }
