@@ -22,6 +22,8 @@ ANSWERS = "input_responses"  # as the canonical form of a call names them
 LARGEST_ROUND = 2**31 - 1  # of a case, as the store can keep it
 SEEDED = "seeded"  # in `claimed_by`: the gateway made the case, to see whether people look
 
+LARGEST_ROUND = 999_999_999  # that a request can name; every store keeps it, and no case comes near it
+
 HIDDEN = ("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp")  # categories of characters that no one reads
 
 

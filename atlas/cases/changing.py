@@ -5,21 +5,31 @@ from typing import Any
 
 from atlas.desk.edit_fields import read_value
 from atlas.errors import RequestInvalid
-from atlas.reviews.changing import Missing, changes_between, place_of, shown_value, value_at, with_value
+from atlas.reviews.changing import (
+    Missing,
+    Wish,
+    changes_between,
+    place_of,
+    shown_value,
+    value_at,
+    with_wishes,
+)
 
 
 def changed_arguments(case: dict[str, Any], said: Sequence[str]) -> dict[str, Any] | None:
     """The arguments of a case with what was said; None: nothing was. Raises RequestInvalid."""
     arguments: dict[str, Any] = case["arguments"]
-    for one in said:
-        path, is_there, text = one.partition("=")
-        place = place_of(path)
-        before = value_at(arguments, place) if place and is_there else Missing()
-        if isinstance(before, Missing):
-            reason = f"--set {one}: write PATH=VALUE, where PATH is an argument of the call."
-            raise RequestInvalid(reason=f"{reason} Nothing was approved.")
-        arguments = with_value(arguments, place, read_value(path, text, before))
-    return arguments if said else None
+    return with_wishes(arguments, [_wish(arguments, one) for one in said]) if said else None
+
+
+def _wish(arguments: dict[str, Any], said: str) -> Wish:
+    path, is_there, text = said.partition("=")
+    place = place_of(path)
+    before = value_at(arguments, place) if place and is_there else Missing()
+    if isinstance(before, Missing):
+        reason = f"--set {said}: write PATH=VALUE, where PATH is an argument of the call."
+        raise RequestInvalid(reason=f"{reason} Nothing was approved.")
+    return Wish(path, place, read_value(path, text, before))
 
 
 def changes_shown(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,12 +10,12 @@ from starlette.datastructures import FormData
 from starlette.responses import JSONResponse
 
 from atlas.attention.looks import opened
-from atlas.canonical import canonical_json, form_of_call
+from atlas.canonical import LARGEST_INTEGER, canonical_json, form_of_call
 from atlas.cases.comments import LONGEST_COMMENT, add_comment, note_view
 from atlas.cases.listing import Filter, Order, page_of
 from atlas.desk.case_values import LONGEST_REASON, values_of, whole
 from atlas.desk.dossier import Dossier, read_dossier
-from atlas.desk.edit_fields import arguments_in, fields_of, typed_in
+from atlas.desk.edit_fields import Typed, arguments_in, dropped_of, fields_of, typed_in
 from atlas.desk.lines import MOST_LINES, stretch
 from atlas.desk.origins import origins_of
 from atlas.desk.pages import DESK, Pages
@@ -31,6 +31,7 @@ from atlas.people.passkeys.ceremonies import origin_of
 from atlas.people.person import Person
 from atlas.people.visitors import is_automatic
 from atlas.reviews.claims import renew
+from atlas.reviews.earlier_edits import arguments_in_round
 from atlas.reviews.eligibility import entries_of_person
 from atlas.reviews.permission import Standing, standing_of
 
@@ -65,7 +66,7 @@ def add_to(router: APIRouter, pages: Pages) -> None:
     @router.get(f"{PATH}/all/{{what}}")
     async def all_of_it(request: Request, ref: str, what: What, begin: int = 0) -> Response:
         """All lines of something that is too long for the page, a stretch at a time."""
-        return await desk.show_all(request, ref, what, begin=max(0, begin))
+        return await desk.show_all(request, ref, what, begin=min(max(0, begin), LARGEST_INTEGER))
 
     @router.post(f"{PATH}/decision")
     async def decision(request: Request, ref: str) -> Response:
@@ -137,8 +138,7 @@ class CasePages:
         self._parts.looking.note(ref, person.name)
         policy = parts.policy.policy
         values = await asyncio.to_thread(values_of, dossier, person, policy, standing=seen.standing)
-        typed = said.pop("typed", None)
-        values |= {"fields": fields_of(dossier.case, typed), "typed_again": bool(typed)}
+        values |= await self._fields(dossier.case, said.pop("typed", None))
         return await self._pages.page(
             request,
             "case_body.html" if is_part else "case.html",
@@ -152,6 +152,20 @@ class CasePages:
             taking=seen.taking,
             **(values | {"done": None, "mistake": None, "written": "", "preset": ""} | said),
         )
+
+    async def _fields(self, case: Case, typed: Typed | None) -> dict[str, Any]:
+        """The fields of a case, and what was typed into those of another round, which is not in them."""
+        if typed is None or typed.round_number == case.round_number:
+            texts = typed.texts if typed else {}
+            return {"fields": fields_of(case, texts), "typed_again": bool(texts), "dropped": []}
+        dropped = dropped_of(await self._shown_in(case, typed.round_number), typed)
+        return {"fields": fields_of(case), "typed_again": False, "dropped": dropped}
+
+    async def _shown_in(self, case: Case, round_number: int) -> dict[str, Any]:
+        if round_number == case.round_number:
+            return case.call_in_force.arguments
+        work = partial(arguments_in_round, case=case, round_number=round_number)
+        return await self._parts.store.database.look(work)
 
     def _read(self, connection: Connection, *, ref: str, person: Person) -> Seen:
         """The case, and what this person can do with it, at one moment."""
@@ -194,7 +208,8 @@ class CasePages:
     async def take_decision(self, request: Request, ref: str) -> Response:
         """Record what a person decides, or say on the page of the case, as it is now, why not."""
         form, person = await request.form(), person_of(request)
-        verdict, reason, typed = _verdict(form), _reason(form), typed_in(form)
+        verdict, reason = _verdict(form), _reason(form)
+        typed = Typed(_number(form, "round"), typed_in(form))
         again = {"written": _text(form, "reason"), "preset": _text(form, "preset"), "typed": typed}
         if mistake := _mistake(verdict, reason):
             return await self.show(request, ref, status=422, mistake=mistake, **again)
@@ -207,7 +222,7 @@ class CasePages:
                 case_id=ref,
                 verdict=verdict,
                 reason=reason or None,
-                round_number=_number(form, "round"),
+                round_number=typed.round_number,
                 seen_sha256=_text(form, "seen") or None,
                 idempotency_key=_text(form, "key")[:200] or None,
                 assertion=_text(form, "assertion") or None,
@@ -246,19 +261,17 @@ class CasePages:
         )
         return JSONResponse(await self._parts.store.database.write(work))
 
-    async def _changed(self, form: FormData, ref: str, typed: dict[str, str]) -> dict[str, Any] | None:
+    async def _changed(self, form: FormData, ref: str, typed: Typed) -> dict[str, Any] | None:
         """The arguments of an approval with changes; raises RequestInvalid where button and fields differ."""
-        if _verdict(form) is not Verdict.APPROVED or not typed:
+        if _verdict(form) is not Verdict.APPROVED or not typed.texts:
             return None
-        case = await self._parts.store.read(ref)
-        is_shown = case.round_number == _number(form, "round")
-        arguments = arguments_in(case, typed) if is_shown else None
-        if is_shown and arguments is None and _text(form, "verdict") == CHANGED:
-            raise RequestInvalid(reason="You changed no argument. Nothing was done.")
-        if arguments is not None and _text(form, "verdict") != CHANGED:
-            wanted = "Press “Approve with changes”, or put the arguments back."
-            raise RequestInvalid(reason=f"You changed arguments. {wanted} Nothing was done.")
-        return arguments
+        case, has_button = await self._parts.store.read(ref), _text(form, "verdict") == CHANGED
+        arguments = arguments_in(await self._shown_in(case, typed.round_number), typed.texts)
+        if case.round_number == typed.round_number and has_button != (arguments is not None):
+            wanted = "You changed arguments. Press “Approve with changes”, or put the arguments back."
+            reason = "You changed no argument." if has_button else wanted
+            raise RequestInvalid(reason=f"{reason} Nothing was done.")
+        return arguments if has_button else None
 
     async def take_comment(self, request: Request, ref: str) -> Response:
         """Write a comment, and show it."""

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from atlas.assessors.policy import Policy
-from atlas.canonical import canonical_json, form_of_call
+from atlas.canonical import canonical_json, finite_json, form_of_call
 from atlas.cases.comments import LONGEST_COMMENT
 from atlas.desk.dossier import Dossier
-from atlas.desk.edit_fields import written_of
 from atlas.desk.lines import Line, canonical_lines, lines_of, stretch
 from atlas.desk.origins import origins_of
 from atlas.desk.sentence import declared, sentence_of
@@ -63,7 +62,8 @@ def values_of(dossier: Dossier, person: Person, policy: Policy, *, standing: Sta
 def _shown(change: Change) -> tuple[str, str | None, str | None]:
     """A place, what the agent had there, and what a person wrote; None: nothing."""
     before, after = (
-        None if isinstance(value, Missing) else written_of(value) for value in (change.before, change.after)
+        None if isinstance(value, Missing) else value if isinstance(value, str) else finite_json(value)
+        for value in (change.before, change.after)
     )
     return change.path, before, after
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from atlas.canonical import finite_json
 from atlas.models import HIDDEN
 
 INLINE = 300  # characters of a text that stands within a line
@@ -89,6 +90,27 @@ def seen_plain(value: Any, most: int = INLINE) -> str:
             for index, character in enumerate(begin)
         )
     return f"{shown}…" if len(text) > most else shown
+
+
+def exact_json(value: Any) -> str:
+    """A value as JSON in which each character that would be marked is an escape: it can be edited."""
+    text = finite_json(value)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        _escaped(character) if not " " <= character <= "~" and _is_marked_in(text, index) else character
+        for index, character in enumerate(text)
+    )
+
+
+def _is_marked_in(text: str, index: int) -> bool:
+    """The same within JSON, where the quote before a combining mark is no letter of the text."""
+    return _is_marked(text, index) or (text[index - 1 : index] == '"' and _combines(text[index]))
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 class Ends(str, Enum):

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from atlas.people.bodies import check_body
 from atlas.people.visitors import Visitors
 
 
@@ -18,6 +19,7 @@ def known_first(gate: Callable[[Request], Awaitable[object]]) -> type[APIRoute]:
 
             async def known(request: Request) -> Response:
                 await gate(request)
+                await check_body(request)
                 return await handle(request)
 
             return known

@@ -5,9 +5,10 @@ A place is exact: the keys and numbers that lead to it, so that no key of an age
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import permutations
 from typing import Any, NamedTuple
 
-from atlas.canonical import NotCanonical, canonical_json, without_a_form
+from atlas.canonical import LARGEST_INTEGER, NotCanonical, canonical_json, without_a_form
 from atlas.errors import RequestInvalid, RuleRefuses
 from atlas.models import Case, plain_text
 
@@ -42,6 +43,14 @@ class Change(NamedTuple):
         return "".join(steps).removeprefix(".")
 
 
+class Wish(NamedTuple):
+    """What a person wants to stand at a place instead of what they were shown."""
+
+    path: str  # as the policy names the place
+    place: Place
+    value: Any
+
+
 def shown_value(value: Any) -> Any:
     """A value as JSON has it: null where there is none."""
     return None if isinstance(value, Missing) else value
@@ -52,7 +61,7 @@ def place_of(path: str) -> Place:
     return tuple(int(number) if number else name for number, name in _STEP.findall(path))
 
 
-def value_at(arguments: dict[str, Any], place: Place) -> Any:
+def value_at(arguments: Any, place: Place) -> Any:
     """What stands at a place; MISSING: nothing."""
     value: Any = arguments
     for step in place:
@@ -69,6 +78,36 @@ def value_at(arguments: dict[str, Any], place: Place) -> Any:
 def with_value(arguments: dict[str, Any], place: Place, value: Any) -> dict[str, Any]:
     """The arguments with another value at a place that is there; what was given stays as it is."""
     return {} if not place else _with(arguments, place, value)
+
+
+def with_wishes(arguments: dict[str, Any], wishes: Sequence[Wish]) -> dict[str, Any]:
+    """The arguments with all that is wanted; raises RequestInvalid where two wishes contradict each other."""
+    for outer, inner in permutations(wishes, 2):
+        _check_together(outer, inner)
+    for wish in sorted(wishes, key=lambda wish: len(wish.place)):
+        arguments = with_value(arguments, wish.place, wish.value)
+    return arguments
+
+
+def _check_together(outer: Wish, inner: Wish) -> None:
+    depth = len(outer.place)
+    if inner.place[:depth] != outer.place or is_same(value_at(outer.value, inner.place[depth:]), inner.value):
+        return
+    first, second = (plain_text(wish.path)[:LONGEST_NAME] for wish in (outer, inner))
+    reason = f"You changed {first} and {second}, which is a part of it, in two ways. Change one of them."
+    if outer.place == inner.place:
+        reason = f"You changed {second} in two ways. Change it once."
+    raise RequestInvalid(reason=f"{reason} Nothing was done.")
+
+
+def is_same(value: Any, other: Any) -> bool:
+    """Whether two values are the same in the call; one without a canonical form is like no other."""
+    if isinstance(value, Missing) or isinstance(other, Missing):
+        return False
+    try:
+        return canonical_json(value) == canonical_json(other)
+    except NotCanonical:  # it counts as a change, and the check of the changed arguments refuses it
+        return False
 
 
 def _with(inside: Any, place: Place, value: Any) -> Any:
@@ -148,9 +187,11 @@ def _check_kind(change: Change) -> None:
     before, after = change.before, change.after
     if isinstance(before, Missing) or isinstance(after, Missing) or before is None:
         return
+    where = plain_text(change.path)[:LONGEST_NAME]
     if kind_of(before) != kind_of(after):
-        where = plain_text(change.path)[:LONGEST_NAME]
         raise RequestInvalid(reason=f"{where} is {kind_of(before)}, and has to stay one. Nothing was done.")
+    if _becomes_whole(before, after) and abs(after) > LARGEST_INTEGER:
+        raise RequestInvalid(reason=f"{where} is beyond ±{LARGEST_INTEGER}. Nothing was done.")
 
 
 def kind_of(value: Any) -> str:
@@ -168,6 +209,9 @@ def _merged(before: Any, after: Any) -> Any:
         return [_merged(old, new) for old, new in zip(before, after, strict=True)]
     if canonical_json(before) == canonical_json(after):
         return before
-    if type(before) is int and isinstance(after, float) and after.is_integer():
-        return int(after)
-    return after
+    return int(after) if _becomes_whole(before, after) else after
+
+
+def _becomes_whole(before: Any, after: Any) -> bool:
+    """Whether 5.0 stands where the agent had a whole number; then it is written as 5."""
+    return type(before) is int and isinstance(after, float) and after.is_integer()

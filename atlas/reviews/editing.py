@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import anyio
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from fastmcp.exceptions import ValidationError
 from sqlalchemy.engine import Connection
 
 from atlas.agents.arguments import check_arguments
-from atlas.canonical import canonical_json, digest_of_call, form_of_call
+from atlas.canonical import NotCanonical, canonical_json, digest_of_call, form_of_call
 from atlas.errors import (
     AskedAgain,
     AtlasError,
@@ -109,10 +110,17 @@ def edit_of(case: Case, vote: Vote) -> Edit:
     return Edit(
         round_number=vote.round_number + 1,
         arguments=arguments,
-        arguments_sha256=digest_of_call(arguments, case.call.continuation),
+        arguments_sha256=_digest_of(arguments, case.call.continuation),
         edited_by=vote.reviewer,
         edited_at=now(),
     )
+
+
+def _digest_of(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:
+    try:
+        return digest_of_call(arguments, continuation)
+    except NotCanonical as error:  # with what the agent added, they have a level more
+        raise RequestInvalid(reason="These arguments have too many levels. Nothing was done.") from error
 
 
 def is_said_again(case: Case, vote: Vote) -> bool:

@@ -92,6 +92,8 @@ function forgetDraft(done) {
   const name = done.dataset.draftDone;
   done.removeAttribute("data-draft-done");
   kept.set(draftName(name), null);
+  // And what was typed into fields of arguments, in any round.
+  for (const edit of kept.names()) if (edit.startsWith(`${draftName(name)}-edit-`)) kept.set(edit, null);
   const field = find(`[data-draft="${CSS.escape(name)}"]`);
   if (field && field !== document.activeElement) field.value = "";
 }
