@@ -94,11 +94,29 @@ def _about_deciding(dossier: Dossier, person: Person, policy: Policy, standing: 
         "presets": policy.file.desk.reject_reasons,
         "needs_passkey": needs_passkey(case),
         "seen_sha256": digest_of_seen(case, is_score_hidden=dossier.is_score_hidden),
+        "shown_sha256": digest_of_seen(case, is_score_hidden=True),  # the score alone is no other call
+        "is_own_round": is_round_of(case, person),
+        "why_changed": why_changed(case),
         "idempotency_key": secrets.token_urlsafe(18),
         "longest_reason": LONGEST_REASON,
         "longest_comment": LONGEST_COMMENT,
         "longest_question": LONGEST_QUESTION,
     }
+
+
+def is_round_of(case: Case, person: Person) -> bool:
+    """Whether this person began the round of a case, with a change of its arguments."""
+    edit = case.edit
+    return edit is not None and (edit.round_number, edit.edited_by) == (case.round_number, person.name)
+
+
+def why_changed(case: Case) -> str:
+    """Why a case is not what an open page showed before, as far as its newest round says so."""
+    edit = case.edit
+    if edit is not None and edit.round_number == case.round_number:
+        return f"{edit.edited_by} changed the arguments."
+    reason = case.assessment.reopened_because if case.assessment else None
+    return reason or ("The policy has judged it." if case.assessment else "")
 
 
 def is_approver(dossier: Dossier, person: Person) -> bool:

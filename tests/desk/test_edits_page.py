@@ -83,6 +83,7 @@ async def test_a_field_of_a_new_round_has_its_value_and_what_was_typed_stands_be
     dropped = page.locator("#dropped")
     await expect(dropped).to_contain_text("It is not in the fields")
     await expect(dropped.locator("li")).to_have_text(["a = “7”"])
+    await page.get_by_role("button", name="I have seen the change").click()
     await page.get_by_role("button", name="Forget it").click()
     await expect(dropped).to_be_hidden()
     await page.get_by_label("a (a text)").fill("150")

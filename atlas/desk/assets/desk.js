@@ -507,8 +507,8 @@ document.addEventListener("keydown", (event) => {
   else {
     const line = chosenLine();
     const target = (line && find(`[data-key="${CSS.escape(key)}"]`, line)) ?? all(`[data-key="${CSS.escape(key)}"]`).find((element) => isShown(element) && !element.closest("[data-list]"));
-    if (!target || target.disabled) return;
-    activate(target);
+    if (!target) return;
+    if (target.disabled) find("[data-changed]:not([hidden])")?.focus(); else activate(target);
   }
   event.preventDefault();
 });
