@@ -19,7 +19,6 @@ EVERY_AGENT = "anybody"  # the principal of every agent in open mode
 NO_TOOL = "0" * 64  # in place of a definition's digest, and equal to none: there was no such tool
 ANSWERS = "input_responses"  # as the canonical form of a call names them
 
-LARGEST_ROUND = 2**31 - 1  # of a case, as the store can keep it
 SEEDED = "seeded"  # in `claimed_by`: the gateway made the case, to see whether people look
 
 LARGEST_ROUND = 999_999_999  # that a request can name; every store keeps it, and no case comes near it
