@@ -7,11 +7,20 @@ class AtlasError(Exception):
     """Something went wrong in the gateway."""
 
     def __init__(self, **fields: Any) -> None:
+        """Of `at_desk` are the fields that tell a person at the desk something else than a program."""
         self.fields = fields
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        return (self.__doc__ or "").strip().format_map(self.fields)
+        return self._said(self.fields)
+
+    @property
+    def said_at_desk(self) -> str:
+        """The message for a person who presses buttons, and writes no JSON."""
+        return self._said(self.fields | self.fields.get("at_desk", {}))
+
+    def _said(self, fields: dict[str, Any]) -> str:
+        return (self.__doc__ or "").strip().format_map(fields)
 
 
 class CaseNotFound(AtlasError):

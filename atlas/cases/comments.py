@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.cases.store import read_case
-from atlas.cases.tables import comments
+from atlas.cases.tables import cases, comments
 from atlas.database.dialects import json_number
 from atlas.errors import RequestInvalid
 from atlas.instants import instant_text, now
@@ -60,22 +60,27 @@ def add_comment(
     return case
 
 
-def note_view(connection: Connection, case_id: str, *, name: str) -> Case:
-    """Write that a person opened a case, unless they opened its newest round a short time ago."""
-    case = read_case(connection, case_id)
-    if not _is_noted(connection, case, name):
-        detail = {"round": case.round_number}
-        ledger.append(connection, case_id, ledger.Action.VIEWED, actor=name, detail=detail)
-    return case
+def note_view(connection: Connection, case_id: str, *, name: str, by_itself: bool = False) -> None:
+    """Write that a person sees a case, unless its newest round is noted; raises CaseNotFound.
+
+    `by_itself`: their open page brought it, and they are noted once for the round, however long it is open.
+    """
+    if is_view_noted(connection, case_id, name=name, by_itself=by_itself):
+        return
+    detail = {"round": read_case(connection, case_id).round_number}
+    ledger.append(connection, case_id, ledger.Action.VIEWED, actor=name, detail=detail)
 
 
-def _is_noted(connection: Connection, case: Case, name: str) -> bool:
+def is_view_noted(connection: Connection, case_id: str, *, name: str, by_itself: bool = False) -> bool:
+    """Whether it is noted that a person saw the newest round: a short time ago, or for `by_itself` ever."""
     entries = ledger.entries
+    number = sa.select(cases.c.round_number).where(cases.c.case_id == case_id).scalar_subquery()
+    recent = () if by_itself else (entries.c.at > instant_text(now() - VIEW_HOLDS),)
     query = sa.select(entries.c.seq).where(
-        entries.c.case_id == case.case_id,
+        entries.c.case_id == case_id,
         entries.c.action == ledger.Action.VIEWED.value,
         entries.c.actor == name,
-        entries.c.at > instant_text(now() - VIEW_HOLDS),
-        json_number(entries.c.detail, "round") == case.round_number,
+        *recent,
+        json_number(entries.c.detail, "round") == number,
     )
     return connection.execute(query.limit(1)).first() is not None

@@ -40,4 +40,5 @@ def other_round_error(case: Case, approved: int) -> CallChanged:
     if reason is None or approved > case.round_number:
         reason = f"It is in round {case.round_number}, not {approved}."
     then = f'Say "round": {case.round_number} to approve it as it is now.'
-    return CallChanged(case_id=case.case_id, reason=reason, then=then)
+    at_desk = {"then": "Look at it as the page shows it now, and decide on that."}
+    return CallChanged(case_id=case.case_id, reason=reason, then=then, at_desk=at_desk)

@@ -9,9 +9,9 @@ from sqlalchemy.engine import Connection
 from starlette.datastructures import FormData
 from starlette.responses import JSONResponse
 
-from atlas.attention.looks import opened
-from atlas.canonical import LARGEST_INTEGER, canonical_json, form_of_call
-from atlas.cases.comments import LONGEST_COMMENT, add_comment, note_view
+from atlas.attention.views import opens, views
+from atlas.canonical import canonical_json, form_of_call
+from atlas.cases.comments import LONGEST_COMMENT, add_comment
 from atlas.cases.listing import Filter, Order, page_of
 from atlas.desk.case_values import LONGEST_REASON, values_of, whole
 from atlas.desk.dossier import Dossier, read_dossier
@@ -59,6 +59,7 @@ def add_to(router: APIRouter, pages: Pages) -> None:
     async def exact_bytes(request: Request, ref: str) -> Response:
         """The very bytes whose digest was judged, as a file."""
         call = (await pages.parts.store.read(ref)).call_in_force
+        await desk.note_reading(request, ref)
         form = canonical_json(form_of_call(call.arguments, call.continuation))
         name = {"Content-Disposition": f'attachment; filename="{ref}.json"'}
         return Response(form, media_type="application/json", headers=name)
@@ -131,10 +132,13 @@ class CasePages:
         is_part = "HX-Request" in request.headers
         seen = await parts.store.database.read(partial(self._read, ref=ref, person=person))
         dossier = seen.dossier
-        if not is_automatic(request):
-            await opened(parts.store.database, ref, person.name)
-        if parts.policy.policy.file.desk.record_views and not is_part:
-            await parts.store.change(ref, partial(note_view, case_id=ref, name=person.name))
+        await opens(
+            parts.store.database,
+            ref,
+            person.name,
+            is_recorded=self._records_views,
+            by_itself=is_automatic(request),
+        )
         self._parts.looking.note(ref, person.name)
         policy = parts.policy.policy
         values = await asyncio.to_thread(values_of, dossier, person, policy, standing=seen.standing)
@@ -167,6 +171,15 @@ class CasePages:
         work = partial(arguments_in_round, case=case, round_number=round_number)
         return await self._parts.store.database.look(work)
 
+    @property
+    def _records_views(self) -> bool:
+        return self._parts.policy.policy.file.desk.record_views
+
+    async def note_reading(self, request: Request, ref: str) -> None:
+        """Note that a person reads a whole thing of the case beside its page."""
+        database, name = self._parts.store.database, person_of(request).name
+        await views(database, [ref], name, is_recorded=self._records_views)
+
     def _read(self, connection: Connection, *, ref: str, person: Person) -> Seen:
         """The case, and what this person can do with it, at one moment."""
         settings, dossier = self._parts.settings, read_dossier(connection, ref, person=person.name)
@@ -193,6 +206,7 @@ class CasePages:
         dossier = await self._parts.store.database.read(
             partial(read_dossier, case_id=ref, person=person_of(request).name)
         )
+        await self.note_reading(request, ref)
         rows = await asyncio.to_thread(lambda: stretch(whole(dossier, what), begin, most=MOST_LINES))
         template = "case_lines.html" if "HX-Request" in request.headers else "case_all.html"
         return await self._pages.page(
@@ -232,7 +246,7 @@ class CasePages:
             raise
         except AtlasError as error:
             status = HTTP_STATUS.get(type(error), 500)
-            return await self.show(request, ref, status=status, mistake=str(error), **again)
+            return await self.show(request, ref, status=status, mistake=error.said_at_desk, **again)
         self._parts.looking.leave(ref, person.name)
         return await self._after(request, ref, done=verdict)
 
@@ -245,7 +259,9 @@ class CasePages:
         except NotAuthenticated:
             raise
         except AtlasError as error:
-            return await self.show(request, ref, status=HTTP_STATUS.get(type(error), 500), mistake=str(error))
+            return await self.show(
+                request, ref, status=HTTP_STATUS.get(type(error), 500), mistake=error.said_at_desk
+            )
         return await self._after(request, ref, done="taken_back")
 
     async def ask_passkey(self, request: Request, ref: str) -> Response:

@@ -141,7 +141,7 @@ async def _written(request: Request) -> list[tuple[str, str]]:
 
 async def _error_page(request: Request, pages: Pages, error: Exception) -> Response:
     if isinstance(error, AtlasError):
-        status, said = HTTP_STATUS.get(type(error), 500), str(error)
+        status, said = HTTP_STATUS.get(type(error), 500), error.said_at_desk
     elif isinstance(error, HTTPException):
         status, said = error.status_code, str(error.detail)
     elif isinstance(error, RequestValidationError):

@@ -9,8 +9,7 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 from sqlalchemy.engine import Connection
 
-from atlas.attention.looks import opened
-from atlas.cases.comments import note_view
+from atlas.attention.views import opens
 from atlas.cases.listing import LONGEST_SEARCH, Filter, Line, Order, page_of
 from atlas.cases.showing import Shown, shown
 from atlas.cases.store import read_case
@@ -137,10 +136,8 @@ def add_reading(
         name = request.state.person.name
         read = partial(_shown_to, ref=ref[:100], person=request.state.person, owners=owners)
         text = await database.look(read)
-        if request.method == "GET" and records_views():  # before anything of it is told
-            await database.write(partial(note_view, case_id=ref, name=name))
         if request.method == "GET":
-            await opened(database, ref, name)
+            await opens(database, ref, name, is_recorded=records_views())
         return Response(text, media_type="application/json")
 
     app.router.routes.extend(router.routes)

@@ -3,6 +3,8 @@
 The same request once more, under the same idempotency key, is no second look.
 """
 
+from datetime import datetime
+
 from sqlalchemy.engine import Connection
 
 from atlas.attention.looks import FIRST_CHOICE, TOO_FAST, note_said, opened_at, said_before
@@ -37,8 +39,10 @@ def _after_first_choice(connection: Connection, case: Case, vote: Vote) -> Atlas
         return AskedAgain(reason=f"Your first choice is on record. The score is {shown}")
     is_same_request = vote.idempotency_key is not None and vote.idempotency_key == before.idempotency_key
     if is_same_request or vote.seen_sha256 != digest_of_seen(case):
-        sees = "say seen_sha256 as GET /cases/{ref} names it now, with the score"
-        return AskedAgain(reason=f"The score is {shown} To confirm your choice, look at it, and {sees}.")
+        confirm = f"The score is {shown} To confirm your choice, look at it, and"
+        sees = "say seen_sha256 as GET /cases/{ref} names it now, with the score."
+        at_desk = {"reason": f"{confirm} approve the call as the page shows it now."}
+        return AskedAgain(reason=f"{confirm} {sees}", at_desk=at_desk)
     return None
 
 
@@ -58,6 +62,16 @@ def _after_a_look(connection: Connection, case: Case, vote: Vote) -> AtlasError 
         return None
     if before is None:
         note_said(connection, case, vote, TOO_FAST, rule="min_seconds")
-    seen = "You have not opened this call" if opened is None else f"You opened this call {passed} seconds ago"
     wait = f"An approval counts when {least} seconds have passed; look at the call until then."
-    return AskedAgain(reason=f"{seen}. {wait}")
+    return AskedAgain(reason=f"{_since_opened(case, opened)}. {wait}")
+
+
+def _since_opened(case: Case, opened: datetime | None) -> str:
+    """How long the person has seen the call as it is now, which is not how long they know it."""
+    is_first = case.round_number == 1
+    if opened is None:
+        return f"You have not opened this call{'' if is_first else ' since it was judged again'}"
+    passed = int((now() - opened).total_seconds())
+    if is_first:
+        return f"You opened this call {passed} seconds ago"
+    return f"This call was judged again, and you have seen it as it is now for {passed} seconds"

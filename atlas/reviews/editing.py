@@ -191,10 +191,9 @@ def in_new_round(again: AtlasError, case: Case) -> AtlasError:
     """What a person is asked once more, where the arguments are changed by then."""
     if not isinstance(again, AskedAgain):
         return again
-    now_is = (
-        f'The arguments are changed. The call waits in round {case.round_number}: approve that ("round").'
-    )
-    return AskedAgain(reason=f"{again.fields['reason']} {now_is}")
+    now_is = f"The arguments are changed. The call waits in round {case.round_number}: approve that"
+    at_desk = {"reason": f"{again.fields['reason']} {now_is}, as the page shows it now."}
+    return AskedAgain(reason=f'{again.fields["reason"]} {now_is} ("round").', at_desk=at_desk)
 
 
 def needs_second_look(case: Case) -> bool:

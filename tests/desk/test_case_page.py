@@ -173,7 +173,8 @@ async def test_earlier_cases_are_shown_as_evidence(at: Desk) -> None:
     async with at.person("ben") as ben:
         for reference in (first, other):
             form = form_of(await page_of(at, reference, "ben"), "REJECTED", reason=f"no to {reference}")
-            await ben.post(f"/desk/cases/{reference}/decision", data=form)
+            bb = await ben.post(f"/desk/cases/{reference}/decision", data=form)
+        print(form, bb.status_code, re.findall("(?s)id=.mistake.*?</p>", bb.text))
     page = await page_of(at, await at.ask(invoice_id="R-20", amount=2))
     _, _, before = page.partition('<h2 id="before">')
     of_agent, _, alike = before.partition("Earlier cases: evidence, not authority")
@@ -288,15 +289,103 @@ async def test_a_missing_case_is_a_page_that_says_so(at: Desk) -> None:
 
 
 async def test_views_are_recorded_where_the_policy_says_so(tmp_path: Path) -> None:
-    """Once for each person in ten minutes; a live update is none."""
+    """Once for each person in ten minutes; a live update of what they saw is none."""
     async with desk(tmp_path, policy="record_views = true\n" + POLICY) as at:
         reference = await at.ask(invoice_id="R-1")
         for name in ("anna", "anna", "ben"):
             await page_of(at, reference, name)
-        async with at.person("carl") as carl:
-            await carl.get(f"/desk/cases/{reference}", headers={"HX-Request": "true"})
-        seen = [entry for entry in entries_in(at.gateway.data) if entry["action"] == "decide.viewed"]
-    assert [(entry["actor"], entry["case_id"], entry["detail"]) for entry in seen] == [
-        ("anna", reference, {"round": 1}),
-        ("ben", reference, {"round": 1}),
-    ]
+        async with at.person() as anna:
+            await anna.get(f"/desk/cases/{reference}", headers=LIVE)
+        assert views(at, reference) == [("anna", 1), ("ben", 1)]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("", {"HX-Request": "true"}),
+        ("", {"HX-Request": "true", "Desk-Automatic": "true"}),
+        ("/all/arguments", {}),
+        ("/all/canonical", {"HX-Request": "true"}),
+        ("/arguments.json", {}),
+    ],
+)
+async def test_no_way_to_the_arguments_is_without_a_view(
+    recording: Desk, path: str, headers: dict[str, str]
+) -> None:
+    """Each of them is one entry, however often it is taken."""
+    reference = await recording.ask(invoice_id=f"R-1 {path} {len(headers)}")
+    async with recording.person("carl") as carl:
+        for _ in range(2):
+            answer = await carl.get(f"/desk/cases/{reference}{path}", headers=headers)
+            assert answer.status_code == 200 and "R-1" in answer.text
+    assert views(recording, reference) == [("carl", 1)]
+
+
+async def changed_by_ben(at: Desk, amount: int) -> tuple[str, str, str]:
+    """The reference of a call that ben changed, its page for anna before that, and what ben was told."""
+    reference = await at.ask("far_pay_twice", invoice_id=f"R-{amount}", amount=1)
+    first = await page_of(at, reference)
+    async with at.person("ben") as ben:
+        form = form_of(await page_of(at, reference, "ben"), "CHANGED", **{"edit:amount": str(amount)})
+        told = (await ben.post(f"/desk/cases/{reference}/decision", data=form)).text
+    return reference, first, read(told)
+
+
+async def test_a_page_that_became_another_round_is_a_view_of_it(recording: Desk) -> None:
+    """Whether it came by a live update, or as the answer to a form; and that is no advice for programs."""
+    reference, first, _ = await changed_by_ben(recording, 2)
+    assert views(recording, reference) == [("anna", 1), ("ben", 1)]
+    async with recording.person() as anna:
+        for _ in range(2):
+            page = (await anna.get(f"/desk/cases/{reference}", headers=LIVE)).text
+            assert 'name="round" value="2"' in page
+        assert views(recording, reference)[2:] == [("anna", 2)]
+        form = form_of(first, "APPROVED")
+        told = read((await anna.post(f"/desk/cases/{reference}/decision", data=form)).text)
+    assert "Look at it as the page shows it now, and decide on that." in told and '"round"' not in told
+
+
+async def test_a_live_update_with_another_round_opens_it(recording: Desk) -> None:
+    """Of a person who has the call open it is not said that they have not, and their time runs."""
+    reference, _, told = await changed_by_ben(recording, 200)
+    assert "The call waits in round 2: approve that, as the page shows it now." in told
+    async with recording.person() as anna:
+        for headers, said in (
+            ({}, "You have not opened this call since it was judged again."),
+            (LIVE, "This call was judged again, and you have seen it as it is now for "),
+        ):
+            if headers:
+                await anna.get(f"/desk/cases/{reference}", headers=headers)
+            vote = {"event_id": reference, "decision": "APPROVED", "round": 2}
+            answer = await anna.post("/webhook/approval", json=vote)
+            assert answer.json()["detail"].startswith(said), answer.text
+
+
+LIVE = {"HX-Request": "true", "Desk-Automatic": "true"}  # as an open page asks for what changed
+SLOW = """
+record_views = true
+
+[[rule]]
+tool = "far_pay*"
+score = 90
+approvals = 2
+may_edit = ["amount"]
+
+[[rule]]
+tool = "far_pay_twice"
+when = "args.amount > 100"
+min_seconds = 600
+"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def recording(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+    """A gateway that records views, and gives people ten minutes to look at a large payment."""
+    async with desk(tmp_path_factory.mktemp("views"), policy=SLOW) as made:
+        yield made
+
+
+def views(at: Desk, reference: str) -> list[tuple[str, int]]:
+    """Who saw a case, and which round."""
+    seen = [entry for entry in entries_in(at.gateway.data) if entry["action"] == "decide.viewed"]
+    return [(one["actor"], one["detail"]["round"]) for one in seen if one["case_id"] == reference]

@@ -167,8 +167,9 @@ TOP_KEYS = (
     Key(
         "record_views",
         "true or false",
-        "`true`: a person who opens a case is an entry of the ledger, `decide.viewed`: once for each person, "
-        "case and round in ten minutes. Without it: `false`.",
+        "`true`: a person who sees a case is an entry of the ledger, `decide.viewed`: once for each person, "
+        "case and round in ten minutes. A page that stays open is one entry for each round. "
+        "Without it: `false`.",
     ),
     Key(
         "together_below",
