@@ -11,15 +11,18 @@ from sqlalchemy.engine import Connection
 from starlette.datastructures import FormData
 
 from atlas.assessors.policy.rules import DeskTable
+from atlas.attention.views import views
+from atlas.canonical import form_of_call
 from atlas.cases.listing import Line, lines_of
 from atlas.cases.store import read_case
 from atlas.desk.case_values import LONGEST_REASON
-from atlas.desk.glimpse import glimpses_of
+from atlas.desk.lines import Line as ArgumentLine
+from atlas.desk.lines import lines_of as lines_of_value
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
-from atlas.models import Verdict, plain_text
+from atlas.models import Case, Verdict, plain_text
 from atlas.people.together import MOST_TOGETHER, NOT_ALIKE, OneOfMany, Result, Together, is_done
-from atlas.reviews.together import are_alike, why_alone
+from atlas.reviews.together import are_alike, is_short, why_alone
 
 TOGETHER = f"{DESK}/together"
 CHOSEN = re.compile(r"(evt_[0-9a-f]{16}):([1-9][0-9]{0,8}):([0-9a-f]{64})")
@@ -43,7 +46,7 @@ class Asked(NamedTuple):
 
     chosen: Chosen
     line: Line
-    glimpse: str
+    arguments: tuple[ArgumentLine, ...] | None  # all of them; None: they are too long for a list
     why_not: str | None
 
 
@@ -99,13 +102,17 @@ class _ManyAtOnce:
         """Show the chosen calls, and ask for the reason."""
         below = self._desk.together_below
         asked, alike = await self._database.look(partial(_asked, chosen=chosen, below=below))
+        person = person_of(request)
+        read = [one.chosen.case_id for one in asked if one.arguments is not None]
+        await views(self._database, read, person.name, is_recorded=self._desk.record_views)
         return await self._pages.page(
             request,
             "together.html",
-            person=person_of(request),
+            person=person,
             status=422 if mistake else 200,
             verdict=verdict.value,
             asked=asked,
+            differing=_differing(asked),
             not_alike="" if alike or verdict is Verdict.REJECTED else NOT_ALIKE,
             mistake=mistake,
             key=secrets.token_urlsafe(18),
@@ -142,7 +149,7 @@ class _ManyAtOnce:
 def _told(result: Result) -> str:
     """Why nothing was done, or that the call was seeded."""
     if result.error is not None:
-        return str(result.error)
+        return result.error.said_at_desk
     return (result.receipt.revealed if result.receipt else None) or ""
 
 
@@ -150,10 +157,23 @@ def _asked(connection: Connection, *, chosen: Sequence[Chosen], below: int) -> t
     """The chosen calls that are there, and whether they are alike."""
     by_id = {one.case_id: one for one in chosen}
     lines = lines_of(connection, list(by_id))
-    glimpses = glimpses_of(connection, list(by_id))
     cases = [read_case(connection, line.case_id) for line in lines]
     asked = [
-        Asked(by_id[line.case_id], line, glimpses.get(line.case_id, ""), why_alone(case, below=below))
+        Asked(by_id[line.case_id], line, _arguments(case), why_alone(case, below=below))
         for line, case in zip(lines, cases, strict=True)
     ]
     return asked, are_alike(cases)
+
+
+def _arguments(case: Case) -> tuple[ArgumentLine, ...] | None:
+    """What the tool gets, whole, as the page of the case shows it."""
+    call = case.call_in_force
+    form = form_of_call(call.arguments, call.continuation)
+    return tuple(lines_of_value(form)) if is_short(case) else None
+
+
+def _differing(asked: Sequence[Asked]) -> frozenset[ArgumentLine]:
+    """The lines that do not stand in the arguments of all of the calls."""
+    each = [frozenset(one.arguments) for one in asked if one.arguments is not None]
+    every, none = frozenset[ArgumentLine]().union(*each), frozenset[ArgumentLine]()
+    return every.difference(every.intersection(*each)) if each else none

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from atlas.canonical import canonical_json, form_of_call
 from atlas.errors import RuleRefuses
 from atlas.models import Case
 from atlas.people.votes import Vote
 
 ALONE = "Open it, and decide on it alone."
+LONGEST_ARGUMENTS = 3_000  # bytes of their canonical form: longer ones are not shown whole beside others
 
 
 def check_together(case: Case, vote: Vote) -> None:
@@ -44,7 +46,13 @@ def why_alone(case: Case, *, below: int) -> str | None:
         return reason  # before the score, which a rule may hide
     if judged.risk_score >= below:
         return f"its score {judged.risk_score} is not below {below} (together_below of the policy)"
-    return None
+    return None if is_short(case) else "its arguments are too long to be read among others"
+
+
+def is_short(case: Case) -> bool:
+    """Whether the arguments can be shown whole where many calls are decided on."""
+    call = case.call_in_force
+    return len(canonical_json(form_of_call(call.arguments, call.continuation))) <= LONGEST_ARGUMENTS
 
 
 def are_alike(cases: Sequence[Case]) -> bool:

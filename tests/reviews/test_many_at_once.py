@@ -11,7 +11,7 @@ import pytest_asyncio
 from command_of_test import ran_beside
 from desk_browser import faults_of, person
 from desk_office import AGENTS, KEYS, extension, modification, sign_in
-from gateway_process import GatewayProcess, eventually, status_of
+from gateway_process import GatewayProcess, call, eventually, reference_in, status_of
 from playwright.async_api import Browser, Locator, Page, expect
 from store import assessment_of, open_case, open_store
 
@@ -236,6 +236,42 @@ async def test_at_the_desk_a_person_chooses_several_and_decides_them_together(
     await expect(page.get_by_role("alert")).to_contain_text("Choose calls in the inbox first")
     assert status_of(office, alone) == "REJECTED"
     assert {status_of(office, ref) for ref in refs} <= {"AUTHORIZED", "EXECUTING", "EXECUTED"}
+
+
+def padded(days: int, length: int) -> dict[str, Any]:
+    """Arguments of which an agent puts a long and harmless one first."""
+    return {"beneficiary_id": f"BEN-123 {'as always ' * (length // 10)}", "days": days, "reason": "illness"}
+
+
+async def test_no_argument_hides_behind_a_long_one_before_many_are_approved(
+    office: GatewayProcess, running: Browser
+) -> None:
+    """Each call is shown whole, what differs is marked, and one that is too long is decided alone."""
+    refs = []
+    async with office.agent(AGENTS["billing-bot"]) as agent:
+        for days, length in ((111, 300), (112, 300), (199, 300), (113, 4_000)):
+            said = await call(agent, "request_extension", **padded(days, length))
+            refs.append(reference_in(said))
+    page = await (await person(running)).new_page()
+    await sign_in(page, office, path="/desk?whose=all&agent=billing-bot")
+    await unfold(page)
+    await expect(page.locator(f"li#{refs[2]} .glimpse")).to_contain_text("…, days: 199")
+    await expect(page.locator(f"li#{refs[3]} .glimpse")).to_contain_text("too long for a list")
+    for ref in refs:
+        await check(page.locator(f"li#{ref}").get_by_role("checkbox"))
+    await page.get_by_role("button", name="Approve… the chosen calls").click()
+    await expect(page.locator("h1")).to_contain_text("Approve 3 calls?")
+    lines = page.locator(".chosen > li")
+    for index, days in enumerate((111, 112, 199)):
+        await expect(lines.nth(index).locator(".differs .value")).to_have_text([str(days)])
+        await expect(lines.nth(index)).to_contain_text(padded(days, 300)["beneficiary_id"])
+    await expect(lines.nth(3)).to_contain_text("Stays in the inbox: its arguments are too long")
+    assert await faults_of(page) == []
+    await page.get_by_role("button", name="Approve all 3").click()
+    await expect(page.locator("h1")).to_contain_text("3 of 3 approved")
+    [refused] = await post(office, *await approvals(office, refs[3:]))
+    assert (refused["status"], refused["error"]) == (403, "RuleRefuses") and "too long" in refused["detail"]
+    assert status_of(office, refs[3]) == "PENDING_REVIEW"
 
 
 async def test_a_chosen_call_stays_chosen_when_its_line_is_updated(
