@@ -50,7 +50,8 @@ def seed(
     connection.execute(seeded_cases.insert().values(values))
     detail = _as_admitted(case, ruled) | {"agent": call.principal, "why": why}
     ledger.append(connection, case.case_id, Action.SEEDED, actor=GATEWAY, detail=detail, at=made_at)
-    case = record_assessment(connection, read_case(connection, case.case_id), ruled)
+    judged = ruled.model_copy(update={"assessed_at": now()})  # else it were judged before it came
+    case = record_assessment(connection, read_case(connection, case.case_id), judged)
     reason = f"Risk Score [{ruled.risk_score}] is not below {ruled.threshold}."
     return request_review(connection, case, timeout, reason=reason)
 

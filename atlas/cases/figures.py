@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.cases.rounds import of_this_round
 from atlas.cases.spans import Span, midnight, spans_of
-from atlas.cases.tables import UNFINISHED, assessments, cases, decisions
+from atlas.cases.tables import UNFINISHED, WAITING, assessments, cases, decisions
 from atlas.cases.tallies import Tally, answer_of, band_of, ending_of
 from atlas.database.database import Database
 from atlas.database.dialects import seconds_between
@@ -99,13 +99,17 @@ def _summed(spans: Sequence[Span], counted: Iterable[Counted]) -> tuple[dict[dat
     return by_day, whole
 
 
-_OF_AGENTS = sa.func.coalesce(cases.c.claimed_by, "") != sa.literal_column(
-    f"'{SEEDED}'"
-)  # no agent made those
+# A seeded call counts while it waits, as any other: without it the figures would give it away.
+_OF_AGENTS = sa.or_(sa.func.coalesce(cases.c.claimed_by, "") != sa.literal_column(f"'{SEEDED}'"), WAITING)
 _MOVING = Prepared(
     sa.select(cases.c.opened_at, cases.c.case_id, cases.c.status, cases.c.round_number)
     .where(UNFINISHED, _OF_AGENTS)
     .order_by(cases.c.opened_at)
+)
+# Neither do lists tell the score that a rule hides: it counts as 100 until the call is decided.
+_SHOWN = sa.func.coalesce(cases.c.shown_score, sa.literal_column("100", sa.Integer))
+_SCORE = sa.case(
+    (sa.and_(WAITING, assessments.c.risk_score.is_not(None)), _SHOWN), else_=assessments.c.risk_score
 )
 _ROWS = Prepared(
     sa.select(
@@ -113,7 +117,7 @@ _ROWS = Prepared(
         cases.c.tool_name,
         cases.c.status,
         cases.c.round_number,
-        assessments.c.risk_score,
+        _SCORE,
         decisions.c.decision,
         decisions.c.reviewer,
         seconds_between(cases.c.opened_at, decisions.c.decided_at),

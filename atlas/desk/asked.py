@@ -91,7 +91,7 @@ class Asked(Frozen):
             and self.tool in ("", line.tool_name)
             and self.agent in ("", line.principal)
             and (not self.group or not {self.group, GROUP + self.group}.isdisjoint(line.reviewers))
-            and (line.risk_score or 0) >= self.risk
+            and (100 if line.is_score_hidden else line.risk_score or 0) >= self.risk
             and (before is None or line.opened_at < before)
             and (self.whose is not Whose.MINE or is_for(line, entries))
         )

@@ -251,7 +251,8 @@ def scores_chart(figures: Figures) -> Chart:
     return Chart(
         "scores",
         "Scores against decisions",
-        "What was decided on the calls of each score, from 0 (harmless) to 100.",
+        "What was decided on the calls of each score, from 0 (harmless) to 100. A score that a rule hides "
+        "counts as 100 until the call is decided.",
         ("score", *(ANSWERS[kind] for kind in kinds), "all"),
         tuple(
             (name, *(f"{count:,}" for count in row.values()), f"{sum(row.values()):,}") for name, row in lines

@@ -22,7 +22,7 @@ AT_ONCE = 50  # rows that are read together: a row can be large
 STEP_CHARACTERS = 8_000_000  # of arguments and traces, after which a step ends
 
 # The first round alone: what was judged again was judged because tool or policy had changed meanwhile. And no
-# seeded cases, which no agent made.
+# seeded cases, which no agent made; but while one waits it is there as others are, or a person could tell it.
 ROWS = sa.text("""
 SELECT c.case_id, c.opened_at, c.principal, c.tool_name, c.arguments, c.intent, c.user_request, c.session,
        c.status, c.round_number, c.frozen_at IS NOT NULL, d.decision,
@@ -32,7 +32,7 @@ FROM cases AS c
 LEFT JOIN assessments AS a ON a.case_id = c.case_id AND a.round_number = 1
 LEFT JOIN decisions AS d ON d.case_id = c.case_id AND d.round_number = c.round_number
 WHERE (c.opened_at, c.case_id) > (:after, :after_case) AND (c.opened_at, c.case_id) <= (:end, :end_case)
-  AND coalesce(c.claimed_by, '') != 'seeded'
+  AND (coalesce(c.claimed_by, '') != 'seeded' OR c.status = 'PENDING_REVIEW')
 ORDER BY c.opened_at, c.case_id
 LIMIT :most
 """)
@@ -42,7 +42,8 @@ ORDER BY opened_at, case_id LIMIT 1 OFFSET :calls
 """)
 COUNT = sa.text("""
 SELECT count(*) FROM cases
-WHERE opened_at >= :since AND opened_at < :until AND coalesce(claimed_by, '') != 'seeded'
+WHERE opened_at >= :since AND opened_at < :until
+  AND (coalesce(claimed_by, '') != 'seeded' OR status = 'PENDING_REVIEW')
 """)
 
 

@@ -11,8 +11,10 @@ from store import approval, open_store, tool_call
 from words import whole_words
 
 from atlas.attention.seeded import seed
+from atlas.cases.figures import FiguresKept
 from atlas.cases.listing import lines_of
 from atlas.cases.store import CaseStore
+from atlas.cases.tallies import Answer
 from atlas.errors import AskedAgain, CallChanged, CaseFinished
 from atlas.grounds.seen import digest_of_parts
 from atlas.instants import now
@@ -85,6 +87,19 @@ async def test_another_policy_does_not_say_what_the_score_was(tmp_path: Path, hi
         assert told is not None and told.reopened_because is not None
         for text in (str(refused.value), told.reopened_because):
             assert "its score" in text and whole_words(text).isdisjoint({"80", "91", "worse"})
+
+
+async def test_the_overview_does_not_tell_the_decade_of_a_hidden_score(tmp_path: Path) -> None:
+    """It counts as 100 until it is decided, as lists have it; then its score is told."""
+    async with open_store(tmp_path) as store:
+        office, figures = Office(store, hides_score=True), FiguresKept(store.database)
+        case = await office.case()
+        assert (await figures.of(7)).all.answers == {(90, Answer.OPEN): 1}
+        with pytest.raises(AskedAgain):
+            await office.approve(case, "anna")
+        decided = await office.approve(case, "anna", seen_sha256=digests(case)[80])
+        assert decided.status is Status.AUTHORIZED
+        assert (await figures.of(7)).all.answers == {(80, Answer.APPROVED_BY_PERSON): 1}
 
 
 async def test_a_seeded_call_that_the_policy_denies_now_is_told_as_others_are(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Seeded cases: like any other until the decision, never executed, seen by no agent, revealed and counted."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -124,8 +125,40 @@ async def test_until_the_decision_a_seeded_case_is_like_any_other(gateway: Gatew
         text = (await read(gateway, path)).text
         assert '"is_seeded":true' not in text and WHY not in text, path
         assert "seed" not in text.lower().replace('"is_seeded":false', ""), path
+    assert other["assessment"]["assessed_at"] >= other["opened_at"]
     answer = await gateway.decide(seeded, "REJECTED", key=KEYS["anna"], reason="There is no such person")
     assert answer.json()["revealed"].endswith(WHY)
+
+
+async def test_no_figure_and_no_trial_of_a_policy_gives_it_away_while_it_waits(
+    gateway: GatewayProcess,
+) -> None:
+    """Both count what the inbox shows, and count it no more when it is revealed."""
+    real, seeded = await real_and_seeded(gateway, 60)
+    waits = len((await read(gateway, "/cases?status=PENDING_REVIEW")).json()["cases"])
+    assert f"{waits} calls wait for a person" in (await read(gateway, "/desk/overview")).text
+    tried = await trial(gateway)
+    assert {real, seeded} <= set(re.findall("evt_[0-9a-f]{16}", tried))
+    await gateway.decide(seeded, "REJECTED", key=KEYS["anna"])
+    left = "1 call waits" if waits == 2 else f"{waits - 1} calls wait"
+    assert f"{left} for a person" in (await read(gateway, "/desk/overview")).text
+    assert seeded not in await trial(gateway)
+
+
+async def trial(gateway: GatewayProcess) -> str:
+    """The report about a policy that would let all of them pass."""
+    headers = {"Authorization": f"Bearer {KEYS['anna']}"}
+    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=WAIT_SECONDS) as client:
+        token = re.search('name="form_token" value="([^"]*)"', (await client.get("/desk/policy")).text)
+        assert token is not None
+        said = {"form_token": token[1], "text": '[[rule]]\ntool = "*"\nscore = 5\n', "days": "1"}
+        assert (await client.post("/desk/policy", data=said)).status_code == 303
+
+        async def report() -> str:
+            page = (await client.get("/desk/policy")).text
+            return page if "Calls then, and by this policy" in page else ""
+
+        return str(await eventually(report))
 
 
 async def test_approved_it_is_never_executed_and_the_person_reads_why(
@@ -252,6 +285,7 @@ async def test_it_expires_like_others_and_is_no_call_of_an_agent_in_the_figures(
     """Its end is a refusal, and is revealed."""
     async with open_store(tmp_path) as store:
         case = await seeded_in(store, seconds=-1)
+        assert (await FiguresKept(store.database).of(7)).all.calls == 1
         [ended] = await store.database.write(expire_overdue)
         assert ended.status is Status.EXPIRED and ended.outcome is not None
         assert "bad" in (ended.outcome.detail or "")
