@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from atlas.cases.edits import EDIT_IN_FORCE
 from atlas.cases.filters import Filter, Order, Place
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import UNFINISHED, WAITING, approvals, assessments, cases, decisions
@@ -29,7 +30,7 @@ from atlas.instants import instant_text
 from atlas.models import TRANSITIONS, Status
 from atlas.review_rules import GROUP
 from atlas.reviews.claims import is_aside, is_assigned
-from atlas.reviews.tables import escalations
+from atlas.reviews.tables import edits, escalations
 
 SECONDS = 0.1  # after which a search stops, and is gone on with by its caller
 SHORTEST, LONGEST = 250, 32_000  # rows of a stretch
@@ -270,7 +271,9 @@ def _says(text: str) -> Condition:
         sa.or_(*(_has(column, spelled) for column in (approvals.c.reviewer, approvals.c.reason))),
     )
     said = [*(_has(column, spelled) for column in columns), _has(cases.c.arguments, stored), counted]
-    return sa.or_(*said)
+    # An edit is looked up only where there is one.
+    changed = sa.exists().where(EDIT_IN_FORCE, _has(edits.c.arguments, stored))
+    return sa.or_(*said, sa.and_(cases.c.edited_round.is_not(None), changed))
 
 
 def _folded(text: str) -> str:

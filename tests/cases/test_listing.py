@@ -17,6 +17,8 @@ from sqlalchemy.engine import Connection
 from store import assessment_of, open_case, open_store, tool_call
 
 from atlas import ledger
+from atlas.canonical import digest
+from atlas.cases.edits import add_edit
 from atlas.cases.endings import end_case, without_result
 from atlas.cases.filters import LONGEST_SEARCH
 from atlas.cases.finding import find
@@ -27,7 +29,7 @@ from atlas.cases.store import CaseStore, add_approval, add_decision, read_case, 
 from atlas.cases.tables import cases
 from atlas.errors import RequestInvalid
 from atlas.instants import now
-from atlas.models import Approval, Case, Decision, Status, ToolCall, Verdict
+from atlas.models import Approval, Case, Decision, Edit, Status, ToolCall, Verdict
 from atlas.reviews.tables import escalations
 
 DAY = timedelta(days=1)
@@ -282,6 +284,20 @@ async def test_a_text_is_found_wherever_a_person_can_read_it(store: CaseStore, t
     await store.database.write(rejected(case, "anna", "Too late"))
     assert await found(store, q=text) == [case.case_id]
     assert await found(store, q=case.case_id) == [case.case_id]
+
+
+async def test_a_changed_argument_is_found_by_both_of_its_values(store: CaseStore) -> None:
+    """By the one that the agent sent, and by the one that the tool gets."""
+    case = await waiting(store, tool_call("pay", to="old-account"))
+    await waiting(store, tool_call("pay", to="another"))
+    changed = {"to": 'the "new" account'}
+    said = {"arguments": changed, "arguments_sha256": digest(changed)}
+    edit = Edit(round_number=1, edited_by="anna", edited_at=now(), **said)
+    await store.database.write(lambda connection: add_edit(connection, case, edit))
+    for text in ("old-account", 'THE "NEW" ACCOUNT'):
+        assert await found(store, q=text) == [case.case_id]
+        assert await found(store, q=text, statuses=WAITS) == [case.case_id]
+    assert await found(store, q="newer") == []
 
 
 @pytest.mark.parametrize(
