@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from desk_browser import LOOKS, faults_of, person
+from desk_browser import LOOKS, faults_of, person, show_key
+from desk_office import KEYS, office
 from figured_cases import Told, write
 from gateway_process import GatewayProcess
 from playwright.async_api import Browser, expect
@@ -272,6 +273,58 @@ async def test_axe_finds_nothing_and_hostile_names_are_inert(
         assert await page.evaluate("document.documentElement.scrollWidth") <= size["width"]
         await expect(page.locator("svg script, svg img, main img")).to_have_count(0)
         assert "\u202e" not in await page.content()
+
+
+NARROW = {"width": 320, "height": 640}
+BROKEN_WORDS = """() => [...document.querySelectorAll("main th, main td")].flatMap((cell) => {
+  const words = [];
+  const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    for (const word of walker.currentNode.data.matchAll(/[A-Za-z]{1,9}/g)) {
+      const range = document.createRange();
+      range.setStart(walker.currentNode, word.index);
+      range.setEnd(walker.currentNode, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map((box) => box.top)).size > 1) words.push(word[0]);
+    }
+  }
+  return words;
+})"""
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_on_a_narrow_screen_no_word_of_a_table_is_broken(tmp_path: Path, running: Browser) -> None:
+    """The box of a wide table scrolls, and the page does not."""
+    process = office(tmp_path, ATLAS_SUPERVISORS="anna")
+    async with open_store(process.data) as store:
+        await put(store, [one for one in some_calls(now(), 120) if one.reviewer in (None, "anna", "ben")])
+    await process.start()
+    try:
+        page = await (await person(running, size=NARROW)).new_page()
+        await show_key(page, process.url, KEYS["anna"])
+        for path in ("statistics", "people", "account"):
+            await page.goto(f"{process.url}/desk/{path}")
+            assert await page.evaluate(BROKEN_WORDS) == [], path
+            assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    finally:
+        await process.kill()
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_on_a_narrow_screen_labels_are_whole_and_stand_apart(
+    gateway: GatewayProcess, running: Browser
+) -> None:
+    """The words before the bars, and the days below them."""
+    page = await (await person(running, size=NARROW)).new_page()
+    await page.goto(f"{gateway.url}/desk/overview?days=30")
+    cut = """(name) => [...document.querySelectorAll(`svg[aria-labelledby^=${name}-title] .before bdi`)]
+      .filter((each) => each.scrollWidth > each.clientWidth || each.scrollHeight > each.clientHeight + 1)
+      .map((each) => each.textContent)"""
+    for name in ("waiting", "speed", "scores"):
+        assert await page.evaluate(cut, name) == []
+    boxes = [await each.bounding_box() for each in await page.locator("text.below:visible").all()]
+    shown = [box for box in boxes if box is not None]
+    assert len(shown) == 3
+    assert all(one["x"] + one["width"] < other["x"] for one, other in pairwise(shown))
 
 
 @pytest.mark.asyncio(loop_scope="session")
