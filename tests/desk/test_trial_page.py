@@ -207,6 +207,23 @@ async def test_no_process_is_left_at_the_end(desk: GatewayProcess) -> None:
     assert await asyncio.wait_for(process.wait(), 60) == -9
 
 
+async def test_a_page_that_watches_a_trial_keeps_no_session_alive(
+    desk: GatewayProcess, running: Browser
+) -> None:
+    """What it asks for by itself says so; what a person asks for does not."""
+    page = await (await person(running)).new_page()
+    await page.goto(f"{desk.url}/desk/policy")
+    await page.get_by_label("Text of the policy file").fill(
+        f"[[rule]]\ntool = \"*\"\nscore = 5\nwhen = '{SLOW}'\n"
+    )
+    async with page.expect_request("**/desk/policy/progress") as asked:
+        await page.get_by_role("button", name="Try it").click()
+    assert (await (await asked.value).all_headers())["desk-automatic"] == "true"
+    async with page.expect_request("**/desk/policy/cancel") as sent:
+        await page.get_by_role("button", name="Cancel").click()
+    assert "desk-automatic" not in await (await sent.value).all_headers()
+
+
 @pytest.mark.parametrize(("dark", "size"), LOOKS)
 async def test_the_page_has_no_faults_and_fits(
     desk: GatewayProcess, running: Browser, *, dark: bool, size: Any

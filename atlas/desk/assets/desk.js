@@ -194,7 +194,7 @@ function tellSignedOut() {
 }
 
 // What the page asked for by itself says so: it does not keep a session alive. And it is never an error page.
-const isAutomatic = (context) => context.sourceElement?.matches?.(`${HELD}, [data-counts]`) ?? false;
+const isAutomatic = (context) => context.sourceElement?.matches?.(`${HELD}, [data-counts], [data-automatic]`) ?? false;
 
 document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
   ctx.askedAt = performance.now();
