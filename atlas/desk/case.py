@@ -10,7 +10,7 @@ from starlette.datastructures import FormData
 from starlette.responses import JSONResponse
 
 from atlas.attention.views import opens, views
-from atlas.canonical import canonical_json, form_of_call
+from atlas.canonical import LARGEST_INTEGER, canonical_json, form_of_call
 from atlas.cases.comments import LONGEST_COMMENT, add_comment
 from atlas.cases.listing import Filter, Order, page_of
 from atlas.desk.case_values import LONGEST_REASON, values_of, whole
