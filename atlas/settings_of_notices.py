@@ -113,8 +113,8 @@ class WaysOut(BaseSettings):
     )
     atlas_public_url: HttpUrl | None = Field(
         default=None,
-        description="The URL under which people reach the gateway, with its path: links in notices begin "
-        "with it. Without it they begin with the URL that start-up prints.",
+        description="The URL under which people reach the gateway, with its path: links in notices and of "
+        "`python -m atlas.people` begin with it. Without it they begin with the URL that start-up prints.",
     )
 
     atlas_push_services: PushServices = Field(

@@ -105,10 +105,13 @@ class Commands:
         return f"\nThe policy {path} names {name} as a reviewer. Name another person there before a restart."
 
     def _place(self, kind: links.Kind) -> str:
-        if self._at is None and not self._settings.atlas_port:
+        settings = self._settings
+        if self._at is None and settings.atlas_public_url:  # with its path
+            return f"{str(settings.atlas_public_url).rstrip('/')}/desk/{kind.value}"
+        if self._at is None and not settings.atlas_port:
             raise PersonRefused(reason=NO_PORT)
-        at = self._at or url_of(self._settings.atlas_host, self._settings.atlas_port)
-        return f"{at.rstrip('/')}{self._settings.atlas_root_path}/desk/{kind.value}"
+        at = self._at or url_of(settings.atlas_host, settings.atlas_port)
+        return f"{at.rstrip('/')}{settings.atlas_root_path}/desk/{kind.value}"
 
     def _change(self, work: Callable[[Connection], Result]) -> Result:
         return self._store.change(work)
@@ -121,7 +124,9 @@ def _number(count: int) -> str:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     made = argparse.ArgumentParser(prog="python -m atlas.people", description=__doc__)
-    made.add_argument("--at", help="where browsers reach the gateway; default: ATLAS_HOST and ATLAS_PORT")
+    made.add_argument(
+        "--at", help="where browsers reach it; default: ATLAS_PUBLIC_URL, else ATLAS_HOST and ATLAS_PORT"
+    )
     commands = made.add_subparsers(dest="command", required=True)
     adding = commands.add_parser("add", help="add a person, and print a link for a first password")
     adding.add_argument("name")

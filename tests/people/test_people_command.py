@@ -91,6 +91,24 @@ def test_links_lead_to_where_browsers_reach_the_gateway(
     assert status == 1 and "--at http://HOST:PORT" in said
 
 
+def test_links_lead_to_the_public_url_where_the_settings_name_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its path, whichever port is listened on; `--at` goes before it."""
+    monkeypatch.setenv("ATLAS_PUBLIC_URL", "https://gateway.example.com/atlas/")
+    monkeypatch.setenv("ATLAS_ROOT_PATH", "/atlas")
+    monkeypatch.setenv("ATLAS_PORT", "0")
+    for words, place in (
+        (("enter",), "enter"),
+        (("add", "sarah"), "password"),
+        (("link", "sarah"), "password"),
+    ):
+        status, said = run(capsys, *words)
+        assert status == 0 and f"\n  https://gateway.example.com/atlas/desk/{place}#" in said
+    _, said = run(capsys, "--at", "http://127.0.0.1:9000", "enter")
+    assert "\n  http://127.0.0.1:9000/atlas/desk/enter#" in said
+
+
 REFUSED = [
     (("add", "Anna"), "looks like the name of a key in ATLAS_REVIEWER_KEY"),
     (("add", "x\u202ey"), "none of them invisible"),
