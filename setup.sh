@@ -24,10 +24,7 @@ die() { say "$*" >&2 && exit 1; }
 # .env alone decides, as it does in a container, so that both ways of running get the same settings.
 forget_environment() {
     local name ignored=
-    while read -r name; do
-        [[ -z ${!name:-} ]] || ignored+=" $name"
-        unset "$name"
-    done < <(sed -n 's/^\([A-Z_]*\)=.*/\1/p' .env.example)
+    while read -r name; do [[ -z ${!name:-} ]] || ignored+=" $name"; unset "$name"; done < <(sed -n 's/^\([A-Z_]*\)=.*/\1/p' .env.example)
     [[ -z $ignored ]] || say "Not taken from the environment:$ignored. What counts is in .env."
 }
 
@@ -37,10 +34,7 @@ is_new_enough() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_inf
 make_venv() {
     local python
     for python in ${PYTHON:+"$PYTHON"} .venv/bin/python python3 python3.13 python3.12 python3.11 python3.10; do
-        if is_new_enough "$python"; then
-            "$python" atlas/configure/virtual_environment.py "$@" || exit 1
-            return
-        fi
+        ! is_new_enough "$python" || { "$python" atlas/configure/virtual_environment.py "$@" && return; } || exit 1
         [[ -z ${PYTHON:-} ]] || die "PYTHON=$PYTHON is no Python 3.10 or newer with venv and pip."
     done
     die 'No Python 3.10 or newer with venv was found: install it (Debian and Ubuntu: python3 and python3-venv), or Docker.'
@@ -67,10 +61,7 @@ run_python() {
 
 find_way() {
     find_engine
-    if [[ $ENGINE != none ]]; then
-        docker build --tag "$NAME" . || die 'The image could not be built; the lines above say why.'
-        return
-    fi
+    [[ $ENGINE == none ]] || { docker build --tag "$NAME" . && return; } || die 'The image could not be built; the lines above say why.'
     [[ ! -e $MARK ]] || die "The gateway ran in Docker before: its cases are in the volume $VOLUME. No Docker engine answers" \
         "now. Start Docker, or remove $MARK to begin in .venv without these cases."
     say 'No Docker engine answers here, so the gateway runs in a virtual environment, .venv.'
@@ -101,6 +92,7 @@ configure() {
 check() {
     local answer
     [[ -f ${POLICY:-.env} ]] || die "ATLAS_POLICY in .env is $POLICY, which is no file."
+    [[ $ENGINE == none ]] || own_files
     OPTIONS=(
         --env ATLAS_HOST= --env ATLAS_DATA_DIR= --volume "$VOLUME:/data" --mount "type=bind,source=$ROOT/.env,target=/app/.env,readonly"
         ${POLICY:+--env ATLAS_POLICY=/policy.toml --mount "type=bind,source=$POLICY,target=/policy.toml,readonly"}
@@ -110,31 +102,39 @@ check() {
         "ATLAS_MCP_CONFIG=$MCP_CONFIG" "ATLAS_POLICY=$POLICY") ||
         die 'The gateway cannot start with these settings, as said above. If one runs, it was left alone.'
     OPTIONS=() && eval "$answer"
+    [[ $ENGINE == none ]] || try_container || die "The container cannot have $URL, or not reach its database, as said above. End what" \
+        "holds port $PORT, or change ATLAS_HOST, ATLAS_PORT or ATLAS_DATABASE_URL in .env. If a gateway runs, it was left alone."
 }
 
-is_container() { [[ $(docker inspect -f '{{.State.Running}} {{.RestartCount}}' "$NAME" 2>/dev/null) == "$1 "${2:-*} ]]; }
+# The address and the database of the new gateway, while the old one runs; what is tried is another port if that one has it.
+try_container() {
+    local own trial=("${OPTIONS[@]}" --rm --name= --restart=no)
+    own=$(docker exec "$NAME" printenv ATLAS_PORT 2>/dev/null) || ! kill -0 "$(cat .gateway.pid 2>/dev/null)" 2>/dev/null || own=$PORT
+    [[ $own != "$PORT" ]] || trial=("${trial[@]/:$PORT:$PORT/::$PORT}" --env=ATLAS_PORT=0)
+    docker run "${trial[@]}" "$NAME" python -m atlas.configure reach
+}
 
-start_in_docker() {
-    local end=$((SECONDS + 90))
-    stop_process || true
-    is_container true || ! (exec 3<>"/dev/tcp/$HOST/$PORT") 2>/dev/null ||
-        die "Port $PORT is held by another program: stop that one, or set ATLAS_PORT in .env to a free port."
-    stop_container || true
-    docker rm --force "$NAME" >/dev/null 2>&1 || true
-    # The files may be of another user, who ran it before or made a backup; if not all can be given away, it says so.
+# The files may be of another user, who ran it before or made a backup; if not all can be given away, it says so.
+own_files() {
+    ! is_container true || { [[ $(docker inspect -f '{{.Config.User}}' "$NAME") == "$THERE" ]] && return; } ||
+        die 'The gateway that runs in Docker is of another user. End it with ./setup.sh stop: then ./setup.sh gives its files to you.'
     docker run --rm --network none --user 0:0 --cap-drop ALL --cap-add CHOWN --cap-add DAC_OVERRIDE \
         --volume "$VOLUME:/data" "$NAME" chown -R "$THERE" /data || true
-    touch "$MARK"
-    if [[ -n $HAS_COMPOSE ]]; then
-        docker compose --env-file /dev/null --progress quiet up --detach --no-build --force-recreate
-    else
-        docker run --detach "${OPTIONS[@]}" "$NAME" >/dev/null
-    fi || die 'The container could not be started; the lines above say why.'
+}
+
+start_in_docker() {
+    local end=$((SECONDS + 90)) && touch "$MARK"
+    stop_process || true
+    ! stop_container || own_files
+    docker rm --force "$NAME" >/dev/null 2>&1 || true
+    if [[ -n $HAS_COMPOSE ]]; then docker compose --env-file /dev/null --progress quiet up --detach --no-build --force-recreate
+    else docker run --detach "${OPTIONS[@]}" "$NAME" >/dev/null; fi ||
+        die 'The container could not be started; the lines above say why. No gateway runs now.'
     until in_gateway -m atlas.configure.alive >/dev/null 2>&1; do
         if ! is_container true 0 || ((SECONDS > end)); then
             docker stop "$NAME" >/dev/null || true
             docker logs --tail 30 "$NAME" >&2 || true
-            die 'The gateway did not come up in its container; its last lines are above.'
+            die 'The gateway did not come up in its container; its last lines are above. No gateway runs now.'
         fi
         sleep 0.3
     done
@@ -148,6 +148,7 @@ start() {
     in_gateway -m atlas.people --at "$URL" enter || say "  sign in              $URL/desk" # it runs all the same
 }
 
+is_container() { [[ $(docker inspect -f '{{.State.Running}} {{.RestartCount}}' "$NAME" 2>/dev/null) == "$1 "${2:-*} ]]; }
 in_gateway() { if [[ $ENGINE == none ]]; then .venv/bin/python "$@"; else docker exec "$NAME" python "$@"; fi; }
 stop_process() { [[ -e .gateway.pid && -x .venv/bin/python ]] && .venv/bin/python -m atlas.configure stop; }
 stop_container() { is_container true && docker stop "$NAME" >/dev/null && say 'Stopped the gateway in Docker.'; }
@@ -156,16 +157,15 @@ stop() {
     local stopped=
     ! stop_process || stopped=1
     find_engine
+    [[ $ENGINE != none || ! -e $MARK ]] || die 'The gateway ran in Docker, and no Docker engine answers: start Docker to see and stop it.'
     [[ $ENGINE == none ]] || ! stop_container || stopped=1
-    [[ -n $stopped ]] || say 'No gateway runs here.'
+    [[ -n $stopped ]] || say 'No gateway that ./setup.sh started runs here.'
 }
 
 try_it() {
     find_engine
-    if [[ $ENGINE != none ]] && is_container true; then
-        exec docker exec ${ATLAS_AGENT_KEY:+--env=ATLAS_AGENT_KEY} ${ATLAS_REVIEWER_KEY:+--env=ATLAS_REVIEWER_KEY} \
-            "$NAME" python test_handshake.py "$@"
-    fi
+    [[ $ENGINE == none ]] || ! is_container true || exec docker exec ${ATLAS_AGENT_KEY:+--env=ATLAS_AGENT_KEY} \
+        ${ATLAS_REVIEWER_KEY:+--env=ATLAS_REVIEWER_KEY} "$NAME" python test_handshake.py "$@"
     [[ ! -e $MARK ]] || die 'No gateway runs in Docker here: start it with ./setup.sh.'
     make_venv requirements.txt
     exec .venv/bin/python test_handshake.py "$@"

@@ -56,7 +56,8 @@ class Limits(BaseSettings):
     atlas_stop_timeout: StopTime = Field(
         default=timedelta(seconds=5),
         description="How long tools that run may take to end when it stops. After that their outcome counts "
-        "as unknown.",
+        "as unknown. `./setup.sh` and `deploy/up.sh` have Docker wait as long; for systemd raise "
+        "`TimeoutStopSec` too.",
     )
     atlas_session_idle: Duration = Field(
         default=timedelta(minutes=30),

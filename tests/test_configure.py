@@ -1,13 +1,14 @@
 """Behind ./setup.sh: the lines of .env, the rule of one setting, the description of the container."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from dotenv import dotenv_values
 
-from atlas.configure.check import published, urls_here
+from atlas.configure.check import build_gateway, published, urls_here
 from atlas.configure.container import DESCRIPTION, run_options
 from atlas.configure.env_file import assignment, read_values, with_values, write_values
 from atlas.configure.process import seconds_to_end
@@ -58,7 +59,7 @@ def test_a_value_is_written_so_that_the_gateway_reads_it_back(value: str, tmp_pa
         ("INNGEST_SIGNING_KEY", "abc", "even number"),
         ("MODAL_TOKEN_ID", "two words", "no blanks"),
         ("ATLAS_RISK_THRESHOLD", "900", "less than or equal to 100"),
-        ("ATLAS_REVIEW_TIMEOUT", "soon", "valid"),
+        ("ATLAS_REVIEW_TIMEOUT", "soon", "Write a duration such as"),
     ],
 )
 def test_the_rule_for_one_setting_is_the_gateways_own(name: str, value: str, sentence: str) -> None:
@@ -75,6 +76,21 @@ def test_an_env_file_that_cannot_be_read_is_a_sentence(
     Path(".env").write_bytes(b"ATLAS_PORT=\xff\n")
     with pytest.raises(SystemExit, match="line 1: this is no UTF-8 text"):
         Settings.read()
+
+
+def test_the_check_names_the_directory_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the folder of a moment in which it tries."""
+    refusing = (
+        "import os\nraise SystemExit(f\"The data directory {os.environ['ATLAS_DATA_DIR']} is full.\")\n"
+    )
+    (tmp_path / "gateway.py").write_text(refusing)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gateway", raising=False)
+    monkeypatch.setenv("ATLAS_DATA_DIR", "as it was")
+    with pytest.raises(SystemExit, match="The data directory /data is full"):
+        build_gateway(Path("/data"))
 
 
 def test_every_property_of_the_description_is_given_to_docker_run() -> None:
@@ -95,7 +111,7 @@ def test_every_property_of_the_description_is_given_to_docker_run() -> None:
         "--read-only=true",
         "--cap-drop=ALL",
         "--security-opt=no-new-privileges:true",
-        "--stop-timeout=330",
+        "--stop-timeout=330",  # what the settings ask for is in GATEWAY_GRACE
         "--publish=127.0.0.1:9000:9000",
         "--mount=type=volume,source=atlas-gateway-data,target=/data",
     ):

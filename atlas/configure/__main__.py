@@ -1,4 +1,4 @@
-"""`python -m atlas.configure questions|again|check|start|stop|several`: what the scripts hand over."""
+"""`python -m atlas.configure questions|again|check|reach|start|stop|several`: what the scripts hand over."""
 
 import sys
 from pathlib import Path
@@ -51,9 +51,12 @@ def check(engine: str, given: list[str]) -> None:
     For a container `given` holds its variables of compose.yaml, as NAME=value.
     """
     from atlas.configure.check import build_gateway, what_to_do
+    from atlas.configure.reach import reach
 
     settings = Settings.read()
     build_gateway(settings.atlas_data_dir if engine == "none" else DATA_OF_CONTAINER)
+    if engine == "none":  # a container is tried in its own network: by `reach`
+        reach(settings, port=0)  # `start` looks at the port, and knows whether the old gateway has it
     values = dict(text.split("=", 1) for text in given)
     print(*what_to_do(settings, engine=engine, given=values), sep="\n")
 
@@ -67,6 +70,11 @@ def main(arguments: list[str]) -> None:
             ask_again(Path(folder))
         case ["check", engine, *given]:
             check(engine, given)
+        case ["reach"]:
+            from atlas.configure.reach import reach
+
+            settings = Settings.read()
+            reach(settings, port=settings.atlas_port)
         case ["start", host, port, log]:
             from atlas.configure.process import start
 

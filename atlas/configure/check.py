@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from atlas.configure.container import run_options
+from atlas.configure.container import run_options, seconds_of_container
 from atlas.operate.own_url import url_of
 from atlas.settings import Settings, is_loopback, variables
 from atlas.upstreams.config import UpstreamConfig, read_upstreams
@@ -48,7 +48,10 @@ def build_gateway(data: Path) -> None:
         if (data / "atlas.db").exists():
             Path(folder, "atlas.db").symlink_to((data / "atlas.db").absolute())
         os.environ["ATLAS_DATA_DIR"] = folder
-        importlib.import_module("gateway")
+        try:
+            importlib.import_module("gateway")
+        except SystemExit as error:
+            raise SystemExit(str(error).replace(folder, str(data))) from None
 
 
 def what_to_do(settings: Settings, *, engine: str, given: Mapping[str, str]) -> Shell:
@@ -70,7 +73,11 @@ def what_to_do(settings: Settings, *, engine: str, given: Mapping[str, str]) -> 
 def _for_container(settings: Settings, engine: str, given: Mapping[str, str]) -> Shell:
     servers = read_upstreams(settings.atlas_mcp_config, variables())
     here = dict(urls_here(settings, servers))
-    values = {**given, "ATLAS_PORT": str(settings.atlas_port)}
+    values = {
+        **given,
+        "ATLAS_PORT": str(settings.atlas_port),
+        "GATEWAY_GRACE": f"{seconds_of_container(settings)}s",
+    }
     if engine == "native" and (here or not is_loopback(settings.atlas_host)):
         values |= {"GATEWAY_NETWORK": "host", "GATEWAY_LISTENS": settings.atlas_host}
         named = " and ".join(here) or "ATLAS_HOST"

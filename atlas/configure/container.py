@@ -2,14 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from atlas.settings import Settings
+
 DESCRIPTION = Path(__file__).parents[2] / "compose.yaml"
 VARIABLE = re.compile(r"\$\{(\w+):([-+])([^}]*)\}")
 NO_FILE = "/dev/null"
+SECONDS_TO_END = 330  # of a container with the usual settings, for a tool that runs for five minutes
+MORE_SECONDS = 20  # what a gateway may take to end after its tools
 
 
 def run_options(variables: Mapping[str, str]) -> Iterator[str]:
@@ -22,6 +27,12 @@ def run_options(variables: Mapping[str, str]) -> Iterator[str]:
     for key, value in service.items():
         for flag, words in FLAGS[key](value):
             yield f"--{flag}={words}"
+
+
+def seconds_of_container(settings: Settings) -> int:
+    """How long a container may take to end before it is killed: what the settings ask for, and some more."""
+    asked = settings.atlas_drain_time + settings.atlas_stop_timeout
+    return max(SECONDS_TO_END, ceil(asked.total_seconds()) + MORE_SECONDS)
 
 
 def filled(text: str, variables: Mapping[str, str]) -> str:

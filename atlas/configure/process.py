@@ -33,7 +33,9 @@ def start(host: str, port: int, log: Path) -> None:
         if process.poll() is not None or time.monotonic() > end:
             sys.stderr.write("\n".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:]) + "\n")
             stop()
-            raise SystemExit(f"The gateway did not come up; the last lines of {log} are above.")
+            raise SystemExit(
+                f"The gateway did not come up; the last lines of {log} are above. No gateway runs now."
+            )
         time.sleep(PAUSE_SECONDS)
 
 

@@ -16,6 +16,12 @@ import pytest
 from nursery import nursery
 from setup_terminal import QUESTIONS, ROOT, Terminal, press_enter, run, settings_in
 
+NONE_RUNS = "No gateway that ./setup.sh started runs here."
+# Settings with which a gateway does not come up, though nothing is wrong in them: what is said of each.
+CANNOT = {
+    "ATLAS_HOST=203.0.113.7": "cannot listen on 203.0.113.7: Cannot assign",  # an address of another machine
+    "ATLAS_DATABASE_URL=postgresql://me@127.0.0.1:1/atlas": "postgresql://127.0.0.1:1/atlas cannot be used",
+}
 SIGNING_KEY = "signkey-prod-0123456789abcdef"
 
 
@@ -277,7 +283,7 @@ def test_without_docker_the_gateway_answers_when_the_command_returns(
 
     assert "Stopped the gateway in .venv." in run(installed, "stop", first_on_path=no_docker).stdout
     assert not is_alive(free_port)
-    assert "No gateway runs here." in run(installed, "stop", first_on_path=no_docker).stdout
+    assert NONE_RUNS in run(installed, "stop", first_on_path=no_docker).stdout
 
 
 def test_the_command_ends_with_a_link_that_signs_its_owner_in_once(
@@ -345,13 +351,28 @@ def test_a_port_that_is_held_by_another_program_is_a_sentence(
     assert f"Port {free_port} is held by another program" in done.stderr
 
 
+def test_an_address_or_a_database_that_is_not_there_leaves_the_gateway_alone(
+    installed: Path, free_port: int, no_docker: Path
+) -> None:
+    """The one that runs goes on with its settings of before."""
+    assert run(installed, first_on_path=no_docker).returncode == 0
+    good = (installed / ".env").read_text()
+    for line, sentence in CANNOT.items():
+        name = line.partition("=")[0]
+        others = [one for one in good.splitlines() if not one.startswith(f"{name}=")]
+        (installed / ".env").write_text("\n".join([*others, line]) + "\n")
+        done = run(installed, first_on_path=no_docker)
+        assert done.returncode == 1 and sentence in done.stderr, done.stderr
+        assert "If one runs, it was left alone." in done.stderr and is_alive(free_port)
+
+
 def test_a_process_that_got_the_number_of_the_old_gateway_is_left_alone(
     installed: Path, no_docker: Path
 ) -> None:
     """After a restart of the machine the number in the pid file may be anyone's."""
     with subprocess.Popen(["sleep", "60"]) as other:
         (installed / ".gateway.pid").write_text(f"{other.pid}\n")
-        assert "No gateway runs here." in run(installed, "stop", first_on_path=no_docker).stdout
+        assert NONE_RUNS in run(installed, "stop", first_on_path=no_docker).stdout
         assert other.poll() is None
         other.kill()
 
@@ -434,10 +455,11 @@ def test_what_ruff_finds_fails_the_run(fresh_checkout: Path, failing: str) -> No
 # ── In Docker ────────────────────────────────────────────────────────────────────────────────────────────
 
 # A docker that writes down what it is asked. What should run in a container for a moment runs here, with the
-# files and settings that the container would have. The gateway itself is a file `running` beside it, unless
-# there is a file `broken`; there is Compose where there is a file `compose`.
+# files and settings that the container would have; its port is bound for that moment. The gateway itself is
+# a file `running` beside it, which may say at what port, unless there is a file `broken`; there is Compose
+# where there is a file `compose`. A file `user` says whose container it is.
 RECORDING_DOCKER = """
-import os, re, subprocess, sys
+import os, re, socket, subprocess, sys
 from pathlib import Path
 
 here, words = Path(__file__).parent, sys.argv[1:]
@@ -451,7 +473,14 @@ if line == "compose version":
 if words[0] == "run" and "atlas.configure" in words:
     places = dict(re.findall(r"type=bind,source=([^,]+),target=([^,\t]+)", "\t".join(words)))
     inside = {place: source for source, place in places.items()}
-    given = dict(word.split("=", 1) for before, word in zip(words, words[1:]) if before == "--env")
+    before = dict(zip(words[1:], words))
+    given = dict(word.split("=", 1) for word in words if before.get(word) == "--env")
+    given |= dict(word[6:].split("=", 1) for word in words if re.match("--env=.*=", word))
+    for address, port in re.findall("--publish=([0-9.]+):([0-9]*):", " ".join(words)):
+        try:
+            socket.create_server((address, int(port or 0))).close()
+        except OSError as error:
+            sys.exit(f"docker: Error response from daemon: {error.strerror}")
     given = {name: inside.get(value, value) for name, value in given.items() if value}
     command = [inside.get(word, word) for word in words[words.index("atlas-gateway") + 2 :]]
     sys.exit(subprocess.run([here / "quick-python", *command], env=os.environ | given).returncode)
@@ -462,8 +491,12 @@ if words[0] in ("stop", "rm"):
     (here / "running").unlink(missing_ok=True)
 if words[0] == "logs":
     print("the last words of the container")
+is_running = str((here / "running").exists()).lower()
 if words[0] == "inspect":
-    print(str((here / "running").exists()).lower(), 0)
+    user = (here / "user").read_text() if (here / "user").exists() else f"{os.getuid()}:0"
+    print(user if ".Config.User" in line else f"{is_running} 0")
+if words[0] == "exec" and "printenv" in words and (here / "running").exists():
+    print((here / "running").read_text())
 if words[0] == "exec":
     sys.exit(not (here / "running").exists())
 """
@@ -509,7 +542,8 @@ def test_with_docker_the_container_is_replaced_and_reached_from_this_machine_onl
     assert done.returncode == 0, done.stderr
     assert f"The gateway answers at http://127.0.0.1:{free_port}\n" in done.stdout
     order = [call[0] for call in calls_of(docker) if call[0] in ("build", "stop", "rm", "run")]
-    assert order == ["build", "run", "run", "stop", "rm", "run", "run"]  # ask, check, give the volume, start
+    # Build, ask, check, try the address; end the old one, give the volume, start.
+    assert order == ["build", "run", "run", "run", "stop", "run", "rm", "run"]
     command = run_of(docker)
     for words in (
         "--name=atlas-gateway",
@@ -658,6 +692,65 @@ def test_with_docker_settings_that_cannot_be_used_leave_the_gateway_alone(
     assert not {"stop", "rm", "kill"} & {call[0] for call in calls_of(docker)}
 
 
+@pytest.mark.parametrize(("line", "sentence"), CANNOT.items())
+def test_with_docker_an_address_or_a_database_that_is_not_there_leaves_the_gateway_alone(
+    fresh_checkout: Path, docker: Path, free_port: int, line: str, sentence: str
+) -> None:
+    """It is tried in the network of the container, before the old one ends."""
+    (docker / "running").write_text(str(free_port))
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n{line}\n")
+    done = run(fresh_checkout, first_on_path=docker)
+    assert done.returncode == 1 and sentence in done.stderr, done.stderr
+    assert "If a gateway runs, it was left alone." in done.stderr
+    assert not {"stop", "rm", "kill"} & {call[0] for call in calls_of(docker)}
+
+
+@pytest.mark.parametrize(("held_by_it", "status"), [(False, 1), (True, 0)])
+def test_with_docker_a_port_is_free_or_the_old_gateway_has_it(
+    fresh_checkout: Path, docker: Path, free_port: int, held_by_it: bool, status: int
+) -> None:
+    """Another program's port is found while the old gateway runs, whose own port is no obstacle."""
+    (docker / "running").write_text(str(free_port) if held_by_it else "1")
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n")
+    with socket.create_server(("127.0.0.1", free_port)):
+        done = run(fresh_checkout, first_on_path=docker)
+    assert done.returncode == status, done.stderr
+    assert (f"End what holds port {free_port}, or change ATLAS_HOST" in done.stderr) is not held_by_it
+    assert (["stop", "atlas-gateway"] in calls_of(docker)) is held_by_it
+
+
+def test_files_of_another_user_are_given_away_before_they_are_read(
+    fresh_checkout: Path, docker: Path, free_port: int
+) -> None:
+    """Where no container runs; under one of another user that runs, nothing is changed."""
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n")
+    assert run(fresh_checkout, first_on_path=docker).returncode == 0
+    words = [" ".join(call) for call in calls_of(docker)]
+    [given] = [place for place, call in enumerate(words) if f"chown -R {os.getuid()}:0 /data" in call]
+    assert given < next(place for place, call in enumerate(words) if "atlas.configure check" in call)
+
+    (docker / "calls").unlink()
+    (docker / "user").write_text("4711:0")
+    done = run(fresh_checkout, first_on_path=docker)
+    assert done.returncode == 1
+    assert "is of another user. End it with ./setup.sh stop: then ./setup.sh gives" in done.stderr
+    assert not any({"chown", "stop", "rm"} & {*call} for call in calls_of(docker))
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [("", 330), ("ATLAS_STOP_TIMEOUT=10m\nATLAS_DRAIN_TIME=30s\n", 650)],
+)
+def test_a_container_has_the_time_to_end_that_its_settings_give_it(
+    fresh_checkout: Path, docker: Path, free_port: int, times: str, seconds: int
+) -> None:
+    """With Compose too, which reads it from the environment."""
+    (fresh_checkout / ".env").write_text(f"ATLAS_PORT={free_port}\n{times}")
+    assert run(fresh_checkout, first_on_path=docker).returncode == 0
+    assert f"--stop-timeout={seconds}" in run_of(docker)
+    assert exported_to(docker)["GATEWAY_GRACE"] == f"{seconds}s"
+
+
 def test_a_container_that_ends_at_once_is_a_failure_with_its_last_words(
     fresh_checkout: Path, docker: Path, free_port: int
 ) -> None:
@@ -691,6 +784,17 @@ def test_without_its_engine_the_cases_of_a_container_are_not_silently_forgotten(
     assert done.returncode == 1
     assert "its cases are in the volume atlas-gateway-data" in done.stderr
     assert not (installed / "the data").exists()
+
+
+def test_without_its_engine_it_is_not_said_that_no_container_runs(
+    installed: Path, docker: Path, no_docker: Path
+) -> None:
+    """No one knows, so `stop` fails and says what to do."""
+    assert run(installed, first_on_path=docker).returncode == 0
+    done = run(installed, "stop", first_on_path=no_docker)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no Docker engine answers: start Docker" in done.stderr
+    assert "Stopped the gateway in Docker." in run(installed, "stop", first_on_path=docker).stdout
 
 
 def test_with_docker_alone_the_handshake_runs_in_the_container(fresh_checkout: Path, docker: Path) -> None:
