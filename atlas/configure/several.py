@@ -3,6 +3,7 @@
 What is there stays as it is, so that a second run changes no key and no password.
 """
 
+import hashlib
 import ipaddress
 import os
 import re
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from atlas.configure.container import seconds_of_container
 from atlas.configure.env_file import read_values, write_values
 from atlas.settings import Settings
 
@@ -23,7 +25,7 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 FRONT = "172.30.77.0/28"  # the network of the balancer and the gateways, unless deploy/.env names another
 CERTIFICATE_DAYS = 365
-# The balancer looks each second, and compose.yaml gives a gateway 330 seconds to stop.
+# The balancer looks each second. compose.yaml gives a gateway 330 seconds to stop, or what these ask for.
 STOPPING = {"ATLAS_DRAIN_TIME": "10s", "ATLAS_STOP_TIMEOUT": "300s"}
 
 
@@ -39,12 +41,15 @@ def write_all(folder: Path, host: str | None) -> None:
     own.mkdir(mode=0o700, exist_ok=True)
     _keep(folder / ".env", {"SITE": host, "RUN_AS": f"{os.getuid()}:0"}, ours=("SITE", "RUN_AS"))
     known = read_values(folder / ".env")
-    _write_secrets(own, host, known)
-    _write_certificate(own / "tls.pem", host)
+    settings = _write_secrets(own, host, known)
+    followed = {"GATEWAY_GRACE": f"{seconds_of_container(settings)}s"}
+    followed |= _certify(own / "tls.pem", host, made=known.get("OWN_CERTIFICATE", ""))
+    followed["BALANCER_FILES"] = _sum_of(own / "tls.pem", folder / "balancer" / "haproxy.cfg")
+    _keep(folder / ".env", followed, ours=tuple(followed))
     print(f"Settings and secrets are in {own.name} and .env of {folder} (readable by you alone).")
 
 
-def _write_secrets(own: Path, host: str, known: dict[str, str]) -> None:
+def _write_secrets(own: Path, host: str, known: dict[str, str]) -> Settings:
     passwords = _keep(own / "postgres.env", {name: _drawn() for name in _PASSWORDS})
     queue = _keep(own / "redis.env", {"REDISCLI_AUTH": _drawn()})
     stores = {
@@ -66,7 +71,8 @@ def _write_secrets(own: Path, host: str, known: dict[str, str]) -> None:
     } | {name: keys[name] for name in drawn}
     first = {"ATLAS_AGENT_KEY": _drawn(), "ATLAS_REVIEWER_KEY": _drawn()} | STOPPING
     _keep(own / "gateway.env", first | fixed, ours=tuple(fixed), template=EXAMPLE)
-    Settings.read(_env_file=own / "gateway.env")  # what is wrong in it is said here, and not by a container
+    # What is wrong in it is said here, and not by a container.
+    return Settings.read(_env_file=own / "gateway.env")
 
 
 _PASSWORDS = ("POSTGRES_PASSWORD", "GATEWAY_PASSWORD", "INNGEST_PASSWORD")
@@ -87,10 +93,44 @@ def _keep(
     return read_values(path)
 
 
-def _write_certificate(path: Path, host: str) -> None:
-    """Write a certificate that vouches for itself, with its key, unless there is a file."""
+def _sum_of(*paths: Path) -> str:
+    """The SHA-256 of what is in files; Compose makes a container again when its label is another."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths if path.exists())).hexdigest()
+
+
+def _certify(path: Path, host: str, *, made: str) -> dict[str, str]:
+    """See to a certificate for the host; returns the sum of the one that was made here, for `.env`.
+
+    `made` is that sum of before. A file of another sum is an operator's, and stays as it is.
+    """
+    if path.exists() and not _is_for(path, host):
+        if _sum_of(path) != made:
+            print(
+                f"{path.name} is a certificate for another name than {host}. Put one for {host} in its "
+                "place, or remove the file. Then run deploy/up.sh again.",
+                file=sys.stderr,
+            )
+            return {}
+        path.unlink()
     if path.exists():
-        return
+        return {}
+    _write_certificate(path, host)
+    return {"OWN_CERTIFICATE": _sum_of(path)}
+
+
+def _is_for(path: Path, host: str) -> bool:
+    """Whether the first certificate of a file names a host; the balancer refuses what cannot be read."""
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return True
+    any_label = "*." + host.partition(".")[2]
+    return _alternative(host) in names or x509.DNSName(any_label) in names
+
+
+def _write_certificate(path: Path, host: str) -> None:
+    """Write a certificate that vouches for itself, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

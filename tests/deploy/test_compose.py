@@ -19,6 +19,8 @@ import pytest
 import pytest_asyncio
 from at_balancer import RISKY, SITE, secrets_of, see_a_call_governed, trust
 from compose_by_hand import ByHand, by_hand, description
+from cryptography import x509
+from dotenv import dotenv_values
 from fastmcp import Client
 from fastmcp.client.transports import StreamableHttpTransport
 from gateway_process import ROOT, WAIT_SECONDS, call, eventually, text_of
@@ -152,6 +154,67 @@ def test_a_second_run_changes_no_secret_and_follows_a_new_host(folder: Path, tmp
     assert after["ATLAS_PUBLIC_URL"] == "https://other.example.com:8443"
     assert after["ATLAS_FORWARDED_FROM"] == "10.9.8.0/28"
     assert several(tmp_path).returncode == 0 and secrets_of(tmp_path) == after
+
+
+def test_a_changed_file_makes_new_containers_of_those_that_read_it() -> None:
+    """By a label, which Compose compares: it does not look into the files that it mounts."""
+    files = {
+        name: f"what {name} holds" for name in ("GATEWAY_FILES", "BALANCER_FILES", "POLICY", "MCP_SERVERS")
+    }
+    services = description({"RUN_AS": "1000:0"} | files)["services"]
+    of_gateways = {
+        "files": files["GATEWAY_FILES"],
+        "policy": files["POLICY"],
+        "servers": files["MCP_SERVERS"],
+    }
+    for name in ("migrate", "gateway-1", "gateway-2"):
+        assert services[name]["labels"] == of_gateways
+    assert services["balancer"]["labels"] == {"files": files["BALANCER_FILES"]}
+
+
+def test_the_balancer_outlasts_a_start_of_both_gateways() -> None:
+    """Its health check fails while none is ready, and deploy/up.sh waits for it."""
+    own, of_gateways = SERVICES["balancer"]["healthcheck"], SERVICES["gateway-1"]["healthcheck"]
+    seconds = int(own["interval"].removesuffix("s")) * own["retries"]
+    assert seconds > int(of_gateways["start_period"].removesuffix("s"))
+
+
+def test_gateways_get_the_time_to_end_that_their_settings_ask_for(tmp_path: Path) -> None:
+    """Else they would be killed while a tool runs."""
+    several(tmp_path, SITE)
+    assert dotenv_values(tmp_path / ".env")["GATEWAY_GRACE"] == "330s"
+    own = tmp_path / "secrets" / "gateway.env"
+    own.write_text(own.read_text().replace("ATLAS_STOP_TIMEOUT=300s", "ATLAS_STOP_TIMEOUT=10m"))
+    several(tmp_path)
+    given = dotenv_values(tmp_path / ".env")["GATEWAY_GRACE"] or ""
+    assert given == "630s"
+    services = description({"RUN_AS": "1000:0", "GATEWAY_GRACE": given})["services"]
+    assert services["gateway-1"]["stop_grace_period"] == services["gateway-2"]["stop_grace_period"] == given
+
+
+def test_a_new_host_gets_a_certificate_unless_an_operator_put_one_there(tmp_path: Path) -> None:
+    """What was made here is made again; what was not is named, and stays."""
+    several(tmp_path, SITE)
+    path, sums = tmp_path / "secrets" / "tls.pem", []
+    for host, names in ((SITE, {SITE}), ("other.example.com", {"other.example.com"})):
+        done = several(tmp_path, host)
+        assert done.returncode == 0 and named_in(path) == names
+        sums.append(dotenv_values(tmp_path / ".env")["BALANCER_FILES"])
+    assert sums[0] != sums[1]
+    before = path.read_text() + "# of an operator\n"
+    path.write_text(before)
+    assert "for another name" not in several(tmp_path, "other.example.com").stderr
+    done = several(tmp_path, SITE)
+    assert done.returncode == 0 and path.read_text() == before
+    assert f"tls.pem is a certificate for another name than {SITE}" in done.stderr
+    assert dotenv_values(tmp_path / ".env")["BALANCER_FILES"] not in sums
+
+
+def named_in(path: Path) -> set[str]:
+    """The names of which a certificate is."""
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return set(names.get_values_for_type(x509.DNSName))
 
 
 @pytest.mark.parametrize("words", [(), ("https://gateway.example.com",), ("Gateway",), ("-",), ("a..b",)])

@@ -5,6 +5,7 @@ import os
 import shutil
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,18 +109,19 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     own = {"PUBLISHED": "127.0.0.1", "HTTPS_PORT": str(here.port)} | build_stand_ins(checkout)
     (here.deploy / ".env").write_text("".join(f"{name}={value}\n" for name, value in own.items()))
     try:
-        done = subprocess.run(
-            [here.deploy / "up.sh", SITE],
-            env=os.environ | ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
+        done = up(here, SITE)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:] + logs(here)
         yield here
     finally:
         docker("compose", "down", "--volumes", "--timeout", "5", folder=here.deploy, **ENVIRONMENT)
         docker("image", "rm", "--force", GATEWAY, STAND_IN)
+
+
+def up(here: Running, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the one command."""
+    command = [here.deploy / "up.sh", *words]
+    given = os.environ | ENVIRONMENT
+    return subprocess.run(command, env=given, capture_output=True, text=True, timeout=SECONDS)
 
 
 def logs(here: Running) -> str:
@@ -181,17 +183,73 @@ def test_a_service_writes_its_volume_alone_and_is_not_root(running: Running) -> 
         assert "Read-only file system" in done.stderr, name
 
 
+def containers(running: Running) -> dict[str, str]:
+    """The container of each service."""
+    return {name: running.compose("ps", "--quiet", name) for name in ("gateway-1", "gateway-2", "balancer")}
+
+
+def test_without_a_change_the_same_command_leaves_every_container(running: Running) -> None:
+    """So it can be typed at any time."""
+    before = containers(running)
+    assert up(running).returncode == 0
+    assert containers(running) == before
+
+
+def test_what_has_changed_is_put_in_place_while_one_gateway_serves(running: Running) -> None:
+    """A setting and a policy; the policy is in force then, and one put by hand later stays so."""
+    before, failed, is_over = containers(running), list[str](), threading.Event()
+
+    def ask() -> None:
+        while not is_over.wait(0.2):
+            try:
+                answer = httpx.get(
+                    f"{running.url}/", headers={"Host": SITE}, verify=running.trust, timeout=20
+                )
+                failed.extend([] if answer.is_success else [f"{answer.status_code}"])
+            except httpx.TransportError as error:
+                failed.append(repr(error))
+
+    own, policy = running.deploy / "secrets" / "gateway.env", running.deploy / "mine.toml"
+    own.write_text(own.read_text().replace("ATLAS_RISK_THRESHOLD=70", "ATLAS_RISK_THRESHOLD=55"))
+    shipped = (ROOT / "atlas" / "policy.toml").read_text()
+    policy.write_text(f"# ours\n{shipped}")
+    with (running.deploy / ".env").open("a") as file:
+        file.write("POLICY=./mine.toml\n")
+    asking = threading.Thread(target=ask)
+    asking.start()
+    done = up(running)
+    is_over.set()
+    asking.join()
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:] + logs(running)
+    assert not failed
+    after = containers(running)
+    assert [name for name in after if after[name] != before[name]] == ["gateway-1", "gateway-2"]
+    at_first = ("exec", "--no-TTY", "gateway-1")
+    assert "ATLAS_RISK_THRESHOLD=55" in running.compose(*at_first, "cat", "/app/.env")
+    assert "/policy.toml is in force for all gateways" in done.stdout
+    of_policy = (*at_first, "python", "-m", "atlas.assessors.policy")
+    assert running.compose(*of_policy, "show").startswith("# ours\n")
+    running.compose(*of_policy, "put", "atlas/policy.toml")
+    assert up(running).returncode == 0
+    assert running.compose(*of_policy, "show").strip() == shipped.strip()
+
+
+def test_a_policy_that_cannot_be_used_stops_no_gateway(running: Running) -> None:
+    """The mistake is told first."""
+    before, policy = containers(running), running.deploy / "mine.toml"
+    good = policy.read_text()
+    policy.write_text("x = = 1\n")
+    done = up(running)
+    policy.write_text(good)
+    assert done.returncode != 0 and "/policy.toml" in done.stderr
+    assert containers(running) == before
+
+
 def test_what_was_kept_is_there_after_a_restart_of_everything(running: Running) -> None:
     """By the same command; secrets and volumes are the same. The last test."""
     before = running.key("ATLAS_REVIEWER_KEY")
     docker("compose", "kill", folder=running.deploy, **ENVIRONMENT)
-    done = subprocess.run(
-        [running.deploy / "up.sh"],
-        env=os.environ | ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    done = up(running)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:] + logs(running)
     assert running.key("ATLAS_REVIEWER_KEY") == before
     end = time.monotonic() + WAIT_SECONDS

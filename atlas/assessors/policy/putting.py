@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import os
 from functools import partial
 from pathlib import Path
 
@@ -45,11 +46,19 @@ def put_in_force(options: argparse.Namespace, settings: Settings) -> str:
     reviewers = names_of_reviewers(settings)
     if reviewers is not None:
         policy.check_reviewers(reviewers)
-    by = f"operator:{options.by or getpass.getuser()}"
+    by = f"operator:{options.by or _user()}"
     before, stored = _shared_store(settings).change(partial(_put, file=policy.file, by=by))
     members = members_of_groups(settings)
     warnings = policy.file.too_small(members) if members is not None else ()
     return "\n".join([_told(stored, path=options.policy, is_new=stored != before), *warnings])
+
+
+def _user() -> str:
+    """The name of the user here, or the number where it has no name, as in a container."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # the latter before Python 3.13
+        return str(os.getuid())
 
 
 def show(settings: Settings) -> str:
