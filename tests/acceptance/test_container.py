@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -125,6 +126,44 @@ def test_settings_that_cannot_be_used_leave_it_alone(container: Path) -> None:
     assert docker("inspect", "--format", "{{.State.StartedAt}} {{.State.Running}}", NAME).stdout == (
         since.strip() + " true\n"
     )
+
+
+def test_a_port_of_another_program_leaves_it_alone(container: Path) -> None:
+    """The engine is asked for the new port while the old gateway runs."""
+    since = docker("inspect", "--format", "{{.State.StartedAt}}", NAME).stdout
+    good = (container / ".env").read_text()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        held = re.sub(r"(ATLAS_PORT *= *)\d+", rf"\g<1>{other.getsockname()[1]}", good)
+        (container / ".env").write_text(held)
+        done = setup(container)
+    (container / ".env").write_text(good)
+    assert done.returncode == 1 and "If a gateway runs, it was left alone." in done.stderr
+    assert docker("inspect", "--format", "{{.State.StartedAt}}", NAME).stdout == since
+
+
+def test_files_of_another_user_and_a_backup_are_put_back(container: Path) -> None:
+    """By the command of docs/how-to/backup.md, without a gateway."""
+    before = entries_in_it()
+    command = ["docker", "exec", NAME, "python", "-m", "atlas.backup"]
+    backup = subprocess.run(command, capture_output=True, timeout=SECONDS).stdout
+    assert setup(container, "stop").returncode == 0
+    unpack = "find /data -mindepth 1 -delete && tar -x -C /data"
+    volume = ("--volume", f"{NAME}-data:/data")
+    options = ("--rm", "--interactive", "--network", "none", "--user", f"{os.getuid()}:0", *volume)
+    command = ["docker", "run", *options, NAME, "sh", "-c", unpack]
+    subprocess.run(command, input=backup, timeout=SECONDS, check=True)
+    docker("run", "--rm", "--user", "0:0", *volume, NAME, "chown", "-R", "4711:4711", "/data")
+    again = setup(container)
+    assert again.returncode == 0, again.stdout[-3000:] + again.stderr
+    assert entries_in_it() >= before > 0
+
+
+def entries_in_it() -> int:
+    """How many entries its ledger has, which verifies."""
+    done = docker("exec", NAME, "python", "-m", "atlas.ledger", "verify")
+    found = re.search(r"OK: (\d+) entries verified", done.stdout)
+    assert found, done.stdout + done.stderr
+    return int(found[1])
 
 
 @pytest.mark.parametrize("user", ["1000770000:0", "10001:0"])
