@@ -37,6 +37,8 @@ class Receipts:
         notes: list[tuple[Case, datetime]] = []
         token = noted.set(notes)
         is_cancelled = False
+        is_call = ctx.method == "tools/call"
+        self._store.draining.calls += is_call
         try:
             return await call_next(ctx)
         except asyncio.CancelledError:
@@ -44,6 +46,7 @@ class Receipts:
             raise
         finally:
             noted.reset(token)
+            self._store.draining.calls -= is_call
             if notes and (is_cancelled or _is_stopped(ctx)):
                 for case, moment in notes:
                     await _take_back(self._store, case, at=moment)

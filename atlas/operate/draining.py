@@ -12,6 +12,7 @@ from atlas.cases.store import CaseStore
 
 PAUSE_SECONDS = 0.02
 ANSWER_SECONDS = 1.0  # in which those who wait are answered, when their time is over
+TURNS = 50  # of the event loop, in which an answer passes through the SDK and the web server
 
 
 class Drain:
@@ -45,10 +46,16 @@ class Drain:
         """Answer what waits for a person, let tools end, and answer the rest; no one can connect any more."""
         self.state.is_closed = True
         self._store.wake()
-        await self._until(lambda: not self._is_executing() and not self._store.is_watched, self._stop_seconds)
+        await self._until(lambda: not self._is_executing() and self._are_answered(), self._stop_seconds)
         self.state.is_over = True
         self._store.wake()
-        await self._until(lambda: not self._store.is_watched, ANSWER_SECONDS)
+        await self._until(self._are_answered, ANSWER_SECONDS)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+
+    def _are_answered(self) -> bool:
+        """Whether no agent waits: that one has the ending may be noted on disk before it is sent."""
+        return not self._store.is_watched and not self.state.calls
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
         loop = asyncio.get_running_loop()

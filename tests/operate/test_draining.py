@@ -27,6 +27,7 @@ from gateway_process import (
 )
 
 SCRIPT = Path(__file__).parents[1] / "acceptance" / "gateway_with_tools.py"
+SLOW_DISK = SCRIPT.with_name("slow_disk_gateway.py")
 CHANGE = {"beneficiary_id": "BEN-125", "changes": {"monthly_amount_eur": 700}}
 LONG = {"ATLAS_GRACE_SECONDS": "50", "ATLAS_REVIEW_GRACE_SECONDS": "25"}
 APPROVAL = (
@@ -102,6 +103,28 @@ async def test_a_tool_that_runs_is_let_to_its_end_and_its_agent_gets_the_result(
         (tmp_path / "release").touch()
         assert "talked on to the end" in text_of(await running_call)
         await gateway.ended()
+
+
+@pytest.mark.parametrize(("era", "sse"), WAYS)
+async def test_an_agent_whose_answer_waits_for_the_disk_gets_it_before_the_process_ends(
+    tmp_path: Path, era: str, sse: bool
+) -> None:
+    """The call has ended, and only the note is missing that its agent gets the ending."""
+    gateway = GatewayProcess(tmp_path, script=SLOW_DISK, ATLAS_STOP_TIMEOUT="60s", **LONG)
+    await gateway.start()
+    try:
+        async with agent(gateway, era=era, sse=sse) as client:
+            await client.list_tools()
+            running_call = asyncio.create_task(call(client, "talk_on", word="to the disk"))
+            await gateway.decide(await waiting_case(gateway, "to the disk"))
+            await has_begun(tmp_path)
+            tell_to_stop(gateway)
+            await eventually(partial(is_stopping, gateway))
+            (tmp_path / "release").touch()
+            assert "talked on to the disk" in text_of(await running_call)
+        assert await gateway.ended() in (0, -signal.SIGTERM)
+    finally:
+        await gateway.kill()
 
 
 async def test_a_tool_that_does_not_end_is_of_unknown_outcome_and_its_agent_has_the_reference(
