@@ -46,6 +46,11 @@ class Verdict:
         """The required scenarios that failed, or did not run."""
         return self.required - self.passed
 
+    def with_scenario(self, name: str, again: "Verdict") -> "Verdict":
+        """The same, with what a further run of one scenario said of it."""
+        others = {check for check in self.successes if not check.startswith(f"{name}: ")}
+        return Verdict(self.required, self.failures | again.failures, again.successes | others)
+
 
 class ConformanceSuite:
     """Runs the suite's command line under a Node of its own."""

@@ -95,6 +95,7 @@ async def serves(running: Office, version: str) -> bool:
         return (await client.get("/")).json()["version"] == version
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize(
     ("kind", "goes_back"), [("haproxy", True), pytest.param("nginx", False, marks=pytest.mark.soak)]
 )

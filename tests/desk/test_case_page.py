@@ -1,8 +1,6 @@
 """The page of a case over HTTP: what it says, in which order, and what becomes of its forms."""
 
-import os
 import re
-import signal
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from html import unescape
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from desk_case import POLICY, Desk, desk, form_of
-from gateway_process import eventually, status_of
+from gateway_process import status_of
 from kept import entries_in
 
 from atlas import ledger
@@ -129,16 +127,13 @@ async def test_a_page_that_is_older_than_the_case_is_refused_with_what_changed(a
     reference = await at.ask(invoice_id="R-11")
     page = await page_of(at, reference)
     path = f"/desk/cases/{reference}/decision"
-    at.policy.write_text(POLICY.replace("section 4", "section 5").replace("score = 90", "score = 91"))
+    other = POLICY.replace("section 4", "section 5").replace("score = 90", "score = 91")
     try:
-        os.kill(at.gateway.process_id, signal.SIGHUP)
-
-        async def refused() -> str | None:
-            async with at.person() as person:
-                answer = await person.post(path, data=form_of(page, "APPROVED"))
-            return answer.text if answer.status_code == 409 else None
-
-        said = read(await eventually(refused))
+        await at.gateway.takes_policy(at.policy, other)
+        async with at.person() as person:
+            answer = await person.post(path, data=form_of(page, "APPROVED"))
+        assert answer.status_code == 409
+        said = read(answer.text)
         assert "The policy was changed since this call was judged" in said and "nothing was approved" in said
         assert "the policy: legal_basis was The house rules, section 4 is The house rules, section 5" in said
         assert "this is round 2" in said
@@ -146,8 +141,7 @@ async def test_a_page_that_is_older_than_the_case_is_refused_with_what_changed(a
             done = await person.post(path, data=form_of(await page_of(at, reference), "APPROVED"))
         assert done.status_code == 303
     finally:
-        at.policy.write_text(POLICY)
-        os.kill(at.gateway.process_id, signal.SIGHUP)
+        await at.gateway.takes_policy(at.policy, POLICY)
 
 
 async def test_who_cannot_approve_is_told_why_and_can_reject(at: Desk) -> None:

@@ -1,7 +1,5 @@
 """An open page whose call changes: no decision is for what a person did not see."""
 
-import os
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +7,7 @@ import pytest
 import pytest_asyncio
 from desk_browser import DESKTOP, faults_of, person
 from desk_case import Desk, desk, form_of
-from gateway_process import eventually, status_of
+from gateway_process import status_of
 from playwright.async_api import Browser, Page, expect
 from upstream_by_hand import tool
 
@@ -121,14 +119,8 @@ async def test_a_call_that_is_judged_again_under_another_policy_is_decided_after
         page = await open_page(at, chromium, reference, NARROW)
         async with at.person("ben") as ben:
             form = form_of((await ben.get(f"/desk/cases/{reference}")).text, "APPROVED")
-            at.policy.write_text(POLICY.replace("score = 80", "score = 99"))
-            os.kill(at.gateway.process_id, signal.SIGHUP)
-
-            async def is_refused() -> bool:
-                answer = await ben.post(f"/desk/cases/{reference}/decision", data=form)
-                return answer.status_code == 409
-
-            await eventually(is_refused)
+            await at.gateway.takes_policy(at.policy, POLICY.replace("score = 80", "score = 99"))
+            assert (await ben.post(f"/desk/cases/{reference}/decision", data=form)).status_code == 409
         await expect(page.locator("#changed")).to_contain_text("The policy was changed")
         await expect(page.get_by_role("button", name="Approve", exact=True)).to_be_disabled()
         assert status_of(at.gateway, reference) == "PENDING_REVIEW"

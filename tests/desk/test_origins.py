@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import signal
 from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest_asyncio
 from command_of_test import ran_beside
 from desk_browser import LOOKS, faults_of, person
 from desk_case import KEYS, Desk, form_of
-from gateway_process import WAIT_SECONDS, eventually
+from gateway_process import WAIT_SECONDS
 from mail_office import EVE, mailbox, sent_after_reading
 from playwright.async_api import Browser, Dialog, Page, expect
 from starlette.requests import Request
@@ -175,16 +174,12 @@ async def test_an_open_page_shows_the_origins_of_a_new_round(tmp_path: Path, run
         page = await at.sign_in(await person(running))
         await page.goto(at.case(reference))
         await expect(page.locator("#arguments-judged-1 .origin.outside mark")).to_have_text(EVE)
-        at.policy.write_text(at.policy.read_text().replace("It sends a mail.", "It sends one more mail."))
-        os.kill(at.gateway.process_id, signal.SIGHUP)
+        other = at.policy.read_text().replace("It sends a mail.", "It sends one more mail.")
+        await at.gateway.takes_policy(at.policy, other)
         form = form_of((await get(at, f"/desk/cases/{reference}")).text, "APPROVED")
-
-        async def is_refused() -> bool:
-            async with at.person() as anna:
-                answer = await anna.post(f"/desk/cases/{reference}/decision", data=form)
-            return answer.status_code == 409
-
-        await eventually(is_refused)
+        async with at.person() as anna:
+            answer = await anna.post(f"/desk/cases/{reference}/decision", data=form)
+        assert answer.status_code == 409
         await expect(page.locator("#arguments-judged-2 .origin.outside mark")).to_have_text(EVE)
         await expect(page.locator("#arguments-judged-1")).to_have_count(0)
 

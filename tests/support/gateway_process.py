@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import re
 import signal
@@ -154,6 +155,19 @@ class GatewayProcess:
         body = {"decision": decision, "event_id": case_id} | fields
         async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
             return await client.post(f"{self.url}/webhook/approval", json=body, headers=headers)
+
+    async def takes_policy(self, path: Path, text: str) -> None:
+        """Have another policy in its file, and wait until it is in force."""
+        await asyncio.to_thread(path.write_text, text)
+        os.kill(self.process_id, signal.SIGHUP)
+        wanted = hashlib.sha256(text.encode()).hexdigest()
+
+        async def is_in_force() -> bool:
+            async with httpx.AsyncClient(timeout=WAIT_SECONDS) as client:
+                said = (await client.get(f"{self.url}/readyz")).json()
+            return bool(said["policy"]["sha256"] == wanted)
+
+        await eventually(is_in_force)
 
     async def approve_until_death(self, case_id: str) -> None:
         """Approve a call while the gateway dies on its way, and return when the approval is on disk.
