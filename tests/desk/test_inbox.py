@@ -11,7 +11,7 @@ import pytest_asyncio
 from desk_browser import LOOKS, PHONE, browser, faults_of, person
 from desk_office import KEYS, desk_of, extension, modification, office
 from gateway_process import GatewayProcess, eventually
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 from ports import kept_port
 
 from atlas.cases.listing import Line, Order
@@ -289,6 +289,29 @@ async def test_seven_tabs_share_one_stream_and_all_show_what_changes(
     for page in rest:
         await expect(page.locator(f"#{second}")).to_be_visible()
     assert len({page for page in streams if not page.is_closed()}) == 1
+
+
+@pytest.mark.parametrize("fault", ["no answer", "not now"])
+async def test_the_line_of_a_new_call_that_could_not_be_fetched_is_asked_for_again(
+    gateway: GatewayProcess, running: Browser, fault: str
+) -> None:
+    """With what the page hears next, if it is only that the stream lives."""
+    page = await desk_of(await person(running), gateway)
+    failed: list[str] = []
+
+    async def once(route: Route) -> None:
+        failed.append(route.request.url)
+        if len(failed) > 1:
+            await route.continue_()
+        elif fault == "no answer":
+            await route.abort()
+        else:
+            await route.fulfill(status=503)
+
+    await page.route("**/desk/arrivals?*", once)
+    reference = await extension(gateway, 30)
+    await expect(page.locator(f"#{reference}")).to_be_visible()
+    assert len(failed) == 2
 
 
 async def test_a_page_recovers_from_a_killed_gateway_without_a_reload(

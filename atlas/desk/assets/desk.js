@@ -126,6 +126,8 @@ function positionOfPage() {
   return Math.max(0, ...all("[data-version]").map((element) => Number(element.dataset.version)));
 }
 
+// What could not be fetched, such as the line of a new call, is asked for again with what is heard next.
+const isMissingSome = () => behind.size > 0 || waitsToArrive.size > 0;
 const isLive = () => find(`${HELD}, [data-arrivals]`) !== null;
 
 // It alone, and not what it stands in: who looks at a case is a line of its page.
@@ -163,7 +165,7 @@ function countAgain() {
 
 // Where the ledger stands: a page that is behind asks for what it missed.
 async function catchUp(at) {
-  if (!isLive() || (at === position && behind.size === 0)) return;
+  if (!isLive() || (at === position && !isMissingSome())) return;
   let answer;
   try {
     answer = await fetch(`${root}/desk/live/newer?after=${position}`, {
@@ -345,7 +347,7 @@ function hear(message) {
   if (kind === "out") { tellSignedOut(); return; }
   // A page that missed a message does not take the next one for all that happened.
   if (kind === "news" && news.after <= position) takeNews(news);
-  else if (news.at > position || kind === "hello" || behind.size > 0) catchUp(news.at);
+  else if (news.at > position || kind === "hello" || isMissingSome()) catchUp(news.at);
 }
 
 function openStream() {
@@ -426,7 +428,7 @@ async function fetchArrivals(list) {
     answer = await fetch(`${list.dataset.arrivals}&${query}`, {
       headers: { "HX-Request": "true", "Desk-Automatic": "true" }, redirect: "manual", cache: "no-store",
     });
-  } catch { return; } // asked for again with the next news
+  } catch { return; } // asked for again with what is heard next
   if (answer.status === 401) { tellSignedOut(); return; }
   if (!answer.ok) return;
   asked.forEach((reference) => waitsToArrive.delete(reference));
