@@ -44,7 +44,7 @@ class Office:
 
         made, path = (LeavingTransport, "/mcp/sse") if sse else (StreamableHttpTransport, "/mcp")
         transport: Any = made(self.balancer.url + path, auth=key, httpx_client_factory=client)
-        return Client(transport, mode=era, timeout=WAIT_SECONDS)
+        return Client(transport, mode=era, timeout=4 * WAIT_SECONDS)  # beside a database and a balancer
 
     def http(self) -> httpx.AsyncClient:
         """What a program of a person uses."""
