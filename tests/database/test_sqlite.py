@@ -21,7 +21,8 @@ from store import insert_case, open_case, open_store, tool_call
 
 import atlas.cases.limits
 import atlas.welfare  # noqa: F401  (as above)
-from atlas.cases.store import _NEWEST, _SAME, add_outcome, read_approvals, read_case
+from atlas.cases.opening import _NEWEST, _SAME
+from atlas.cases.store import add_outcome, read_approvals, read_case
 from atlas.cases.tables import cases
 from atlas.database.data_directory import make_directory, require_writable
 from atlas.database.migrating import (
