@@ -209,9 +209,11 @@ class Courier:
 
     async def _deliver(self, delivery: Delivery, way: Way | None) -> bool:
         """Send one message and note what became of it; says whether its receiver can be reached."""
-        # Only of a digest is there more than goes into one message.
-        room = await asyncio.to_thread(room_of, way) if way and delivery.is_for_digest else MOST
-        letter = await self._database.read(partial(self._letter, delivery=delivery, room=room))
+        try:
+            letter = await self._written(delivery, way)
+        except NotDelivered as error:
+            await self._note_failure(Letter(None, (delivery,)), error)
+            return True
         if letter.quiet_until is not None:
             wait = partial(deliveries.postpone, some=letter.deliveries, next_at=letter.quiet_until)
             await self._database.write(wait)
@@ -239,6 +241,17 @@ class Courier:
         try:
             return await channel.send(way.url, message, at=now())
         except (NotDelivered, SQLAlchemyError, ProcessGivenUp):
+            raise
+        except Exception as error:  # tried again later, as what a receiver refused
+            raise NotDelivered(reason=fault_of(error)) from None
+
+    async def _written(self, delivery: Delivery, way: Way | None) -> Letter:
+        """The letter of a delivery; raises NotDelivered for a fault of ours, so that the attempt counts."""
+        try:
+            # Only of a digest is there more than goes into one message.
+            room = await asyncio.to_thread(room_of, way) if way and delivery.is_for_digest else MOST
+            return await self._database.read(partial(self._letter, delivery=delivery, room=room))
+        except (SQLAlchemyError, ProcessGivenUp):
             raise
         except Exception as error:  # tried again later, as what a receiver refused
             raise NotDelivered(reason=fault_of(error)) from None

@@ -18,9 +18,10 @@ from store import approval, decisions, open_store
 import atlas.instants
 from atlas import ledger
 from atlas.errors import PersonRefused
-from atlas.outbox import times
+from atlas.outbox import letters, times
 from atlas.outbox.addresses import Way
 from atlas.outbox.notices import Kind, put
+from atlas.outbox.recipients import Notice
 from atlas.outbox.tables import notices
 from atlas.people.keeping import change
 from atlas.people.profiles import Profile
@@ -287,6 +288,33 @@ async def test_a_retry_and_a_late_start_keep_the_quiet_hours(
         clock(minutes=121)
         (body,) = await of_anna.accepted(1)
     assert case.case_id in body["message"]
+
+
+async def test_a_notice_that_cannot_be_written_is_a_failed_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again with pauses, and others are sent meanwhile."""
+    written = letters.text_of
+
+    def faulty(notice: Notice, *rest: Any, **named: Any) -> str:
+        if notice.case_id == broken[0]:
+            raise KeyError("a fault of ours")
+        return written(notice, *rest, **named)
+
+    monkeypatch.setattr(letters, "text_of", faulty)
+    async with open_store(tmp_path) as store:
+        broken = [(await waiting_case(store)).case_id]
+    async with ntfy() as taken, outbox(tmp_path, atlas_notify_urls=taken.url) as box:
+        whole = await box.waiting_case()
+        (body,) = await taken.accepted(1)
+        (row,) = await eventually(lambda: tried_twice(box, broken[0]))
+    assert whole.case_id in body["message"] and row.sent_at is None
+    assert row.last_error.startswith("a fault of the gateway: KeyError in test_people.py:")
+
+
+async def tried_twice(box: Outbox, case_id: str) -> list[Any]:
+    """The deliveries of a case, once two attempts have failed."""
+    return [row for row in await box.rows(case_id=case_id) if row.attempts >= 2]
 
 
 async def waits_until_after(box: Outbox, *, minutes: int) -> list[Any]:
