@@ -55,7 +55,7 @@ find_engine() {
 
 # The gateway's own Python; in a container it has no network, and of this machine what OPTIONS bring along.
 run_python() {
-    [[ $ENGINE != none ]] || { .venv/bin/python "$@" && return; }
+    [[ $ENGINE != none ]] || { .venv/bin/python "$@"; return; }
     docker run --rm --network none --read-only --tmpfs /tmp --cap-drop ALL --user "$THERE" "${OPTIONS[@]}" "$NAME" python "$@"
 }
 

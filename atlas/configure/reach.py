@@ -13,5 +13,4 @@ def reach(settings: Settings, *, port: int) -> None:
         raise SystemExit(str(error).replace(" port 0:", ":")) from None
     if settings.atlas_database_url is not None:
         with or_a_sentence():
-            for _ in beside_gateway(settings).findings():
-                pass
+            beside_gateway(settings).try_out()

@@ -75,6 +75,9 @@ class Beside(Protocol):
     def findings(self) -> Iterator[str]:
         """What an operator may want to know of it, in sentences; what keeps a gateway from it is raised."""
 
+    def try_out(self) -> None:
+        """Raise DatabaseUnusable for what keeps a gateway from it, which renews old tables itself."""
+
     def moment(self) -> AbstractContextManager[Moment]:
         """All that is read inside is of one moment; the tables must be of this version."""
 

@@ -103,6 +103,15 @@ class PostgresBeside:
             yield from findings(engine, self.place)
             self.look(lambda connection: None)  # which says whether the tables are of this version
 
+    def try_out(self) -> None:
+        """Raise what keeps a gateway from it: of tables only those of a version after this one."""
+        with self.engine() as engine:
+            for _ in findings(engine, self.place):
+                pass
+            with engine.connect() as connection:
+                if (version_of(connection) or "") > newest_version():
+                    self._require_fit(connection)
+
     @contextmanager
     def moment(self) -> Iterator[PostgresTarget]:
         """All that is read inside is of one moment, also while gateways work."""

@@ -91,6 +91,9 @@ class SqliteBeside:
         yield f"{self.place}: SQLite {said} finds no damage. The tables are of this version."
         yield f"The newest entry of the ledger is number {newest}: `python -m atlas.ledger verify`."
 
+    def try_out(self) -> None:
+        """Nothing: a gateway that starts looks at its file, and brings it up to date."""
+
     @contextmanager
     def moment(self) -> Iterator[copying_sqlite.SqliteTarget]:
         """All that is read inside is of one moment, also while a gateway works."""

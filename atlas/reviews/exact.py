@@ -43,7 +43,8 @@ def _whole(text: str) -> int:
 def _fraction(text: str) -> float:
     value = float(text)
     try:
-        is_exact = Decimal(repr(value)) == Decimal(text)
+        # As people write it, or with the 17 digits with which some programs write each number.
+        is_exact = Decimal(text) in (Decimal(repr(value)), Decimal(f"{value:.17g}"))
     except InvalidOperation:  # an exponent that no number has: it is refused
         is_exact = False
     if not is_exact:

@@ -1,6 +1,7 @@
 """Alike calls that are approved in one go: only those of which no rule asks more than one person's yes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from atlas.canonical import canonical_json, form_of_call
 from atlas.errors import RuleRefuses
@@ -9,6 +10,7 @@ from atlas.people.votes import Vote
 
 ALONE = "Open it, and decide on it alone."
 LONGEST_ARGUMENTS = 3_000  # bytes of their canonical form: longer ones are not shown whole beside others
+MOST_VALUES = 100  # in all of their levels
 
 
 def check_together(case: Case, vote: Vote) -> None:
@@ -51,8 +53,15 @@ def why_alone(case: Case, *, below: int) -> str | None:
 
 def is_short(case: Case) -> bool:
     """Whether the arguments can be shown whole where many calls are decided on."""
-    call = case.call_in_force
-    return len(canonical_json(form_of_call(call.arguments, call.continuation))) <= LONGEST_ARGUMENTS
+    form = form_of_call(case.call_in_force.arguments, case.call_in_force.continuation)
+    return len(canonical_json(form)) <= LONGEST_ARGUMENTS and _values_in(form) <= MOST_VALUES
+
+
+def _values_in(value: Any) -> int:
+    """How many values a person has to read: each is a line."""
+    if isinstance(value, dict | list | tuple):
+        return 1 + sum(map(_values_in, value.values() if isinstance(value, dict) else value))
+    return 1
 
 
 def are_alike(cases: Sequence[Case]) -> bool:

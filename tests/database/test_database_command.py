@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import psycopg
+import pytest
 
+from atlas.configure.reach import reach
 from atlas.database.migrating import newest_version
+from atlas.settings import Settings
 from tests.support.postgres import PostgresServer
 
 ROOT = Path(__file__).parents[2]
@@ -46,3 +49,23 @@ def test_what_cannot_be_migrated_is_told_in_a_sentence(server: PostgresServer, t
     done = migrate(tmp_path, url)
     assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
     assert "Start the newer gateway." in done.stderr
+
+
+@pytest.mark.parametrize("version", [None, "0014", "9999"])
+def test_setup_takes_a_database_without_tables_and_with_older_ones(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str | None
+) -> None:
+    """A gateway makes the tables and renews them when it starts; only those of a newer one keep it away."""
+    url = server.new_database(f"reached_{version or 'empty'}")
+    if version is not None:
+        migrate(tmp_path, url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            values = (version, version)
+            connection.execute("UPDATE alembic_version SET version_num = %s, oldest_version = %s", values)
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(atlas_database_url=url)
+    if version == "9999":
+        with pytest.raises(SystemExit, match="9999"):
+            reach(settings, port=0)
+    else:
+        reach(settings, port=0)

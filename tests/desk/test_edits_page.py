@@ -93,3 +93,41 @@ async def test_a_field_of_a_new_round_has_its_value_and_what_was_typed_stands_be
         case = (await ben.get(f"/cases/{reference}")).json()
     assert case["arguments"] == {"a": "150", "b": "of ben"}
     await page.context.close()
+
+
+async def test_back_in_the_browser_brings_no_text_of_an_earlier_round_into_the_fields(
+    at: Desk, chromium: Browser
+) -> None:
+    """A browser puts back what stood in fields of a name; each round has fields of its own."""
+    reference = await at.ask("far_free", a="first\nsecond", b=True)
+    page = await open_page(at, chromium, reference)
+    await page.get_by_text("Change arguments").click()
+    await page.get_by_label("a (a text)").fill("of round one")
+    await page.get_by_label("b (").select_option("false")
+    await page.get_by_role("link", name="Inbox").first.click()
+    await expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
+    await ben_changes(at, reference, a="of ben\nhere", b="true")
+    await page.go_back()
+    await expect(page.locator("#dropped")).to_contain_text("It is not in the fields")
+    assert await page.get_by_label("a (a text)").input_value() == "of ben\nhere"
+    assert await page.get_by_label("b (").input_value() == "true"
+    await page.context.close()
+
+
+async def test_a_reason_that_is_written_after_ones_own_approval_outlives_a_live_update(
+    at: Desk, chromium: Browser
+) -> None:
+    """Of two approvals one is given; its person may still reject, and says why."""
+    reference = await at.ask("far_free", a="twice", b="x")
+    page = await open_page(at, chromium, reference)
+    await page.get_by_role("button", name="Approve", exact=True).click()
+    await expect(page.get_by_text("Your approval is recorded.")).to_be_visible()
+    await page.locator("#reason").fill("It is the wrong person.")
+    await page.locator("#reason").blur()
+    async with at.person("ben") as ben:
+        form = form_of((await ben.get(f"/desk/cases/{reference}")).text, "APPROVED")
+        said = {"form_token": form["form_token"], "text": "Look at this."}
+        assert (await ben.post(f"/desk/cases/{reference}/comments", data=said)).status_code == 303
+    await expect(page.get_by_text("Look at this.")).to_be_visible()
+    await expect(page.locator("#reason")).to_have_value("It is the wrong person.")
+    await page.context.close()

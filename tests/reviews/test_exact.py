@@ -15,6 +15,7 @@ from atlas.reviews.exact import Inexact, read_exactly
         ("5", 5),
         ("-0.1", -0.1),
         ("1.10", 1.1),
+        ("0.20000000000000001", 0.2),  # as programs write it that give each number 17 digits
         ("1e17", 1e17),
         ("5e-324", 5e-324),
         ("9007199254740991", 2**53 - 1),

@@ -13,7 +13,7 @@ from desk_browser import faults_of, person
 from desk_office import AGENTS, KEYS, extension, modification, sign_in
 from gateway_process import GatewayProcess, call, eventually, reference_in, status_of
 from playwright.async_api import Browser, Locator, Page, expect
-from store import assessment_of, open_case, open_store
+from store import assessment_of, open_case, open_store, tool_call
 
 from atlas.models import Assessment
 from atlas.review_rules import ReviewRules
@@ -332,3 +332,15 @@ async def test_what_keeps_a_call_apart(tmp_path: Path, fields: dict[str, Any], s
     reason = why_alone(case.model_copy(update={"assessment": judged}), below=80)
     assert (reason is None) if said is None else (said in str(reason))
     assert why_alone(case.model_copy(update={"assessment": judged}), below=0) is not None
+
+
+@pytest.mark.parametrize(("count", "is_apart"), [(90, False), (110, True)])
+async def test_a_call_with_very_many_values_is_looked_at_alone(
+    tmp_path: Path, count: int, is_apart: bool
+) -> None:
+    """They are few bytes and many lines, and a page has two hundred calls."""
+    async with open_store(tmp_path) as store:
+        case = await open_case(store, tool_call("pay", values=[1] * count))
+    judged = assessment_of(case.call, 75)
+    reason = why_alone(case.model_copy(update={"assessment": judged}), below=80)
+    assert (reason is not None and "too long" in reason) is is_apart

@@ -26,8 +26,10 @@ const prepared = {
         prepared.tell(whyNot(error));
         return;
       }
+      if (!button.isConnected) return; // the page has another call now
       ready.add(form);
       form.requestSubmit(button);
+      ready.delete(form); // also where it was kept back: the next one is asked for again
     }
 
     document.addEventListener("submit", (event) => {
