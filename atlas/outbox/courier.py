@@ -265,7 +265,7 @@ class Courier:
             is_for_program=delivery.channel == WEBHOOK,
             process_id=self._database.lease.process_id,
             owners=self._owners,
-            room=room_after(room, delivery.attempts),
+            room=room_after(room, delivery.refusals),
         )
 
     async def _claim(self, letter: Letter) -> bool:

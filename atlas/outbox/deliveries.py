@@ -47,7 +47,13 @@ class Delivery:
     address: str
     attempts: int
     failing_since: datetime | None
+    last_error: str | None
     is_for_digest: bool
+
+    @property
+    def refusals(self) -> int:
+        """So many attempts were refused, perhaps for what they hold; a server that is away refuses none."""
+        return self.attempts if (self.last_error or "").startswith("HTTP 4") else 0
 
     @property
     def unit(self) -> str:
@@ -74,7 +80,7 @@ def due(connection: Connection, *, at: datetime, without: Collection[str], proce
     None of them is to the addresses `without`.
     """
     is_due = (deliveries.c.next_at <= at, deliveries.c.address.not_in(list(without)))
-    query = _DUE.where(*is_due, is_free(process_id), is_its_turn(at)).limit(PAGE)
+    query = _DUE.where(*is_due, is_free(process_id), is_its_turn(at, longest_pause=LONGEST_PAUSE)).limit(PAGE)
     return [_delivery(row) for row in connection.execute(query).mappings()]
 
 
@@ -101,6 +107,7 @@ def _delivery(row: Any) -> Delivery:
         address=row["delivery_address"],
         attempts=row["delivery_attempts"],
         failing_since=row["delivery_failing_since"],
+        last_error=row["delivery_last_error"],
         is_for_digest=digest_period(row["digest"]) is not None and notice.kind.can_wait,
     )
 

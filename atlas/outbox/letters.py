@@ -1,5 +1,6 @@
 """A letter: the message of one delivery, or of all that a person gets as one digest, as it is now."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -116,7 +117,10 @@ def _together(messages: list[Message], *, at: datetime, room: int, desk: str) ->
     texts = (digest_text(parts, count, at=at, desk=desk) for count in range(len(parts), 0, -1))
     fitting = (text for text in texts if weight_of(text) <= room)
     text = next(fitting, digest_text(parts, 0, at=at, desk=desk))
-    return Message(messages[0].delivery_id, digest_title(len(messages)), text, {})
+    # An id of its own: where another attempt holds more notices, it is no copy of the one before.
+    names = " ".join(message.delivery_id for message in messages)
+    name = f"msg_{hashlib.sha256(names.encode()).hexdigest()[:24]}"
+    return Message(name, digest_title(len(messages)), text, {})
 
 
 def _not_checked(connection: Connection, notice: Notice) -> list[str] | None:

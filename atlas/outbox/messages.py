@@ -150,9 +150,9 @@ def digest_title(count: int) -> str:
 def digest_text(parts: list[str], count: int, *, at: datetime, desk: str) -> str:
     """The first so many of several notices in one message, the oldest first, and how many are not in it."""
     left = len(parts) - count
-    more = [f"And {left} more. The desk shows them: {desk}"] if left else []
+    more = [f"And {left} more. The desk shows them:\n{desk}"] if left else []
     if not count:
-        return f"The desk shows them: {desk}"
+        return f"The desk shows them:\n{desk}"
     return "\n\n".join([f"Until {moment(at)}:", *parts[:count], *more])
 
 

@@ -1,6 +1,7 @@
 """JSON that a person writes: it is read as it stands there, or not at all."""
 
 import json
+from collections import Counter
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -28,8 +29,7 @@ def read_exactly(text: str | bytes) -> Any:
 def _with_each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in value if names.count(name) > 1)
+        twin = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise Inexact(f"The name {_short(twin)} stands twice in one place.")
     return value
 

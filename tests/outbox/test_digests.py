@@ -41,7 +41,7 @@ async def test_a_digest_in_slack_names_whole_calls_and_says_how_many_more_there_
     said = text_of(message)
     named = set(REFERENCE.findall(said))
     assert said.startswith(f"{MANY} notices of calls\nUntil ") and len(named) > 5
-    assert said.endswith(f"And {MANY - len(named)} more. The desk shows them: {GATEWAY_URL}/desk")
+    assert said.endswith(f"And {MANY - len(named)} more. The desk shows them:\n{GATEWAY_URL}/desk")
     assert said.count("Reference: ") == said.count("To open it decides nothing.") == len(named)
 
 
@@ -53,7 +53,17 @@ async def test_a_digest_that_was_refused_is_shorter_in_the_next_attempt(tmp_path
             await box.until_all_are_done(MANY)
     texts = [one["body"]["message"] for one in taken.requests]
     assert MOST >= len(texts[0].encode()) > len(texts[1].encode()) > len(texts[2].encode())
-    assert all("more. The desk shows them" in text for text in texts)
+    assert all(text.endswith(f"more. The desk shows them:\n{GATEWAY_URL}/desk") for text in texts)
+
+
+async def test_a_server_that_was_away_gets_the_digest_as_long_as_ever(tmp_path: Path) -> None:
+    """It has refused nothing that the digest holds."""
+    async with ntfy(lambda number: 503 if number < 3 else 200) as taken:
+        await calls_wait(tmp_path, taken.url)
+        async with outbox(tmp_path) as box:
+            await box.until_all_are_done(MANY)
+    counts = [len(set(REFERENCE.findall(one["body"]["message"]))) for one in taken.requests]
+    assert len(set(counts)) == 1 and len(counts) == 3
 
 
 async def test_where_no_notice_has_room_a_digest_says_how_many_there_are_and_where(tmp_path: Path) -> None:
@@ -69,7 +79,7 @@ async def test_where_no_notice_has_room_a_digest_says_how_many_there_are_and_whe
             letter = await eventually(found)
     assert (letter.message.title, letter.message.text) == (
         f"{MANY} notices of calls",
-        f"The desk shows them: {GATEWAY_URL}/desk",
+        f"The desk shows them:\n{GATEWAY_URL}/desk",
     )
 
 

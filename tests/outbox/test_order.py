@@ -3,9 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gateway_process import eventually
 from outbox_of_test import Outbox, add_profile, let_age, outbox, without_courier
 from receivers import Taken, ntfy, receiver
 from store import approval, decisions, rejection
@@ -191,3 +193,22 @@ async def test_a_decision_that_a_receiver_refuses_for_three_days_is_given_up(tmp
             lambda connection: ledger.find(connection, case.case_id, ledger.Action.NOTICE_GIVEN_UP)
         )
     assert given_up is not None and given_up[1]["error"] == "HTTP 503"
+
+
+async def test_a_request_for_a_decision_does_not_wait_for_a_deed_that_is_refused(tmp_path: Path) -> None:
+    """Else its review could be over before anyone is asked."""
+    async with (
+        receiver(lambda number: 204 if number == 1 else 400) as hook,
+        outbox(tmp_path, atlas_notify_url=hook.url) as box,
+    ):
+        case = await box.waiting_case()
+        await hook.accepted(1)
+        for kind in (Kind.MENTIONED, Kind.ESCALATED):
+            told = partial(put, kind=kind, case=case, to=["anna"], by="ben")
+            await box.store.database.write(told)
+        box.courier.wake()
+
+        async def is_asked() -> bool:
+            return "escalated" in {one["body"]["kind"] for one in hook.requests}
+
+        await eventually(is_asked)

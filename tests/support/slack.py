@@ -46,7 +46,8 @@ class Slack:
         if method == "chat.update" and said["ts"] not in self.messages:
             return {"ok": False, "error": "message_not_found"}
         ts = said.get("ts") or self._copied(said) or f"{1700000000 + len(self.messages)}.000100"
-        self.messages[ts] = said
+        if method == "chat.update" or ts not in self.messages:  # a copy changes nothing
+            self.messages[ts] = said
         return {"ok": True, "channel": said["channel"], "ts": ts}
 
     def _copied(self, said: dict[str, Any]) -> str | None:
