@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from atlas.database.dialects import without_index
 from atlas.outbox.notices import Kind
 from atlas.outbox.tables import deliveries, notices
 
@@ -25,13 +26,14 @@ def is_its_turn(at: datetime, *, longest_pause: timedelta) -> sa.ColumnElement[b
     is_open = (
         _earlier.c.sent_at.is_(None),
         _earlier.c.given_up_at.is_(None),
-        sa.or_(
-            _earlier.c.next_at <= at,
-            sa.and_(_earlier.c.attempts > 0, _earlier.c.next_at <= at + longest_pause),
-        ),
+        _earlier.c.next_at <= at + longest_pause,  # along the index of what is open
+        sa.or_(_earlier.c.next_at <= at, _earlier.c.attempts > 0),
     )
     deeds = _first(
-        *is_open, _earlier.c.case_id.is_not(None), _told.c.kind.not_in(_ASKING), name="first_deeds"
+        *is_open,
+        without_index(_earlier.c.case_id).is_not(None),
+        _told.c.kind.not_in(_ASKING),
+        name="first_deeds",
     )
     stops = _first(*is_open, _told.c.kind.in_(_OF_STOPS), name="first_stops")
     of_case = _is_before(deeds, deeds.c.case_id == deliveries.c.case_id)
@@ -45,8 +47,9 @@ def _first(*which: sa.ColumnElement[bool], name: str) -> sa.CTE:
     """When the first of some open notices was made, for each case and address."""
     by = (_earlier.c.case_id, _earlier.c.address)
     found = sa.select(*by, sa.func.min(_told.c.made_at).label("made_at"))
-    joined = found.join(_told, _told.c.notice_id == _earlier.c.notice_id).where(*which).group_by(*by)
-    return joined.cte(name)
+    joined = found.join(_told, _told.c.notice_id == _earlier.c.notice_id).where(*which)
+    # Else SQLite goes through all deliveries that there ever were, in this order.
+    return joined.group_by(*map(without_index, by)).cte(name)
 
 
 def _is_before(first: sa.CTE, *which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
