@@ -65,8 +65,13 @@ def dropped_of(shown: dict[str, Any], typed: Typed) -> list[tuple[str, str]]:
     return [
         (path, text)
         for path, text, value in values
-        if not isinstance(value, Missing) and _lines(text) != _lines(written_of(value))
+        if not isinstance(value, Missing) and not _is_as_shown(text, value)
     ]
+
+
+def _is_as_shown(text: str, value: Any) -> bool:
+    """Whether a field came back as a browser sends what stood there."""
+    return _lines(text) == _lines(written_of(value))
 
 
 def _wish(shown: dict[str, Any], path: str, text: str) -> Wish | None:
@@ -75,7 +80,7 @@ def _wish(shown: dict[str, Any], path: str, text: str) -> Wish | None:
     before = value_at(shown, place)
     if isinstance(before, Missing):
         raise RequestInvalid(reason=f"The call has no argument {plain_text(path)[:80]}. Nothing was done.")
-    if _lines(text) == _lines(written_of(before)):  # as a browser sends back what stood there
+    if _is_as_shown(text, before):
         return None
     value = read_value(path, text, before)
     return None if is_same(value, before) else Wish(path, place, value)

@@ -153,9 +153,9 @@ def postpone(connection: Connection, some: Collection[Delivery], *, next_at: dat
 
 def note_failed(connection: Connection, failed: Collection[Delivery], error: str, *, at: datetime) -> None:
     """Note that a receiver did not take them, and when they are tried again; give up what is too old."""
-    give_up(connection, [one for one in failed if is_too_old(one, at=at)], error, at=at)
     for one in failed:
         if is_too_old(one, at=at):
+            give_up(connection, [one], error, at=at)
             continue
         values: dict[str, Any] = {"last_error": error, "claimed_by": None}
         values["next_at"] = at + pause_after(one.attempts + 1)

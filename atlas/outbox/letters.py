@@ -1,9 +1,11 @@
 """A letter: the message of one delivery, or of all that a person gets as one digest, as it is now."""
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
@@ -58,10 +60,14 @@ def letter_for(
     parts = [delivery]
     if delivery.is_for_digest:
         parts = digest_of(connection, delivery, at=at, process_id=process_id)
-    if (end := _end_of_quiet(connection, delivery, at=at)) > at:
+    person = None if delivery.person is None else profile_of(connection, delivery.person)
+    # A retry or a late start may fall into quiet hours.
+    if person is not None and (end := quiet_until(person, at)) > at:
         return Letter(None, tuple(parts), quiet_until=end)
     cases = {part.delivery_id: case_of(connection, part.notice) for part in parts}
-    over = tuple(part for part in parts if _is_over(connection, part, cases[part.delivery_id], owners))
+    people = None if person is None else Directory.of_many(connection, [person])
+    is_over = partial(_is_over, connection, owners=owners, people=people)
+    over = tuple(part for part in parts if is_over(part, cases[part.delivery_id]))
     rest = tuple(part for part in parts if part not in over)
     if not rest:
         return Letter(None, (), over)
@@ -74,18 +80,22 @@ def letter_for(
     return Letter(_together(messages, at=at, room=room, desk=url + DESK_PAGE), rest, over)
 
 
-def _end_of_quiet(connection: Connection, delivery: Delivery, *, at: datetime) -> datetime:
-    """When the quiet hours of its person end, in which a retry or a late start would fall; else now."""
-    return at if delivery.person is None else quiet_until(profile_of(connection, delivery.person), at)
-
-
 def _is_over(
-    connection: Connection, part: Delivery, case: Case | None, owners: Mapping[str, frozenset[str]]
+    connection: Connection,
+    part: Delivery,
+    case: Case | None,
+    *,
+    owners: Mapping[str, frozenset[str]],
+    people: Directory | None,
 ) -> bool:
-    """Whether there is nothing to decide any more, or its person would not be told of it now."""
-    if part.notice.is_over(case) or part.person is None:
-        return part.notice.is_over(case)
-    people = Directory.of_many(connection, [profile_of(connection, part.person)])
+    """Whether there is nothing to decide any more, or its person would not be told of it now.
+
+    `people` holds the person; None: it goes to a channel of the house.
+    """
+    if part.notice.is_over(case):
+        return True
+    if people is None:
+        return False
     asked = None if part.notice.kind.ends else case
     of_agent = owners.get(case.call.principal, frozenset()) if case else frozenset()
     return not persons_told(connection, part.notice, asked, directory=people, owners=of_agent)
@@ -114,9 +124,17 @@ def _asks(case: Case, link: str | None) -> Asks:
 def _together(messages: list[Message], *, at: datetime, room: int, desk: str) -> Message:
     """One message of several, with as many of them as it has room for, each whole."""
     parts = [f"{message.title}\n{message.text}" for message in messages]
-    texts = (digest_text(parts, count, at=at, desk=desk) for count in range(len(parts), 0, -1))
-    fitting = (text for text in texts if weight_of(text) <= room)
-    text = next(fitting, digest_text(parts, 0, at=at, desk=desk))
+    text_with = partial(digest_text, parts, at=at, desk=desk)
+
+    def weight_with(count: int) -> int:
+        return weight_of(text_with(count))
+
+    count = len(parts)
+    if (
+        weight_with(count) > room
+    ):  # the more notices, the longer; the last line is another one where some are left
+        count = bisect_right(range(1, count), room, key=weight_with)
+    text = text_with(count)
     # An id of its own: where another attempt holds more notices, it is no copy of the one before.
     names = " ".join(message.delivery_id for message in messages)
     name = f"msg_{hashlib.sha256(names.encode()).hexdigest()[:24]}"

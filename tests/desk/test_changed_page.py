@@ -6,28 +6,19 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from desk_browser import DESKTOP, faults_of, person
-from desk_case import Desk, desk, form_of
+from desk_case import FREE, FREE_POLICY, Desk, ben_changes, desk, form_of
 from gateway_process import status_of
 from playwright.async_api import Browser, Page, expect
-from upstream_by_hand import tool
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NARROW = {"width": 320, "height": 640}
-FREE = tool("free", title="Do anything", description="Takes anything.", inputSchema={"type": "object"})
-POLICY = """
-[[rule]]
-tool = "far_free"
-score = 80
-approvals = 2
-may_edit = ["a", "b"]
-"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     """A gateway whose calls take two people, who may change them."""
-    async with desk(tmp_path_factory.mktemp("changed"), FREE, policy=POLICY) as one:
+    async with desk(tmp_path_factory.mktemp("changed"), FREE, policy=FREE_POLICY) as one:
         yield one
 
 
@@ -37,15 +28,6 @@ async def open_page(at: Desk, chromium: Browser, reference: str, size: dict[str,
     await page.goto(at.case(reference))
     await page.get_by_role("button", name="Approve", exact=True).scroll_into_view_if_needed()
     return page
-
-
-async def ben_changes(at: Desk, reference: str, **fields: str) -> None:
-    """Another person approves it with changed arguments."""
-    async with at.person("ben") as ben:
-        form = form_of((await ben.get(f"/desk/cases/{reference}")).text, "CHANGED")
-        fields = {f"edit:{name}": text for name, text in fields.items()}
-        answer = await ben.post(f"/desk/cases/{reference}/decision", data=form | fields)
-        assert answer.status_code == 303, answer.text
 
 
 @pytest.mark.parametrize("size", [NARROW, DESKTOP], ids=["narrow", "wide"])
@@ -114,12 +96,12 @@ async def test_a_call_that_is_judged_again_under_another_policy_is_decided_after
     tmp_path: Path, chromium: Browser
 ) -> None:
     """What was judged changed under the page, and the line says what."""
-    async with desk(tmp_path, FREE, policy=POLICY) as at:
+    async with desk(tmp_path, FREE, policy=FREE_POLICY) as at:
         reference = await at.ask("far_free", a="judged again")
         page = await open_page(at, chromium, reference, NARROW)
         async with at.person("ben") as ben:
             form = form_of((await ben.get(f"/desk/cases/{reference}")).text, "APPROVED")
-            await at.gateway.takes_policy(at.policy, POLICY.replace("score = 80", "score = 99"))
+            await at.gateway.takes_policy(at.policy, FREE_POLICY.replace("score = 80", "score = 99"))
             assert (await ben.post(f"/desk/cases/{reference}/decision", data=form)).status_code == 409
         await expect(page.locator("#changed")).to_contain_text("The policy was changed")
         await expect(page.get_by_role("button", name="Approve", exact=True)).to_be_disabled()

@@ -5,26 +5,16 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from desk_browser import person
-from desk_case import KEYS, Desk, desk, form_of
+from desk_case import FREE, FREE_POLICY, KEYS, Desk, ben_changes, desk, form_of
 from playwright.async_api import Browser, Page, expect
-from upstream_by_hand import tool
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-FREE = tool("free", title="Do anything", description="Takes anything.", inputSchema={"type": "object"})
-POLICY = """
-[[rule]]
-tool = "far_free"
-score = 80
-approvals = 2
-may_edit = ["a", "b"]
-"""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     """A gateway whose calls take two people, who may change them."""
-    async with desk(tmp_path_factory.mktemp("changed"), FREE, policy=POLICY) as one:
+    async with desk(tmp_path_factory.mktemp("changed"), FREE, policy=FREE_POLICY) as one:
         yield one
 
 
@@ -33,15 +23,6 @@ async def open_page(at: Desk, chromium: Browser, reference: str) -> Page:
     page = await at.sign_in(await person(chromium))
     await page.goto(at.case(reference))
     return page
-
-
-async def ben_changes(at: Desk, reference: str, **fields: str) -> None:
-    """Another person approves it with changed arguments."""
-    async with at.person("ben") as ben:
-        form = form_of((await ben.get(f"/desk/cases/{reference}")).text, "CHANGED")
-        fields = {f"edit:{name}": text for name, text in fields.items()}
-        answer = await ben.post(f"/desk/cases/{reference}/decision", data=form | fields)
-        assert answer.status_code == 303, answer.text
 
 
 async def test_arguments_that_are_being_changed_outlive_a_reload_and_a_session_that_ended(

@@ -137,7 +137,7 @@ async def test_a_mail_server_without_end_is_a_failed_attempt(tmp_path: Path, dro
 async def test_a_redirect_is_a_failed_attempt_and_leads_nowhere(
     tmp_path: Path, way: str, location: str
 ) -> None:
-    """No other address is asked, whatever it looks like."""
+    """No other address is asked, over HTTP or otherwise."""
     answer = saying("302 Found", head=f"Location: {location}")
     async with bad_receiver(answer) as here, outbox(tmp_path, **settings(way, here.place)) as box:
         await notice_by(way, here, box)

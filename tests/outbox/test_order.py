@@ -52,20 +52,28 @@ async def decide(box: Outbox, case: Case, *votes: Any) -> None:
     box.courier.wake()
 
 
+async def approved_then_rejected(
+    box: Outbox, case: Case, door: Door, taken: Taken
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a receiver reads that was down meanwhile, and had refused the approval a few times."""
+    door.is_open = False
+    await decide(box, case, approval("anna"))
+    await taken.asked(4)
+    await decide(box, case, rejection("bruno"))
+    await taken.asked(5)
+    door.is_open = True
+    _, approved, rejected = await taken.accepted(3)
+    return approved, rejected
+
+
 async def test_an_approval_is_read_before_the_rejection_that_followed_it(tmp_path: Path) -> None:
-    """The receiver was down meanwhile, and had refused the approval a few times."""
+    """In the order in which people decided."""
     door = Door()
     async with (
         ntfy(door.status) as chat,
         one_asked(tmp_path, chat, atlas_notify_urls=chat.url) as (box, case),
     ):
-        door.is_open = False
-        await decide(box, case, approval("anna"))
-        await chat.asked(4)
-        await decide(box, case, rejection("bruno"))
-        await chat.asked(5)
-        door.is_open = True
-        _, approved, rejected = await chat.accepted(3)
+        approved, rejected = await approved_then_rejected(box, case, door, chat)
     assert "It was approved by anna." in approved["message"]
     assert approved["message"].endswith("The call was judged again after that.\n" + link_of(approved))
     assert "It was rejected by bruno." in rejected["message"]
@@ -84,13 +92,7 @@ async def test_a_program_gets_each_decision_with_its_own_round_in_order(tmp_path
         receiver(door.status) as hook,
         one_asked(tmp_path, hook, atlas_notify_url=hook.url) as (box, case),
     ):
-        door.is_open = False
-        await decide(box, case, approval("anna"))
-        await hook.asked(4)
-        await decide(box, case, rejection("bruno"))
-        await hook.asked(5)
-        door.is_open = True
-        _, *told = await hook.accepted(3)
+        told = await approved_then_rejected(box, case, door, hook)
     assert [(one["decision"], one["round"]) for one in told] == [("APPROVED", 1), ("REJECTED", 2)]
 
 

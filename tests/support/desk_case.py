@@ -34,6 +34,15 @@ score = 95
 approvals = 2
 reviewers = ["anna", "ben"]
 """
+# A tool that takes anything, and a rule by which two people decide, who may change it.
+FREE = tool("free", title="Do anything", description="Takes anything.", inputSchema={"type": "object"})
+FREE_POLICY = """
+[[rule]]
+tool = "far_free"
+score = 80
+approvals = 2
+may_edit = ["a", "b"]
+"""
 PAY = tool(
     "pay",
     title="Pay an invoice",
@@ -110,6 +119,15 @@ async def desk(
             yield Desk(gateway, upstream, path)
         finally:
             await asyncio.shield(gateway.kill())
+
+
+async def ben_changes(at: Desk, reference: str, **fields: str) -> None:
+    """Another person approves a call with changed arguments."""
+    async with at.person("ben") as ben:
+        form = form_of((await ben.get(f"/desk/cases/{reference}")).text, "CHANGED")
+        fields = {f"edit:{name}": text for name, text in fields.items()}
+        answer = await ben.post(f"/desk/cases/{reference}/decision", data=form | fields)
+        assert answer.status_code == 303, answer.text
 
 
 def field(page: str, name: str) -> str:

@@ -62,7 +62,7 @@ def _notify(service: Any, message: Message, attempt: Attempt) -> None:
         title=lines_in_plain_words(message.title),
         body_format="text",
     )
-    if (status := attempt.redirect) is not None:  # whatever the plugin makes of it
+    if (status := attempt.redirect) is not None:  # also where the plugin says that it was sent
         raise NotDelivered(reason=f"HTTP {status}")
     if not result:
         said = " ".join(entry.message for entry in result.logs())
