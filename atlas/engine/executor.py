@@ -106,8 +106,9 @@ class Executor:
         try:
             if self._store.problem is not None:
                 await self._store.write(touch_store)
-            self._start_calls()
-            nap = self._fire_due()
+            moment = now()  # one for both: what falls due between them would be seen by neither
+            self._start_calls(moment)
+            nap = self._fire_due(moment)
             return min(nap, _MOMENT) if self._timed_out else nap
         except StoreFailed:
             return _STORE_PAUSE  # the store has told
@@ -118,11 +119,11 @@ class Executor:
             self._unreadable = str(error)
             return _STORE_PAUSE
 
-    def _start_calls(self) -> None:
+    def _start_calls(self, moment: int) -> None:
         free = _MOST_CALLS - len(self._calls)
         if free <= 0:
             return
-        for item in self._due_items():
+        for item in self._due_items(moment):
             if free and item.item_id not in self._items and not self._is_full(item):
                 self._start_call(item)
                 free -= 1
@@ -137,13 +138,13 @@ class Executor:
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    def _due_items(self) -> list[_Item]:
+    def _due_items(self, moment: int) -> list[_Item]:
         most, busy = len(self._items) + _AHEAD, list(self._full_lanes())
         begun = [at for at in self._timed_out.values() if at > time.monotonic() - _MOMENT]
         timed_out = len(self._timed_out) + _MOST_TIMED_OUT - len(begun) if len(begun) < _MOST_TIMED_OUT else 0
         found = (
             self._select("due_at = ?", AT_ONCE, busy=busy, most=most),
-            self._select("due_at > 0 AND due_at <= ?", now(), busy=busy, most=most),
+            self._select("due_at > 0 AND due_at <= ?", moment, busy=busy, most=most),
             self._select("due_at = ?", AFTER_WHAT_IS_NEW, busy=busy, most=timed_out),
         )
         # In turns: none of them waits for the end of another.
@@ -167,9 +168,8 @@ class Executor:
             return False
         return sum(other.lane == item.lane for other in self._items.values()) >= function.concurrency_limit
 
-    def _fire_due(self) -> float:
+    def _fire_due(self, moment: int) -> float:
         """End due pauses; returns the seconds until something else falls due."""
-        moment = now()
         pause_at, item_at = self._store.reader.execute(
             # Without its condition SQLite would look at all pauses: the index is of those with a moment.
             "SELECT (SELECT min(due_at) FROM pauses WHERE due_at IS NOT NULL),"

@@ -1,6 +1,7 @@
 """A clock that jumps makes timers late by the jump at most, never early, and nothing else."""
 
 import asyncio
+import itertools
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ import httpx
 import pytest
 from shifted_clock import set_clock
 
+from atlas.engine import executor
 from atlas.engine.history import forget_until
 from atlas.engine.times import DAY
 
@@ -74,3 +76,24 @@ def test_a_clock_that_is_ahead_for_a_moment_makes_the_engine_forget_nothing():
     assert forget_until(began, clock=began + 40 * DAY, elapsed=hour) == began + 2 * hour
     assert forget_until(began, clock=began + hour, elapsed=hour) == began + hour
     assert forget_until(began, clock=began - hour, elapsed=hour) == began - hour
+
+
+async def test_a_retry_that_falls_due_during_a_look_for_work_is_made(dev_lab, monkeypatch):
+    """Right: a look has one moment. Wrong: it overlooks what falls due between its first and its second one.
+
+    The clock goes on by two seconds with every second look at it; the retry is due after one.
+    """
+    ticks = itertools.cycle((0, 2000))
+    monkeypatch.setattr(executor, "now", lambda: int(time.time() * 1000) + next(ticks))
+    monkeypatch.setattr(executor, "_LONGEST_NAP", 3600.0)
+
+    @dev_lab.function(retries=1)
+    async def run(ctx):
+        dev_lab.log.append(ctx.attempt)
+        if ctx.attempt == 0:
+            raise ValueError("not yet")
+
+    async with dev_lab.running():
+        await dev_lab.send()
+        await dev_lab.until_ended()
+        assert (dev_lab.statuses(), dev_lab.log) == (["COMPLETED"], [0, 1])
