@@ -23,6 +23,9 @@ from atlas.workflow.stages import stages
 
 Standing = dict[str, Any]
 
+# After so many an approved call ends as FAILED. The embedded engine makes them in 19 minutes or more, and
+# Inngest's server in two hours or more: so long a database may be away. With 4, the default, it is 23 s.
+RETRIES = 9
 
 inngest_client = create_client(Settings.read())
 
@@ -46,6 +49,7 @@ async def report_failure(ctx: inngest.Context) -> Standing:
     name="Handle governance",
     trigger=inngest.TriggerEvent(event=EXECUTION_REQUESTED),
     on_failure=report_failure,
+    retries=RETRIES,
 )
 async def handle_governance(ctx: inngest.Context) -> Standing:
     """Bring one call from its admission to its ending."""

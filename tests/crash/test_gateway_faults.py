@@ -140,3 +140,17 @@ async def refused_start(gateway: GatewayProcess) -> None:
     said = gateway.newest_log()
     assert "engine.db" in said and "move engine.db* away to begin with an empty one" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("refusals", "ending", "runs"), [(9, "EXECUTED", 1), (10, "FAILED", 0)])
+async def test_an_approval_outlasts_nine_refusals_of_the_database_and_with_the_tenth_nothing_is_done(
+    gateway: GatewayProcess, refusals: int, ending: str, runs: int
+) -> None:
+    """Right: what a person approved is tried ten times; then its agent is told that it was not executed."""
+    await gateway.kill()
+    await gateway.start(ATLAS_TEST_AWAY=str(refusals))
+    async with gateway.agent() as agent:
+        case_id = reference_in(await call(agent, "modify_welfare_record", **CHANGE))
+        assert (await gateway.decide(case_id)).status_code == 200
+        assert text_of(await outcome(agent, case_id)).startswith(f"{ending} (Ref: {case_id})")
+        assert len(await history(gateway, "BEN-124")) == runs
