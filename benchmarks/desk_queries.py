@@ -45,8 +45,8 @@ from atlas.cases.store import add_decision, transition  # noqa: E402
 from atlas.cases.tables import cases  # noqa: E402
 from atlas.database.choose import build_database  # noqa: E402
 from atlas.database.database import Database  # noqa: E402
-from atlas.desk.charts import charts_of  # noqa: E402
-from atlas.desk.dossier import read_dossier  # noqa: E402
+from atlas.desk.case.dossier import read_dossier  # noqa: E402
+from atlas.desk.figures.charts import charts_of  # noqa: E402
 from atlas.instants import now  # noqa: E402
 from atlas.models import Assessment, Case, Decision, Outcome, Ruling, Status, ToolCall, Verdict  # noqa: E402
 from tests.support.many_cases import copy_cases  # noqa: E402

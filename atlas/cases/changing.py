@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from atlas.desk.edit_fields import read_value
+from atlas.desk.case.edit_fields import read_value
 from atlas.errors import RequestInvalid
 from atlas.reviews.changing import (
     Missing,

@@ -10,31 +10,20 @@ from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.database.location import Location
-from atlas.desk import (
-    account,
-    browsers,
-    case,
-    history,
-    inbox,
-    links,
-    live,
-    missing,
-    openid,
-    overview,
-    passkeys,
-    people_page,
-    plans_page,
-    sign_in,
-    statistics,
-    stop_page,
-    together_page,
-    trial_page,
-)
+from atlas.desk import missing, people_page, plans_page, stop_page, trial_page
+from atlas.desk.account import browsers, links, openid, passkeys, sign_in
+from atlas.desk.account import page as account
+from atlas.desk.case import page as case
+from atlas.desk.figures import overview, statistics
 from atlas.desk.headers import DeskHeaders
+from atlas.desk.history import page as history
+from atlas.desk.inbox import page as inbox
+from atlas.desk.inbox import together as together_page
+from atlas.desk.live import stream as live
+from atlas.desk.live.teller import Teller
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.parts import Parts
 from atlas.desk.routes import desk_route, strangers_route
-from atlas.desk.teller import Teller
 from atlas.desk.trials import Trials
 from atlas.models import Case
 from atlas.people.deciding import Decides

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from atlas.assessors.policy.in_force import PolicyInForce
 from atlas.cases.figures import FiguresKept
 from atlas.cases.store import CaseStore
-from atlas.desk.looking import Looking
-from atlas.desk.teller import Teller
+from atlas.desk.live.looking import Looking
+from atlas.desk.live.teller import Teller
 from atlas.desk.trials import Trials
 from atlas.models import Case
 from atlas.people.deciding import Decides

@@ -14,7 +14,7 @@ from kept import entries_in
 
 from atlas import ledger
 from atlas.canonical import canonical_json
-from atlas.desk.case_values import parts_of
+from atlas.desk.case.values import parts_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TAGS = re.compile(r"<[^>]*>|\s+")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from atlas.desk.glimpse import LONGEST, READ, glimpse
+from atlas.desk.inbox.glimpse import LONGEST, READ, glimpse
 
 
 @pytest.mark.parametrize(

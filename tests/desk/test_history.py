@@ -30,9 +30,9 @@ from atlas.cases.filters import Filter
 from atlas.cases.listing import page_of
 from atlas.cases.remarks import with_remarks
 from atlas.cases.store import CaseStore
-from atlas.desk.exports import COLUMNS, harmless
-from atlas.desk.searching import search_of
-from atlas.desk.told import told_of
+from atlas.desk.history.exports import COLUMNS, harmless
+from atlas.desk.history.searching import search_of
+from atlas.desk.history.told import told_of
 from atlas.instants import now
 from atlas.models import Scope, Status
 from atlas.stop.stops import Stops

@@ -15,8 +15,8 @@ from playwright.async_api import Browser, Page, Route, expect
 from ports import kept_port
 
 from atlas.cases.listing import Line, Order
-from atlas.desk.alike import groups_of
-from atlas.desk.asked import Asked, Whose, read_asked
+from atlas.desk.inbox.alike import groups_of
+from atlas.desk.inbox.asked import Asked, Whose, read_asked
 from atlas.instants import now
 from atlas.models import Status
 

@@ -1,6 +1,6 @@
 """People see who else looks at a case, for two minutes."""
 
-from atlas.desk.looking import MOST_KEPT, SECONDS, Looking
+from atlas.desk.live.looking import MOST_KEPT, SECONDS, Looking
 
 
 class Clock:

@@ -21,8 +21,8 @@ from atlas.cases.figures import Figures, FiguresKept
 from atlas.cases.spans import SETTLED, spans_of
 from atlas.cases.store import CaseStore, add_decision, read_case, transition
 from atlas.cases.tallies import Answer, Ending, median, percentile
-from atlas.desk.charts import charts_of, reviewers_of
-from atlas.desk.pictures import columns, rows, scale
+from atlas.desk.figures.charts import charts_of, reviewers_of
+from atlas.desk.figures.pictures import columns, rows, scale
 from atlas.instants import now
 from atlas.models import Decision, Status, Verdict
 

@@ -9,8 +9,8 @@ from gateway_process import WAIT_SECONDS, eventually
 from judged_calls import waiting
 from store import open_store
 
-from atlas.desk import teller
-from atlas.desk.teller import Teller
+from atlas.desk.live import teller
+from atlas.desk.live.teller import Teller
 
 
 async def all_hold(sessions: Collection[str]) -> Collection[str]:

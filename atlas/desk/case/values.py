@@ -8,11 +8,11 @@ from typing import Any
 from atlas.assessors.policy import Policy
 from atlas.canonical import canonical_json, finite_json, form_of_call
 from atlas.cases.comments import LONGEST_COMMENT
-from atlas.desk.dossier import Dossier
+from atlas.desk.case.dossier import Dossier
+from atlas.desk.case.origins import origins_of
+from atlas.desk.case.sentence import declared, sentence_of
+from atlas.desk.case.telling import action_in_words, is_by_score, may_reject, needed_of, state_of
 from atlas.desk.lines import Line, canonical_lines, lines_of, stretch
-from atlas.desk.origins import origins_of
-from atlas.desk.sentence import declared, sentence_of
-from atlas.desk.telling import action_in_words, is_by_score, may_reject, needed_of, state_of
 from atlas.grounds.seen import digest_of_seen
 from atlas.models import Case, Verdict, as_seen
 from atlas.origins.saying import UNKNOWN, said_of_all, said_of_order

@@ -6,9 +6,9 @@ import re
 from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
+from atlas.desk.account.sign_in import SIGN_IN
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.places import safe_place
-from atlas.desk.sign_in import SIGN_IN
 from atlas.errors import AtlasError, NotPermitted, ProviderUnusable
 from atlas.people.cookies import name_of
 from atlas.people.openid.sign_in import OpenId

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from atlas.desk.live.teller import Teller
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
-from atlas.desk.teller import Teller
 from atlas.people.person import Way
 from atlas.people.sessions import Session
 

@@ -17,8 +17,8 @@ from atlas.cases.filters import Filter
 from atlas.cases.listing import Line, all_lines
 from atlas.cases.remarks import Remark, with_remarks
 from atlas.database.database import Database
+from atlas.desk.history.told import told_of
 from atlas.desk.seen import seen_plain
-from atlas.desk.told import told_of
 from atlas.instants import instant_text
 
 AT_ONCE = 50  # lines in a piece: their reasons may be long

@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 from starlette.datastructures import FormData
 from starlette.responses import JSONResponse
 
-from atlas.desk.account import ACCOUNT
+from atlas.desk.account.page import ACCOUNT
 from atlas.desk.pages import Pages
 from atlas.desk.routes import person_of
 from atlas.people.passkeys import asking, keys

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from atlas import ledger
-from atlas.desk.dossier import Dossier
+from atlas.desk.case.dossier import Dossier
 from atlas.instants import now
 from atlas.models import Case, Status
 from atlas.reviews.undo import can_be_taken_back, seconds_to_begin

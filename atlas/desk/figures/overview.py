@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from atlas.cases.figures import LONGEST_DAYS
-from atlas.desk.charts import charts_of, tiles_of
+from atlas.desk.figures.charts import charts_of, tiles_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.outbox.troubles import troubles

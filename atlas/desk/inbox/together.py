@@ -15,7 +15,7 @@ from atlas.attention.views import views
 from atlas.canonical import form_of_call
 from atlas.cases.listing import Line, lines_of
 from atlas.cases.store import read_case
-from atlas.desk.case_values import LONGEST_REASON
+from atlas.desk.case.values import LONGEST_REASON
 from atlas.desk.lines import Line as ArgumentLine
 from atlas.desk.lines import lines_of as lines_of_value
 from atlas.desk.pages import DESK, Pages

@@ -14,12 +14,12 @@ from atlas.cases.listing import page_of
 from atlas.cases.naming import names_of_cases
 from atlas.cases.remarks import with_remarks
 from atlas.database.database import Database
-from atlas.desk.exports import FORMATS, pieces
+from atlas.desk.history.exports import FORMATS, pieces
+from atlas.desk.history.searching import CHOICES, LINES, Search, search_of
+from atlas.desk.history.told import told_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
-from atlas.desk.searching import CHOICES, LINES, Search, search_of
 from atlas.desk.seen import is_plain
-from atlas.desk.told import told_of
 from atlas.errors import RequestInvalid
 from atlas.instants import now
 from atlas.people.person import Person

@@ -9,8 +9,8 @@ from functools import partial
 from sqlalchemy.exc import DBAPIError
 
 from atlas.cases.store import CaseStore
-from atlas.desk.news import News, news_after
-from atlas.desk.streams import Stream, Streams
+from atlas.desk.live.news import News, news_after
+from atlas.desk.live.streams import Stream, Streams
 from atlas.ledger import newest
 from atlas.models import Case
 

@@ -4,7 +4,7 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from atlas.desk.account import ACCOUNT
+from atlas.desk.account.page import ACCOUNT
 from atlas.desk.pages import Pages
 from atlas.desk.routes import person_of
 from atlas.errors import NotPermitted

@@ -13,14 +13,14 @@ from atlas.attention.views import opens, views
 from atlas.canonical import LARGEST_INTEGER, canonical_json, form_of_call
 from atlas.cases.comments import LONGEST_COMMENT, add_comment
 from atlas.cases.listing import Filter, Order, page_of
-from atlas.desk.case_values import LONGEST_REASON, values_of, whole
-from atlas.desk.dossier import Dossier, read_dossier
-from atlas.desk.edit_fields import Typed, arguments_in, dropped_of, fields_of, typed_in
+from atlas.desk.case.dossier import Dossier, read_dossier
+from atlas.desk.case.edit_fields import Typed, arguments_in, dropped_of, fields_of, typed_in
+from atlas.desk.case.origins import origins_of
+from atlas.desk.case.taking import Taken, Taking, has_taken, read_taking
+from atlas.desk.case.values import LONGEST_REASON, values_of, whole
 from atlas.desk.lines import MOST_LINES, stretch
-from atlas.desk.origins import origins_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
-from atlas.desk.taking import Taken, Taking, has_taken, read_taking
 from atlas.errors import AtlasError, NotAuthenticated, RequestInvalid
 from atlas.models import Case, Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS

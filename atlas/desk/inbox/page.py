@@ -12,11 +12,11 @@ from sqlalchemy.engine import Connection
 from atlas.cases.listing import Line, count, lines_of, page_of
 from atlas.cases.naming import names_of_waiting
 from atlas.cases.tables import WAITING, cases
-from atlas.desk.alike import groups_of
-from atlas.desk.asked import AGES, ORDERS, RISKS, Asked, Whose, is_for, read_asked
-from atlas.desk.glimpse import glimpses_of
-from atlas.desk.happened import happened
-from atlas.desk.kept_filters import forget, keep, kept_of
+from atlas.desk.inbox.alike import groups_of
+from atlas.desk.inbox.asked import AGES, ORDERS, RISKS, Asked, Whose, is_for, read_asked
+from atlas.desk.inbox.glimpse import glimpses_of
+from atlas.desk.inbox.happened import happened
+from atlas.desk.inbox.kept_filters import forget, keep, kept_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.errors import CaseNotFound

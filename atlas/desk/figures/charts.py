@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from atlas.cases.figures import Figures
 from atlas.cases.tallies import BAND, QUICK_SECONDS, Answer, Ending, Tally, median, percentile
-from atlas.desk.pictures import Picture, columns, rows
+from atlas.desk.figures.pictures import Picture, columns, rows
 from atlas.desk.seen import seen_plain
 from atlas.desk.words import span_text
 from atlas.models import Verdict

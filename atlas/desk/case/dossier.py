@@ -14,8 +14,8 @@ from atlas.cases.definitions import read_definition
 from atlas.cases.store import read_approvals, read_case
 from atlas.cases.tables import assessments
 from atlas.database.statements import one_moment
-from atlas.desk.comparing import Difference, differences_of
-from atlas.desk.earlier import Earlier, calls_of_agent, decided_alike, subject_of
+from atlas.desk.case.comparing import Difference, differences_of
+from atlas.desk.case.earlier import Earlier, calls_of_agent, decided_alike, subject_of
 from atlas.instants import read_instant
 from atlas.models import Approval, Assessment, Case, Ruling, Stop
 from atlas.reviews.deadlines import Coming, coming

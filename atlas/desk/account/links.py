@@ -6,8 +6,8 @@ person pastes it.
 
 from fastapi import APIRouter, Request, Response
 
+from atlas.desk.account.sign_in import texts_of
 from atlas.desk.pages import DESK, Pages
-from atlas.desk.sign_in import texts_of
 from atlas.errors import AtlasError, LinkVoid, NotPermitted, PersonRefused, SignInRefused
 from atlas.people.links import Kind
 from atlas.people.passwords import SHORTEST

@@ -1,0 +1,1 @@
+"""One call: its page, what it shows, and what a person does there."""

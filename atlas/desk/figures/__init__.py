@@ -1,0 +1,1 @@
+"""The figures of the calls and of the people, and how they look."""
