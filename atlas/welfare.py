@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from typing_extensions import TypedDict
 
 from atlas.database.database import Database
-from atlas.database.sqlite import SqliteDatabase
+from atlas.database.sqlite.store import SqliteDatabase
 from atlas.database.statements import Prepared, metadata
 from atlas.instants import instant_text, now
 from atlas.settings import Settings

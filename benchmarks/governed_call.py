@@ -60,7 +60,7 @@ import uvicorn
 from fastmcp import FastMCP
 from fastmcp.server.http import create_sse_app
 
-from atlas.database.sqlite import SqliteDatabase as Database
+from atlas.database.sqlite.store import SqliteDatabase as Database
 from atlas.operate.serving import bind
 from atlas.welfare import WelfareOffice, add_welfare_tools
 

@@ -31,9 +31,9 @@ from atlas import ledger  # noqa: E402
 from atlas.cases.opening import open_case  # noqa: E402
 from atlas.cases.store import CaseStore, read_case  # noqa: E402
 from atlas.cases.tables import cases  # noqa: E402
-from atlas.database.address import Address  # noqa: E402
 from atlas.database.hints import Hints  # noqa: E402
-from atlas.database.postgresql import PostgresDatabase  # noqa: E402
+from atlas.database.postgresql.address import Address  # noqa: E402
+from atlas.database.postgresql.store import PostgresDatabase  # noqa: E402
 from atlas.models import Case, ToolCall  # noqa: E402
 
 

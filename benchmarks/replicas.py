@@ -41,9 +41,9 @@ from nginx_process import program  # noqa: E402
 from processes import cpu_seconds  # noqa: E402
 
 from atlas import ledger  # noqa: E402
-from atlas.database.address import Address  # noqa: E402
-from atlas.database.postgresql import PostgresDatabase  # noqa: E402
-from atlas.database.postgresql_transactions import WRITE_LOCK  # noqa: E402
+from atlas.database.postgresql.address import Address  # noqa: E402
+from atlas.database.postgresql.store import PostgresDatabase  # noqa: E402
+from atlas.database.postgresql.transactions import WRITE_LOCK  # noqa: E402
 from tests.support.postgres import PostgresServer, postgres_server  # noqa: E402
 
 LOOK_SECONDS = 0.005

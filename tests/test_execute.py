@@ -31,7 +31,7 @@ from atlas.agents.answers import ending_text, pending_text
 from atlas.agents.held_calls import WaitingAgents
 from atlas.cases.store import CaseStore, add_assessment, add_decision, transition
 from atlas.cases.watch import is_settled
-from atlas.database import postgresql_transactions
+from atlas.database.postgresql import transactions as postgresql_transactions
 from atlas.decide import Decisions, decide_by_score
 from atlas.execute import Execution
 from atlas.models import Assessment, Case, Scope, Status

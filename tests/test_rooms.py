@@ -13,7 +13,7 @@ import tomli
 ROOT = Path(__file__).parents[1]
 ROOMS = sorted(path.parent.name for path in (ROOT / "atlas").glob("*/__init__.py"))
 PATH = {f"atlas.{name}" for name in ("admit", "assess", "decide", "execute", "report", "path")}
-STORE = {f"atlas.database.{name}" for name in ("sqlite_files", "sqlite_transactions", "writer")}
+STORE = {f"atlas.database.{name}" for name in ("sqlite.files", "sqlite.transactions", "writer")}
 TAKEN_ALONG = {"atlas.canonical", "atlas.instants", *STORE}
 SETTINGS = sorted(path.stem for path in (ROOT / "atlas").glob("settings*.py"))
 SHARED = (

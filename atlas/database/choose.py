@@ -1,10 +1,10 @@
 """Which store cases are kept in: a SQLite file, or PostgreSQL where ATLAS_DATABASE_URL names one."""
 
 from atlas.database.beside import Beside
-from atlas.database.beside_sqlite import SqliteBeside
 from atlas.database.database import Database
 from atlas.database.location import Location
-from atlas.database.sqlite import SqliteDatabase
+from atlas.database.sqlite.beside import SqliteBeside
+from atlas.database.sqlite.store import SqliteDatabase
 from atlas.settings import Settings
 
 
@@ -13,8 +13,8 @@ def build_database(settings: Settings) -> Database:
     if settings.atlas_database_url is None:
         return SqliteDatabase(settings.atlas_data_dir)
     # Imported where it is used: psycopg takes 4 MB and a twentieth of a start.
-    from atlas.database.address import Address
-    from atlas.database.postgresql import PostgresDatabase
+    from atlas.database.postgresql.address import Address
+    from atlas.database.postgresql.store import PostgresDatabase
 
     address = Address(settings.atlas_database_url.get_secret_value())
     listen = settings.atlas_database_listen_url
@@ -26,8 +26,8 @@ def beside(location: Location) -> Beside:
     """The store of a location, for a command beside the gateways that run."""
     if location.url is None:
         return SqliteBeside(location.directory)
-    from atlas.database.address import Address
-    from atlas.database.beside_postgresql import PostgresBeside
+    from atlas.database.postgresql.address import Address
+    from atlas.database.postgresql.beside import PostgresBeside
 
     return PostgresBeside(Address(location.url))
 

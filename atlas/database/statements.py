@@ -134,7 +134,7 @@ class Prepared:
             if connection.dialect.name == "sqlite":
                 cursor: Any = connection.connection.dbapi_connection.execute(compiled.text, texts)  # type: ignore[union-attr]
                 return cursor.fetchall(), cursor.rowcount
-            from atlas.database import libpq  # only where psycopg is used
+            from atlas.database.postgresql import libpq  # only where psycopg is used
 
             return libpq.run(connection, compiled.text, [texts[name] for name in compiled.names])
         except _error_of(connection) as error:

@@ -11,7 +11,7 @@ import secrets
 import time
 import urllib.parse
 
-from atlas.database.sqlite_files import keep_names
+from atlas.database.sqlite.files import keep_names
 from atlas.engine.errors import KeysUnusable
 
 _PREFIX = re.compile(r"^signkey-\w+-")

@@ -5,7 +5,7 @@ import os
 import pathlib
 import sqlite3
 
-from atlas.database.sqlite_files import find_damage, hold_lock, keep_commits, keep_names
+from atlas.database.sqlite.files import find_damage, hold_lock, keep_commits, keep_names
 from atlas.engine.errors import StoreInUse, StoreUnusable
 
 APPLICATION_ID = 0x41544C45  # "ATLE" in the header of the file says whose it is

@@ -9,8 +9,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
-from atlas.database.sqlite_files import is_damage, read_acknowledged, write_acknowledged
-from atlas.database.sqlite_transactions import SqliteTransactions
+from atlas.database.sqlite.files import is_damage, read_acknowledged, write_acknowledged
+from atlas.database.sqlite.transactions import SqliteTransactions
 from atlas.database.writer import Errors, Writer
 from atlas.engine.errors import StoreFailed
 from atlas.engine.schema import connect_reader, connect_store, count_commit, lock_store

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from atlas.database.sqlite_files import keep_names
+from atlas.database.sqlite.files import keep_names
 
 FOLDER = "upstream-tokens"  # in the data directory
 EARLY_SECONDS = 10.0  # before its end from which a token is renewed

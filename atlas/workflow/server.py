@@ -15,7 +15,7 @@ import jcs
 from inngest._internal.net import ThreadAwareAsyncHTTPClient
 from starlette.types import ASGIApp
 
-from atlas.database.data_directory import require_writable
+from atlas.database.sqlite.data_directory import require_writable
 from atlas.engine import Engine, EngineKeys
 from atlas.engine.errors import KeysUnusable
 from atlas.engine.keys import sign

@@ -169,7 +169,7 @@ def entries_in_it() -> int:
 @pytest.mark.parametrize("user", ["1000770000:0", "10001:0"])
 def test_any_user_of_group_0_can_write_a_fresh_volume(container: Path, user: str) -> None:
     """As OpenShift runs it."""
-    look = "from atlas.database.data_directory import require_writable"
+    look = "from atlas.database.sqlite.data_directory import require_writable"
     command = f"from pathlib import Path; {look}; require_writable(Path('/data'))"
     assert docker("run", "--rm", "--user", user, NAME, "python", "-c", command).stderr == ""
 

@@ -16,8 +16,8 @@ from lying_provider import Browser, LyingProvider, lying_provider
 from postgres import PostgresServer
 from several_gateways import SeveralGateways, several_gateways
 
-from atlas.database.address import Address
-from atlas.database.postgresql import PostgresDatabase
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.store import PostgresDatabase
 from atlas.database.shared_secrets import shared_secret
 from atlas.instants import instant_text, now
 from atlas.outbox.vapid import PushKey

@@ -19,7 +19,7 @@ from atlas.cases.finding import find
 from atlas.cases.judgements import record_assessment
 from atlas.cases.listing import lines_of
 from atlas.cases.reviews import request_review
-from atlas.database.address import Address
+from atlas.database.postgresql.address import Address
 from atlas.models import Status
 from tests.cases.test_listing import FILTERS
 

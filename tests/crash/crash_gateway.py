@@ -19,7 +19,8 @@ from shifted_clock import ShiftedDatetime, shift_clock
 import atlas.engine.times
 import atlas.instants
 from atlas import welfare
-from atlas.database import libpq, postgresql_transactions
+from atlas.database.postgresql import libpq
+from atlas.database.postgresql import transactions as postgresql_transactions
 from atlas.execute import Execution
 from crash.mortal_engine import LONGEST_COMMIT, die_soon
 from crash.noting_tools import add_look_and_change

@@ -12,7 +12,7 @@ from acceptance.mortal_gateway import arm
 from fastmcp import FastMCP
 from mcp.types import ToolAnnotations
 
-import atlas.database.shared_lease
+import atlas.database.postgresql.shared_lease
 from atlas import welfare
 from crash.noting_tools import add_look_and_change, note
 
@@ -57,9 +57,9 @@ def add_tools(server: FastMCP, office: welfare.WelfareOffice) -> None:
 
 def shorten(seconds: float) -> None:
     """Have leases of another length."""
-    atlas.database.shared_lease.LEASE_SECONDS = seconds
-    atlas.database.shared_lease.BEAT_SECONDS = seconds / 3
-    atlas.database.shared_lease.SURE_SECONDS = seconds * 2 / 3
+    atlas.database.postgresql.shared_lease.LEASE_SECONDS = seconds
+    atlas.database.postgresql.shared_lease.BEAT_SECONDS = seconds / 3
+    atlas.database.postgresql.shared_lease.SURE_SECONDS = seconds * 2 / 3
 
 
 def main() -> None:

@@ -17,10 +17,10 @@ from postgres import PostgresServer
 from relay import Relay
 from several_gateways import SeveralGateways, process_of, several_gateways
 
-from atlas.database.address import Address
-from atlas.database.migrating_postgresql import migrate
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.migrating import migrate
+from atlas.database.postgresql.shared_lease import SharedLease
 from atlas.database.processes import give_up
-from atlas.database.shared_lease import SharedLease
 from atlas.errors import ProcessGivenUp
 from atlas.operate.given_up import GIVEN_UP, GIVEN_UP_STATUS
 

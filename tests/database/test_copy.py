@@ -14,7 +14,7 @@ from atlas import ledger
 from atlas.database.__main__ import main
 from atlas.database.choose import beside
 from atlas.database.location import Location
-from atlas.database.sqlite import SqliteDatabase
+from atlas.database.sqlite.store import SqliteDatabase
 from atlas.operate.ledger_command import main as ledger_main
 from atlas.people.__main__ import main as people
 from atlas.welfare import WelfareOffice

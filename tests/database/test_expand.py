@@ -8,11 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from atlas.database import migrating
-from atlas.database.address import Address
 from atlas.database.migrating import MIGRATIONS, migrate, newest_version
-from atlas.database.migrating_postgresql import bring_up_to_date
-from atlas.database.migrating_postgresql import migrate as migrate_server
 from atlas.database.migrations.compatible import FIRST
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.migrating import bring_up_to_date
+from atlas.database.postgresql.migrating import migrate as migrate_server
 from atlas.errors import DatabaseUnusable
 from tests.support.migrations import described, taken_away, with_migration
 from tests.support.postgres import PostgresServer

@@ -17,10 +17,10 @@ from together import CUT
 from atlas import ledger
 from atlas.cases.opening import open_case
 from atlas.cases.store import CaseStore, read_case
-from atlas.database.address import Address
 from atlas.database.hints import Hints
-from atlas.database.listening import LONGEST, Listening
-from atlas.database.postgresql import PostgresDatabase
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.listening import LONGEST, Listening
+from atlas.database.postgresql.store import PostgresDatabase
 from atlas.models import Case, Status, ToolCall
 from tests.support.pgbouncer import pgbouncer
 from tests.support.postgres import PostgresServer

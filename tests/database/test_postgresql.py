@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from atlas import ledger
 from atlas.cases.tables import cases
-from atlas.database.address import Address
-from atlas.database.postgresql import PostgresDatabase
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.store import PostgresDatabase
 from atlas.database.statements import one_moment
 from atlas.errors import DatabaseUnusable
 from atlas.stop.covering import stops_in_force

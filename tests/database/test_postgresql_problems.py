@@ -16,10 +16,10 @@ from cryptography.x509.oid import NameOID
 from gateway_process import GatewayProcess
 
 from atlas.database.__main__ import main
-from atlas.database.address import Address
 from atlas.database.choose import beside
 from atlas.database.location import Location
-from atlas.database.postgresql import PostgresDatabase
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.store import PostgresDatabase
 from atlas.errors import DatabaseUnusable
 from atlas.settings import Settings
 from tests.support.postgres import AS_OTHER, PostgresServer, postgres_server

@@ -10,10 +10,10 @@ from store import open_case
 
 from atlas import ledger
 from atlas.cases.store import CaseStore
-from atlas.database.address import Address
 from atlas.database.choose import beside
 from atlas.database.location import Location
-from atlas.database.postgresql import PostgresDatabase
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.store import PostgresDatabase
 from atlas.welfare import WelfareOffice
 from tests.support.postgres import PostgresServer, postgres_server
 

@@ -24,7 +24,6 @@ import atlas.welfare  # noqa: F401  (as above)
 from atlas.cases.opening import _NEWEST, _SAME
 from atlas.cases.store import add_outcome, read_approvals, read_case
 from atlas.cases.tables import cases
-from atlas.database.data_directory import make_directory, require_writable
 from atlas.database.migrating import (
     MIGRATIONS,
     NEWEST_TABLES,
@@ -33,7 +32,8 @@ from atlas.database.migrating import (
     newest_version,
     tables_of_migrations,
 )
-from atlas.database.sqlite import SqliteDatabase as Database
+from atlas.database.sqlite.data_directory import make_directory, require_writable
+from atlas.database.sqlite.store import SqliteDatabase as Database
 from atlas.database.statements import Prepared, metadata
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse, DataDirectoryUnusable
 from atlas.instants import now

@@ -13,9 +13,9 @@ from gateway_process import eventually
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from atlas.database.sqlite import SqliteDatabase as Database
-from atlas.database.sqlite_files import keep_commits
-from atlas.database.sqlite_transactions import SqliteTransactions
+from atlas.database.sqlite.files import keep_commits
+from atlas.database.sqlite.store import SqliteDatabase as Database
+from atlas.database.sqlite.transactions import SqliteTransactions
 from atlas.database.writer import Errors, Writer
 
 

@@ -18,8 +18,8 @@ from store import decisions, rejection, settings_of_test
 
 from atlas.cases.store import CaseStore
 from atlas.database import processes
-from atlas.database.address import Address
-from atlas.database.postgresql import PostgresDatabase
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.store import PostgresDatabase
 from atlas.outbox.courier import Courier
 from atlas.outbox.tables import deliveries
 

@@ -13,8 +13,8 @@ from store import open_store
 
 from atlas import ledger
 from atlas.assessors.choose import build_judges
-from atlas.database.data_directory import lock_directory
 from atlas.database.migrating import migrate
+from atlas.database.sqlite.data_directory import lock_directory
 from atlas.errors import PolicyInvalid
 from atlas.ledger import NO_CASE, Action, verify
 from atlas.people.__main__ import main

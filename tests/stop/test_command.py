@@ -13,9 +13,9 @@ from receivers import receiver
 from store import open_store
 
 from atlas import ledger
-from atlas.database.data_directory import make_directory
 from atlas.database.migrating import migrate
 from atlas.database.sharing import shared
+from atlas.database.sqlite.data_directory import make_directory
 from atlas.errors import DatabaseUnusable
 from atlas.models import Scope
 from atlas.stop.command import main

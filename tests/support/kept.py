@@ -16,13 +16,13 @@ import psycopg
 import pytest
 
 from atlas import ledger
-from atlas.database.address import Address
 from atlas.database.location import Location
 from atlas.database.migrating import is_newest
-from atlas.database.migrating_postgresql import migrate
-from atlas.database.postgresql import PostgresDatabase
-from atlas.database.postgresql_transactions import WRITE_LOCK
-from atlas.database.sqlite import SqliteDatabase
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.migrating import migrate
+from atlas.database.postgresql.store import PostgresDatabase
+from atlas.database.postgresql.transactions import WRITE_LOCK
+from atlas.database.sqlite.store import SqliteDatabase
 from tests.support.postgres import RUN, SERVER, shared_server
 
 STORE = "ATLAS_TEST_STORE"

@@ -28,7 +28,11 @@ IMPORTED_LATER = (  # by a gateway that starts, is called, or has servers behind
     *("celpy", "key_value.aio.stores.memory", "fastmcp.client", "fastmcp.client.transports"),
     *("jsonschema", "atlas.database.migrations", "alembic.command", "mcp.server.subscriptions"),
     *("atlas.telemetry.collector", "atlas.telemetry.metrics", "atlas.origins.orders", "jinja2", "uvloop"),
-    *("atlas.database.postgresql", "atlas.database.shared_lease", "atlas.assessors.policy.conditions"),
+    *(
+        "atlas.database.postgresql.store",
+        "atlas.database.postgresql.shared_lease",
+        "atlas.assessors.policy.conditions",
+    ),
     *("atlas.telemetry.call_spans", "httpcore2"),
 )
 BEFORE_PYTHONS = 2  # places of modules: the folder of the script and PYTHONPATH

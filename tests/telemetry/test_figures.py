@@ -15,8 +15,8 @@ from store import assessment_of, insert_case, open_store, settings_of_test, tool
 
 from atlas.cases.store import CaseStore, add_assessment, transition
 from atlas.cases.tables import cases
-from atlas.database.address import Address
-from atlas.database.postgresql import PostgresDatabase
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.store import PostgresDatabase
 from atlas.instants import now
 from atlas.models import Status
 from atlas.outbox.addresses import Addresses

@@ -12,8 +12,8 @@ from psycopg import sql
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.background import end
-from atlas.database.address import Address
 from atlas.database.hints import EVERYONE, Hints, Message
+from atlas.database.postgresql.address import Address
 from atlas.errors import HintsNotHeard
 
 CASES = "atlas_cases"  # a channel: who says it, then references

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from atlas.database.data_directory import lock_directory, make_directory, newest_entry
 from atlas.database.migrating import bring_up_to_date
-from atlas.database.sqlite import refusing, writing_engine
-from atlas.database.sqlite_files import keep_names, write_acknowledged
+from atlas.database.sqlite.data_directory import lock_directory, make_directory, newest_entry
+from atlas.database.sqlite.files import keep_names, write_acknowledged
+from atlas.database.sqlite.store import refusing, writing_engine
 
 Result = TypeVar("Result")
 FILES = ("", "-wal", "-shm")  # what belongs to a database, behind its name

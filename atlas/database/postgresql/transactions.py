@@ -12,8 +12,8 @@ from sqlalchemy.engine import Connection
 
 from atlas.database import known_end, known_policy
 from atlas.database.hints import NOTED
-from atlas.database.libpq import row_of, send
-from atlas.database.listening import notify
+from atlas.database.postgresql.libpq import row_of, send
+from atlas.database.postgresql.listening import notify
 from atlas.errors import ProcessGivenUp
 
 # One lock for every change of the store, as SQLite has one: what a change reads first does not change before

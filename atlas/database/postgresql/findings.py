@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from sqlalchemy.engine import Connection, Engine
 
-from atlas.database.copying_postgresql import GATEWAYS
-from atlas.database.migrating_postgresql import version_of
-from atlas.database.postgresql import DURABLE, check_server
-from atlas.database.postgresql_problems import PAGE
-from atlas.database.postgresql_transactions import PostgresTransactions
+from atlas.database.postgresql.copying import GATEWAYS
+from atlas.database.postgresql.migrating import version_of
+from atlas.database.postgresql.problems import PAGE
+from atlas.database.postgresql.store import DURABLE, check_server
+from atlas.database.postgresql.transactions import PostgresTransactions
 from atlas.errors import DatabaseUnusable
 
 NEEDED = """

@@ -8,9 +8,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy.engine import Connection, Engine
 
-from atlas.database.address import GATEWAY, driver_of
-from atlas.database.migrating_postgresql import bring_up_to_date
-from atlas.database.postgresql_transactions import WRITE_LOCK
+from atlas.database.postgresql.address import GATEWAY, driver_of
+from atlas.database.postgresql.migrating import bring_up_to_date
+from atlas.database.postgresql.transactions import WRITE_LOCK
 from atlas.errors import CopyRefused
 from atlas.texts import keepable
 

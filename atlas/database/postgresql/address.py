@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from atlas.database.libpq import PREPARES
-from atlas.database.postgresql_cursor import KeepingCursor
+from atlas.database.postgresql.cursor import KeepingCursor
+from atlas.database.postgresql.libpq import PREPARES
 
 # A server that went away, or a network that swallows everything, is noticed after so long.
 PATIENCE: dict[str, Any] = {

@@ -11,13 +11,19 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from atlas.database import copying_sqlite
 from atlas.database.beside import ANOTHER_VERSION, KEPT_ELSEWHERE
-from atlas.database.data_directory import LACKING, examine, lock_directory, make_directory, newest_entry
 from atlas.database.migrating import is_newest
-from atlas.database.read_only import ReadOnlyFile
-from atlas.database.sqlite import make_ready, refusing, writing_engine
-from atlas.database.sqlite_files import read_acknowledged, write_acknowledged
+from atlas.database.sqlite import copying as copying_sqlite
+from atlas.database.sqlite.data_directory import (
+    LACKING,
+    examine,
+    lock_directory,
+    make_directory,
+    newest_entry,
+)
+from atlas.database.sqlite.files import read_acknowledged, write_acknowledged
+from atlas.database.sqlite.read_only import ReadOnlyFile
+from atlas.database.sqlite.store import make_ready, refusing, writing_engine
 from atlas.database.statements import one_moment
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse
 

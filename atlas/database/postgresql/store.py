@@ -14,17 +14,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.database import processes
-from atlas.database.address import Address
-from atlas.database.data_directory import former_process, lock_directory, make_directory, note_process
 from atlas.database.facts import Listener, noting, tell
 from atlas.database.hints import Hints
-from atlas.database.libpq import PREPARES
-from atlas.database.listening import Listening
-from atlas.database.migrating_postgresql import bring_up_to_date
-from atlas.database.postgresql_problems import POOLED, READ_ONLY, refusing
-from atlas.database.postgresql_transactions import PostgresTransactions
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.libpq import PREPARES
+from atlas.database.postgresql.listening import Listening
+from atlas.database.postgresql.migrating import bring_up_to_date
+from atlas.database.postgresql.problems import POOLED, READ_ONLY, refusing
+from atlas.database.postgresql.shared_lease import SharedLease
+from atlas.database.postgresql.transactions import PostgresTransactions
 from atlas.database.readers import Readers
-from atlas.database.shared_lease import SharedLease
+from atlas.database.sqlite.data_directory import former_process, lock_directory, make_directory, note_process
 from atlas.database.statements import as_raised, is_passing
 from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable, ProcessGivenUp

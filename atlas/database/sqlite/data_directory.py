@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from atlas.database.sqlite_files import find_damage, hold_lock
+from atlas.database.sqlite.files import find_damage, hold_lock
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse, DataDirectoryUnusable
 
 PROCESS = "gateway.process"  # where several processes share a store, the one that held the directory last

@@ -7,15 +7,16 @@ from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
 
-from atlas.database import copying, copying_sqlite
-from atlas.database.address import Address
-from atlas.database.copying_postgresql import PostgresTarget, copied, filled
+from atlas.database import copying
 from atlas.database.migrating import newest_version
-from atlas.database.migrating_postgresql import bring_up_to_date, version_of, works_with
-from atlas.database.postgresql import check_server
-from atlas.database.postgresql_findings import findings
-from atlas.database.postgresql_problems import refusing
-from atlas.database.postgresql_transactions import PostgresTransactions
+from atlas.database.postgresql.address import Address
+from atlas.database.postgresql.copying import PostgresTarget, copied, filled
+from atlas.database.postgresql.findings import findings
+from atlas.database.postgresql.migrating import bring_up_to_date, version_of, works_with
+from atlas.database.postgresql.problems import refusing
+from atlas.database.postgresql.store import check_server
+from atlas.database.postgresql.transactions import PostgresTransactions
+from atlas.database.sqlite import copying as copying_sqlite
 from atlas.database.statements import one_moment
 from atlas.errors import DatabaseUnusable
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.database.migrating import newest_version, version_of
-from atlas.database.sqlite import refusing
+from atlas.database.sqlite.store import refusing
 from atlas.database.statements import one_moment
 from atlas.errors import DatabaseUnusable
 

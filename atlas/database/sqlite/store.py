@@ -15,20 +15,20 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.database import processes
-from atlas.database.data_directory import REMEDY, examine, lock_directory, make_directory, newest_entry
 from atlas.database.facts import Listener, noting, tell
 from atlas.database.hints import Hints
 from atlas.database.lease import LoneLease
 from atlas.database.migrating import bring_up_to_date, leave_transactions
 from atlas.database.readers import Readers
-from atlas.database.sqlite_files import (
+from atlas.database.sqlite.data_directory import REMEDY, examine, lock_directory, make_directory, newest_entry
+from atlas.database.sqlite.files import (
     is_damage,
     keep_commits,
     keep_names,
     read_acknowledged,
     write_acknowledged,
 )
-from atlas.database.sqlite_transactions import SqliteTransactions
+from atlas.database.sqlite.transactions import SqliteTransactions
 from atlas.database.statements import as_raised, is_passing
 from atlas.database.writer import Change, Writer
 from atlas.errors import DatabaseUnusable
