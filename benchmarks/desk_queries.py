@@ -36,10 +36,10 @@ from atlas.canonical import digest  # noqa: E402
 from atlas.cases import opening  # noqa: E402
 from atlas.cases import store as case_store  # noqa: E402
 from atlas.cases.endings import end_case  # noqa: E402
-from atlas.cases.figures import FiguresKept  # noqa: E402
-from atlas.cases.filters import Filter, Order  # noqa: E402
+from atlas.cases.figures.period import FiguresKept  # noqa: E402
 from atlas.cases.judgements import record_assessment  # noqa: E402
-from atlas.cases.listing import count, page_of  # noqa: E402
+from atlas.cases.lists.filters import Filter, Order  # noqa: E402
+from atlas.cases.lists.listing import count, page_of  # noqa: E402
 from atlas.cases.reviews import request_review  # noqa: E402
 from atlas.cases.store import add_decision, transition  # noqa: E402
 from atlas.cases.tables import cases  # noqa: E402

@@ -12,17 +12,17 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from atlas.cases import taking
-from atlas.cases.changing import changed_arguments, changes_shown
-from atlas.cases.filters import Order
-from atlas.cases.printing import line_of, lines_of_changes, text_of, visible
-from atlas.cases.remote import (
+from atlas.cases.lists.filters import Order
+from atlas.cases.terminal import taking
+from atlas.cases.terminal.changing import changed_arguments, changes_shown
+from atlas.cases.terminal.command import exit_status, shared_options
+from atlas.cases.terminal.printing import line_of, lines_of_changes, text_of, visible
+from atlas.cases.terminal.remote import (
     Gateway,
     Refused,
     key_and_name,
     url_of_settings,
 )
-from atlas.cases.terminal import exit_status, shared_options
 from atlas.models import Status
 from atlas.texts import words_of
 

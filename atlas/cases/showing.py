@@ -12,9 +12,9 @@ from atlas.attention.seeded import as_others
 from atlas.canonical import canonical_json, finite, form_of_call
 from atlas.cases.comments import Comment, read_comments
 from atlas.cases.definitions import read_definition
-from atlas.cases.filters import Filter, Order
-from atlas.cases.finding import find
-from atlas.cases.listing import Line, lines_of
+from atlas.cases.lists.filters import Filter, Order
+from atlas.cases.lists.finding import find
+from atlas.cases.lists.listing import Line, lines_of
 from atlas.cases.store import read_approvals, read_case
 from atlas.database.statements import one_moment
 from atlas.grounds.seen import digest_of_seen

@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from atlas.assessors.policy.in_force import PolicyInForce
-from atlas.cases.figures import FiguresKept
+from atlas.cases.figures.period import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.database.location import Location
 from atlas.desk import missing, people_page, plans_page, stop_page, trial_page

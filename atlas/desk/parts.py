@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from atlas.assessors.policy.in_force import PolicyInForce
-from atlas.cases.figures import FiguresKept
+from atlas.cases.figures.period import FiguresKept
 from atlas.cases.store import CaseStore
 from atlas.desk.live.looking import Looking
 from atlas.desk.live.teller import Teller

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 from sqlalchemy.engine import Connection
 
 from atlas.attention.views import opens
-from atlas.cases.listing import LONGEST_SEARCH, Filter, Line, Order, page_of
+from atlas.cases.lists.listing import LONGEST_SEARCH, Filter, Line, Order, page_of
 from atlas.cases.showing import Shown, shown
 from atlas.cases.store import read_case
 from atlas.database.database import Database

@@ -11,9 +11,9 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from atlas.cases.printing import visible
-from atlas.cases.remote import Gateway, key_and_name, url_of_settings
-from atlas.cases.terminal import exit_status, shared_options
+from atlas.cases.terminal.command import exit_status, shared_options
+from atlas.cases.terminal.printing import visible
+from atlas.cases.terminal.remote import Gateway, key_and_name, url_of_settings
 from atlas.instants import instant_text, now
 from atlas.texts import words_of
 

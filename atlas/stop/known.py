@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from difflib import get_close_matches
 from functools import partial
 
-from atlas.cases.naming import distinct
+from atlas.cases.lists.naming import distinct
 from atlas.cases.tables import cases
 from atlas.errors import TargetUnknown
 from atlas.models import Scope

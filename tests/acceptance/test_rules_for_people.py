@@ -18,7 +18,7 @@ from people import ANNA, BRUNO, named_gateway, waiting
 from playwright.async_api import Browser, Page
 
 from atlas.assessors.policy.keys import OF_REVIEW
-from atlas.cases.remote import Gateway
+from atlas.cases.terminal.remote import Gateway
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

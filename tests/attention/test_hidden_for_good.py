@@ -11,10 +11,10 @@ from store import approval, open_store, tool_call
 from words import whole_words
 
 from atlas.attention.seeded import seed
-from atlas.cases.figures import FiguresKept
-from atlas.cases.listing import lines_of
+from atlas.cases.figures.period import FiguresKept
+from atlas.cases.figures.tallies import Answer
+from atlas.cases.lists.listing import lines_of
 from atlas.cases.store import CaseStore
-from atlas.cases.tallies import Answer
 from atlas.errors import AskedAgain, CallChanged, CaseFinished
 from atlas.grounds.seen import digest_of_parts
 from atlas.instants import now

@@ -32,7 +32,7 @@ from store import assessment_of, insert_case, open_store, tool_call
 
 from atlas import ledger
 from atlas.attention.seeded import expire_overdue, seed
-from atlas.cases.figures import FiguresKept
+from atlas.cases.figures.period import FiguresKept
 from atlas.cases.store import transition
 from atlas.errors import TransitionRefused
 from atlas.models import Assessment, Case, Status, ToolCall

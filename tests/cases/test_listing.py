@@ -20,10 +20,10 @@ from atlas import ledger
 from atlas.canonical import digest
 from atlas.cases.edits import add_edit
 from atlas.cases.endings import end_case, without_result
-from atlas.cases.filters import LONGEST_SEARCH
-from atlas.cases.finding import find
 from atlas.cases.judgements import record_assessment
-from atlas.cases.listing import Filter, Line, Order, all_lines, count, lines_of, page_of
+from atlas.cases.lists.filters import LONGEST_SEARCH
+from atlas.cases.lists.finding import find
+from atlas.cases.lists.listing import Filter, Line, Order, all_lines, count, lines_of, page_of
 from atlas.cases.reviews import request_review
 from atlas.cases.store import CaseStore, add_approval, add_decision, read_case, transition
 from atlas.cases.tables import cases

@@ -14,10 +14,10 @@ from kept import database_url, is_postgresql
 from many_cases import copy_cases
 from store import assessment_of, insert_case, open_store, tool_call
 
-from atlas.cases.filters import Filter, Order
-from atlas.cases.finding import find
 from atlas.cases.judgements import record_assessment
-from atlas.cases.listing import lines_of
+from atlas.cases.lists.filters import Filter, Order
+from atlas.cases.lists.finding import find
+from atlas.cases.lists.listing import lines_of
 from atlas.cases.reviews import request_review
 from atlas.database.postgresql.address import Address
 from atlas.models import Status

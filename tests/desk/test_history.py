@@ -26,9 +26,9 @@ from playwright.async_api import Browser, expect
 from sqlalchemy.engine import Connection
 from store import open_store
 
-from atlas.cases.filters import Filter
-from atlas.cases.listing import page_of
-from atlas.cases.remarks import with_remarks
+from atlas.cases.lists.filters import Filter
+from atlas.cases.lists.listing import page_of
+from atlas.cases.lists.remarks import with_remarks
 from atlas.cases.store import CaseStore
 from atlas.desk.history.exports import COLUMNS, harmless
 from atlas.desk.history.searching import search_of

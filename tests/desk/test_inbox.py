@@ -14,7 +14,7 @@ from gateway_process import GatewayProcess, eventually
 from playwright.async_api import Browser, Page, Route, expect
 from ports import kept_port
 
-from atlas.cases.listing import Line, Order
+from atlas.cases.lists.listing import Line, Order
 from atlas.desk.inbox.alike import groups_of
 from atlas.desk.inbox.asked import Asked, Whose, read_asked
 from atlas.instants import now

@@ -17,10 +17,10 @@ from playwright.async_api import Browser, expect
 from sqlalchemy.engine import Connection
 from store import open_store
 
-from atlas.cases.figures import Figures, FiguresKept
-from atlas.cases.spans import SETTLED, spans_of
+from atlas.cases.figures.period import Figures, FiguresKept
+from atlas.cases.figures.spans import SETTLED, spans_of
+from atlas.cases.figures.tallies import Answer, Ending, median, percentile
 from atlas.cases.store import CaseStore, add_decision, read_case, transition
-from atlas.cases.tallies import Answer, Ending, median, percentile
 from atlas.desk.figures.charts import charts_of, reviewers_of
 from atlas.desk.figures.pictures import columns, rows, scale
 from atlas.instants import now

@@ -17,7 +17,7 @@ from gateway_process import GatewayProcess, eventually, status_of
 from kept import rows_in
 from people import ANNA, BRUNO, named_gateway, waiting
 
-from atlas.cases.remote import Gateway, Refused
+from atlas.cases.terminal.remote import Gateway, Refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 KEYS = {"anna": ANNA, "bruno": BRUNO}

@@ -17,10 +17,10 @@ from store import decisions as decisions_of
 
 from atlas.agents.held_calls import WaitingAgents
 from atlas.assessors import ToolFacts
-from atlas.cases.figures import FiguresKept
+from atlas.cases.figures.period import FiguresKept
+from atlas.cases.figures.tallies import Answer, Ending
 from atlas.cases.store import CaseStore, add_assessment
 from atlas.cases.tables import cases
-from atlas.cases.tallies import Answer, Ending
 from atlas.decide import decide_by_score
 from atlas.errors import PlanRefused
 from atlas.execute import Execution

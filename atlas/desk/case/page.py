@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from atlas.attention.views import opens, views
 from atlas.canonical import LARGEST_INTEGER, canonical_json, form_of_call
 from atlas.cases.comments import LONGEST_COMMENT, add_comment
-from atlas.cases.listing import Filter, Order, page_of
+from atlas.cases.lists.listing import Filter, Order, page_of
 from atlas.desk.case.dossier import Dossier, read_dossier
 from atlas.desk.case.edit_fields import Typed, arguments_in, dropped_of, fields_of, typed_in
 from atlas.desk.case.origins import origins_of

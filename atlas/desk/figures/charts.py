@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from atlas.cases.figures import Figures
-from atlas.cases.tallies import BAND, QUICK_SECONDS, Answer, Ending, Tally, median, percentile
+from atlas.cases.figures.period import Figures
+from atlas.cases.figures.tallies import BAND, QUICK_SECONDS, Answer, Ending, Tally, median, percentile
 from atlas.desk.figures.pictures import Picture, columns, rows
 from atlas.desk.seen import seen_plain
 from atlas.desk.words import span_text

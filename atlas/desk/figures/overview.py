@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from atlas.cases.figures import LONGEST_DAYS
+from atlas.cases.figures.period import LONGEST_DAYS
 from atlas.desk.figures.charts import charts_of, tiles_of
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of

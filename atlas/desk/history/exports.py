@@ -13,9 +13,9 @@ from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Any
 
-from atlas.cases.filters import Filter
-from atlas.cases.listing import Line, all_lines
-from atlas.cases.remarks import Remark, with_remarks
+from atlas.cases.lists.filters import Filter
+from atlas.cases.lists.listing import Line, all_lines
+from atlas.cases.lists.remarks import Remark, with_remarks
 from atlas.database.database import Database
 from atlas.desk.history.told import told_of
 from atlas.desk.seen import seen_plain

@@ -9,10 +9,10 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from atlas import ledger
-from atlas.cases.filters import Filter
-from atlas.cases.listing import page_of
-from atlas.cases.naming import names_of_cases
-from atlas.cases.remarks import with_remarks
+from atlas.cases.lists.filters import Filter
+from atlas.cases.lists.listing import page_of
+from atlas.cases.lists.naming import names_of_cases
+from atlas.cases.lists.remarks import with_remarks
 from atlas.database.database import Database
 from atlas.desk.history.exports import FORMATS, pieces
 from atlas.desk.history.searching import CHOICES, LINES, Search, search_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta, timezone
 from urllib.parse import urlencode
 
-from atlas.cases.filters import LONGEST_SEARCH, Filter
+from atlas.cases.lists.filters import LONGEST_SEARCH, Filter
 from atlas.desk.words import STATUSES
 from atlas.models import Status
 

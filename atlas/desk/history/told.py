@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from atlas.cases.listing import Line
-from atlas.cases.remarks import Remark
+from atlas.cases.lists.listing import Line
+from atlas.cases.lists.remarks import Remark
 from atlas.desk.words import STATUSES
 from atlas.models import Status, Verdict
 

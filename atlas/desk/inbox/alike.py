@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
-from atlas.cases.listing import Line
+from atlas.cases.lists.listing import Line
 
 FEWEST = 3  # that are folded; fewer are seen at once without
 

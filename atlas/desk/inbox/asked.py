@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import urlencode
 
-from atlas.cases.listing import Filter, Line, Order
+from atlas.cases.lists.listing import Filter, Line, Order
 from atlas.instants import now
 from atlas.models import Frozen, Status
 from atlas.review_rules import GROUP

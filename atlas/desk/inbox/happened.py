@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from atlas.cases.listing import Line
+from atlas.cases.lists.listing import Line
 from atlas.models import Status, Verdict
 
 _ENDINGS: dict[Status, tuple[str, str]] = {

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.engine import Connection
 
-from atlas.cases.listing import Line, count, lines_of, page_of
-from atlas.cases.naming import names_of_waiting
+from atlas.cases.lists.listing import Line, count, lines_of, page_of
+from atlas.cases.lists.naming import names_of_waiting
 from atlas.cases.tables import WAITING, cases
 from atlas.desk.inbox.alike import groups_of
 from atlas.desk.inbox.asked import AGES, ORDERS, RISKS, Asked, Whose, is_for, read_asked

@@ -13,7 +13,7 @@ from starlette.datastructures import FormData
 from atlas.assessors.policy.rules import DeskTable
 from atlas.attention.views import views
 from atlas.canonical import form_of_call
-from atlas.cases.listing import Line, lines_of
+from atlas.cases.lists.listing import Line, lines_of
 from atlas.cases.store import read_case
 from atlas.desk.case.values import LONGEST_REASON
 from atlas.desk.lines import Line as ArgumentLine

@@ -54,7 +54,7 @@ WAITING = (
     *("opened_at", "case_id", "expires_at", "frozen_at", "principal", "tool_name", "round_number"),
     *("arguments_sha256", "status", "shown_score"),
 )
-# SQLite reads what waits out of one index and sorts it. The first two are as atlas/cases/finding.py sorts.
+# SQLite reads what waits out of one index and sorts it. The first two are as lists/finding.py sorts.
 INDEXES = (
     "CREATE INDEX ix_cases_riskiest ON cases (COALESCE(shown_score, 100) DESC, opened_at, case_id)"
     " WHERE status = 'PENDING_REVIEW'",

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.cases.edits import EDIT_IN_FORCE
-from atlas.cases.filters import Filter, Order, Place
+from atlas.cases.lists.filters import Filter, Order, Place
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import UNFINISHED, WAITING, approvals, assessments, cases, decisions
 from atlas.database.dialects import (

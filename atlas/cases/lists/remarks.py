@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from atlas.cases.listing import Line
+from atlas.cases.lists.listing import Line
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import cases, decisions, outcomes
 from atlas.database.database import Database

@@ -4,8 +4,8 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from atlas.cases.printing import visible
-from atlas.cases.remote import KeyUnclear, NoAnswer, NotAsShown, Refused
+from atlas.cases.terminal.printing import visible
+from atlas.cases.terminal.remote import KeyUnclear, NoAnswer, NotAsShown, Refused
 from atlas.errors import RequestInvalid
 
 

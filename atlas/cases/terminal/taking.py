@@ -6,8 +6,8 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from atlas.cases.printing import visible
-from atlas.cases.remote import Gateway
+from atlas.cases.terminal.printing import visible
+from atlas.cases.terminal.remote import Gateway
 from atlas.instants import instant_text, now
 
 SPANS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1), "4h": timedelta(hours=4)}

@@ -15,10 +15,10 @@ from functools import partial
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from atlas.cases.figures.spans import Span, midnight, spans_of
+from atlas.cases.figures.tallies import Tally, answer_of, band_of, ending_of
 from atlas.cases.rounds import of_this_round
-from atlas.cases.spans import Span, midnight, spans_of
 from atlas.cases.tables import UNFINISHED, WAITING, assessments, cases, decisions
-from atlas.cases.tallies import Tally, answer_of, band_of, ending_of
 from atlas.database.database import Database
 from atlas.database.dialects import seconds_between
 from atlas.database.statements import Prepared

@@ -15,8 +15,8 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.cases.edits import EDIT_IN_FORCE
-from atlas.cases.filters import LONGEST_SEARCH, Filter, Order, Place, cursor_of, place_of
-from atlas.cases.finding import SECONDS, find
+from atlas.cases.lists.filters import LONGEST_SEARCH, Filter, Order, Place, cursor_of, place_of
+from atlas.cases.lists.finding import SECONDS, find
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, decisions, outcomes
 from atlas.database.database import Database
