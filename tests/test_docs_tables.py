@@ -15,7 +15,7 @@ from atlas.models import TRANSITIONS, Ruling, Status
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.outbox.addresses import Addresses
 from atlas.outbox.channels.apprise_urls import service_of
-from atlas.people.profiles import Profile
+from atlas.people.records.profiles import Profile
 from atlas.settings import Settings
 from atlas.upstreams.config import Transport, read_upstreams
 from docs import generate

@@ -11,7 +11,7 @@ from atlas.assessors.policy.reloading import reloading_on_hangup
 from atlas.assessors.policy.shared import SharedPolicy
 from atlas.database.database import Database
 from atlas.errors import AssessorInvalid
-from atlas.people.named import members_of_groups, names_of_reviewers
+from atlas.people.records.named import members_of_groups, names_of_reviewers
 from atlas.settings import Settings
 from atlas.settings_of_models import AssessorKind
 

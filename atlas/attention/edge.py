@@ -13,8 +13,8 @@ from atlas.attention.statistics import Statistics, statistics_of
 from atlas.database.database import Database
 from atlas.instants import now
 from atlas.models import Frozen
-from atlas.people.known_first import person_first
 from atlas.people.person import Person
+from atlas.people.programs.known_first import person_first
 from atlas.people.supervisors import is_supervisor
 from atlas.people.visitors import Visitors
 from atlas.settings import Settings

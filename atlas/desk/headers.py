@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atlas.attention.edge import STATISTICS_PATH
 from atlas.desk.pages import DESK
-from atlas.people.reading import CASES_PATH
+from atlas.people.programs.reading import CASES_PATH
 from atlas.stop.edge import STOPS_PATH
 
 POLICY = "; ".join(

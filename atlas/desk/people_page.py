@@ -21,11 +21,11 @@ from atlas.errors import PersonRefused
 from atlas.ledger import Action
 from atlas.models import as_seen, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
-from atlas.people import delegations, keeping, trainings
-from atlas.people.instants_as_written import read_moment
 from atlas.people.person import Person
-from atlas.people.profiles import profile_of
-from atlas.people.records import Record, in_words, records_of, state_of, value_of
+from atlas.people.records import delegations, keeping, trainings
+from atlas.people.records.commands import Record, in_words, records_of, state_of, value_of
+from atlas.people.records.instants_as_written import read_moment
+from atlas.people.records.profiles import profile_of
 from atlas.people.supervisors import require_supervisor
 from atlas.settings import Settings
 

@@ -7,8 +7,8 @@ from atlas.agents.transports import PREFIX
 from atlas.desk.places import DESK
 from atlas.door.bodies import SMALL, Doorway
 from atlas.door.connections import Limits
+from atlas.people.programs.webhook import APPROVAL_PATH
 from atlas.people.systems.slack import SLACK_PATH
-from atlas.people.webhook import APPROVAL_PATH
 from atlas.settings import Settings
 from atlas.workflow.server import SERVE_PATH
 

@@ -19,7 +19,7 @@ from atlas.database.database import Database
 from atlas.desk.pages import DESK
 from atlas.operate.accept import wants_page
 from atlas.outbox.troubles import troubles
-from atlas.people.webhook import APPROVAL_PATH
+from atlas.people.programs.webhook import APPROVAL_PATH
 from atlas.settings import Settings
 from atlas.stop.covering import stops_in_force
 from atlas.upstreams import Upstreams

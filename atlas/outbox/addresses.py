@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from atlas.outbox.channels import WEBHOOK
 from atlas.outbox.channels.push import PUSH
 from atlas.outbox.channels.slack import SLACK_APP
-from atlas.people.profiles import Profile
+from atlas.people.records.profiles import Profile
 from atlas.settings import Settings
 from atlas.settings_of_notices import ADDRESS
 

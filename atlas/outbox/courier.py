@@ -29,7 +29,7 @@ from atlas.outbox.rewriting import Rewriter
 from atlas.outbox.room import MOST, room_after, room_of
 from atlas.outbox.subscriptions import end_subscription, with_browsers
 from atlas.outbox.vapid import PushKey
-from atlas.people.profiles import profile_of
+from atlas.people.records.profiles import profile_of
 from atlas.settings import Settings
 from atlas.settings_of_notices import ADDRESS
 

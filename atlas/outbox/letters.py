@@ -28,8 +28,8 @@ from atlas.outbox.recipients import Notice, persons_told
 from atlas.outbox.room import weight_of
 from atlas.outbox.spreading import case_of
 from atlas.outbox.times import quiet_until
-from atlas.people.directory import Directory
-from atlas.people.profiles import profile_of
+from atlas.people.records.directory import Directory
+from atlas.people.records.profiles import profile_of
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from sqlalchemy.engine import Connection
 
 from atlas.models import Case, Status, as_seen
 from atlas.outbox.notices import Kind
-from atlas.people.directory import Directory
-from atlas.people.profiles import Profile, is_named
+from atlas.people.records.directory import Directory
+from atlas.people.records.profiles import Profile, is_named
 from atlas.reviews.permission import candidates, may_decide
 from atlas.reviews.recording import Timed, is_overdue
 from atlas.reviews.situation import Situation

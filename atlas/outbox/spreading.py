@@ -24,8 +24,8 @@ from atlas.outbox.recipients import Notice, persons_told
 from atlas.outbox.subscriptions import people_with_channels
 from atlas.outbox.tables import OPEN, deliveries, notices
 from atlas.outbox.times import due_at
-from atlas.people.directory import Directory
-from atlas.people.profiles import Profile
+from atlas.people.records.directory import Directory
+from atlas.people.records.profiles import Profile
 
 # Of an end a message in a chat tells itself, and a push can say nothing but that a call waits.
 ASK_ALONE = (SLACK_APP, PUSH)

@@ -15,7 +15,7 @@ from atlas.errors import RequestInvalid
 from atlas.frozen import Frozen
 from atlas.instants import now
 from atlas.outbox.tables import push_subscriptions as table
-from atlas.people.profiles import Profile, all_profiles
+from atlas.people.records.profiles import Profile, all_profiles
 from atlas.people.tables import profiles
 
 MOST_OF_ONE = 20  # browsers of a person

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta, timezone
 
 from atlas.outbox.addresses import Way
 from atlas.outbox.notices import Kind
-from atlas.people.hours import stretches
-from atlas.people.profiles import Profile
+from atlas.people.records.hours import stretches
+from atlas.people.records.profiles import Profile
 from atlas.settings_as_written import read_duration
 
 MAIL_AFTER = timedelta(seconds=15)  # a call that is decided sooner costs no mail

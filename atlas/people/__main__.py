@@ -19,10 +19,13 @@ from atlas.errors import AtlasError, PersonRefused, PolicyInvalid
 from atlas.ledger import NO_CASE, Action
 from atlas.models import plain_text
 from atlas.operate.own_url import url_of
-from atlas.people import accounts, keeping, links, records, sessions
-from atlas.people.accounts import OPERATOR
+from atlas.people import sessions
+from atlas.people.accounts import accounts, links
+from atlas.people.accounts.accounts import OPERATOR
+from atlas.people.accounts.signing_in import SARAH
 from atlas.people.passkeys import commands as passkeys
-from atlas.people.signing_in import SARAH
+from atlas.people.records import commands as records
+from atlas.people.records import keeping
 from atlas.settings import Settings
 from atlas.settings_of_ways import listed
 from atlas.texts import words_of

@@ -18,20 +18,20 @@ from atlas.models import Case
 from atlas.outbox.channels.slack_api import SlackApi
 from atlas.outbox.courier import Courier
 from atlas.people.deciding import Decides
-from atlas.people.description import add_description
-from atlas.people.keeping import note_keys
 from atlas.people.notices import Notifier
 from atlas.people.passkeys.edge import add_challenges
+from atlas.people.programs.description import add_description
+from atlas.people.programs.reading import add_reading
+from atlas.people.programs.taking import add_taking
+from atlas.people.programs.together import Together
+from atlas.people.programs.webhook import add_webhook
+from atlas.people.programs.webhook_of_many import add_many
 from atlas.people.proxied import ProxyHeaders
-from atlas.people.reading import add_reading
+from atlas.people.records.keeping import note_keys
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.systems.gate import PeopleThere, WebhookGate
 from atlas.people.systems.slack import SlackButtons, add_slack
-from atlas.people.taking import add_taking
-from atlas.people.together import Together
 from atlas.people.visitors import Visitors
-from atlas.people.webhook import add_webhook
-from atlas.people.webhook_of_many import add_many
 from atlas.plans.edge import add_plans
 from atlas.plans.making import PlanBook
 from atlas.reviews.clock import Clock

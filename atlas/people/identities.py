@@ -17,9 +17,9 @@ from atlas.errors import NotPermitted
 from atlas.instants import now
 from atlas.ledger import NO_CASE, Action
 from atlas.models import as_seen
-from atlas.people.keeping import note_groups, read_groups
 from atlas.people.person import Person, Way
-from atlas.people.profiles import has_ended
+from atlas.people.records.keeping import note_groups, read_groups
+from atlas.people.records.profiles import has_ended
 from atlas.people.tables import identities, people
 
 FROM = {Way.OIDC: "an OpenID provider", Way.PROXY: "the trusted proxy"}

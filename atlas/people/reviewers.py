@@ -7,7 +7,7 @@ from atlas.agents.keys import AgentKeys
 from atlas.database.database import Database
 from atlas.errors import NotAuthenticated, NotPermitted
 from atlas.people.person import Way
-from atlas.people.profiles import ENDED, has_ended
+from atlas.people.records.profiles import ENDED, has_ended
 from atlas.settings import Settings
 
 

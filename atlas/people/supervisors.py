@@ -4,7 +4,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.errors import NotPermitted
 from atlas.people.person import Person
-from atlas.people.profiles import profile_of
+from atlas.people.records.profiles import profile_of
 from atlas.review_rules import GROUP, group_of
 from atlas.settings import Settings
 

@@ -8,6 +8,7 @@ from atlas.agents.digests import digest_of_key
 from atlas.agents.keys import AgentKeys
 from atlas.database.database import Database
 from atlas.errors import FormRefused, NotAuthenticated, NotPermitted
+from atlas.people.accounts.signing_in import SARAH, SigningIn
 from atlas.people.cookies import session_id_of
 from atlas.people.identities import Identities
 from atlas.people.openid.sign_in import OpenId
@@ -16,7 +17,6 @@ from atlas.people.person import Person, Way
 from atlas.people.proxied import Proxied
 from atlas.people.reviewers import ReviewerGate, bearer_of, keys_in
 from atlas.people.sessions import UNBOUND, Session, Sessions
-from atlas.people.signing_in import SARAH, SigningIn
 from atlas.settings import Settings
 
 SAFE = ("GET", "HEAD", "OPTIONS")

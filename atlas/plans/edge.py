@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, FastAPI
 from pydantic import AwareDatetime, Field
 
 from atlas.frozen import Frozen
-from atlas.people.known_first import known_first
 from atlas.people.person import Person
+from atlas.people.programs.known_first import known_first
 from atlas.people.visitors import Visitors
 from atlas.plans.conditions import LONGEST_CONDITION
 from atlas.plans.making import LONGEST_REASON, MOST_CALLS, PlanBook, Standing, Wish

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from atlas.database.statements import Prepared
 from atlas.frozen import Frozen
 from atlas.instants import now
-from atlas.people.profiles import profile_of
+from atlas.people.records.profiles import profile_of
 from atlas.plans.tables import plan_uses, plans
 
 MOST_SHOWN = 100

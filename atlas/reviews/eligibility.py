@@ -7,10 +7,10 @@ from sqlalchemy.engine import Connection
 
 from atlas.errors import NotPermitted, RuleRefuses
 from atlas.models import Approval, as_seen
-from atlas.people.delegations import Delegation
-from atlas.people.directory import Directory
 from atlas.people.person import Person
-from atlas.people.profiles import Profile, entries_of
+from atlas.people.records.delegations import Delegation
+from atlas.people.records.directory import Directory
+from atlas.people.records.profiles import Profile, entries_of
 from atlas.people.votes import Vote
 from atlas.review_rules import GROUP
 from atlas.reviews.separation import different

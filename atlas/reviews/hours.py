@@ -10,7 +10,7 @@ from datetime import datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 
 from atlas.instants import LONGEST
-from atlas.people.hours import Span, spans_of, zone_of
+from atlas.people.records.hours import Span, spans_of, zone_of
 
 DAY, MINUTE, SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
 

@@ -7,10 +7,10 @@ from sqlalchemy.engine import Connection
 from atlas.errors import AtlasError, NotPermitted, RuleRefuses
 from atlas.frozen import Frozen
 from atlas.models import Case, Verdict, as_seen
-from atlas.people.directory import Directory
 from atlas.people.owners import check_owner
 from atlas.people.person import Person
-from atlas.people.profiles import Profile
+from atlas.people.records.directory import Directory
+from atlas.people.records.profiles import Profile
 from atlas.people.votes import Vote
 from atlas.reviews.attention import look_again
 from atlas.reviews.eligibility import ways_to_approve

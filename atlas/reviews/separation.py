@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from atlas.errors import RuleRefuses
 from atlas.instants import now
 from atlas.models import Approval, Decision, as_seen
-from atlas.people.delegations import Delegation
+from atlas.people.records.delegations import Delegation
 from atlas.people.votes import Vote
 from atlas.reviews.situation import Situation
 

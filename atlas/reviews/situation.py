@@ -9,9 +9,9 @@ from atlas.cases.store import read_approvals
 from atlas.cases.tables import approvals, decisions
 from atlas.instants import now
 from atlas.models import Approval, Case, Ruling, as_seen
-from atlas.people.delegations import Delegation, delegations_of
-from atlas.people.directory import Directory
 from atlas.people.owners import not_of
+from atlas.people.records.delegations import Delegation, delegations_of
+from atlas.people.records.directory import Directory
 from atlas.review_rules import ReviewRules, group_of
 from atlas.reviews.tables import escalations
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from sqlalchemy.engine import Connection
 
 from atlas.models import Ruling
-from atlas.people.profiles import Profile, all_profiles, is_named
+from atlas.people.records.profiles import Profile, all_profiles, is_named
 from atlas.reviews.hours import Weekly, WorkingTime, read_hours
 
 ALWAYS = WorkingTime()

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from pydantic import Field, model_validator
 
 from atlas.models import Frozen, Scope, Stop
-from atlas.people.known_first import known_first
 from atlas.people.person import Person
+from atlas.people.programs.known_first import known_first
 from atlas.people.visitors import Visitors
 from atlas.stop.stops import LONGEST_REASON, Stops
 

@@ -19,7 +19,7 @@ from atlas.models import Scope, Status
 from atlas.outbox.addresses import Addresses
 from atlas.outbox.subscriptions import people_with_channels
 from atlas.outbox.tables import OPEN, deliveries, notices
-from atlas.people.profiles import Profile, is_named
+from atlas.people.records.profiles import Profile, is_named
 from atlas.review_rules import group_of
 from atlas.stop.covering import stops_in_force
 from atlas.telemetry.channels import Channels

@@ -15,7 +15,7 @@ from kept import location_in
 from atlas.assessors.policy.command import main
 from atlas.assessors.policy.keys import WANTED, WANTED_ABOVE
 from atlas.database.choose import beside
-from atlas.people import accounts
+from atlas.people.accounts import accounts
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "atlas" / "policy.toml"

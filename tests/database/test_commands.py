@@ -16,7 +16,7 @@ from gateway_process import WAIT_SECONDS, GatewayProcess, call, text_of
 from atlas.database.choose import beside
 from atlas.database.location import Location
 from atlas.database.migrating import newest_version
-from atlas.people.named import members_of_groups, names_of_reviewers
+from atlas.people.records.named import members_of_groups, names_of_reviewers
 from atlas.settings import Settings
 from tests.support.postgres import PostgresServer
 

@@ -23,8 +23,8 @@ from atlas.outbox.addresses import Way
 from atlas.outbox.notices import Kind, put
 from atlas.outbox.recipients import Notice
 from atlas.outbox.tables import notices
-from atlas.people.keeping import change
-from atlas.people.profiles import Profile
+from atlas.people.records.keeping import change
+from atlas.people.records.profiles import Profile
 from atlas.people.tables import profiles
 
 

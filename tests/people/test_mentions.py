@@ -15,7 +15,7 @@ from atlas.errors import RequestInvalid
 from atlas.instants import now
 from atlas.models import Case, as_seen
 from atlas.outbox.tables import notices
-from atlas.people.mentions import KnownPeople, known_people, mentioned_in
+from atlas.people.records.mentions import KnownPeople, known_people, mentioned_in
 from atlas.people.tables import people
 
 NAMES = ("anna", "Anna Ko", "ben.b", "eva@example.org", "Zoë")

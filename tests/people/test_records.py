@@ -15,7 +15,7 @@ from atlas.ledger import verify
 from atlas.people.__main__ import main
 from atlas.people.identities import Identities
 from atlas.people.person import Person, Way
-from atlas.people.profiles import Profile, profile_of
+from atlas.people.records.profiles import Profile, profile_of
 
 ANNA = "reviewer-key-of-the-tests"
 

@@ -10,7 +10,8 @@ from kept import database_of, entries_in, everything_in, rows_in
 from atlas.database.database import Database
 from atlas.instants import now
 from atlas.ledger import verify
-from atlas.people import accounts, sessions
+from atlas.people import sessions
+from atlas.people.accounts import accounts
 from atlas.people.person import Person, Way
 from atlas.people.sessions import Sessions
 

@@ -16,10 +16,10 @@ from atlas.agents.keys import AgentKeys
 from atlas.database.database import Database
 from atlas.errors import LinkVoid, NotPermitted, PersonRefused, SignInRefused, TooManyAttempts
 from atlas.instants import now
-from atlas.people import accounts, attempts, links
-from atlas.people.passwords import Passwords
+from atlas.people.accounts import accounts, attempts, links
+from atlas.people.accounts.passwords import Passwords
+from atlas.people.accounts.signing_in import SARAH, SigningIn
 from atlas.people.person import Way
-from atlas.people.signing_in import SARAH, SigningIn
 from atlas.people.visitors import Visitors
 from atlas.settings import Settings
 

@@ -26,8 +26,8 @@ from atlas.errors import PlanRefused
 from atlas.execute import Execution
 from atlas.instants import now
 from atlas.models import Assessment, Case, Status
-from atlas.people import keeping
 from atlas.people.person import Person, Way
+from atlas.people.records import keeping
 from atlas.plans.fitting import Fit, may_pass
 from atlas.plans.making import MOST_OF_TOOL, PlanBook, Wish
 from atlas.plans.plan import read_plan

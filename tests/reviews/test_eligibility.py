@@ -16,10 +16,11 @@ from atlas.errors import NotPermitted, PersonRefused, RuleRefuses
 from atlas.instants import now
 from atlas.ledger import Action
 from atlas.models import Status
-from atlas.people import accounts, delegations, keeping
-from atlas.people.delegations import MOST_AT_ONCE
-from atlas.people.directory import Directory
+from atlas.people.accounts import accounts
 from atlas.people.person import Person, Way
+from atlas.people.records import delegations, keeping
+from atlas.people.records.delegations import MOST_AT_ONCE
+from atlas.people.records.directory import Directory
 from atlas.reviews.eligibility import entries_for
 from atlas.reviews.permission import candidates, may_decide, standing_of, who_may
 from atlas.reviews.situation import Situation

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from atlas.instants import LONGEST
-from atlas.people.hours import DAYS
+from atlas.people.records.hours import DAYS
 from atlas.reviews.hours import WorkingTime, read_hours
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -40,7 +40,8 @@ from atlas.errors import (
     TakeBackRefused,
 )
 from atlas.models import Status
-from atlas.people import accounts, delegations, keeping, trainings
+from atlas.people.accounts import accounts
+from atlas.people.records import delegations, keeping, trainings
 from atlas.people.votes import Vote
 from atlas.review_rules import Escalation, ReviewRules
 from atlas.reviews.claims import claim

@@ -17,7 +17,7 @@ from atlas.grounds.reopening import send_back
 from atlas.instants import now
 from atlas.ledger import Action
 from atlas.models import Approval, Case, Status
-from atlas.people import delegations
+from atlas.people.records import delegations
 from atlas.reviews.permission import who_may
 
 

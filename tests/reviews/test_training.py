@@ -13,8 +13,8 @@ from atlas.errors import PersonRefused, RuleRefuses
 from atlas.instants import now
 from atlas.ledger import Action
 from atlas.models import Status
+from atlas.people.records.trainings import untrain
 from atlas.people.tables import trainings
-from atlas.people.trainings import untrain
 from atlas.reviews.permission import who_may
 from atlas.reviews.recording import MOST_REFUSALS, note_refusal
 

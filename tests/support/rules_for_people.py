@@ -14,10 +14,11 @@ from atlas.cases.store import CaseStore, add_assessment
 from atlas.decide import decide_by_score
 from atlas.instants import now
 from atlas.models import Case
-from atlas.people import accounts, delegations
-from atlas.people.delegations import Delegation
+from atlas.people.accounts import accounts
+from atlas.people.records import delegations
+from atlas.people.records.delegations import Delegation
+from atlas.people.records.trainings import train
 from atlas.people.tables import delegations as table
-from atlas.people.trainings import train
 from atlas.review_rules import ReviewRules
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

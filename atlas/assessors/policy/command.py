@@ -17,7 +17,7 @@ from atlas.assessors.policy.session_file import SessionInvalid, read_session
 from atlas.database.location import Location
 from atlas.errors import AtlasError
 from atlas.origins.tracing import trace
-from atlas.people.named import members_of_groups
+from atlas.people.records.named import members_of_groups
 from atlas.replay import command as replay
 from atlas.settings import Settings
 

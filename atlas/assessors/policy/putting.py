@@ -15,7 +15,7 @@ from atlas.database.beside import Beside
 from atlas.database.choose import beside_gateway
 from atlas.errors import AtlasError
 from atlas.instants import instant_text
-from atlas.people.named import members_of_groups, names_of_reviewers
+from atlas.people.records.named import members_of_groups, names_of_reviewers
 from atlas.settings import Settings
 
 NOT_SHARED = (

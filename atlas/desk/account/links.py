@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from atlas.desk.account.sign_in import texts_of
 from atlas.desk.pages import DESK, Pages
 from atlas.errors import AtlasError, LinkVoid, NotPermitted, PersonRefused, SignInRefused
-from atlas.people.links import Kind
-from atlas.people.passwords import SHORTEST
+from atlas.people.accounts.links import Kind
+from atlas.people.accounts.passwords import SHORTEST
 
 MISTAKES = (LinkVoid, SignInRefused, NotPermitted, PersonRefused)
 

@@ -17,11 +17,11 @@ from atlas.errors import PersonRefused
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.outbox.subscriptions import subscriptions_of
 from atlas.outbox.vapid import PushKey
-from atlas.people import delegations
 from atlas.people.cookies import forget
 from atlas.people.passkeys.keys import passkeys_of
 from atlas.people.person import Person
-from atlas.people.records import in_words
+from atlas.people.records import delegations
+from atlas.people.records.commands import in_words
 from atlas.people.sessions import Session
 from atlas.people.supervisors import is_supervisor
 from atlas.settings import Settings

@@ -25,10 +25,10 @@ from atlas.errors import AtlasError, NotAuthenticated, RequestInvalid
 from atlas.models import Case, Status, Verdict, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.deciding import decide, take_back
-from atlas.people.mentions import NO_ONE_KNOWN, KnownPeople, known_people, mentioned_in
 from atlas.people.passkeys.asking import ask_to_approve
 from atlas.people.passkeys.ceremonies import origin_of
 from atlas.people.person import Person
+from atlas.people.records.mentions import NO_ONE_KNOWN, KnownPeople, known_people, mentioned_in
 from atlas.people.visitors import is_automatic
 from atlas.reviews.claims import renew
 from atlas.reviews.earlier_edits import arguments_in_round

@@ -15,8 +15,8 @@ from atlas.instants import now
 from atlas.models import Case, Status
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.person import Person
+from atlas.people.programs.taking import assign_by
 from atlas.people.supervisors import is_supervisor
-from atlas.people.taking import assign_by
 from atlas.reviews.claims import (
     Assignment,
     Claim,

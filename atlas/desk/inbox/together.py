@@ -21,7 +21,7 @@ from atlas.desk.lines import lines_of as lines_of_value
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.models import Case, Verdict, plain_text
-from atlas.people.together import MOST_TOGETHER, NOT_ALIKE, OneOfMany, Result, Together, is_done
+from atlas.people.programs.together import MOST_TOGETHER, NOT_ALIKE, OneOfMany, Result, Together, is_done
 from atlas.reviews.together import are_alike, is_short, why_alone
 
 TOGETHER = f"{DESK}/together"

@@ -6,7 +6,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.database.beside import Beside
 from atlas.errors import PersonRefused
-from atlas.people.accounts import OPERATOR
+from atlas.people.accounts.accounts import OPERATOR
 from atlas.people.passkeys import keys
 from atlas.people.passkeys.audit import check_all
 from atlas.people.passkeys.keys import Passkey

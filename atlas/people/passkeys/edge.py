@@ -8,9 +8,9 @@ from pydantic import Field
 
 from atlas.database.database import Database
 from atlas.models import LARGEST_ROUND, Frozen
-from atlas.people.known_first import person_first
 from atlas.people.passkeys.asking import ask_to_approve
 from atlas.people.passkeys.ceremonies import origin_of
+from atlas.people.programs.known_first import person_first
 from atlas.people.visitors import Visitors
 
 

@@ -10,9 +10,9 @@ from sqlalchemy.engine import Connection
 from atlas.agents.keys import AgentKeys
 from atlas.database.database import Database
 from atlas.errors import NotPermitted, SignatureRefused
-from atlas.people.accounts import seen_as
+from atlas.people.accounts.accounts import seen_as
 from atlas.people.person import Person, Way
-from atlas.people.profiles import ENDED, has_ended
+from atlas.people.records.profiles import ENDED, has_ended
 from atlas.people.reviewers import ReviewerGate, keys_in
 from atlas.people.systems.signatures import Signatures, Signed
 from atlas.settings import Settings

@@ -14,11 +14,13 @@ from atlas.errors import PersonRefused
 from atlas.instants import now
 from atlas.ledger import NO_CASE, Action
 from atlas.outbox.addresses import is_address
-from atlas.people import accounts, delegations, sessions
-from atlas.people.accounts import check_text
-from atlas.people.hours import spans_of, zone_of
+from atlas.people import sessions
+from atlas.people.accounts import accounts
+from atlas.people.accounts.accounts import check_text
 from atlas.people.passkeys.keys import end_all_of
-from atlas.people.profiles import Profile, all_profiles, profile_of
+from atlas.people.records import delegations
+from atlas.people.records.hours import spans_of, zone_of
+from atlas.people.records.profiles import Profile, all_profiles, profile_of
 from atlas.people.tables import people, profiles
 from atlas.settings_as_written import Duration
 

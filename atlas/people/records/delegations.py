@@ -15,7 +15,7 @@ from atlas.instants import instant_text, now
 from atlas.ledger import NO_CASE, Action
 from atlas.models import as_seen
 from atlas.outbox.notices import Kind, put
-from atlas.people.profiles import profile_of
+from atlas.people.records.profiles import profile_of
 from atlas.people.tables import delegations
 
 LONGEST = timedelta(days=366)

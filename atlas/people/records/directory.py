@@ -7,9 +7,9 @@ from functools import cached_property
 from sqlalchemy.engine import Connection
 
 from atlas.instants import now
-from atlas.people.delegations import Delegation, delegations_of, going_on
-from atlas.people.profiles import Profile, all_profiles, entries_of, profile_of
-from atlas.people.trainings import Training, trainings_of
+from atlas.people.records.delegations import Delegation, delegations_of, going_on
+from atlas.people.records.profiles import Profile, all_profiles, entries_of, profile_of
+from atlas.people.records.trainings import Training, trainings_of
 
 
 class Directory:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from sqlalchemy.engine import Connection
 
 from atlas.models import Frozen, as_seen
-from atlas.people.profiles import all_profiles
+from atlas.people.records.profiles import all_profiles
 from atlas.review_rules import GROUP
 
 MOST = 20  # people and groups that one comment tells

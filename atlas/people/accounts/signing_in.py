@@ -7,11 +7,11 @@ from sqlalchemy.engine import Connection
 from atlas.agents.digests import digest_of_key
 from atlas.database.database import Database
 from atlas.errors import LinkVoid, PersonRefused, SignInRefused, TooManyAttempts
-from atlas.people import accounts, attempts, links
-from atlas.people.attempts import Attempt
-from atlas.people.passwords import Passwords, check_new
+from atlas.people.accounts import accounts, attempts, links
+from atlas.people.accounts.attempts import Attempt
+from atlas.people.accounts.passwords import Passwords, check_new
 from atlas.people.person import Person, Way
-from atlas.people.profiles import ENDED, has_ended
+from atlas.people.records.profiles import ENDED, has_ended
 from atlas.settings import Settings, as_seen
 
 SARAH = "Sarah"  # the name of a person of whom no name is known

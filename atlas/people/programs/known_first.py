@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from atlas.people.bodies import check_body
+from atlas.people.programs.bodies import check_body
 from atlas.people.visitors import Visitors
 
 

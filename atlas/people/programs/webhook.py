@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field
 from atlas.errors import AlreadyDecided, RequestInvalid
 from atlas.models import LARGEST_ROUND, Frozen, Verdict, plain_text
 from atlas.people.deciding import Approvals, Deciding, decide, take_back
-from atlas.people.known_first import known_first
 from atlas.people.person import Person
+from atlas.people.programs.known_first import known_first
 from atlas.people.systems.gate import Caller, WebhookGate
 from atlas.people.votes import TAKEN_BACK
 

@@ -15,8 +15,8 @@ from atlas.cases.showing import Shown, shown
 from atlas.cases.store import read_case
 from atlas.database.database import Database
 from atlas.models import Frozen, Status
-from atlas.people.known_first import person_first
 from atlas.people.person import Person
+from atlas.people.programs.known_first import person_first
 from atlas.people.visitors import Visitors
 from atlas.reviews.eligibility import entries_of_person
 from atlas.reviews.permission import standing_of

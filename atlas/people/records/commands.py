@@ -14,12 +14,13 @@ from atlas.frozen import Frozen
 from atlas.instants import moment
 from atlas.models import plain_text
 from atlas.outbox.addresses import Addresses
-from atlas.people import accounts, delegations, keeping, trainings
-from atlas.people.accounts import OPERATOR
-from atlas.people.delegations import Delegation
-from atlas.people.instants_as_written import WANTED, read_moment
-from atlas.people.profiles import Profile, all_profiles
-from atlas.people.trainings import Training, trainings_of
+from atlas.people.accounts import accounts
+from atlas.people.accounts.accounts import OPERATOR
+from atlas.people.records import delegations, keeping, trainings
+from atlas.people.records.delegations import Delegation
+from atlas.people.records.instants_as_written import WANTED, read_moment
+from atlas.people.records.profiles import Profile, all_profiles
+from atlas.people.records.trainings import Training, trainings_of
 from atlas.settings import Settings
 from atlas.settings_of_ways import listed
 

@@ -12,7 +12,8 @@ from atlas.errors import PersonRefused
 from atlas.instants import now
 from atlas.ledger import NO_CASE, Action
 from atlas.models import Frozen, plain_text
-from atlas.people import links, sessions
+from atlas.people import sessions
+from atlas.people.accounts import links
 from atlas.people.tables import identities, people, profiles
 from atlas.review_rules import GROUP, group_of
 from atlas.settings import as_seen

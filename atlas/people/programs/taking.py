@@ -10,10 +10,10 @@ from sqlalchemy.engine import Connection
 from atlas.database.database import Database
 from atlas.errors import PersonRefused
 from atlas.frozen import Frozen
-from atlas.people.known_first import known_first
+from atlas.people.accounts.signing_in import SARAH
 from atlas.people.person import Person
-from atlas.people.profiles import has_ended, profile_of
-from atlas.people.signing_in import SARAH
+from atlas.people.programs.known_first import known_first
+from atlas.people.records.profiles import has_ended, profile_of
 from atlas.people.supervisors import require_supervisor
 from atlas.people.visitors import Visitors
 from atlas.reviews import claims

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from atlas.database.choose import beside_gateway
 from atlas.errors import DatabaseUnusable
-from atlas.people.profiles import all_profiles, members_of
+from atlas.people.records.profiles import all_profiles, members_of
 from atlas.settings import Settings
 
 NAMES = "SELECT name FROM people WHERE ended_at IS NULL"

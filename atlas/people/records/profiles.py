@@ -26,7 +26,7 @@ class Profile(Frozen):
     own_groups: tuple[str, ...] = ()  # those of them that are kept here, and not by a provider
     languages: tuple[str, ...] = ()  # BCP 47 tags, the best first
     zone: str | None = None  # of the IANA database, such as Europe/Berlin; None: UTC
-    working_hours: str | None = None  # as atlas/people/hours.py reads them; None: always
+    working_hours: str | None = None  # as atlas/people/records/hours.py reads them; None: always
     quiet_hours: str | None = None  # the same form; None: never
     channels: tuple[str, ...] | None = None  # None: by every way there is
     browsers: tuple[str, ...] = ()  # the endpoints by which they are called, where these are asked for

@@ -10,12 +10,12 @@ from atlas.frozen import Frozen
 from atlas.models import Verdict
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.deciding import Approvals
-from atlas.people.known_first import known_first
 from atlas.people.person import Person
+from atlas.people.programs.known_first import known_first
+from atlas.people.programs.together import MOST_TOGETHER, OneOfMany, Result, Together
+from atlas.people.programs.webhook import APPROVAL_PATH, LONGEST_KEY, OneCase
 from atlas.people.reviewers import ReviewerGate
 from atlas.people.systems.gate import signature
-from atlas.people.together import MOST_TOGETHER, OneOfMany, Result, Together
-from atlas.people.webhook import APPROVAL_PATH, LONGEST_KEY, OneCase
 
 APPROVALS_PATH = f"{APPROVAL_PATH}s"
 

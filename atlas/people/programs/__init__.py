@@ -1,0 +1,1 @@
+"""What people's programs read and send, over HTTP: cases, decisions, claims."""

@@ -1,0 +1,1 @@
+"""What is on record of a person beside the way in: groups, hours, training, and who decides for them."""
