@@ -4,5 +4,5 @@ import os
 
 __version__ = "0.1.0"
 
-# .env has one reader, atlas/settings.py. FastMCP would read it too, and fail before we can say why.
+# .env has one reader, atlas/settings/reading.py. FastMCP would read it too, and fail before we can say why.
 os.environ.setdefault("FASTMCP_ENV_FILE", os.devnull)

@@ -1,6 +1,6 @@
 """Writes the pages of the documentation that are made from the code: `python docs/generate.py`.
 
-Settings come from their descriptions in `atlas/settings*.py`, with the headings and the spelling of defaults
+Settings come from their descriptions in `atlas/settings/`, with the headings and the spelling of defaults
 from `.env.example`. The engine's differences come from the docstring of `atlas/engine/__init__.py`.
 What speaks to the agent comes from the rules in `atlas/origins/`. The keys of a policy come from
 `atlas/assessors/policy/keys.py`.

@@ -11,11 +11,13 @@ import pytest
 import tomli
 
 ROOT = Path(__file__).parents[1]
-ROOMS = sorted(path.parent.name for path in (ROOT / "atlas").glob("*/__init__.py"))
+ROOMS = sorted(
+    path.parent.name for path in (ROOT / "atlas").glob("*/__init__.py") if path.parent.name != "settings"
+)
 PATH = {f"atlas.{name}" for name in ("admit", "assess", "decide", "execute", "report", "path")}
 STORE = {f"atlas.database.{name}" for name in ("sqlite.files", "sqlite.transactions", "writer")}
 TAKEN_ALONG = {"atlas.canonical", "atlas.instants", *STORE}
-SETTINGS = sorted(path.stem for path in (ROOT / "atlas").glob("settings*.py"))
+SETTINGS = sorted(f"settings/{path.stem}" for path in (ROOT / "atlas" / "settings").glob("*.py"))
 SHARED = (
     "frozen",
     "review_rules",

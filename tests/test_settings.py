@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from atlas.settings import Settings, is_loopback
-from atlas.settings_of_inngest import EngineKind
-from atlas.settings_of_models import AssessorKind
+from atlas.settings.inngest import EngineKind
+from atlas.settings.models import AssessorKind
 
 AGENT, REVIEWER = "a" * 32, "r" * 32
 KEYS: dict[str, Any] = {"atlas_agent_key": AGENT, "atlas_reviewer_key": REVIEWER}

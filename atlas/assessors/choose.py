@@ -13,7 +13,7 @@ from atlas.database.database import Database
 from atlas.errors import AssessorInvalid
 from atlas.people.records.named import members_of_groups, names_of_reviewers
 from atlas.settings import Settings
-from atlas.settings_of_models import AssessorKind
+from atlas.settings.models import AssessorKind
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-6-luna"

@@ -8,8 +8,8 @@ from atlas.assessors.choose import OLLAMA_MODEL, OPENAI_MODEL, OPENAI_URL
 from atlas.assessors.modal_function import parse_function_name
 from atlas.configure.person import Person
 from atlas.settings import Settings
-from atlas.settings_as_written import plain
-from atlas.settings_of_models import AssessorKind
+from atlas.settings.as_written import plain
+from atlas.settings.models import AssessorKind
 
 ASKED = (
     *("MODAL_FUNCTION_NAME", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "OLLAMA_HOST"),

@@ -14,7 +14,7 @@ from atlas.database.location import Location
 from atlas.database.migrating import newest_version
 from atlas.errors import AtlasError
 from atlas.settings import Settings
-from atlas.settings_as_written import postgresql_url
+from atlas.settings.as_written import postgresql_url
 
 
 def parser() -> argparse.ArgumentParser:

@@ -25,7 +25,7 @@ from atlas.operate.listening import stop_listening
 from atlas.operate.own_url import url_of
 from atlas.operate.start import collect_as_usual
 from atlas.settings import Settings
-from atlas.settings_of_telemetry import LogForm
+from atlas.settings.telemetry import LogForm
 
 OWN_ERROR = re.compile(r"^[ |]*atlas[.\w]*: (.+)$", re.MULTILINE)  # as a traceback ends, alone or in a group
 MOST_FILES = 65_536

@@ -10,7 +10,7 @@ from atlas.outbox.channels.push import PUSH
 from atlas.outbox.channels.slack import SLACK_APP
 from atlas.people.records.profiles import Profile
 from atlas.settings import Settings
-from atlas.settings_of_notices import ADDRESS
+from atlas.settings.notices import ADDRESS
 
 OF_WEBHOOK = "ATLAS_NOTIFY_URL"
 OF_BROWSER = "browser "

@@ -31,7 +31,7 @@ from atlas.outbox.subscriptions import end_subscription, with_browsers
 from atlas.outbox.vapid import PushKey
 from atlas.people.records.profiles import profile_of
 from atlas.settings import Settings
-from atlas.settings_of_notices import ADDRESS
+from atlas.settings.notices import ADDRESS
 
 ROUND_SECONDS = 1.0
 SHORT_SECONDS = 0.1  # between two rounds while there is something that could not begin

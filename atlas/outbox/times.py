@@ -6,7 +6,7 @@ from atlas.outbox.addresses import Way
 from atlas.outbox.notices import Kind
 from atlas.people.records.hours import stretches
 from atlas.people.records.profiles import Profile
-from atlas.settings_as_written import read_duration
+from atlas.settings.as_written import read_duration
 
 MAIL_AFTER = timedelta(seconds=15)  # a call that is decided sooner costs no mail
 LOOK_AHEAD = 9  # days, after which quiet hours that never end are not kept

@@ -27,7 +27,7 @@ from atlas.people.passkeys import commands as passkeys
 from atlas.people.records import commands as records
 from atlas.people.records import keeping
 from atlas.settings import Settings
-from atlas.settings_of_ways import listed
+from atlas.settings.ways import listed
 from atlas.texts import words_of
 
 Result = TypeVar("Result")

@@ -10,7 +10,7 @@ from atlas.database.choose import beside
 from atlas.errors import DatabaseUnusable, PolicyInvalid
 from atlas.instants import now
 from atlas.replay.span import Span
-from atlas.settings_as_written import read_duration
+from atlas.settings.as_written import read_duration
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=timezone.utc)
 LONGEST = timedelta(days=365)

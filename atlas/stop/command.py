@@ -19,7 +19,7 @@ from atlas.instants import now
 from atlas.models import Scope, Stop, plain_text
 from atlas.people.notices import Notifier
 from atlas.settings import Settings, variables
-from atlas.settings_as_written import postgresql_url
+from atlas.settings.as_written import postgresql_url
 from atlas.stop.known import Known
 from atlas.stop.stops import Stops
 from atlas.stop.words import told, told_of_lift

@@ -9,7 +9,7 @@ from mcp.types import CallToolRequestParams
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span
 
 from atlas.assessors.policy.rules import NEVER_GOVERNED
-from atlas.settings_of_telemetry import AgentTraces
+from atlas.settings.telemetry import AgentTraces
 from atlas.telemetry import names
 from atlas.telemetry.contexts import NO_PARENT, below, pointing_to
 from atlas.telemetry.tracing import call_span

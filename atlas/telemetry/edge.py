@@ -12,7 +12,7 @@ from atlas.background import in_background
 from atlas.cases.store import CaseStore
 from atlas.people.edge import PeopleEdge
 from atlas.settings import Settings
-from atlas.settings_of_telemetry import LogForm
+from atlas.settings.telemetry import LogForm
 from atlas.upstreams import Upstreams
 from atlas.workflow.edge import WorkflowEdge
 

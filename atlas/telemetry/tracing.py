@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from atlas.assessors.masking import mask
 from atlas.ledger import Act, Action
 from atlas.models import Case
-from atlas.settings_of_telemetry import AgentTraces
+from atlas.settings.telemetry import AgentTraces
 from atlas.telemetry import names
 from atlas.telemetry.contexts import NO_PARENT, below, pointing_to, read_context, text_of
 from atlas.telemetry.tables import case_spans

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from atlas.cases.store import CaseStore
 from atlas.models import Case
 from atlas.settings import Settings
-from atlas.settings_of_inngest import EngineKind
+from atlas.settings.inngest import EngineKind
 from atlas.workflow.courier import Courier
 from atlas.workflow.freshness import FreshnessGuard
 from atlas.workflow.lone_engine import watch_alone

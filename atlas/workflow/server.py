@@ -22,7 +22,7 @@ from atlas.engine.keys import sign
 from atlas.errors import DataDirectoryUnusable, ProxyUnusable
 from atlas.proxies import proxy_of
 from atlas.settings import Settings, variables
-from atlas.settings_of_inngest import EngineKind
+from atlas.settings.inngest import EngineKind
 from atlas.workflow.canonical_form import quicken_sdk
 from atlas.workflow.freshness import SIGNATURE_HEADER
 from atlas.workflow.in_process import attach_in_process

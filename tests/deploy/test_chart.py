@@ -9,7 +9,7 @@ from documentation import ROOT, checked, page, quoted
 
 from atlas import __version__
 from atlas.settings import Settings
-from atlas.settings_of_limits import LONGEST_STOP
+from atlas.settings.limits import LONGEST_STOP
 
 helm = pytest.importorskip("helm_python", reason="Helm's library is there for Linux on x86-64 alone")
 kubernetes_validate = pytest.importorskip("kubernetes_validate")

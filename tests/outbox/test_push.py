@@ -13,7 +13,7 @@ from store import decisions, rejection
 from atlas.errors import RequestInvalid
 from atlas.outbox.subscriptions import end_subscription, is_of, subscribe, subscriptions_of
 from atlas.outbox.vapid import KEY_FILE, PushKey
-from atlas.settings_of_notices import PUSH_SERVICES
+from atlas.settings.notices import PUSH_SERVICES
 
 
 async def subscribed(box: Outbox, person: str, service: PushService, *, endpoint: str = "") -> None:

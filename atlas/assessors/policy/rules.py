@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 from atlas.assessors import Trust
 from atlas.models import Frozen
 from atlas.review_rules import Escalation, group_of
-from atlas.settings_as_written import Duration, read_duration
+from atlas.settings.as_written import Duration, read_duration
 
 if TYPE_CHECKING:
     from atlas.assessors.policy.conditions import Condition

@@ -22,7 +22,7 @@ from atlas.people.records.instants_as_written import WANTED, read_moment
 from atlas.people.records.profiles import Profile, all_profiles
 from atlas.people.records.trainings import Training, trainings_of
 from atlas.settings import Settings
-from atlas.settings_of_ways import listed
+from atlas.settings.ways import listed
 
 COMMANDS = ("list", "show", "set", "train", "untrain", "delegate", "undelegate")
 

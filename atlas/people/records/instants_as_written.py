@@ -5,7 +5,7 @@ from datetime import datetime, time, timedelta
 from atlas.errors import PersonRefused
 from atlas.instants import LONGEST, now, read_instant
 from atlas.people.records.hours import zone_of
-from atlas.settings_as_written import read_duration
+from atlas.settings.as_written import read_duration
 
 WANTED = "a day as 2027-01-31, a minute as 2027-01-31T17:00, or how long as 8h or 14d"
 

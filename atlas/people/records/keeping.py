@@ -22,7 +22,7 @@ from atlas.people.records import delegations
 from atlas.people.records.hours import spans_of, zone_of
 from atlas.people.records.profiles import Profile, all_profiles, profile_of
 from atlas.people.tables import people, profiles
-from atlas.settings_as_written import Duration
+from atlas.settings.as_written import Duration
 
 LISTS = ("groups", "languages", "channels")
 SETTABLE = (*LISTS, "zone", "working_hours", "quiet_hours", "digest")

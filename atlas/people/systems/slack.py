@@ -19,7 +19,7 @@ from atlas.people.deciding import Deciding, Receipt, decide
 from atlas.people.systems.gate import PeopleThere, refuse_keys
 from atlas.people.systems.slack_wire import Pressed, check_signature, pressed_in
 from atlas.settings import Settings
-from atlas.settings_of_systems import SLACK
+from atlas.settings.systems import SLACK
 
 SLACK_PATH = "/webhook/slack"
 

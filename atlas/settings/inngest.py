@@ -7,7 +7,7 @@ from functools import cached_property
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
-from atlas.settings_as_written import DevServer, Duration, HttpUrlText, PlainSecret, SigningKey
+from atlas.settings.as_written import DevServer, Duration, HttpUrlText, PlainSecret, SigningKey
 
 YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 

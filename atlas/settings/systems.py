@@ -10,8 +10,8 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from atlas.models import as_seen, plain_text
 from atlas.proxies import is_this_machine
-from atlas.settings_of_notices import webhook_secret
-from atlas.settings_of_ways import listed
+from atlas.settings.notices import webhook_secret
+from atlas.settings.ways import listed
 
 SLACK = "slack"  # the system of this name signs in Slack's own form where ATLAS_SLACK_SIGNING_SECRET is set
 NAMED_SECRET = re.compile(r"([a-z][a-z0-9_-]{0,19})=(\S+)")

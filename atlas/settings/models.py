@@ -6,7 +6,7 @@ from functools import cached_property
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from atlas.settings_as_written import PlainSecret
+from atlas.settings.as_written import PlainSecret
 
 
 class AssessorKind(str, Enum):

@@ -22,14 +22,14 @@ from pydantic_settings import SettingsConfigDict
 
 from atlas.models import EVERY_AGENT, plain_text
 from atlas.models import as_seen as as_seen  # compared by it elsewhere too
-from atlas.settings_as_written import Duration, PostgresqlUrl, RootPath, require_readable
-from atlas.settings_of_inngest import WorkflowServer
-from atlas.settings_of_limits import Limits
-from atlas.settings_of_models import Models
-from atlas.settings_of_notices import WaysOut
-from atlas.settings_of_systems import Elsewhere
-from atlas.settings_of_telemetry import Watched
-from atlas.settings_of_ways import WaysIn
+from atlas.settings.as_written import Duration, PostgresqlUrl, RootPath, require_readable
+from atlas.settings.inngest import WorkflowServer
+from atlas.settings.limits import Limits
+from atlas.settings.models import Models
+from atlas.settings.notices import WaysOut
+from atlas.settings.systems import Elsewhere
+from atlas.settings.telemetry import Watched
+from atlas.settings.ways import WaysIn
 from atlas.texts import TextUnreadable, encoding_of, read_text, text_of
 
 # As a browser writes it: a scheme, a host without capitals, and a port if it is not the one of the scheme.
@@ -111,7 +111,7 @@ class Settings(WaysIn, WaysOut, Elsewhere, Limits, WorkflowServer, Models, Watch
     )
 
     atlas_policy: Path = Field(
-        default=Path(__file__).parent / "policy.toml",
+        default=Path(__file__).parents[1] / "policy.toml",
         description="The policy file. Without one, the shipped `atlas/policy.toml`.",
     )
     atlas_risk_threshold: int = Field(

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ByteSize, Field
 from pydantic_settings import BaseSettings
 
-from atlas.settings_as_written import Duration, NumberPerAgent, PerAgent, read_duration
+from atlas.settings.as_written import Duration, NumberPerAgent, PerAgent, read_duration
 
 LONGEST_STOP = timedelta(days=1)
 StopTime = Annotated[timedelta, BeforeValidator(read_duration), Field(ge=timedelta(0), le=LONGEST_STOP)]

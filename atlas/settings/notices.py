@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings, NoDecode
 
-from atlas.settings_of_ways import listed
+from atlas.settings.ways import listed
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (of the form of a secret, as Standard Webhooks writes it)
 SHORTEST_SECRET, LONGEST_SECRET = 24, 64  # bytes, as Standard Webhooks asks for

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings
 
-from atlas.settings_as_written import Duration, PlainSecret
+from atlas.settings.as_written import Duration, PlainSecret
 
 SHORTEST_KEY = 16
 HEADERS = re.compile(r"[A-Za-z0-9-]+=[^,\s]+(,[A-Za-z0-9-]+=[^,\s]+)*")
