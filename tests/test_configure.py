@@ -8,7 +8,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from atlas.configure.check import build_gateway, published, urls_here
+from atlas.configure.check import URLS, build_gateway, published, urls_here
 from atlas.configure.container import DESCRIPTION, run_options
 from atlas.configure.env_file import assignment, read_values, with_values, write_values
 from atlas.configure.process import seconds_to_end
@@ -152,6 +152,13 @@ def test_urls_of_this_machine_are_found_in_the_settings() -> None:
         "OPENAI_BASE_URL": "http://host.docker.internal:8080/v1",
         "INNGEST_DEV": "http://host.docker.internal:8288",
     }
+
+
+def test_each_setting_that_is_one_url_of_another_server_is_looked_at() -> None:
+    """A container does not reach it at 127.0.0.1. The gateway's own address is no other server."""
+    ends = ("_url", "ollama_host", "_endpoint", "inngest_dev")
+    named = {name.upper() for name in Settings.model_fields if name.endswith(ends)}
+    assert named - {"ATLAS_PUBLIC_URL"} == set(URLS)
 
 
 def test_docker_publishes_at_an_address_only() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -18,6 +17,7 @@ from atlas.database.choose import beside_gateway
 from atlas.database.database import Database
 from atlas.desk.pages import DESK
 from atlas.operate.accept import wants_page
+from atlas.outbox.addresses import Addresses
 from atlas.outbox.troubles import troubles
 from atlas.people.programs.webhook import APPROVAL_PATH
 from atlas.settings import Settings
@@ -175,7 +175,7 @@ def banner(
                 else []
             ),
             *[f"  people     {way}" for way in _other_ways(settings)],
-            f"  reviewers  {_channel(settings)}",
+            f"  reviewers  {how_told(settings)}",
             f"  approve    curl {url}{APPROVAL_PATH}{key} -H 'Content-Type: application/json' \\",
             """               -d '{"decision": "APPROVED", "event_id": "evt_…"}'""",
         ]
@@ -191,10 +191,10 @@ def _other_ways(settings: Settings) -> list[str]:
     return [*ways, *([f"are known to a proxy at {proxies}"] if proxies else [])]
 
 
-def _channel(settings: Settings) -> str:
+def how_told(settings: Settings) -> str:
     """How a reviewer hears of a call that waits; of the URL only the host, for its path may be a secret."""
     ways = [f"a POST to {settings.atlas_notify_url.host}"] if settings.atlas_notify_url else []
-    ways += [urlsplit(url).scheme for url in settings.notify_urls]
+    ways += [way.channel for way in Addresses(settings).of_house]
     ways += [f"{name}, where a profile has an address" for name in settings.notify_channels]
     if not ways:
         return "no one is told of a call that waits, but for a line in this log: docs/how-to/notices.md"

@@ -72,6 +72,11 @@ class Addresses:
         for url in self._urls:
             yield Way(_scheme(url), f"ATLAS_NOTIFY_URLS {_digest(url)}", url)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names with which an address in a profile can begin: `mail:anna@example.com`."""
+        return (*self._channels, *([SLACK_APP] if self._slack_channel else []))
+
     def of_person(self, person: Profile) -> Iterator[Way]:
         """The ways of a person's profile; one of an unknown channel is left out."""
         for text in person.channels or ():

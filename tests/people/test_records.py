@@ -88,7 +88,7 @@ REFUSED = [
     (("set", "anna"), "Say what to set"),
     (("set", "anna", "--zone", "Mars/Olympus"), "is not a zone such as Europe/Berlin"),
     (("set", "anna", "--working-hours", "nine to five"), "is not hours such as"),
-    (("set", "anna", "--channels", "mail:anna@example.com"), "leads nowhere. Names in ATLAS_NOTIFY_CHANNELS"),
+    (("set", "anna", "--channels", "mail:anna@example.com"), "leads nowhere. Names of channels here: none."),
     (("set", "anna", "--digest", "often"), "is not a duration such as 1h"),
     (("set", "anna", "--groups", "a\u200bb"), "none of them invisible"),
     (("set", "anna", "--groups", "group:desk"), "reads as a group in a policy"),

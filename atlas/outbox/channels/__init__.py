@@ -1,6 +1,6 @@
 """Channels: the ways by which a notice leaves, a family of interchangeable parts with one module each.
 
-A new one is a module here, and a line in three other files: docs/how-to/notices.md, "Add another way".
+A new one is a module here, and a few lines elsewhere: docs/how-to/notices.md, "Add another way".
 """
 
 from dataclasses import dataclass

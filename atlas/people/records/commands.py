@@ -157,9 +157,10 @@ def _set(connection: Connection, *, settings: Settings, options: argparse.Namesp
     if not given:
         raise PersonRefused(reason="Say what to set, such as --groups seniors; --help shows all.")
     changes = {key: value_of(key, text) for key, text in given.items()}
-    if lost := Addresses(settings).unknown(changes.get("channels") or ()):
-        names = ", ".join(settings.notify_channels) or "none"
-        reason = f"channels: {lost[0][:100]} leads nowhere. Names in ATLAS_NOTIFY_CHANNELS: {names}."
+    addresses = Addresses(settings)
+    if lost := addresses.unknown(changes.get("channels") or ()):
+        names = ", ".join(addresses.names) or "none"
+        reason = f"channels: {lost[0][:100]} leads nowhere. Names of channels here: {names}."
         raise PersonRefused(reason=reason)
     after = keeping.change(connection, options.name, changes, actor=OPERATOR, keys=settings.reviewers)
     return "\n".join([f"{after.name}  {','.join(after.groups) or '-'}", *_details(Record(profile=after))])
