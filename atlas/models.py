@@ -344,6 +344,7 @@ class Case(Frozen):
     collected_at: datetime | None = None  # when its ending was handed to the agent first
     definition_sha256: str | None = None  # of its tool; None: admitted before definitions were recorded
     waiting_before: tuple[str, ...] = ()  # calls of the same agent and tool that waited when it came
+    told_before: tuple[str, ...] = ()  # those of them that the agent made: of a seeded one it is not told
     # Since when a stop keeps its time to decide from running, or the call from beginning; what is approved
     # keeps it until it begins.
     frozen_at: datetime | None = None

@@ -191,8 +191,8 @@ def pending_text(case: Case) -> str:
     ]
     if case.stop is not None:
         lines.insert(1, _stopped(case.stop))
-    if case.waiting_before:
-        earlier = ", ".join(case.waiting_before)
+    if case.told_before:
+        earlier = ", ".join(case.told_before)
         lines.append(
             f"When this call came, an earlier call of {case.call.tool_name} still waited: {earlier}. "
             "If this is the same request in other words, tell the user so."

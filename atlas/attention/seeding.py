@@ -17,9 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
 from atlas.attention.seeded import expire_overdue, seed
+from atlas.attention.tables import seeded_cases
 from atlas.canonical import digest
 from atlas.cases.store import CaseStore
-from atlas.cases.tables import cases
+from atlas.cases.tables import WAITING, cases
 from atlas.instants import now
 from atlas.models import NO_TOOL, SEEDED, Assessment, Case, Status, ToolCall
 
@@ -165,10 +166,8 @@ def _caller_of(connection: Connection, *, tool: str) -> str:
 
 
 def _is_any_overdue(connection: Connection) -> bool:
-    overdue = (
-        cases.c.status == Status.PENDING_REVIEW.value,
-        cases.c.expires_at <= now(),
-        cases.c.reported_at.is_(None),  # as of all that waits: an index has those by their ends
+    is_seeded = sa.exists().where(seeded_cases.c.case_id == cases.c.case_id)
+    overdue = (WAITING, cases.c.expires_at <= now(), cases.c.frozen_at.is_(None))
+    return (
+        connection.execute(sa.select(cases.c.case_id).where(*overdue, is_seeded).limit(1)).first() is not None
     )
-    query = sa.select(cases.c.case_id).where(*overdue, cases.c.claimed_by == SEEDED).limit(1)
-    return connection.execute(query).first() is not None

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.attention.tables import openings, second_looks, seeded_cases
-from atlas.cases.tables import approvals, decisions
+from atlas.cases.tables import approvals, cases, decisions
 from atlas.database.dialects import seconds_between
-from atlas.models import Frozen, Verdict
+from atlas.models import Frozen, Status, Verdict
 
 LEAST = 10  # of which a share or a median is told
 LEAST_OTHERS = 3  # persons of whom the group's figures are told to one who is no supervisor
@@ -101,11 +101,17 @@ def decided_in(*, since: datetime, until: datetime) -> sa.Select[Any]:
             given.c.verdict,
             seconds,
             again,
-            sa.exists().where(seeded_cases.c.case_id == given.c.case_id),
+            _is_known_as_seeded(given.c.case_id),
         )
         .select_from(given.outerjoin(openings, sa.and_(*this)))
         .limit(MOST_DECISIONS)
     )
+
+
+def _is_known_as_seeded(case_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Whether a case is seeded and over: while one waits, who has approved it does not know it."""
+    is_over = (cases.c.case_id == seeded_cases.c.case_id, cases.c.status != Status.PENDING_REVIEW.value)
+    return sa.exists().where(seeded_cases.c.case_id == case_id, *is_over)
 
 
 def _decided(since: datetime, until: datetime) -> sa.Select[Any]:

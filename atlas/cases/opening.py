@@ -14,7 +14,7 @@ from atlas.cases.tables import UNFINISHED, cases
 from atlas.database.dialects import without_order
 from atlas.database.statements import Prepared
 from atlas.instants import now
-from atlas.models import Case, Status, ToolCall
+from atlas.models import SEEDED, Case, Status, ToolCall
 
 _CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request", "session")
 _OPENED = (
@@ -29,7 +29,7 @@ _SAME = Prepared(_OF_CALL.where(UNFINISHED))
 _NEWEST = Prepared(_OF_CALL.order_by(cases.c.opened_at.desc()).limit(sa.literal_column("1")))
 MOST_NAMED = 3  # of the calls that waited before
 _WAITING = Prepared(
-    sa.select(cases.c.case_id)
+    sa.select(cases.c.case_id, cases.c.claimed_by)
     .where(
         *(cases.c[name] == sa.bindparam(name) for name in ("principal", "tool_name")),
         UNFINISHED,
@@ -57,7 +57,7 @@ def open_case(
         status=Status.QUEUED,
         opened_at=now(),
         definition_sha256=definition.sha256 if definition else None,
-        waiting_before=_waiting_now(connection, call),
+        **_waiting_now(connection, call),
         held_by=held_by,
     )
     if definition is not None:
@@ -96,10 +96,11 @@ def _give_way(connection: Connection, case: Case) -> None:
     transition(connection, case, Status.EXPIRED)
 
 
-def _waiting_now(connection: Connection, call: ToolCall) -> tuple[str, ...]:
-    """Calls of the same agent and tool that wait for a person; of many, some."""
-    asked = call.model_dump(include={"principal", "tool_name"})
-    return tuple(str(row[0]) for row in _WAITING.rows(connection, asked))
+def _waiting_now(connection: Connection, call: ToolCall) -> dict[str, tuple[str, ...]]:
+    """Calls of the same agent and tool that wait for a person, of many some; and those that it made."""
+    rows = _WAITING.rows(connection, call.model_dump(include={"principal", "tool_name"}))
+    own = tuple(str(case_id) for case_id, claimed_by in rows if claimed_by != SEEDED)
+    return {"waiting_before": tuple(str(row[0]) for row in rows), "told_before": own}
 
 
 def newest_case(connection: Connection, call: ToolCall) -> Case | None:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from atlas.attention.tables import seeded_cases
 from atlas.cases.rounds import of_this_round
 from atlas.cases.tables import assessments, cases, decisions, inquiries, outcomes
 from atlas.models import (
@@ -62,16 +63,24 @@ def case_of(connection: Connection, values: Sequence[Any]) -> Case:
 
 
 def named_case(connection: Connection, row: Any) -> Case:
-    """The case of such a row by name; with its stop, what a person changed, and what was asked."""
+    """The case of such a row by name; with its stop, what was changed, asked, and waited before."""
     case = _case(row)
     more: dict[str, Any] = {}
     if case.frozen_at is not None:
         more["stop"] = stop_of(connection, case)
     if row["edited_round"] is not None:
         more["edit"] = _edit(connection, case.case_id, row["edited_round"])
+    if case.waiting_before:
+        more["told_before"] = _made_by_agents(connection, case.waiting_before)
     if row["asked_at"] is not None:
         more["questions"] = _questions(connection, case.case_id)
     return case.model_copy(update=more) if more else case
+
+
+def _made_by_agents(connection: Connection, case_ids: Sequence[str]) -> tuple[str, ...]:
+    seeded = sa.select(seeded_cases.c.case_id).where(seeded_cases.c.case_id.in_(case_ids))
+    others = set(connection.execute(seeded).scalars())
+    return tuple(case_id for case_id in case_ids if case_id not in others)
 
 
 def _edit(connection: Connection, case_id: str, round_number: int) -> Edit:

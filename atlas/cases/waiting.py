@@ -12,7 +12,9 @@ from sqlalchemy.engine import Connection
 from atlas import ledger
 from atlas.cases.tables import UNDECIDED, cases
 from atlas.database.statements import Prepared
+from atlas.models import SEEDED
 
+_IS_OF_AGENT = sa.text(f"COALESCE(cases.claimed_by, '') <> '{SEEDED}'")  # and not made by the gateway
 _newest = sa.select(sa.func.max(ledger.entries.c.seq)).scalar_subquery()
 # No row: the entry is not there, because what it was written with has been undone.
 _ENTRIES_SINCE = Prepared(
@@ -22,7 +24,10 @@ _ENTRIES_SINCE = Prepared(
     )
 )
 _wait: sa.Select[Any] = (
-    sa.select(sa.literal_column("1")).select_from(cases).where(UNDECIDED).limit(sa.bindparam("most"))
+    sa.select(sa.literal_column("1"))
+    .select_from(cases)
+    .where(UNDECIDED, _IS_OF_AGENT)
+    .limit(sa.bindparam("most"))
 )
 _OF_ALL = Prepared(sa.select(sa.func.count()).select_from(_wait.subquery()))
 _own = _wait.where(cases.c.principal == sa.bindparam("agent"))
@@ -30,7 +35,7 @@ _own = _wait.where(cases.c.principal == sa.bindparam("agent"))
 _OF_AGENT = Prepared(
     sa.text(
         "SELECT count(*) FROM (SELECT 1 FROM cases INDEXED BY ix_cases_undecided"  # noqa: S608  (a constant)
-        f" WHERE {UNDECIDED.text} AND cases.principal = :agent LIMIT :most)"
+        f" WHERE {UNDECIDED.text} AND cases.principal = :agent AND {_IS_OF_AGENT.text} LIMIT :most)"
     ),
     postgresql=sa.select(sa.func.count()).select_from(_own.subquery()),
 )

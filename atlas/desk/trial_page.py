@@ -12,6 +12,7 @@ from atlas.assessors.policy.file import LARGEST_BYTES
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
 from atlas.desk.trials import Trial
+from atlas.people.person import Person
 from atlas.replay import sentences
 from atlas.texts import TextUnreadable, text_of
 
@@ -62,7 +63,7 @@ def add_to(router: APIRouter, pages: Pages) -> None:
             "trial.html",
             person=person_of(request),
             status=status,
-            wish=wish or _wish_again(trial),
+            wish=wish or _wish_again(trial, person_of(request)),
             trial=trial,
             periods=PERIODS,
             largest=LARGEST_BYTES,
@@ -104,5 +105,8 @@ def add_to(router: APIRouter, pages: Pages) -> None:
         return pages.redirect(TRIAL)
 
 
-def _wish_again(trial: Trial | None) -> Wish:
-    return Wish() if trial is None else Wish(trial.text, trial.days)
+def _wish_again(trial: Trial | None, person: Person) -> Wish:
+    """What was asked for last; the text, which may have the seeded calls, is shown to its own person."""
+    if trial is None:
+        return Wish()
+    return Wish(trial.text if trial.person_name == person.name else "", trial.days)

@@ -12,7 +12,9 @@ from atlas.models import Ruling, Status, Stop
 from atlas.reviews import deadlines
 from atlas.stop.covering import covered_by, stops_in_force
 
-_IS_OPEN = cases.c.reported_at.is_(None)  # for the index; what has ended is reported
+# Both for an index. A seeded case counts as reported from its beginning, and waits all the same.
+_WAITS = cases.c.status == sa.literal_column(f"'{Status.PENDING_REVIEW.value}'")
+_IS_APPROVED = sa.and_(cases.c.reported_at.is_(None), cases.c.status == Status.AUTHORIZED.value)
 _MOVE = (
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"))
@@ -33,12 +35,12 @@ class FrozenCases(NamedTuple):
 def freeze(connection: Connection, stop: Stop, *, at: datetime) -> FrozenCases:
     """Freeze the cases that a stop covers; one whose time is over already expires as always."""
     has_time = sa.or_(cases.c.expires_at.is_(None), cases.c.expires_at > at)
-    waiting = _freeze(connection, stop, at, cases.c.status == Status.PENDING_REVIEW.value, has_time)
-    return FrozenCases(waiting, _freeze(connection, stop, at, cases.c.status == Status.AUTHORIZED.value))
+    waiting = _freeze(connection, stop, at, _WAITS, has_time)
+    return FrozenCases(waiting, _freeze(connection, stop, at, _IS_APPROVED))
 
 
 def _freeze(connection: Connection, stop: Stop, at: datetime, *which: sa.ColumnElement[bool]) -> int:
-    change = cases.update().where(_IS_OPEN, cases.c.frozen_at.is_(None), covered_by([stop]), *which)
+    change = cases.update().where(cases.c.frozen_at.is_(None), covered_by([stop]), *which)
     return connection.execute(change.values(frozen_at=at)).rowcount
 
 
@@ -49,8 +51,7 @@ def thaw(connection: Connection, *, at: datetime) -> int:
 
     An approved case keeps the note that it was held, by which the courier finds it, until it begins.
     """
-    waits = (_IS_OPEN, cases.c.status == Status.PENDING_REVIEW.value, cases.c.frozen_at.is_not(None))
-    query = _WAITING.where(*waits, ~covered_by(stops_in_force(connection)))
+    query = _WAITING.where(_WAITS, cases.c.frozen_at.is_not(None), ~covered_by(stops_in_force(connection)))
     moves = [_move(connection, row, at=at) for row in connection.execute(query).all()]
     if moves:
         connection.execute(_MOVE, moves)

@@ -145,13 +145,23 @@ async def test_no_figure_and_no_trial_of_a_policy_gives_it_away_while_it_waits(
     assert seeded not in await trial(gateway)
 
 
-async def trial(gateway: GatewayProcess) -> str:
+async def test_what_was_tried_is_shown_again_to_its_own_person_alone(gateway: GatewayProcess) -> None:
+    """It may be the policy in force, with all seeded calls; the report is for all."""
+    await trial(gateway, more=f"# {WHY}")
+    headers = {"Authorization": f"Bearer {KEYS['ben']}"}
+    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=WAIT_SECONDS) as client:
+        page = (await client.get("/desk/policy")).text
+    assert "Calls then, and by this policy" in page and WHY not in page
+    assert WHY in (await read(gateway, "/desk/policy")).text
+
+
+async def trial(gateway: GatewayProcess, *, more: str = "") -> str:
     """The report about a policy that would let all of them pass."""
     headers = {"Authorization": f"Bearer {KEYS['anna']}"}
     async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=WAIT_SECONDS) as client:
         token = re.search('name="form_token" value="([^"]*)"', (await client.get("/desk/policy")).text)
         assert token is not None
-        said = {"form_token": token[1], "text": '[[rule]]\ntool = "*"\nscore = 5\n', "days": "1"}
+        said = {"form_token": token[1], "text": f'[[rule]]\ntool = "*"\nscore = 5\n{more}', "days": "1"}
         assert (await client.post("/desk/policy", data=said)).status_code == 303
 
         async def report() -> str:
