@@ -6,12 +6,19 @@ from sqlalchemy.engine import Connection
 
 from atlas.attention.looks import FIRST_CHOICE, said_before
 from atlas.ledger import Action
-from atlas.models import Case, Status
+from atlas.models import HAS_FAILED, Case, Status
 
 HIDDEN = {"hidden": "Shown after your first choice."}
 # What says the score, or why, in the ledger.
 _TELLING = frozenset(
-    action.value for action in (Action.ASSESSED, Action.ASKED, Action.REVIEW_REQUESTED, Action.REOPENED)
+    action.value
+    for action in (
+        Action.ASSESSED,
+        Action.ASKED,
+        Action.REVIEW_REQUESTED,
+        Action.REOPENED,
+        Action.RULE_REFUSED,  # of another person: "from score 70 on"
+    )
 )
 
 
@@ -26,3 +33,8 @@ def is_score_hidden(connection: Connection, case: Case, person: str) -> bool:
 def without_score(action: str, detail: Any) -> Any:
     """The detail of an entry of the ledger, for a person from whom the score is hidden."""
     return HIDDEN if action in _TELLING else detail
+
+
+def judge_without_score(assessor: str) -> str:
+    """The name of an assessor, for such a person: one that failed has judged with 100."""
+    return assessor.removesuffix(HAS_FAILED)

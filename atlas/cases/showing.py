@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.attention.hiding import is_score_hidden, without_score
+from atlas.attention.hiding import is_score_hidden, judge_without_score, without_score
 from atlas.attention.seeded import as_others
 from atlas.canonical import canonical_json, finite, form_of_call
 from atlas.cases.comments import Comment, read_comments
@@ -196,8 +196,13 @@ def _tool(connection: Connection, case: Case) -> ToolShown:
 
 
 def _entry(entry: dict[str, Any], *, is_hidden: bool) -> Entry:
-    detail = without_score(entry["action"], entry["detail"]) if is_hidden else entry["detail"]
-    return Entry(**(entry | {"detail": detail}))
+    if not is_hidden:
+        return Entry(**entry)
+    told = {
+        "actor": judge_without_score(entry["actor"]),
+        "detail": without_score(entry["action"], entry["detail"]),
+    }
+    return Entry(**(entry | told))
 
 
 def _judgement(case: Case, *, is_hidden: bool) -> Judgement | None:
@@ -205,7 +210,10 @@ def _judgement(case: Case, *, is_hidden: bool) -> Judgement | None:
         return None
     ruling = judged.ruling
     told = {name: getattr(judged, name) for name in Judgement.model_fields if hasattr(judged, name)}
-    hidden = dict.fromkeys(("risk_score", "classification", "rationale", "model_score")) if is_hidden else {}
+    hidden: dict[str, Any] = {}
+    if is_hidden:
+        hidden = dict.fromkeys(("risk_score", "classification", "rationale", "model_score"))
+        hidden["assessor"] = judge_without_score(judged.assessor)
     return Judgement(
         **(told | hidden),
         is_hidden=is_hidden,

@@ -39,9 +39,10 @@ def why_alone(case: Case, *, below: int) -> str | None:
         "the policy asks for a passkey": review.needs_passkey,
         "the policy asks for separate people": review.is_separate,
         "the policy asks for a training": bool(review.trainings),
+        # Before what depends on the score, which is hidden until then.
+        "the policy asks for a first choice": review.hides_score,
         "the policy asks for a reason": review.reason_from is not None
         and judged.risk_score >= review.reason_from,
-        "the policy asks for a first choice": review.hides_score,
         "the policy asks for time to look": bool(review.min_seconds),
     }
     if (reason := next((reason for reason, is_so in asked.items() if is_so), None)) is not None:

@@ -7,20 +7,28 @@ from typing import Any
 import pytest
 from judged_calls import DAY, decisions_under, judged, waiting
 from rules_for_people import Office
-from store import approval, open_store, tool_call
+from sqlalchemy.engine import Connection
+from store import approval, assessment_of, open_case, open_store, tool_call
 from words import whole_words
 
+from atlas.attention.hiding import HIDDEN
 from atlas.attention.seeded import seed
 from atlas.cases.figures.period import FiguresKept
 from atlas.cases.figures.tallies import Answer
+from atlas.cases.judgements import record_assessment
 from atlas.cases.lists.listing import lines_of
+from atlas.cases.showing import shown
 from atlas.cases.store import CaseStore
-from atlas.errors import AskedAgain, CallChanged, CaseFinished
+from atlas.decide import decide_by_score
+from atlas.desk.case.dossier import read_dossier
+from atlas.errors import AskedAgain, CallChanged, CaseFinished, RuleRefuses
 from atlas.grounds.seen import digest_of_parts
 from atlas.instants import now
+from atlas.ledger import Action
 from atlas.models import Case, Status
 from atlas.plans.tables import plans
 from atlas.review_rules import ReviewRules
+from atlas.reviews.together import why_alone
 
 HIDES: dict[str, Any] = {"review": ReviewRules(hides_score=True)}
 
@@ -125,3 +133,44 @@ async def test_nothing_is_seeded_that_a_plan_would_have_let_pass(tmp_path: Path)
         stopped = plans.update().values(stopped_at=now(), stopped_by="anna")
         await store.database.write(lambda connection: connection.execute(stopped))
         assert await seeded_in(store) is not None
+
+
+async def test_who_judged_does_not_tell_that_the_score_is_100(tmp_path: Path) -> None:
+    """An assessor that failed has judged with 100: neither the case nor its entries say that it failed."""
+    async with open_store(tmp_path) as store:
+        case = await Office(store, hides_score=True).case()
+        failed = assessment_of(case.call, 100, **HIDES).model_copy(update={"assessor": "model (failed)"})
+        unjudged = await open_case(store, tool_call(n=2))
+
+        def judge(connection: Connection) -> Case:
+            return decide_by_score(connection, record_assessment(connection, unjudged, failed), timeout=DAY)
+
+        await store.change(unjudged.case_id, judge)
+        seen = await store.database.read(partial(shown, case_id=unjudged.case_id, person="anna"))
+        page = await store.database.read(partial(read_dossier, case_id=unjudged.case_id, person="anna"))
+    assert seen.assessment is not None and seen.assessment.assessor == "model"
+    assert not [entry.actor for entry in (*seen.timeline, *page.entries) if "failed" in entry.actor]
+
+
+@pytest.mark.parametrize("score", [60, 80])
+async def test_why_a_call_is_decided_alone_does_not_tell_on_which_side_of_a_limit_it_is(score: int) -> None:
+    """A rule asks for a reason from 70 on, and hides the score."""
+    rules = ReviewRules(hides_score=True, reason_from=70)
+    call = tool_call(n=1)
+    case = Case(case_id="evt_1", call=call, status=Status.PENDING_REVIEW, opened_at=now())
+    judged_case = case.model_copy(update={"assessment": assessment_of(call, score, review=rules)})
+    assert why_alone(judged_case, below=90) == "the policy asks for a first choice"
+
+
+async def test_what_a_rule_refused_to_another_person_does_not_tell_the_score(tmp_path: Path) -> None:
+    """Ben was asked for a reason "from score 70 on"; anna has not chosen yet."""
+    async with open_store(tmp_path) as store:
+        office = Office(store, hides_score=True, reason_from=70)
+        case = await office.case()
+        with pytest.raises(AskedAgain):
+            await office.approve(case, "ben")
+        with pytest.raises(RuleRefuses):
+            await office.approve(case, "ben", seen_sha256=digests(case)[80])
+        seen = await store.database.read(partial(shown, case_id=case.case_id, person="anna"))
+    refused = [entry for entry in seen.timeline if entry.action == Action.RULE_REFUSED.value]
+    assert [entry.detail for entry in refused] == [HIDDEN]

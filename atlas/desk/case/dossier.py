@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.attention.hiding import is_score_hidden, without_score
+from atlas.attention.hiding import is_score_hidden, judge_without_score, without_score
 from atlas.attention.seeded import as_others
 from atlas.cases.comments import Comment, read_comments
 from atlas.cases.definitions import read_definition
@@ -111,7 +111,7 @@ def _entry(row: dict[str, Any], *, is_hidden: bool) -> Entry:
         seq=row["seq"],
         at=read_instant(row["at"]),
         action=row["action"],
-        actor=row["actor"],
+        actor=judge_without_score(row["actor"]) if is_hidden else row["actor"],
         detail=without_score(row["action"], row["detail"]) if is_hidden else row["detail"],
         entry_hash=row["entry_hash"],
     )
