@@ -7,7 +7,9 @@ by anyone who holds the event key, so every step reads the case store and acts o
 Governance logic: Anna Ko (UC Berkeley).
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import inngest
@@ -23,8 +25,10 @@ from atlas.workflow.stages import stages
 
 Standing = dict[str, Any]
 
-# After so many an approved call ends as FAILED. The embedded engine makes them in 19 minutes or more, and
-# Inngest's server in two hours or more: so long a database may be away. With 4, the default, it is 23 s.
+# A call that no person has approved goes before one after so many attempts: an agent waits, and so do people.
+MOST_UNAPPROVED = 5
+# After so many more an approved call ends as FAILED. The embedded engine makes them in 19 minutes or more,
+# Inngest's server in two hours or more: so long a database may be away.
 RETRIES = 9
 
 inngest_client = create_client(Settings.read())
@@ -56,12 +60,12 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
     stage, case_id = stages.get(), str(ctx.event.data["event_id"])
 
     async def ask() -> Standing:
-        return _standing(await stage.ask(case_id))
+        return await _patiently(ctx, stage.ask)
 
     try:
         # Not a step, and neither is the execution: the case store knows already whether it was done, so a
         # memo would only cost a call. A call that its score approves needs none.
-        standing = _standing(await stage.assess(case_id))
+        standing = await _patiently(ctx, stage.assess)
     except CaseNotFound as error:
         # Someone with the event key made it up, or the data directory is another one.
         raise inngest.NonRetriableError(str(error)) from error
@@ -79,7 +83,7 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
         # If tool or policy have changed, the case comes back PENDING_REVIEW, and the run waits again. A later
         # replay comes through here, too: the case store then says the same, or that the case went on without
         # it. As the steps stand in one row, the run finds its place among them, or ends as the case has.
-        standing = _standing(await stage.execute(case_id))
+        standing = await _patiently(ctx, stage.execute)
         if _may_not_begin(standing):
             continue
         if standing["status"] == Status.QUEUED.value:
@@ -103,9 +107,22 @@ async def _wait_for_sarah(ctx: inngest.Context, case_id: str, *, seconds: int) -
     )
 
     async def decide() -> Standing:
-        return _standing(await stages.get().decide(case_id, is_woken=event is not None))
+        return await _patiently(ctx, partial(stages.get().decide, is_woken=event is not None))
 
     return await ctx.step.run("decide", decide)
+
+
+async def _patiently(ctx: inngest.Context, stage: Callable[[str], Awaitable[Case]]) -> Standing:
+    """Take a case through a stage; what fails is tried again, and for longer where a person has approved."""
+    case_id = str(ctx.event.data["event_id"])
+    try:
+        return _standing(await stage(case_id))
+    except CaseNotFound:
+        raise
+    except Exception as error:
+        if ctx.attempt + 1 < MOST_UNAPPROVED or await stages.get().is_approved(case_id):
+            raise
+        raise inngest.NonRetriableError(str(error)) from error
 
 
 def _standing(case: Case) -> Standing:

@@ -149,11 +149,15 @@ def build_stages(
             tell(case)
         return case
 
+    async def is_approved(case_id: str) -> bool:
+        return (await store.read(case_id)).decision is not None
+
     return Stages(
         assess=first.assess,
         ask=ask,
         decide=partial(decide_after_wait, store=store),
         execute=execution.execute,
+        is_approved=is_approved,
         report_failure=partial(
             report_failure, store=store, tell=tell, settings=settings, give_up=execution.give_up
         ),

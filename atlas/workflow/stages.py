@@ -17,6 +17,7 @@ class Stages:
     ask: Callable[[str], Awaitable[Case]]  # the same, and tell the reviewer of a case that waits
     decide: Callable[..., Awaitable[Case]]  # after the wait; is_woken: by an event, not by the time-out
     execute: Callable[[str], Awaitable[Case]]
+    is_approved: Callable[[str], Awaitable[bool]]  # by a person
     report_failure: Callable[[str, str], Awaitable[Case]]
 
 
