@@ -16,7 +16,7 @@ from atlas.cases.judgements import record_assessment
 from atlas.cases.opening import is_unfinished, open_case
 from atlas.cases.reviews import request_review
 from atlas.cases.store import read_case
-from atlas.cases.tables import cases
+from atlas.cases.tables import SEEDED_WAITING, cases
 from atlas.instants import instant_text, now
 from atlas.ledger import Action
 from atlas.models import SEEDED, Assessment, Case, Status, ToolCall
@@ -72,12 +72,8 @@ def reveal(connection: Connection, case: Case, *, to: Status) -> Case:
 
 def expire_overdue(connection: Connection) -> list[Case]:
     """End the seeded cases whose time to decide is over, as other cases end."""
-    overdue = (
-        cases.c.status == Status.PENDING_REVIEW.value,
-        cases.c.expires_at <= now(),
-        cases.c.frozen_at.is_(None),
-    )
-    query = sa.select(cases.c.case_id).join(seeded_cases, seeded_cases.c.case_id == cases.c.case_id)
+    overdue = (SEEDED_WAITING, cases.c.expires_at <= now(), cases.c.frozen_at.is_(None))
+    query = sa.select(cases.c.case_id)
     ended = []
     for (case_id,) in connection.execute(query.where(*overdue)).all():
         case = read_case(connection, case_id)

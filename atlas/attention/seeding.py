@@ -17,10 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
 from atlas.attention.seeded import expire_overdue, seed
-from atlas.attention.tables import seeded_cases
 from atlas.canonical import digest
 from atlas.cases.store import CaseStore
-from atlas.cases.tables import WAITING, cases
+from atlas.cases.tables import SEEDED_WAITING, cases
 from atlas.instants import now
 from atlas.models import NO_TOOL, SEEDED, Assessment, Case, Status, ToolCall
 
@@ -166,8 +165,5 @@ def _caller_of(connection: Connection, *, tool: str) -> str:
 
 
 def _is_any_overdue(connection: Connection) -> bool:
-    is_seeded = sa.exists().where(seeded_cases.c.case_id == cases.c.case_id)
-    overdue = (WAITING, cases.c.expires_at <= now(), cases.c.frozen_at.is_(None))
-    return (
-        connection.execute(sa.select(cases.c.case_id).where(*overdue, is_seeded).limit(1)).first() is not None
-    )
+    overdue = (SEEDED_WAITING, cases.c.expires_at <= now(), cases.c.frozen_at.is_(None))
+    return connection.execute(sa.select(cases.c.case_id).where(*overdue).limit(1)).first() is not None

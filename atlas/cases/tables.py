@@ -6,10 +6,12 @@ A case that is judged again begins another round; only the newest round counts.
 import sqlalchemy as sa
 
 from atlas.database.statements import Instant, metadata, only_where
+from atlas.models import SEEDED
 
 # As text: SQLite uses a partial index only for the very condition it was made with.
 UNFINISHED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW', 'AUTHORIZED', 'EXECUTING')")
 WAITING = sa.text("cases.status = 'PENDING_REVIEW'")
+SEEDED_WAITING = sa.text(f"cases.claimed_by = '{SEEDED}' AND {WAITING.text}")
 UNDECIDED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW')")
 
 cases = sa.Table(
@@ -94,6 +96,11 @@ sa.Index(
     cases.c.status,
     cases.c.shown_score,
     **only_where(sa.text(WAITING.text.replace("cases.", ""))),
+)
+sa.Index(
+    "ix_cases_seeded",
+    cases.c.expires_at,
+    **only_where(sa.text(SEEDED_WAITING.text.replace("cases.", ""))),
 )
 sa.Index(
     "ix_cases_unreported", cases.c.status, cases.c.expires_at, **only_where(cases.c.reported_at.is_(None))

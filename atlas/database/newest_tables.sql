@@ -610,6 +610,8 @@ CREATE TRIGGER policies_no_update BEFORE UPDATE ON policies BEGIN SELECT RAISE(A
 
 CREATE TRIGGER policies_no_delete BEFORE DELETE ON policies BEGIN SELECT RAISE(ABORT, 'the table policies is append-only'); END;
 
-INSERT INTO alembic_version VALUES ('0015', '0014');
+CREATE INDEX ix_cases_seeded ON cases (expires_at) WHERE claimed_by = 'seeded' AND status = 'PENDING_REVIEW';
+
+INSERT INTO alembic_version VALUES ('0016', '0014');
 
 COMMIT;

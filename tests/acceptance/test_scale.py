@@ -30,7 +30,7 @@ ALLOWED = (
     "notices.spread_at IS NULL ORDER BY notices.made_at LIMIT 50",  # an index of those alone
     "SELECT 1 FROM cases LIMIT 1",  # any row
     "ORDER BY due_times.due_at LIMIT 1",  # the nearest, by an index of those that are not done
-    "cases.status IN ('QUEUED', 'PENDING_REVIEW') LIMIT",  # what waits, counted once for very many calls
+    "cases.status IN ('QUEUED', 'PENDING_REVIEW') AND COALESCE(cases.claimed_by",  # counted seldom
     "UPDATE cases SET collected_at = opened_at",  # a migration: once in the life of a file
 )
 
