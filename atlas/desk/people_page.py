@@ -16,6 +16,7 @@ from starlette.datastructures import FormData
 
 from atlas import ledger
 from atlas.desk.pages import DESK, Pages
+from atlas.desk.people_form import changes_in, fields_of, text_of
 from atlas.desk.routes import person_of
 from atlas.errors import PersonRefused
 from atlas.ledger import Action
@@ -23,7 +24,7 @@ from atlas.models import as_seen, plain_text
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.person import Person
 from atlas.people.records import delegations, keeping, trainings
-from atlas.people.records.commands import Record, in_words, records_of, state_of, value_of
+from atlas.people.records.commands import Record, in_words, records_of, state_of
 from atlas.people.records.instants_as_written import read_moment
 from atlas.people.records.profiles import profile_of
 from atlas.people.supervisors import require_supervisor
@@ -81,6 +82,7 @@ class _PeopleDesk:
             status=status,
             mistake=mistake,
             written=defaultdict(str, written or {}),
+            fields=fields_of(values["chosen"].profile, written or {}) if values["chosen"] else {},
             **values,
         )
 
@@ -124,12 +126,12 @@ def _done(
 
 
 def _change(connection: Connection, name: str, form: FormData, person: Person) -> None:
-    wanted = ("groups", "languages", "zone", "working_hours", "quiet_hours")
-    changes = {key: value_of(key, text_of(form, key)) for key in wanted if key in form}
-    own = profile_of(connection, name).own_groups
+    profile = profile_of(connection, name)
+    changes, own = changes_in(form, profile), profile.own_groups
     if is_same(person, name) and set(changes.get("groups", own)) - set(own):
         raise PersonRefused(reason=f"You would add yourself to a group. {OWN}")
-    keeping.change(connection, name, changes, actor=person.name)
+    if changes:
+        keeping.change(connection, name, changes, actor=person.name)
 
 
 def _train(connection: Connection, name: str, form: FormData, person: Person) -> None:
@@ -194,12 +196,6 @@ ACTS: dict[str, Act] = {
 def is_same(person: Person, name: str) -> bool:
     """Whether a name is that of the person who asks, or looks like it."""
     return as_seen(person.name) == as_seen(name)
-
-
-def text_of(form: FormData, key: str) -> str:
-    """A field of a form, without blanks around it."""
-    value = form.get(key)
-    return plain_text(value).strip()[:2000] if isinstance(value, str) else ""
 
 
 def required(form: FormData, key: str) -> str:

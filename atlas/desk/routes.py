@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from atlas.desk.pages import DESK, Pages
+from atlas.desk.people_form import SHOWN as SHOWN_BEFORE
 from atlas.desk.places import place_of
 from atlas.errors import AtlasError, FormRefused, NotAuthenticated
 from atlas.operate.error_shape import HTTP_STATUS
@@ -136,7 +137,8 @@ async def _written(request: Request) -> list[tuple[str, str]]:
         return []
     fields = (await request.form()).multi_items()
     hidden = ("form_token", "password", "again", "key", "code")
-    return [(name, text) for name, text in fields if isinstance(text, str) and text and name not in hidden]
+    texts = [(name, text) for name, text in fields if isinstance(text, str) and text and name not in hidden]
+    return [(name, text) for name, text in texts if not name.startswith(SHOWN_BEFORE)]
 
 
 async def _error_page(request: Request, pages: Pages, error: Exception) -> Response:

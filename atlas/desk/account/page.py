@@ -11,7 +11,8 @@ from starlette.datastructures import FormData
 
 from atlas.desk.account.sign_in import SIGN_IN
 from atlas.desk.pages import DESK, Pages
-from atlas.desk.people_page import delegate_by_form, own_record, text_of
+from atlas.desk.people_form import text_of
+from atlas.desk.people_page import delegate_by_form, own_record
 from atlas.desk.routes import person_of
 from atlas.errors import PersonRefused
 from atlas.operate.error_shape import HTTP_STATUS
