@@ -11,10 +11,12 @@ from starlette.responses import HTMLResponse, RedirectResponse
 
 from atlas.desk.parts import Parts
 from atlas.desk.places import DESK, safe_place
+from atlas.desk.whose_page import mark_of
 from atlas.models import Stop
 from atlas.people.cookies import keep
 from atlas.people.person import Person
 from atlas.people.sessions import UNBOUND
+from atlas.people.visitors import SAFE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -44,7 +46,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        templates.globals["at"] = self.at
+        templates.globals.update(at=self.at, mark_of=mark_of)
         templates.filters.update(words.FILTERS)
         return templates
 
@@ -66,6 +68,7 @@ class Pages:
         text = self._templates.get_template(template).render(
             person=person,
             form_token=token,
+            is_answer=request.method not in SAFE,
             path=request.url.path.removeprefix(self.root_path),
             **({"stopped": await self._stopped(request) if person else ()} | values),
         )

@@ -18,6 +18,7 @@ from starlette.responses import RedirectResponse
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.people_form import SHOWN as SHOWN_BEFORE
 from atlas.desk.places import place_of
+from atlas.desk.whose_page import ANOTHER, is_of_another, load_again
 from atlas.errors import AtlasError, FormRefused, NotAuthenticated
 from atlas.operate.error_shape import HTTP_STATUS
 from atlas.people.cookies import keep
@@ -51,10 +52,13 @@ def desk_route(pages: Pages) -> type[APIRoute]:
     async def known(request: Request, handle: Handler) -> Response:
         visitors = pages.parts.visitors
         request.state.person = await visitors.person_of(request)
+        is_strange = is_of_another(request)
         if request.method not in SAFE:
+            if is_strange:
+                raise FormRefused(reason=ANOTHER)
             await visitors.require_form(request)
         begun = await visitors.begin_unasked(request)
-        answer = await handle(request)
+        answer = load_again() if is_strange else await handle(request)
         if begun is not None:
             keep(request, answer, begun)
         return answer

@@ -163,17 +163,29 @@ function countAgain() {
   if (counts) counting ??= setTimeout(() => { counting = null; askAgain(counts); }, 500 + Math.random() * 1500);
 }
 
+// What the page asked for without a person says so: it does not keep a session alive.
+const AUTOMATIC = { "Desk-Automatic": "true" };
+// For whom the page was made: nothing that is for another person comes into it.
+const WHOSE = document.body.dataset.whose ? { "Desk-Person": document.body.dataset.whose } : {};
+
+const ask = (address) => fetch(address, {
+  headers: { "HX-Request": "true", ...AUTOMATIC, ...WHOSE }, redirect: "manual", cache: "no-store",
+});
+
+function isAnswered({ status, headers, ok }) {
+  if (status === 401) tellSignedOut();
+  if (headers.has("HX-Refresh")) loadAgain();
+  return ok;
+}
+
 // Where the ledger stands: a page that is behind asks for what it missed.
 async function catchUp(at) {
   if (!isLive() || (at === position && !isMissingSome())) return;
   let answer;
   try {
-    answer = await fetch(`${root}/desk/live/newer?after=${position}`, {
-      headers: { "HX-Request": "true", "Desk-Automatic": "true" }, redirect: "manual", cache: "no-store",
-    });
+    answer = await ask(`${root}/desk/live/newer?after=${position}`);
   } catch { return; } // the gateway is not there; the next reconnect asks again
-  if (answer.status === 401) { tellSignedOut(); return; }
-  if (!answer.ok) return;
+  if (!isAnswered(answer)) return;
   if (isSignedOut) { isSignedOut = false; find("#signed-out")?.remove(); }
   takeNews(await answer.json());
 }
@@ -184,28 +196,51 @@ function tellSignedOut() {
   closeStream();
   channel?.postMessage({ kind: "out" });
   const here = location.pathname.slice(root.length) + location.search;
-  const note = document.createElement("p");
-  note.id = "signed-out";
-  note.className = "notice warning";
-  const link = document.createElement("a");
-  link.href = `${root}/desk/sign-in?then=${encodeURIComponent(here)}`;
-  link.textContent = "Sign in again";
-  note.append("You are signed out, so this page shows nothing new. What you wrote is kept. ", link, ".");
-  find("#main")?.prepend(note);
+  const address = `${root}/desk/sign-in?then=${encodeURIComponent(here)}`;
+  tellAbove("signed-out", "You are signed out, so this page shows nothing new. What you wrote is kept. ", "Sign in again", address);
   announce("You are signed out. This page shows nothing new.");
 }
 
-// What the page asked for by itself says so: it does not keep a session alive. And it is never an error page.
+function tellAbove(id, text, words, address) {
+  const note = document.createElement("p");
+  note.id = id;
+  note.className = "notice warning";
+  const link = document.createElement("a");
+  link.href = address;
+  link.textContent = words;
+  note.append(text, link, ".");
+  find("#main")?.prepend(note);
+}
+
+// Another person has signed in in this browser, and the gateway gives this page nothing of theirs. It is loaded again as
+// theirs, unless that loses what was written: a draft keeps it, and an answer to a form cannot be loaded again.
+const WRITTEN = "main form[method=post] :is(textarea, input:not([type=hidden], [type=checkbox], [type=radio])):not([data-draft], [name^='edit:'])";
+const wouldLose = () => "answer" in document.body.dataset || all(WRITTEN).some((field) => field.value.trim() !== "");
+
+function loadAgain() {
+  if (find("#another-person")) return;
+  if (!wouldLose()) { location.reload(); return; }
+  const said = "Another person has signed in in this browser. This page shows nothing new and takes no form.";
+  tellAbove("another-person", `${said} Copy what you wrote, then `, "go to the inbox", `${root}/desk`);
+  announce(said);
+}
+
+// What the page asked for without a person is never an error page.
 const isAutomatic = (context) => context.sourceElement?.matches?.(`${HELD}, [data-counts], [data-automatic]`) ?? false;
 
 document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
   ctx.askedAt = performance.now();
-  if (isAutomatic(ctx)) ctx.request.headers["Desk-Automatic"] = "true";
+  Object.assign(ctx.request.headers, WHOSE, isAutomatic(ctx) ? AUTOMATIC : {});
 });
 
 document.addEventListener("htmx:before:response", (event) => {
   const { ctx } = event.detail;
   if (ctx.response.status < 300) return;
+  if (ctx.response.headers.has("HX-Refresh")) {
+    event.preventDefault();
+    loadAgain();
+    return;
+  }
   if (!isAutomatic(ctx)) {
     if (isOurs(ctx.response)) return;
     event.preventDefault();
@@ -425,12 +460,9 @@ async function fetchArrivals(list) {
   const query = new URLSearchParams(asked.map((reference) => ["case", reference]));
   let answer;
   try {
-    answer = await fetch(`${list.dataset.arrivals}&${query}`, {
-      headers: { "HX-Request": "true", "Desk-Automatic": "true" }, redirect: "manual", cache: "no-store",
-    });
+    answer = await ask(`${list.dataset.arrivals}&${query}`);
   } catch { return; } // asked for again with what is heard next
-  if (answer.status === 401) { tellSignedOut(); return; }
-  if (!answer.ok) return;
+  if (!isAnswered(answer)) return;
   asked.forEach((reference) => waitsToArrive.delete(reference));
   showArrivals(list, await answer.text());
   if (waitsToArrive.size) arriving ??= setTimeout(fetchArrivals, 500, list);
