@@ -78,6 +78,19 @@ async def test_the_stream_says_only_which_case_is_at_which_version(gateway: Gate
         assert "waits" not in decided
 
 
+async def test_a_case_that_does_not_exist_is_looked_at_by_no_one(gateway: GatewayProcess) -> None:
+    """Right: 404, and no one hears of it. Wrong: each made-up reference is kept in memory, and is told."""
+    reference = await ask(gateway)
+    looked_at: set[str] = set()
+    async with listening(gateway) as listener, httpx.AsyncClient(base_url=gateway.url, timeout=60) as client:
+        await listener.next("hello")
+        for ref, status in (("evt_made_up", 404), ("x" * 2000, 404), (reference, 200)):
+            assert (await client.get(f"/desk/cases/{ref}/looking")).status_code == status
+        while reference not in looked_at:
+            looked_at.update((await listener.next("news")).get("looks", ()))
+    assert looked_at == {reference}
+
+
 async def test_what_concerns_no_page_is_not_told_and_parts_no_messages(gateway: GatewayProcess) -> None:
     """A call that its score approves is in the ledger; the next message covers it, so no page asks for it."""
     async with listening(gateway) as listener:

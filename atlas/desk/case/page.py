@@ -193,10 +193,12 @@ class CasePages:
         )
 
     async def show_looking(self, request: Request, ref: str) -> Response:
-        """The line that says who else looks."""
+        """The line that says who else looks; raises CaseNotFound before anything is kept of the request."""
         person = person_of(request)
+        is_taken = await self._parts.store.database.look(partial(has_taken, case_id=ref, person=person.name))
+        # Also of a case that has ended: a page that is open shows how it goes on.
         self._parts.looking.note(ref, person.name)
-        if await self._parts.store.database.look(partial(has_taken, case_id=ref, person=person.name)):
+        if is_taken:
             await self._parts.store.database.write(partial(renew, case_id=ref, person=person.name))
         others = self._parts.looking.others(ref, person.name)
         return await self._pages.page(request, "case_looking.html", person=person, ref=ref, others=others)

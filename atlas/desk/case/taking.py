@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+import sqlalchemy as sa
 from fastapi import Request, Response
 from sqlalchemy.engine import Connection
 
+from atlas.cases.tables import cases
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.routes import person_of
-from atlas.errors import AtlasError, ClaimedByAnother, NotNow, NotPermitted, PersonRefused
+from atlas.errors import AtlasError, CaseNotFound, ClaimedByAnother, NotNow, NotPermitted, PersonRefused
 from atlas.instants import now
 from atlas.models import Case, Status
 from atlas.operate.error_shape import HTTP_STATUS
@@ -66,7 +68,9 @@ def read_taking(connection: Connection, *, case: Case, person: Person, settings:
 
 
 def has_taken(connection: Connection, *, case_id: str, person: str) -> bool:
-    """Whether this person has the case now."""
+    """Whether this person has the case now; raises CaseNotFound."""
+    if connection.scalar(sa.select(cases.c.case_id).where(cases.c.case_id == case_id)) is None:
+        raise CaseNotFound(case_id=case_id)
     held = claim_of(connection, case_id)
     return held is not None and held.person == person
 
