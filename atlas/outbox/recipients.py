@@ -1,4 +1,7 @@
-"""Who is told of a notice: who may decide on its case, never the one who caused it or owns its agent."""
+"""Who is told of a notice: who may decide on its case, or whom it names.
+
+Never the person who caused it, and never the owner of the agent.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,9 +71,11 @@ def persons_told(
 ) -> list[Profile]:
     """The people whom a notice is for; `directory` has those with channels of their own.
 
-    With no case, as of an end, which is told to those who were asked: all of them.
+    With no case, as of an end, which is told to those who were asked: all of them. A personal notice is for
+    those whom it names: everyone at the desk may read every case, also those who may not approve it.
     """
-    situation = Situation(connection, case, owners, directory) if case else None
+    is_by_rules = not notice.kind.is_personal
+    situation = Situation(connection, case, owners, directory) if case and is_by_rules else None
     named = [
         person
         for person in (candidates(situation) if situation else directory.people)

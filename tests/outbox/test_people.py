@@ -111,6 +111,30 @@ async def test_a_notice_to_a_name_goes_to_that_person_alone(tmp_path: Path) -> N
     assert of_anna.bodies[1]["title"] == "You were named in a comment: modify_record"
 
 
+@pytest.mark.parametrize("kind", [Kind.MENTIONED, Kind.ASSIGNED, Kind.ANSWERED])
+async def test_who_is_named_is_told_where_the_policy_lets_others_decide(tmp_path: Path, kind: Kind) -> None:
+    """Right: dora, who is in no group of the rule, gets one message. Wrong: the desk says that she is told.
+
+    The owner of the agent gets none, nor does a person who has left or the one who caused it.
+    """
+    settings = {
+        "atlas_agent_key": "agent:agent-key-of-the-tests",
+        "atlas_reviewer_key": "reviewer-key-of-the-tests",
+        "atlas_agent_owners": "agent:olga",
+    }
+    async with ntfy() as taken, outbox(tmp_path, **settings) as box:
+        left = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        for name, ended_at in (("dora", None), ("olga", None), ("fred", left), ("ben", None)):
+            await add_profile(box.store, name, taken.url, ended_at=ended_at)
+        case = await box.waiting_case(reviewers=("group:seniors",))
+        told = partial(put, kind=kind, case=case, to=["dora", "olga", "fred", "ben"], by="ben")
+        await box.store.database.write(told)
+        box.courier.wake()
+        (body,) = await taken.accepted(1)
+        (row,) = await box.until_all_are_done(1)
+    assert row.person == "dora" and case.case_id in body["message"]
+
+
 async def test_a_slow_receiver_does_not_hold_up_the_others(tmp_path: Path) -> None:
     """More calls wait than go to one at once; the other one has them all before the first answers."""
     async with (
