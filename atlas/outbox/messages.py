@@ -1,10 +1,10 @@
 """What a notice says: fields of the case for a program, lines for a person. Never an argument."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from atlas.instants import instant_text, moment, now
+from atlas.instants import instant_text, moment, now, read_instant
 from atlas.models import Case, plain_text
 from atlas.outbox.notices import Kind
 from atlas.outbox.recipients import Notice
@@ -23,7 +23,7 @@ TITLES = {
     Kind.ASSIGNED: "A call was assigned to you",
     Kind.MENTIONED: "You were named in a comment",
     Kind.ANSWERED: "The agent has answered a question",
-    Kind.DELEGATED: "A person lets you decide for them",
+    Kind.DELEGATED: "A person decides for another",
     Kind.DECIDED: "A call was decided",
     Kind.EXPIRED: "The time to decide is over",
     Kind.WITHDRAWN: "The agent took a call back",
@@ -111,6 +111,8 @@ def _lines_of_case(notice: Notice, case: Case) -> Iterator[str]:
 
 
 def _lines_without_case(notice: Notice) -> Iterator[str]:
+    if notice.kind is Kind.DELEGATED:
+        yield from map(plain_text, _lines_of_delegation(notice.content))
     stop = notice.content.get("stop")
     if stop is None:
         yield f"By: {plain_text(notice.by or 'the gateway')}"
@@ -119,6 +121,17 @@ def _lines_without_case(notice: Notice) -> Iterator[str]:
     yield plain_text(f"Stopped: {what}. By: {stop['stopped_by']}. Reason: {stop['reason']}")
     if stop["lifted_by"]:
         yield plain_text(f"Lifted by: {stop['lifted_by']}. Reason: {stop['lift_reason']}")
+
+
+def _lines_of_delegation(said: Mapping[str, Any]) -> Iterator[str]:
+    """Who decides for whom, for what and how long: the same for both of them."""
+    giver, group = said["from"], said["group"]
+    # One that was made by an older version names its delegate as the only receiver, and no begin.
+    yield f"{said.get('delegate') or said['to'][0]} decides for {giver}."
+    yield f"For what: {f'what the group {group} may decide' if group else f'all that {giver} may decide'}"
+    if "begin" in said:
+        yield f"From: {moment(read_instant(said['begin']))}"
+    yield f"Until: {moment(read_instant(said['until']))}"
 
 
 def time_left(case: Case) -> str | None:

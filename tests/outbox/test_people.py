@@ -18,11 +18,13 @@ from store import approval, decisions, open_store
 import atlas.instants
 from atlas import ledger
 from atlas.errors import PersonRefused
+from atlas.instants import moment
 from atlas.outbox import letters, times
 from atlas.outbox.addresses import Way
 from atlas.outbox.notices import Kind, put
 from atlas.outbox.recipients import Notice
 from atlas.outbox.tables import notices
+from atlas.people.records.delegations import delegate
 from atlas.people.records.keeping import change
 from atlas.people.records.profiles import Profile
 from atlas.people.tables import profiles
@@ -133,6 +135,38 @@ async def test_who_is_named_is_told_where_the_policy_lets_others_decide(tmp_path
         (body,) = await taken.accepted(1)
         (row,) = await box.until_all_are_done(1)
     assert row.person == "dora" and case.case_id in body["message"]
+
+
+async def delegated(box: Outbox, *, by: str) -> datetime:
+    """Until when ben decides for anna, of whom each has a mailbox."""
+    for name in ("anna", "ben", "carol"):
+        await add_profile(box.store, name, f"mail:{name}@example.com", groups=["seniors"])
+    end = atlas.instants.now() + timedelta(days=3)
+    work = partial(delegate, from_person="anna", to_person="ben", actor=by, ends_at=end, group_name="seniors")
+    await box.store.database.write(work)
+    box.courier.wake()
+    return end
+
+
+@pytest.mark.parametrize(("by", "told"), [("carol", {"anna", "ben"}), ("anna", {"ben"})])
+async def test_a_delegation_is_told_to_both_with_all_that_it_says(
+    tmp_path: Path, by: str, told: set[str]
+) -> None:
+    """Right: both read who decides for whom, for what and how long; who made it knows.
+
+    Wrong: ben reads that “a person” lets him decide, and anna does not hear what carol did.
+    """
+    async with mail_server() as mailbox:
+        channel = f"mail=mailto://127.0.0.1:{mailbox.port}?from=a@example.com&to={{address}}"
+        async with outbox(tmp_path, atlas_notify_channels=channel) as box:
+            end = await delegated(box, by=by)
+            mails = await mailbox.got(len(told))
+            await box.until_all_are_done(len(told))
+    assert {to for recipients, _ in mails for to in recipients} == {f"{name}@example.com" for name in told}
+    for _, mail in mails:
+        said = words_of(mail)
+        for part in ("ben decides for anna.", "the group seniors", f"Until: {moment(end)}", f"By: {by}"):
+            assert part in said
 
 
 async def test_a_slow_receiver_does_not_hold_up_the_others(tmp_path: Path) -> None:

@@ -72,9 +72,21 @@ def delegate(
     _check(connection, made)
     connection.execute(delegations.insert().values(**made.model_dump()))
     _note(connection, Action.DELEGATED, made, actor=actor)
-    said = {"from": from_person, "until": instant_text(ends_at), "group": group_name}
-    put(connection, Kind.DELEGATED, to=[to_person], by=actor, content=said)
+    _tell(connection, made)
     return made
+
+
+def _tell(connection: Connection, made: Delegation) -> None:
+    """Tell both: the one who decides, and the one for whom, unless they made it."""
+    said = {
+        "from": made.from_person,
+        "delegate": made.to_person,
+        "group": made.group_name,
+        "begin": instant_text(made.begins_at),
+        "until": instant_text(made.ends_at),
+    }
+    both = [made.from_person, made.to_person]
+    put(connection, Kind.DELEGATED, to=both, by=made.made_by, content=said)
 
 
 def _check(connection: Connection, made: Delegation) -> None:
