@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from desk_browser import faults_of, person
 from desk_office import desk_of, extension, office
-from gateway_process import GatewayProcess
+from gateway_process import GatewayProcess, status_of
 from playwright.async_api import Browser, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -44,6 +44,28 @@ async def test_a_decision_by_keys_is_told_on_each_open_page(
     await expect(inbox.locator(f"#{reference}")).to_contain_text("approved by ben")
     await expect(case.locator("#case")).to_contain_text("approved by ben", ignore_case=True)
     await expect(case.get_by_role("button", name="Approve")).to_have_count(0)
+
+
+async def test_enter_that_is_held_since_the_list_approves_nothing(
+    gateway: GatewayProcess, running: Browser
+) -> None:
+    """Right: it opens the call, whose button takes a press of its own. Wrong: the call is approved unread."""
+    reference = await extension(gateway, 30)
+    page = await desk_of(await person(running), gateway)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.method))
+    await page.locator(f"#{reference}").get_by_role("link", name="Approve…").focus()
+    await page.keyboard.down("Enter")
+    await page.wait_for_url("**#approve")
+    approve = page.get_by_role("button", name="Approve")
+    await expect(approve).to_be_focused()
+    for _ in range(5):
+        await page.keyboard.down("Enter")  # as the keyboard repeats a key that is held
+    await page.keyboard.up("Enter")
+    await expect(approve).to_be_focused()
+    assert set(sent) == {"GET"} and status_of(gateway, reference) == "PENDING_REVIEW"
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#done")).to_be_visible()
 
 
 async def test_a_draft_outlives_a_reload_a_live_update_and_a_lost_session(

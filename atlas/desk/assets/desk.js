@@ -598,6 +598,11 @@ function prepareKeys() {
   chooseKeys();
 }
 
+// Enter that is held since the list opens a case, and decides nothing there: a decision is a press of its own.
+document.addEventListener("keydown", (event) => {
+  if (event.repeat && (event.key === "Enter" || event.key === " ") && event.target.matches?.("form.decision button")) event.preventDefault();
+}, true);
+
 // From the list A and R come to the form of a case: its button or field has the focus, and nothing is done.
 const NAMED = { "#approve": "a", "#reject": "r" };
 
