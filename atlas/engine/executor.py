@@ -97,6 +97,7 @@ class Executor:
         while True:
             self._woken.clear()
             nap = await self._look()
+            await asyncio.sleep(0)  # what was begun gets its turn, also where the next look is made at once
             alarm = asyncio.get_running_loop().call_later(nap, self._woken.set)
             await self._woken.wait()
             alarm.cancel()
@@ -120,15 +121,18 @@ class Executor:
             return _STORE_PAUSE
 
     def _start_calls(self, moment: int) -> None:
-        free = _MOST_CALLS - len(self._calls)
+        free = _MOST_CALLS - len(self._items)  # a task whose call has ended may still be there
         if free <= 0:
             return
-        for item in self._due_items(moment):
+        items, is_cut = self._due_items(moment)
+        for item in items:
             if free and item.item_id not in self._items and not self._is_full(item):
                 self._start_call(item)
                 free -= 1
                 if self._is_full(item):
                     self.wake()  # those behind it were not looked at: very many may have waited for this lane
+        if is_cut and free:
+            self.wake()  # there may be more; at least one was begun, so that this comes to an end
 
     def _start_call(self, item: _Item) -> None:
         self._items[item.item_id] = item
@@ -138,7 +142,8 @@ class Executor:
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    def _due_items(self, moment: int) -> list[_Item]:
+    def _due_items(self, moment: int) -> tuple[list[_Item], bool]:
+        """Some of what is due, and whether there may be more of it that could begin."""
         most, busy = len(self._items) + _AHEAD, list(self._full_lanes())
         begun = [at for at in self._timed_out.values() if at > time.monotonic() - _MOMENT]
         timed_out = len(self._timed_out) + _MOST_TIMED_OUT - len(begun) if len(begun) < _MOST_TIMED_OUT else 0
@@ -148,7 +153,8 @@ class Executor:
             self._select("due_at = ?", AFTER_WHAT_IS_NEW, busy=busy, most=timed_out),
         )
         # In turns: none of them waits for the end of another.
-        return [item for items in itertools.zip_longest(*found) for item in items if item is not None]
+        items = [item for items in itertools.zip_longest(*found) for item in items if item is not None]
+        return items, most in (len(found[0]), len(found[1]))
 
     def _select(self, due: str, moment: int, *, busy: list[str], most: int) -> list[_Item]:
         rows = self._store.reader.execute(  # only question marks are put in
