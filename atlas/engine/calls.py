@@ -142,6 +142,12 @@ async def call_app(
     return await send_call(transport, request, keys)
 
 
+def call_lost(error: Exception) -> Errored:
+    """What becomes of a call that the engine itself could not carry out: an attempt that failed."""
+    message = f"The engine could not carry out the call: {type(error).__name__}: {error}"
+    return Errored(_error("CallFailed", message.encode("utf-8", "replace").decode()))
+
+
 async def send_call(
     transport: httpx.AsyncBaseTransport, request: httpx.Request, keys: EngineKeys | None
 ) -> Answer:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import httpx
 
-from atlas.engine.calls import Answer, Call, Errored, call_app, load_call
+from atlas.engine.calls import Answer, Call, Errored, call_app, call_lost, load_call
 from atlas.engine.errors import StoreFailed
 from atlas.engine.events import fire_due, transact
 from atlas.engine.functions import Function
@@ -229,6 +229,14 @@ class Executor:
             message = f"Function {call.function_id} is not registered."
             await self._write(lambda tx: fail_run(tx, call.run_id, "FunctionNotFound", message))
             return
+        try:
+            await self._ask(call, function)
+        except Exception as error:  # counted: what fails each time must come to an end
+            logger.exception("A call could not be carried out; it counts as an attempt that failed.")
+            lost = call_lost(error)
+            await self._write(lambda tx: apply_answer(tx, call, function, lost))
+
+    async def _ask(self, call: Call, function: Function) -> None:
         answer: Answer = await call_app(self._transport, call, function, self._keys)
         is_unreached = isinstance(answer, Errored) and answer.is_unreached
         wait = self._patience.wait(call.item_id, is_unreached=is_unreached)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ from atlas.canonical import plain_json
 from atlas.engine.errors import NotJson
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_SURE_DIGITS = 308  # an integer of so many is below 1.8e308, the largest number that has a form
 
 # What is deeper could be parsed here and then not be signed, matched or put into another event: how deep
 # Python goes depends on its version, on the thread, and on whether celpy has raised the limit of the process.
@@ -19,20 +21,22 @@ _NO_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[^"\[\]{}]+')
 
 
 def canonicalise(text: str) -> bytes:
-    """The canonical form (RFC 8785) of a JSON text; raises NotJson for what is nested too deeply."""
+    """The canonical form (RFC 8785) of a JSON text; raises NotJson for what has none."""
     try:
         value = json.loads(text)
         canonical: bytes = plain_json(value) or jcs.canonicalize(value)
     except RecursionError as error:
         raise NotJson("The value is nested too deeply to be signed.") from error
+    except OverflowError as error:  # of a store of an earlier version, which took such numbers
+        raise NotJson("The value has a number that is too large to be signed.") from error
     return canonical
 
 
 def parse_json(text: bytes | str) -> Any:
-    """The value of a JSON text; raises NotJson for NaN, lone surrogates and more than 200 levels."""
+    """The value of a JSON text; raises NotJson for what has no canonical form or over 200 levels."""
     try:
         decoded = text if isinstance(text, str) else text.decode()  # json.loads lets surrogates through
-        value = json.loads(decoded, parse_constant=_refuse_constant)
+        value = _DECODER.decode(decoded)
     except (ValueError, RecursionError) as error:
         raise NotJson(f"The body is not JSON: {error}.") from error
     if _SURROGATE.search(decoded):
@@ -59,3 +63,12 @@ def _depth(text: str) -> int:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _parse_integer(text: str) -> int:
+    if len(text) > _SURE_DIGITS and math.isinf(float(text)):
+        raise NotJson(f"A number of {len(text)} digits is too large to be signed; send it as a text.")
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_parse_integer)

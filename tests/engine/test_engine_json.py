@@ -5,7 +5,8 @@ import json
 import jcs
 import pytest
 
-from atlas.engine.json_text import canonicalise
+from atlas.engine.errors import NotJson
+from atlas.engine.json_text import canonicalise, parse_json
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,21 @@ from atlas.engine.json_text import canonicalise
 def test_both_ways_give_the_same_bytes(value):
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, separators=(",", ":"))):
         assert canonicalise(text) == jcs.canonicalize(value)
+
+
+LARGEST = 2**1024 - 2**971  # of the doubles
+
+
+def test_a_number_that_has_no_form_is_not_taken():
+    """Right: it is refused when it comes in. Wrong: it is kept, and can't be signed with each call."""
+    for digits in (str(2**1024), "9" * 400, "-" + "9" * 400, "9" * 5000):
+        with pytest.raises(NotJson, match="too large to be signed"):
+            parse_json(f'{{"n": [{digits}]}}')
+    assert parse_json(f'{{"n": {LARGEST}, "text": "{"9" * 400}"}}') == {"n": LARGEST, "text": "9" * 400}
+    assert canonicalise(str(LARGEST)) == b"1.7976931348623157e+308"
+
+
+def test_a_number_that_was_kept_before_it_was_refused_is_told_in_a_sentence():
+    """Right: its run fails. Wrong: an error that no one expects, at each call."""
+    with pytest.raises(NotJson, match="too large to be signed"):
+        canonicalise('{"n": ' + "9" * 400 + "}")

@@ -5,10 +5,12 @@ The longest nap is an hour in most of these tests: a wake-up that is missed leav
 
 import asyncio
 
+import httpx
 import inngest
 import pytest
+from raw_app import RawApp
 
-from atlas.engine import executor
+from atlas.engine import Engine, executor
 from atlas.engine.executor import Executor
 
 
@@ -86,3 +88,54 @@ async def test_a_call_begins_when_the_only_place_becomes_free(dev_lab, long_naps
     async with dev_lab.running():
         await send_many(dev_lab, 2)
         await until(lambda: len(dev_lab.log) == 2, seconds=20)
+
+
+class Unspeakable(Exception):
+    """What can't even be told."""
+
+    def __str__(self):
+        raise KeyError("unforeseen")
+
+
+class Odd(httpx.AsyncBaseTransport):
+    """Raises what no one foresees, as an app in the same process could."""
+
+    def __init__(self):
+        self.calls = 0
+
+    async def handle_async_request(self, request):
+        self.calls += 1
+        raise Unspeakable
+
+
+async def test_a_call_that_fails_in_the_engine_itself_is_an_attempt(tmp_path, until):
+    """Right: the run fails after its one attempt. Wrong: the call is repeated each second, without an end."""
+    transport = Odd()
+    async with (
+        Engine(tmp_path / "engine.db", keys=None, transport=transport) as engine,
+        client(engine) as http,
+    ):
+        raw = await registered(engine, retries=0)
+        await http.post("/e/any", json={"name": raw.event("go")})
+        await until(lambda: rows(engine, "SELECT 1 FROM runs WHERE status = 'FAILED'"), seconds=20)
+        [(output,)] = rows(engine, "SELECT output FROM runs")
+    assert "The engine could not carry out the call: KeyError" in output
+    assert transport.calls == 1
+
+
+def client(engine):
+    """A client of the engine's API."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=engine.app), base_url="http://engine.test")
+
+
+def rows(engine, statement):
+    return engine.store.reader.execute(statement).fetchall()
+
+
+async def registered(engine, *, names=("run",), **options):
+    """An app without an SDK, whose functions the engine knows; the event `go` starts the first one."""
+    raw = RawApp("http://engine.test", None)
+    first, *others = (raw.configuration("http://app.test", name=name, **options) for name in names)
+    others = [{**other, "triggers": [{"event": raw.event("never")}]} for other in others]
+    await engine.register({"appname": raw.name, "functions": [first, *others]})
+    return raw

@@ -50,6 +50,18 @@ async def test_without_the_signing_key_the_engine_tells_and_changes_nothing(
         assert signed_lab.rows("SELECT * FROM functions") == before
 
 
+async def test_an_event_with_a_number_that_can_not_be_signed_is_refused(lab):
+    """Right: 400 with a sentence, as for NaN. Wrong: it is acknowledged, and its call repeated for ever."""
+    note(lab)
+    async with lab.running(), lab.http() as http:
+        key = lab.keys.event_key if lab.keys else "any"
+        body = f'{{"name": "{lab.event("go")}", "data": {{"n": {"9" * 400}}}}}'
+        answer = await http.post(f"/e/{key}", content=body)
+        assert answer.status_code == 400
+        assert "A number of 400 digits is too large to be signed" in answer.json()["error"]
+        assert lab.rows("SELECT 1 FROM events") == []
+
+
 async def test_the_signing_key_itself_is_no_bearer(signed_lab):
     note(signed_lab)
     headers = {"authorization": f"Bearer {signed_lab.keys.signing_key}"}
