@@ -4,6 +4,9 @@ import time
 
 PATIENCE = 30.0  # seconds for each attempt, in which an app may restart
 _SHORTEST, _LONGEST = 0.25, 5.0  # seconds between two tries
+# Seconds after which a call is taken for one that is not made any more. A try may take 10 s where no refusal
+# comes back, and wait for its turn before: what is forgotten too soon begins again, and its run never ends.
+FORGOTTEN = 3600.0
 
 
 class Patience:
@@ -15,8 +18,8 @@ class Patience:
     def wait(self, item_id: int, *, is_unreached: bool) -> int | None:
         """The milliseconds until a call is to be made again, or None: what came of it counts."""
         moment = time.monotonic()
-        self._drop_oldest(moment - PATIENCE - 2 * _LONGEST)
         since = self._since.setdefault(item_id, moment) if is_unreached else moment
+        self._drop_oldest(moment - FORGOTTEN)
         if not is_unreached or moment - since >= PATIENCE:
             self._since.pop(item_id, None)
             return None

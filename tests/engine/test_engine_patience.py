@@ -158,6 +158,25 @@ def test_the_wait_grows_with_the_time_that_an_app_has_been_away(monkeypatch):
     assert waits == sorted(waits)
     assert max(waits) == 5000
     assert patience.PATIENCE <= clock[0] <= patience.PATIENCE + 5
-    clock[0] += 60
+    clock[0] += patience.FORGOTTEN
     assert known.wait(9, is_unreached=False) is None
     assert known._since == {}
+
+
+@pytest.mark.parametrize("apart", [0.0, 2.5, 5.0, 9.5])
+def test_an_app_that_never_answers_a_connection_uses_its_attempts(monkeypatch, apart):
+    """Right: what has lasted for 30 s counts. Wrong: it is forgotten after 40 s, and the run never ends.
+
+    Each try takes the 10 s of a connection to which no answer comes; a second call fails some seconds later.
+    """
+    clock = [0.0]
+    monkeypatch.setattr(patience.time, "monotonic", lambda: clock[0])
+    known, wait, tries = patience.Patience(), 0, 0
+    while wait is not None and tries < 10:
+        clock[0] += wait / 1000 + 10
+        tries += 1
+        wait = known.wait(7, is_unreached=True)
+        clock[0] += apart
+        known.wait(8, is_unreached=True)
+        clock[0] -= apart
+    assert (wait, tries) == (None, 4)
