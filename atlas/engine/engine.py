@@ -55,7 +55,8 @@ class Engine:
         """Why nothing goes on at the moment, in a sentence, or None."""
         if not self.is_running:
             return "The engine has stopped."
-        return self.store.damage or self.store.problem
+        stuck = None if self._executor is None else self._executor.problem
+        return self.store.damage or self.store.problem or stuck
 
     async def __aenter__(self) -> "Engine":
         await self.store.open()

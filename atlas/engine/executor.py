@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from atlas.engine.schema import touch_store
 from atlas.engine.store import Store
 from atlas.engine.times import now
 from atlas.engine.transaction import Transaction
+from atlas.engine.troubles import END, FORGET, LOOK, Troubles
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +63,21 @@ class Executor:
         self._history = history
         self._patience = Patience()
         self._woken = asyncio.Event()
-        self._unreadable = ""  # what was said last of a store that can't be read
+        self._troubles = Troubles()
         self._items: dict[int, _Item] = {}  # those whose calls are in flight, by their ids
         self._timed_out: dict[int, float] = {}  # when those of runs whose time ran out were begun
         self._calls: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._fired: asyncio.Task[None] | None = None
         self._forgetting: asyncio.Task[None] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What does not go on at the moment, in a sentence, or None."""
+        for task in (self._loop_task, self._forgetting):
+            if task is not None and task.done():
+                return f"The task {task.get_name()} has ended: start the engine again."
+        return self._troubles.first
 
     def wake(self) -> None:
         """Have the executor look for work."""
@@ -110,15 +118,18 @@ class Executor:
             moment = now()  # one for both: what falls due between them would be seen by neither
             self._start_calls(moment)
             nap = self._fire_due(moment)
-            return min(nap, _MOMENT) if self._timed_out else nap
-        except StoreFailed:
-            return _STORE_PAUSE  # the store has told
-        except sqlite3.Error as error:
+        except Exception as error:
+            self._note(LOOK, error)
+            # No nap, which each change that fails would end: the store would be tried without a pause.
+            await asyncio.sleep(_STORE_PAUSE)
+            return 0.0
+        self._troubles.end(LOOK)
+        return min(nap, _MOMENT) if self._timed_out else nap
+
+    def _note(self, task: str, error: Exception) -> None:
+        if not isinstance(error, StoreFailed):  # of which the store has told
             self._store.note(error)
-            if str(error) != self._unreadable:
-                logger.exception("The store can't be read; trying again.")
-            self._unreadable = str(error)
-            return _STORE_PAUSE
+            self._troubles.begin(task, error)
 
     def _start_calls(self, moment: int) -> None:
         free = _MOST_CALLS - len(self._items)  # a task whose call has ended may still be there
@@ -194,7 +205,9 @@ class Executor:
         try:
             await self._store.write(transact(fire_due, self._functions()))
             rest = time.monotonic() - begun  # where very many are due others get their turn in between
-        except StoreFailed:  # the store has told
+            self._troubles.end(END)
+        except Exception as error:
+            self._note(END, error)
             rest = _STORE_PAUSE
         await asyncio.sleep(rest)
         self.wake()
@@ -204,7 +217,9 @@ class Executor:
             begun = time.monotonic()
             try:
                 has_more = await self._store.write(self._history.forget_some)
-            except StoreFailed:  # the store has told; tried again later
+                self._troubles.end(FORGET)
+            except Exception as error:  # tried again later
+                self._note(FORGET, error)
                 has_more = False
             took = time.monotonic() - begun
             await asyncio.sleep(took * _REST if has_more else self._history.pause)

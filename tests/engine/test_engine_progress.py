@@ -4,6 +4,8 @@ The longest nap is an hour in most of these tests: a wake-up that is missed leav
 """
 
 import asyncio
+import datetime
+import sqlite3
 
 import httpx
 import inngest
@@ -11,7 +13,9 @@ import pytest
 from raw_app import RawApp
 
 from atlas.engine import Engine, executor
+from atlas.engine.errors import StoreFailed
 from atlas.engine.executor import Executor
+from atlas.engine.history import History
 
 
 @pytest.fixture
@@ -139,3 +143,79 @@ async def registered(engine, *, names=("run",), **options):
     others = [{**other, "triggers": [{"event": raw.event("never")}]} for other in others]
     await engine.register({"appname": raw.name, "functions": [first, *others]})
     return raw
+
+
+async def test_a_store_that_fails_is_tried_once_in_each_pause(tmp_path, until, monkeypatch):
+    """Right: changes that fail do not end the pause. Wrong: each try wakes the engine for the next one."""
+    tries = []
+
+    def fail(connection):
+        tries.append(1)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(executor, "touch_store", fail)
+    monkeypatch.setattr(executor, "_STORE_PAUSE", 3600.0)
+
+    def refused(connection):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with Engine(tmp_path / "engine.db", keys=None) as engine:
+        for _ in range(20):
+            with pytest.raises(StoreFailed):
+                await engine.store.write(refused)
+        await until(lambda: tries)
+        await rounds(100)
+        assert len(tries) == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "sentence"),
+    [
+        (Executor, "_due_items", "The engine can't look for work: KeyError: 'unforeseen'"),
+        (executor, "fire_due", "The engine can't end what is due: KeyError: 'unforeseen'"),
+        (History, "forget_some", "The engine can't forget what has ended: KeyError: 'unforeseen'"),
+    ],
+)
+async def test_a_task_of_the_engine_outlives_an_unforeseen_error_and_tells_it(
+    dev_lab, until, monkeypatch, place, name, sentence
+):
+    """Right: /health says 503 as long as it lasts, then all goes on. Wrong: the task is gone, all is "OK"."""
+    broken, usual = [True], getattr(place, name)
+
+    def fail(*arguments):
+        if broken:
+            raise KeyError("unforeseen")
+        return usual(*arguments)
+
+    monkeypatch.setattr(place, name, fail)
+    monkeypatch.setattr(executor, "_STORE_PAUSE", 0.01)
+    dev_lab.retention = datetime.timedelta(seconds=10)  # so that it is looked at each second
+
+    @dev_lab.function()
+    async def run(ctx):
+        await ctx.step.sleep("nap", datetime.timedelta(milliseconds=1))
+        dev_lab.log.append("slept")
+
+    async with dev_lab.running(), dev_lab.http() as http:
+        await dev_lab.send()
+        await until(lambda: dev_lab.engine.problem == sentence, seconds=20)
+        assert (await http.get("/health")).status_code == 503
+        broken.clear()
+        await until(lambda: dev_lab.engine.problem is None, seconds=20)
+        await dev_lab.until_logged("slept", seconds=20)
+        assert (await http.get("/health")).status_code == 200
+
+
+@pytest.mark.parametrize("task", ["atlas-engine-executor", "atlas-engine-history"])
+async def test_a_task_of_the_engine_that_is_gone_is_told(tmp_path, until, task):
+    """Nothing begins it again, so that the one who looks at /health has to know."""
+    async with Engine(tmp_path / "engine.db", keys=None) as engine, client(engine) as http:
+        assert (await http.get("/health")).status_code == 200
+        [gone] = [one for one in asyncio.all_tasks() if one.get_name() == task]
+        gone.cancel()
+        await until(gone.done)
+        health = await http.get("/health")
+    assert (health.status_code, health.json()["message"]) == (
+        503,
+        f"The task {task} has ended: start the engine again.",
+    )
