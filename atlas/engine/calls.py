@@ -81,6 +81,14 @@ Answer = Steps | Completed | Errored
 
 def load_call(reader: sqlite3.Connection, item_id: int) -> Call | None:
     """The call of a queue item, or None if it is no longer queued."""
+    reader.execute("BEGIN")  # one state of the store for all that is read: the writer goes on meanwhile
+    try:
+        return _read_call(reader, item_id)
+    finally:
+        reader.rollback()
+
+
+def _read_call(reader: sqlite3.Connection, item_id: int) -> Call | None:
     found = reader.execute(
         "SELECT run_id, step_id, attempt, is_race, function_id, memo_count, state_size, body"
         " FROM queue JOIN runs USING (run_id) JOIN events USING (event_id) WHERE item_id = ?",

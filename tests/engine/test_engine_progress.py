@@ -4,18 +4,21 @@ The longest nap is an hour in most of these tests: a wake-up that is missed leav
 """
 
 import asyncio
+import contextlib
 import datetime
 import sqlite3
 
 import httpx
 import inngest
 import pytest
-from raw_app import RawApp
+from raw_app import RawApp, step_id
 
 from atlas.engine import Engine, executor
+from atlas.engine.calls import load_call
 from atlas.engine.errors import StoreFailed
 from atlas.engine.executor import Executor
 from atlas.engine.history import History
+from atlas.engine.schema import connect_reader, connect_store
 
 
 @pytest.fixture
@@ -219,3 +222,32 @@ async def test_a_task_of_the_engine_that_is_gone_is_told(tmp_path, until, task):
         503,
         f"The task {task} has ended: start the engine again.",
     )
+
+
+def test_a_call_is_read_from_one_state_of_the_store(tmp_path):
+    """Right: B is pending or has a memo. Wrong: B ends while the call is read, and neither is told."""
+    path = tmp_path / "engine.db"
+    a, b = step_id("a"), step_id("b")
+    with (
+        contextlib.closing(connect_store(path)) as writer,
+        contextlib.closing(connect_reader(path)) as reader,
+    ):
+        writer.execute("INSERT INTO events VALUES ('e', 'go', '{}', 1)")
+        writer.execute(
+            "INSERT INTO runs VALUES ('r', 'f', 'e', 'RUNNING', 'f', 1, 10, NULL, 1, NULL)",
+        )
+        writer.execute("INSERT INTO memos VALUES ('r', 0, ?, 'a', '{\"data\":1}')", (a,))
+        for item, queued in enumerate(("step", b), start=1):
+            writer.execute("INSERT INTO queue VALUES (?, 'r', ?, 'f', 0, 0, 0)", (item, queued))
+
+        def end_b(statement):
+            if "EXISTS" in statement:
+                reader.set_trace_callback(None)
+                writer.execute("INSERT INTO memos VALUES ('r', 1, ?, 'b', '{\"data\":2}')", (b,))
+                writer.execute("DELETE FROM queue WHERE item_id = 2")
+
+        reader.set_trace_callback(end_b)
+        call = load_call(reader, 1)
+        assert (call.step_ids, call.has_pending) == ((a,), True)
+        later = load_call(reader, 1)
+        assert (later.step_ids, later.has_pending) == ((a, b), False)
