@@ -19,6 +19,7 @@ from atlas.engine.runs import (
     fail_run,
     has_memo,
     has_pending,
+    is_running,
     memoise,
     start_run,
     to_error,
@@ -87,6 +88,8 @@ def _apply_opcodes(answered: _Answered, opcodes: list[dict[str, Any]]) -> None:
     tx, call = answered.tx, answered.call
     try:
         for opcode in opcodes:
+            if not is_running(tx, call.run_id):  # a step before this one was one too many, or too large
+                return
             handle = _HANDLERS.get(opcode["op"])
             if handle is None:
                 fail_run(tx, call.run_id, "OpcodeUnsupported", f"The engine does not support {opcode['op']}.")

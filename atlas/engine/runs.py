@@ -83,6 +83,12 @@ def memoise(tx: Transaction, run_id: str, step_id: str, name: str, memo: str) ->
         fail_run(tx, run_id, "StateTooLarge", f"The state of the run is larger than {LARGEST_STATE} bytes.")
 
 
+def is_running(tx: Transaction, run_id: str) -> bool:
+    """Whether the run has not ended."""
+    found = tx.execute("SELECT 1 FROM runs WHERE run_id = ? AND status = 'RUNNING'", run_id)
+    return found.fetchone() is not None
+
+
 def has_memo(tx: Transaction, run_id: str, step_id: str) -> bool:
     """Whether the step has ended."""
     found = tx.execute("SELECT 1 FROM memos WHERE run_id = ? AND step_id = ?", run_id, step_id)

@@ -11,9 +11,9 @@ import sqlite3
 import httpx
 import inngest
 import pytest
-from raw_app import RawApp, step_id
+from raw_app import RawApp, step, step_id, steps
 
-from atlas.engine import Engine, executor
+from atlas.engine import Engine, executor, runs
 from atlas.engine.calls import load_call
 from atlas.engine.errors import StoreFailed
 from atlas.engine.executor import Executor
@@ -146,6 +146,23 @@ async def registered(engine, *, names=("run",), **options):
     others = [{**other, "triggers": [{"event": raw.event("never")}]} for other in others]
     await engine.register({"appname": raw.name, "functions": [first, *others]})
     return raw
+
+
+async def test_a_step_after_the_one_that_ended_the_run_starts_nothing(tmp_path, until, monkeypatch):
+    """Right: the run ends with one step too many, alone. Wrong: a run that no one waits for is started."""
+    monkeypatch.setattr(runs, "MOST_STEPS", 1)
+    raw = None
+    app = httpx.ASGITransport(app=lambda *call: raw.web(*call))
+    async with Engine(tmp_path / "engine.db", keys=None, transport=app) as engine, client(engine) as http:
+        raw = await registered(engine, names=("run", "child"))
+        invoked = {"function_id": f"{raw.name}-child", "payload": {"data": {}}}
+        raw.answer = lambda call: steps(
+            step("one", data=1), step("two", data=2), step("invoked", op="InvokeFunction", opts=invoked)
+        )
+        await http.post("/e/any", json={"name": raw.event("go")})
+        await until(lambda: rows(engine, "SELECT 1 FROM runs WHERE status = 'FAILED'"), seconds=20)
+        assert rows(engine, "SELECT function_id FROM runs") == [(f"{raw.name}-run",)]
+        assert "TooManySteps" in rows(engine, "SELECT output FROM runs")[0][0]
 
 
 async def test_a_store_that_fails_is_tried_once_in_each_pause(tmp_path, until, monkeypatch):
