@@ -35,7 +35,8 @@ class _StatusApi:
 
     async def list_events(self, request: Request) -> Response:
         limit, name = request.query_params.get("limit", "20"), request.query_params.get("name")
-        most = min(int(limit), _MOST_LISTED) if limit.isdecimal() else _MOST_LISTED
+        is_number = limit.isdecimal() and len(limit) < 10  # Python makes no number of very many digits
+        most = min(int(limit), _MOST_LISTED) if is_number else _MOST_LISTED
         statement = f"{_EVENT} WHERE name = ifnull(?, name) ORDER BY event_id DESC LIMIT ?"
         return self._respond(request, statement, name, most, is_list=True)
 

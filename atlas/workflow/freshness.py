@@ -39,7 +39,7 @@ class FreshnessGuard:
 def is_fresh(signature: str, *, now: float) -> bool:
     """Whether the time in `t=<unix seconds>&s=<hex>` is there and within five minutes of now."""
     try:
-        signed_at = int(parse_qs(signature)["t"][0])
-    except (KeyError, ValueError):
+        age = now - int(parse_qs(signature)["t"][0])
+    except (KeyError, ValueError, OverflowError):  # the last two: very many digits
         return False
-    return abs(now - signed_at) <= FRESH_SECONDS
+    return abs(age) <= FRESH_SECONDS

@@ -50,6 +50,19 @@ async def test_without_the_signing_key_the_engine_tells_and_changes_nothing(
         assert signed_lab.rows("SELECT * FROM functions") == before
 
 
+@pytest.mark.parametrize("limit", ["1", "0" * 5000 + "1", "9" * 5000, "-1", "many"])
+async def test_a_limit_of_any_length_lists_events(lab, limit):
+    """Right: 401 without the key, and else a list. Wrong: 500 for digits of which Python makes no number."""
+    note(lab)
+    async with lab.running(), lab.http() as http:
+        await lab.send()
+        answer = await http.get("/v1/events", params={"limit": limit})
+        if lab.keys is None:
+            assert (answer.status_code, len(answer.json()["data"])) == (200, 1)
+        else:
+            assert answer.status_code == 401
+
+
 async def test_an_event_with_a_number_that_can_not_be_signed_is_refused(lab):
     """Right: 400 with a sentence, as for NaN. Wrong: it is acknowledged, and its call repeated for ever."""
     note(lab)
