@@ -9,7 +9,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import inngest
@@ -32,6 +32,7 @@ SILENCE_SECONDS = 120.0  # a run of which so long nothing shows may be lost: ano
 OVERDUE_SECONDS = 5.0  # the same for a call that was judged again, whose run may not wait for its new end
 BEGIN_SECONDS = 2.0  # the same for an approved call whose begin was put off
 BATCH = 200
+PAGE = 500  # cases that a round sees to; where there are more, the next ones are seen to in the next round
 BEGINNING = [Status.AUTHORIZED, Status.EXECUTING]  # what a stop keeps from it, and from being repeated
 MOVING = [status.value for status in Status if status.is_up_to_the_workflow]
 
@@ -44,6 +45,15 @@ class Delivery:
 
     due_at: float
     sent: int = 0
+
+
+@dataclass
+class Sweep:
+    """How far a round has come with a question of which cases are unheard, which may be very many."""
+
+    statuses: tuple[Status, ...]
+    after: tuple[str, str] | None = None  # status and reference of the last case; None: it begins again
+    unseen: set[tuple[str, Status, int]] = field(default_factory=set)  # of what was known when it began
 
 
 def execution_requested(case: Case, *, again: bool = False) -> inngest.Event:
@@ -103,6 +113,8 @@ class Courier:
         self._store = store
         self._urgent: dict[str, Case] = {}
         self._deliveries: dict[tuple[str, Status, int], Delivery] = {}
+        self._moving = Sweep(tuple(status for status in Status if status.is_up_to_the_workflow))
+        self._overdue = Sweep(tuple(status for status in Status if not status.is_up_to_the_workflow))
         self._wake = asyncio.Event()
         self._next_round = 0.0
         self.problem: str | None = None  # why the last send failed, in one line
@@ -150,7 +162,7 @@ class Courier:
             self._well_at = moment
 
     async def _unheard_cases(self) -> list[Case]:
-        """Every unreported case whose next move is the workflow's."""
+        """The unreported cases whose next move is the workflow's: a page of them in each round."""
         is_unreported, status = cases.c.reported_at.is_(None), cases.c.status
         is_abandoned = sa.or_(status != Status.EXECUTING.value, ~is_at_work(cases.c.claimed_by))
         is_overdue = sa.and_(cases.c.frozen_at.is_(None), cases.c.expires_at < now() - timedelta(seconds=1))
@@ -158,14 +170,23 @@ class Courier:
         stops = await self._store.database.read(stops_in_force)
         is_free = ~sa.and_(status.in_(BEGINNING), covered_by(stops))
         # Two questions, each answered by an index: as one it would go through all cases that wait.
-        unheard = await self._store.select(
-            is_unreported, status.in_(MOVING), is_abandoned, is_free, _begins()
-        )
-        unheard += await self._store.select(is_unreported, status == Status.PENDING_REVIEW.value, is_overdue)
-        unheard = [case for case in unheard if self._sees_to(case)]
-        known = {_key(case) for case in unheard}
-        self._deliveries = {key: value for key, value in self._deliveries.items() if key in known}
-        return unheard
+        moving = is_unreported, status.in_(MOVING), is_abandoned, is_free, _begins()
+        overdue = is_unreported, status == Status.PENDING_REVIEW.value, is_overdue
+        return await self._page(self._moving, *moving) + await self._page(self._overdue, *overdue)
+
+    async def _page(self, sweep: Sweep, *conditions: sa.ColumnElement[bool]) -> list[Case]:
+        """The next cases that this gateway sees to; what no page of a whole sweep has is forgotten."""
+        if sweep.after is None:
+            sweep.unseen = {key for key in self._deliveries if key[1] in sweep.statuses}
+        page = await self._store.select(*conditions, limit=PAGE, after=sweep.after)
+        found = [case for case in page if self._sees_to(case)]
+        sweep.unseen -= {_key(case) for case in found}
+        sweep.after = (page[-1].status.value, page[-1].case_id) if len(page) == PAGE else None
+        if sweep.after is None:
+            self._deliveries = {
+                key: value for key, value in self._deliveries.items() if key not in sweep.unseen
+            }
+        return found
 
     @property
     def _is_alone(self) -> bool:

@@ -11,11 +11,13 @@ from sqlalchemy.engine import Connection
 from store import approval, assessment_of, open_case, open_store, tool_call
 
 import atlas.workflow.courier
+from atlas.cases.endings import end_case
 from atlas.cases.judgements import record_assessment
-from atlas.cases.store import CaseStore, transition
+from atlas.cases.store import CaseStore, read_case, transition
 from atlas.decide import decide_by_score
 from atlas.errors import CallChanged
 from atlas.instants import now
+from atlas.ledger import Action
 from atlas.models import Case, Scope, Status
 from atlas.stop.stops import Stops
 from atlas.workflow.courier import OVERDUE_SECONDS, SARAH_DECISION, SILENCE_SECONDS, Courier
@@ -53,6 +55,61 @@ async def test_a_new_call_whose_run_was_lost_is_taken_up_by_another_run_also_aft
         assert another._delivery(case, moment=moment).due_at == moment
         [event] = another._events(case)
         assert event.id is not None and event.id.startswith(f"{case.case_id}.")
+
+
+async def test_every_unheard_call_is_seen_where_they_are_more_than_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right: as many rounds as pages see to all. Wrong: what is stuck in the first page hides the others.
+
+    What is known of a call stays known until it has been heard: else its reminders would begin again.
+    """
+    monkeypatch.setattr(atlas.workflow.courier, "PAGE", 2)
+    async with open_store(tmp_path) as store:
+        opened = {(await open_case(store, tool_call(f"note_{number}"))).case_id for number in range(5)}
+        courier = Courier(inngest.Inngest(app_id="test"), store)
+        for _ in range(2):
+            assert await seen_in_rounds(courier, 3) == opened
+            assert {case_id for case_id, _, _ in courier._deliveries} == opened
+        heard = min(opened)
+        await withdraw(store, heard)
+        assert await seen_in_rounds(courier, 3) == opened - {heard}
+        assert {case_id for case_id, _, _ in courier._deliveries} == opened - {heard}
+
+
+async def test_the_calls_of_another_gateway_hide_none_of_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right: the own ones behind a page of others are seen. Wrong: they wait until the others are heard."""
+    monkeypatch.setattr(atlas.workflow.courier, "PAGE", 2)
+    async with open_store(tmp_path) as store:
+        opened = sorted(
+            [(await open_case(store, tool_call(f"note_{number}"))).case_id for number in range(4)]
+        )
+        own = opened[-1]
+        monkeypatch.setattr(Courier, "_sees_to", lambda self, case: case.case_id == own)
+        assert await seen_in_rounds(Courier(inngest.Inngest(app_id="test"), store), 2) == {own}
+
+
+async def seen_in_rounds(courier: Courier, count: int) -> set[str]:
+    """The calls that a courier sees to in so many rounds."""
+    seen: set[str] = set()
+    for _ in range(count):
+        unheard = await courier._unheard_cases()
+        seen |= {case.case_id for case in unheard}
+        for case in unheard:
+            courier._delivery(case, moment=time.monotonic())
+    return seen
+
+
+async def withdraw(store: CaseStore, case_id: str) -> None:
+    """End a call that has not begun."""
+
+    def work(connection: Connection) -> Case:
+        case = read_case(connection, case_id=case_id)
+        return end_case(connection, case, Status.WITHDRAWN, Action.WITHDRAWN, detail={})
+
+    await store.change(case_id, work)
 
 
 async def test_what_a_stop_holds_is_told_to_no_run_and_is_woken_at_once_after_the_lift(
