@@ -42,6 +42,7 @@ def test_the_engine_takes_of_the_gateway_only_what_it_names():
     assert ours == {
         "atlas.canonical",
         "atlas.database",
+        "atlas.database.sqlite",
         "atlas.database.sqlite.files",
         "atlas.database.sqlite.transactions",
         "atlas.database.writer",
