@@ -1,6 +1,8 @@
 """The chart, as Helm's own library renders it, against the schemas of Kubernetes and what it promises."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import yaml
 from documentation import ROOT, checked, page, quoted
 
 from atlas import __version__
+from atlas.database.location import Location
 from atlas.settings import Settings
 from atlas.settings.limits import LONGEST_STOP
 
@@ -60,6 +63,12 @@ def one(manifests: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     return next(found for found in manifests if found["kind"] == kind)
 
 
+def jobs(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The Jobs, by what each of them does."""
+    found = [one for one in manifests if one["kind"] == "Job"]
+    return {one["metadata"]["labels"]["app.kubernetes.io/component"]: one for one in found}
+
+
 def kinds(values: dict[str, Any]) -> set[str]:
     """Which kinds there are."""
     return {found["kind"] for found in rendered(values)}
@@ -103,9 +112,9 @@ def test_every_object_has_the_usual_labels_and_a_name_of_the_release(values: dic
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         assert manifest["metadata"]["name"].startswith("office-atlas-gateway")
     selector = one(manifests, "Service")["spec"]["selector"]
-    gateway, migration = (one(manifests, kind)["spec"]["template"] for kind in ("Deployment", "Job"))
-    assert selector.items() <= gateway["metadata"]["labels"].items()
-    assert not selector.items() <= migration["metadata"]["labels"].items()
+    assert selector.items() <= one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"].items()
+    for job in jobs(manifests).values():
+        assert not selector.items() <= job["spec"]["template"]["metadata"]["labels"].items()
     for kind in ("Deployment", "PodDisruptionBudget"):
         assert one(manifests, kind)["spec"]["selector"]["matchLabels"] == selector
 
@@ -114,7 +123,7 @@ def test_every_object_has_the_usual_labels_and_a_name_of_the_release(values: dic
 def test_every_pod_meets_the_restricted_standard(values: dict[str, Any]) -> None:
     """Of the Pod Security Standards, and has a root that it cannot write and no account of the cluster."""
     found = pods(rendered(values))
-    assert len(found) == 2
+    assert len(found) == (3 if values.get("policy") else 2)
     for pod in found:
         assert pod["automountServiceAccountToken"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
@@ -134,7 +143,7 @@ def test_every_pod_meets_the_restricted_standard(values: dict[str, Any]) -> None
 
 def test_the_user_of_the_pods_is_that_of_the_image() -> None:
     """Which owns what it has to read."""
-    [pod, _] = pods(rendered(LEAST))
+    [pod, *_] = pods(rendered(LEAST))
     assert f"USER {pod['securityContext']['runAsUser']}:0\n" in (ROOT / "Dockerfile").read_text()
 
 
@@ -144,17 +153,19 @@ def test_no_secret_is_in_a_manifest(values: dict[str, Any]) -> None:
     manifests = rendered(values)
     assert "Secret" not in {found["kind"] for found in manifests}
     for pod in pods(manifests):
-        names = [
-            source["secretRef"]["name"] for source in pod["containers"][0]["envFrom"] if "secretRef" in source
+        container = pod["containers"][0]
+        whole = [source.get("secretRef") for source in container.get("envFrom", ())]
+        single = [
+            given["valueFrom"]["secretKeyRef"] for given in container.get("env", ()) if "valueFrom" in given
         ]
-        assert names == ["atlas"]
+        assert {source["name"] for source in [*whole, *single] if source} == {"atlas"}
 
 
 @pytest.mark.parametrize(("execute", "drain", "grace"), [(300, 10, 330), (45, 0, 65), (3600, 10, 3630)])
 def test_a_pod_has_time_to_end_what_it_runs(execute: int, drain: int, grace: int) -> None:
     """More than the gateway takes, which is told the same numbers."""
     manifests = rendered(LEAST | {"executeSeconds": execute, "drainSeconds": drain})
-    [gateway, _] = pods(manifests)
+    [gateway, *_] = pods(manifests)
     data = one(manifests, "ConfigMap")["data"]
     told = [data[name] for name in ("ATLAS_EXECUTE_SECONDS", "ATLAS_DRAIN_TIME", "ATLAS_STOP_TIMEOUT")]
     most = int(LONGEST_STOP.total_seconds())
@@ -170,7 +181,7 @@ def test_figures_are_read_by_whom_the_operator_names_alone() -> None:
     """At a port of their own, which no Service has."""
     prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     manifests = rendered(LEAST | {"metrics": {"enabled": True, "from": [prometheus]}})
-    [gateway, _] = pods(manifests)
+    [gateway, *_] = pods(manifests)
     assert {"name": "metrics", "containerPort": 9464} in gateway["containers"][0]["ports"]
     assert one(manifests, "ConfigMap")["data"]["ATLAS_METRICS_PORT"] == "9464"
     rules = one(manifests, "NetworkPolicy")["spec"]["ingress"]
@@ -182,7 +193,7 @@ def test_figures_are_read_by_whom_the_operator_names_alone() -> None:
 @ALL_VALUES
 def test_the_probes_ask_addresses_that_there_are(values: dict[str, Any]) -> None:
     """A pod that answers lives; one that is ready gets calls."""
-    [gateway, _] = pods(rendered(values))
+    [gateway, *_] = pods(rendered(values))
     served = {quoted(row[0])[0] for row in page("docs/reference/endpoints.md").table("endpoint")}
     asked = {
         kind: gateway["containers"][0][f"{kind}Probe"]["httpGet"]["path"]
@@ -233,13 +244,82 @@ def test_only_whom_the_operator_names_comes_in_and_only_there_the_gateways_go() 
 
 def test_the_tables_are_moved_before_the_pods_and_need_nothing_that_the_chart_makes() -> None:
     """As a hook it runs when the ConfigMap, the account and the NetworkPolicy are not there yet."""
-    job = one(rendered(LEAST), "Job")
+    job = jobs(rendered(LEAST))["migration"]
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     [container] = job["spec"]["template"]["spec"]["containers"]
     assert container["command"] == ["python", "-m", "atlas.database", "migrate"]
-    assert container["envFrom"] == [{"secretRef": {"name": "atlas"}}]
+    assert "envFrom" not in container
     assert "serviceAccountName" not in job["spec"]["template"]["spec"]
     assert "Job" not in kinds(LEAST | {"migration": {"enabled": False}})
+
+
+SECRET = {
+    "ATLAS_DATABASE_URL": "postgresql://atlas:word@db.example.org/atlas",
+    "ATLAS_AGENT_KEY": "a" * 32,
+    "ATLAS_REVIEWER_KEY": "b" * 32,
+    "INNGEST_EVENT_KEY": "0e" * 16,
+    "INNGEST_SIGNING_KEY": "0a" * 32,
+}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"ATLAS_OIDC_CLIENT_SECRET": "word"},
+        {"ATLAS_SLACK_BOT_TOKEN": "xoxb-1-word"},
+        {"ATLAS_PROXY_SECRET": "c" * 32},
+        {"ATLAS_AGENT_KEY": "desk:" + "a" * 32},
+        {"PGPASSWORD": "word"},
+    ],
+    ids=lambda more: next(iter(more), "the least"),
+)
+def test_the_tables_are_moved_whichever_settings_are_in_the_secret(
+    more: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Right: the Job reads no half of a pair. Wrong: it refuses settings with which a gateway would start."""
+    [container] = jobs(rendered(LEAST))["migration"]["spec"]["template"]["spec"]["containers"]
+    given = environment_of(container, SECRET | more)
+    monkeypatch.chdir(tmp_path)  # where no .env is
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert Location.of(Settings.read()).url == SECRET["ATLAS_DATABASE_URL"]
+    assert given.get("PGPASSWORD") == more.get("PGPASSWORD")
+
+
+def environment_of(container: dict[str, Any], secret: dict[str, str]) -> dict[str, str]:
+    """What a container gets: the variables of the image, and what its manifest takes from the Secret."""
+    image = re.findall(r"(ATLAS_\w+)=(\S+)", (ROOT / "Dockerfile").read_text())
+    given = dict(image)
+    for source in container.get("envFrom", ()):
+        given |= secret if "secretRef" in source else {}
+    for one_of_it in container.get("env", ()):
+        key = one_of_it.get("valueFrom", {}).get("secretKeyRef", {})
+        value = secret.get(key["key"]) if key else one_of_it["value"]
+        assert value is not None or key.get("optional"), f"the container does not start without {key}"
+        given |= {} if value is None else {one_of_it["name"]: value}
+    return given
+
+
+def test_a_policy_of_the_values_is_put_in_force_by_each_upgrade() -> None:
+    """Right: gateways judge by it. Wrong: they go on with the policy that their database keeps.
+
+    That the command puts it in force, and that the same one makes no new version, is shown on PostgreSQL by
+    tests/acceptance/test_one_policy.py.
+    """
+    manifests = rendered(MOST)
+    job, gateway = jobs(manifests)["policy"], one(manifests, "Deployment")["spec"]["template"]["spec"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    words = ["python", "-m", "atlas.assessors.policy", "put", "/etc/atlas/policy.toml", "--by", "helm"]
+    assert container["command"] == words
+    assert container["envFrom"] == gateway["containers"][0]["envFrom"]
+    of_policy = {"name": "policy", "configMap": {"name": "office-atlas-gateway-policy"}}
+    assert of_policy in job["spec"]["template"]["spec"]["volumes"] and of_policy in gateway["volumes"]
+    assert one(manifests, "ConfigMap")["data"]["ATLAS_POLICY"] == "/etc/atlas/policy.toml"
+    assert "policy" not in jobs(rendered(LEAST))
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ capabilities: {drop: [ALL]}
 - {name: tmp, mountPath: /tmp}
 {{- end }}
 
-{{- /* A gateway that stops waits ten minutes at most. */}}
+{{- /* A gateway that stops waits a day at most (ATLAS_STOP_TIMEOUT). */}}
 {{- define "atlas-gateway.stopSeconds" -}}
 {{- min .Values.executeSeconds 86400 }}
 {{- end }}
