@@ -7,7 +7,10 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 owner=$(id -u):0
 [[ $(docker info --format '{{.SecurityOptions}}') != *name=rootless* ]] || owner=0:0 # root there is this user
 
-image=${GATEWAY_IMAGE:-atlas-gateway}
+# As Compose reads it: from the environment, else from .env.
+known() { [[ ! -f .env ]] || sed -n "s/^$1=[\"']\{0,1\}\([^\"' #]*\).*/\1/p" .env | tail -n 1; }
+image=${GATEWAY_IMAGE:-$(known GATEWAY_IMAGE)}
+image=${image:-atlas-gateway}
 docker build --tag "$image" ..
 docker run --rm --network none --read-only --tmpfs /tmp --cap-drop ALL --user "$owner" \
     --mount "type=bind,source=$PWD,target=/deploy" "$image" python -m atlas.configure several /deploy "$@"
@@ -27,7 +30,7 @@ docker compose up --detach --wait gateway-1
 docker compose up --detach --wait gateway-2
 docker compose up --detach --wait --remove-orphans
 # All gateways judge by the policy that their database keeps. One that was put there by hand since stays.
-if [[ -n $policy && $policy != "$(sed -n 's/^POLICY_PUT=//p' .env)" ]]; then
+if [[ -n $policy && $policy != "$(known POLICY_PUT)" ]]; then
     docker compose exec --no-TTY gateway-1 python -m atlas.assessors.policy put /policy.toml --by "$(id -un)" </dev/null
     note POLICY_PUT "$policy"
 fi
