@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from mcp import MCPError
 from mcp.client.session import MessageHandlerFnT
 
 from atlas.errors import CallRefused, UpstreamMissing
 from atlas.upstreams.config import Transport, UpstreamConfig
-from atlas.upstreams.connection import CONNECT_SECONDS, Connection
+from atlas.upstreams.connection import Connection
 from atlas.upstreams.keys import keys_of
 from atlas.upstreams.web import Sockets
 
@@ -20,6 +21,9 @@ MOST_CONNECTIONS = 16
 BUSY_SECONDS = 20.0  # for which a call waits while all of them are in use
 IDLE_SECONDS = 60.0  # after which a connection that no one used is closed
 STALE_SECONDS = 5.0  # after which a session is asked whether it still exists before a call is sent on it
+PING_SECONDS = 10.0  # for its answer; another connection is made after that
+# For all of it, before a call is sent: when the time of the call itself is over, its outcome is unknown.
+LEND_SECONDS = 45.0
 
 
 class Connections:
@@ -40,12 +44,12 @@ class Connections:
 
     @asynccontextmanager
     async def lend(self, mode: str) -> AsyncIterator[Connection]:
-        """A sound connection, of the wanted era if that is spoken; UpstreamMissing if there is none."""
+        """A sound connection, of the wanted era if that is spoken; UpstreamMissing if none comes in time."""
         if self._config.way is Transport.STDIO:
-            yield await self._process()
+            yield await _in_time(self._process())
             return
         async with self._place():
-            connection = await self._sound_idle(mode) or await self._connect(mode)
+            connection = await _in_time(self._idle_or_new(mode))
             try:
                 yield connection
             except BaseException:
@@ -105,14 +109,40 @@ class Connections:
         assert self._shared is not None  # noqa: S101  (it is fit)
         return self._shared
 
+    async def _idle_or_new(self, mode: str) -> Connection:
+        return await self._sound_idle(mode) or await self._connect(mode)
+
     async def _sound_idle(self, mode: str) -> Connection | None:
-        for connection in reversed(self._idle):
-            if connection.mode == self._spoken(mode) and connection.wire.is_sound:
-                self._idle.remove(connection)
-                if time.monotonic() - connection.used_at < STALE_SECONDS or await _still_exists(connection):
-                    return connection
-                self._discard(connection)
+        """One that no one uses. What was idle too long is asked first, and one that fails speaks for all."""
+        while (connection := self._take_idle(mode)) is not None:
+            if time.monotonic() - connection.used_at < STALE_SECONDS or await self._still_exists(connection):
+                return connection
+            # Asked one after the other, they would take the time in which another connection is made.
+            await self.close_idle(older_than=STALE_SECONDS)
         return None
+
+    def _take_idle(self, mode: str) -> Connection | None:
+        """The one that was used last of those that are sound and of the era."""
+        spoken = self._spoken(mode)
+        fit = [one for one in self._idle if one.mode == spoken and one.wire.is_sound]
+        if not fit:
+            return None
+        self._idle.remove(fit[-1])
+        return fit[-1]
+
+    async def _still_exists(self, connection: Connection) -> bool:
+        """Whether a session that no one used for a while is still known there; it is discarded if not."""
+        if connection.client.initialize_result is None:
+            return True  # a stateless one always is
+        try:
+            await asyncio.wait_for(connection.request(lambda client: client.ping()), PING_SECONDS)
+        except Exception:
+            self._discard(connection)  # after any error another connection is made
+            return False
+        except BaseException:
+            self._discard(connection)  # its caller is cancelled, and no one else knows of it
+            raise
+        return True
 
     async def _connect(self, mode: str) -> Connection:
         async with self._connecting:
@@ -157,11 +187,9 @@ def _is_fit(process: Connection | None) -> bool:
     return process is not None and process.wire.is_sound and (process.is_busy or not process.is_unclear)
 
 
-async def _still_exists(connection: Connection) -> bool:
-    """Whether a session that no one used for a while is still known there; a stateless one always is."""
-    if connection.client.initialize_result is None:
-        return True
+async def _in_time(lending: Coroutine[Any, Any, Connection]) -> Connection:
+    """What is lent, or UpstreamMissing: no call was sent meanwhile."""
     try:
-        return await asyncio.wait_for(connection.request(lambda client: client.ping()), CONNECT_SECONDS)
-    except Exception:
-        return False  # after any error another connection is made
+        return await asyncio.wait_for(lending, LEND_SECONDS)
+    except asyncio.TimeoutError:
+        raise UpstreamMissing(reason=f"it did not answer within {LEND_SECONDS:g} seconds") from None
