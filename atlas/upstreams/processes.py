@@ -132,16 +132,16 @@ async def _why_over(process: Process, *, otherwise: str) -> str:
 
 
 async def _end(process: Process) -> None:
-    """Close its input, and if that does not end it, end it and its group."""
+    """Close its input, and end it if that does not; what it has started, its group, ends in any case."""
     assert process.stdin is not None  # noqa: S101  (it was started with pipes)
     with contextlib.suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
         await process.stdin.aclose()
     try:
-        for signal_number in (signal.SIGTERM, signal.SIGKILL):
-            if await _has_ended(process):
-                break
-            _signal(process, signal_number)
         await _has_ended(process)
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+            _signal(process, signal_number)
+            if await _has_ended(process, with_group=True):
+                break
     except BaseException:
         _signal(process, signal.SIGKILL)  # who waits for its end is cancelled, and it must not stay behind
         raise
@@ -154,9 +154,21 @@ def _signal(process: Process, signal_number: signal.Signals) -> None:
         os.killpg(process.pid, signal_number)
 
 
-async def _has_ended(process: Process, seconds: float = GRACE_SECONDS) -> bool:
+async def _has_ended(process: Process, seconds: float = GRACE_SECONDS, *, with_group: bool = False) -> bool:
     # Not process.wait(), which also waits for the pipes that a grandchild may hold open.
     deadline = asyncio.get_running_loop().time() + seconds
-    while process.returncode is None and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+    while not (has_ended := _is_over(process, with_group)):
+        if asyncio.get_running_loop().time() >= deadline:
+            break
         await asyncio.sleep(0.01)
-    return process.returncode is not None
+    return has_ended
+
+
+def _is_over(process: Process, with_group: bool) -> bool:
+    if process.returncode is None or not with_group:
+        return process.returncode is not None
+    try:
+        os.killpg(process.pid, 0)
+    except (ProcessLookupError, PermissionError):  # what is another user's cannot be ended here
+        return True
+    return False

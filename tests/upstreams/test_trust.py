@@ -317,6 +317,28 @@ async def test_a_program_that_never_answers_ends_with_the_gateway(
     await eventually(is_gone)  # what it started is still to be buried by the system
 
 
+@pytest.mark.parametrize("is_deaf", [False, True], ids=["ends when told", "does not"])
+async def test_what_a_program_has_started_ends_with_it_when_it_ends_by_itself(
+    tmp_path: Path, is_deaf: bool
+) -> None:
+    """Right: its group is gone. Wrong: each start of the server leaves one process more."""
+    started = tmp_path / "started"
+    child = f"{'trap : TERM; ' if is_deaf else ''}echo $$ >>{started}; while :; do sleep 600; done"
+    until = f"while [ ! -s {started} ]; do sleep 0.01; done"
+    script = f"bash -c '{child}' >/dev/null 2>&1 </dev/null & {until}; exit 7"
+    async with fronted(far={"command": "bash", "args": ["-c", script]}) as front:
+        assert await front.until_missing("far") == "its process ended with status 7"
+
+        async def is_first_gone() -> bool:
+            try:
+                os.kill(int(started.read_text().splitlines()[0]), 0)
+            except ProcessLookupError:
+                return True
+            return False
+
+        await eventually(is_first_gone)  # while the gateway goes on
+
+
 async def test_a_server_whose_connections_are_all_in_use_is_not_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
