@@ -74,6 +74,8 @@ class EachByItsProxy(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request on a connection of its own, and read the beginning of the answer."""
         proxy = proxy_of(str(request.url), variables())
+        # The SDK makes requests of its own in a flow, and gives them no time.
+        request.extensions.setdefault("timeout", TIMEOUT.as_dict())
         async with httpx2.AsyncHTTPTransport(verify=tls_context(), proxy=proxy) as sockets:
             request.headers["Accept-Encoding"] = "identity"
             response = await sockets.handle_async_request(request)

@@ -1,16 +1,23 @@
 """Servers whose clients are programs: the gateway gets its token with the credentials of the file."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from fastmcp.exceptions import ToolError
-from gateway_process import text_of
-from signing_server import Machines, machine_server
+from gateway_process import WAIT_SECONDS, text_of
+from signing_server import Machines, machine_server, served
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from upstream_process import fronted
 
-from atlas.upstreams import upstream
+from atlas.upstreams import grants, upstream
 from atlas.upstreams.config import UpstreamConfig, _config
+from atlas.upstreams.keys import NoToken, OfTheFile
 from atlas.upstreams.placeholders import Placeholders
 
 CREDENTIALS = {"type": "client_credentials", "client_id": Machines.CLIENT, "client_secret": Machines.SECRET}
@@ -70,6 +77,43 @@ async def test_a_server_that_leads_to_another_issuer_gets_no_secret() -> None:
         async with fronted(far=thief.entry | {"auth": auth}) as front:
             assert "its client credentials bring no token" in await front.until_missing("far")
     assert thief.authority.asked == []
+
+
+@pytest.mark.parametrize("silent", ["server", "authorization server"])
+async def test_who_is_silent_in_a_sign_in_is_not_waited_for_without_end(
+    silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right: there is no token after a while, and what to look at is said. Wrong: a call waits for ever."""
+    monkeypatch.setattr(grants, "TIMEOUT", httpx2.Timeout(0.3))
+    over = asyncio.Event()
+
+    async def say_nothing(request: Request) -> Response:
+        await over.wait()
+        return Response()
+
+    async def refuse(request: Request) -> Response:
+        where = f'Bearer resource_metadata="{request.base_url}about"'
+        return Response(status_code=401, headers={"WWW-Authenticate": where})
+
+    async def about(request: Request) -> Response:
+        mute = f"{request.base_url}mute"
+        return JSONResponse({"resource": f"{request.base_url}mcp", "authorization_servers": [mute]})
+
+    app = Starlette(
+        routes=[
+            Route("/mcp", say_nothing if silent == "server" else refuse, methods=["POST"]),
+            Route("/about", about),
+            Route("/{rest:path}", say_nothing),
+        ]
+    )
+    async with served(lambda url: (url, app)) as url:
+        config = config_of({"url": f"{url}/mcp", "auth": CREDENTIALS})
+        assert config is not None
+        try:
+            with pytest.raises(NoToken, match="ReadTimeout; check auth in the MCP configuration"):
+                await asyncio.wait_for(OfTheFile(config).token(spent=None), WAIT_SECONDS)
+        finally:
+            over.set()
 
 
 def test_the_words_of_cursor_are_read_and_a_variable_is_filled() -> None:
