@@ -72,8 +72,8 @@ class CheckedAnswers(httpx2.AsyncBaseTransport):
         """Send one request; it is sent again only if the server says by 401 that it did not take it."""
         request.headers["Accept-Encoding"] = "identity"  # what is counted is what is kept
         is_post = request.method == "POST"
-        has_left = self._wire.has_left
-        is_call = is_post and not has_left and _is_request(request)
+        is_answered = self._wire.is_answered
+        is_call = is_post and not is_answered and _is_request(request)
         try:
             response = await self._authorized(request)
         except NEVER_LEFT as error:
@@ -84,7 +84,7 @@ class CheckedAnswers(httpx2.AsyncBaseTransport):
             raise
         except RedirectRefused as error:
             # A refused post that is not the call says nothing of the call, which may be under way.
-            is_before_call = is_call or (not is_post and not has_left)
+            is_before_call = is_call or (not is_post and not is_answered)
             note = self._wire.note_unsent if error.is_unsent and is_before_call else self._wire.note_broken
             if is_post or self._way is Transport.SSE:  # else it is a stream that no answer needs
                 note(str(error))
@@ -94,7 +94,7 @@ class CheckedAnswers(httpx2.AsyncBaseTransport):
                 self._wire.note_broken(reason_of(error))
             raise
         if is_call:
-            self._wire.status, self._wire.has_left = response.status_code, True
+            self._wire.status, self._wire.is_answered = response.status_code, True
         if is_post and self._way is Transport.SSE and response.status_code >= 300:
             self._note_without_answer(response.status_code, is_call=is_call)
         is_events = response.headers.get("Content-Type", "").startswith(EVENTS)

@@ -30,12 +30,12 @@ class Wire:
         self.unsent: str | None = None  # why nothing reached the upstream
         self.broken: str | None = None  # why an answer can no longer be had
         self.status = 0  # of the HTTP answer to the request of the call that is open
-        self.has_left = False  # that request may have reached the upstream
+        self.is_answered = False  # an answer to that request began: what is posted now is another one
         self.ended = asyncio.Event()  # nothing more will come
 
     def begin(self) -> None:
         """Another call is made on it."""
-        self.status, self.has_left = 0, False
+        self.status, self.is_answered = 0, False
 
     def note_unsent(self, reason: str) -> None:
         """What was to be sent did not leave."""

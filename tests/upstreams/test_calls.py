@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -15,6 +16,7 @@ from fastmcp import Client
 from fastmcp.client.elicitation import ElicitResult
 from fastmcp.exceptions import ToolError
 from gateway_process import WAIT_SECONDS, eventually, text_of
+from upstream_by_hand import ByHand, tool
 from upstream_process import Front, UpstreamProcess, fronted, noted, stdio_entry
 
 from atlas.errors import AnswerLost, UpstreamMissing
@@ -117,6 +119,37 @@ async def test_a_server_that_dies_in_the_middle_of_a_call_leaves_its_outcome_unk
             await front.until_missing("far")
             assert isinstance(await cause_of(front, "far_add", a=1, b=2), UpstreamMissing)
     assert noted(notes) == ["the last word"]
+
+
+async def test_a_call_that_left_is_of_unknown_outcome_when_its_connection_breaks_before_any_answer() -> None:
+    """Right: the server may have done it. Wrong: it is told that nothing was done."""
+    came: list[bytes] = []
+    far = ByHand(tools=[tool("do")])
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on each request, and break off where it is a call."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        [length] = re.findall(rb"(?i)content-length: (\d+)", head) or [b"0"]
+        body = await reader.readexactly(int(length))
+        if b'"tools/call"' in body:
+            came.append(body)
+        else:
+            behind, onward = await asyncio.open_connection("127.0.0.1", port)
+            onward.write(head + body)
+            writer.write(await behind.read())
+            onward.close()
+        writer.close()
+
+    async with far.listening() as entry:
+        port = urlsplit(entry["url"]).port
+        server = await asyncio.start_server(relay, "127.0.0.1", 0)
+        place = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+        async with fronted(far={"url": place}) as front:
+            await front.until_there("far")
+            cause = await cause_of(front, "far_do")
+        server.close()
+    assert isinstance(cause, AnswerLost) and "The server far got the call" in str(cause), cause
+    assert len(came) == 1
 
 
 @WAYS
