@@ -1,7 +1,8 @@
-"""`python -m atlas.backup >backup.tar`: a copy of all that the gateway keeps, made while it runs.
+"""`python -m atlas.backup >backup.tar`: a copy of cases, ledger, people, runs and keys, made while it runs.
 
-Cases that are in PostgreSQL are in it as a SQLite file. It goes to standard output, so that it leaves a
-container the same way: `docker exec atlas-gateway python -m atlas.backup >backup.tar`.
+The tokens of servers behind the gateway (`upstream-tokens`) are not in it: a person signs in again. Cases
+that are in PostgreSQL are in it as a SQLite file. It goes to standard output, so that it leaves a container
+the same way: `docker exec atlas-gateway python -m atlas.backup >backup.tar`.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def write_backup(location: Location, output: IO[bytes]) -> int:
         beside(location).back_up(Path(folder, "atlas.db"))
         if (data / "engine.db").exists():
             _copy(data / "engine.db", Path(folder, "engine.db"))
-        entries = verify(read(Path(folder, "atlas.db")))
+        entries = verify(read(Path(folder)))
         with tarfile.open(fileobj=output, mode="w|") as tar:
             for path in (*(Path(folder, name) for name in DATABASES), *(data / name for name in KEYS)):
                 if path.exists():

@@ -259,9 +259,9 @@ def _is_hash(given: Any, entry: dict[str, Any]) -> bool:
         return False  # it cannot have been hashed
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a SQLite file in order, detail decoded; the file is opened for reading only."""
-    return read_store(beside(Location(directory=path.parent)))
+def read(directory: Path) -> Iterator[dict[str, Any]]:
+    """The entries of the `atlas.db` of a directory in order, detail decoded, opened for reading only."""
+    return read_store(beside(Location(directory=directory)))
 
 
 def read_store(store: Beside) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from store import open_case, open_store, tool_call
 
 from atlas import ledger
-from atlas.errors import LedgerBroken
+from atlas.errors import DatabaseUnusable, LedgerBroken
 from atlas.operate.ledger_command import main
 
 ROOT = Path(__file__).parents[1]
@@ -67,7 +67,15 @@ def change(path: Path, statement: str) -> None:
 async def test_an_untouched_ledger_verifies(tmp_path: Path) -> None:
     """Every entry is hashed as specified and follows the one before."""
     path = await make_ledger(tmp_path)
-    assert ledger.verify(ledger.read(path)) == 4
+    assert ledger.verify(ledger.read(path.parent)) == 4
+
+
+async def test_a_file_in_the_place_of_a_directory_is_refused(tmp_path: Path) -> None:
+    """Right: a copy under another name is refused. Wrong: the file beside it is verified instead."""
+    copy = tmp_path / "copy.db"
+    copy.write_bytes((await make_ledger(tmp_path)).read_bytes()[:-100])
+    with pytest.raises(DatabaseUnusable):
+        ledger.verify(ledger.read(copy))
 
 
 @pytest.mark.parametrize(("statement", "seq", "reason"), CHANGES)
@@ -77,7 +85,7 @@ async def test_verification_names_the_first_entry_that_was_touched(
     """The command says which, and exits with 1."""
     change(await make_ledger(tmp_path), statement)
     with pytest.raises(LedgerBroken, match=f"Ledger entry {seq} does not verify: .*{reason}"):
-        ledger.verify(ledger.read(tmp_path / "atlas.db"))
+        ledger.verify(ledger.read(tmp_path))
     assert main(["verify", "--data-dir", str(tmp_path)]) == 1
     assert f"entry {seq} " in capsys.readouterr().out
 
@@ -138,7 +146,7 @@ async def test_an_entry_is_written_with_its_change_or_not_at_all(tmp_path: Path)
         with pytest.raises(ZeroDivisionError):
             await store.database.write(fail)
         await open_case(store)
-    entries = list(ledger.read(tmp_path / "atlas.db"))
+    entries = list(ledger.read(tmp_path))
     assert ledger.verify(entries) == 2
     assert "evt_x" not in {entry["case_id"] for entry in entries}
 

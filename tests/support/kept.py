@@ -134,7 +134,7 @@ def change_in(directory: Path, statement: str, values: Any = ()) -> int:
 def entries_in(directory: Path) -> list[dict[str, Any]]:
     """The entries of the ledger in a data directory, in order, detail decoded."""
     if not is_postgresql():
-        return list(ledger.read(directory / "atlas.db"))
+        return list(ledger.read(directory))
     found = rows_in(directory, f"SELECT {', '.join(ledger.FIELDS)} FROM ledger ORDER BY seq")
     read = (dict(zip(ledger.FIELDS, row, strict=True)) for row in found)
     return [entry | {"detail": json.loads(entry["detail"])} for entry in read]
