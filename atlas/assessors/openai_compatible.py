@@ -15,6 +15,7 @@ from atlas.assessors import Question
 from atlas.assessors.prompt import (
     ANSWER_SCHEMA,
     BOUNDED_SCHEMA,
+    CONTEXT_TOKENS,
     PROMPT_VERSION,
     READ_CHARACTERS,
     messages,
@@ -29,6 +30,7 @@ from atlas.settings import variables
 MAX_ANSWER_BYTES = 1_000_000
 ANSWER_TOKENS = 1_024  # a thinking model thinks within them, too
 OPENAI_ANSWER_TOKENS = 4_096
+LEAST_ANSWER_TOKENS = 256  # of the context; one that has less room for an answer may have cut the prompt
 SEED = 70
 ENDS = ("stop", "eos_token", "end_turn", None)  # of an answer that is complete
 OPENAI_HOSTS = (".openai.com", ".openai.azure.com", ".services.ai.azure.com")
@@ -89,6 +91,7 @@ class OpenAICompatible:
         said = await prepare(messages, question, characters=self._characters)
         content = await self._post({"model": self.model, "messages": said, **self._parameters})
         completion = _parsed(content, "The model server's answer")
+        _check_read(completion)
         answer = _answer(completion)
         served = completion.get("model")
         return answer | {"model": served[:200] if isinstance(served, str) and served else self.model}
@@ -212,6 +215,17 @@ async def _read(response: httpx.Response) -> bytes:
     if len(content) > MAX_ANSWER_BYTES:
         raise AssessorFailed(reason="The model server's answer is longer than any judgement.")
     return content
+
+
+def _check_read(completion: dict[str, Any]) -> None:
+    """Raise QuestionUnfit where the prompt was so many tokens that the server may have cut it silently.
+
+    How many they are is an estimate before: only the server has the words of its model.
+    """
+    usage = completion.get("usage")
+    read = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    if isinstance(read, int) and read > CONTEXT_TOKENS - LEAST_ANSWER_TOKENS:
+        raise QuestionUnfit(reason=f"The call is too long for the model: its server read {read} tokens.")
 
 
 def _answer(completion: dict[str, Any]) -> dict[str, Any]:

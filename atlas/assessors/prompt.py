@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Callable, Container
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ PROMPT_VERSION = "atlas-welfare-v1/3"
 
 Result = TypeVar("Result")
 
-# Characters of the call that a model reads. With the instructions and the answer they fit a context of 4096
-# tokens, which is what Ollama gives a model by default, and beyond which it cuts without a word.
+CONTEXT_TOKENS = 4_096  # what Ollama gives a model by default, and beyond which it cuts without a word
+# Characters of the call that a model reads, fewer where they are many tokens: with the instructions and the
+# answer they fit that context.
 READ_CHARACTERS = 8_000
 
 # Without bounds, because OpenAI's strict mode refuses some of them; they are checked on the answer.
@@ -115,15 +117,16 @@ def payload(question: "Question", *, characters: int = READ_CHARACTERS) -> dict[
     if size_of([tool, claims, question.arguments]) > MOST_CHARACTERS:  # before masking, which takes its time
         raise QuestionUnfit(reason="The call is too long or too deeply nested for a model to judge.")
     has_session = is_something_told(question)
-    room = characters // (6 if has_session else 4)
-    said = {
-        "tool": shortened(mask(tool), room),
-        "claims_of_the_agent": shortened(mask(claims), room),
-        "arguments": _readable(question.arguments, characters),
-    }
-    if has_session:  # the rest, which is a sixth at least: no claim is long enough to push it out
-        left = characters - sum(len(quoted(value).encode()) for value in said.values())
-        said["session"] = session_told(question, min(characters // 3, left))
+    share = characters // (6 if has_session else 4)
+    arguments = _readable(question.arguments, characters)
+    left = characters - room_of(arguments) - (characters // 5 if has_session else 0)
+    about = {"tool": mask(tool), "claims_of_the_agent": mask(claims)}
+    said = {name: shortened(part, share, room=left) for name, part in about.items()}
+    if sum(map(room_of, said.values())) > left:
+        said = {name: shortened(part, share, room=left // 2) for name, part in about.items()}
+    said["arguments"] = arguments
+    if has_session:  # the rest, which is a fifth at least: no claim is long enough to push it out
+        said["session"] = session_told(question, characters, beside=said)
     return {"prompt_version": PROMPT_VERSION} | said
 
 
@@ -197,14 +200,24 @@ CUT_NOTE = "characters left out]"
 STEPS = ((3_000, 300), (1_500, 100), (700, 60), (300, 40), (100, 15), (40, 5))
 
 
-def shortened(value: Any, characters: int) -> Any:
-    """A JSON value of about as many characters, in which each cut says how much was left out."""
+def shortened(value: Any, characters: int, *, room: int | None = None) -> Any:
+    """A JSON value of about as many characters, in which each cut says how much was left out.
+
+    `room`: what it may take of the room as `room_of` counts, if that is another number.
+    """
+    most = characters if room is None else room
     for longest, items in ((characters, characters), *STEPS):
         candidate = _cut(value, longest, items)
-        # In bytes, because of other scripts a model reads fewer characters.
-        if size_of(candidate) <= characters and len(quoted(candidate).encode()) <= characters:
+        if size_of(candidate) <= characters and _fits(candidate, characters, most):
             return candidate
-    return cut_text(quoted(value), characters // 2)
+    text, length = quoted(value), characters // 2
+    while length and not _fits(cut_text(text, length), characters, most):
+        length //= 2
+    return cut_text(text, length)
+
+
+def _fits(value: Any, characters: int, room: int) -> bool:
+    return bytes_of(value) <= characters and room_of(value) <= room
 
 
 def _cut(value: Any, longest: int, items: int) -> Any:
@@ -257,6 +270,53 @@ def size_of(value: Any) -> int:
         return len(json.dumps(value, ensure_ascii=False))
     except (RecursionError, ValueError):  # too deep, or a whole number of more digits than Python writes
         return sys.maxsize
+
+
+# ── How many tokens a text may be ────────────────────────────────────────────────────────────────────────
+
+CHARACTERS_PER_TOKEN = 3  # of ordinary text there are more of them in a token
+# Words of letters, and what is a token by itself: a sign, a digit, a space beside a digit, several spaces.
+PIECE = re.compile(r"[A-Za-z]+|\"[:,]|[^A-Za-z ]|(?<=\d) | (?=\d)| {2,}")
+LETTERS_PER_TOKEN = 5.0
+# After each letter those that often follow it in the words of European languages. Tokens are made of such
+# pairs: a text of random letters has a token for each one or two of them.
+FOLLOWERS = dict(
+    line.split(":")
+    for line in (
+        *("a:bcdfgiklmnprstuvy", "b:aeiloruy", "c:acehikloprtuy", "d:adegiors", "e:abcdefgilmnopqrstuvwxy"),
+        *("f:aefiortu", "g:aehinoru", "h:aeiot", "i:acdefglmnoprstv", "j:aeou", "k:aeins", "l:adefilostuy"),
+        *("m:abdeimopsuy", "n:acdefgiklnostuvy", "o:bcdefgklmnoprstuvwx", "p:aeiloprstuy", "q:u"),
+        *("r:acdegiklmnorstuvy", "s:acehiklmopstuw", "t:acehiloprstuwy", "u:abcdeilmnprst", "v:aeio"),
+        *("w:aehinors", "x:aept", "y:ost", "z:aeiou"),
+    )
+)
+
+
+def bytes_of(value: Any) -> int:
+    """How many bytes the JSON of a value has; because of other scripts a model reads fewer characters."""
+    return len(quoted(value).encode())
+
+
+def room_of(value: Any) -> int:
+    """How many characters of the room the JSON of a value takes: its bytes, or more of short tokens."""
+    text = quoted(value)
+    return max(len(text.encode()), math.ceil(tokens_in(text) * CHARACTERS_PER_TOKEN))
+
+
+def tokens_in(text: str) -> float:
+    """About how many tokens a text is, as a model with few words counts. It is an estimate, and no bound."""
+    return sum(map(_tokens_of, PIECE.findall(text)))
+
+
+def _tokens_of(piece: str) -> float:
+    if not piece.isascii():
+        return len(piece.encode()) * (0.6 if piece.isalpha() else 1)
+    if not piece.isalpha():
+        return 1
+    small = piece.lower()
+    rare = sum(second not in FOLLOWERS[first] + first for first, second in pairwise(small))
+    capitals = sum(map(str.isupper, piece[1:]))
+    return max(1, len(piece) / LETTERS_PER_TOKEN + 0.7 * rare + 0.35 * capitals)
 
 
 # ── What a model says ────────────────────────────────────────────────────────────────────────────────────

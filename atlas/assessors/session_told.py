@@ -5,13 +5,13 @@ argument for its name is taken out of the answers too.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
 from atlas.assessors import Earlier, Question
 from atlas.assessors.masking import LONGEST_KEY, LONGEST_SECRET, mask, mask_text
-from atlas.assessors.prompt import CUT_NOTE, cut_text, quoted, size_of
+from atlas.assessors.prompt import CUT_NOTE, bytes_of, cut_text, room_of, size_of
 from atlas.origins.leaves import every_leaf, leaves_of
 from atlas.origins.results import MOST_CHARACTERS as MOST_COMPARED
 from atlas.traces import NO_TRACE, Found, Origin, Trace
@@ -35,14 +35,24 @@ def is_something_told(question: Question) -> bool:
     return bool(question.earlier or is_found or trace.calls or trace.orders or is_known)
 
 
-def session_told(question: Question, characters: int) -> dict[str, Any] | None:
-    """JSON of at most about so many characters; None where there is no room for any of it."""
+def session_told(question: Question, characters: int, *, beside: dict[str, Any]) -> dict[str, Any] | None:
+    """JSON of at most a third of so many characters, and of what is left beside the rest of the payload.
+
+    None where there is no room for any of it.
+    """
+    room = min(characters // 3, characters - sum(map(bytes_of, beside.values())))
+    told = _told(question, room, bytes_of)
+    left = characters - sum(map(room_of, beside.values()))
+    return told if told is None or room_of(told) <= left else _told(question, min(room, left), room_of)
+
+
+def _told(question: Question, room: int, size: Callable[[Any], int]) -> dict[str, Any] | None:
     trace = question.trace or NO_TRACE
     each = (_facts(trace, most, places=places) for most, places in MOST_NAMED)
-    told = next((facts for facts in each if _size(facts) <= characters), None)
+    told = next((facts for facts in each if size(facts) <= room), None)
     if told is None:
         return None
-    calls = _calls(question, trace, characters - _size(told) - len(', "earlier_calls": []'))
+    calls = _calls(question, trace, room - size(told) - len(', "earlier_calls": []'), size)
     return told | ({"earlier_calls": calls} if calls else {})
 
 
@@ -84,7 +94,7 @@ def _name(text: str) -> str:
     if len(text) > LONGEST_NAME and masked != text:  # what stands behind a secret may be half of another
         masked = f"{masked.partition('[masked: ')[0]}[masked: …]"
     name = masked[:LONGEST_NAME]
-    while _size(name) > LONGEST_NAME + len('""'):  # of characters that are written longer
+    while bytes_of(name) > LONGEST_NAME + len('""'):  # of characters that are written longer
         name = name[: len(name) // 2]
     return name
 
@@ -92,17 +102,17 @@ def _name(text: str) -> str:
 # ── Earlier calls: words of agents and third parties ─────────────────────────────────────────────────────
 
 
-def _calls(question: Question, trace: Trace, room: int) -> list[dict[str, Any]]:
+def _calls(question: Question, trace: Trace, room: int, size: Callable[[Any], int]) -> list[dict[str, Any]]:
     """Those where an argument came from and the newest, as many as there is room for, the oldest first."""
     if not question.earlier or room < min(map(sum, ROOMS)):
         return []
     secrets, chosen = _secrets(question), dict[int, dict[str, Any]]()
     for number in islice(_by_importance(question.earlier, trace), MOST_CALLS):
-        told = _fitting(number, question, secrets, room)
+        told = next((one for one in _tellings(number, question, secrets) if size(one) <= room), None)
         if told is None:
             break
         chosen[number] = told
-        room -= _size(told) + len(", ")
+        room -= size(told) + len(", ")
     return [chosen[number] for number in sorted(chosen)]
 
 
@@ -119,21 +129,19 @@ def _is_one_of(one: Earlier, places: set[str | None]) -> bool:
     return one.case_id is not None and one.case_id in places
 
 
-def _fitting(number: int, question: Question, secrets: Sequence[str], room: int) -> dict[str, Any] | None:
+def _tellings(number: int, question: Question, secrets: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """An earlier call with its answer, each time shorter."""
     one = question.earlier[number]
     answer = _masked_answer(one, _anchors(one, question), secrets)
     arguments = _written(one.arguments, secrets)
     for longest, of_arguments in ROOMS:
-        told = {
+        yield {
             "call": number + 1,
             "tool": _name(one.tool_name),
             "arguments": cut_text(arguments, of_arguments),
             "answer": answer.cut(longest),
             "is_from_outside": one.is_outside,
         } | ({"is_of_another_session": True} if one.is_other_session else {})
-        if _size(told) <= room:
-            return told
-    return None
 
 
 def _written(arguments: dict[str, Any], secrets: Sequence[str]) -> str:
@@ -247,7 +255,3 @@ def _hidden(text: str, secrets: Sequence[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     return text
-
-
-def _size(value: Any) -> int:
-    return len(quoted(value).encode())

@@ -1,6 +1,8 @@
 """An OpenAI-compatible assessor: against servers that fail in every way, and against llama.cpp itself."""
 
 import asyncio
+import base64
+import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,7 +17,7 @@ from pydantic import ValidationError
 
 from atlas.assessors import Assessor, Earlier, ModelAnswer, Question, ToolFacts
 from atlas.assessors.openai_compatible import OpenAICompatible, ollama_base_url
-from atlas.assessors.prompt import PROMPT_VERSION, SYSTEM, messages
+from atlas.assessors.prompt import PROMPT_VERSION, SYSTEM, is_cut, messages
 from atlas.errors import AssessorFailed, QuestionUnfit
 from atlas.origins.tracing import trace
 
@@ -120,6 +122,18 @@ async def test_one_request_with_a_schema_asks_for_one_verdict() -> None:
     )
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert body["messages"][0]["content"] == SYSTEM and SECRET_ARGUMENT in body["messages"][1]["content"]
+
+
+@pytest.mark.parametrize(("read", "is_unfit"), [(1_200, False), (3_840, False), (3_841, True), ("x", False)])
+async def test_a_prompt_that_the_server_may_have_cut_is_for_a_person(read: Any, is_unfit: bool) -> None:
+    """Right: no score of what was read in part. Its server says how many tokens it read, if it says so."""
+    said = json.loads(completion(verdict())) | {"usage": {"prompt_tokens": read}}
+    async with serving(http(json.dumps(said))) as (assessor, _):
+        if not is_unfit:
+            assert (await judged(assessor)).risk_score == VERDICT["risk_score"]
+            return
+        with pytest.raises(QuestionUnfit, match="too long for the model: its server read 3841 tokens"):
+            await judged(assessor)
 
 
 async def test_it_is_an_assessor_that_names_itself() -> None:
@@ -537,9 +551,16 @@ async def test_a_call_that_fills_its_room_beside_a_session_fits_the_context_of_4
     llama: str,
 ) -> None:
     """With its answer, as the real model counts; Ollama would else cut the prompt without a word."""
-    words = (
+    asked = filled_with(
         "The invoice of May is open, please pay 412.50 EUR to the account of Example Ltd by Friday. " * 400
     )
+    said = messages(asked)[1]["content"]
+    assert len(said) > 7_000 and '"earlier_calls"' in said
+    assert 2_500 < await tokens_of(llama, messages(asked)) < 4096 - ANSWER_TOKENS
+
+
+def filled_with(words: str) -> Question:
+    """A call of which each part is too long, after calls that are too long."""
     mails = tuple(
         Earlier(case_id=f"evt_{number}", tool_name="read_email", result=words, is_outside=True)
         for number in range(9)
@@ -553,15 +574,41 @@ async def test_a_call_that_fills_its_room_beside_a_session_fits_the_context_of_4
             "tool": ToolFacts(name="send_email", description=words),
         }
     )
-    asked = asked.model_copy(update={"trace": trace(asked, trusts_request=False)})
-    said = messages(asked)[1]["content"]
-    assert len(said) > 7_000 and '"earlier_calls"' in said
+    return asked.model_copy(update={"trace": trace(asked, trusts_request=False)})
+
+
+async def tokens_of(llama: str, said: list[dict[str, str]]) -> int:
+    """How many tokens messages are, as the real model counts."""
     async with httpx.AsyncClient(base_url=llama.removesuffix("/v1"), timeout=WAIT_SECONDS) as server:
-        counted = [
-            await server.post("/tokenize", json={"content": one["content"]}) for one in messages(asked)
-        ]
-    tokens = sum(len(answer.json()["tokens"]) for answer in counted)
-    assert 2_500 < tokens < 4096 - ANSWER_TOKENS
+        counted = [await server.post("/tokenize", json={"content": one["content"]}) for one in said]
+    return sum(len(answer.json()["tokens"]) for answer in counted)
+
+
+DIGESTS = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(900))
+BASE64 = base64.b64encode(DIGESTS).decode()
+SIGNS = {
+    "signs": "~!@#$%" * 6_000,
+    "hex": DIGESTS.hex()[:36_000],
+    "letters": "".join(filter(str.isalpha, BASE64)),
+    "base64": BASE64,
+    "single": "q z x v " * 4_500,
+    "emoji": "🙂🚀🧪" * 3_000,
+    "invisible": "\u202e" * 6_000,
+    "numbers": "1 2 3 4 " * 4_500,
+}
+
+
+@pytest.mark.parametrize("has_session", [False, True], ids=["alone", "with a session"])
+@pytest.mark.parametrize("words", SIGNS.values(), ids=SIGNS.keys())
+async def test_a_call_of_short_tokens_fits_the_context_too_and_says_that_it_is_cut(
+    llama: str, words: str, has_session: bool
+) -> None:
+    """Right: a person decides on what the model could not read. Wrong: the server cuts without a word."""
+    asked = filled_with(words)
+    if not has_session:
+        asked = asked.model_copy(update={"earlier": (), "trace": None})
+    assert await tokens_of(llama, messages(asked)) < 4096 - ANSWER_TOKENS
+    assert is_cut(asked)
 
 
 @pytest.mark.soak
