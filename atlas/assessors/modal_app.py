@@ -43,6 +43,7 @@ PYDANTIC = "pydantic==2.14.3"
 CONTEXT_TOKENS = 4096
 ANSWER_TOKENS = 512
 MAX_PAYLOAD_CHARACTERS = 65_536
+REFUSALS_OF_THE_CALL = (400, 413, 422)  # of a server whose model has no room for it, for instance
 JUDGE_SECONDS = 60
 STARTUP_SECONDS = 900
 VOLUME_PATH = "/weights"
@@ -104,6 +105,10 @@ else:
 
 app = modal.App("nislam-mics")
 volume = modal.Volume.from_name("atlas-welfare-weights", create_if_missing=True)
+
+
+class CallUnfit(ValueError):
+    """The call, or the answer to it, is too long for the model; the gateway knows this class by its name."""
 
 
 class ModelServer:
@@ -194,15 +199,26 @@ def judge_with(server: ModelServer, payload: dict[str, Any]) -> dict[str, Any]:
         "max_tokens": ANSWER_TOKENS,
         "response_format": {"type": "json_schema", "json_schema": schema},
     }
-    choice = json.loads(server.request("/v1/chat/completions", body))["choices"][0]
+    choice = json.loads(_completed(server, body))["choices"][0]
+    if choice["finish_reason"] == "length":
+        raise CallUnfit("the model did not come to the end of its answer")
     if choice["finish_reason"] != "stop":
-        raise ValueError("the model did not come to the end of its answer")
+        raise ValueError("the model did something else than to answer")
     made = {"model": made_with(), "version": PROMPT_VERSION}
     try:
         return ModelAnswer.model_validate({**read_json(choice["message"]["content"]), **made}).model_dump()
     except (ValueError, TypeError):
         # Without the answer, which can quote what was asked, in the logs of the container.
         raise ValueError("what the model answered is no assessment") from None
+
+
+def _completed(server: ModelServer, body: dict[str, Any]) -> bytes:
+    try:
+        return server.request("/v1/chat/completions", body)
+    except urllib.error.HTTPError as error:
+        if error.code not in REFUSALS_OF_THE_CALL:
+            raise
+        raise CallUnfit(f"the model server refused the call (status {error.code})") from None
 
 
 @app.cls(
@@ -270,6 +286,10 @@ async def measure(payload: Any) -> dict[str, Any]:
     call = await AtlasWelfare().judge.spawn.aio(checked(payload))
     try:
         return dict(await call.get.aio())
+    except modal.exception.RemoteError as error:
+        if str(error).startswith(f"{CallUnfit.__name__}("):  # without pickles its name is all that comes
+            raise CallUnfit("the call is too long for the model") from None
+        raise
     except asyncio.CancelledError:
         await call.cancel.aio()
         raise

@@ -21,13 +21,14 @@ from modal.exception import NotFoundError
 from modal_proto import api_pb2
 
 from atlas.assessors.modal_function import ModalName
-from atlas.errors import AssessorFailed
+from atlas.errors import AssessorFailed, QuestionUnfit
 
 POLL_SECONDS = 55.0  # as long as the SDK's own polls
 MAX_ANSWER_BYTES = 64 * 1024  # an answer has at most 5 KiB of text; what is bigger is none
 MAX_ANSWER_DEPTH = 8
 THROTTLE_SECONDS = 10  # MODAL_MAX_THROTTLE_WAIT; without it the SDK obeys "come again later" for ever
 EXCEPTION_TYPE = re.compile(r"([A-Za-z_][\w.]{0,79})\(")
+UNFIT = "CallUnfit"  # of atlas/assessors/modal_app.py: another call may well be answered
 TAGS = (*range(6), 25, 28, 29, 30, 35, 36, 37, 100, 256, 258, 260, 261, 1004, 43000)  # all that cbor2 decodes
 
 Result = api_pb2.GenericResult
@@ -147,7 +148,7 @@ async def _fetch(client: Any, call_id: str) -> Any:
 def _read(result: api_pb2.GenericResult, data_format: int) -> Any:
     """What the function answered; a failure is told by its reason only, and in it by the type at most."""
     if result.status != Result.GENERIC_STATUS_SUCCESS:
-        raise AssessorFailed(reason=_ending(result))
+        raise _ending(result)
     if data_format != api_pb2.DATA_FORMAT_CBOR:
         name = "a pickle" if data_format == api_pb2.DATA_FORMAT_PICKLE else "another format than CBOR"
         reason = f"The Modal function answered in {name}, which is not read: reading it could run its code."
@@ -170,13 +171,15 @@ def _refuse_tag(*_: Any) -> NoReturn:
     raise ValueError("an answer has no tagged values")
 
 
-def _ending(result: api_pb2.GenericResult) -> str:
+def _ending(result: api_pb2.GenericResult) -> AssessorFailed:
     if ending := ENDINGS.get(result.status):
-        return ending
+        return AssessorFailed(reason=ending)
     raised = EXCEPTION_TYPE.match(result.exception)
-    if raised:
-        return f"The Modal function raised {raised[1]}."
-    return "The container of the Modal function ended before it answered."
+    if raised is None:
+        return AssessorFailed(reason="The container of the Modal function ended before it answered.")
+    if raised[1] == UNFIT:
+        return QuestionUnfit(reason="The call, or the answer to it, is too long for the model on Modal.")
+    return AssessorFailed(reason=f"The Modal function raised {raised[1]}.")
 
 
 # The SDK's connections belong to the event loop of its own thread.

@@ -15,10 +15,11 @@ from modal_loopback import LoopbackModal
 from modal_loopback.state import Function
 
 from atlas.assessors import Earlier, ModelAnswer, Question, ToolFacts
+from atlas.assessors.guard import FAILURES_BEFORE_REST, Guard
 from atlas.assessors.modal_function import ModalFunction, parse_function_name
 from atlas.assessors.modal_wire import ModalWire
 from atlas.assessors.prompt import PROMPT_VERSION, payload
-from atlas.errors import AssessorFailed
+from atlas.errors import AssessorFailed, QuestionUnfit
 
 ROOT = Path(__file__).parents[2]
 APP = "atlas/assessors/modal_app.py"
@@ -48,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         content = json.dumps(ANSWER | ({{"risk_score": 170}} if "beyond" in text else {{}}))
         finish = "length" if "endless" in text else "stop"
         content = "I think it is fine" if "chatty" in text else content
+        if "oversized" in text:
+            return self.send_error(400)
         if "crashing" in text:
             os.kill(os.getppid(), 9)
         self.reply({{"choices": [{{"finish_reason": finish, "message": {{"content": content}}}}]}})
@@ -260,13 +263,34 @@ async def test_what_is_no_judgement_is_a_failure_and_never_a_score(
         await judged(modal, "staging/nislam-mics/AtlasWelfare")
     for tool, reason in [
         ("beyond", "raised ValueError"),  # a score of 170
-        ("endless", "raised ValueError"),  # cut off
+        ("endless", "too long for the model"),  # cut off
         ("chatty", "raised ValueError"),  # no JSON
         ("crashing", "ended before it answered"),
     ]:
         question = QUESTION.model_copy(update={"tool": ToolFacts(name=tool)})
         with pytest.raises(AssessorFailed, match=reason):
             await judged(modal, method, question)
+
+
+@pytest.mark.parametrize("name", [NAME, "nislam-mics/AtlasWelfare.judge"], ids=["front", "method"])
+@pytest.mark.parametrize("tool", ["endless", "oversized"])
+async def test_calls_that_are_too_long_for_the_model_do_not_put_it_to_rest(
+    modal: LoopbackModal, tmp_path: Path, name: str, tool: str
+) -> None:
+    """Right: a person decides on each, and the next call is judged. Wrong: one agent stops it for all."""
+    offer_vllm(modal, tmp_path)
+    await deploy(modal)
+    assessor = ModalFunction(function_name=name, token_id="ak-test", token_secret="as-test")
+    guard = Guard(assessor, seconds=PATIENT_SECONDS)
+    long = QUESTION.model_copy(update={"tool": ToolFacts(name=tool)})
+    try:
+        for _ in range(FAILURES_BEFORE_REST):
+            with pytest.raises(QuestionUnfit, match="too long for the model on Modal"):
+                await guard.judge(long)
+        assert not guard.is_resting and guard.problem is None
+        assert (await guard.judge(QUESTION)).risk_score == 31
+    finally:
+        await guard.close()
 
 
 async def test_a_payload_that_is_none_never_reaches_the_model(modal: LoopbackModal, tmp_path: Path) -> None:
