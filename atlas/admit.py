@@ -21,7 +21,7 @@ from atlas.agents.eliciting import elicit
 from atlas.agents.held_calls import WaitingAgents, has_left
 from atlas.agents.keys import current_principal
 from atlas.agents.progress import Progress
-from atlas.agents.receipt import hand_over
+from atlas.agents.receipt import hand_over, hand_over_stored
 from atlas.agents.results import for_version
 from atlas.agents.same_call import stored_answer, take_stored
 from atlas.agents.session_of_call import session_of
@@ -108,6 +108,7 @@ class Admission(Middleware):
         with anyio.CancelScope(shield=True):  # a stop that comes meanwhile finds the case
             case, is_new = await self._open_case(checked)
         if case.status.is_final:  # the same call ended before, and its agent never got the ending
+            await hand_over_stored(self._store, case, context.fastmcp_context)
             return for_version(stored_answer(case), version_of(context.fastmcp_context))
         is_task = takes_tasks(context.fastmcp_context)
         review_seconds = 0 if is_task else self._review_grace_seconds

@@ -9,9 +9,11 @@ from functools import partial
 from typing import Any
 
 import anyio
+from fastmcp.server.context import Context
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from sqlalchemy.exc import SQLAlchemyError
 
+from atlas.agents.held_calls import has_left
 from atlas.agents.keys import current_principal
 from atlas.cases.store import CaseStore, mark_collected, mark_not_collected
 from atlas.errors import CaseNotFound
@@ -94,6 +96,23 @@ async def hand_over(
         # The agent gets its result all the same; at worst the same call brings it once more.
         logger.exception("It could not be noted that %s was handed over", case.case_id)
         return
+    _remember(case, moment)
+
+
+async def hand_over_stored(store: CaseStore, case: Case, context: Context) -> None:
+    """Have the note on an ending that was taken from the store end as the present request does.
+
+    The note is on disk already. If it stayed without an answer, the same call would be executed again.
+    """
+    if case.collected_at is None:
+        return
+    _remember(case, case.collected_at)  # before anything is waited for: that may be cancelled
+    if await has_left(context):
+        await _take_back(store, case, at=case.collected_at)
+
+
+def _remember(case: Case, moment: datetime) -> None:
+    """Have a note taken back if its request is stopped before the answer."""
     if (notes := noted.get()) is not None:
         notes.append((case, moment))
 
