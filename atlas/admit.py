@@ -34,6 +34,7 @@ from atlas.cases.limits import Limits
 from atlas.cases.opening import open_case, unfinished_case
 from atlas.cases.store import CaseStore, hold_at
 from atlas.cases.watch import Watch, is_held, is_settled
+from atlas.database.processes import lives
 from atlas.grounds.present import Present, as_it_is
 from atlas.models import UPSTREAM_META, Case, Status, ToolCall
 from atlas.settings import Settings
@@ -143,12 +144,16 @@ class Admission(Middleware):
             if stop is None or (stop is Stop.CLOSED and is_known) or self._waiting.is_shared(case):
                 return
             try:
-                found = await withdraw(self._store, case)
+                is_at_work = await withdraw(self._store, case, unless=self._is_waited_for_elsewhere)
             except SQLAlchemyError:
                 logger.exception("A call was stopped, and could not be taken back: %s", case.case_id)
                 return  # it waits, and a person decides
-            if found.status is Status.EXECUTING:
+            if is_at_work:
                 self._waiting.stop(case.case_id)
+
+    def _is_waited_for_elsewhere(self, connection: Connection, case: Case) -> bool:
+        """Whether the same call came later at another gateway: it is the one that counts."""
+        return case.held_by != self._store.process_id and lives(connection, case.held_by)
 
     async def _held(
         self, watch: Watch, progress: Progress, context: Context, *, review_seconds: float

@@ -5,7 +5,7 @@ cases survive. Nothing is ever deleted: a task lives for ever (`ttlMs` is null).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastmcp.server.context import Context
@@ -94,8 +94,7 @@ class Tasks(ServerExtension):
 
     async def _cancel(self, context: ServerRequestContext[Any, Any], params: TaskParams) -> dict[str, Any]:
         case = await self._case(context, params)
-        ended = await withdraw(self._store, case)
-        if ended.status is Status.EXECUTING:
+        if await withdraw(self._store, case):
             self._waiting.stop(case.case_id)
         return {"resultType": "complete"}  # whether it was in time, tasks/get says
 
@@ -186,19 +185,29 @@ def _result(case: Case) -> dict[str, Any]:
     return told.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-async def withdraw(store: CaseStore, case: Case) -> Case:
-    """Take back an agent's own call while no one has decided on it; later this changes nothing."""
+async def withdraw(
+    store: CaseStore, case: Case, *, unless: Callable[[Connection, Case], bool] = lambda *_: False
+) -> bool:
+    """Take back an agent's own call while no one has decided on it; later this changes nothing.
+
+    Tells whether a tool is at work for it, which has to hear of the stop. `unless` is asked in the
+    transaction: where it holds, nothing is changed, and no tool has to hear of it.
+    """
+    is_kept = False
 
     def take_back(connection: Connection) -> Case:
+        nonlocal is_kept
         found = read_case(connection, case.case_id)
-        if not found.status.is_undecided:
-            return found
-        if found.status is Status.PENDING_REVIEW:  # people were asked
-            notices.put(connection, notices.Kind.WITHDRAWN, case=found)
-        actor, detail = found.call.principal, {"arguments_sha256": found.call.arguments_sha256}
-        ended = end_case(
-            connection, found, Status.WITHDRAWN, ledger.Action.WITHDRAWN, actor=actor, detail=detail
-        )
-        return mark_collected(connection, ended)
+        is_kept = unless(connection, found)
+        return found if is_kept or not found.status.is_undecided else _withdrawn(connection, found)
 
-    return await store.change(case.case_id, take_back)
+    found = await store.change(case.case_id, take_back)
+    return found.status is Status.EXECUTING and not is_kept
+
+
+def _withdrawn(connection: Connection, case: Case) -> Case:
+    if case.status is Status.PENDING_REVIEW:  # people were asked
+        notices.put(connection, notices.Kind.WITHDRAWN, case=case)
+    actor, detail = case.call.principal, {"arguments_sha256": case.call.arguments_sha256}
+    ended = end_case(connection, case, Status.WITHDRAWN, ledger.Action.WITHDRAWN, actor=actor, detail=detail)
+    return mark_collected(connection, ended)

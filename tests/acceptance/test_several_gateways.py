@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -142,6 +143,32 @@ async def test_the_same_call_made_at_both_gateways_at_once_is_one_case(both: Tog
         assert text_of(await made) == text_of(await also)
     rows = both.ask("SELECT case_id FROM cases WHERE arguments LIKE %s", f"%{made.reason}%")
     assert rows == [(reference,)]
+
+
+async def test_a_stop_at_one_gateway_takes_no_call_back_that_the_agent_makes_again_at_the_other(
+    both: Together,
+) -> None:
+    """Right: a client that gave up at A waits at B, and gets the result there. Wrong: A withdraws it."""
+    async with both.b.agent(None) as there, both.a.agent(None) as here:
+        made, is_held = Asked(here, both), asyncio.Event()
+        reference = await made.reference()
+        again = asyncio.create_task(made.again(there, is_held))
+        await asyncio.wait_for(is_held.wait(), WAIT_SECONDS)
+        made.answer.cancel()
+        await asyncio.gather(made.answer, return_exceptions=True)
+        await here.list_tools()  # A has read the stop before it answers this
+        other = Asked(here, both)
+        waits_too = await other.reference()  # and has written by now what came before
+        await approve(both.b, reference)
+        assert "now due on" in text_of(await again)
+        other.answer.cancel()
+        await eventually(partial(has_status, both, waits_too, "WITHDRAWN"))
+    assert await has_status(both, reference, "EXECUTED")
+
+
+async def has_status(both: Together, reference: str, status: str) -> bool:
+    """Whether a case stands there."""
+    return both.ask("SELECT status FROM cases WHERE case_id = %s", reference) == [(status,)]
 
 
 async def test_the_desk_at_one_gateway_shows_live_what_happens_at_the_other(
