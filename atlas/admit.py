@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
-from atlas.agents.answers import answer
+from atlas.agents.answers import GET_OUTCOME, USUAL_WAIT_SECONDS, answer
 from atlas.agents.arguments import check_arguments, not_checked
 from atlas.agents.eliciting import elicit
 from atlas.agents.held_calls import WaitingAgents, has_left
@@ -34,6 +34,7 @@ from atlas.cases.limits import Limits
 from atlas.cases.opening import open_case, unfinished_case
 from atlas.cases.store import CaseStore, hold_at
 from atlas.cases.watch import Watch, is_held, is_settled
+from atlas.database.failures import CommitUnknown
 from atlas.database.processes import lives
 from atlas.grounds.present import Present, as_it_is
 from atlas.models import UPSTREAM_META, Case, Status, ToolCall
@@ -204,10 +205,13 @@ class Admission(Middleware):
         return Checked(call, present)
 
     async def _open_case(self, checked: Checked) -> tuple[Case, bool]:
+        ended: list[str] = []  # the case of the same call that was found
+
         def find_or_open(connection: Connection) -> tuple[Case, bool] | str:
             # A call that only reads has to read again what is there now.
             stored = None if checked.is_read_only else take_stored(connection, checked.call)
             if stored is not None:
+                ended[:] = [stored.case_id]
                 return stored, False
             unfinished = unfinished_case(connection, checked.call)
             if unfinished is not None:
@@ -226,6 +230,9 @@ class Admission(Middleware):
 
         try:
             opened = await self._store.database.write(find_or_open)
+        except CommitUnknown as error:
+            logger.exception("It is not known whether a call was recorded")
+            raise ToolError(_not_known(*ended)) from error
         except SQLAlchemyError as error:
             logger.exception("A call was refused because it cannot be recorded")
             raise ToolError(
@@ -234,6 +241,19 @@ class Admission(Middleware):
         if isinstance(opened, str):
             raise ToolError(opened)
         return opened
+
+
+def _not_known(ended: str | None = None) -> str:
+    """What an agent is told of a call that may be on record, or may not; `ended` is the same call before.
+
+    That one must not be made again: its ending may count as handed over.
+    """
+    said = "It is not known whether the gateway recorded this call: its store did not answer."
+    if ended is not None:
+        wait = f'{GET_OUTCOME}(ref="{ended}", wait_seconds={USUAL_WAIT_SECONDS})'
+        return f"{said} The same call has ended before (Ref: {ended}). For its outcome call {wait}."
+    again = "Make the same call again, with the same arguments: if it was recorded, that brings its reference"
+    return f"{said} It may still be executed. {again} or its result, and it is not done twice."
 
 
 def _without_a_form(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:

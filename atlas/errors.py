@@ -27,6 +27,14 @@ class CaseNotFound(AtlasError):
     """There is no case {case_id}."""
 
 
+class StoreUnavailable(AtlasError):
+    """The case store cannot be read or written; nothing was changed."""
+
+
+class RecordUnknown(AtlasError):
+    """It is not known whether all of this was recorded: the store failed. Look before you do it again."""
+
+
 class AssessmentLost(AtlasError):
     """The assessment of case {case_id} did not get to the disk; it was not executed."""
 

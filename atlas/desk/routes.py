@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
+from atlas.database.failures import as_told_of_request
 from atlas.desk.pages import DESK, Pages
 from atlas.desk.people_form import SHOWN as SHOWN_BEFORE
 from atlas.desk.places import place_of
@@ -153,7 +154,7 @@ async def _error_page(request: Request, pages: Pages, error: Exception) -> Respo
     elif isinstance(error, RequestValidationError):
         status, said = 422, "The form or the address holds a value that this page does not take."
     elif isinstance(error, SQLAlchemyError):
-        status, said = 503, "The case store cannot be read or written; nothing was changed."
+        status, said = 503, str(as_told_of_request(error, is_reading=request.method in SAFE))
     else:
         status, said = 500, FAILED if request.method in SAFE else FAILED_FORM
     if "HX-Request" in request.headers:

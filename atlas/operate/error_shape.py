@@ -8,7 +8,9 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from atlas.database.failures import as_told_of_request, one_request
 from atlas.errors import (
     AlreadyDecided,
     AskedAgain,
@@ -30,6 +32,7 @@ from atlas.errors import (
     PlanRefused,
     PolicyNotTaken,
     ReasonUnfit,
+    RecordUnknown,
     RequestInvalid,
     ReviewExpired,
     RuleRefuses,
@@ -37,6 +40,7 @@ from atlas.errors import (
     SignInRefused,
     StopNotFound,
     Stopped,
+    StoreUnavailable,
     TakeBackRefused,
     TargetUnknown,
     TooManyAttempts,
@@ -74,7 +78,10 @@ HTTP_STATUS: dict[type[AtlasError], int] = {
     PlanNotFound: 404,
     PlanRefused: 422,
     PolicyNotTaken: 503,
+    StoreUnavailable: 503,
+    RecordUnknown: 503,
 }
+READING = ("GET", "HEAD")  # requests that change nothing
 
 
 class ErrorTold(BaseModel):
@@ -84,8 +91,21 @@ class ErrorTold(BaseModel):
     detail: str
 
 
+class OneRequest:
+    """Keeps apart what each request has changed, so that its errors tell of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        with one_request():
+            await self._app(scope, receive, send)
+
+
 def add_error_shape(app: FastAPI) -> None:
     """Answer every error as {"error", "detail"}."""
+    app.add_middleware(OneRequest)
 
     @app.exception_handler(AtlasError)
     async def known(request: Request, error: AtlasError) -> JSONResponse:
@@ -93,9 +113,8 @@ def add_error_shape(app: FastAPI) -> None:
 
     @app.exception_handler(SQLAlchemyError)
     async def unrecorded(request: Request, error: SQLAlchemyError) -> JSONResponse:
-        return shaped(
-            503, "StoreUnavailable", "The case store cannot be read or written; nothing was changed."
-        )
+        told = as_told_of_request(error, is_reading=request.method in READING)
+        return shaped(HTTP_STATUS[type(told)], type(told).__name__, str(told))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -18,6 +18,7 @@ class Relay:
 
     def __init__(self, servers: Sequence[int] = ()) -> None:
         self.servers = list(servers)  # ports on loopback
+        self.last_words: bytes | None = None  # of a client, after which the servers are out of reach
         self._turn = itertools.count()
         self._flows = asyncio.Event()
         self._flows.set()
@@ -75,7 +76,10 @@ class Relay:
         return None
 
     async def _carry_both(self, one: Stream, other: Stream) -> None:
-        ways = [asyncio.ensure_future(self._carry(*way)) for way in ((one[0], other[1]), (other[0], one[1]))]
+        ways = [
+            asyncio.ensure_future(self._carry(one[0], other[1], is_client=True)),
+            asyncio.ensure_future(self._carry(other[0], one[1])),
+        ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -83,8 +87,13 @@ class Relay:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _carry(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_client: bool = False
+    ) -> None:
         while piece := await reader.read(PIECE):
             await self._flows.wait()
             writer.write(piece)
             await writer.drain()
+            if is_client and self.last_words is not None and self.last_words in piece:
+                self.last_words, self.servers = None, []
+                return  # before the server can answer

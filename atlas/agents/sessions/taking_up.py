@@ -28,6 +28,7 @@ from atlas.agents.sessions.exchanges import Attempt, Opening, end, post, under
 from atlas.agents.sessions.handshake import INITIALIZED, Handshake
 from atlas.agents.sessions.present import Key, PresentSessions
 from atlas.agents.sessions.store import SessionStore
+from atlas.database.failures import CommitUnknown
 from atlas.models import EVERY_AGENT
 
 MOST_KNOWN = 20_000  # sessions of which this process remembers that it served them
@@ -199,7 +200,8 @@ def _not_found() -> Response:
 
 def _unavailable(error: SQLAlchemyError) -> Response:
     logger.warning("The sessions cannot be read or written: %s", type(error).__name__)
-    message = "The gateway cannot read or write its sessions at present. Nothing was done; try again."
+    done = "It is not known whether this was done" if isinstance(error, CommitUnknown) else "Nothing was done"
+    message = f"The gateway cannot read or write its sessions at present. {done}; try again."
     return _refusal({"code": INTERNAL_ERROR, "message": message}, status=503)
 
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import psycopg
 import sqlalchemy as sa
 
-from atlas.errors import DatabaseUnusable
+from atlas.database.failures import CommitUnknown
+from atlas.errors import DatabaseUnusable, RecordUnknown
 
 PAGE = "docs/how-to/postgresql.md"
 CHECK_URL = "Check host and port in ATLAS_DATABASE_URL, and that the server runs."
@@ -63,7 +64,8 @@ def sentence(error: BaseException) -> str:
     """What the driver says in its first line, and the remedy."""
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) and error.orig is not None else error
     said = " ".join(str(cause).strip().partition("\n")[0].split()).rstrip(".")
-    return f"{said}. {remedy(cause, said)}".strip()
+    known = f" {RecordUnknown()}" if isinstance(error, CommitUnknown) else ""
+    return f"{said}.{known} {remedy(cause, said)}".strip()
 
 
 def remedy(error: BaseException, said: str) -> str:

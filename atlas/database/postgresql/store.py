@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from atlas.database import processes
 from atlas.database.facts import Listener, noting, tell
+from atlas.database.failures import note_change
 from atlas.database.hints import Hints
 from atlas.database.postgresql.address import Address
 from atlas.database.postgresql.libpq import PREPARES
@@ -118,6 +119,7 @@ class PostgresDatabase:
         """Run work, which makes all of its changes at once, or none; they are on disk when it returns."""
         with self._noting_problems():
             result = await self._changes.write(noting(work, self.listeners))
+        note_change()
         self.problem = None
         return result
 

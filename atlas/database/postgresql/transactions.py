@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.database import known_end, known_policy
+from atlas.database.failures import CommitUnknown
 from atlas.database.hints import NOTED
 from atlas.database.postgresql.libpq import row_of, send
 from atlas.database.postgresql.listening import notify
@@ -24,6 +25,7 @@ IDLE_SECONDS = 5  # after which the server ends the transaction of a process tha
 STATEMENT_SECONDS = 60
 FINDING_OUT_SECONDS = 30.0  # for which it is asked again whether a commit without an answer was made
 AGAIN_SECONDS = 0.2
+COMMITTED = {"committed": True, "aborted": False}  # a transaction of long ago has no state any more
 
 logger = logging.getLogger(__name__)
 
@@ -91,11 +93,14 @@ class PostgresTransactions:
         known_end.begin(self.handle, end)
 
     def commit(self, *, is_changed: bool) -> None:
-        """Commit; what the server did not answer to is looked up."""
+        """Commit; what the server did not answer to is looked up. Raises CommitUnknown."""
         try:
             said = send(self._driver, self._ending(is_changed=is_changed)).command_status
-        except psycopg.OperationalError:
-            if not self._was_committed():
+        except psycopg.OperationalError as error:
+            was_committed = self._was_committed()
+            if was_committed is None:
+                raise CommitUnknown(None, None, error) from error
+            if not was_committed:
                 raise
             return
         if said != b"COMMIT":  # so it is said of a transaction that has failed
@@ -135,10 +140,10 @@ class PostgresTransactions:
         """Disconnect."""
         self._drop()
 
-    def _was_committed(self) -> bool:
-        """Whether a transaction without an answer was committed; False also where that cannot be found out.
+    def _was_committed(self) -> bool | None:
+        """Whether a transaction without an answer was committed; None: that cannot be found out.
 
-        What cannot be found out fails like what was not committed: a person decides on what it was about.
+        What cannot be found out fails as what was not committed does, but is told in other words.
         """
         number, end = self._number, time.monotonic() + FINDING_OUT_SECONDS
         while time.monotonic() < end:
@@ -146,10 +151,10 @@ class PostgresTransactions:
                 self._renew()
                 row = self._driver.execute("SELECT pg_xact_status(%s::xid8)", [number]).fetchone()
                 if row is not None and row[0] != "in progress":
-                    return bool(row[0] == "committed")
+                    return COMMITTED.get(row[0])
             time.sleep(AGAIN_SECONDS)
         logger.error("Whether the last change was kept is unknown: the database did not answer.")
-        return False
+        return None
 
     def _renew(self) -> None:
         self._drop()

@@ -16,6 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from atlas.database import processes
 from atlas.database.facts import Listener, noting, tell
+from atlas.database.failures import note_change
 from atlas.database.hints import Hints
 from atlas.database.lease import LoneLease
 from atlas.database.migrating import bring_up_to_date, leave_transactions
@@ -115,6 +116,7 @@ class SqliteDatabase:
         """
         with self._noting_problems():
             result = await self._changes.write(noting(work, self.listeners))
+        note_change()
         if not is_damage(self.problem):
             self.problem = None
         return result
