@@ -1,7 +1,10 @@
 """How a person decides, whichever way it comes in: the webhook, the desk, or a terminal."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.errors import RequestInvalid
 from atlas.models import Assessment, Case, Frozen, Verdict
@@ -43,9 +46,9 @@ class Deciding(Protocol):
 
 
 class Approvals(Frozen):
-    """How many reviewers have approved a call, and how many have to."""
+    """How many reviewers have approved a call, and how many have to; `given` is None where no one can say."""
 
-    given: int
+    given: int | None = None
     needed: int
 
 
@@ -105,7 +108,9 @@ async def decide(
     )
     case = await parts.decisions.record(case_id, vote)
     if verdict is Verdict.APPROVED and case.decision is None and case.assessment is not None:
-        given = await parts.decisions.approvals_of(case)
+        given = None
+        with suppress(SQLAlchemyError):  # the approval is on disk, whether they can be counted now or not
+            given = await parts.decisions.approvals_of(case)
         approvals = Approvals(given=given, needed=case.assessment.approvals)
         return Receipt(case=case, verdict=verdict, approvals=approvals)
     if case.reported_at is None:

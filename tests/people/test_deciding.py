@@ -5,19 +5,22 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 from gateway_process import GatewayProcess
 from kept import entries_in
 from people import ANNA, BRUNO, client, named_gateway, waiting
 from store import approval, assessment_of, decisions, open_case, open_store, rejection, ruling, tool_call
 
 from atlas.cases.reviews import request_review
-from atlas.cases.store import CaseStore, add_assessment, read_case
+from atlas.cases.store import CaseStore, add_assessment, read_approvals, read_case
 from atlas.cases.tables import decision_keys
 from atlas.decide import decide_by_score
 from atlas.errors import AlreadyDecided, CallChanged, ContraryDecision, KeyUsed
@@ -108,6 +111,25 @@ async def pending(store: CaseStore, **fields: Any) -> Case:
         return request_review(connection, judged, DAY, reason="a test")
 
     return await store.change(case.case_id, wait)
+
+
+async def test_an_approval_is_told_as_recorded_where_they_cannot_be_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Right: one of two is on disk, and how many there are is left out. Wrong: "nothing was changed"."""
+    async with open_store(tmp_path) as store:
+        takes, case = decisions(store, approvals=2), await pending(store, approvals=2)
+
+        async def fail(case: Case) -> int:
+            raise sa.exc.OperationalError(None, None, Exception("the store is away"))
+
+        monkeypatch.setattr(takes, "approvals_of", fail)
+        parts = SimpleNamespace(decisions=takes, announce=[].append)
+        person = Person(name="anna", way=Way.KEY)
+        receipt = await decide(parts, person, case_id=case.case_id, verdict=Verdict.APPROVED)
+        assert receipt.approvals is not None
+        assert (receipt.approvals.given, receipt.approvals.needed) == (None, 2)
+        assert len(await store.database.read(partial(read_approvals, case=case))) == 1
 
 
 async def test_the_desk_is_told_who_was_quicker(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from command_of_test import ran_beside
 from desk_browser import faults_of, person
 from desk_office import AGENTS, KEYS, extension, modification, sign_in
 from gateway_process import GatewayProcess, call, eventually, reference_in, status_of
+from kept import change_in, refuse_inserts, without_trigger
 from playwright.async_api import Browser, Locator, Page, expect
 from store import assessment_of, open_case, open_store, tool_call
 
@@ -145,6 +146,28 @@ async def test_what_changed_since_it_was_shown_is_refused_and_the_others_go_on(
     results = await post(office, *many, missing)
     assert [one["status"] for one in results] == [409, 409, 200, 404]
     assert [one.get("error") for one in results] == ["CallChanged", "ContraryDecision", None, "CaseNotFound"]
+
+
+async def test_where_the_store_fails_between_two_decisions_each_is_told_what_became_of_it(
+    office: GatewayProcess,
+) -> None:
+    """Right: the first is on record, the others are not, and the same request is sent again. Wrong: 503
+    "nothing was changed" for all of them, one of which is recorded and runs."""
+    refs = [await extension(office, 110 + number) for number in range(3)]
+    many = await approvals(office, refs)
+    for statement in refuse_inserts("decisions", when=f"NEW.case_id = '{refs[1]}'"):
+        change_in(office.data, statement)
+    results = await post(office, *many, key="a full disk")
+    assert [(one["status"], one.get("error")) for one in results] == [
+        (200, None),
+        (503, "StoreUnavailable"),
+        (503, "StoreUnavailable"),
+    ]
+    assert "nothing was changed" in results[1]["detail"]
+    assert [status_of(office, ref) for ref in refs[1:]] == ["PENDING_REVIEW", "PENDING_REVIEW"]
+    change_in(office.data, without_trigger("decisions_full", "decisions"))
+    results = await post(office, *many, key="a full disk")
+    assert [one["status"] for one in results] == [200, 200, 200]
 
 
 async def test_an_agent_and_a_stranger_decide_on_nothing(office: GatewayProcess) -> None:

@@ -182,13 +182,13 @@ def held_by_another(directory: Path) -> Iterator[None]:
         connection.close()
 
 
-def refuse_inserts(table: str, said: str = "disk full") -> list[str]:
-    """The statements by which every insertion into a table fails, as on a full disk."""
+def refuse_inserts(table: str, said: str = "disk full", *, when: str = "true") -> list[str]:
+    """The statements by which insertions into a table fail for which a condition holds, as on a full disk."""
     if not is_postgresql():
-        return [
-            f"CREATE TRIGGER {table}_full BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, '{said}'); END"
-        ]
-    body = f"BEGIN RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = '{said}'; END"
+        fail = f"SELECT RAISE(ABORT, '{said}')"
+        return [f"CREATE TRIGGER {table}_full BEFORE INSERT ON {table} WHEN {when} BEGIN {fail}; END"]
+    fail = f"RAISE EXCEPTION USING ERRCODE = 'integrity_constraint_violation', MESSAGE = '{said}'"
+    body = f"BEGIN IF {when} THEN {fail}; END IF; RETURN NEW; END"
     return _trigger(f"{table}_full", f"BEFORE INSERT ON {table}", body)
 
 

@@ -5,10 +5,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from atlas.cases.store import read_case
 from atlas.database.database import Database
-from atlas.errors import AlreadyDecided, AtlasError, CaseNotFound, NotPermitted
+from atlas.database.failures import as_told
+from atlas.errors import (
+    AlreadyDecided,
+    AtlasError,
+    CaseNotFound,
+    NotPermitted,
+    RecordUnknown,
+    StoreUnavailable,
+)
 from atlas.frozen import Frozen
 from atlas.models import Case, Verdict
 from atlas.people.deciding import Deciding, Receipt, decide
@@ -46,7 +55,10 @@ class Result:
 
 
 class Together:
-    """Decides on many cases, each for itself: what one refuses keeps no other back."""
+    """Decides on many cases, each for itself: what one refuses keeps no other back.
+
+    Where the store fails, that is the result of one, and nothing is done of those after it.
+    """
 
     def __init__(self, parts: Deciding, database: Database, below: Callable[[], int]) -> None:
         """`below` is what the policy in force says as `together_below`."""
@@ -57,7 +69,14 @@ class Together:
     async def decide(self, person: Person, many: Sequence[OneOfMany]) -> list[Result]:
         """One result for each, in the same order."""
         are_fit = await self._are_alike([one.case_id for one in many if one.verdict is Verdict.APPROVED])
-        return [await self._one(person, one, are_alike=are_fit) for one in many]
+        results: list[Result] = []
+        for one in many:
+            if results and isinstance(results[-1].error, (StoreUnavailable, RecordUnknown)):
+                # It would take as long to find out of each one that the store does not answer.
+                results.append(Result(one.case_id, one.verdict, error=StoreUnavailable()))
+            else:
+                results.append(await self._one(person, one, are_alike=are_fit))
+        return results
 
     async def _one(self, person: Person, one: OneOfMany, *, are_alike: bool) -> Result:
         result = Result(one.case_id, one.verdict)
@@ -71,6 +90,8 @@ class Together:
             receipt = await decide(self._parts, person, together_below=below, **one.model_dump())
         except AtlasError as error:
             return replace(result, error=error)
+        except SQLAlchemyError as error:  # what others were told of before it stands
+            return replace(result, error=as_told(error))
         return replace(result, receipt=receipt)
 
     async def _are_alike(self, case_ids: Sequence[str]) -> bool:

@@ -77,6 +77,8 @@ TOOK_BACK = "Approval Taken Back"
 AGENT_ASKED = "Agent Asked"
 CHANGED_ALONE = "Arguments Changed, Approval Needed"  # which has to be given in the new round
 WAITS_FOR_MORE = "Approval Recorded, Further Approvals Needed"
+WAITS = "Recorded, Further Approvals Needed"  # how many there are cannot be read now
+STATUS_OF_GIVEN = {0: CHANGED_ALONE, None: WAITS}
 
 
 def add_webhook(app: FastAPI, *, gate: WebhookGate, parts: Deciding) -> None:
@@ -118,7 +120,7 @@ def add_webhook(app: FastAPI, *, gate: WebhookGate, parts: Deciding) -> None:
             return DecisionReceipt(decision=request.decision, event_id=request.event_id, decided_before=by)
         if receipt.approvals is not None:
             return DecisionReceipt(
-                status=WAITS_FOR_MORE if receipt.approvals.given else CHANGED_ALONE,
+                status=STATUS_OF_GIVEN.get(receipt.approvals.given, WAITS_FOR_MORE),
                 decision=request.decision,
                 event_id=request.event_id,
                 approvals=receipt.approvals,

@@ -65,7 +65,8 @@ class SlackButtons:
         if receipt.approvals is None:
             return None
         given, needed = receipt.approvals.given, receipt.approvals.needed
-        return f"Your approval is recorded. It is {given} of {needed}, and the call waits for the others."
+        which = f"It is one of {needed}" if given is None else f"It is {given} of {needed}"
+        return f"Your approval is recorded. {which}, and the call waits for the others."
 
     async def _decided(self, pressed: Pressed, verdict: Verdict) -> Receipt:
         person = await self._people.person(SLACK, pressed.user)
