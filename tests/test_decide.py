@@ -15,7 +15,6 @@ from atlas.decide import decide_after_wait, decide_by_score
 from atlas.errors import (
     CaseFinished,
     CaseNotFound,
-    ContraryDecision,
     NotPermitted,
     ReviewExpired,
     TransitionRefused,
@@ -57,16 +56,21 @@ async def test_a_decision_holds_from_the_moment_it_is_written(
         assert after.status is status and after.decision is not None and after.decision.reason == "because"
 
 
-async def test_the_same_decision_again_changes_nothing_and_a_contrary_one_is_refused(tmp_path: Path) -> None:
-    """A decision is not taken back."""
+async def test_the_same_decision_again_changes_nothing_and_no_approval_follows_a_rejection(
+    tmp_path: Path,
+) -> None:
+    """A rejection is not taken back; an approval is, by a rejection that comes before the call begins."""
     async with open_store(tmp_path) as store:
         case_id = (await pending(store)).case_id
         first = await decided(store, case_id, Verdict.APPROVED)
         assert await decided(store, case_id, Verdict.APPROVED) == first
-        with pytest.raises(ContraryDecision):
-            await decided(store, case_id, Verdict.REJECTED)
+        rejected = await decided(store, case_id, Verdict.REJECTED)
+        assert rejected.status is Status.REJECTED
+        assert await decided(store, case_id, Verdict.REJECTED) == rejected
+        with pytest.raises(CaseFinished):
+            await decided(store, case_id, Verdict.APPROVED)
     actions = [entry["action"] for entry in entries_in(tmp_path)]
-    assert actions.count("decide.approved") == 1 and "decide.rejected" not in actions
+    assert actions.count("decide.approved") == 1 and actions.count("decide.rejected") == 1
 
 
 async def test_a_rejection_stops_what_the_score_had_approved(tmp_path: Path) -> None:

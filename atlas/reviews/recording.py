@@ -34,7 +34,7 @@ from atlas.reviews.passkey import keep_assertion
 from atlas.reviews.permission import ask_again, check_may_approve
 from atlas.reviews.undo import (
     begins_after,
-    can_be_taken_back,
+    is_approved_not_begun,
     take_back_to_reject,
 )
 from atlas.stop.covering import stop_of
@@ -74,10 +74,14 @@ def _refusals_of(connection: Connection, case_id: str, vote: Vote) -> list[tuple
 
 
 def reject(connection: Connection, *, case_id: str, vote: Vote) -> Case:
-    """Any reviewer can stop the call, in any round, and no policy prevents that."""
+    """Any reviewer can stop the call, in any round, until it begins, and no policy prevents that.
+
+    An approval that is in force is taken back by that. Which comes first, this or the claim that begins the
+    call, is decided by the lock under which both are made.
+    """
     case = read_case(connection, case_id)
     note_key(connection, case_id, vote)
-    if can_be_taken_back(case):
+    if is_approved_not_begun(case):
         return _decide_by_person(connection, take_back_to_reject(connection, case, vote), vote)
     if is_decided(case, vote):
         check_is_own(connection, case, vote)

@@ -26,10 +26,15 @@ def begins_after(case: Case, approved_at: datetime) -> datetime | None:
     return approved_at + timedelta(seconds=seconds) if seconds else None
 
 
-def can_be_taken_back(case: Case) -> bool:
-    """Whether a person approved the call, a rule gives time to think again, and it has not begun."""
+def is_approved_not_begun(case: Case) -> bool:
+    """Whether a person approved the call, and it has not begun: till then any reviewer can reject it."""
     is_approved = case.decision is not None and case.decision.decision is Verdict.APPROVED
-    return is_approved and case.status is Status.AUTHORIZED and case.begins_at is not None
+    return is_approved and case.status is Status.AUTHORIZED
+
+
+def can_be_taken_back(case: Case) -> bool:
+    """Whether such a call has time to begin, by a rule, so that those who approved it can think again."""
+    return is_approved_not_begun(case) and case.begins_at is not None
 
 
 def approvers_of(connection: Connection, case: Case) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from hashlib import sha256
 from html import unescape
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from desk_case import POLICY, Desk, desk, form_of
-from gateway_process import status_of
+from gateway_process import eventually, status_of
 from kept import entries_in
 
 from atlas import ledger
@@ -107,6 +108,7 @@ async def test_the_same_form_twice_is_a_success_and_the_slower_person_is_told_by
         form = form_of(pages["anna"], "APPROVED")
         answers = [await anna.post(path, data=form) for _ in range(2)]
         late = await ben.post(path, data=form_of(pages["ben"], "APPROVED", reason="looks fine"))
+        await eventually(partial(has_status, at, reference, "EXECUTED"))
         contrary = await ben.post(path, data=form_of(pages["ben"], "REJECTED", reason="no"))
     assert [answer.status_code for answer in answers] == [303, 303]
     assert late.status_code == 409 and contrary.status_code == 409
@@ -119,6 +121,11 @@ async def test_the_same_form_twice_is_a_success_and_the_slower_person_is_told_by
         )
         <= 1
     )
+
+
+async def has_status(at: Desk, reference: str, status: str) -> bool:
+    """Whether a case stands there."""
+    return status_of(at.gateway, reference) == status
 
 
 @pytest.mark.sqlite("a changed file is not in force with PostgreSQL: tests/acceptance/test_one_policy.py")

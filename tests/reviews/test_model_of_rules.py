@@ -320,8 +320,7 @@ class PeopleAndRules(RuleBasedStateMachine):
     def reject(self, case: ModelCase, who: str) -> None:
         """By any person, under any rules, until the call begins."""
         refusal = self._said(case, rejection(who))
-        can_undo = case.status == "AUTHORIZED" and case.begins is not None
-        if can_undo:
+        if case.status == "AUTHORIZED":  # a person approved it, and it has not begun
             self._next_round(case, policy=case.policy)
             case.status = "PENDING_REVIEW"
         if case.status == "PENDING_REVIEW" and self.world.now < case.waits_until:

@@ -236,14 +236,55 @@ async def test_what_cannot_be_taken_back_says_why_and_stays(
     assert await entries_of(store, case.case_id, Action.TAKEN_BACK) == []
 
 
-async def test_where_no_rule_gives_time_a_rejection_of_what_is_approved_is_refused_as_before(
-    store: CaseStore,
+NO_UNDO = ReviewRules()
+
+
+async def test_an_approved_call_that_a_stop_holds_is_rejected_by_any_reviewer_and_never_begins(
+    store: CaseStore, tool: Tool
 ) -> None:
-    """The approval holds from the moment it is written."""
-    case = await approved(store, review=ReviewRules())
-    assert case.begins_at is None
-    with pytest.raises(ContraryDecision):
-        await people(store, review=ReviewRules()).record(case.case_id, rejection("otto"))
+    """Right: an approval by mistake is undone while a stop gives time. Wrong: the lift executes the call."""
+    case, stops = await approved(store, review=NO_UNDO), Stops(store.database)
+    stop = await stops.stop(Scope.EVERYTHING, reason="a stolen account", person_name="ben")
+    assert (await tool.execution.execute(case.case_id)).stop == stop
+    rejected = await people(store, review=NO_UNDO).record(case.case_id, rejection("otto", "a mistake"))
+    assert rejected.status is Status.REJECTED
+    await stops.lift(stop.stop_id, reason="over", person_name="ben")
+    after = await tool.execution.execute(case.case_id)
+    assert (after.status, tool.ran) == (Status.REJECTED, 0)
+    acts = (Action.APPROVED, Action.TAKEN_BACK, Action.REJECTED, Action.EXECUTING)
+    entries = await entries_of(store, case.case_id, *acts)
+    assert [(entry["action"], entry["actor"]) for entry in entries] == [
+        ("decide.approved", "anna"),
+        ("decide.taken_back", "otto"),
+        ("decide.rejected", "otto"),
+    ]
+
+
+@pytest.mark.parametrize("is_claim_first", [True, False])
+async def test_of_a_rejection_and_the_claim_of_an_approved_call_whichever_comes_first_wins(
+    store: CaseStore, tool: Tool, is_claim_first: bool
+) -> None:
+    """Right: executed and the person is told so, or rejected and never executed. Wrong: both, or neither."""
+    case = await approved(store, review=NO_UNDO)
+    claim = tool.execution.execute(case.case_id)
+    no = people(store, review=NO_UNDO).record(case.case_id, rejection("otto"))
+    both = (claim, no) if is_claim_first else (no, claim)
+    results = await asyncio.gather(*both, return_exceptions=True)
+    said = results[1 if is_claim_first else 0]
+    ended = await tool.execution.execute(case.case_id)
+    if isinstance(said, BaseException):
+        assert isinstance(said, ContraryDecision) and (ended.status, tool.ran) == (Status.EXECUTED, 1)
+    else:
+        assert (ended.status, tool.ran) == (Status.REJECTED, 0)
+
+
+async def test_a_rejection_after_the_begin_is_refused(store: CaseStore, tool: Tool) -> None:
+    """What runs or ran is not rejected: the answer says by whom it was approved."""
+    case = await approved(store, review=NO_UNDO)
+    await tool.execution.execute(case.case_id)
+    with pytest.raises(ContraryDecision, match="approved by anna"):
+        await people(store, review=NO_UNDO).record(case.case_id, rejection("otto"))
+    assert tool.ran == 1
 
 
 async def test_what_the_score_approves_is_not_put_off(store: CaseStore, tool: Tool) -> None:

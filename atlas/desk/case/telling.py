@@ -6,7 +6,7 @@ from atlas import ledger
 from atlas.desk.case.dossier import Dossier
 from atlas.instants import now
 from atlas.models import Case, Status
-from atlas.reviews.undo import can_be_taken_back, seconds_to_begin
+from atlas.reviews.undo import can_be_taken_back, is_approved_not_begun, seconds_to_begin
 
 ACTIONS = {
     ledger.Action.ADMITTED: "The call came in and was recorded",
@@ -124,7 +124,8 @@ def needed_of(case: Case) -> int:
 def may_reject(dossier: Dossier) -> bool:
     """Whether the call can still be stopped by a decision."""
     case = dossier.case
-    is_open = case.decision is None or can_be_taken_back(case)
+    is_held = can_be_taken_back(case) or (is_approved_not_begun(case) and dossier.stop is not None)
+    is_open = case.decision is None or is_held
     return case.status.is_not_begun and is_open and not _is_over(case)
 
 
