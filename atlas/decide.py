@@ -34,6 +34,7 @@ from atlas.errors import (
     PolicyReplaced,
     RuleRefuses,
 )
+from atlas.grounds.refused_before import refused_before, why_refused
 from atlas.grounds.reopening import is_missing, send_back, what_changed
 from atlas.grounds.seen import check_seen
 from atlas.instants import instant_text
@@ -82,6 +83,7 @@ def decide_by_score(
     """Approve a queued case whose score is below the threshold, or put it before a person.
 
     A plan among `plans` that holds takes the person's place: what the policy denies comes before it.
+    A score approves nothing to which a person said no before.
     """
     if case.status is Status.REJECTED:
         return mark_reported(connection, case)
@@ -98,6 +100,9 @@ def decide_by_score(
             return transition(connection, passed.case, Status.AUTHORIZED)
         reason = f"Risk Score [{assessment.risk_score}] is not below {assessment.threshold}."
         return request_review(connection, case, timeout, reason=" ".join([reason, *passed.reasons]))
+    if (refused := refused_before(connection, case)) is not None:
+        reason = f"Risk Score [{assessment.risk_score}] is below {assessment.threshold}, but does not count."
+        return request_review(connection, case, timeout, reason=f"{reason} {why_refused(refused)}")
     text = f"Auto-approved based on Risk Score [{assessment.risk_score}] per Article 14 Compliance."
     ledger.append(
         connection,

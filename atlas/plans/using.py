@@ -13,6 +13,7 @@ from atlas.cases.endings import GATEWAY
 from atlas.cases.rounds import round_of
 from atlas.errors import NotPermitted
 from atlas.frozen import Frozen
+from atlas.grounds.refused_before import refused_at, refused_before, why_refused
 from atlas.instants import now
 from atlas.models import Assessment, Case, PlanUse, Verdict
 from atlas.people.owners import NO_OWNERS
@@ -67,6 +68,9 @@ def _why_not(connection: Connection, case: Case, plan: Plan | None, owners: froz
         return f"{plan.whose} was made for other calls, or under another policy."
     if plan.is_used_up:
         return f"{plan.whose} is used up: it let {plan.used} calls pass."
+    refused = refused_before(connection, case)
+    if refused is not None and plan.made_at <= refused_at(refused):
+        return f"{plan.whose} was made before that. {why_refused(refused)}"
     if stop_of(connection, case) is not None:
         return f"{plan.whose} does not count under a stop."
     try:

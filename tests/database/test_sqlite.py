@@ -36,6 +36,7 @@ from atlas.database.sqlite.data_directory import make_directory, require_writabl
 from atlas.database.sqlite.store import SqliteDatabase as Database
 from atlas.database.statements import Prepared, metadata
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse, DataDirectoryUnusable
+from atlas.grounds.refused_before import _LAST_WORD
 from atlas.instants import now
 from atlas.models import Outcome
 
@@ -300,6 +301,8 @@ async def test_finding_the_cases_of_a_call_uses_an_index(tmp_path: Path) -> None
 
         unfinished = await store.database.read(partial(plan, query=_SAME))
         newest = await store.database.read(partial(plan, query=_NEWEST))
+        last_word = await store.database.read(partial(plan, query=_LAST_WORD))
+        assert "ix_cases_same_call" in last_word and "TEMP B-TREE" not in last_word
         assert "uq_cases_unfinished" in unfinished and "ix_cases_same_call" in newest
         assert "TEMP B-TREE" not in newest, "the newest is the first that is found"
 

@@ -167,6 +167,21 @@ async def test_a_plan_that_is_over_lets_no_authorized_call_begin(
         assert (await here.passed(plan_id, "b")).status is Status.PENDING_REVIEW and here.calls == []
 
 
+async def test_a_plan_lets_no_call_pass_that_a_person_rejected_after_it_was_made(tmp_path: Path) -> None:
+    """Right: the newer word counts; a plan that is made later lets it pass. Wrong: the older plan does."""
+    async with office(tmp_path) as here:
+        plan_id = await here.plan()
+        first = await here.passed(plan_id, "a")
+        await decisions_of(here.store).record(first.case_id, rejection("ben"))
+        again = await here.passed(plan_id, "a")
+        assert again.status is Status.PENDING_REVIEW
+        said = f"The plan {plan_id} of anna was made before that. A person rejected the same call on "
+        assert said in entries_in(tmp_path)[-1]["detail"]["reason"]
+        assert (await here.passed(plan_id, "b")).status is Status.AUTHORIZED
+        await decisions_of(here.store).record(again.case_id, rejection("ben"))
+        assert (await here.passed(await here.plan(), "a")).status is Status.AUTHORIZED
+
+
 async def test_a_plan_ends_with_the_key_of_its_maker(tmp_path: Path) -> None:
     """Who can no longer come in lets no call pass."""
     async with office(tmp_path) as office_:
