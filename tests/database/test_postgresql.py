@@ -46,6 +46,18 @@ async def test_two_gateways_write_one_chain(url: str, tmp_path: Path) -> None:
     assert {entry["detail"]["number"] for entry in entries} == set(range(200))
 
 
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_two_gateways_write_one_chain_whatever_isolation_the_server_has_as_its_default(
+    url: str, tmp_path: Path, isolation: str
+) -> None:
+    """Right: a change sees what was written while it waited. Wrong: it reads what stood there before."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = connection.info.dbname
+        default = f"ALTER DATABASE {name} SET default_transaction_isolation TO '{isolation}'"
+        connection.execute(default.encode())
+    await test_two_gateways_write_one_chain(url, tmp_path)
+
+
 async def test_a_change_that_fails_leaves_nothing_and_the_others_of_its_batch_stand(
     url: str, tmp_path: Path
 ) -> None:

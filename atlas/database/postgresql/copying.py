@@ -80,7 +80,7 @@ def _begun(engine: Engine, place: str) -> Iterator[Connection]:
     """A transaction that keeps gateways from changing a database; it is rolled back unless committed."""
     with engine.connect() as connection:
         require_no_gateways(connection, place)
-        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql("BEGIN ISOLATION LEVEL READ COMMITTED")
         for setting in ("synchronous_commit = on", "statement_timeout = 0", "lock_timeout = '60s'", NO_END):
             connection.exec_driver_sql(f"SET LOCAL {setting}")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")

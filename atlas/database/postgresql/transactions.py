@@ -76,7 +76,8 @@ class PostgresTransactions:
         self._has_savepoint = False
         begun = send(
             self._driver,
-            "BEGIN;"
+            # With what a server or a role may have as its default, changes would not see those before them.
+            "BEGIN ISOLATION LEVEL READ COMMITTED;"
             " SET LOCAL synchronous_commit = on;"
             f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS}s';"
             f" SET LOCAL lock_timeout = '{LOCK_SECONDS}s';"
