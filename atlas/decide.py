@@ -55,6 +55,7 @@ from atlas.reviews.editing import (
     is_said_again,
     needs_second_look,
     no_edits,
+    read_too_early,
 )
 from atlas.reviews.permission import ask_again
 from atlas.reviews.recording import (
@@ -220,6 +221,8 @@ class Decisions:
             if case.round_number != vote.round_number:
                 check_open(case)
                 return case
+            if vote.arguments is not None and before.round_number != case.round_number:
+                raise read_too_early(case)  # what the person changed was not judged for this round
             is_hidden = is_score_hidden(connection, case, vote.reviewer)
             check_seen(case, vote.seen_sha256, is_score_hidden=is_hidden)
             if ruled is not None and case.status.is_not_begun:

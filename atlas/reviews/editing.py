@@ -187,6 +187,12 @@ def begin_edit(
     return case, replace(vote, round_number=case.round_number, seen_sha256=None, idempotency_key=None)
 
 
+def read_too_early(case: Case) -> CallChanged:
+    """What to raise where a round began between the look at a case and the transaction that takes an edit."""
+    reason = f"Round {case.round_number} began while the new arguments were judged."
+    return CallChanged(case_id=case.case_id, reason=reason, then="Send the same once more.")
+
+
 def in_new_round(again: AtlasError, case: Case) -> AtlasError:
     """What a person is asked once more, where the arguments are changed by then."""
     if not isinstance(again, AskedAgain):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from atlas.errors import (
     RuleRefuses,
 )
 from atlas.grounds.authority import check_admission, check_approvals, check_grounds
+from atlas.grounds.reopening import send_back
 from atlas.grounds.seen import digest_of_seen
 from atlas.models import Assessment, Case, Status, ToolCall
 from atlas.review_rules import ReviewRules
@@ -363,3 +365,35 @@ async def test_of_two_people_who_edit_at_once_one_does(tmp_path: Path) -> None:
             assert sum(isinstance(one, (CallChanged, CaseFinished)) for one in ended) == 1
             amount = {"anna": 50, "ben": 60}[won[0].decision.reviewer]
             assert (await store.read(case.case_id)).call_in_force.arguments["amount"] == amount
+
+
+class Reopening(House):
+    """A house in which a round begins while the new arguments are judged."""
+
+    is_armed = False
+
+    async def rule(self, case: Case) -> Assessment:
+        if self.is_armed:
+            self.is_armed = False
+            await self.store.change(case.case_id, partial(self._reopen, case=case))
+        return await super().rule(case)
+
+    def _reopen(self, connection: Connection, *, case: Case) -> Case:
+        ruled = assessment_of(case.call, review=MAY).model_copy(update={"definition_sha256": "d" * 64})
+        found = read_case(connection, case.case_id)
+        return send_back(connection, found, ruled, DAY, reason="The policy was changed.")
+
+
+async def test_an_edit_of_a_round_that_began_while_it_was_judged_approves_nothing(tmp_path: Path) -> None:
+    """Right: it is refused, and can be sent once more. Wrong: the edit is dropped, and the vote approves what
+    the agent proposed, which the person did not want."""
+    async with open_store(tmp_path) as store:
+        house = Reopening(store)
+        case = await house.waiting()
+        house.is_armed = True
+        with pytest.raises(CallChanged, match="Round 2 began while the new arguments were judged"):
+            await house.approve(case, 400, round_number=2)
+        found = await store.read(case.case_id)
+        assert (found.status, found.round_number, found.decision) == (Status.PENDING_REVIEW, 2, None)
+        edited = await house.approve(case, 400, round_number=2)
+        assert edited.status is Status.AUTHORIZED and edited.call_in_force.arguments["amount"] == 400
