@@ -163,7 +163,8 @@ def test_a_call_answered_in_time_is_answered_with_the_tools_own_result() -> None
 
 def test_a_call_that_came_while_another_one_waited_says_so() -> None:
     """A model that rewords its request reads it, and so does everyone who reads structured content."""
-    told = answer(case_that(Status.PENDING_REVIEW, waiting_before=("evt_1", "evt_2")))
+    waited = ("evt_1", "evt_seeded", "evt_2")
+    told = answer(case_that(Status.PENDING_REVIEW, waiting_before=waited, told_before=("evt_1", "evt_2")))
     sentence = "When this call came, an earlier call of pay still waited: evt_1, evt_2."
     assert told.structured_content is not None
     assert sentence in texts(told)[0] and sentence in told.structured_content["message"]
