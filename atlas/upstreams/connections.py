@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from mcp import MCPError
 from mcp.client.session import MessageHandlerFnT
@@ -22,7 +21,7 @@ BUSY_SECONDS = 20.0  # for which a call waits while all of them are in use
 IDLE_SECONDS = 60.0  # after which a connection that no one used is closed
 STALE_SECONDS = 5.0  # after which a session is asked whether it still exists before a call is sent on it
 PING_SECONDS = 10.0  # for its answer; another connection is made after that
-# For all of it, before a call is sent: when the time of the call itself is over, its outcome is unknown.
+# To make one, before a call is sent: when the time of the call itself is over, its outcome is unknown.
 LEND_SECONDS = 45.0
 
 
@@ -46,10 +45,10 @@ class Connections:
     async def lend(self, mode: str) -> AsyncIterator[Connection]:
         """A sound connection, of the wanted era if that is spoken; UpstreamMissing if none comes in time."""
         if self._config.way is Transport.STDIO:
-            yield await _in_time(self._process())
+            yield await self._process()
             return
         async with self._place():
-            connection = await _in_time(self._idle_or_new(mode))
+            connection = await self._sound_idle(mode) or await self._connect(mode)
             try:
                 yield connection
             except BaseException:
@@ -105,12 +104,9 @@ class Connections:
                         ended.is_retired = ended.wire.is_sound
                         await ended.close()
                     # In the era in which it can ask agents on the way: one process cannot speak both.
-                    self._shared = await self._reach("legacy")
+                    self._shared = await self._reach_in_time("legacy")
         assert self._shared is not None  # noqa: S101  (it is fit)
         return self._shared
-
-    async def _idle_or_new(self, mode: str) -> Connection:
-        return await self._sound_idle(mode) or await self._connect(mode)
 
     async def _sound_idle(self, mode: str) -> Connection | None:
         """One that no one uses. What was idle too long is asked first, and one that fails speaks for all."""
@@ -147,7 +143,16 @@ class Connections:
     async def _connect(self, mode: str) -> Connection:
         async with self._connecting:
             self._refuse_while_resting()
-            return await self._reach(self._spoken(mode))
+            return await self._reach_in_time(self._spoken(mode))
+
+    async def _reach_in_time(self, mode: str) -> Connection:
+        """Connect, or say for a while that the server is away: those who wait behind are told at once."""
+        try:
+            return await asyncio.wait_for(self._reach(mode), LEND_SECONDS)
+        except asyncio.TimeoutError:
+            reason = f"it did not answer within {LEND_SECONDS:g} seconds"
+            self._failure = (time.monotonic(), reason)
+            raise UpstreamMissing(reason=reason) from None
 
     async def _reach(self, mode: str) -> Connection:
         """Connect in the wanted era, or in the one that the upstream speaks."""
@@ -185,11 +190,3 @@ class Connections:
 def _is_fit(process: Connection | None) -> bool:
     """Whether a process can be given a call; if it is unclear and idle, no one could tell who asks."""
     return process is not None and process.wire.is_sound and (process.is_busy or not process.is_unclear)
-
-
-async def _in_time(lending: Coroutine[Any, Any, Connection]) -> Connection:
-    """What is lent, or UpstreamMissing: no call was sent meanwhile."""
-    try:
-        return await asyncio.wait_for(lending, LEND_SECONDS)
-    except asyncio.TimeoutError:
-        raise UpstreamMissing(reason=f"it did not answer within {LEND_SECONDS:g} seconds") from None

@@ -26,6 +26,7 @@ class Sleeper:
         self.asked: list[str] = []  # while it is asleep
         self.ended: list[str] = []  # sessions
         self.calls = 0
+        self.handshake_seconds = 0.0
         self._sessions = 0
         self._over = asyncio.Event()
 
@@ -47,6 +48,7 @@ class Sleeper:
             return Response(status_code=202, headers=headers)
         results: dict[str, Any] = {"initialize": HELLO, "tools/list": {"tools": [tool("do")]}, "ping": {}}
         if method == "initialize":
+            await asyncio.sleep(self.handshake_seconds)
             self._sessions += 1
             headers["Mcp-Session-Id"] = f"session-{self._sessions}"
         if method == "tools/call":
@@ -98,6 +100,19 @@ async def test_a_call_for_a_server_that_fell_asleep_was_not_sent_and_is_told_so(
         assert isinstance(caught.value.__cause__, UpstreamMissing)
         assert sleeper.asked.count("ping") == 1 and "tools/call" not in sleeper.asked
         assert lender._idle == []
+
+
+async def test_each_call_at_once_gets_its_connection_from_a_server_that_shakes_hands_slowly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Right: the time counts for each connection. Wrong: who waits for a turn is told of no answer."""
+    sleeper = Sleeper()
+    async with sleeper.listening() as entry, fronted(far=entry) as front:
+        await front.until_there("far")
+        sleeper.handshake_seconds = 2.0
+        monkeypatch.setattr(connections, "LEND_SECONDS", 5.0)
+        results = await asyncio.gather(*(front.call("far_do") for _ in range(3)))
+    assert len(results) == 3 and sleeper.calls == 3
 
 
 async def test_a_caller_that_is_stopped_while_a_session_is_asked_leaves_no_connection() -> None:
