@@ -12,6 +12,11 @@ from atlas.models import SEEDED
 UNFINISHED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW', 'AUTHORIZED', 'EXECUTING')")
 WAITING = sa.text("cases.status = 'PENDING_REVIEW'")
 SEEDED_WAITING = sa.text(f"cases.claimed_by = '{SEEDED}' AND {WAITING.text}")
+# Ended without a person's yes. Not what ended before people were asked: an agent can bring that about.
+WITHOUT_YES = sa.text(
+    "(cases.status IN ('REJECTED', 'EXPIRED')"
+    " OR (cases.status = 'WITHDRAWN' AND cases.expires_at IS NOT NULL))"
+)
 UNDECIDED = sa.text("cases.status IN ('QUEUED', 'PENDING_REVIEW')")
 
 cases = sa.Table(
@@ -101,6 +106,14 @@ sa.Index(
     "ix_cases_seeded",
     cases.c.expires_at,
     **only_where(sa.text(SEEDED_WAITING.text.replace("cases.", ""))),
+)
+sa.Index(
+    "ix_cases_without_yes",
+    cases.c.principal,
+    cases.c.tool_name,
+    cases.c.arguments_sha256,
+    cases.c.opened_at,
+    **only_where(sa.text(WITHOUT_YES.text.replace("cases.", ""))),
 )
 sa.Index(
     "ix_cases_unreported", cases.c.status, cases.c.expires_at, **only_where(cases.c.reported_at.is_(None))

@@ -612,6 +612,8 @@ CREATE TRIGGER policies_no_delete BEFORE DELETE ON policies BEGIN SELECT RAISE(A
 
 CREATE INDEX ix_cases_seeded ON cases (expires_at) WHERE claimed_by = 'seeded' AND status = 'PENDING_REVIEW';
 
+CREATE INDEX ix_cases_without_yes ON cases (principal, tool_name, arguments_sha256, opened_at) WHERE (status IN ('REJECTED', 'EXPIRED') OR (status = 'WITHDRAWN' AND expires_at IS NOT NULL));
+
 INSERT INTO alembic_version VALUES ('0016', '0014');
 
 COMMIT;

@@ -10,25 +10,28 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.cases.store import read_case
-from atlas.cases.tables import cases
+from atlas.cases.tables import WITHOUT_YES, cases
 from atlas.database.statements import Prepared
 from atlas.instants import now
 from atlas.models import SEEDED, Case, Status
 
 LASTS = timedelta(days=30)
 SAME_CALL = ("principal", "tool_name", "arguments_sha256")
-# What ended before people were asked says nothing: an agent can bring that about. Nor does what failed.
-_LAST_WORD = Prepared(
-    sa.select(cases.c.case_id, cases.c.status)
-    .where(
-        *(cases.c[name] == sa.bindparam(name) for name in SAME_CALL),
-        sa.text(
-            "(status IN ('REJECTED', 'EXPIRED', 'EXECUTED', 'OUTCOME_UNKNOWN')"
-            " OR (status = 'WITHDRAWN' AND expires_at IS NOT NULL))"
-            f" AND coalesce(claimed_by, '') <> '{SEEDED}'"
-        ),
-    )
+_IS_SAME = tuple(cases.c[name] == sa.bindparam(name) for name in SAME_CALL)
+_NEWEST_NO = Prepared(
+    sa.select(cases.c.case_id)
+    .where(*_IS_SAME, WITHOUT_YES, sa.text(f"coalesce(cases.claimed_by, '') <> '{SEEDED}'"))
     .order_by(cases.c.opened_at.desc())
+    .limit(sa.literal_column("1"))
+)
+# An approval with other arguments is no yes to these.
+_YES_AFTER = Prepared(
+    sa.select(cases.c.case_id)
+    .where(
+        *_IS_SAME,
+        cases.c.opened_at > sa.bindparam("since"),
+        sa.text("cases.status IN ('EXECUTED', 'OUTCOME_UNKNOWN') AND cases.edited_round IS NULL"),
+    )
     .limit(sa.literal_column("1"))
 )
 SAID = {
@@ -39,15 +42,17 @@ SAID = {
 
 
 def refused_before(connection: Connection, case: Case) -> Case | None:
-    """The newest case of the same call, where it ended without a person's yes in the last 30 days; else None.
+    """The newest case of the same call that ended without a person's yes in the last 30 days; else None.
 
-    What was executed after that ends it: a person approved it, or no "no" was in force.
+    One that was executed after it, with these arguments, ends that: a person approved it.
     """
-    row = _LAST_WORD.first(connection, case.call.model_dump(include=set(SAME_CALL)))
-    if row is None or Status(row[1]) not in SAID:
+    same = case.call.model_dump(include=set(SAME_CALL))
+    if (row := _NEWEST_NO.first(connection, same)) is None:
         return None
     refused = read_case(connection, str(row[0]))
-    return refused if now() - refused_at(refused) < LASTS else None
+    if now() - refused_at(refused) >= LASTS:
+        return None
+    return None if _YES_AFTER.first(connection, same | {"since": refused.opened_at}) else refused
 
 
 def refused_at(refused: Case) -> datetime:

@@ -36,7 +36,7 @@ from atlas.database.sqlite.data_directory import make_directory, require_writabl
 from atlas.database.sqlite.store import SqliteDatabase as Database
 from atlas.database.statements import Prepared, metadata
 from atlas.errors import DatabaseUnusable, DataDirectoryInUse, DataDirectoryUnusable
-from atlas.grounds.refused_before import _LAST_WORD
+from atlas.grounds.refused_before import _NEWEST_NO, _YES_AFTER
 from atlas.instants import now
 from atlas.models import Outcome
 
@@ -295,14 +295,16 @@ async def test_finding_the_cases_of_a_call_uses_an_index(tmp_path: Path) -> None
 
         def plan(connection: sa.Connection, query: Prepared) -> str:
             text, values, _ = query.of(connection)
-            values = {**values, "principal": "a", "tool_name": "b", "arguments_sha256": "c"}
+            values = {**values, "principal": "a", "tool_name": "b", "arguments_sha256": "c", "since": now()}
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)
             return " ".join(str(row[-1]) for row in rows)
 
         unfinished = await store.database.read(partial(plan, query=_SAME))
         newest = await store.database.read(partial(plan, query=_NEWEST))
-        last_word = await store.database.read(partial(plan, query=_LAST_WORD))
-        assert "ix_cases_same_call" in last_word and "TEMP B-TREE" not in last_word
+        no = await store.database.read(partial(plan, query=_NEWEST_NO))
+        yes = await store.database.read(partial(plan, query=_YES_AFTER))
+        assert "ix_cases_without_yes" in no and "TEMP B-TREE" not in no
+        assert "ix_cases_same_call" in yes and "opened_at>" in yes
         assert "uq_cases_unfinished" in unfinished and "ix_cases_same_call" in newest
         assert "TEMP B-TREE" not in newest, "the newest is the first that is found"
 

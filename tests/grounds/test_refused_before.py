@@ -61,6 +61,7 @@ class Ended:
     verdict: Verdict | None = None
     by: str | None = None
     call: ToolCall = field(default=PAY)
+    is_edited: bool = False  # by the person who approved
 
 
 REJECTED = Ended(Status.REJECTED, verdict=Verdict.REJECTED)
@@ -83,6 +84,8 @@ HISTORIES: list[tuple[list[Ended], str | None]] = [
     ([REJECTED, APPROVED], None),
     ([REJECTED, Ended(Status.OUTCOME_UNKNOWN, verdict=Verdict.APPROVED)], None),
     ([REJECTED, APPROVED, REJECTED], "A person rejected"),
+    # A yes to other arguments does not, although the agent asked for these.
+    ([REJECTED, Ended(Status.EXECUTED, verdict=Verdict.APPROVED, is_edited=True)], "A person rejected"),
     # What an agent can bring about itself does not, nor what was not done.
     ([REJECTED, UNASKED], "A person rejected"),
     ([REJECTED, Ended(Status.DENIED, was_asked=False)], "A person rejected"),
@@ -114,6 +117,7 @@ async def end(store: CaseStore, ended: Ended, number: int) -> Case:
             )
             add_decision(connection, case, decided)
         columns: dict[str, Any] = {"status": ended.status.value, "reported_at": at, "claimed_by": ended.by}
+        columns |= {"edited_round": 2 if ended.is_edited else None}
         columns |= {"opened_at": at, "expires_at": at if ended.was_asked else None}
         connection.execute(cases.update().where(cases.c.case_id == case.case_id).values(columns))
         return mark_collected(connection, case)
