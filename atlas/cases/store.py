@@ -88,20 +88,22 @@ class CaseStore:
         """The case as it is on disk; raises CaseNotFound."""
         return await self.database.read(partial(read_case, case_id=case_id))
 
-    async def select(
-        self,
-        *conditions: sa.ColumnElement[bool],
-        limit: int = 500,
-        after: tuple[str, str] | None = None,
+    async def select(self, *conditions: sa.ColumnElement[bool], limit: int = 500) -> list[Case]:
+        """Cases that fulfil all conditions on the tables of this module."""
+        return await self._selected(EVERYTHING.where(*conditions).order_by(cases.c.status).limit(limit))
+
+    async def page(
+        self, *conditions: sa.ColumnElement[bool], limit: int, after: tuple[str, str] | None
     ) -> list[Case]:
-        """Cases that fulfil all conditions on their table, by status and reference; or those after one."""
+        """The same by status and reference, or those after one; it looks at all that fulfil them."""
         order = cases.c.status, cases.c.case_id
         wanted = sa.select(cases.c.case_id).where(*conditions).order_by(*order).limit(limit).correlate(None)
         if after is not None:
             wanted = wanted.where(sa.tuple_(*order) > sa.tuple_(*map(sa.literal, after)))
         # First which ones, so that only of those all that is known is looked up.
-        query = EVERYTHING.where(cases.c.case_id.in_(wanted)).order_by(*order)
+        return await self._selected(EVERYTHING.where(cases.c.case_id.in_(wanted)).order_by(*order))
 
+    async def _selected(self, query: sa.Select[Any]) -> list[Case]:
         def rows(connection: Connection) -> list[Case]:
             return [named_case(connection, row) for row in connection.execute(query).mappings()]
 

@@ -158,7 +158,9 @@ class Courier:
         ]
         for start in range(0, len(due), BATCH):
             await self._deliver(due[start : start + BATCH], moment=moment)
-        if self.problem is None:
+        if self.problem is not None:  # what was not taken is the next to be sent
+            self._moving.after = self._overdue.after = None
+        elif self._moving.after is self._overdue.after is None:
             self._well_at = moment
 
     async def _unheard_cases(self) -> list[Case]:
@@ -178,7 +180,9 @@ class Courier:
         """The next cases that this gateway sees to; what no page of a whole sweep has is forgotten."""
         if sweep.after is None:
             sweep.unseen = {key for key in self._deliveries if key[1] in sweep.statuses}
-        page = await self._store.select(*conditions, limit=PAGE, after=sweep.after)
+        page = await self._store.select(*conditions, limit=PAGE)
+        if len(page) == PAGE:  # the first ones would hide the others: by turns, which costs more
+            page = await self._store.page(*conditions, limit=PAGE, after=sweep.after)
         found = [case for case in page if self._sees_to(case)]
         sweep.unseen -= {_key(case) for case in found}
         sweep.after = (page[-1].status.value, page[-1].case_id) if len(page) == PAGE else None
