@@ -87,7 +87,7 @@ async def handle_governance(ctx: inngest.Context) -> Standing:
         if _may_not_begin(standing):
             continue
         if standing["status"] == Status.QUEUED.value:
-            raise AssessmentLost(case_id=case_id)  # which has the run tried again, from its beginning
+            await _patiently(ctx, _lost)  # which has the run tried again, from its beginning
         if standing["status"] != Status.PENDING_REVIEW.value or not standing["is_judged_anew"]:
             break  # it has ended, or this run had no authority
     return _report(standing) | {"case_id": case_id}
@@ -110,6 +110,10 @@ async def _wait_for_sarah(ctx: inngest.Context, case_id: str, *, seconds: int) -
         return await _patiently(ctx, partial(stages.get().decide, is_woken=event is not None))
 
     return await ctx.step.run("decide", decide)
+
+
+async def _lost(case_id: str) -> Case:
+    raise AssessmentLost(case_id=case_id)
 
 
 async def _patiently(ctx: inngest.Context, stage: Callable[[str], Awaitable[Case]]) -> Standing:

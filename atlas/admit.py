@@ -232,7 +232,7 @@ class Admission(Middleware):
             opened = await self._store.database.write(find_or_open)
         except CommitUnknown as error:
             logger.exception("It is not known whether a call was recorded")
-            raise ToolError(_not_known(*ended)) from error
+            raise ToolError(_not_known(*ended, is_read_only=checked.is_read_only)) from error
         except SQLAlchemyError as error:
             logger.exception("A call was refused because it cannot be recorded")
             raise ToolError(
@@ -243,17 +243,20 @@ class Admission(Middleware):
         return opened
 
 
-def _not_known(ended: str | None = None) -> str:
+def _not_known(ended: str | None = None, *, is_read_only: bool) -> str:
     """What an agent is told of a call that may be on record, or may not; `ended` is the same call before.
 
-    That one must not be made again: its ending may count as handed over.
+    That one must not be made again: its ending may count as handed over. What only reads reads again.
     """
     said = "It is not known whether the gateway recorded this call: its store did not answer."
     if ended is not None:
         wait = f'{GET_OUTCOME}(ref="{ended}", wait_seconds={USUAL_WAIT_SECONDS})'
         return f"{said} The same call has ended before (Ref: {ended}). For its outcome call {wait}."
-    again = "Make the same call again, with the same arguments: if it was recorded, that brings its reference"
-    return f"{said} It may still be executed. {again} or its result, and it is not done twice."
+    again = "Make the same call again, with the same arguments"
+    if is_read_only:
+        return f"{said} It only reads. {again}."
+    known = "if it was recorded, that brings its reference or its result, and it is not done twice"
+    return f"{said} It may still be executed. {again}: {known}."
 
 
 def _without_a_form(arguments: dict[str, Any], continuation: dict[str, Any] | None) -> str:

@@ -1,7 +1,7 @@
 """How a person decides, whichever way it comes in: the webhook, the desk, or a terminal."""
 
+import logging
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,6 +10,8 @@ from atlas.errors import RequestInvalid
 from atlas.models import Assessment, Case, Frozen, Verdict
 from atlas.people.person import Person
 from atlas.people.votes import Vote
+
+logger = logging.getLogger(__name__)
 
 
 class Decides(Protocol):
@@ -109,8 +111,10 @@ async def decide(
     case = await parts.decisions.record(case_id, vote)
     if verdict is Verdict.APPROVED and case.decision is None and case.assessment is not None:
         given = None
-        with suppress(SQLAlchemyError):  # the approval is on disk, whether they can be counted now or not
+        try:
             given = await parts.decisions.approvals_of(case)
+        except SQLAlchemyError:  # the approval is on disk all the same
+            logger.exception("The approvals of %s could not be counted", case_id)
         approvals = Approvals(given=given, needed=case.assessment.approvals)
         return Receipt(case=case, verdict=verdict, approvals=approvals)
     if case.reported_at is None:

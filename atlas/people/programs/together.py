@@ -1,5 +1,6 @@
 """Many decisions in one go, one result for each: POST /webhook/approvals, and the inbox of the desk."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +24,8 @@ from atlas.models import Case, Verdict
 from atlas.people.deciding import Deciding, Receipt, decide
 from atlas.people.person import Person
 from atlas.reviews.together import are_alike
+
+logger = logging.getLogger(__name__)
 
 MOST_TOGETHER = 200
 NOT_ALIKE = (
@@ -91,6 +94,7 @@ class Together:
         except AtlasError as error:
             return replace(result, error=error)
         except SQLAlchemyError as error:  # what others were told of before it stands
+            logger.exception("A decision of several could not be recorded: %s", one.case_id)
             return replace(result, error=as_told(error))
         return replace(result, receipt=receipt)
 
