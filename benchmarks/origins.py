@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from how_many import how_many
 from percentiles import p95
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -138,4 +139,4 @@ def _show(title: str, taken: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 300)
+    main(how_many(__doc__, usual=300))

@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from how_many import how_many
 from percentiles import p95
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -79,4 +80,4 @@ async def measured(way: str, title: str, calls: int) -> tuple[list[float], float
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000))
+    asyncio.run(main(how_many(__doc__, usual=2000)))
