@@ -30,9 +30,10 @@ def is_score_hidden(connection: Connection, case: Case, person: str) -> bool:
     return said_before(connection, case, person, FIRST_CHOICE) is None
 
 
-def without_score(action: str, detail: Any) -> Any:
-    """The detail of an entry of the ledger, for a person from whom the score is hidden."""
-    return HIDDEN if action in _TELLING else detail
+def without_score(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of the ledger, for a person from whom the score is hidden."""
+    detail = HIDDEN if entry["action"] in _TELLING else entry["detail"]
+    return entry | {"actor": judge_without_score(entry["actor"]), "detail": detail}
 
 
 def judge_without_score(assessor: str) -> str:

@@ -70,12 +70,16 @@ def reveal(connection: Connection, case: Case, *, to: Status) -> Case:
     )
 
 
+def overdue(connection: Connection) -> list[str]:
+    """The references of the seeded cases whose time to decide is over; under a stop it does not run."""
+    is_over = (SEEDED_WAITING, cases.c.expires_at <= now(), cases.c.frozen_at.is_(None))
+    return list(connection.scalars(sa.select(cases.c.case_id).where(*is_over)))
+
+
 def expire_overdue(connection: Connection) -> list[Case]:
     """End the seeded cases whose time to decide is over, as other cases end."""
-    overdue = (SEEDED_WAITING, cases.c.expires_at <= now(), cases.c.frozen_at.is_(None))
-    query = sa.select(cases.c.case_id)
     ended = []
-    for (case_id,) in connection.execute(query.where(*overdue)).all():
+    for case_id in overdue(connection):
         case = read_case(connection, case_id)
         detail = {"expires_at": instant_text(case.expires_at)} if case.expires_at else {}
         ledger.append(connection, case_id, Action.EXPIRED, actor=GATEWAY, detail=detail)

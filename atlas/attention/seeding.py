@@ -16,10 +16,10 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from atlas import ledger
-from atlas.attention.seeded import expire_overdue, seed
+from atlas.attention.seeded import expire_overdue, overdue, seed
 from atlas.canonical import digest
 from atlas.cases.store import CaseStore
-from atlas.cases.tables import SEEDED_WAITING, cases
+from atlas.cases.tables import cases
 from atlas.instants import now
 from atlas.models import NO_TOOL, SEEDED, Assessment, Case, Status, ToolCall
 
@@ -136,7 +136,7 @@ class Seeding:
             self._tell(case)
 
     async def _expire(self) -> None:
-        if not await self._store.database.look(_is_any_overdue):
+        if not await self._store.database.look(overdue):
             return
         for case in await self._store.database.write(expire_overdue):
             self._told(case)
@@ -162,8 +162,3 @@ def _caller_of(connection: Connection, *, tool: str) -> str:
     newest = sa.select(cases.c.principal).order_by(cases.c.opened_at.desc()).limit(1)
     of_tool = connection.scalar(newest.where(cases.c.tool_name == tool))
     return str(of_tool or connection.scalar(newest) or "agent")
-
-
-def _is_any_overdue(connection: Connection) -> bool:
-    overdue = (SEEDED_WAITING, cases.c.expires_at <= now(), cases.c.frozen_at.is_(None))
-    return connection.execute(sa.select(cases.c.case_id).where(*overdue).limit(1)).first() is not None

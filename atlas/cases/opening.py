@@ -8,13 +8,13 @@ from sqlalchemy.engine import Connection
 
 from atlas import ledger
 from atlas.cases.definitions import Definition, keep_definition
-from atlas.cases.rows import EVERYTHING, case_of
+from atlas.cases.rows import EVERYTHING, case_of, made_by_agents
 from atlas.cases.store import transition
 from atlas.cases.tables import UNFINISHED, cases
 from atlas.database.dialects import without_order
 from atlas.database.statements import Prepared
 from atlas.instants import now
-from atlas.models import SEEDED, Case, Status, ToolCall
+from atlas.models import Case, Status, ToolCall
 
 _CALLED = ("principal", "tool_name", "arguments_sha256", "intent", "user_request", "session")
 _OPENED = (
@@ -29,7 +29,7 @@ _SAME = Prepared(_OF_CALL.where(UNFINISHED))
 _NEWEST = Prepared(_OF_CALL.order_by(cases.c.opened_at.desc()).limit(sa.literal_column("1")))
 MOST_NAMED = 3  # of the calls that waited before
 _WAITING = Prepared(
-    sa.select(cases.c.case_id, cases.c.claimed_by)
+    sa.select(cases.c.case_id)
     .where(
         *(cases.c[name] == sa.bindparam(name) for name in ("principal", "tool_name")),
         UNFINISHED,
@@ -51,13 +51,15 @@ def open_case(
     held_by: str | None = None,
 ) -> Case:
     """Open a case for a call of which the same transaction knows that no case is unfinished."""
+    waiting = _waiting_now(connection, call)
     case = Case(
         case_id=f"evt_{secrets.token_hex(8)}",
         call=call,
         status=Status.QUEUED,
         opened_at=now(),
         definition_sha256=definition.sha256 if definition else None,
-        **_waiting_now(connection, call),
+        waiting_before=waiting,
+        told_before=made_by_agents(connection, waiting),
         held_by=held_by,
     )
     if definition is not None:
@@ -96,11 +98,10 @@ def _give_way(connection: Connection, case: Case) -> None:
     transition(connection, case, Status.EXPIRED)
 
 
-def _waiting_now(connection: Connection, call: ToolCall) -> dict[str, tuple[str, ...]]:
-    """Calls of the same agent and tool that wait for a person, of many some; and those that it made."""
-    rows = _WAITING.rows(connection, call.model_dump(include={"principal", "tool_name"}))
-    own = tuple(str(case_id) for case_id, claimed_by in rows if claimed_by != SEEDED)
-    return {"waiting_before": tuple(str(row[0]) for row in rows), "told_before": own}
+def _waiting_now(connection: Connection, call: ToolCall) -> tuple[str, ...]:
+    """Calls of the same agent and tool that wait for a person; of many, some."""
+    asked = call.model_dump(include={"principal", "tool_name"})
+    return tuple(str(row[0]) for row in _WAITING.rows(connection, asked))
 
 
 def newest_case(connection: Connection, call: ToolCall) -> Case | None:

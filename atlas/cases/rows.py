@@ -71,13 +71,16 @@ def named_case(connection: Connection, row: Any) -> Case:
     if row["edited_round"] is not None:
         more["edit"] = _edit(connection, case.case_id, row["edited_round"])
     if case.waiting_before:
-        more["told_before"] = _made_by_agents(connection, case.waiting_before)
+        more["told_before"] = made_by_agents(connection, case.waiting_before)
     if row["asked_at"] is not None:
         more["questions"] = _questions(connection, case.case_id)
     return case.model_copy(update=more) if more else case
 
 
-def _made_by_agents(connection: Connection, case_ids: Sequence[str]) -> tuple[str, ...]:
+def made_by_agents(connection: Connection, case_ids: Sequence[str]) -> tuple[str, ...]:
+    """Those of some cases that the gateway did not seed."""
+    if not case_ids:
+        return ()
     seeded = sa.select(seeded_cases.c.case_id).where(seeded_cases.c.case_id.in_(case_ids))
     others = set(connection.execute(seeded).scalars())
     return tuple(case_id for case_id in case_ids if case_id not in others)

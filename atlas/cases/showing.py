@@ -141,7 +141,7 @@ def shown(connection: Connection, case_id: str, *, person: str) -> Shown:
         is_hidden = is_score_hidden(connection, case, person)
         [line] = lines_of(connection, [case_id])
         told = as_others(connection, case, list(ledger.entries_of(connection, case_id)))
-        entries = tuple(_entry(entry, is_hidden=is_hidden) for entry in told)
+        entries = tuple(Entry(**(without_score(entry) if is_hidden else entry)) for entry in told)
         call = case.call_in_force
         form = form_of_call(call.arguments, call.continuation)
         return Shown(
@@ -193,16 +193,6 @@ def _tool(connection: Connection, case: Case) -> ToolShown:
         description=said.get("description"),
         server=said.get("upstream"),
     )
-
-
-def _entry(entry: dict[str, Any], *, is_hidden: bool) -> Entry:
-    if not is_hidden:
-        return Entry(**entry)
-    told = {
-        "actor": judge_without_score(entry["actor"]),
-        "detail": without_score(entry["action"], entry["detail"]),
-    }
-    return Entry(**(entry | told))
 
 
 def _judgement(case: Case, *, is_hidden: bool) -> Judgement | None:

@@ -130,9 +130,8 @@ def _together(messages: list[Message], *, at: datetime, room: int, desk: str) ->
         return weight_of(text_with(count))
 
     count = len(parts)
-    if (
-        weight_with(count) > room
-    ):  # the more notices, the longer; the last line is another one where some are left
+    if weight_with(count) > room:
+        # The more notices, the longer; the last line is another one where some are left.
         count = bisect_right(range(1, count), room, key=weight_with)
     text = text_with(count)
     # An id of its own: where another attempt holds more notices, it is no copy of the one before.
@@ -146,6 +145,5 @@ def _not_checked(connection: Connection, notice: Notice) -> list[str] | None:
     if notice.case_id is None:
         return None
     admitted = ledger.find(connection, notice.case_id, ledger.Action.ADMITTED)
-    return (
-        list(admitted[1].get("not_checked", ())) if admitted else []
-    )  # as of others: a seeded case has none
+    # As of others: a seeded case has no such entry.
+    return list(admitted[1].get("not_checked", ())) if admitted else []

@@ -7,20 +7,19 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from atlas.cases.rounds import of_this_round
-from atlas.cases.tables import assessments, cases
+from atlas.cases.tables import WAITING, assessments, cases
 from atlas.models import Ruling, Status, Stop
 from atlas.reviews import deadlines
 from atlas.stop.covering import covered_by, stops_in_force
 
-# Both for an index. A seeded case counts as reported from its beginning, and waits all the same.
-_WAITS = cases.c.status == sa.literal_column(f"'{Status.PENDING_REVIEW.value}'")
+# For an index; a seeded case counts as reported from its beginning, and waits all the same.
 _IS_APPROVED = sa.and_(cases.c.reported_at.is_(None), cases.c.status == Status.AUTHORIZED.value)
 _MOVE = (
     cases.update()
     .where(cases.c.case_id == sa.bindparam("this"))
     .values(expires_at=sa.bindparam("until"), frozen_at=None)
 )
-_WAITING = sa.select(
+_FROZEN = sa.select(
     cases.c.case_id, cases.c.round_number, cases.c.expires_at, cases.c.frozen_at, assessments.c.ruling
 ).select_from(cases.outerjoin(assessments, of_this_round(assessments)))
 
@@ -35,11 +34,13 @@ class FrozenCases(NamedTuple):
 def freeze(connection: Connection, stop: Stop, *, at: datetime) -> FrozenCases:
     """Freeze the cases that a stop covers; one whose time is over already expires as always."""
     has_time = sa.or_(cases.c.expires_at.is_(None), cases.c.expires_at > at)
-    waiting = _freeze(connection, stop, at, _WAITS, has_time)
+    waiting = _freeze(connection, stop, at, WAITING, has_time)
     return FrozenCases(waiting, _freeze(connection, stop, at, _IS_APPROVED))
 
 
-def _freeze(connection: Connection, stop: Stop, at: datetime, *which: sa.ColumnElement[bool]) -> int:
+def _freeze(
+    connection: Connection, stop: Stop, at: datetime, *which: sa.ColumnElement[bool] | sa.TextClause
+) -> int:
     change = cases.update().where(cases.c.frozen_at.is_(None), covered_by([stop]), *which)
     return connection.execute(change.values(frozen_at=at)).rowcount
 
@@ -51,7 +52,7 @@ def thaw(connection: Connection, *, at: datetime) -> int:
 
     An approved case keeps the note that it was held, by which the courier finds it, until it begins.
     """
-    query = _WAITING.where(_WAITS, cases.c.frozen_at.is_not(None), ~covered_by(stops_in_force(connection)))
+    query = _FROZEN.where(WAITING, cases.c.frozen_at.is_not(None), ~covered_by(stops_in_force(connection)))
     moves = [_move(connection, row, at=at) for row in connection.execute(query).all()]
     if moves:
         connection.execute(_MOVE, moves)

@@ -34,7 +34,7 @@ BEGIN_SECONDS = 2.0  # the same for an approved call whose begin was put off
 BATCH = 200
 PAGE = 500  # cases that a round sees to; where there are more, the next ones are seen to in the next round
 BEGINNING = [Status.AUTHORIZED, Status.EXECUTING]  # what a stop keeps from it, and from being repeated
-MOVING = [status.value for status in Status if status.is_up_to_the_workflow]
+MOVING = tuple(status for status in Status if status.is_up_to_the_workflow)
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +113,8 @@ class Courier:
         self._store = store
         self._urgent: dict[str, Case] = {}
         self._deliveries: dict[tuple[str, Status, int], Delivery] = {}
-        self._moving = Sweep(tuple(status for status in Status if status.is_up_to_the_workflow))
-        self._overdue = Sweep(tuple(status for status in Status if not status.is_up_to_the_workflow))
+        self._moving = Sweep(MOVING)
+        self._overdue = Sweep(tuple(status for status in Status if status not in MOVING))
         self._wake = asyncio.Event()
         self._next_round = 0.0
         self.problem: str | None = None  # why the last send failed, in one line
@@ -180,8 +180,10 @@ class Courier:
         """The next cases that this gateway sees to; what no page of a whole sweep has is forgotten."""
         if sweep.after is None:
             sweep.unseen = {key for key in self._deliveries if key[1] in sweep.statuses}
-        page = await self._store.select(*conditions, limit=PAGE)
-        if len(page) == PAGE:  # the first ones would hide the others: by turns, which costs more
+        page = [] if sweep.after else await self._store.select(*conditions, limit=PAGE)
+        if (
+            sweep.after or len(page) == PAGE
+        ):  # the first ones would hide the others: by turns, which costs more
             page = await self._store.page(*conditions, limit=PAGE, after=sweep.after)
         found = [case for case in page if self._sees_to(case)]
         sweep.unseen -= {_key(case) for case in found}

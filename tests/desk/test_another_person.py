@@ -4,21 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-import pytest_asyncio
 from desk_browser import person, show_key
-from desk_case import KEYS, Desk, desk, field, form_of
+from desk_case import KEYS, Desk, field, form_of
 from desk_visitor import Visitor
 from gateway_process import status_of
 from playwright.async_api import Browser, Page, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
-    """A gateway with a server behind it."""
-    async with desk(tmp_path_factory.mktemp("desk")) as made:
-        yield made
 
 
 @asynccontextmanager

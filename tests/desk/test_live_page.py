@@ -6,20 +6,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
-import pytest_asyncio
 from desk_browser import person
-from desk_case import Desk, desk, form_of
+from desk_case import Desk, form_of
 from gateway_process import eventually
 from playwright.async_api import Browser, Page, Route, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def at(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
-    """A gateway with a server behind it."""
-    async with desk(tmp_path_factory.mktemp("desk")) as made:
-        yield made
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from atlas import ledger
-from atlas.attention.hiding import is_score_hidden, judge_without_score, without_score
+from atlas.attention.hiding import is_score_hidden, without_score
 from atlas.attention.seeded import as_others
 from atlas.cases.comments import Comment, read_comments
 from atlas.cases.definitions import read_definition
@@ -103,16 +103,17 @@ def _entries(connection: Connection, case: Case, *, is_hidden: bool) -> tuple[tu
     """The newest entries of a case and the first of all, in order, and how many are left out."""
     rows = as_others(connection, case, list(ledger.entries_of(connection, case.case_id)))
     shown = rows if len(rows) <= MOST_ENTRIES else [rows[0], *rows[1 - MOST_ENTRIES :]]
-    return tuple(_entry(row, is_hidden=is_hidden) for row in shown), len(rows) - len(shown)
+    told = map(without_score, shown) if is_hidden else shown
+    return tuple(map(_entry, told)), len(rows) - len(shown)
 
 
-def _entry(row: dict[str, Any], *, is_hidden: bool) -> Entry:
+def _entry(row: dict[str, Any]) -> Entry:
     return Entry(
         seq=row["seq"],
         at=read_instant(row["at"]),
         action=row["action"],
-        actor=judge_without_score(row["actor"]) if is_hidden else row["actor"],
-        detail=without_score(row["action"], row["detail"]) if is_hidden else row["detail"],
+        actor=row["actor"],
+        detail=row["detail"],
         entry_hash=row["entry_hash"],
     )
 
