@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 from fastmcp import Client, FastMCP
 from gateway_process import eventually
-from postgres import PostgresServer
+from postgres import PostgresServer, postgres_server
 from relay import Relay
 from store import answer, open_case, settings_of_test, tool_call
 
@@ -123,6 +123,47 @@ async def test_a_change_that_reached_no_server_is_told_as_not_made(away: Away) -
     with pytest.raises(sa.exc.DBAPIError) as lost:
         await away.database.write(partial(comment, number=1))
     assert not isinstance(lost.value, CommitUnknown)
+
+
+@pytest.mark.parametrize("has_entry", [True, False])
+async def test_a_change_that_a_crash_took_is_not_told_as_made_because_another_one_has_its_number(
+    tmp_path: Path, has_entry: bool
+) -> None:
+    """Right: it failed, or no one knows. Wrong: a call begins by a claim that is not there, and begins again.
+
+    PostgreSQL gives the number of a transaction of which nothing had reached the disk to the next one.
+    """
+    with postgres_server() as server:
+        url = server.new_database("crashed")
+        database = PostgresDatabase(Address(url), tmp_path / "data")
+        await database.open()
+        try:
+            for number in range(10):
+                taken: list[bool] = []
+                work = partial(lose_to_another, server=server, url=url, taken=taken)
+                with pytest.raises(sa.exc.DBAPIError):
+                    await database.write(partial(work, number=number if has_entry else None))
+                if taken[0]:
+                    break
+            assert taken == [True]  # in one of ten crashes at least
+            assert await database.read(lambda connection: connection.execute(ENTRIES).all()) == []
+        finally:
+            await database.close()
+
+
+def lose_to_another(
+    connection: sa.Connection, *, server: PostgresServer, url: str, number: int | None, taken: list[bool]
+) -> None:
+    """Change something, crash the server before the commit, and have another one commit under the number."""
+    mine = connection.exec_driver_sql("SELECT pg_current_xact_id()::text").scalar_one()
+    if number is not None:
+        comment(connection, number)
+    server.stop()
+    server.start()
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_current_xact_id()")
+        row = other.execute("SELECT pg_xact_status(%s::xid8)", [mine]).fetchone()
+    taken.append(row is not None and row[0] == "committed")
 
 
 def gated(away: Away, directory: Path) -> FastMCP:

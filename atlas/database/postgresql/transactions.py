@@ -25,7 +25,8 @@ IDLE_SECONDS = 5  # after which the server ends the transaction of a process tha
 STATEMENT_SECONDS = 60
 FINDING_OUT_SECONDS = 30.0  # for which it is asked again whether a commit without an answer was made
 AGAIN_SECONDS = 0.2
-COMMITTED = {"committed": True, "aborted": False}  # a transaction of long ago has no state any more
+SERVER_BEGAN = "pg_postmaster_start_time()::text"
+IS_WRITTEN = "SELECT EXISTS (SELECT 1 FROM ledger WHERE seq = %s AND entry_hash = %s)"
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class PostgresTransactions:
         self._connection: Connection | None = None
         self._renew()
         self._number = ""  # of the transaction, as PostgreSQL counts them
+        self._server_began = ""  # when the server of the transaction was started
+        self._end_before: known_end.End | None = None  # of the ledger, when the transaction began
         self._has_savepoint = False  # none for the first change of a transaction
 
     @property
@@ -83,22 +86,25 @@ class PostgresTransactions:
             f" SET LOCAL lock_timeout = '{LOCK_SECONDS}s';"
             f" SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s';"
             f" SELECT pg_advisory_xact_lock({WRITE_LOCK});"
-            f" SELECT pg_current_xact_id()::text, {self._alive or 'true'},"
+            f" SELECT pg_current_xact_id()::text, {SERVER_BEGAN}, {self._alive or 'true'},"
             f" {known_policy.READ}, {known_end.READ}",
         )
         self._changed = self.handle.info[NOTED] = set()
-        self._number, is_alive, policy, *end = row_of(begun)
+        self._number, self._server_began, is_alive, policy, *end = row_of(begun)
         if not is_alive:
             raise ProcessGivenUp
         known_policy.begin(self.handle, policy)
         known_end.begin(self.handle, end)
+        self._end_before = known_end.known(self.handle)
 
     def commit(self, *, is_changed: bool) -> None:
         """Commit; what the server did not answer to is looked up. Raises CommitUnknown."""
+        end = known_end.known(self.handle)
+        written = None if end == self._end_before else end
         try:
             said = send(self._driver, self._ending(is_changed=is_changed)).command_status
         except psycopg.OperationalError as error:
-            was_committed = self._was_committed()
+            was_committed = self._was_committed(written)
             if was_committed is None:
                 raise CommitUnknown(None, None, error) from error
             if not was_committed:
@@ -141,21 +147,46 @@ class PostgresTransactions:
         """Disconnect."""
         self._drop()
 
-    def _was_committed(self) -> bool | None:
+    def _was_committed(self, written: known_end.End | None) -> bool | None:
         """Whether a transaction without an answer was committed; None: that cannot be found out.
 
-        What cannot be found out fails as what was not committed does, but is told in other words.
+        `written`: the newest entry of the ledger that it wrote, if it wrote one. What cannot be found out
+        fails as what was not committed does, but is told in other words.
         """
-        number, end = self._number, time.monotonic() + FINDING_OUT_SECONDS
+        end = time.monotonic() + FINDING_OUT_SECONDS
         while time.monotonic() < end:
             with suppress(psycopg.Error, sa.exc.DBAPIError):
                 self._renew()
-                row = self._driver.execute("SELECT pg_xact_status(%s::xid8)", [number]).fetchone()
-                if row is not None and row[0] != "in progress":
-                    return COMMITTED.get(row[0])
+                status = self._status()
+                if status == "committed":
+                    return self._is_there(written)
+                if status != "in progress":
+                    return False if status == "aborted" else None  # of long ago it has none any more
             time.sleep(AGAIN_SECONDS)
         logger.error("Whether the last change was kept is unknown: the database did not answer.")
         return None
+
+    def _status(self) -> str | None:
+        """What PostgreSQL says of the number of the transaction."""
+        try:
+            status: str | None = self._asked("SELECT pg_xact_status(%s::xid8)", self._number)
+            return status
+        except psycopg.errors.InvalidParameterValue:
+            return "aborted"  # a number that no transaction has had: with a crash of the server it was lost
+
+    def _is_there(self, written: known_end.End | None) -> bool | None:
+        """Whether what is committed under the number is this transaction; None: that cannot be found out.
+
+        A server that has crashed gives a number of which it has nothing to another transaction.
+        """
+        if written is not None:
+            return bool(self._asked(IS_WRITTEN, *written))
+        return True if self._asked(f"SELECT {SERVER_BEGAN}") == self._server_began else None
+
+    def _asked(self, question: str, *values: Any) -> Any:
+        row = self._driver.execute(question, values).fetchone()
+        assert row is not None  # noqa: S101  (each question has one row)
+        return row[0]
 
     def _renew(self) -> None:
         self._drop()
